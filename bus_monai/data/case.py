@@ -1,0 +1,28 @@
+"""What a reader yields."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+Diagnosis: TypeAlias = Literal["benign", "malignant", "normal", "unknown"]
+
+
+@dataclass(frozen=True)
+class Case:
+    """One image with the masks of its lesions.
+
+    Args:
+        id: unique within the data set, made of letters, digits, ``-``, ``_`` and ``.``; names the case in every table.
+        image: the image file.
+        masks: one file a lesion, all of the image's size; merged with OR. Empty for an image without lesion.
+        group: patient or duplicate group; cases of a group never straddle a split.
+        diagnosis: the diagnosis of the image.
+    """
+
+    id: str
+    image: Path
+    masks: tuple[Path, ...]
+    group: str
+    diagnosis: Diagnosis
