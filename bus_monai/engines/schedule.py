@@ -1,0 +1,112 @@
+"""Who learns when within an epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any, Literal, NamedTuple, Protocol
+
+from bus_monai.errors import UserError
+
+Batch = Any
+
+
+class Step(NamedTuple):
+    """One optimiser step of one network on one batch."""
+
+    network: Literal["generator", "discriminator"]
+    batch: Batch
+
+
+class Schedule(Protocol):
+    """Order of the steps of an epoch; one list of steps is one iteration of the engine."""
+
+    def epoch_length(self, batches: int) -> int:
+        """Return the iterations of an epoch over a loader of ``batches`` batches."""
+        ...
+
+    def iterations(self, passes: Iterator[Iterable[Batch]], *, batches: int, pretraining: bool) -> Iterator[list[Step]]:
+        """Yield the steps of each iteration of one epoch.
+
+        Args:
+            passes: endless passes over the training data, each shuffled and augmented afresh.
+            batches: batches a pass.
+            pretraining: only the generator learns; the number of iterations stays the same, so that the position in
+                training is one number, and the discriminator's share of them is empty.
+        """
+        ...
+
+
+class GeneratorOnly:
+    """Plain supervised training: every iteration is a generator step."""
+
+    def epoch_length(self, batches: int) -> int:
+        """One iteration a batch."""
+        return batches
+
+    def iterations(self, passes: Iterator[Iterable[Batch]], *, batches: int, pretraining: bool) -> Iterator[list[Step]]:
+        """Yield a generator step a batch."""
+        for batch in next(passes):
+            yield [Step("generator", batch)]
+
+
+class Blocked:
+    """All discriminator steps of an epoch, then all generator steps, each block one pass over the data.
+
+    Algorithm 1 of RDA-NET-GAN (Enobun et al.): sigma critic steps, then sigma generator steps.
+    """
+
+    def epoch_length(self, batches: int) -> int:
+        """Two iterations a batch."""
+        return 2 * batches
+
+    def iterations(self, passes: Iterator[Iterable[Batch]], *, batches: int, pretraining: bool) -> Iterator[list[Step]]:
+        """Yield the block of the discriminator, then that of the generator."""
+        if pretraining:
+            for _ in range(batches):
+                yield []
+        else:
+            for batch in next(passes):
+                yield [Step("discriminator", batch)]
+        for batch in next(passes):
+            yield [Step("generator", batch)]
+
+
+class Interleaved:
+    """``n_critic`` discriminator steps on successive batches, then one generator step, a batch of the epoch.
+
+    Args:
+        n_critic: discriminator steps before each generator step; 5 in Arjovsky et al. (2017).
+    """
+
+    def __init__(self, *, n_critic: int = 5) -> None:
+        if n_critic < 1:
+            raise UserError(f"n_critic is {n_critic}: give a whole number of at least 1.")
+        self.n_critic = n_critic
+
+    def epoch_length(self, batches: int) -> int:
+        """One iteration a generator step."""
+        return batches
+
+    def iterations(self, passes: Iterator[Iterable[Batch]], *, batches: int, pretraining: bool) -> Iterator[list[Step]]:
+        """Yield the steps that precede and include each generator step."""
+        generator_pass = next(passes)
+        discriminator_batches = (batch for one in passes for batch in one)
+        for batch in generator_pass:
+            critic = [] if pretraining else [next(discriminator_batches) for _ in range(self.n_critic)]
+            yield [*(Step("discriminator", b) for b in critic), Step("generator", batch)]
+
+
+SCHEDULES = ("blocked", "interleaved")
+
+
+def make_schedule(name: str, *, n_critic: int = 5, gan_mode: str = "wgan") -> Schedule:
+    """Make the schedule of a name; without an adversary it is :class:`GeneratorOnly`.
+
+    Raises:
+        UserError: unknown name.
+    """
+    if name not in SCHEDULES:
+        raise UserError(f"schedule is {name!r}: use one of {', '.join(SCHEDULES)}.")
+    if gan_mode == "none":
+        return GeneratorOnly()
+    return Blocked() if name == "blocked" else Interleaved(n_critic=n_critic)

@@ -1,0 +1,164 @@
+"""What generator and discriminator want of each other."""
+
+from __future__ import annotations
+
+import difflib
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from bus_monai.errors import UserError
+
+
+class AdversarialObjective(ABC):
+    """The two losses of an adversarial game, and what happens around a discriminator step.
+
+    Logits are (B, 1) or (B, 1, h, w), high for real. ``discriminator_metric`` names what ``measure`` returns.
+    """
+
+    discriminator_metric: str
+
+    @abstractmethod
+    def discriminator_loss(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+        """Return the loss that the discriminator minimises, a scalar."""
+
+    @abstractmethod
+    def generator_loss(self, fake_logits: Tensor) -> Tensor:
+        """Return the loss that the generator minimises, a scalar."""
+
+    @abstractmethod
+    def measure(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+        """Return how well the discriminator does, a scalar."""
+
+    def penalty(self, discriminator: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor) -> Tensor | None:
+        """Return a term to add to the discriminator's loss, or ``None``."""
+        return None
+
+    def after_discriminator_step(self, discriminator: nn.Module) -> None:  # noqa: B027 (most objectives do nothing)
+        """Constrain the discriminator after its optimiser has stepped."""
+
+
+class BCEObjective(AdversarialObjective):
+    """Binary cross-entropy on logits, the non-saturating game of Goodfellow et al. (NeurIPS 2014)."""
+
+    discriminator_metric = "d_accuracy"
+
+    def discriminator_loss(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+        """Real pairs towards 1, fake pairs towards 0, summed."""
+        return _bce(real_logits, 1.0) + _bce(fake_logits, 0.0)
+
+    def generator_loss(self, fake_logits: Tensor) -> Tensor:
+        """Fake pairs towards 1."""
+        return _bce(fake_logits, 1.0)
+
+    def measure(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+        """Share of pairs told right, in [0, 1]; 0.5 where the generator has won."""
+        return ((real_logits > 0).float().mean() + (fake_logits <= 0).float().mean()) / 2
+
+
+class ParentLiteralObjective(BCEObjective):
+    """What the code of Negi et al. (RDA-UNET-WGAN, 2020) does, to reproduce its behaviour.
+
+    The discriminator learns by cross-entropy on sigmoid outputs and is not clipped; the generator minimises the mean
+    of ``sigmoid(D)``, which *lowers* its realism: a sign error. There is no mask term either; set its weight to 0.
+    """
+
+    def generator_loss(self, fake_logits: Tensor) -> Tensor:
+        """Mean realism, minimised: the sign error of the parent code."""
+        return fake_logits.sigmoid().mean()
+
+
+class WassersteinObjective(AdversarialObjective):
+    """Wasserstein distance with weight clipping (Arjovsky et al., ICML 2017).
+
+    Args:
+        clip_value: every weight of the critic is clipped to [-clip_value, clip_value] after each of its steps; the
+            paper's 0.01.
+    """
+
+    discriminator_metric = "critic_gap"
+
+    def __init__(self, *, clip_value: float = 0.01) -> None:
+        if clip_value <= 0:
+            raise UserError(f"clip_value is {clip_value}: give a number above 0, the paper's is 0.01.")
+        self.clip_value = clip_value
+
+    def discriminator_loss(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+        """Mean score of fake minus mean score of real."""
+        return fake_logits.mean() - real_logits.mean()
+
+    def generator_loss(self, fake_logits: Tensor) -> Tensor:
+        """Minus the mean score of fake."""
+        return -fake_logits.mean()
+
+    def measure(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+        """Mean score of real minus mean score of fake, the estimate of the distance."""
+        return real_logits.mean() - fake_logits.mean()
+
+    def after_discriminator_step(self, discriminator: nn.Module) -> None:
+        """Clip the weights."""
+        with torch.no_grad():
+            for parameter in discriminator.parameters():
+                parameter.clamp_(-self.clip_value, self.clip_value)
+
+
+class WassersteinGPObjective(WassersteinObjective):
+    """Wasserstein distance with gradient penalty (Gulrajani et al., NeurIPS 2017) instead of clipping.
+
+    Args:
+        weight: of the penalty ``(|grad D| - 1)^2``; the paper's 10.
+    """
+
+    def __init__(self, *, weight: float = 10.0) -> None:
+        self.weight = weight
+
+    def penalty(self, discriminator: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor) -> Tensor:
+        """Penalise gradients whose norm is not 1 on lines between real and fake, in full precision."""
+        with torch.autocast(real.device.type, enabled=False):
+            share = torch.rand(len(real), 1, 1, 1, device=real.device)
+            between = (share * real.float() + (1 - share) * fake.float()).requires_grad_(True)
+            scores = discriminator(between)
+            (gradient,) = torch.autograd.grad(scores.sum(), between, create_graph=True)
+            return self.weight * ((gradient.flatten(1).norm(dim=1) - 1) ** 2).mean()
+
+    def after_discriminator_step(self, discriminator: nn.Module) -> None:
+        """Leave the weights as they are: the penalty takes the place of clipping."""
+
+
+GAN_MODES = ("none", "bce", "wgan", "wgan-gp", "parent_literal")
+
+
+def make_objective(
+    gan_mode: str, *, clip_value: float = 0.01, penalty_weight: float = 10.0
+) -> AdversarialObjective | None:
+    """Make the objective of a name.
+
+    Args:
+        gan_mode: ``none`` (no adversary), ``bce``, ``wgan``, ``wgan-gp`` or ``parent_literal``.
+        clip_value: of ``wgan``.
+        penalty_weight: of ``wgan-gp``.
+
+    Raises:
+        UserError: unknown name.
+    """
+    match gan_mode:
+        case "none":
+            return None
+        case "bce":
+            return BCEObjective()
+        case "wgan":
+            return WassersteinObjective(clip_value=clip_value)
+        case "wgan-gp":
+            return WassersteinGPObjective(weight=penalty_weight)
+        case "parent_literal":
+            return ParentLiteralObjective()
+    close = difflib.get_close_matches(str(gan_mode), GAN_MODES, n=1)
+    hint = f" (did you mean '{close[0]}'?)" if close else ""
+    raise UserError(f"gan_mode is {gan_mode!r}{hint}: use one of {', '.join(GAN_MODES)}.")
+
+
+def _bce(logits: Tensor, target: float) -> Tensor:
+    return F.binary_cross_entropy_with_logits(logits, torch.full_like(logits, target))

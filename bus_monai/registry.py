@@ -1,0 +1,57 @@
+"""Which bundles there are. Imports neither torch nor MONAI, so that ``bus-monai --help`` is instant."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from bus_monai.errors import UserError
+
+_PACKAGE = Path(__file__).parent
+BUNDLE_FOLDERS = (_PACKAGE / "_bundles", _PACKAGE.parent / "bundles")
+"""Where bundles lie: in an installed wheel, and in a checkout."""
+
+
+@dataclass(frozen=True)
+class BundleInfo:
+    """A bundle of the package.
+
+    Args:
+        name: name of its folder.
+        root: its folder.
+        version: of the bundle.
+        description: one sentence.
+    """
+
+    name: str
+    root: Path
+    version: str
+    description: str
+
+
+def list_bundles() -> list[BundleInfo]:
+    """Return the bundles of the package by name."""
+    folders = {
+        file.parent.parent for base in BUNDLE_FOLDERS if base.is_dir() for file in base.glob("*/configs/metadata.json")
+    }
+    infos = []
+    for root in sorted(folders, key=lambda folder: folder.name):
+        meta = json.loads((root / "configs" / "metadata.json").read_text(encoding="utf-8"))
+        infos.append(BundleInfo(root.name, root, meta["version"], meta["description"]))
+    return infos
+
+
+def find_bundle(name: str) -> Path:
+    """Return the folder of the bundle called ``name``.
+
+    Raises:
+        UserError: there is none; the message names those that there are.
+    """
+    bundles = {info.name: info.root for info in list_bundles()}
+    if name in bundles:
+        return bundles[name]
+    close = difflib.get_close_matches(name, bundles, n=1)
+    hint = f" (did you mean '{close[0]}'?)" if close else ""
+    raise UserError(f"There is no bundle '{name}'{hint}: choose one of {', '.join(bundles) or 'none installed'}.")

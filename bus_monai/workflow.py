@@ -1,0 +1,149 @@
+"""What the configs of the bundles need to know of the workflow that runs them."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import re
+import sys
+import traceback
+from collections.abc import Iterator, Mapping
+from pydoc import locate
+from types import TracebackType
+from typing import Any
+
+from monai.bundle.config_item import ComponentLocator, ConfigComponent
+from monai.bundle.properties import InferProperties, MetaProperties, TrainProperties
+from monai.bundle.workflows import ConfigWorkflow
+
+from bus_monai.errors import UserError
+from bus_monai.registry import find_bundle
+
+ENTRY_KEYS = {"imports", "initialize", "run", "finalize", "training", "evaluating", "inferring", "_meta_"}
+"""Top-level keys that MONAI or a user's command name, so that no other key need refer to them."""
+
+
+def current_workflow() -> ConfigWorkflow | None:
+    """Return the workflow whose config is being evaluated, or ``None`` outside of one.
+
+    MONAI gives an expression no handle on its workflow, so it is looked up on the call stack.
+    """
+    frame = inspect.currentframe()
+    while frame is not None:
+        owner = frame.f_locals.get("self")
+        if isinstance(owner, ConfigWorkflow):
+            return owner
+        frame = frame.f_back
+    return None
+
+
+def bundle_root(name: str) -> str:
+    """Return the folder of the bundle whose config is being run, else of the bundle called ``name``."""
+    workflow = current_workflow()
+    if workflow is None:
+        return str(find_bundle(name))
+    configs = workflow.config_root_path.resolve()
+    return str(configs.parent if configs.name == "configs" else configs)
+
+
+def resolved_config() -> dict[str, Any]:
+    """Return the whole config of the current workflow as text and numbers, overrides included."""
+    workflow = current_workflow()
+    return {} if workflow is None else dict(workflow.parser.get())
+
+
+def prepare() -> None:
+    """Check the current workflow's config before anything of it is built, and let user errors end in one line.
+
+    Raises:
+        UserError: a key that nothing refers to, or an argument that its component does not take.
+    """
+    sys.excepthook = _one_line_at_the_end
+    workflow = current_workflow()
+    if workflow is not None:
+        check_config(workflow.parser.get())
+
+
+def check_config(config: Mapping[str, Any]) -> None:
+    """Find misspelt keys.
+
+    MONAI takes any key on the command line, so a misspelt one would silently do nothing.
+
+    Raises:
+        UserError: a top-level key that nothing refers to, or an argument that its component does not take; the
+            closest right name is in the message.
+    """
+    used = set(_references(config)) | ENTRY_KEYS
+    for properties in (TrainProperties, InferProperties, MetaProperties):
+        used |= {prop["id"].split("::")[0] for prop in properties.values()}
+    for key in config:
+        if key not in used:
+            raise UserError(f"The config key '{key}' does nothing{_suggest(key, config)}: correct or remove it.")
+    locator = ComponentLocator()
+    for path, component in _components(config):
+        _check_arguments(path, component, locator)
+
+
+def _check_arguments(path: str, component: Mapping[str, Any], locator: ComponentLocator) -> None:
+    name = ConfigComponent(component, locator=locator).resolve_module_name()
+    target = locate(name) if isinstance(name, str) and not name.startswith("$") else None
+    if not callable(target):
+        return
+    parameters = inspect.signature(target).parameters
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
+        return
+    for argument in component:
+        if argument not in parameters and argument not in ConfigComponent.non_arg_keys:
+            raise UserError(
+                f"The config key '{path}#{argument}' is no argument of {component['_target_']}"
+                f"{_suggest(argument, parameters)}: correct or remove it."
+            )
+
+
+def _references(node: Any) -> Iterator[str]:
+    """Yield the top-level keys that any text of the config refers to."""
+    if isinstance(node, str):
+        if node[:1] in "@$%":
+            yield from re.findall(r"[@%]([A-Za-z_]\w*)", node)
+    elif isinstance(node, Mapping):
+        for value in node.values():
+            yield from _references(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from _references(value)
+
+
+def _components(node: Any, path: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
+    if isinstance(node, Mapping):
+        if "_target_" in node:
+            yield path, node
+        for key, value in node.items():
+            yield from _components(value, f"{path}#{key}" if path else str(key))
+    elif isinstance(node, list):
+        for i, value in enumerate(node):
+            yield from _components(value, f"{path}#{i}")
+
+
+def _suggest(wrong: str, known: Mapping[str, Any]) -> str:
+    close = difflib.get_close_matches(wrong, [key for key in known if key != wrong], n=1)
+    return f" (did you mean '{close[0]}'?)" if close else ""
+
+
+def _one_line_at_the_end(
+    kind: type[BaseException], error: BaseException, trace: TracebackType | None
+) -> None:
+    """Print the traceback, and below it the sentence that the user can act on."""
+    traceback.print_exception(kind, error, trace)
+    sentence = user_error(error)
+    if sentence is not None:
+        print(f"\nbus_monai: {sentence}", file=sys.stderr)
+
+
+def user_error(error: BaseException | None) -> UserError | None:
+    """Return the user error among ``error`` and its causes, or ``None``."""
+    while error is not None:
+        if isinstance(error, UserError):
+            return error
+        error = error.__cause__ or error.__context__
+    return None
+
