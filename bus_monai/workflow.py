@@ -129,9 +129,7 @@ def _suggest(wrong: str, known: Mapping[str, Any]) -> str:
     return f" (did you mean '{close[0]}'?)" if close else ""
 
 
-def _one_line_at_the_end(
-    kind: type[BaseException], error: BaseException, trace: TracebackType | None
-) -> None:
+def _one_line_at_the_end(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     """Print the traceback, and below it the sentence that the user can act on."""
     traceback.print_exception(kind, error, trace)
     sentence = user_error(error)
@@ -146,4 +144,3 @@ def user_error(error: BaseException | None) -> UserError | None:
             return error
         error = error.__cause__ or error.__context__
     return None
-

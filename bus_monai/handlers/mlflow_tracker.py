@@ -1,0 +1,155 @@
+"""A run in MLflow: what went in, what came out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from importlib.metadata import distributions
+from pathlib import Path
+from typing import Any
+
+from ignite.engine import Engine, Events
+from matplotlib.figure import Figure
+from mlflow.entities import Metric, Param, RunStatus
+from monai.config.deviceconfig import get_config_values
+from monai.handlers.mlflow_handler import MLFlowHandler
+
+from bus_monai.handlers.training_checkpoint import TrainingCheckpoint
+
+RUN_KEY = "mlflow_run_id"
+LONGEST_PARAMETER = 500
+"""MLflow's older servers refuse longer values; the whole config is an artifact besides."""
+
+
+class MLflowTracker(MLFlowHandler):
+    """Record a run of an engine: config, data, environment, metrics an epoch, files at the end.
+
+    MONAI's handler picks up any unfinished run of the same name; this one starts a run of its own each time, and goes
+    on with an earlier one only when the checkpoint that training resumes from names it.
+
+    Args:
+        tracking_uri: where MLflow's store is, ``sqlite:///PATH`` or a server; ``MLFLOW_TRACKING_URI`` takes precedence.
+        experiment_name: experiment of the run.
+        run_name: name of the run; ``None`` makes one of the experiment and the time.
+        config: the whole config, logged as parameters and as ``config/config.json``.
+        config_files: the files the config came from, logged below ``config/``.
+        data: what the run saw, logged as ``data/datalist.json``; its ``digest`` becomes a parameter.
+        evaluator: its metrics are logged beside the engine's, with the prefix ``val_``.
+        checkpoint: holds the identity of the run for resuming.
+        artifacts: files logged when the engine completes, those that exist by then.
+        enabled: ``False`` on all processes but the first.
+    """
+
+    def __init__(
+        self,
+        *,
+        tracking_uri: str,
+        experiment_name: str,
+        run_name: str | None = None,
+        config: Mapping[str, Any] | None = None,
+        config_files: Sequence[str | Path] = (),
+        data: Mapping[str, Any] | None = None,
+        evaluator: Engine | None = None,
+        checkpoint: TrainingCheckpoint | None = None,
+        artifacts: Sequence[str | Path] = (),
+        enabled: bool = True,
+    ) -> None:
+        self.enabled = enabled
+        if not enabled:
+            return
+        super().__init__(
+            tracking_uri=tracking_uri,
+            iteration_log=False,
+            experiment_name=experiment_name,
+            run_name=run_name or f"{experiment_name} {time.strftime('%Y-%m-%d %H:%M:%S')}",
+            artifacts=[Path(path) for path in artifacts],
+        )
+        self.config = dict(config or {})
+        self.config_files = [Path(path) for path in config_files]
+        self.data = dict(data or {})
+        self.evaluator = evaluator
+        self.checkpoint = checkpoint
+
+    def attach(self, engine: Engine) -> None:
+        """Attach to a trainer or an evaluator, after the handlers that compute metrics."""
+        if self.enabled:
+            super().attach(engine)
+            engine.add_event_handler(Events.COMPLETED, self.close)
+            engine.add_event_handler(Events.EXCEPTION_RAISED, self._fail)
+
+    @property
+    def run_id(self) -> str:
+        """Identity of the current run."""
+        return self.cur_run.info.run_id
+
+    def start(self, engine: Engine) -> None:
+        """Begin a run of its own, or go on with the resumed one."""
+        self._set_experiment()
+        resumed = self.checkpoint.extra.get(RUN_KEY) if self.checkpoint and self.checkpoint.resume else None
+        if resumed is not None:
+            self.client.update_run(resumed, status=RunStatus.to_string(RunStatus.RUNNING))
+            self.cur_run = self.client.get_run(resumed)
+            return
+        self.cur_run = self.client.create_run(self.experiment.experiment_id, run_name=self.run_name)
+        if self.checkpoint is not None:
+            self.checkpoint.extra[RUN_KEY] = self.run_id
+        self._log_inputs()
+
+    def _log_inputs(self) -> None:
+        parameters = {key: str(value)[:LONGEST_PARAMETER] for key, value in flatten(self.config).items()}
+        if "digest" in self.data:
+            parameters["data_digest"] = self.data["digest"]
+        for batch in _batches(sorted(parameters.items()), 100):
+            self.client.log_batch(self.run_id, params=[Param(key, value) for key, value in batch])
+        self.client.log_dict(self.run_id, self.config, "config/config.json")
+        for path in self.config_files:
+            self.client.log_artifact(self.run_id, path, "config")
+        if self.data:
+            self.client.log_dict(self.run_id, self.data, "data/datalist.json")
+        self.client.log_text(self.run_id, environment(), "environment.txt")
+
+    def epoch_completed(self, engine: Engine) -> None:
+        """Log the metrics of the epoch."""
+        metrics = dict(engine.state.metrics)
+        if self.evaluator is not None and self.evaluator.state.epoch == engine.state.epoch:
+            metrics |= {f"val_{name}": value for name, value in self.evaluator.state.metrics.items()}
+        now = int(time.time() * 1000)
+        values = [Metric(name, float(value), now, engine.state.epoch) for name, value in metrics.items()]
+        self.client.log_batch(self.run_id, metrics=values)
+
+    def log_figure(self, figure: Figure, name: str) -> None:
+        """Log a figure as an artifact called ``name``."""
+        self.client.log_figure(self.run_id, figure, name)
+
+    def complete(self) -> None:
+        """Log the files that are there."""
+        for path in self.artifacts:
+            if path.is_file():
+                self.client.log_artifact(self.run_id, path, "results")
+
+    def _fail(self, engine: Engine, error: BaseException) -> None:
+        if self.cur_run is not None:
+            self.client.set_terminated(self.run_id, RunStatus.to_string(RunStatus.FAILED))
+        raise error
+
+
+def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Flatten nested mappings to one level, keys joined by ``.``; MLflow's names take no ``#``."""
+    flat: dict[str, Any] = {}
+    for key, value in config.items():
+        if isinstance(value, Mapping):
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+def environment() -> str:
+    """Describe Python, the system and the installed packages, a line each."""
+    system = [f"{key}: {value}" for key, value in get_config_values().items()]
+    packages = sorted({f"{dist.metadata['Name']}=={dist.version}" for dist in distributions()}, key=str.lower)
+    return "\n".join([*system, "", *packages, ""])
+
+
+def _batches(items: list[Any], size: int) -> list[list[Any]]:
+    return [items[i : i + size] for i in range(0, len(items), size)]

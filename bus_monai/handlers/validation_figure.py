@@ -1,0 +1,47 @@
+"""Validation images with contours, every few epochs."""
+
+from __future__ import annotations
+
+from ignite.engine import Engine, Events
+from monai.utils.enums import CommonKeys as Keys
+
+from bus_monai.handlers.mlflow_tracker import MLflowTracker
+from bus_monai.report.contour_figure import contour_figure
+
+
+class ValidationFigure:
+    """Log a figure of the first validation images with true and predicted contours.
+
+    Args:
+        evaluator: validates the network; its output holds probabilities (1, H, W).
+        tracker: takes the figure.
+        interval: epochs between two figures; the last epoch always has one.
+        count: images a figure.
+    """
+
+    def __init__(self, *, evaluator: Engine, tracker: MLflowTracker, interval: int = 5, count: int = 6) -> None:
+        self.evaluator = evaluator
+        self.tracker = tracker
+        self.interval = interval
+        self.count = count
+        self._shown: list[tuple] = []
+
+    def attach(self, engine: Engine) -> None:
+        """Attach to the trainer, after validation."""
+        if self.tracker.enabled:
+            self.evaluator.add_event_handler(Events.STARTED, self._shown.clear)
+            self.evaluator.add_event_handler(Events.ITERATION_COMPLETED, self._collect)
+            engine.add_event_handler(Events.EPOCH_COMPLETED, self._log)
+
+    def _collect(self, evaluator: Engine) -> None:
+        for item, output in zip(evaluator.state.batch, evaluator.state.output, strict=True):
+            if len(self._shown) == self.count:
+                return
+            maps = (output[key][0].float().cpu().numpy() for key in (Keys.IMAGE, Keys.LABEL, Keys.PRED))
+            self._shown.append((*maps, item["id"]))
+
+    def _log(self, engine: Engine) -> None:
+        epoch = engine.state.epoch
+        if self._shown and (epoch % self.interval == 0 or epoch == engine.state.max_epochs):
+            figure = contour_figure(*zip(*self._shown, strict=True))
+            self.tracker.log_figure(figure, f"validation/epoch_{epoch:04d}.png")

@@ -1,0 +1,48 @@
+"""Input statistics inside the network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+
+
+class Standardised(nn.Module):
+    """Subtract the training set's mean and divide by its standard deviation, then apply a network.
+
+    The statistics travel with the weights, so that every caller hands in plain grey values in [0, 1] and a validation
+    image is never standardised by its own. They are buffers: no parameters, nothing to learn.
+
+    Args:
+        network: (B, 1, H, W) to logits (B, 1, H, W).
+
+    Shape:
+        (B, 1, H, W) with values in [0, 1] to logits (B, 1, H, W).
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(()))
+        self.register_buffer("std", torch.ones(()))
+        self.network = network
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the logits of ``x``."""
+        return self.network((x - self.mean) / self.std)
+
+    def fit(self, images: Iterable[Tensor]) -> None:
+        """Take mean and standard deviation over all pixels of ``images``, each in [0, 1]."""
+        count, total, squares = 0, 0.0, 0.0
+        for image in images:
+            values = torch.as_tensor(image).double()
+            count += values.numel()
+            total += float(values.sum())
+            squares += float((values**2).sum())
+        mean = total / count
+        self.mean.fill_(mean)
+        # a set of constant images has no scale to divide by
+        self.std.fill_(max(squares / count - mean**2, 0.0) ** 0.5 or 1.0)

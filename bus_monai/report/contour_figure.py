@@ -1,0 +1,58 @@
+"""Images with the contours of truth and prediction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from numpy.typing import NDArray
+
+TRUTH_COLOUR = "#2ca02c"
+PREDICTION_COLOUR = "#ff7f0e"
+"""Green and orange: told apart in the common forms of colour blindness, and from grey."""
+COLUMNS = 3
+
+
+def contour_figure(
+    images: Sequence[NDArray[np.floating]],
+    truths: Sequence[NDArray[np.floating]],
+    probabilities: Sequence[NDArray[np.floating]],
+    titles: Sequence[str],
+    *,
+    threshold: float = 0.5,
+) -> Figure:
+    """Draw each image with the contour of its true mask and of the thresholded prediction.
+
+    Args:
+        images: (H, W), values in [0, 1].
+        truths: (H, W), values in {0, 1}.
+        probabilities: (H, W), values in [0, 1].
+        titles: one an image.
+        threshold: above which a pixel is predicted lesion.
+
+    Returns:
+        A figure with up to three images a row.
+    """
+    columns = min(COLUMNS, len(images))
+    rows = -(-len(images) // columns)
+    figure = Figure(figsize=(4 * columns, 4.2 * rows + 0.5), layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False)
+    for axis in axes.flat:
+        axis.axis("off")
+    for axis, image, truth, probability, title in zip(axes.flat, images, truths, probabilities, titles, strict=False):
+        axis.imshow(image, cmap="gray", vmin=0, vmax=1)
+        _contour(axis, truth, 0.5, TRUTH_COLOUR)
+        _contour(axis, probability, threshold, PREDICTION_COLOUR)
+        axis.set_title(title, fontsize=10)
+    handles = [
+        Line2D([], [], color=c, label=t) for c, t in ((TRUTH_COLOUR, "truth"), (PREDICTION_COLOUR, "prediction"))
+    ]
+    figure.legend(handles=handles, loc="outside lower center", ncols=2, frameon=False)
+    return figure
+
+
+def _contour(axis, values: NDArray[np.floating], level: float, colour: str) -> None:  # type: ignore[no-untyped-def]
+    if values.min() < level <= values.max():
+        axis.contour(values, levels=[level], colors=[colour], linewidths=1.5)
