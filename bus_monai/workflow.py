@@ -7,7 +7,7 @@ import inspect
 import re
 import sys
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pydoc import locate
 from types import TracebackType
 from typing import Any
@@ -50,6 +50,12 @@ def resolved_config() -> dict[str, Any]:
     """Return the whole config of the current workflow as text and numbers, overrides included."""
     workflow = current_workflow()
     return {} if workflow is None else dict(workflow.parser.get())
+
+
+def config_files() -> list[str]:
+    """Return the config files of the current workflow's bundle."""
+    workflow = current_workflow()
+    return [] if workflow is None else sorted(str(path) for path in workflow.config_root_path.glob("*.json"))
 
 
 def prepare() -> None:
@@ -144,3 +150,9 @@ def user_error(error: BaseException | None) -> UserError | None:
             return error
         error = error.__cause__ or error.__context__
     return None
+
+
+def check_choice(key: str, value: Any, choices: Sequence[Any]) -> None:
+    """Raise a user error unless ``value``, that of the config key ``key``, is one of ``choices``."""
+    if value not in choices:
+        raise UserError(f"{key} is {value!r}: use one of {', '.join(map(str, choices))}.")

@@ -126,9 +126,9 @@ class AdversarialTrainer(Trainer):
             key_metric=key_train_metric,
             additional_metrics=additional_metrics,
             handlers=None,
-            amp=amp,
             decollate=False,
         )
+        self.mixed_precision = amp
         self.register_events(*AdversarialIterationEvents)
         self.state.seed = seed
         self.g_network, self.g_optimizer = g_network, g_optimizer
@@ -232,7 +232,7 @@ class AdversarialTrainer(Trainer):
         # MONAI's engines ask for CUDA's autocast whatever the device is
         device_type = self.state.device.type
         dtype = torch.float16 if device_type == "cuda" else torch.bfloat16
-        return torch.autocast(device_type, dtype=dtype, enabled=self.amp)
+        return torch.autocast(device_type, dtype=dtype, enabled=self.mixed_precision)
 
     def _pair(self, image: Tensor, mask: Tensor) -> Tensor:
         return torch.cat([image, mask], dim=1) if self.conditional else mask

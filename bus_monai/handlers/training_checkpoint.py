@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from ignite.engine import Engine, Events
 from torch import nn
 
 from bus_monai.engines.adversarial_trainer import AdversarialTrainer
 from bus_monai.errors import UserError
+from bus_monai.weights import check_writable, load_weights, save_weights
 
 LATEST = "checkpoint.pt"
 BEST = "model.pt"
@@ -67,7 +66,7 @@ class TrainingCheckpoint:
 
     def _save_best(self, evaluator: Engine) -> None:
         if evaluator.state.best_metric_epoch == evaluator.state.epoch:
-            _save(self.network.state_dict(), self.folder / BEST)
+            save_weights(self.network.state_dict(), self.folder / BEST)
 
     def _save_latest(self, engine: AdversarialTrainer) -> None:
         if engine.state.epoch % self.interval and engine.state.epoch != engine.state.max_epochs:
@@ -78,7 +77,7 @@ class TrainingCheckpoint:
             "best_metric_epoch": int(self.evaluator.state.best_metric_epoch),
             "extra": self.extra,
         }
-        _save(state, self.folder / LATEST)
+        save_weights(state, self.folder / LATEST)
 
     def _load(self, engine: AdversarialTrainer) -> None:
         path = self.folder / LATEST
@@ -89,51 +88,3 @@ class TrainingCheckpoint:
         self.evaluator.state.best_metric = state["best_metric"]
         self.evaluator.state.best_metric_epoch = state["best_metric_epoch"]
         self.extra = state["extra"]
-
-
-def check_writable(folder: Path) -> None:
-    """Make ``folder`` and write a byte to it.
-
-    Raises:
-        UserError: it cannot be made or written to.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / ".writable"
-        probe.write_bytes(b"\0")
-        probe.unlink()
-    except OSError as error:
-        raise UserError(
-            f"Cannot write to '{folder}' ({error.strerror}): free space, mend its permissions, or give another folder."
-        ) from error
-
-
-def load_weights(path: Path) -> Any:
-    """Load tensors and plain values, never code.
-
-    Raises:
-        UserError: the file is missing, broken, or holds more than tensors and plain values.
-    """
-    if not path.is_file():
-        raise UserError(f"'{path}' does not exist: train first, or give the path of a checkpoint.")
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises whatever its pickle reader meets
-        raise UserError(
-            f"'{path}' is no checkpoint that can be trusted and read: it is truncated, not written by PyTorch, or "
-            "holds more than tensors; give another file."
-        ) from error
-
-
-def _save(state: Mapping[str, Any], path: Path) -> None:
-    partial = path.with_name(path.name + ".part")
-    try:
-        torch.save(state, partial)
-        partial.replace(path)
-    except (OSError, RuntimeError) as error:
-        # torch reports a full disk as a RuntimeError of its zip writer
-        partial.unlink(missing_ok=True)
-        raise UserError(
-            f"Cannot write '{path}' ({str(error).splitlines()[0][:120]}): free space or give another folder; training "
-            "can be resumed from the last whole checkpoint."
-        ) from error

@@ -1,0 +1,54 @@
+"""BUSI as published (Al-Dhabyani et al., Data in Brief 28, 2020, doi 10.1016/j.dib.2019.104863)."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from bus_monai.data.case import Case, Diagnosis
+from bus_monai.data.near_duplicates import group_near_duplicates
+from bus_monai.errors import UserError
+
+CLASSES: tuple[Diagnosis, ...] = ("benign", "malignant", "normal")
+KNOWN_DUPLICATES = "near_duplicates.csv"
+"""Groups somebody has found before, used on top of those that are computed."""
+
+_IMAGE = re.compile(r"^(?P<name>\w+ \(\d+\))\.png$")
+
+
+def is_busi(folder: Path) -> bool:
+    """Whether ``folder`` looks like BUSI: it has a folder for a class with images named as published."""
+    return any(_IMAGE.match(path.name) for name in CLASSES for path in (folder / name).glob(f"{name} (*).png"))
+
+
+def read_busi(folder: str | Path) -> list[Case]:
+    """Read the folder as published: ``<class>/<class> (n).png`` with ``_mask.png``, ``_mask_1.png``, ...
+
+    Gaps in the numbering are normal; a normal image may lack its empty mask. Groups hold equal files and
+    near-duplicates, within and across classes.
+
+    Raises:
+        UserError: the folder is not BUSI, or an image with a lesion has no mask.
+    """
+    folder = Path(folder)
+    if not is_busi(folder):
+        raise UserError(f"'{folder}' is no BUSI folder: it must hold benign/, malignant/ and normal/ as published.")
+    found: list[tuple[Path, tuple[Path, ...], Diagnosis]] = []
+    for diagnosis in CLASSES:
+        images = [path for path in (folder / diagnosis).glob("*.png") if _IMAGE.match(path.name)]
+        for image in sorted(images, key=_number):
+            masks = tuple(path for path in sorted(image.parent.glob(f"{image.stem}_mask*.png")))
+            if not masks and diagnosis != "normal":
+                raise UserError(
+                    f"The {diagnosis} image '{image}' has no mask '{image.stem}_mask.png': add it or remove the image."
+                )
+            found.append((image, masks, diagnosis))
+    groups = group_near_duplicates([image for image, _, _ in found], folder / KNOWN_DUPLICATES)
+    return [
+        Case(f"{diagnosis}_{_number(image)}", image, masks, group, diagnosis)
+        for (image, masks, diagnosis), group in zip(found, groups, strict=True)
+    ]
+
+
+def _number(image: Path) -> int:
+    return int(image.stem[image.stem.index("(") + 1 : -1])

@@ -1,0 +1,139 @@
+"""``datalist.json``: which cases are for what."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, get_args
+
+from bus_monai.data.case import Case, Diagnosis
+from bus_monai.errors import UserError
+
+SECTIONS = ("training", "validation", "test", "unlabeled")
+FILE = "datalist.json"
+ITEM_KEYS = ("id", "image", "masks", "group", "diagnosis")
+
+
+@dataclass(frozen=True)
+class Datalist:
+    """Cases by section.
+
+    Args:
+        training: to learn from.
+        validation: to choose the best weights by.
+        test: to report on.
+        unlabeled: to learn from without masks.
+        synthetic: whether the images were generated.
+    """
+
+    training: Sequence[Case] = field(default_factory=tuple)
+    validation: Sequence[Case] = field(default_factory=tuple)
+    test: Sequence[Case] = field(default_factory=tuple)
+    unlabeled: Sequence[Case] = field(default_factory=tuple)
+    synthetic: bool = False
+
+    def sections(self) -> Iterator[tuple[str, Sequence[Case]]]:
+        """Yield each section that has cases, with its name."""
+        for name in SECTIONS:
+            if getattr(self, name):
+                yield name, getattr(self, name)
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 over the sections, ids, groups and the contents of every file."""
+        total = hashlib.sha256()
+        for name, cases in self.sections():
+            for case in sorted(cases, key=lambda case: case.id):
+                total.update(f"{name}/{case.id}/{case.group}/{case.diagnosis}".encode())
+                for path in (case.image, *case.masks):
+                    total.update(hashlib.sha256(path.read_bytes()).digest())
+        return total.hexdigest()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return ids, groups and diagnoses by section, with the digest of the data and without paths."""
+        content: dict[str, Any] = {"digest": self.digest, "synthetic": self.synthetic}
+        for name, cases in self.sections():
+            content[name] = [{"id": c.id, "group": c.group, "diagnosis": c.diagnosis} for c in cases]
+        return content
+
+
+def write_datalist(folder: Path, datalist: Datalist) -> Path:
+    """Write ``datalist.json`` with paths relative to ``folder``; return its path."""
+    content: dict[str, Any] = {"name": folder.name, "synthetic": datalist.synthetic}
+    for name, cases in datalist.sections():
+        content[name] = [
+            {
+                "id": case.id,
+                "image": case.image.relative_to(folder).as_posix(),
+                "masks": [mask.relative_to(folder).as_posix() for mask in case.masks],
+                "group": case.group,
+                "diagnosis": case.diagnosis,
+            }
+            for case in cases
+        ]
+    path = folder / FILE
+    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    return path
+
+
+def read_datalist(folder: Path) -> Datalist:
+    """Read ``datalist.json`` of ``folder``.
+
+    Raises:
+        UserError: it is no JSON, an item lacks a key or has a wrong one, a path leads out of the folder, a file is
+            missing, an id occurs twice, or a group straddles sections.
+    """
+    path = folder / FILE
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"'{path}' cannot be read as JSON ({error}): correct it.") from error
+    if not isinstance(content, dict) or not any(content.get(name) for name in SECTIONS):
+        raise UserError(f"'{path}' has none of the sections {', '.join(SECTIONS)}: add at least one.")
+    sections = {
+        name: [_case(folder, item, f"{name}[{i}] of '{path}'") for i, item in enumerate(content.get(name, []))]
+        for name in SECTIONS
+    }
+    datalist = Datalist(**sections, synthetic=bool(content.get("synthetic")))
+    _check_apart(datalist, path)
+    return datalist
+
+
+def _case(folder: Path, item: Any, where: str) -> Case:
+    missing = [key for key in ITEM_KEYS if not isinstance(item, Mapping) or key not in item]
+    if missing:
+        raise UserError(f"The item {where} lacks {', '.join(missing)}: add what is missing.")
+    if item["diagnosis"] not in get_args(Diagnosis):
+        raise UserError(
+            f"The item {where} has the diagnosis {item['diagnosis']!r}: use one of {', '.join(get_args(Diagnosis))}."
+        )
+    image, *masks = (_inside(folder, name, where) for name in (item["image"], *item["masks"]))
+    return Case(str(item["id"]), image, tuple(masks), str(item["group"]), item["diagnosis"])
+
+
+def _inside(folder: Path, name: str, where: str) -> Path:
+    path = (folder / name).resolve()
+    if folder.resolve() not in path.parents:
+        raise UserError(f"The item {where} refers to '{name}' outside of its folder: move the file into it.")
+    if not path.is_file():
+        raise UserError(f"The item {where} refers to '{name}', which does not exist: add the file or remove the item.")
+    return path
+
+
+def _check_apart(datalist: Datalist, path: Path) -> None:
+    ids: set[str] = set()
+    home: dict[str, str] = {}
+    for name, cases in datalist.sections():
+        for case in cases:
+            if case.id in ids:
+                raise UserError(f"The id '{case.id}' occurs twice in '{path}': give each item an id of its own.")
+            ids.add(case.id)
+            if home.setdefault(case.group, name) != name:
+                raise UserError(
+                    f"The group '{case.group}' stands in {home[case.group]} and in {name} of '{path}': move it to one "
+                    "side, since it would leak from one into the other."
+                )

@@ -1,0 +1,92 @@
+"""From a folder to cases by section."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from bus_monai.data.busi import is_busi, read_busi
+from bus_monai.data.case import Case
+from bus_monai.data.datalist import FILE, Datalist, read_datalist
+from bus_monai.data.phantoms import phantom_dataset
+from bus_monai.data.protocols import apply_protocol
+from bus_monai.errors import UserError
+from bus_monai.source import read_source
+from bus_monai.transforms.load import read_mask
+
+logger = logging.getLogger("bus_monai")
+
+
+def default_dataset_dir() -> str:
+    """Return the folder of the embedded data set, phantoms generated once into a cache folder."""
+    return str(phantom_dataset())
+
+
+def load_dataset(dataset_dir: str | Path, *, protocol: str, seed: int = 0) -> Datalist:
+    """Read the cases of a folder and split them.
+
+    Args:
+        dataset_dir: a folder with a ``datalist.json``, which is taken as it is, or a BUSI folder as published.
+        protocol: name of the split where the folder has none of its own.
+        seed: of that split.
+
+    Raises:
+        UserError: the folder is neither, or something in it is wrong.
+    """
+    folder = Path(dataset_dir).expanduser()
+    if folder.is_file():
+        raise UserError(f"dataset_dir is the file '{folder}': unpack it and give the folder.")
+    if not folder.is_dir():
+        raise UserError(f"dataset_dir '{folder}' does not exist: give a folder that does.")
+    if (folder / FILE).is_file():
+        datalist = read_datalist(folder)
+    elif is_busi(folder):
+        datalist = apply_protocol(protocol, read_busi(folder), seed)
+    else:
+        state = "is empty" if not any(folder.iterdir()) else "is neither"
+        raise UserError(
+            f"dataset_dir '{folder}' {state}: give a folder with a {FILE}, or BUSI as published (benign/, malignant/, "
+            "normal/)."
+        )
+    if datalist.synthetic:
+        logger.warning("The data set '%s' is SYNTHETIC: generated phantoms, not patients.", folder)
+    return datalist
+
+
+def check_dataset(datalist: Datalist, *, sections: Sequence[str]) -> None:
+    """Read every image and mask once, so that a broken one is named before any training starts.
+
+    Raises:
+        UserError: a section is empty, a file cannot be read, an image holds no signal, or a mask does not fit.
+    """
+    cases: list[Case] = []
+    for section in sections:
+        if not getattr(datalist, section):
+            raise UserError(f"The data set has no case in its section '{section}': add some to its {FILE}.")
+        cases += getattr(datalist, section)
+    for case in tqdm(cases, desc="checking images and masks", disable=len(cases) < 100, leave=False):
+        pixels = read_source(case.image).pixels
+        if not pixels.any():
+            raise UserError(f"'{case.image}' holds no signal: every pixel is 0; remove it from the data set.")
+        if case.diagnosis in ("benign", "malignant") and not case.masks:
+            raise UserError(f"The {case.diagnosis} image '{case.image}' has no mask: add one or remove the image.")
+        for mask in case.masks:
+            read_mask(mask, pixels.shape)
+
+
+def to_items(cases: Sequence[Case]) -> list[dict[str, Any]]:
+    """Turn cases into the dictionaries that transforms take."""
+    return [
+        {
+            "id": case.id,
+            "image": str(case.image),
+            "masks": [str(mask) for mask in case.masks],
+            "group": case.group,
+            "diagnosis": case.diagnosis,
+        }
+        for case in cases
+    ]

@@ -1,0 +1,52 @@
+"""What there is to segment in a folder, and where each mask goes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from bus_monai.errors import UserError
+from bus_monai.source import list_sources, source_kind
+
+
+def inference_items(folder: str | Path, output: str | Path) -> list[dict[str, Any]]:
+    """List the images below ``folder`` (PNG, JPEG, NIfTI, DICOM), one item a frame.
+
+    Args:
+        folder: searched with all its subfolders; ``*_mask*.png`` beside images are not images.
+        output: the masks' folder, a mirror of ``folder``.
+
+    Returns:
+        Items with ``image`` and ``source`` (path), ``frame`` (from 0) and ``output`` (path of the mask):
+        ``a/b.jpg`` gives ``a/b_mask.png``, ``a/b.nii.gz`` gives ``a/b_mask.nii.gz``, the third frame of a cine
+        ``a/c.dcm`` gives ``a/c_frame0002_mask.png``. Two sources of one stem keep their suffix in the name.
+
+    Raises:
+        UserError: there is no such folder, or nothing in it can be read.
+    """
+    folder, output = Path(folder), Path(output)
+    if not folder.is_dir():
+        raise UserError(f"'{folder}' is no folder: give dataset_dir a folder of PNG, JPEG, NIfTI or DICOM files.")
+    sources = list_sources(folder)
+    if not sources:
+        raise UserError(f"'{folder}' holds no PNG, JPEG, NIfTI or DICOM file: give another dataset_dir.")
+    frames = Counter(path for path, _ in sources)
+    stems = Counter(_stem(path) for path in frames)
+    items = []
+    for path, frame in sources:
+        name = path.name.replace(".", "_") if stems[_stem(path)] > 1 else _stem(path).name
+        if frames[path] > 1:
+            name += f"_frame{frame:04d}"
+        suffix = "_mask.nii.gz" if source_kind(path) == "nifti" else "_mask.png"
+        target = output / path.parent.relative_to(folder) / (name + suffix)
+        items.append({"image": str(path), "source": str(path), "frame": frame, "output": str(target)})
+    return items
+
+
+def _stem(path: Path) -> Path:
+    name = path.name
+    for suffix in (".nii.gz", path.suffix):
+        if suffix and name.endswith(suffix):
+            return path.with_name(name[: -len(suffix)])
+    return path

@@ -1,0 +1,152 @@
+"""Reading one image of any kind, in NumPy alone."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from bus_monai.errors import UserError
+
+Kind: TypeAlias = Literal["raster", "nifti", "dicom"]
+MOST_PIXELS = 100_000_000
+"""A larger image is a decompression bomb or a mistake."""
+RASTER_SUFFIXES = (".png", ".jpg", ".jpeg")
+NIFTI_SUFFIXES = (".nii", ".nii.gz")
+DICOM_SUFFIXES = (".dcm", ".dicom")
+
+
+@dataclass(frozen=True)
+class SourceImage:
+    """A grey image as stored.
+
+    Args:
+        pixels: (H, W) float32, rows first, luma of ITU-R BT.601 where the source has colour, values in [0, 1].
+        spacing_mm: of rows and columns, ``None`` where the file does not say.
+        frame: number of this frame, from 0.
+        frames: how many the file holds.
+    """
+
+    pixels: NDArray[np.float32]
+    spacing_mm: tuple[float, float] | None
+    frame: int = 0
+    frames: int = 1
+
+
+def read_source(path: str | Path, frame: int = 0) -> SourceImage:
+    """Read a PNG, JPEG, NIfTI or DICOM file; the content decides on the kind, not the name.
+
+    Raises:
+        UserError: the file is missing, broken, too large, or none of these; or it has no such frame.
+    """
+    path = Path(path)
+    kind = source_kind(path)
+    if kind == "dicom":
+        from bus_monai.dicom.read import read_frame
+
+        return read_frame(path, frame)
+    if kind == "nifti":
+        return _read_nifti(path)
+    if kind == "raster":
+        return SourceImage(read_raster(path), None)
+    raise UserError(f"'{path}' is no PNG, JPEG, NIfTI or DICOM file: remove it or give another.")
+
+
+def source_kind(path: Path) -> Kind | None:
+    """Tell what a file is from its first bytes, or ``None``.
+
+    Raises:
+        UserError: the file is missing, cannot be read, or is empty.
+    """
+    try:
+        with path.open("rb") as file:
+            head = file.read(352)
+    except OSError as error:
+        raise UserError(f"Cannot read '{path}' ({error.strerror}): check the path and its permissions.") from error
+    if not head:
+        raise UserError(f"'{path}' is empty: copy the file again or remove it.")
+    if head.startswith((b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")):
+        return "raster"
+    if head[128:132] == b"DICM" or path.suffix.lower() in DICOM_SUFFIXES:
+        return "dicom"
+    if head[344:348] in (b"n+1\0", b"ni1\0") or (head[:2] == b"\x1f\x8b" and path.name.endswith(".nii.gz")):
+        return "nifti"
+    return None
+
+
+def list_sources(folder: Path) -> list[tuple[Path, int]]:
+    """List the images below ``folder``, sorted, one entry a frame; masks (``*_mask*``) and hidden files are left out."""
+    sources = []
+    for path in sorted(folder.rglob("*")):
+        if not path.is_file() or path.name.startswith(".") or "_mask" in path.stem or path.stat().st_size == 0:
+            continue
+        kind = source_kind(path)
+        if kind == "dicom":
+            from bus_monai.dicom.read import count_frames
+
+            sources += [(path, frame) for frame in range(count_frames(path))]
+        elif kind is not None:
+            sources.append((path, 0))
+    return sources
+
+
+def read_raster(path: Path) -> NDArray[np.float32]:
+    """Read a PNG or JPEG as grey values (H, W) in [0, 1]; an alpha channel means nothing.
+
+    Raises:
+        UserError: the file is truncated, too large, or no such image.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(path) as image:
+                _check_size(path, image.size)
+                if image.mode in ("I;16", "I;16B", "I"):
+                    return np.asarray(image, dtype=np.float32) / np.float32(65535)
+                if image.mode in ("RGBA", "LA", "PA", "P"):
+                    # through RGB, since converting to grey straight away would blend the alpha channel in
+                    image = image.convert("RGB")
+                return np.asarray(image.convert("L"), dtype=np.float32) / np.float32(255)
+    except (OSError, SyntaxError, UnidentifiedImageError, Image.DecompressionBombError) as error:
+        raise UserError(
+            f"'{path}' cannot be decoded ({str(error).splitlines()[0][:100]}): copy the file again or remove it from "
+            "the data set."
+        ) from error
+
+
+def _read_nifti(path: Path) -> SourceImage:
+    import nibabel as nib
+
+    try:
+        image = nib.load(path)
+        shape = image.shape
+        if len(shape) < 2 or any(n != 1 for n in shape[2:]):
+            raise UserError(f"'{path}' has the shape {shape}: give a NIfTI file of one two-dimensional image.")
+        _check_size(path, shape[:2])
+        stored = np.asarray(image.dataobj).reshape(shape[:2]).T
+    except (OSError, EOFError, nib.filebasedimages.ImageFileError) as error:
+        raise UserError(f"'{path}' cannot be read as NIfTI ({error}): copy the file again or remove it.") from error
+    columns_mm, rows_mm = (float(zoom) for zoom in image.header.get_zooms()[:2])
+    spacing = (rows_mm, columns_mm) if rows_mm > 0 and columns_mm > 0 else None
+    return SourceImage(to_unit_range(stored), spacing)
+
+
+def to_unit_range(values: NDArray) -> NDArray[np.float32]:
+    """Scale to [0, 1]: 8-bit values by 255, others by their own range unless they lie in [0, 1] already."""
+    if values.dtype == np.uint8:
+        return values.astype(np.float32) / np.float32(255)
+    values = np.nan_to_num(values.astype(np.float32))
+    low, high = float(values.min()), float(values.max())
+    if low >= 0 and high <= 1:
+        return values
+    return (values - low) / np.float32(max(high - low, 1e-12))
+
+
+def _check_size(path: Path, size: tuple[int, ...]) -> None:
+    if size[0] * size[1] > MOST_PIXELS:
+        raise UserError(f"'{path}' has {size[0]} x {size[1]} pixels: scale it down to at most {MOST_PIXELS:,} pixels.")

@@ -1,0 +1,100 @@
+"""Loading images and masks."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from monai.config.type_definitions import KeysCollection
+from monai.data.meta_tensor import MetaTensor
+from monai.transforms.transform import MapTransform
+from numpy.typing import NDArray
+
+from bus_monai.errors import UserError
+from bus_monai.source import read_raster, read_source
+
+UNKNOWN_SPACING = (float("nan"), float("nan"))
+"""Stands for "not known" in metadata, since batches cannot hold ``None``."""
+
+
+class LoadUltrasoundd(MapTransform):
+    """Read PNG, JPEG, NIfTI or DICOM to a grey image.
+
+    The result is a float32 ``MetaTensor`` (1, H, W), rows first, values in [0, 1]. Its metadata: ``filename_or_obj``,
+    ``spatial_shape`` (H, W), ``spacing_mm`` (rows, columns; NaN where the file does not say) and ``frame``.
+
+    Args:
+        keys: paths to read.
+        frame_key: number of the frame to read, from 0, where the item has it.
+        allow_missing_keys: leave out keys that the item lacks.
+
+    Raises:
+        UserError: a file cannot be read, or holds no signal.
+    """
+
+    def __init__(self, keys: KeysCollection, *, frame_key: str = "frame", allow_missing_keys: bool = False) -> None:
+        super().__init__(keys, allow_missing_keys)
+        self.frame_key = frame_key
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Replace each path by its image."""
+        item = dict(data)
+        for key in self.key_iterator(item):
+            source = read_source(item[key], int(item.get(self.frame_key, 0)))
+            if not source.pixels.any():
+                raise UserError(f"'{item[key]}' holds no signal: every pixel is 0; remove it from the data set.")
+            meta = {
+                "filename_or_obj": str(item[key]),
+                "spatial_shape": np.asarray(source.pixels.shape),
+                "spacing_mm": np.asarray(source.spacing_mm or UNKNOWN_SPACING),
+                "frame": source.frame,
+            }
+            item[key] = MetaTensor(torch.from_numpy(source.pixels.copy())[None], meta=meta)
+        return item
+
+
+class LoadMasksd(MapTransform):
+    """Merge all masks of a case with OR into one ``MetaTensor`` (1, H, W) of 0 and 1.
+
+    Args:
+        keys: list of mask paths, removed from the item; an empty list stands for an image without lesion.
+        image_key: the loaded image, whose size the masks must have.
+        label_key: where the merged mask goes.
+
+    Raises:
+        UserError: a mask cannot be read or has another size than the image.
+    """
+
+    def __init__(self, keys: KeysCollection = "masks", *, image_key: str = "image", label_key: str = "label") -> None:
+        super().__init__(keys)
+        self.image_key = image_key
+        self.label_key = label_key
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Add the merged mask."""
+        item = dict(data)
+        image = item[self.image_key]
+        merged = np.zeros(tuple(image.shape[1:]), dtype=bool)
+        for key in self.keys:
+            for path in item.pop(key):
+                merged |= read_mask(Path(path), merged.shape)
+        item[self.label_key] = MetaTensor(torch.from_numpy(merged.astype(np.float32))[None])
+        return item
+
+
+def read_mask(path: Path, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    """Read a mask (H, W); any value but 0 is lesion, in a JPEG any from half on.
+
+    Raises:
+        UserError: it cannot be read or has another size.
+    """
+    values = read_raster(path)
+    if values.shape != shape:
+        raise UserError(
+            f"The mask '{path}' has {values.shape[0]} x {values.shape[1]} pixels but its image {shape[0]} x {shape[1]}"
+            ": give a mask of the image's size."
+        )
+    return values >= 0.5 if path.suffix.lower() in (".jpg", ".jpeg") else values > 0

@@ -1,0 +1,76 @@
+"""Writing masks back at the source's size and geometry."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+from monai.config.type_definitions import KeysCollection
+from monai.transforms.transform import MapTransform
+from monai.utils.misc import ensure_tuple
+from numpy.typing import NDArray
+from PIL import Image
+
+from bus_monai.errors import UserError
+from bus_monai.source import source_kind
+
+
+class SaveMaskd(MapTransform):
+    """Threshold probabilities and write them where the item says.
+
+    The mask of a NIfTI file is a NIfTI file with its affine and shape; that of any other source is a PNG with 0 and
+    255, as large as the source. Files are written beside their place and renamed.
+
+    Args:
+        keys: probabilities (1, H, W) in [0, 1], H and W those of the source.
+        threshold: from which on a pixel is lesion.
+        source_key: path of the source file.
+        output_key: path of the mask, whose folder is made when missing.
+
+    Raises:
+        UserError: the mask cannot be written.
+    """
+
+    def __init__(
+        self,
+        keys: KeysCollection = "pred",
+        *,
+        threshold: float = 0.5,
+        source_key: str = "source",
+        output_key: str = "output",
+    ) -> None:
+        super().__init__(keys)
+        self.threshold = threshold
+        self.source_key = source_key
+        self.output_key = output_key
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Write the mask of each key; return ``data`` unchanged."""
+        for key in self.key_iterator(data):
+            mask = np.asarray(data[key][0].cpu()) >= self.threshold
+            source, output = (Path(ensure_tuple(data[k])[0]) for k in (self.source_key, self.output_key))
+            try:
+                output.parent.mkdir(parents=True, exist_ok=True)
+                write_mask(mask, source, output)
+            except OSError as error:
+                raise UserError(
+                    f"Cannot write '{output}' ({error.strerror}): free space or give another output_dir; the masks "
+                    "written before are whole."
+                ) from error
+        return dict(data)
+
+
+def write_mask(mask: NDArray[np.bool_], source: Path, output: Path) -> None:
+    """Write a mask (H, W), rows first, in the kind of file and the geometry of ``source``."""
+    partial = output.with_name(".part-" + output.name)
+    if source_kind(source) == "nifti":
+        reference = nib.load(source)
+        # NIfTI counts columns first and may hold axes of length one behind
+        values = mask.T.reshape(reference.shape).astype(np.uint8)
+        nib.save(nib.Nifti1Image(values, reference.affine, dtype=np.uint8), partial)
+    else:
+        Image.fromarray(mask.astype(np.uint8) * 255).save(partial, format="PNG")
+    partial.replace(output)

@@ -1,0 +1,87 @@
+"""Reading and writing weights, never code."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from torch import nn
+
+from bus_monai.errors import UserError
+
+Network = TypeVar("Network", bound=nn.Module)
+
+
+def load_weights(path: str | Path) -> Any:
+    """Load tensors and plain values to the CPU.
+
+    Raises:
+        UserError: the file is missing, broken, or holds more than tensors and plain values.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"'{path}' does not exist: train first, or give the path of a checkpoint.")
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises whatever its pickle reader meets
+        raise UserError(
+            f"'{path}' is no checkpoint that can be trusted and read: it is truncated, not written by PyTorch, or "
+            "holds more than tensors; give another file."
+        ) from error
+
+
+def load_network(network: Network, path: str | Path) -> Network:
+    """Load a state dict into ``network`` and return it.
+
+    Raises:
+        UserError: the weights are of another network.
+    """
+    state = load_weights(path)
+    try:
+        network.load_state_dict(state)
+    except (RuntimeError, TypeError, AttributeError) as error:
+        raise UserError(
+            f"'{path}' holds the weights of another network: give the network options that it was trained with "
+            "(generator, use_gate, dilated_position, ...), or another file."
+        ) from error
+    return network
+
+
+def save_weights(state: Mapping[str, Any], path: Path) -> None:
+    """Save beside ``path`` and rename, so that the file is whole at any moment.
+
+    Raises:
+        UserError: the disk is full or the folder cannot be written to; what was there before stays.
+    """
+    partial = path.with_name(path.name + ".part")
+    try:
+        torch.save(state, partial)
+        partial.replace(path)
+    except (OSError, RuntimeError) as error:
+        # torch reports a full disk as a RuntimeError of its zip writer
+        partial.unlink(missing_ok=True)
+        raise UserError(
+            f"Cannot write '{path}' ({str(error).splitlines()[0][:120]}): free space or give another folder; what was "
+            "saved before is whole."
+        ) from error
+
+
+def check_writable(folder: str | Path) -> Path:
+    """Make ``folder``, write a byte to it, and return it.
+
+    Raises:
+        UserError: it cannot be made or written to.
+    """
+    folder = Path(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / ".writable"
+        probe.write_bytes(b"\0")
+        probe.unlink()
+    except OSError as error:
+        raise UserError(
+            f"Cannot write to '{folder}' ({error.strerror}): free space, mend its permissions, or give another folder."
+        ) from error
+    return folder

@@ -1,0 +1,209 @@
+"""The adversarial trainer: who changes when, what is stored, and that a resumed run equals an undisturbed one."""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from ignite.engine import Events
+from monai.data import DataLoader, Dataset
+from monai.losses import DiceLoss
+from monai.transforms import Compose, RandFlipd, RandGaussianNoised
+from monai.utils.enums import AdversarialIterationEvents, AdversarialKeys
+from torch import nn
+
+from bus_monai.engines.adversarial_trainer import D_GRADIENT_NORM, G_GRADIENT_NORM, AdversarialTrainer
+from bus_monai.engines.schedule import Blocked, GeneratorOnly, Interleaved
+from bus_monai.errors import UserError
+from bus_monai.losses.adversarial import BCEObjective, make_objective
+
+SIDE, COUNT, BATCH = 16, 10, 4
+BATCHES = 3
+
+
+def items() -> list[dict]:
+    rng = np.random.default_rng(0)
+    images = rng.random((COUNT, 1, SIDE, SIDE), dtype=np.float32)
+    return [{"image": torch.from_numpy(i), "label": (torch.from_numpy(i) > 0.5).float()} for i in images]
+
+
+def loader() -> DataLoader:
+    augment = Compose([RandFlipd(["image", "label"], prob=0.5), RandGaussianNoised("image", prob=0.5)])
+    return DataLoader(Dataset(items(), augment), batch_size=BATCH, shuffle=True)
+
+
+def generator() -> nn.Module:
+    return nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU(), nn.Dropout2d(0.2), nn.Conv2d(4, 1, 1))
+
+
+def critic(channels: int = 2) -> nn.Module:
+    return nn.Sequential(
+        nn.Conv2d(channels, 4, 3, stride=2), nn.LeakyReLU(), nn.InstanceNorm2d(4), nn.Flatten(), nn.LazyLinear(1)
+    )
+
+
+def make_trainer(*, gan_mode: str = "wgan", schedule=None, seed: int = 0, **options) -> AdversarialTrainer:
+    torch.manual_seed(7)
+    g = generator()
+    d = critic(2 if options.get("conditional", True) else 1)
+    d(torch.zeros(1, 2 if options.get("conditional", True) else 1, SIDE, SIDE))
+    defaults = {"max_epochs": 3, "pretrain_epochs": 1}
+    return AdversarialTrainer(
+        device="cpu",
+        train_data_loader=loader(),
+        g_network=g,
+        g_optimizer=torch.optim.Adam(g.parameters(), 1e-2),
+        region_loss=DiceLoss(sigmoid=True, batch=True),
+        d_network=d,
+        d_optimizer=torch.optim.Adam(d.parameters(), 1e-2),
+        objective=make_objective(gan_mode),
+        schedule=schedule or (GeneratorOnly() if gan_mode == "none" else Blocked()),
+        seed=seed,
+        **(defaults | options),
+    )
+
+
+def weights(trainer: AdversarialTrainer) -> dict[str, torch.Tensor]:
+    nets = {"g": trainer.g_network, "d": trainer.d_network}
+    return {f"{n}.{k}": v.clone() for n, net in nets.items() for k, v in net.state_dict().items()}
+
+
+def changed(before: dict, after: dict) -> set[str]:
+    return {key[0] for key in before if not torch.equal(before[key], after[key])}
+
+
+@pytest.mark.parametrize("gan_mode", ["bce", "wgan", "wgan-gp", "parent_literal"])
+@pytest.mark.parametrize("conditional", [True, False])
+def test_only_the_network_whose_turn_it_is_changes(gan_mode: str, conditional: bool) -> None:
+    trainer = make_trainer(gan_mode=gan_mode, conditional=conditional, max_epochs=2)
+    snapshots = [weights(trainer)]
+    trainer.add_event_handler(Events.ITERATION_COMPLETED, lambda: snapshots.append(weights(trainer)))
+    trainer.run()
+    turns = [changed(a, b) for a, b in zip(snapshots, snapshots[1:], strict=False)]
+    pretraining = [set()] * BATCHES + [{"g"}] * BATCHES
+    assert turns == pretraining + [{"d"}] * BATCHES + [{"g"}] * BATCHES
+
+
+def test_interleaved_takes_n_critic_steps_before_each_generator_step() -> None:
+    trainer = make_trainer(schedule=Interleaved(n_critic=4), max_epochs=1, pretrain_epochs=0)
+    order: list[str] = []
+    trainer.add_event_handler(AdversarialIterationEvents.DISCRIMINATOR_MODEL_COMPLETED, lambda: order.append("d"))
+    trainer.add_event_handler(AdversarialIterationEvents.GENERATOR_MODEL_COMPLETED, lambda: order.append("g"))
+    trainer.run()
+    assert order == ["d", "d", "d", "d", "g"] * BATCHES
+
+
+def test_a_blocked_epoch_shows_every_case_once_to_each_network() -> None:
+    trainer = make_trainer(max_epochs=1, pretrain_epochs=0)
+    seen: list[int] = []
+    trainer.add_event_handler(Events.ITERATION_COMPLETED, lambda e: seen.append(len(e.state.output["image"])))
+    trainer.run()
+    assert seen == [4, 4, 2, 4, 4, 2]
+
+
+def test_clipping_bounds_every_weight_of_the_critic() -> None:
+    trainer = make_trainer(gan_mode="wgan")
+    trainer.run()
+    assert max(float(p.detach().abs().max()) for p in trainer.d_network.parameters()) <= 0.01
+
+
+def test_output_has_monai_keys_and_scalars() -> None:
+    trainer = make_trainer(gan_mode="bce", max_epochs=1, pretrain_epochs=0)
+    outputs: list[dict] = []
+    trainer.add_event_handler(Events.ITERATION_COMPLETED, lambda e: outputs.append(dict(e.state.output)))
+    trainer.run()
+    d, g = outputs[0], outputs[-1]
+    assert d[AdversarialKeys.REAL_LOGITS].shape == (4, 1)
+    assert 0 <= float(d["d_accuracy"]) <= 1
+    assert float(d[D_GRADIENT_NORM]) > 0
+    assert float(g[G_GRADIENT_NORM]) > 0
+    expected = g[AdversarialKeys.RECONSTRUCTION_LOSS] + 0.01 * g[AdversarialKeys.GENERATOR_LOSS]
+    torch.testing.assert_close(g["loss"], expected)
+
+
+def test_gradient_clipping_bounds_the_update() -> None:
+    g = generator()
+    before = copy.deepcopy(g.state_dict())
+    trainer = AdversarialTrainer(
+        device="cpu",
+        max_epochs=1,
+        train_data_loader=DataLoader(Dataset(items()), batch_size=COUNT),
+        g_network=g,
+        g_optimizer=torch.optim.SGD(g.parameters(), 1.0),
+        region_loss=DiceLoss(sigmoid=True, batch=True),
+        max_grad_norm=1e-3,
+    )
+    trainer.run()
+    parameters = dict(g.named_parameters())
+    moved = torch.cat([(parameters[k].detach() - before[k]).flatten() for k in parameters]).norm()
+    assert 0 < float(moved) <= 1e-3 * 1.001
+
+
+@pytest.mark.parametrize("gan_mode", ["none", "wgan", "wgan-gp"])
+@pytest.mark.parametrize("stop_after", [1, 2])
+def test_resumed_run_equals_undisturbed_run_bit_by_bit(gan_mode: str, stop_after: int) -> None:
+    whole = make_trainer(gan_mode=gan_mode, max_epochs=4, pretrain_epochs=2)
+    whole.run()
+
+    first = make_trainer(gan_mode=gan_mode, max_epochs=4, pretrain_epochs=2)
+    states: list[dict] = []
+    first.add_event_handler(
+        Events.EPOCH_COMPLETED(once=stop_after), lambda: states.append(copy.deepcopy(first.state_dict()))
+    )
+    # in the middle of the next epoch
+    first.add_event_handler(Events.ITERATION_COMPLETED(once=stop_after * first.state.epoch_length + 2), first.terminate)
+    first.run()
+
+    torch.rand(17)  # another process has another random state
+    second = make_trainer(gan_mode=gan_mode, max_epochs=4, pretrain_epochs=2, seed=99)
+    second.load_state_dict(states[0])
+    second.run()
+    expected, got = weights(whole), weights(second)
+    assert all(torch.equal(expected[key], got[key]) for key in expected)
+    assert second.state.epoch == 4
+
+
+def test_another_seed_gives_another_run() -> None:
+    one, two = make_trainer(), make_trainer(seed=1)
+    one.run()
+    two.run()
+    assert changed(weights(one), weights(two)) == {"g", "d"}
+
+
+def test_state_of_another_network_is_refused_in_one_sentence() -> None:
+    state = make_trainer().state_dict()
+    state["g_network"] = nn.Conv2d(1, 2, 3).state_dict()
+    with pytest.raises(UserError, match=r"^The g_network of the checkpoint does not fit this configuration .*: give"):
+        make_trainer().load_state_dict(state)
+
+
+def test_state_without_a_discriminator_is_refused() -> None:
+    with pytest.raises(UserError, match="holds no 'd_network': it comes from a run with another gan_mode"):
+        make_trainer().load_state_dict(make_trainer(gan_mode="none").state_dict())
+
+
+def test_schedule_with_a_discriminator_needs_one() -> None:
+    g = generator()
+    with pytest.raises(UserError, match="The schedule Blocked trains a discriminator"):
+        AdversarialTrainer(
+            device="cpu",
+            max_epochs=1,
+            train_data_loader=loader(),
+            g_network=g,
+            g_optimizer=torch.optim.Adam(g.parameters()),
+            region_loss=DiceLoss(sigmoid=True),
+            objective=BCEObjective(),
+            schedule=Blocked(),
+        )
+
+
+def test_mixed_precision_on_the_cpu_is_bfloat16() -> None:
+    trainer = make_trainer(amp=True, max_epochs=1, pretrain_epochs=0)
+    dtypes: set[torch.dtype] = set()
+    for net in (trainer.g_network, trainer.d_network):
+        net[0].register_forward_hook(lambda module, args, output: dtypes.add(output.dtype))
+    trainer.run()
+    assert dtypes == {torch.bfloat16}
+    assert all(p.dtype == torch.float32 for p in trainer.g_network.parameters())
