@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
@@ -45,11 +46,14 @@ def read_source(path: str | Path, frame: int = 0) -> SourceImage:
         UserError: the file is missing, broken, too large, or none of these; or it has no such frame.
     """
     path = Path(path)
+    _check_readable(path)
     kind = source_kind(path)
     if kind == "dicom":
         from bus_monai.dicom.read import read_frame
 
         return read_frame(path, frame)
+    if kind is not None and frame != 0:
+        raise UserError(f"'{path}' holds one image: there is no frame {frame}, counted from 0.")
     if kind == "nifti":
         return _read_nifti(path)
     if kind == "raster":
@@ -58,41 +62,50 @@ def read_source(path: str | Path, frame: int = 0) -> SourceImage:
 
 
 def source_kind(path: Path) -> Kind | None:
-    """Tell what a file is from its first bytes, or ``None``.
-
-    Raises:
-        UserError: the file is missing, cannot be read, or is empty.
-    """
+    """Tell what a file is from its first bytes, or ``None``, also where there is nothing to read."""
     try:
         with path.open("rb") as file:
             head = file.read(352)
-    except OSError as error:
-        raise UserError(f"Cannot read '{path}' ({error.strerror}): check the path and its permissions.") from error
-    if not head:
-        raise UserError(f"'{path}' is empty: copy the file again or remove it.")
+    except OSError:
+        return None
     if head.startswith((b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")):
         return "raster"
     if head[128:132] == b"DICM" or path.suffix.lower() in DICOM_SUFFIXES:
         return "dicom"
-    if head[344:348] in (b"n+1\0", b"ni1\0") or (head[:2] == b"\x1f\x8b" and path.name.endswith(".nii.gz")):
+    if (
+        head[344:348] in (b"n+1\0", b"ni1\0")
+        or head[4:8] == b"n+2\0"
+        or (head[:2] == b"\x1f\x8b" and path.name.endswith(".nii.gz"))
+    ):
         return "nifti"
     return None
 
 
 def list_sources(folder: Path) -> list[tuple[Path, int]]:
-    """List the images below ``folder``, sorted, one entry a frame; masks (``*_mask*``) and hidden files are left out."""
-    sources = []
+    """List the images below ``folder``, sorted, one entry a frame.
+
+    Masks (``*_mask*``), hidden files, and DICOM objects that are no images (reports, segmentations) are left out. A
+    broken file whose name promises an image is in the list, so that nothing is lost without a word.
+    """
+    sources: list[tuple[Path, int]] = []
     for path in sorted(folder.rglob("*")):
-        if not path.is_file() or path.name.startswith(".") or "_mask" in path.stem or path.stat().st_size == 0:
+        if not path.is_file() or path.name.startswith(".") or "_mask" in path.stem:
             continue
         kind = source_kind(path)
         if kind == "dicom":
-            from bus_monai.dicom.read import count_frames
-
-            sources += [(path, frame) for frame in range(count_frames(path))]
-        elif kind is not None:
+            sources += [(path, frame) for frame in range(_count_frames(path))]
+        elif kind is not None or path.name.lower().endswith(RASTER_SUFFIXES + NIFTI_SUFFIXES):
             sources.append((path, 0))
     return sources
+
+
+def _count_frames(path: Path) -> int:
+    from bus_monai.dicom.read import count_frames
+
+    try:
+        return count_frames(path)
+    except UserError:
+        return 1  # reading it will say what is wrong
 
 
 def read_raster(path: Path) -> NDArray[np.float32]:
@@ -104,7 +117,7 @@ def read_raster(path: Path) -> NDArray[np.float32]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(path) as image:
+            with Image.open(path, formats=("PNG", "JPEG")) as image:
                 _check_size(path, image.size)
                 if image.mode in ("I;16", "I;16B", "I"):
                     return np.asarray(image, dtype=np.float32) / np.float32(65535)
@@ -112,15 +125,20 @@ def read_raster(path: Path) -> NDArray[np.float32]:
                     # through RGB, since converting to grey straight away would blend the alpha channel in
                     image = image.convert("RGB")
                 return np.asarray(image.convert("L"), dtype=np.float32) / np.float32(255)
-    except (OSError, SyntaxError, UnidentifiedImageError, Image.DecompressionBombError) as error:
+    except UserError:
+        raise
+    except Image.DecompressionBombError as error:
+        raise UserError(f"'{path}' is too large ({error}): give at most {MOST_PIXELS:,} pixels.") from error
+    except (OSError, SyntaxError, ValueError, EOFError, zlib.error) as error:
+        reason = "it is no PNG or JPEG file" if isinstance(error, UnidentifiedImageError) else str(error)
         raise UserError(
-            f"'{path}' cannot be decoded ({str(error).splitlines()[0][:100]}): copy the file again or remove it from "
-            "the data set."
+            f"'{path}' cannot be decoded ({reason}): copy the file again or remove it from the data set."
         ) from error
 
 
 def _read_nifti(path: Path) -> SourceImage:
     import nibabel as nib
+    from nibabel.spatialimages import HeaderDataError
 
     try:
         image = nib.load(path)
@@ -129,7 +147,11 @@ def _read_nifti(path: Path) -> SourceImage:
             raise UserError(f"'{path}' has the shape {shape}: give a NIfTI file of one two-dimensional image.")
         _check_size(path, shape[:2])
         stored = np.asarray(image.dataobj).reshape(shape[:2]).T
-    except (OSError, EOFError, nib.filebasedimages.ImageFileError) as error:
+        if stored.dtype.kind not in "biuf":
+            raise UserError(f"'{path}' holds {stored.dtype} values: give a NIfTI file of grey values.")
+    except UserError:
+        raise
+    except (OSError, EOFError, ValueError, zlib.error, nib.filebasedimages.ImageFileError, HeaderDataError) as error:
         raise UserError(f"'{path}' cannot be read as NIfTI ({error}): copy the file again or remove it.") from error
     columns_mm, rows_mm = (float(zoom) for zoom in image.header.get_zooms()[:2])
     spacing = (rows_mm, columns_mm) if rows_mm > 0 and columns_mm > 0 else None
@@ -145,6 +167,16 @@ def to_unit_range(values: NDArray) -> NDArray[np.float32]:
     if low >= 0 and high <= 1:
         return values
     return (values - low) / np.float32(max(high - low, 1e-12))
+
+
+def _check_readable(path: Path) -> None:
+    try:
+        with path.open("rb") as file:
+            empty = not file.read(1)
+    except OSError as error:
+        raise UserError(f"Cannot read '{path}' ({error.strerror}): check the path and its permissions.") from error
+    if empty:
+        raise UserError(f"'{path}' is empty: copy the file again or remove it.")
 
 
 def _check_size(path: Path, size: tuple[int, ...]) -> None:

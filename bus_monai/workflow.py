@@ -67,7 +67,19 @@ def prepare() -> None:
     sys.excepthook = _one_line_at_the_end
     workflow = current_workflow()
     if workflow is not None:
+        _read_words(workflow)
         check_config(workflow.parser.get())
+
+
+WORDS = {"true": True, "false": False, "null": None}
+
+
+def _read_words(workflow: ConfigWorkflow) -> None:
+    """Take ``--key false`` for what it says: MONAI's command line hands on the text, and a text is true."""
+    for key, value in workflow.parser.get().items():
+        if isinstance(value, str) and value.lower() in WORDS:
+            workflow.parser[key] = WORDS[value.lower()]
+            workflow.parser.ref_resolver.get_item(key).update_config(WORDS[value.lower()])
 
 
 def check_config(config: Mapping[str, Any]) -> None:

@@ -94,7 +94,7 @@ def read_datalist(folder: Path) -> Datalist:
         raise UserError(f"'{path}' cannot be read as JSON ({error}): correct it.") from error
     if not isinstance(content, dict) or not any(content.get(name) for name in SECTIONS):
         raise UserError(f"'{path}' has none of the sections {', '.join(SECTIONS)}: add at least one.")
-    sections = {
+    sections: dict[str, Any] = {
         name: [_case(folder, item, f"{name}[{i}] of '{path}'") for i, item in enumerate(content.get(name, []))]
         for name in SECTIONS
     }

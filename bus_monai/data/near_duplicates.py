@@ -56,7 +56,7 @@ def group_near_duplicates(images: Sequence[Path], known: Path | None = None) -> 
 def _thumbnail(path: Path) -> NDArray[np.float64]:
     """Return the grey 32x32 version with mean 0 and norm 1, flattened; zeros for a constant image."""
     grey = Image.fromarray((read_raster(path) * 255).astype(np.uint8))
-    values = np.asarray(grey.resize((SIDE, SIDE), Image.Resampling.BOX), dtype=np.float64).ravel()
+    values = np.asarray(grey.resize((SIDE, SIDE), Image.Resampling.BILINEAR), dtype=np.float64).ravel()
     values -= values.mean()
     norm = float(np.linalg.norm(values))
     return values / norm if norm > 0 else values

@@ -16,7 +16,8 @@ RDAU_SHARES = {"training": 538, "validation": 50, "test": 57}
 def rdau(cases: Sequence[Case], seed: int = 0) -> Datalist:
     """Images with a lesion, split by group in the proportions 538 : 50 : 57 of RDA-NET-GAN."""
     tumours = [case for case in cases if case.diagnosis != "normal"]
-    return Datalist(**split_by_group(tumours, RDAU_SHARES, seed=seed))
+    split = split_by_group(tumours, RDAU_SHARES, seed=seed)
+    return Datalist(training=split["training"], validation=split["validation"], test=split["test"])
 
 
 PROTOCOLS: dict[str, Callable[[Sequence[Case], int], Datalist]] = {"rdau": rdau}

@@ -11,12 +11,15 @@ from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
 from pydicom.pixels import pixel_array
 from pydicom.pixels.processing import apply_color_lut
+from pydicom.uid import SegmentationStorage
 
 from bus_monai.errors import UserError
-from bus_monai.source import SourceImage
+from bus_monai.source import DICOM_SUFFIXES, MOST_PIXELS, SourceImage
 
 CENTIMETRES = 3
 """Code of the physical units of an ultrasound region, DICOM PS3.3 C.8.5.5.1.15."""
+TWO_DIMENSIONAL = 1
+"""Code of the spatial format of a B-mode or colour region, DICOM PS3.3 C.8.5.5.1.1."""
 LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 """ITU-R BT.601."""
 
@@ -24,76 +27,117 @@ LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 def read_frame(path: Path, frame: int = 0) -> SourceImage:
     """Read one frame of an ultrasound object, of any colour model and transfer syntax that pydicom decodes.
 
+    Only that frame is read from a cine. Values are divided by the largest that the stored bits, or the palette, allow.
+
     Raises:
-        UserError: the file is broken, holds no pixels, or has no such frame.
+        UserError: the file is broken, too large, holds no pixels, or has no such frame.
     """
-    dataset = _read(path)
-    frames = _frames(dataset, path)
-    if not 0 <= frame < frames:
-        raise UserError(f"'{path}' has {frames} frames: there is no frame {frame}, counted from 0.")
+    header = _read_header(path)
+    if "Rows" not in header:
+        raise UserError(f"'{path}' holds no pixels: give an image object.")
     try:
-        pixels = pixel_array(dataset, index=frame)
-        grey = _grey(pixels, dataset)
+        frames = int(header.get("NumberOfFrames") or 1)
+        size = int(header.Rows) * int(header.Columns)
+        spacing = spacing_mm(header)
+        _check(path, frame, frames, size)
+        # the first channel of YBR is the luma: no need to convert to RGB and back, which takes most of the time
+        luma_first = str(header.get("PhotometricInterpretation")).startswith("YBR_FULL")
+        pixels = pixel_array(path, index=frame, raw=luma_first)
+        grey = _grey(pixels[..., 0] if luma_first else pixels, header)
+    except UserError:
+        raise
     except Exception as error:  # each decoder has errors of its own
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
         raise UserError(
-            f"The pixels of '{path}' cannot be decoded ({str(error).splitlines()[0][:120]}): convert the file to an "
-            "uncompressed transfer syntax, or remove it."
+            f"The pixels of '{path}' cannot be decoded ({reason}): convert the file to an uncompressed transfer "
+            "syntax, or remove it."
         ) from error
-    return SourceImage(grey, spacing_mm(dataset), frame, frames)
+    return SourceImage(grey, spacing, frame, frames)
 
 
 def count_frames(path: Path) -> int:
-    """Return the number of frames of a file, 0 where it holds no pixels.
+    """Return the number of frames of a file, 0 where it is no image: a report, or a segmentation of one.
 
     Raises:
         UserError: the file is broken.
     """
-    dataset = _read(path, stop_before_pixels=True)
-    return int(dataset.get("NumberOfFrames") or 1) if "Rows" in dataset else 0
+    header = _read_header(path)
+    if "Rows" not in header or header.get("SOPClassUID") == SegmentationStorage:
+        return 0
+    try:
+        return int(header.get("NumberOfFrames") or 1)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"'{path}' has no valid NumberOfFrames: copy the file again or remove it.") from error
 
 
-def spacing_mm(dataset: Dataset) -> tuple[float, float] | None:
+def spacing_mm(header: Dataset) -> tuple[float, float] | None:
     """Return the spacing of rows and columns in mm, or ``None``: it is never invented.
 
-    Ultrasound regions calibrated in centimetres count where all of them agree; else ``PixelSpacing``.
+    Two-dimensional ultrasound regions calibrated in centimetres count where all of them agree; else ``PixelSpacing``.
     """
     found = {
         (abs(float(region.PhysicalDeltaY)) * 10, abs(float(region.PhysicalDeltaX)) * 10)
-        for region in dataset.get("SequenceOfUltrasoundRegions") or ()
-        if region.get("PhysicalUnitsXDirection") == CENTIMETRES and region.get("PhysicalUnitsYDirection") == CENTIMETRES
+        for region in header.get("SequenceOfUltrasoundRegions") or ()
+        if region.get("RegionSpatialFormat") == TWO_DIMENSIONAL
+        and region.get("PhysicalUnitsXDirection") == region.get("PhysicalUnitsYDirection") == CENTIMETRES
+        and "PhysicalDeltaX" in region
+        and "PhysicalDeltaY" in region
     }
     if len(found) > 1:
         return None
-    if not found and dataset.get("PixelSpacing"):
-        found = {tuple(float(value) for value in dataset.PixelSpacing)}  # type: ignore[misc]
+    if not found and header.get("PixelSpacing"):
+        rows, columns = (float(value) for value in header.PixelSpacing)
+        found = {(rows, columns)}
     spacing = found.pop() if found else None
     return spacing if spacing is not None and min(spacing) > 0 else None
 
 
-def _read(path: Path, *, stop_before_pixels: bool = False) -> Dataset:
+def _read_header(path: Path) -> Dataset:
     try:
-        return pydicom.dcmread(path, stop_before_pixels=stop_before_pixels, force=path.suffix.lower() == ".dcm")
-    except (InvalidDicomError, OSError, ValueError, KeyError, NotImplementedError) as error:
+        header = pydicom.dcmread(path, stop_before_pixels=True, force=path.suffix.lower() in DICOM_SUFFIXES)
+    except (InvalidDicomError, OSError, EOFError, ValueError, KeyError, AttributeError, NotImplementedError) as error:
         raise UserError(f"'{path}' cannot be read as DICOM ({error}): copy the file again or remove it.") from error
+    if "SOPClassUID" not in header:
+        raise UserError(f"'{path}' is no DICOM object, it has no SOPClassUID: copy the file again or remove it.")
+    return header
 
 
-def _frames(dataset: Dataset, path: Path) -> int:
-    if "Rows" not in dataset or not any(key in dataset for key in ("PixelData", "FloatPixelData")):
-        raise UserError(f"'{path}' holds no pixels: give an image object.")
-    return int(dataset.get("NumberOfFrames") or 1)
+def _check(path: Path, frame: int, frames: int, size: int) -> None:
+    if not 0 <= frame < frames:
+        raise UserError(f"'{path}' has {frames} frames: there is no frame {frame}, counted from 0.")
+    if size > MOST_PIXELS:
+        raise UserError(f"'{path}' has {size:,} pixels a frame: scale it down to at most {MOST_PIXELS:,} pixels.")
 
 
-def _grey(pixels: NDArray, dataset: Dataset) -> NDArray[np.float32]:
+def _grey(pixels: NDArray, header: Dataset) -> NDArray[np.float32]:
     """Turn decoded pixels, (H, W) or (H, W, 3) in RGB, into luma in [0, 1]."""
-    if dataset.PhotometricInterpretation == "PALETTE COLOR":
-        pixels = apply_color_lut(pixels, dataset)
-        # the table, not the index, decides on the depth
-        top = float(np.iinfo(pixels.dtype).max)
-    else:
-        top = float(2 ** int(dataset.BitsStored) - 1)
+    if header.PhotometricInterpretation == "PALETTE COLOR":
+        return _palette_luma(pixels, header)
+    top = float(2 ** int(header.BitsStored) - 1)
     values = pixels.astype(np.float32)
-    if int(dataset.get("PixelRepresentation", 0)) and values.ndim == 2:
+    if int(header.get("PixelRepresentation", 0)) and values.ndim == 2:
         values += (top + 1) / 2
     values = values @ LUMA if values.ndim == 3 else values
     unit = np.clip(values / np.float32(top), 0, 1).astype(np.float32)
-    return 1 - unit if dataset.PhotometricInterpretation == "MONOCHROME1" else unit
+    return 1 - unit if header.PhotometricInterpretation == "MONOCHROME1" else unit
+
+
+def _palette_luma(pixels: NDArray, header: Dataset) -> NDArray[np.float32]:
+    entries, first, bits = (int(value) for value in header.RedPaletteColorLookupTableDescriptor)
+    if "SegmentedRedPaletteColorLookupTableData" in header:
+        colours = apply_color_lut(pixels, header)[..., :3]
+        return _scaled_luma(colours, bits)
+    # pydicom 3.0 reads the tables in the machine's byte order, which turns big endian files black
+    order = "<" if header.original_encoding[1] else ">"
+    tables = []
+    for colour in ("Red", "Green", "Blue"):
+        stored = header[f"{colour}PaletteColorLookupTableData"].value
+        tables.append(np.frombuffer(stored, dtype=f"{order}u{len(stored) // (entries or 2**16)}"))
+    luma = _scaled_luma(np.stack(tables, axis=-1), bits)
+    return luma[np.clip(pixels.astype(np.int32) - first, 0, len(luma) - 1)]
+
+
+def _scaled_luma(colours: NDArray, bits: int) -> NDArray[np.float32]:
+    # tables say 8 bits and use 16, and the other way round
+    top = np.float32(2 ** min(bits, 8 * colours.dtype.itemsize) - 1)
+    return np.clip(colours.astype(np.float32) @ LUMA / top, 0, 1).astype(np.float32)

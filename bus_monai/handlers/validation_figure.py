@@ -29,9 +29,12 @@ class ValidationFigure:
     def attach(self, engine: Engine) -> None:
         """Attach to the trainer, after validation."""
         if self.tracker.enabled:
-            self.evaluator.add_event_handler(Events.STARTED, self._shown.clear)
+            self.evaluator.add_event_handler(Events.STARTED, self._reset)
             self.evaluator.add_event_handler(Events.ITERATION_COMPLETED, self._collect)
             engine.add_event_handler(Events.EPOCH_COMPLETED, self._log)
+
+    def _reset(self) -> None:
+        self._shown.clear()
 
     def _collect(self, evaluator: Engine) -> None:
         for item, output in zip(evaluator.state.batch, evaluator.state.output, strict=True):

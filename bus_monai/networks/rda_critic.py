@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from bus_monai.errors import UserError
 
 WIDTHS = (32, 64, 128, 256, 512)
-NORMS = ("batch", "instance")
+NORMS = ("batch", "layer")
 
 
 class RDACritic(nn.Module):
@@ -20,8 +20,8 @@ class RDACritic(nn.Module):
 
     Args:
         in_channels: 2 for image and mask, 1 for the mask alone.
-        norm: ``batch``, or ``instance`` for the gradient penalty, which looks at each sample alone (Gulrajani et al.,
-            2017, section 4) and so forbids statistics over the batch.
+        norm: ``batch``, or ``layer`` for the gradient penalty, which looks at each sample alone and so forbids statistics
+            over the batch (Gulrajani et al., 2017, section 4).
 
     Shape:
         (B, in_channels, H, W) to (B, 1), with H and W at least 64.
@@ -51,9 +51,8 @@ class RDACritic(nn.Module):
 
 
 def _conv(in_channels: int, out_channels: int, *, stride: int, norm: str) -> list[nn.Module]:
-    layer = nn.BatchNorm2d if norm == "batch" else nn.InstanceNorm2d
     return [
         nn.Conv2d(in_channels, out_channels, 3, stride=stride, padding=1),
         nn.LeakyReLU(0.1),
-        layer(out_channels, affine=True),
+        nn.BatchNorm2d(out_channels) if norm == "batch" else nn.GroupNorm(1, out_channels),
     ]

@@ -1,6 +1,6 @@
 """Input statistics inside the network."""
 
-from __future__ import annotations
+# no postponed annotations here: TorchScript reads the types of the buffers as they stand
 
 from collections.abc import Iterable
 

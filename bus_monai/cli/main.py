@@ -1,0 +1,62 @@
+"""The ``bus-monai`` command. Nothing heavy is imported before a command runs."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from typing import Annotated
+
+import typer
+
+from bus_monai import __version__
+from bus_monai.cli.bundles import bundles
+from bus_monai.cli.train import train
+from bus_monai.errors import UserError
+
+app = typer.Typer(
+    help="Breast tumour segmentation with MONAI. Not for clinical use.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+app.command()(bundles)
+app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []})(train)
+
+_debug = False
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    global _debug
+    _debug = debug
+
+
+def main() -> None:
+    """Run the command line; a user's error is one sentence and exit code 2."""
+    try:
+        app()
+    except Exception as error:
+        sentence = _user_error(error)
+        if sentence is None or _debug:
+            traceback.print_exc()
+        print(f"bus-monai: {sentence or f'unexpected {type(error).__name__}: {error}'}", file=sys.stderr)
+        sys.exit(2 if sentence else 70)
+
+
+def _user_error(error: BaseException | None) -> UserError | None:
+    """Return the user error among ``error`` and its causes."""
+    while error is not None and not isinstance(error, UserError):
+        error = error.__cause__ or error.__context__
+    return error

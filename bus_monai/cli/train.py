@@ -1,0 +1,78 @@
+"""``bus-monai train``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from bus_monai.errors import UserError
+from bus_monai.registry import find_bundle
+
+HELP = """\
+Usage: bus-monai train BUNDLE [--KEY VALUE]...
+
+Train a bundle of this package. The same as
+    python -m monai.bundle run training --config_file {config} [--KEY VALUE]...
+with short errors. Values are JSON (3, 0.1, true, null, "[128, 128]") or plain text.
+"""
+
+
+def train(
+    context: typer.Context,
+    bundle: Annotated[str, typer.Argument(help="Name of the bundle, see 'bus-monai bundles'.")] = "--help",
+) -> None:
+    """Train a bundle: bus-monai train BUNDLE [--KEY VALUE]...; 'bus-monai train BUNDLE --help' lists its keys."""
+    if bundle == "--help":
+        print(HELP.format(config="bundles/BUNDLE/configs/train.json") + "\n'bus-monai bundles' lists the bundles.")
+        return
+    config = find_bundle(bundle) / "configs" / "train.json"
+    if "--help" in context.args:
+        print(HELP.format(config=config) + "\nKeys of this bundle and their defaults:\n" + _keys(config))
+        return
+    overrides = parse_overrides(context.args)
+
+    from monai.bundle.scripts import create_workflow
+
+    workflow = create_workflow(config_file=str(config), run_id="training", **overrides)
+    workflow.run()
+    workflow.finalize()
+
+
+def parse_overrides(arguments: list[str]) -> dict[str, Any]:
+    """Read ``--key value`` and ``--key=value``.
+
+    Raises:
+        UserError: something else.
+    """
+    overrides: dict[str, Any] = {}
+    rest = list(arguments)
+    while rest:
+        word = rest.pop(0)
+        if not word.startswith("--") or len(word) == 2:
+            raise UserError(f"'{word}' is no option: write --KEY VALUE.")
+        key, equals, value = word[2:].partition("=")
+        if not equals:
+            if not rest:
+                raise UserError(f"The option --{key} has no value: write --{key} VALUE.")
+            value = rest.pop(0)
+        overrides[key] = _value(value)
+    return overrides
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _keys(config: Path) -> str:
+    """List the settings of a config: its keys from ``bundle_root`` up to ``datalist``, where what they make begins."""
+    content = json.loads(config.read_text(encoding="utf-8"))
+    names = list(content)
+    settings = names[names.index("bundle_root") + 1 : names.index("datalist")]
+    width = max(map(len, settings))
+    return "\n".join(f"  --{key.ljust(width)}  {json.dumps(content[key])}" for key in settings)

@@ -1,0 +1,253 @@
+"""From a table of cases to means with intervals, under rules that are said aloud."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bus_monai.errors import UserError
+from bus_monai.metrics.case_table import CaseRow
+
+Fraction: TypeAlias = Callable[[CaseRow], "tuple[float, float] | None"]
+"""What a case adds to numerator and denominator of a metric; ``None`` where the metric does not apply to it."""
+
+RESAMPLES = 2000
+LEVEL = (2.5, 97.5)
+"""Percentiles of a 95 % interval."""
+DISTANCES = ("hd95_px", "assd_px", "hd95_mm", "assd_mm")
+OVERLAPS = ("dice", "iou", "f1", "precision", "sensitivity")
+LOWER_IS_BETTER = frozenset({*DISTANCES, "false_positive_rate", "false_area_px", "false_area_mm2"})
+
+
+@dataclass(frozen=True)
+class Rule:
+    """How cases become one number: the sum of a fraction's numerators over the sum of its denominators.
+
+    Args:
+        text: the rule in words, printed beside the numbers.
+        select: takes all rows and returns those that count.
+        fractions: what each metric sums.
+    """
+
+    text: str
+    select: Callable[[Sequence[CaseRow]], Sequence[CaseRow]]
+    fractions: Mapping[str, Fraction]
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A metric over a set of cases.
+
+    Args:
+        rule: name of the rule, a key of :data:`RULES`.
+        metric: name of the metric.
+        mean: the value over the set.
+        low: lower end of the bootstrap 95 % interval; ``None`` for a single group, which gives no interval.
+        high: upper end.
+        n_cases: cases that the metric applies to.
+        n_groups: groups that these cases form.
+    """
+
+    rule: str
+    metric: str
+    mean: float
+    low: float | None
+    high: float | None
+    n_cases: int
+    n_groups: int
+
+
+def _lesions(rows: Sequence[CaseRow]) -> Sequence[CaseRow]:
+    return [row for row in rows if row.has_lesion]
+
+
+def _normals(rows: Sequence[CaseRow]) -> Sequence[CaseRow]:
+    return [row for row in rows if not row.has_lesion]
+
+
+def _all_if_lesions(rows: Sequence[CaseRow]) -> Sequence[CaseRow]:
+    return rows if any(row.has_lesion for row in rows) else []
+
+
+def _mean_of(field: str, row: CaseRow) -> tuple[float, float] | None:
+    value = getattr(row, field)
+    return None if value is None else (float(value), 1.0)
+
+
+def _mean_with_zero(field: str, row: CaseRow) -> tuple[float, float]:
+    return (float(getattr(row, field)) if row.has_lesion else 0.0, 1.0)
+
+
+def _means(*fields: str) -> dict[str, Fraction]:
+    return {field: partial(_mean_of, field) for field in fields}
+
+
+RULES: Mapping[str, Rule] = {
+    "lesion": Rule(
+        text="Mean over the cases with a lesion; where nothing is predicted, overlap is 0 and surface distances are "
+        "the image's diagonal.",
+        select=_lesions,
+        fractions=_means(*OVERLAPS, "m_iou", "accuracy", "specificity", *DISTANCES),
+    ),
+    "pooled": Rule(
+        text="Pixel counts are summed over all cases, normal ones included, and each metric is computed once from the "
+        "sums.",
+        select=_all_if_lesions,
+        fractions={
+            "dice": lambda row: (2 * row.tp, 2 * row.tp + row.fp + row.fn),
+            "iou": lambda row: (row.tp, row.tp + row.fp + row.fn),
+            "f1": lambda row: (2 * row.tp, 2 * row.tp + row.fp + row.fn),
+            "precision": lambda row: (row.tp, row.tp + row.fp),
+            "sensitivity": lambda row: (row.tp, row.tp + row.fn),
+            "accuracy": lambda row: (row.tp + row.tn, row.tp + row.fp + row.fn + row.tn),
+            "specificity": lambda row: (row.tn, row.tn + row.fp),
+        },
+    ),
+    "all_cases_zero": Rule(
+        text="Mean over all cases; a normal case scores 0 whatever is predicted, so with normal cases even a perfect "
+        "model stays below 1.",
+        select=_all_if_lesions,
+        fractions={field: partial(_mean_with_zero, field) for field in OVERLAPS},
+    ),
+    "normal": Rule(
+        text="Over the normal cases: the share in which lesion is predicted, and the mean area predicted, 0 included.",
+        select=_normals,
+        fractions={
+            "false_positive_rate": partial(_mean_of, "false_positive"),
+            "false_area_px": partial(_mean_of, "predicted_area_px"),
+            "false_area_mm2": partial(_mean_of, "predicted_area_mm2"),
+            "specificity": partial(_mean_of, "specificity"),
+        },
+    ),
+}
+"""All rules by name."""
+
+
+def get_rule(name: str) -> Rule:
+    """Return a rule by name.
+
+    Raises:
+        UserError: there is no such rule.
+    """
+    if name not in RULES:
+        raise UserError(f"There is no rule {name!r} of aggregation: choose one of {', '.join(RULES)}.")
+    return RULES[name]
+
+
+def means(rows: Iterable[CaseRow], rule: str) -> dict[str, float]:
+    """Compute each metric of a rule, without intervals; metrics that apply to no case are left out.
+
+    Raises:
+        UserError: there is no such rule.
+        ValueError: two rows have the same id.
+    """
+    return {
+        name: mean for name, _, sums in _grouped_sums(rows, get_rule(rule)) if (mean := _total(name, sums)) is not None
+    }
+
+
+def summarise(rows: Iterable[CaseRow], rule: str, *, resamples: int = RESAMPLES, seed: int = 0) -> list[Summary]:
+    """Compute each metric of a rule with its 95 % interval.
+
+    The interval is the percentile interval of a cluster bootstrap (Davison and Hinkley 1997, section 3.8): whole groups
+    are drawn with replacement, since the images of a patient are not independent, and the metric is computed anew from
+    each draw. Order of the rows does not matter; the same rows and seed give the same interval.
+
+    Args:
+        rows: the table.
+        rule: key of :data:`RULES`.
+        resamples: how many draws.
+        seed: of the draws.
+
+    Returns:
+        One summary a metric, in the order of the rule; metrics that apply to no case are left out.
+
+    Raises:
+        UserError: there is no such rule.
+        ValueError: two rows have the same id, or ``resamples`` is less than 100.
+    """
+    if resamples < 100:
+        raise ValueError(f"resamples must be at least 100, got {resamples}.")
+    draws: dict[int, NDArray[np.float64]] = {}
+    summaries = []
+    for name, n_cases, sums in _grouped_sums(rows, get_rule(rule)):
+        mean, n_groups = _total(name, sums), sums.shape[1]
+        if mean is None:
+            continue
+        if n_groups not in draws:
+            draws[n_groups] = _draw(n_groups, resamples, seed)
+        low, high = _interval(name, mean, sums, draws[n_groups]) if n_groups > 1 else (None, None)
+        summaries.append(Summary(rule, name, mean, low, high, n_cases, n_groups))
+    return summaries
+
+
+def summarise_all(rows: Iterable[CaseRow], *, resamples: int = RESAMPLES, seed: int = 0) -> dict[str, dict[str, Any]]:
+    """Compute all rules that some case falls under.
+
+    Returns:
+        For each rule its ``text`` and, below ``metrics``, for each metric ``mean``, ``low``, ``high``, ``n_cases`` and
+        ``n_groups``: plain values, as JSON wants them.
+    """
+    rows = list(rows)
+    result: dict[str, dict[str, Any]] = {}
+    for rule in RULES:
+        summaries = [asdict(summary) for summary in summarise(rows, rule, resamples=resamples, seed=seed)]
+        if summaries:
+            metrics = {s["metric"]: {k: v for k, v in s.items() if k not in ("rule", "metric")} for s in summaries}
+            result[rule] = {"text": RULES[rule].text, "metrics": metrics}
+    return result
+
+
+def _grouped_sums(rows: Iterable[CaseRow], rule: Rule) -> list[tuple[str, int, NDArray[np.float64]]]:
+    """Return, for each metric, its name, its number of cases and the sums (2, groups) of its fractions."""
+    # sums of floating-point numbers depend on their order, and so would the result on that of the rows
+    selected = rule.select(_sorted_by_id(rows))
+    result = []
+    for name, fraction in rule.fractions.items():
+        parts = [(row.group, part) for row in selected if (part := fraction(row)) is not None]
+        groups = {group: number for number, group in enumerate(sorted({group for group, _ in parts}))}
+        sums = np.zeros((2, len(groups)))
+        for group, part in parts:
+            sums[:, groups[group]] += part
+        if parts:
+            result.append((name, len(parts), sums))
+    return result
+
+
+def _sorted_by_id(rows: Iterable[CaseRow]) -> list[CaseRow]:
+    rows = sorted(rows, key=lambda row: row.id)
+    counts = Counter(row.id for row in rows)
+    if len(counts) < len(rows):
+        twice = next(id for id, count in counts.items() if count > 1)
+        raise ValueError(f"rows holds the id {twice!r} more than once.")
+    return rows
+
+
+def _ratios(name: str, numerators: NDArray[np.float64], denominators: NDArray[np.float64]) -> NDArray[np.float64]:
+    # where nothing is predicted precision is 0; any other metric without denominator does not apply
+    values = np.full_like(numerators, 0.0 if name == "precision" else np.nan)
+    return np.divide(numerators, denominators, out=values, where=denominators > 0)
+
+
+def _total(name: str, sums: NDArray[np.float64]) -> float | None:
+    total = _ratios(name, *sums.sum(axis=1, keepdims=True)).item()
+    return None if np.isnan(total) else total
+
+
+def _draw(n_groups: int, resamples: int, seed: int) -> NDArray[np.float64]:
+    """Return how often each group is drawn, (resamples, groups)."""
+    drawn = np.random.default_rng(seed).integers(n_groups, size=(resamples, n_groups))
+    drawn += n_groups * np.arange(resamples)[:, None]
+    return np.bincount(drawn.ravel(), minlength=resamples * n_groups).reshape(resamples, n_groups).astype(np.float64)
+
+
+def _interval(name: str, mean: float, sums: NDArray[np.float64], draws: NDArray[np.float64]) -> tuple[float, float]:
+    low, high = np.nanpercentile(_ratios(name, draws @ sums[0], draws @ sums[1]), LEVEL)
+    # rounding may put the mean of equal values outside of their interval
+    return min(float(low), mean), max(float(high), mean)

@@ -1,0 +1,120 @@
+"""The table of an evaluation, one row a case."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, get_args, get_type_hints
+
+from bus_monai.data.case import Diagnosis
+from bus_monai.errors import UserError
+from bus_monai.metrics.case_scores import CaseScores
+
+
+@dataclass(frozen=True, kw_only=True)
+class CaseRow(CaseScores):
+    """The scores of a case, and which case it is.
+
+    Args:
+        id: identity of the case, unique in a table.
+        group: patient or duplicate group; cases of a group are not independent.
+        diagnosis: diagnosis of the image.
+    """
+
+    id: str
+    group: str
+    diagnosis: Diagnosis
+
+    @classmethod
+    def of(cls, scores: CaseScores, *, id: str, group: str, diagnosis: Diagnosis) -> CaseRow:
+        """Make a row of the scores of a case."""
+        return cls(**asdict(scores), id=id, group=group, diagnosis=diagnosis)
+
+
+KEYS = ("id", "group", "diagnosis")
+COLUMNS = (*KEYS, *(field.name for field in fields(CaseScores)))
+"""Columns of the table, in this order."""
+
+
+def write_case_table(path: str | Path, rows: Iterable[CaseRow]) -> None:
+    """Write a table as CSV: UTF-8, ``None`` as an empty field, numbers with all their digits.
+
+    The file appears complete or not at all.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with temporary.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow(COLUMNS)
+            writer.writerows([_to_text(getattr(row, name)) for name in COLUMNS] for row in rows)
+        temporary.replace(path)
+    except OSError as error:
+        raise UserError(f"Cannot write '{path}' ({error.strerror}): check the folder and its permissions.") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def read_case_table(path: str | Path) -> list[CaseRow]:
+    """Read a table that :func:`write_case_table` wrote; rows equal those written.
+
+    Raises:
+        UserError: the file cannot be read, lacks a column, or holds a value that does not fit its column.
+    """
+    try:
+        with Path(path).open(newline="", encoding="utf-8") as file:
+            reader = csv.DictReader(file, strict=True)
+            lacking = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
+            if lacking:
+                raise UserError(f"'{path}' lacks the column {lacking[0]!r}: give a table of cases, such as cases.csv.")
+            return [_to_row(record, f"'{path}', line {reader.line_num}") for record in reader]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise UserError(
+            f"Cannot read '{path}' as a table of cases ({error}): give a CSV file, such as cases.csv."
+        ) from error
+
+
+def _to_text(value: Any) -> str:
+    if value is None:
+        return ""
+    return repr(float(value)) if isinstance(value, float) else str(value)
+
+
+def _to_row(record: dict[str, str | None], where: str) -> CaseRow:
+    values = {}
+    for name in COLUMNS:
+        text = record[name]
+        try:
+            values[name] = _from_text(text, name)
+        except (ValueError, KeyError) as error:
+            raise UserError(
+                f"{where} has {text!r} in the column {name!r}: restore the file or evaluate again."
+            ) from error
+    return CaseRow(**values)
+
+
+_HINTS = get_type_hints(CaseRow)
+_BOOLEANS = {"True": True, "False": False}
+
+
+def _from_text(text: str | None, column: str) -> Any:
+    if text is None:
+        raise ValueError("the line is too short")
+    hint = _HINTS[column]
+    if column == "diagnosis" and text not in get_args(Diagnosis):
+        raise ValueError("no diagnosis")
+    if hint is bool:
+        return _BOOLEANS[text]
+    if hint is int:
+        return int(text)
+    if hint is float:
+        return float(text)
+    if column in KEYS:
+        return text
+    return float(text) if text else None

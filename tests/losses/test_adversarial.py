@@ -1,0 +1,66 @@
+"""The objectives against hand-computed values."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from bus_monai.errors import UserError
+from bus_monai.losses.adversarial import GAN_MODES, WassersteinGPObjective, make_objective
+
+REAL, FAKE = torch.tensor([[2.0], [0.0]]), torch.tensor([[-1.0], [3.0]])
+
+
+def softplus(x: float) -> float:
+    return math.log1p(math.exp(x))
+
+
+def test_bce() -> None:
+    objective = make_objective("bce")
+    d = (softplus(-2) + softplus(0)) / 2 + (softplus(-1) + softplus(3)) / 2
+    assert float(objective.discriminator_loss(REAL, FAKE)) == pytest.approx(d, abs=1e-6)
+    assert float(objective.generator_loss(FAKE)) == pytest.approx((softplus(1) + softplus(-3)) / 2, abs=1e-6)
+    assert float(objective.measure(REAL, FAKE)) == 0.5  # one of two real ones, one of two fake ones
+
+
+def test_wasserstein() -> None:
+    objective = make_objective("wgan", clip_value=0.02)
+    assert float(objective.discriminator_loss(REAL, FAKE)) == 0.0
+    assert float(objective.generator_loss(FAKE)) == -1.0
+    assert float(objective.measure(REAL, FAKE)) == 0.0
+    net = nn.Linear(3, 3)
+    objective.after_discriminator_step(net)
+    assert float(net.weight.detach().abs().max()) <= 0.02
+
+
+def test_gradient_penalty_of_a_linear_critic() -> None:
+    """The gradient of ``w . x`` is ``w`` everywhere, so the penalty is known."""
+    net = nn.Sequential(nn.Flatten(), nn.Linear(8, 1))
+    nn.init.constant_(net[1].weight, 0.5)
+    penalty = WassersteinGPObjective(weight=10).penalty(net, torch.rand(3, 2, 2, 2), torch.rand(3, 2, 2, 2))
+    assert float(penalty.detach()) == pytest.approx(10 * (math.sqrt(8 * 0.25) - 1) ** 2, rel=1e-5)
+    before = net[1].weight.clone()
+    WassersteinGPObjective().after_discriminator_step(net)
+    assert torch.equal(before, net[1].weight)
+
+
+def test_parent_literal_lowers_realism() -> None:
+    """The sign error of the parent code: better fakes cost the generator more."""
+    objective = make_objective("parent_literal")
+    assert objective.generator_loss(torch.tensor([3.0])) > objective.generator_loss(torch.tensor([-3.0]))
+    assert make_objective("bce").generator_loss(torch.tensor([3.0])) < 0.1
+
+
+def test_none_is_no_objective() -> None:
+    assert make_objective("none") is None
+
+
+def test_unknown_mode_is_named_with_the_closest() -> None:
+    with pytest.raises(UserError) as error:
+        make_objective("wgan_gp")
+    assert str(error.value) == (f"gan_mode is 'wgan_gp' (did you mean 'wgan-gp'?): use one of {', '.join(GAN_MODES)}.")
+    with pytest.raises(UserError, match="^clip_value is 0: give a number above 0"):
+        make_objective("wgan", clip_value=0)
