@@ -121,10 +121,9 @@ def read_raster(path: Path) -> NDArray[np.float32]:
                 _check_size(path, image.size)
                 if image.mode in ("I;16", "I;16B", "I"):
                     return np.asarray(image, dtype=np.float32) / np.float32(65535)
-                if image.mode in ("RGBA", "LA", "PA", "P"):
-                    # through RGB, since converting to grey straight away would blend the alpha channel in
-                    image = image.convert("RGB")
-                return np.asarray(image.convert("L"), dtype=np.float32) / np.float32(255)
+                # through RGB, so that neither an alpha channel nor the index of a palette is taken for grey
+                grey = image if image.mode in ("L", "1") else image.convert("RGB")
+                return np.asarray(grey.convert("L"), dtype=np.float32) / np.float32(255)
     except UserError:
         raise
     except Image.DecompressionBombError as error:
@@ -138,6 +137,7 @@ def read_raster(path: Path) -> NDArray[np.float32]:
 
 def _read_nifti(path: Path) -> SourceImage:
     import nibabel as nib
+    from nibabel.filebasedimages import ImageFileError
     from nibabel.spatialimages import HeaderDataError
 
     try:
@@ -151,7 +151,7 @@ def _read_nifti(path: Path) -> SourceImage:
             raise UserError(f"'{path}' holds {stored.dtype} values: give a NIfTI file of grey values.")
     except UserError:
         raise
-    except (OSError, EOFError, ValueError, zlib.error, nib.filebasedimages.ImageFileError, HeaderDataError) as error:
+    except (OSError, EOFError, ValueError, zlib.error, ImageFileError, HeaderDataError) as error:
         raise UserError(f"'{path}' cannot be read as NIfTI ({error}): copy the file again or remove it.") from error
     columns_mm, rows_mm = (float(zoom) for zoom in image.header.get_zooms()[:2])
     spacing = (rows_mm, columns_mm) if rows_mm > 0 and columns_mm > 0 else None

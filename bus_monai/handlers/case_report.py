@@ -10,11 +10,9 @@ from ignite.engine import Engine, Events
 from bus_monai.metrics.aggregate import summarise_all
 from bus_monai.metrics.case_table import write_case_table
 from bus_monai.metrics.ignite_case_metric import CaseMetric
+from bus_monai.report.files import CASES, SUMMARY
 from bus_monai.report.summary_table import summary_text
 from bus_monai.weights import check_writable
-
-CASES = "cases.csv"
-SUMMARY = "summary.json"
 
 
 class CaseReport:

@@ -20,8 +20,8 @@ class RDACritic(nn.Module):
 
     Args:
         in_channels: 2 for image and mask, 1 for the mask alone.
-        norm: ``batch``, or ``layer`` for the gradient penalty, which looks at each sample alone and so forbids statistics
-            over the batch (Gulrajani et al., 2017, section 4).
+        norm: ``batch``, or ``layer`` for the gradient penalty, which looks at each sample alone and so forbids
+            statistics over the batch (Gulrajani et al., 2017, section 4).
 
     Shape:
         (B, in_channels, H, W) to (B, 1), with H and W at least 64.

@@ -1,0 +1,37 @@
+"""Losses and validation over the epochs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+LOSSES = {
+    "g_region_loss": "region loss (Dice)",
+    "g_adversarial_loss": "adversarial loss of the generator",
+    "d_loss": "loss of the critic",
+}
+VALIDATION = {"val_dice": "Dice", "val_iou": "IoU", "val_precision": "precision", "val_sensitivity": "sensitivity"}
+
+
+def curves_figure(history: Sequence[dict[str, float]]) -> Figure:
+    """Draw the training losses and the validation scores of ``history.csv``."""
+    figure = Figure(figsize=(11, 3.8), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    _draw(left, history, LOSSES)
+    left.set_title("Training losses")
+    _draw(right, history, VALIDATION)
+    right.set_ylim(0, 1)
+    right.set_title("Validation, mean over cases with a lesion")
+    return figure
+
+
+def _draw(axis: Axes, history: Sequence[dict[str, float]], names: dict[str, str]) -> None:
+    for name, text in names.items():
+        points = [(row["epoch"], row[name]) for row in history if name in row]
+        if points:
+            axis.plot(*zip(*points, strict=True), label=text, marker="." if len(points) < 30 else None)
+    axis.set_xlabel("epoch")
+    axis.grid(alpha=0.3)
+    axis.legend(frameon=False, fontsize=8)

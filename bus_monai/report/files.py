@@ -1,0 +1,22 @@
+"""The files that a run leaves in its output folder."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+HISTORY = "history.csv"
+"""Metrics an epoch, from training."""
+CASES = "cases.csv"
+"""Scores a case, from evaluation."""
+SUMMARY = "summary.json"
+"""Each aggregation rule with its means and intervals, from evaluation."""
+EXAMPLES = "examples.png"
+"""Best to worst cases with contours, from evaluation."""
+REPORT = "report.html"
+
+
+def read_history(folder: Path) -> list[dict[str, float]]:
+    """Read ``history.csv`` of ``folder``; an epoch lacks the values that it did not have."""
+    with (folder / HISTORY).open(newline="", encoding="utf-8") as file:
+        return [{key: float(value) for key, value in row.items() if value} for row in csv.DictReader(file)]

@@ -1,0 +1,231 @@
+from __future__ import annotations
+
+import json
+import random
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from bus_monai.errors import UserError
+from bus_monai.metrics.aggregate import (
+    DISTANCES,
+    LOWER_IS_BETTER,
+    OVERLAPS,
+    RULES,
+    Summary,
+    means,
+    summarise,
+    summarise_all,
+)
+from bus_monai.metrics.case_scores import score_case
+from bus_monai.metrics.case_table import CaseRow
+
+SPACINGS = st.sampled_from([None, (0.1, 0.1), (0.1, 0.3)])
+
+
+def row(id: str, tp: int, fp: int, fn: int, tn: int = 0, *, group: str | None = None, mm: bool = False) -> CaseRow:
+    truth = np.array([[1] * tp + [0] * fp + [1] * fn + [0] * tn])
+    predicted = np.array([[1] * tp + [1] * fp + [0] * fn + [0] * tn])
+    scores = score_case(predicted, truth, spacing_mm=(0.5, 2.0) if mm else None)
+    return CaseRow.of(scores, id=id, group=group or id, diagnosis="unknown")
+
+
+def by_metric(summaries: list[Summary]) -> dict[str, Summary]:
+    return {summary.metric: summary for summary in summaries}
+
+
+@st.composite
+def tables(draw: st.DrawFn, least: int = 1) -> list[CaseRow]:
+    rows = []
+    for number in range(draw(st.integers(least, 8))):
+        predicted, truth = draw(arrays(np.bool_, (3, 4))), draw(arrays(np.bool_, (3, 4)))
+        scores = score_case(predicted.astype(float), truth, spacing_mm=draw(SPACINGS))
+        group = f"g{draw(st.integers(0, 4))}"
+        rows.append(CaseRow.of(scores, id=f"case-{number}", group=group, diagnosis="unknown"))
+    return rows
+
+
+def test_pooled_dice_is_not_the_mean_dice() -> None:
+    # a large lesion found well and a small one found badly
+    rows = [row("large", tp=90, fp=5, fn=5, tn=100), row("small", tp=1, fp=4, fn=4, tn=191)]
+    assert means(rows, "lesion")["dice"] == pytest.approx((180 / 190 + 2 / 10) / 2)
+    pooled = means(rows, "pooled")
+    assert pooled["dice"] == pooled["f1"] == pytest.approx(182 / 200)
+    assert pooled["iou"] == pytest.approx(91 / 109)
+    assert pooled["precision"] == pooled["sensitivity"] == pytest.approx(91 / 100)
+    assert pooled["accuracy"] == pytest.approx(382 / 400)
+    assert pooled["specificity"] == pytest.approx(291 / 300)
+
+
+def test_the_rules_count_normal_cases_as_they_say() -> None:
+    rows = [
+        row("found", tp=3, fp=1, fn=0, tn=6),
+        row("missed", tp=0, fp=0, fn=4, tn=6),
+        row("clean", tp=0, fp=0, fn=0, tn=10, mm=True),
+        row("false", tp=0, fp=4, fn=0, tn=6, mm=True),
+    ]
+    lesion = means(rows, "lesion")
+    assert lesion["dice"] == pytest.approx((6 / 7 + 0) / 2)
+    assert lesion["precision"] == pytest.approx((3 / 4 + 0) / 2)
+    assert lesion["hd95_px"] == pytest.approx((0.9 + np.hypot(1, 10)) / 2)
+    assert "hd95_mm" not in lesion
+    assert means(rows, "all_cases_zero")["dice"] == pytest.approx(6 / 7 / 4)
+    assert set(means(rows, "all_cases_zero")) == set(OVERLAPS)
+    # false positives of normal cases count among the pooled pixels
+    assert means(rows, "pooled")["precision"] == pytest.approx(3 / 8)
+    assert means(rows, "normal") == pytest.approx(
+        {"false_positive_rate": 1 / 2, "false_area_px": 2.0, "false_area_mm2": 2.0, "specificity": 0.8}
+    )
+
+
+def test_an_all_background_model_has_precision_zero() -> None:
+    rows = [row("a", tp=0, fp=0, fn=4, tn=6), row("b", tp=0, fp=0, fn=0, tn=10)]
+    for rule in ("lesion", "pooled", "all_cases_zero"):
+        assert {metric: means(rows, rule)[metric] for metric in OVERLAPS} == dict.fromkeys(OVERLAPS, 0.0)
+
+
+def test_counts_tell_what_a_metric_applies_to() -> None:
+    rows = [
+        row("a", 2, 1, 1, 6, group="p", mm=True),
+        row("b", 2, 0, 1, 7, group="p"),
+        row("c", 1, 1, 1, 7, group="q", mm=True),
+        row("d", 0, 0, 0, 10, group="r"),
+    ]
+    lesion = by_metric(summarise(rows, "lesion"))
+    assert (lesion["dice"].n_cases, lesion["dice"].n_groups) == (3, 2)
+    assert (lesion["hd95_mm"].n_cases, lesion["hd95_mm"].n_groups) == (2, 2)
+    assert by_metric(summarise(rows, "pooled"))["dice"].n_cases == 4
+    assert by_metric(summarise(rows, "normal"))["specificity"].n_cases == 1
+
+
+def test_rules_without_cases_have_no_metrics() -> None:
+    lesions, normals = [row("a", 2, 1, 1, 6), row("b", 1, 1, 1, 6)], [row("c", 0, 1, 0, 6), row("d", 0, 0, 0, 6)]
+    assert set(summarise_all(lesions)) == {"lesion", "pooled", "all_cases_zero"}
+    assert set(summarise_all(normals)) == {"normal"}
+    assert summarise([], "lesion") == []
+
+
+def test_summary_of_all_rules_survives_json() -> None:
+    rows = [row("a", 2, 1, 1, 6), row("b", 1, 1, 1, 6), row("c", 0, 1, 0, 6)]
+    summaries = summarise_all(rows, seed=3)
+    assert json.loads(json.dumps(summaries, allow_nan=False)) == summaries
+    assert summaries["lesion"]["text"] == RULES["lesion"].text
+    dice = by_metric(summarise(rows, "lesion", seed=3))["dice"]
+    assert summaries["lesion"]["metrics"]["dice"] == {
+        "mean": dice.mean,
+        "low": dice.low,
+        "high": dice.high,
+        "n_cases": 2,
+        "n_groups": 2,
+    }
+
+
+def test_interval_has_the_width_that_theory_gives() -> None:
+    rng = np.random.default_rng(0)
+    template = row("x", 2, 1, 1, 6)
+    values = rng.normal(0.7, 0.1, size=400)
+    rows = [replace(template, id=f"{i:03}", group=f"{i:03}", dice=float(value)) for i, value in enumerate(values)]
+    dice = by_metric(summarise(rows, "lesion"))["dice"]
+    assert dice.low is not None
+    assert dice.high is not None
+    half = 1.96 * values.std() / np.sqrt(len(values))
+    assert (dice.mean - dice.low, dice.high - dice.mean) == pytest.approx((half, half), rel=0.1)
+
+
+def test_repeated_images_of_a_group_do_not_narrow_the_interval() -> None:
+    template, values = row("x", 2, 1, 1, 6), np.random.default_rng(1).uniform(0.4, 0.9, size=40)
+    once = [replace(template, id=f"{i}", group=f"{i:02}", dice=float(v)) for i, v in enumerate(values)]
+    again = [replace(one, id=f"{one.id}-{copy}") for one in once for copy in range(9)]
+    clustered, single = (by_metric(summarise(rows, "lesion"))["dice"] for rows in (again, once))
+    assert (clustered.low, clustered.high) == pytest.approx((single.low, single.high))
+    naive = by_metric(summarise([replace(one, group=one.id) for one in again], "lesion"))["dice"]
+    widths = []
+    for summary in (clustered, naive):
+        assert summary.low is not None
+        assert summary.high is not None
+        widths.append(summary.high - summary.low)
+    assert widths[0] / widths[1] == pytest.approx(3, rel=0.15)
+
+
+def test_pooled_interval_is_computed_from_the_sums_of_each_draw() -> None:
+    rows = [row("a", 90, 5, 5), row("b", 1, 4, 4), row("c", 10, 20, 0)]
+    drawn = np.random.default_rng(7).integers(3, size=(500, 3))
+    counts = np.array([(one.tp, one.fp, one.fn) for one in rows])
+    values = []
+    for draw in drawn:
+        tp, fp, fn = counts[draw].sum(axis=0)
+        values.append(2 * tp / (2 * tp + fp + fn))
+    dice = by_metric(summarise(rows, "pooled", resamples=500, seed=7))["dice"]
+    assert (dice.low, dice.high) == pytest.approx(tuple(np.percentile(values, [2.5, 97.5])))
+
+
+def test_one_group_gives_no_interval() -> None:
+    rows = [row("a", 2, 1, 1, 6, group="p"), row("b", 1, 1, 1, 6, group="p")]
+    assert {(summary.low, summary.high, summary.n_groups) for summary in summarise(rows, "lesion")} == {(None, None, 1)}
+
+
+@given(tables(), st.sampled_from(sorted(RULES)), st.integers(0, 3))
+@settings(max_examples=60, deadline=None)
+def test_interval_contains_the_mean(rows: list[CaseRow], rule: str, seed: int) -> None:
+    for summary in summarise(rows, rule, resamples=200, seed=seed):
+        if summary.n_groups > 1:
+            assert summary.low is not None
+            assert summary.high is not None
+            assert summary.low <= summary.mean <= summary.high
+        assert summary.mean == means(rows, rule)[summary.metric]
+
+
+@given(tables(), st.sampled_from(sorted(RULES)), st.randoms(use_true_random=False))
+@settings(max_examples=60, deadline=None)
+def test_the_order_of_rows_does_not_matter(rows: list[CaseRow], rule: str, shuffler: random.Random) -> None:
+    shuffled = list(rows)
+    shuffler.shuffle(shuffled)
+    assert summarise(shuffled, rule, resamples=200) == summarise(rows, rule, resamples=200)
+
+
+@given(tables(), st.sampled_from(["lesion", "pooled", "all_cases_zero"]))
+@settings(max_examples=100, deadline=None)
+def test_missing_a_lesion_improves_no_metric_of_the_lesion(rows: list[CaseRow], rule: str) -> None:
+    before = means(rows, rule)
+    for index, one in enumerate(rows):
+        if not one.has_lesion:
+            continue
+        spacing = (0.1, 0.1) if one.hd95_mm is not None else None
+        truth = np.arange(12).reshape(3, 4) < one.true_area_px
+        scores = score_case(np.zeros((3, 4)), truth, spacing_mm=spacing)
+        missed = CaseRow.of(scores, id=one.id, group=one.group, diagnosis=one.diagnosis)
+        if one.hd95_mm is not None:
+            # the rows do not keep their spacing: the largest there is gives the diagonal of either
+            missed = replace(missed, hd95_mm=float(np.hypot(0.3, 1.2)), assd_mm=float(np.hypot(0.3, 1.2)))
+        after = means([*rows[:index], missed, *rows[index + 1 :]], rule)
+        # pooled precision is a ratio of the whole set: leaving wrong pixels out does raise it
+        names = {"dice", "iou", "f1", "sensitivity"} if rule == "pooled" else {*OVERLAPS, *DISTANCES}
+        for name in names & set(before):
+            better = -1 if name in LOWER_IS_BETTER else 1
+            assert better * after[name] <= better * before[name] + 1e-12, name
+
+
+def test_the_same_id_twice_is_an_error() -> None:
+    with pytest.raises(ValueError, match=r"^rows holds the id 'a' more than once\.$"):
+        means([row("a", 1, 0, 0, 1), row("a", 1, 0, 0, 2)], "lesion")
+
+
+def test_unknown_rule_is_an_error_that_lists_the_rules() -> None:
+    message = r"^There is no rule 'median' of aggregation: choose one of lesion, pooled, all_cases_zero, normal\.$"
+    with pytest.raises(UserError, match=message):
+        summarise([], "median")
+
+
+def test_too_few_resamples_are_an_error() -> None:
+    with pytest.raises(ValueError, match=r"^resamples must be at least 100, got 20\.$"):
+        summarise([], "lesion", resamples=20)
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_each_rule_says_what_it_does_in_a_sentence(rule: str) -> None:
+    assert RULES[rule].text[0].isupper()
+    assert RULES[rule].text.endswith(".")

@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bus_monai.errors import UserError
+from bus_monai.metrics.case_scores import score_case
+from bus_monai.metrics.case_table import COLUMNS, CaseRow, read_case_table, write_case_table
+
+LESION = CaseRow.of(
+    score_case(np.array([[0.9, 0.8, 0.1]]), np.array([[1, 0, 0]]), spacing_mm=(0.1, 0.3)),
+    id="case-1",
+    group="p1",
+    diagnosis="malignant",
+)
+NORMAL = CaseRow.of(score_case(np.zeros((1, 3)), np.zeros((1, 3))), id="case-2", group="p2", diagnosis="normal")
+SCORES = st.none() | st.floats(allow_nan=False)
+
+
+def test_table_begins_with_the_case_and_leaves_none_empty(tmp_path: Path) -> None:
+    write_case_table(tmp_path / "cases.csv", [NORMAL])
+    header, line = (tmp_path / "cases.csv").read_text(encoding="utf-8").splitlines()
+    assert header.startswith("id,group,diagnosis,has_lesion,tp,fp,fn,tn,accuracy,dice,iou,precision,sensitivity,")
+    assert line == "case-2,p2,normal,False,0,0,0,3,1.0,,,,,1.0,,,,,,,0,0,,,False"
+
+
+def test_rows_come_back_as_they_were(tmp_path: Path) -> None:
+    write_case_table(tmp_path / "cases.csv", [LESION, NORMAL])
+    assert read_case_table(tmp_path / "cases.csv") == [LESION, NORMAL]
+
+
+@given(
+    dice=SCORES,
+    hd95_mm=SCORES,
+    accuracy=st.floats(allow_nan=False),
+    tp=st.integers(0),
+    group=st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0")),
+    has_lesion=st.booleans(),
+)
+@settings(deadline=None)
+def test_round_trip_is_exact(tmp_path_factory: pytest.TempPathFactory, **values: object) -> None:
+    path = tmp_path_factory.mktemp("table") / "cases.csv"
+    row = replace(LESION, **values)  # type: ignore[arg-type]
+    write_case_table(path, [row])
+    assert read_case_table(path) == [row]
+
+
+def test_an_empty_table_is_a_table(tmp_path: Path) -> None:
+    write_case_table(tmp_path / "cases.csv", [])
+    assert read_case_table(tmp_path / "cases.csv") == []
+
+
+def test_a_table_that_fails_leaves_the_old_one(tmp_path: Path) -> None:
+    path = tmp_path / "cases.csv"
+    write_case_table(path, [LESION])
+
+    def broken():  # type: ignore[no-untyped-def]
+        yield NORMAL
+        raise RuntimeError("lost")
+
+    with pytest.raises(RuntimeError, match="lost"):
+        write_case_table(path, broken())
+    assert read_case_table(path) == [LESION]
+    assert [file.name for file in tmp_path.iterdir()] == ["cases.csv"]
+
+
+def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "absent" / "cases.csv"
+    with pytest.raises(UserError) as error:
+        write_case_table(path, [])
+    assert str(error.value) == (
+        f"Cannot write '{path}' (No such file or directory): check the folder and its permissions."
+    )
+
+
+def test_a_missing_column_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "other.csv"
+    path.write_text(",".join(name for name in COLUMNS if name != "fp") + "\n", encoding="utf-8")
+    with pytest.raises(UserError) as error:
+        read_case_table(path)
+    assert str(error.value) == f"'{path}' lacks the column 'fp': give a table of cases, such as cases.csv."
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (",True,", ",yes,", "has 'yes' in the column 'has_lesion'"),
+        ("malignant", "bad", "has 'bad' in the column 'diagnosis'"),
+        (",0.5,", ",half,", "has 'half' in the column 'iou'"),
+        (",False\r\n", "\r\n", "has None in the column 'false_positive'"),
+    ],
+)
+def test_a_value_that_does_not_fit_is_named_with_its_line(tmp_path: Path, old: str, new: str, message: str) -> None:
+    path = tmp_path / "cases.csv"
+    write_case_table(path, [NORMAL, LESION])
+    text = path.read_bytes().decode()
+    head, _, last = text.rpartition("case-1")
+    path.write_bytes(f"{head}case-1{last.replace(old, new, 1)}".encode())
+    with pytest.raises(UserError) as error:
+        read_case_table(path)
+    assert str(error.value) == f"'{path}', line 3 {message}: restore the file or evaluate again."
+
+
+def test_a_file_that_is_no_table_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "cases.csv"
+    path.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(UserError, match=r"as a table of cases .*: give a CSV file, such as cases\.csv\.$"):
+        read_case_table(path)
