@@ -105,7 +105,7 @@ def test_a_second_run_begins_anew() -> None:
     metric = CaseMetric()
     evaluator = evaluate(ALL, dice=metric)
     first = dict(evaluator.state.metrics)
-    evaluator.data_loader = DataLoader(Dataset([HALF]), batch_size=2)
+    evaluator.data_loader, evaluator.state.epoch_length = DataLoader(Dataset([HALF]), batch_size=2), 1
     evaluator.run()
     assert [row.id for row in metric.rows] == ["half"]
     assert evaluator.state.metrics["dice"] == pytest.approx(2 / 3)
@@ -176,7 +176,7 @@ def _compute_on_two(rank: int, parts: list[list[CaseRow]], folder: Path) -> None
 def test_processes_gather_their_rows_and_drop_padding(tmp_path: Path) -> None:
     single = CaseMetric()
     evaluate(ALL, dice=single)
-    clean, false, half, missed = single.rows
+    clean, _, half, missed = single.rows
     # a distributed sampler gives the second process the first case again
     idist.spawn(
         "gloo",

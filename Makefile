@@ -1,0 +1,45 @@
+# make demo   set up, train a few epochs on phantoms, evaluate, segment, leave demo/report.html
+# make test   set up, run every test but the slow ones
+# Both make and use .venv; nothing else is needed than Python 3.10 to 3.13.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+BUNDLE := bundles/rdau_gan
+CONFIGS := $(BUNDLE)/configs
+DEMO := demo
+
+.PHONY: demo test test-slow lint setup clean
+
+setup: $(READY)
+
+$(READY): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --constraint constraints.txt torch
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[dev]"
+	touch $@
+
+demo: $(READY)
+	$(BIN)/bus-monai train rdau_gan --pretrain_epochs 8 --max_epochs 4 \
+		--ckpt_dir $(DEMO)/models --output_dir $(DEMO)
+	$(BIN)/python -m monai.bundle run evaluating --config_file $(CONFIGS)/evaluate.json \
+		--ckpt_path $(DEMO)/models/model.pt --output_dir $(DEMO)
+	$(BIN)/bus-monai report $(DEMO)
+	$(BIN)/python -m bus_monai.demo_files $(DEMO)/dicom
+	$(BIN)/python -m monai.bundle run inferring --config_file $(CONFIGS)/inference.json \
+		--ckpt_path $(DEMO)/models/model.pt --dataset_dir $(DEMO)/dicom --output_dir $(DEMO)/masks
+
+test: $(READY)
+	OMP_NUM_THREADS=1 $(BIN)/pytest
+
+test-slow: $(READY)
+	$(BIN)/pytest -m slow
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+clean:
+	rm -rf $(VENV) $(DEMO)
