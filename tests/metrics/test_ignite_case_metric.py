@@ -124,6 +124,11 @@ def test_metric_rule_threshold_and_name() -> None:
     assert state.metrics["strict_missed_lesions"] == 2.0
 
 
+def test_what_is_published_beside_never_replaces_the_metric_itself() -> None:
+    metrics = evaluate(ALL, iou=CaseMetric(metric="dice")).state.metrics
+    assert metrics["iou"] == metrics["dice"] == pytest.approx(1 / 3)
+
+
 @pytest.mark.parametrize(("metric", "worst"), [("dice", 0.0), ("hd95_px", math.inf)])
 def test_a_set_without_lesion_has_the_worst_value_and_a_warning(metric: str, worst: float) -> None:
     message = f"None of the 2 cases falls under the rule 'lesion': {metric} counts as {worst}"

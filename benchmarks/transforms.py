@@ -1,0 +1,32 @@
+"""Milliseconds of each speckle filter and equalisation for 256x256 pixels; run with OMP_NUM_THREADS=1."""
+
+import statistics
+import time
+
+import numpy as np
+import torch
+
+from bus_monai.data.phantoms import make_phantom
+from bus_monai.transforms.contrast import METHODS as EQUALISATIONS
+from bus_monai.transforms.contrast import HistogramEqualization
+from bus_monai.transforms.speckle import METHODS, SpeckleReduction
+
+REPEATS = 15
+
+
+def main() -> None:
+    image = torch.from_numpy(make_phantom(0).image.astype(np.float32) / 255)[None]
+    transforms = {name: SpeckleReduction(name) for name in METHODS}
+    transforms |= {f"equalise {name}": HistogramEqualization(name) for name in EQUALISATIONS}
+    for name, transform in transforms.items():
+        transform(image)
+        times = []
+        for _ in range(REPEATS):
+            start = time.perf_counter()
+            transform(image)
+            times.append(1000 * (time.perf_counter() - start))
+        print(f"{name:22} {statistics.median(times):8.1f} ms")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,168 @@
+"""Breast ultrasound phantoms: the embedded data set. NumPy and SciPy alone."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from tqdm import tqdm
+
+from bus_monai.data.case import Case, Diagnosis
+from bus_monai.data.datalist import FILE, Datalist, write_datalist
+from bus_monai.data.phantom_anatomy import Lesion, Shape, draw_lesion, tissue
+from bus_monai.data.phantom_physics import b_mode
+from bus_monai.errors import UserError
+
+VERSION = 1
+"""Part of the cache's name: raise it whenever an image of some seed changes."""
+LEAST_SIDE = 64
+DEFAULT_COUNT = 120
+DEFAULT_SIZE = (256, 256)
+SECTIONS = {"training": 538, "validation": 50, "test": 57}
+"""Proportions of RDA-NET-GAN's data (Enobun et al.)."""
+BENIGN_SHAPES: tuple[Shape, ...] = ("round", "oval", "lobular")
+
+
+@dataclass(frozen=True)
+class Phantom:
+    """A generated image.
+
+    Args:
+        image: (H, W) uint8, log-compressed B-mode, skin above.
+        masks: (H, W) bool, one a lesion; empty for a normal image.
+        diagnosis: that of the image.
+        shapes: one a lesion.
+    """
+
+    image: NDArray[np.uint8]
+    masks: tuple[NDArray[np.bool_], ...]
+    diagnosis: Diagnosis
+    shapes: tuple[Shape, ...]
+
+
+def make_phantom(seed: int, size: tuple[int, int] = DEFAULT_SIZE) -> Phantom:
+    """Make a phantom, always the same for the same seed and size.
+
+    One in ten is normal, about one in seven has two or three lesions. Irregular lesions are malignant, the others
+    benign, with one in ten the other way round, as in life.
+
+    Raises:
+        UserError: a side below 64 pixels.
+    """
+    if min(size) < LEAST_SIDE:
+        raise UserError(f"A phantom of {size[0]} x {size[1]} pixels is too small: give sides of at least {LEAST_SIDE}.")
+    rng = np.random.default_rng([VERSION, seed])
+    echogenicity, attenuation = tissue(size, rng)
+    count = int(rng.choice([0, 1, 2, 3], p=[0.10, 0.75, 0.11, 0.04]))
+    malignant = bool(rng.random() < 0.35)
+    lesions: list[Lesion] = []
+    for _ in range(count):
+        lesion = draw_lesion(size, _shape(malignant, rng), malignant, rng, apart_from=[one.mask for one in lesions])
+        if lesion is not None:
+            lesions.append(lesion)
+            echogenicity = lesion.insert_into(echogenicity)
+            attenuation = attenuation + lesion.attenuation
+    diagnosis: Diagnosis = "normal" if not lesions else "malignant" if malignant else "benign"
+    return Phantom(
+        b_mode(echogenicity, attenuation, rng),
+        tuple(lesion.mask for lesion in lesions),
+        diagnosis,
+        tuple(lesion.shape for lesion in lesions),
+    )
+
+
+def _shape(malignant: bool, rng: np.random.Generator) -> Shape:
+    typical = rng.random() < 0.9
+    return "irregular" if malignant == typical else BENIGN_SHAPES[rng.integers(len(BENIGN_SHAPES))]
+
+
+def write_phantoms(
+    folder: Path, *, count: int, size: tuple[int, int] = DEFAULT_SIZE, seed: int = 0, progress: bool = True
+) -> Path:
+    """Write phantoms as PNG with masks and a ``datalist.json``, and return ``folder``.
+
+    Everything is written beside ``folder`` and renamed at the end: an interrupted call leaves nothing behind, and of
+    two processes that write the same folder one wins.
+
+    Args:
+        folder: must not exist yet, or be left by the winner of two.
+        count: number of phantoms.
+        size: height and width in pixels.
+        seed: of the first phantom; the others follow.
+        progress: show a progress bar.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        for name in ("images", "masks"):
+            (partial / name).mkdir()
+        cases = [
+            _write_one(partial, f"phantom_{i:04d}", make_phantom(seed * 1_000_000 + i, size))
+            for i in tqdm(range(count), desc="generating phantoms", disable=not progress, leave=False)
+        ]
+        write_datalist(partial, _split(cases))
+        try:
+            partial.replace(folder)
+        except OSError:
+            if not (folder / FILE).is_file():
+                raise
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return folder
+
+
+def phantom_dataset(*, count: int = DEFAULT_COUNT, size: tuple[int, int] = DEFAULT_SIZE, seed: int = 0) -> Path:
+    """Return the folder of a phantom data set, generated once into the cache folder.
+
+    The cache is ``BUS_MONAI_CACHE``, else ``bus_monai`` below ``XDG_CACHE_HOME``, else ``~/.cache/bus_monai``.
+
+    Raises:
+        UserError: the cache folder cannot be written to.
+    """
+    base = (
+        os.environ.get("BUS_MONAI_CACHE")
+        or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "bus_monai"
+    )
+    folder = Path(base) / f"phantoms-v{VERSION}-{count}x{size[0]}x{size[1]}-seed{seed}"
+    if not (folder / FILE).is_file():
+        try:
+            write_phantoms(folder, count=count, size=size, seed=seed)
+        except OSError as error:
+            raise UserError(
+                f"Cannot write the phantoms to '{folder}' ({error.strerror}): free space, or set BUS_MONAI_CACHE to "
+                "another folder."
+            ) from error
+    return folder
+
+
+def _write_one(folder: Path, name: str, phantom: Phantom) -> Case:
+    image = folder / "images" / f"{name}.png"
+    Image.fromarray(phantom.image).save(image)
+    masks = []
+    for i, mask in enumerate(phantom.masks):
+        masks.append(folder / "masks" / (f"{name}_mask_{i}.png" if i else f"{name}_mask.png"))
+        Image.fromarray(mask.astype(np.uint8) * 255).save(masks[-1])
+    return Case(name, image, tuple(masks), name, phantom.diagnosis)
+
+
+def _split(cases: list[Case]) -> Datalist:
+    """Deal the cases of each diagnosis out to the sections in their proportions."""
+    total = sum(SECTIONS.values())
+    sections: dict[str, list[Case]] = {name: [] for name in SECTIONS}
+    seen: Counter[str] = Counter()
+    given: Counter[tuple[str, str]] = Counter()
+    for case in cases:
+        seen[case.diagnosis] += 1
+        section = max(SECTIONS, key=lambda s: seen[case.diagnosis] * SECTIONS[s] / total - given[case.diagnosis, s])
+        given[case.diagnosis, section] += 1
+        sections[section].append(case)
+    return Datalist(
+        training=sections["training"], validation=sections["validation"], test=sections["test"], synthetic=True
+    )

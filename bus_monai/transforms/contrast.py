@@ -1,0 +1,66 @@
+"""Histogram equalisation."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from typing import Any
+
+import numpy as np
+from monai.config.type_definitions import KeysCollection
+from monai.transforms.transform import MapTransform, Transform
+from monai.utils.type_conversion import convert_to_dst_type
+from skimage.exposure import equalize_adapthist, equalize_hist
+from torch import Tensor
+
+from bus_monai.errors import UserError
+
+METHODS = ("none", "global", "clahe")
+
+
+class HistogramEqualization(Transform):
+    """Equalise the histogram of an image (1, H, W) with values in [0, 1]; metadata stay.
+
+    Args:
+        method: ``none``; ``global``, over the whole image; or ``clahe``, contrast limited and in tiles of an eighth of
+            the image (Zuiderveld, Graphics Gems IV, 1994). Both by scikit-image.
+        clip_limit: of ``clahe``, in [0, 1]; larger gives more contrast.
+
+    Raises:
+        UserError: unknown method.
+    """
+
+    def __init__(self, method: str = "clahe", *, clip_limit: float = 0.01) -> None:
+        if method not in METHODS:
+            raise UserError(f"equalization is {method!r}: use one of {', '.join(METHODS)}.")
+        self.method = method
+        self.clip_limit = clip_limit
+
+    def __call__(self, image: Tensor) -> Tensor:
+        """Return the equalised image; a constant one stays as it is."""
+        pixels = np.asarray(image[0], dtype=np.float32)
+        if self.method == "none" or pixels.min() == pixels.max():
+            return image
+        if self.method == "global":
+            equalised = equalize_hist(pixels)
+        else:
+            equalised = equalize_adapthist(pixels, clip_limit=self.clip_limit)
+        return convert_to_dst_type(np.clip(equalised, 0, 1).astype(np.float32)[None], image)[0]
+
+
+class HistogramEqualizationd(MapTransform):
+    """Dictionary version of :class:`HistogramEqualization`."""
+
+    def __init__(
+        self,
+        keys: KeysCollection,
+        method: str = "clahe",
+        *,
+        clip_limit: float = 0.01,
+        allow_missing_keys: bool = False,
+    ) -> None:
+        super().__init__(keys, allow_missing_keys)
+        self.equalise = HistogramEqualization(method, clip_limit=clip_limit)
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Equalise each key."""
+        return dict(data) | {key: self.equalise(data[key]) for key in self.key_iterator(data)}

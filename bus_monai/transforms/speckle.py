@@ -1,0 +1,129 @@
+"""Speckle reduction by name."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Hashable, Mapping
+from typing import Any
+
+import numpy as np
+from monai.config.type_definitions import KeysCollection
+from monai.transforms.transform import MapTransform, Transform
+from monai.utils.type_conversion import convert_to_dst_type
+from numpy.typing import NDArray
+from torch import Tensor
+
+from bus_monai.errors import UserError
+from bus_monai.transforms.filters.frost import frost
+from bus_monai.transforms.filters.lee import lee
+from bus_monai.transforms.filters.local_statistics import local_mean_variance
+from bus_monai.transforms.filters.srad import srad
+
+Image = NDArray[np.float32]
+
+
+def median(image: Image, *, size: int = 5) -> Image:
+    """Median of square windows of ``size`` pixels, by ITK."""
+    import itk
+
+    # a copy: a view would outlive ITK's image
+    return itk.array_from_image(itk.median_image_filter(np.ascontiguousarray(image), radius=size // 2))
+
+
+def nlm(image: Image, *, patch_size: int = 5, patch_distance: int = 5, strength: float = 1.0) -> Image:
+    """Non-local means (Buades et al., CVPR 2005), scikit-image's fast mode; about 70 ms for 256x256 on one core.
+
+    ``strength`` times the median standard deviation of 5x5 windows is the filter's ``h``.
+    """
+    from skimage.restoration import denoise_nl_means
+
+    h = strength * _noise(image)
+    if h <= 0:
+        return image
+    return denoise_nl_means(image, patch_size=patch_size, patch_distance=patch_distance, h=h, fast_mode=True)
+
+
+def curvature_diffusion(
+    image: Image, *, iterations: int = 12, time_step: float = 0.12, conductance: float = 6.0
+) -> Image:
+    """Modified curvature diffusion (Whitaker and Xue, ICIP 2001), by ITK."""
+    import itk
+
+    return itk.array_from_image(
+        itk.curvature_anisotropic_diffusion_image_filter(
+            np.ascontiguousarray(image),
+            number_of_iterations=iterations,
+            time_step=time_step,
+            conductance_parameter=conductance,
+        )
+    )
+
+
+def bilateral(image: Image, *, sigma_spatial: float = 2.0, strength: float = 2.0) -> Image:
+    """Bilateral filter (Tomasi and Manduchi, ICCV 1998), by scikit-image; about 250 ms for 256x256 on one core.
+
+    ``strength`` times the median standard deviation of 5x5 windows is the width in grey values.
+    """
+    from skimage.restoration import denoise_bilateral
+
+    sigma = strength * _noise(image)
+    return denoise_bilateral(image, sigma_color=sigma, sigma_spatial=sigma_spatial) if sigma > 0 else image
+
+
+METHODS: dict[str, Callable[..., Image]] = {
+    "none": lambda image: image,
+    "median": median,
+    "lee": lee,
+    "frost": frost,
+    "srad": srad,
+    "nlm": nlm,
+    "curvature_diffusion": curvature_diffusion,
+    "bilateral": bilateral,
+}
+
+
+class SpeckleReduction(Transform):
+    """Reduce speckle of an image (1, H, W) with values in [0, 1]; metadata stay.
+
+    Args:
+        method: ``none``, ``median``, ``lee``, ``frost``, ``srad``, ``nlm``, ``curvature_diffusion`` or ``bilateral``.
+        parameters: of the method's function.
+
+    Raises:
+        UserError: unknown method.
+    """
+
+    def __init__(self, method: str = "median", **parameters: Any) -> None:
+        if method not in METHODS:
+            close = difflib.get_close_matches(str(method), METHODS, n=1)
+            hint = f" (did you mean '{close[0]}'?)" if close else ""
+            raise UserError(f"speckle is {method!r}{hint}: use one of {', '.join(METHODS)}.")
+        self.method = method
+        self.parameters = parameters
+
+    def __call__(self, image: Tensor) -> Tensor:
+        """Return the filtered image."""
+        if self.method == "none":
+            return image
+        pixels = np.asarray(image[0], dtype=np.float32)
+        filtered = np.clip(METHODS[self.method](pixels, **self.parameters), 0, 1)
+        return convert_to_dst_type(filtered[None], image)[0]
+
+
+class SpeckleReductiond(MapTransform):
+    """Dictionary version of :class:`SpeckleReduction`."""
+
+    def __init__(
+        self, keys: KeysCollection, method: str = "median", allow_missing_keys: bool = False, **parameters: Any
+    ) -> None:
+        super().__init__(keys, allow_missing_keys)
+        self.reduce = SpeckleReduction(method, **parameters)
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Filter each key."""
+        return dict(data) | {key: self.reduce(data[key]) for key in self.key_iterator(data)}
+
+
+def _noise(image: Image) -> float:
+    """Return the median standard deviation of 5x5 windows, the speckle of homogeneous tissue."""
+    return float(np.sqrt(np.median(local_mean_variance(image, 5)[1])))

@@ -1,0 +1,171 @@
+"""Phantoms: speckle as theory says, lesions as described, the same every time."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from scipy.ndimage import binary_dilation
+from scipy.stats import kstest
+from skimage.measure import label, regionprops
+
+from bus_monai.data import phantoms
+from bus_monai.data.datalist import read_datalist
+from bus_monai.data.phantom_anatomy import Shape, draw_lesion, outline
+from bus_monai.data.phantom_physics import AXIAL_SIGMA, LATERAL_SIGMA, b_mode, speckle_envelope
+from bus_monai.data.phantoms import Phantom, make_phantom, phantom_dataset, write_phantoms
+from bus_monai.errors import UserError
+
+RAYLEIGH_SNR = math.sqrt(math.pi / (4 - math.pi))
+"""Mean by standard deviation of fully developed speckle: 1.91."""
+
+
+@pytest.fixture(scope="module")
+def many() -> list[Phantom]:
+    return [make_phantom(seed, (128, 128)) for seed in range(300)]
+
+
+@pytest.fixture(scope="module")
+def homogeneous() -> np.ndarray:
+    return speckle_envelope(np.ones((1500, 1500), np.float32), np.random.default_rng(0))
+
+
+def test_speckle_snr_is_that_of_fully_developed_speckle(homogeneous: np.ndarray) -> None:
+    assert homogeneous.mean() / homogeneous.std() == pytest.approx(RAYLEIGH_SNR, rel=0.01)
+    assert float((homogeneous.astype(np.float64) ** 2).mean()) == pytest.approx(2, rel=0.03)
+
+
+def test_envelope_is_rayleigh_distributed(homogeneous: np.ndarray) -> None:
+    apart = homogeneous[::12, ::24].ravel()  # further apart than the point-spread function reaches
+    assert kstest(apart / np.sqrt((apart**2).mean() / 2), "rayleigh").pvalue > 0.01
+
+
+def test_speckle_is_longer_across_than_along_the_beam(homogeneous: np.ndarray) -> None:
+    """The envelope of Gaussian filtered noise: correlation lengths go with the widths of the filter."""
+
+    def correlation(axis: int, lag: int) -> float:
+        a, b = np.split(homogeneous, [-lag], axis)[0], np.split(homogeneous, [lag], axis)[1]
+        return float(np.corrcoef(a.ravel(), b.ravel())[0, 1])
+
+    assert correlation(0, 2) < correlation(1, 2)
+    assert correlation(1, round(2 * LATERAL_SIGMA / AXIAL_SIGMA)) == pytest.approx(correlation(0, 2), abs=0.05)
+
+
+def test_snr_does_not_depend_on_the_amplitude() -> None:
+    dark = speckle_envelope(np.full((800, 800), 0.03, np.float32), np.random.default_rng(1))
+    assert dark.mean() / dark.std() == pytest.approx(RAYLEIGH_SNR, rel=0.02)
+
+
+def test_the_same_seed_gives_the_same_phantom() -> None:
+    one, two, other = make_phantom(5), make_phantom(5), make_phantom(6)
+    assert np.array_equal(one.image, two.image)
+    assert all(np.array_equal(a, b) for a, b in zip(one.masks, two.masks, strict=True))
+    assert not np.array_equal(one.image, other.image)
+
+
+def test_shares_of_normal_multiple_and_malignant_images(many: list[Phantom]) -> None:
+    lesions = Counter(len(p.masks) for p in many)
+    assert 0.05 < lesions[0] / len(many) < 0.16
+    assert 0.09 < (lesions[2] + lesions[3]) / len(many) < 0.22
+    assert 0.2 < sum(p.diagnosis == "malignant" for p in many) / len(many) < 0.45
+    assert all((p.diagnosis == "normal") == (not p.masks) for p in many)
+
+
+def test_masks_are_one_piece_inside_the_image_and_apart(many: list[Phantom]) -> None:
+    for phantom in many:
+        total = sum(mask.astype(int) for mask in phantom.masks)
+        assert np.max(total, initial=0) <= 1
+        for mask in phantom.masks:
+            assert mask.shape == phantom.image.shape == (128, 128)
+            assert 20 < mask.sum() < 0.25 * mask.size
+            assert label(mask).max() == 1
+
+
+def test_lesions_are_darker_than_what_is_around(many: list[Phantom]) -> None:
+    contrasts = []
+    for phantom in many:
+        everything = np.any(phantom.masks, axis=0) if phantom.masks else None
+        for mask in phantom.masks:
+            ring = binary_dilation(mask, iterations=8) & ~binary_dilation(everything, iterations=3)
+            contrasts.append(float(phantom.image[mask].mean()) - float(phantom.image[ring].mean()))
+    assert np.mean(np.asarray(contrasts) < 0) > 0.95
+    assert -80 < np.mean(contrasts) < -25
+
+
+@pytest.mark.parametrize(("behind", "sign"), [(10.0, -1), (-8.0, 1)])
+def test_what_attenuates_casts_a_shadow_and_what_does_not_enhances(behind: float, sign: int) -> None:
+    attenuation = np.zeros((200, 200), np.float32)
+    attenuation[60:100, 80:120] = behind / 40
+    image = b_mode(np.zeros((200, 200), np.float32), attenuation, np.random.default_rng(0)).astype(float)
+    difference = image[110:, 90:110].mean() - image[110:, :40].mean()
+    assert sign * difference > 20
+
+
+def test_shapes_are_ordered_by_circularity() -> None:
+    rng = np.random.default_rng(0)
+
+    def circularity(shape: Shape) -> float:
+        values = []
+        for _ in range(30):
+            mask = outline((200, 200), shape, (100, 100), 40, False, rng)
+            region = max(regionprops(label(mask)), key=lambda r: r.area)
+            values.append(4 * np.pi * region.area / region.perimeter_crofton**2)
+        return float(np.mean(values))
+
+    round_, oval, lobular, irregular = (circularity(s) for s in ("round", "oval", "lobular", "irregular"))
+    assert round_ > oval > lobular > irregular
+
+
+def test_no_place_left_gives_no_lesion() -> None:
+    everywhere = np.ones((64, 64), dtype=bool)
+    assert draw_lesion((64, 64), "round", False, np.random.default_rng(0), apart_from=[everywhere]) is None
+
+
+def test_too_small_is_refused() -> None:
+    with pytest.raises(UserError, match=r"^A phantom of 32 x 256 pixels is too small: give sides of at least 64\.$"):
+        make_phantom(0, (32, 256))
+
+
+def test_written_data_set_reads_back(tmp_path: Path) -> None:
+    folder = write_phantoms(tmp_path / "set", count=60, size=(64, 64), progress=False)
+    datalist = read_datalist(folder)
+    assert datalist.synthetic
+    # 538 : 50 : 57 of 60, rounded within each diagnosis
+    assert {name: len(cases) for name, cases in datalist.sections()} == {"training": 50, "validation": 4, "test": 6}
+    assert all(any(case.masks for case in cases) for _, cases in datalist.sections())
+    case = next(case for case in datalist.training if len(case.masks) > 1)
+    phantom = make_phantom(int(case.id[-4:]), (64, 64))
+    assert np.array_equal(np.asarray(Image.open(case.image)), phantom.image)
+    assert np.array_equal(np.asarray(Image.open(case.masks[1])) > 0, phantom.masks[1])
+    assert [path.name for path in tmp_path.iterdir()] == ["set"]
+
+
+def test_interrupted_generation_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(seed: int, size: tuple[int, int]) -> Phantom:
+        if seed == 3:
+            raise KeyboardInterrupt
+        return make_phantom(seed, size)
+
+    monkeypatch.setattr(phantoms, "make_phantom", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        write_phantoms(tmp_path / "set", count=5, size=(64, 64), progress=False)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_of_two_writers_the_loser_takes_the_winners_folder(tmp_path: Path) -> None:
+    winner = write_phantoms(tmp_path / "set", count=4, size=(64, 64), progress=False)
+    stamp = (winner / "datalist.json").stat().st_mtime_ns
+    assert write_phantoms(tmp_path / "set", count=4, size=(64, 64), progress=False) == winner
+    assert (winner / "datalist.json").stat().st_mtime_ns == stamp
+
+
+def test_cached_set_is_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BUS_MONAI_CACHE", str(tmp_path))
+    first = phantom_dataset(count=4, size=(64, 64))
+    monkeypatch.setattr(phantoms, "write_phantoms", None)
+    assert phantom_dataset(count=4, size=(64, 64)) == first
+    assert first.parent == tmp_path
