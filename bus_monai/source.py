@@ -166,7 +166,8 @@ def to_unit_range(values: NDArray) -> NDArray[np.float32]:
     low, high = float(values.min()), float(values.max())
     if low >= 0 and high <= 1:
         return values
-    return (values - low) / np.float32(max(high - low, 1e-12))
+    scaled: NDArray[np.float32] = (values - low) / np.float32(max(high - low, 1e-12))
+    return scaled
 
 
 def _check_readable(path: Path) -> None:

@@ -46,7 +46,7 @@ def test_a_misspelt_argument_is_named_with_its_path() -> None:
 
 def test_a_choice_out_of_its_range() -> None:
     check_choice("mode", "a", ["a", "b"])
-    with pytest.raises(UserError, match="^mode is 'c': use one of a, b.$"):
+    with pytest.raises(UserError, match=r"^mode is 'c': use one of a, b.$"):
         check_choice("mode", "c", ["a", "b"])
 
 

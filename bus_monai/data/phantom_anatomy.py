@@ -36,7 +36,7 @@ def tissue(size: tuple[int, int], rng: np.random.Generator) -> tuple[Map, Map]:
             (rng.uniform(0.80, 0.90), 0.02),
         )
     ]
-    layer = sum((depth > border).astype(np.int64) for border in borders)
+    layer = np.sum([depth > border for border in borders], axis=0)
     echo = np.array(list(LAYERS_DB.values()), dtype=np.float32)[layer]
     echo = gaussian_filter(echo, height / 200)
     for border in borders[1:]:  # fasciae
@@ -160,8 +160,10 @@ def outline(
 def _border(width: int, level: float, wave: float, rng: np.random.Generator) -> NDArray[np.float64]:
     """Return the relative depth of a layer's lower border at each column."""
     x = np.linspace(0, 1, width)
-    curve = sum(rng.normal(0, wave / k) * np.cos(2 * np.pi * k * x / 1.6 + rng.uniform(0, 6.3)) for k in (1, 2, 3, 5))
-    return level + curve
+    curve = np.full(width, level)
+    for k in (1, 2, 3, 5):
+        curve += rng.normal(0, wave / k) * np.cos(2 * np.pi * k * x / 1.6 + rng.uniform(0, 6.3))
+    return curve
 
 
 def _smooth_noise(size: tuple[int, int], sigma: tuple[float, float], rng: np.random.Generator) -> Map:

@@ -35,7 +35,7 @@ def split_by_group(cases: Sequence[Case], shares: Mapping[str, float], *, seed: 
             f"{len(groups)} groups cannot be split into {len(shares)} sections: give a data set of more images."
         )
     total = sum(shares.values())
-    size = Counter(case.diagnosis for case in cases)
+    size: Counter[str] = Counter(case.diagnosis for case in cases)
     wanted = {s: {d: n * share / total for d, n in size.items()} for s, share in shares.items()}
     sections: dict[str, list[Case]] = {section: [] for section in shares}
 

@@ -26,8 +26,7 @@ def median(image: Image, *, size: int = 5) -> Image:
     """Median of square windows of ``size`` pixels, by ITK."""
     import itk
 
-    # a copy: a view would outlive ITK's image
-    return itk.array_from_image(itk.median_image_filter(np.ascontiguousarray(image), radius=size // 2))
+    return itk.array_from_image(itk.median_image_filter(itk.image_from_array(image), radius=size // 2))
 
 
 def nlm(image: Image, *, patch_size: int = 5, patch_distance: int = 5, strength: float = 1.0) -> Image:
@@ -51,7 +50,7 @@ def curvature_diffusion(
 
     return itk.array_from_image(
         itk.curvature_anisotropic_diffusion_image_filter(
-            np.ascontiguousarray(image),
+            itk.image_from_array(image),
             number_of_iterations=iterations,
             time_step=time_step,
             conductance_parameter=conductance,

@@ -96,5 +96,5 @@ def test_any_json_value_goes_through(values: dict) -> None:
 
 
 def test_an_option_that_is_none_is_refused() -> None:
-    with pytest.raises(UserError, match="^'--' is no option"):
+    with pytest.raises(UserError, match=r"^'--' is no option"):
         parse_overrides(["--", "3"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -83,7 +84,7 @@ def test_only_the_network_whose_turn_it_is_changes(gan_mode: str, conditional: b
     snapshots = [weights(trainer)]
     trainer.add_event_handler(Events.ITERATION_COMPLETED, lambda: snapshots.append(weights(trainer)))
     trainer.run()
-    turns = [changed(a, b) for a, b in zip(snapshots, snapshots[1:], strict=False)]
+    turns = [changed(a, b) for a, b in pairwise(snapshots)]
     pretraining = [set()] * BATCHES + [{"g"}] * BATCHES
     assert turns == pretraining + [{"d"}] * BATCHES + [{"g"}] * BATCHES
 

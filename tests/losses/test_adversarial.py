@@ -62,5 +62,5 @@ def test_unknown_mode_is_named_with_the_closest() -> None:
     with pytest.raises(UserError) as error:
         make_objective("wgan_gp")
     assert str(error.value) == (f"gan_mode is 'wgan_gp' (did you mean 'wgan-gp'?): use one of {', '.join(GAN_MODES)}.")
-    with pytest.raises(UserError, match="^clip_value is 0: give a number above 0"):
+    with pytest.raises(UserError, match=r"^clip_value is 0: give a number above 0"):
         make_objective("wgan", clip_value=0)

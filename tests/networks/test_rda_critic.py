@@ -42,5 +42,5 @@ def test_with_layer_norm_a_score_does_not_depend_on_the_rest_of_the_batch() -> N
 
 
 def test_unknown_norm_is_named() -> None:
-    with pytest.raises(UserError, match="^critic_norm is 'none': use one of batch, layer.$"):
+    with pytest.raises(UserError, match=r"^critic_norm is 'none': use one of batch, layer.$"):
         RDACritic(norm="none")

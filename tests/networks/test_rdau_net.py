@@ -85,10 +85,10 @@ def test_shapes_of_the_published_table(net: RDAUNet) -> None:
 
 def test_wrong_options_are_named() -> None:
     with pytest.raises(
-        UserError, match="^dilated_position is 'middle': use one of bottleneck, after_decoder, both, none.$"
+        UserError, match=r"^dilated_position is 'middle': use one of bottleneck, after_decoder, both, none.$"
     ):
         RDAUNet(dilated_position="middle")
-    with pytest.raises(UserError, match="^dilated_mode is 'serial': use 'cascade' or 'parallel'.$"):
+    with pytest.raises(UserError, match=r"^dilated_mode is 'serial': use 'cascade' or 'parallel'.$"):
         RDAUNet(dilated_mode="serial")
 
 
