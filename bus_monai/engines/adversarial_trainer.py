@@ -207,12 +207,12 @@ class AdversarialTrainer(Trainer):
         self.d_network.train()
         self.d_optimizer.zero_grad(set_to_none=True)
         with self._autocast():
-            real_logits = self.d_network(real).float()
-            output[AdversarialKeys.REAL_LOGITS] = real_logits.detach()
-            fire(AdversarialIterationEvents.DISCRIMINATOR_REALS_FORWARD_COMPLETED)
-            fake_logits = self.d_network(fake).float()
-            output[AdversarialKeys.FAKE_LOGITS] = fake_logits.detach()
-            fire(AdversarialIterationEvents.DISCRIMINATOR_FAKES_FORWARD_COMPLETED)
+            # in one batch: batch norm would take each half's own mean away, and with it what tells them apart
+            real_logits, fake_logits = self.d_network(torch.cat([real, fake])).float().chunk(2)
+        output[AdversarialKeys.REAL_LOGITS] = real_logits.detach()
+        fire(AdversarialIterationEvents.DISCRIMINATOR_REALS_FORWARD_COMPLETED)
+        output[AdversarialKeys.FAKE_LOGITS] = fake_logits.detach()
+        fire(AdversarialIterationEvents.DISCRIMINATOR_FAKES_FORWARD_COMPLETED)
 
         loss = self.objective.discriminator_loss(real_logits, fake_logits)
         penalty = self.objective.penalty(_plain(self.d_network), real, fake)

@@ -37,7 +37,7 @@ class EpochReport:
 
     def _report(self, engine: AdversarialTrainer) -> None:
         state, best = engine.state, self.evaluator.state
-        parts = [f"{text} {state.metrics[name]:.4f}" for name, text in SHOWN.items() if name in state.metrics]
+        parts = [f"{text} {state.metrics[name]:.4g}" for name, text in SHOWN.items() if name in state.metrics]
         if best.epoch == state.epoch:
             mark = " (best)" if best.best_metric_epoch == best.epoch else f" (best {best.best_metric:.4f})"
             parts.append(f"validation {best.key_metric_name} {best.metrics[best.key_metric_name]:.4f}{mark}")

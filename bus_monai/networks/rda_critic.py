@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from bus_monai.errors import UserError
@@ -47,7 +48,10 @@ class RDACritic(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the score of each sample."""
-        return self.head(self.features(x).mean(dim=(2, 3)))
+        pooled = self.features(x).float().mean(dim=(2, 3))
+        # under weight clipping scores differ by less than bfloat16 resolves
+        with torch.autocast(x.device.type, enabled=False):
+            return self.head(pooled)
 
 
 def _conv(in_channels: int, out_channels: int, *, stride: int, norm: str) -> list[nn.Module]:

@@ -210,3 +210,21 @@ def test_mixed_precision_on_the_cpu_is_bfloat16() -> None:
     trainer.run()
     assert dtypes == {torch.bfloat16}
     assert all(p.dtype == torch.float32 for p in trainer.g_network.parameters())
+
+
+def test_critic_with_batch_norm_tells_real_from_fake() -> None:
+    """Real and fake share a batch: apart, batch norm before a linear head makes their mean scores equal for ever."""
+    trainer = make_trainer(
+        gan_mode="wgan", max_epochs=8, pretrain_epochs=0, weights={"region": 0.0, "adversarial": 0.0}
+    )
+    trainer.d_network = nn.Sequential(
+        nn.Conv2d(2, 4, 3), nn.BatchNorm2d(4), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 1)
+    )
+    trainer.d_optimizer = torch.optim.Adam(trainer.d_network.parameters(), 1e-2)
+    gaps: list[float] = []
+    trainer.add_event_handler(
+        AdversarialIterationEvents.DISCRIMINATOR_MODEL_COMPLETED,
+        lambda: gaps.append(float(trainer.state.output["critic_gap"])),
+    )
+    trainer.run()
+    assert min(gaps[-BATCHES:]) > 1e-5
