@@ -76,10 +76,12 @@ WORDS = {"true": True, "false": False, "null": None}
 
 def _read_words(workflow: ConfigWorkflow) -> None:
     """Take ``--key false`` for what it says: MONAI's command line hands on the text, and a text is true."""
-    for key, value in workflow.parser.get().items():
+    config = workflow.parser.get()
+    for key, value in config.items():
         if isinstance(value, str) and value.lower() in WORDS:
-            workflow.parser[key] = WORDS[value.lower()]
-            workflow.parser.ref_resolver.get_item(key).update_config(WORDS[value.lower()])
+            # both in place, since setting through the parser would forget what is parsed
+            config[key] = WORDS[value.lower()]
+            workflow.parser.ref_resolver.get_item(key).update_config(config[key])
 
 
 def check_config(config: Mapping[str, Any]) -> None:
