@@ -1,0 +1,207 @@
+"""MONAI's own checks of the bundle, without exclusion, and every error that a user can mend."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+from monai.bundle.scripts import (
+    ckpt_export,
+    create_workflow,
+    onnx_export,
+    verify_metadata,
+    verify_net_in_out,
+)
+from PIL import Image
+
+from bus_monai.cli import main as cli
+from bus_monai.networks.segmenters import make_segmenter
+from tests.conftest import BUNDLE
+
+CONFIGS = BUNDLE / "configs"
+META = str(CONFIGS / "metadata.json")
+SCHEMA = Path(__file__).parent / "meta_schema.json"
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("weights") / "model.pt"
+    torch.save(make_segmenter("rdau").state_dict(), path)
+    return path
+
+
+def test_metadata_follow_the_specification(tmp_path: Path) -> None:
+    verify_metadata(meta_file=META, filepath=str(SCHEMA))
+
+
+def test_metadata_with_a_wrong_type_are_caught(tmp_path: Path) -> None:
+    """The check can fail."""
+    content = json.loads(Path(META).read_text())
+    content["network_data_format"]["inputs"]["image"]["num_channels"] = "one"
+    wrong = tmp_path / "metadata.json"
+    wrong.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match="'one' is not of type 'integer'"):
+        verify_metadata(meta_file=str(wrong), filepath=str(SCHEMA))
+
+
+@pytest.mark.parametrize("config", ["train", "inference"])
+def test_network_takes_and_gives_what_the_metadata_say(config: str) -> None:
+    verify_net_in_out(net_id="network_def", meta_file=META, config_file=str(CONFIGS / f"{config}.json"), device="cpu")
+
+
+def test_torchscript_export(weights: Path, tmp_path: Path) -> None:
+    script = tmp_path / "model.ts"
+    ckpt_export(
+        net_id="network_def", filepath=str(script), ckpt_file=str(weights), meta_file=META,
+        config_file=str(CONFIGS / "inference.json"),
+    )  # fmt: skip
+    assert_equals_eager(lambda x: torch.jit.load(str(script))(x).numpy(), weights)
+
+
+def test_onnx_export(weights: Path, tmp_path: Path) -> None:
+    model = tmp_path / "model.onnx"
+    onnx_export(
+        net_id="network_def", filepath=str(model), ckpt_file=str(weights), meta_file=META,
+        config_file=str(CONFIGS / "inference.json"), input_shape=[1, 1, 128, 128],
+    )  # fmt: skip
+    session = onnxruntime.InferenceSession(str(model), providers=["CPUExecutionProvider"])
+    name = session.get_inputs()[0].name
+    assert_equals_eager(lambda x: session.run(None, {name: x.numpy()})[0], weights)
+
+
+def assert_equals_eager(exported, weights: Path) -> None:
+    net = make_segmenter("rdau")
+    net.load_state_dict(torch.load(weights, weights_only=True))
+    x = torch.rand(1, 1, 128, 128)
+    with torch.no_grad():
+        np.testing.assert_allclose(exported(x), net.eval()(x).numpy(), atol=1e-4)
+
+
+@pytest.mark.parametrize(("config", "kind"), [("train", "train"), ("evaluate", "infer"), ("inference", "infer")])
+def test_properties(config: str, kind: str, weights: Path, small_phantoms: Path, tmp_path: Path) -> None:
+    paths = {"dataset_dir": str(small_phantoms), "output_dir": str(tmp_path)}
+    paths |= {"ckpt_dir": str(tmp_path)} if config == "train" else {"ckpt_path": str(weights)}
+    workflow = create_workflow(
+        config_file=str(CONFIGS / f"{config}.json"), workflow_type=kind, image_size=[64, 64], **paths
+    )
+    assert workflow.check_properties() == []
+    assert workflow.dataset_dir == str(small_phantoms)
+
+
+def damaged(tmp_path: Path, small_phantoms: Path, damage: str) -> Path:
+    """A copy of the phantoms with one thing wrong."""
+    import shutil
+
+    folder = tmp_path / "set"
+    shutil.copytree(small_phantoms, folder)
+    items = json.loads((folder / "datalist.json").read_text())["training"]
+    item = next(item for item in items if item["masks"])
+    image, mask = folder / item["image"], folder / item["masks"][0]
+    match damage:
+        case "truncated image":
+            image.write_bytes(image.read_bytes()[:300])
+        case "black image":
+            Image.fromarray(np.zeros((64, 64), np.uint8)).save(image)
+        case "mask of another size":
+            Image.fromarray(np.zeros((32, 64), np.uint8)).save(mask)
+        case "no mask file":
+            mask.unlink()
+        case "no mask":
+            content = json.loads((folder / "datalist.json").read_text())
+            for entry in content["training"]:
+                entry["masks"] = []
+            (folder / "datalist.json").write_text(json.dumps(content))
+    return folder
+
+
+def train_error(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """Run ``bus-monai train rdau_gan`` and return its last line; it must end with 2."""
+    monkeypatch.setattr(sys, "argv", ["bus-monai", "train", "rdau_gan", "--image_size", "[64, 64]", *arguments])
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as stop:
+        cli.main()
+    assert stop.value.code == 2
+    return capsys.readouterr().err.strip().splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        ("truncated image", ["images/phantom_", "cannot be decoded", "copy the file again or remove it"]),
+        ("black image", ["images/phantom_", "holds no signal: every pixel is 0", "remove it"]),
+        ("mask of another size", ["masks/phantom_", "32 x 64", "64 x 64", "give a mask of the image's size"]),
+        ("no mask file", ["training[", "masks/phantom_", "does not exist", "add the file or remove the item"]),
+        ("no mask", ["images/phantom_", "has no mask", "add one or remove the image"]),
+    ],
+)
+def test_damaged_data_are_named_before_training(
+    damage: str, words: list[str], tmp_path: Path, small_phantoms: Path,
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    folder = damaged(tmp_path, small_phantoms, damage)
+    out = tmp_path / "out"
+    line = train_error(
+        monkeypatch, capsys, "--dataset_dir", str(folder), "--ckpt_dir", str(out), "--output_dir", str(out)
+    )
+    assert line.startswith("bus-monai: ")
+    assert all(word in line for word in words), line
+    assert not (out / "checkpoint.pt").exists()
+
+
+def test_wrong_settings_are_named_before_training(
+    tmp_path: Path, small_phantoms: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def line(*arguments: str) -> str:
+        return train_error(monkeypatch, capsys, "--ckpt_dir", out, "--output_dir", out, *arguments)
+
+    out = str(tmp_path / "out")
+    data = ["--dataset_dir", str(small_phantoms)]
+    (tmp_path / "empty").mkdir()
+    file = tmp_path / "file"
+    file.write_text("x")
+    missing = str(tmp_path / "nowhere")
+    assert line("--dataset_dir", missing) == (
+        f"bus-monai: dataset_dir '{missing}' does not exist: give a folder that does."
+    )
+    assert line("--dataset_dir", str(tmp_path / "empty")).startswith(
+        f"bus-monai: dataset_dir '{tmp_path / 'empty'}' is empty: give a folder with a datalist.json, or BUSI"
+    )
+    assert line("--dataset_dir", str(file)) == (
+        f"bus-monai: dataset_dir is the file '{file}': unpack it and give the folder."
+    )
+    assert line(*data, "--max_epoch", "3") == (
+        "bus-monai: The config key 'max_epoch' does nothing (did you mean 'max_epochs'?): correct or remove it."
+    )
+    assert line(*data, "--gan_mode", "wgn") == (
+        "bus-monai: gan_mode is 'wgn' (did you mean 'wgan'?): use one of none, bce, wgan, wgan-gp, parent_literal."
+    )
+    assert line(*data, "--speckle", "medan").startswith("bus-monai: speckle is 'medan' (did you mean 'median'?)")
+    assert line(*data, "--output_dir", str(file / "below")) == (
+        f"bus-monai: Cannot write to '{file / 'below'}' (Not a directory): free space, mend its permissions, or give "
+        "another folder."
+    )
+    assert line(*data, "--resume", "true") == (
+        f"bus-monai: There is nothing to resume: '{out}/checkpoint.pt' does not exist; train without resume first."
+    )
+
+
+def test_weights_of_another_network_are_refused(weights: Path, small_phantoms: Path, tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError) as error:
+        create_workflow(
+            config_file=str(CONFIGS / "inference.json"), run_id="inferring", ckpt_path=str(weights), use_gate=False,
+            dataset_dir=str(small_phantoms / "images"), output_dir=str(tmp_path),
+        ).run()  # fmt: skip
+    causes = []
+    cause: BaseException | None = error.value
+    while cause is not None:
+        causes.append(str(cause))
+        cause = cause.__cause__
+    assert any(
+        text.startswith(f"'{weights}' holds the weights of another network: give the network") for text in causes
+    )
