@@ -10,6 +10,7 @@ from torch import nn
 
 from bus_monai.errors import UserError
 from bus_monai.losses.adversarial import GAN_MODES, WassersteinGPObjective, make_objective
+from bus_monai.networks.rda_critic import RDACritic
 
 REAL, FAKE = torch.tensor([[2.0], [0.0]]), torch.tensor([[-1.0], [3.0]])
 
@@ -64,3 +65,21 @@ def test_unknown_mode_is_named_with_the_closest() -> None:
     assert str(error.value) == (f"gan_mode is 'wgan_gp' (did you mean 'wgan-gp'?): use one of {', '.join(GAN_MODES)}.")
     with pytest.raises(UserError, match=r"^clip_value is 0: give a number above 0"):
         make_objective("wgan", clip_value=0)
+
+
+def test_a_clipped_critic_still_sees_its_input() -> None:
+    """With the norms' scales clipped too, two masks would get the same score to one part in a million."""
+    torch.manual_seed(0)
+    critic, objective = RDACritic(), make_objective("wgan")
+    real = torch.zeros(4, 2, 64, 64)
+    real[:, 1, 20:40, 20:40] = 1
+    fake = torch.rand(4, 2, 64, 64)
+    optimizer = torch.optim.Adam(critic.parameters(), 1e-4, betas=(0.5, 0.9))
+    for _ in range(8):
+        real_scores, fake_scores = critic(torch.cat([real, fake])).chunk(2)
+        optimizer.zero_grad()
+        objective.discriminator_loss(real_scores, fake_scores).backward()
+        optimizer.step()
+        objective.after_discriminator_step(critic)
+    gap = float(objective.measure(*critic(torch.cat([real, fake])).chunk(2)).detach())
+    assert gap > 0.05
