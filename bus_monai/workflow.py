@@ -12,8 +12,10 @@ from pydoc import locate
 from types import TracebackType
 from typing import Any
 
+import torch
 from monai.bundle.config_item import ComponentLocator, ConfigComponent
 from monai.bundle.properties import InferProperties, MetaProperties, TrainProperties
+from monai.bundle.utils import ID_SEP_KEY
 from monai.bundle.workflows import ConfigWorkflow
 
 from bus_monai.errors import UserError
@@ -47,9 +49,30 @@ def bundle_root(name: str) -> str:
 
 
 def resolved_config() -> dict[str, Any]:
-    """Return the whole config of the current workflow as text and numbers, overrides included."""
+    """Return the whole config of the current workflow, overrides included, as text and numbers.
+
+    References and expressions that have been evaluated to a plain value stand as that value.
+    """
     workflow = current_workflow()
-    return {} if workflow is None else dict(workflow.parser.get())
+    return {} if workflow is None else _resolved(workflow.parser.get(), workflow.parser.ref_resolver.resolved_content)
+
+
+def _resolved(node: Any, values: Mapping[str, Any], path: str = "") -> Any:
+    if isinstance(node, Mapping):
+        return {
+            key: _resolved(value, values, f"{path}{ID_SEP_KEY}{key}" if path else key) for key, value in node.items()
+        }
+    if isinstance(node, list):
+        return [_resolved(value, values, f"{path}{ID_SEP_KEY}{i}") for i, value in enumerate(node)]
+    if isinstance(node, str) and node[:1] in ("@", "$"):
+        value = values.get(path)
+        if isinstance(value, (str, int, float, torch.device)) or (isinstance(value, list) and _plain(value)):
+            return str(value) if isinstance(value, torch.device) else value
+    return node
+
+
+def _plain(values: Sequence[Any]) -> bool:
+    return all(isinstance(value, (str, int, float)) for value in values)
 
 
 def config_files() -> list[str]:

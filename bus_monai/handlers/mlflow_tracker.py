@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import time
 from collections.abc import Mapping, Sequence
 from importlib.metadata import distributions
@@ -11,12 +12,17 @@ from typing import Any
 from ignite.engine import Engine, Events
 from matplotlib.figure import Figure
 from mlflow.entities import Metric, Param, RunStatus
+from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE, MLFLOW_SOURCE_NAME, MLFLOW_USER
 from monai.config.deviceconfig import get_config_values
 from monai.handlers.mlflow_handler import MLFlowHandler
 
+from bus_monai import __version__
+from bus_monai.data.datalist import SECTIONS
 from bus_monai.handlers.training_checkpoint import TrainingCheckpoint
 
 RUN_KEY = "mlflow_run_id"
+EXPERIMENT_KIND = ("mlflow.experimentKind", "custom_model_development")
+"""Without it MLflow's page takes the runs for those of a language model and hides the curves."""
 LONGEST_PARAMETER = 500
 """MLflow's older servers refuse longer values; the whole config is an artifact besides."""
 
@@ -90,10 +96,22 @@ class MLflowTracker(MLFlowHandler):
             self.client.update_run(resumed, status=RunStatus.to_string(RunStatus.RUNNING))
             self.cur_run = self.client.get_run(resumed)
             return
-        self.cur_run = self.client.create_run(self.experiment.experiment_id, run_name=self.run_name)
+        self.client.set_experiment_tag(self.experiment.experiment_id, *EXPERIMENT_KIND)
+        tags = {MLFLOW_USER: getpass.getuser(), MLFLOW_SOURCE_NAME: "bus_monai", MLFLOW_RUN_NOTE: self._note()}
+        self.cur_run = self.client.create_run(self.experiment.experiment_id, run_name=self.run_name, tags=tags)
         if self.checkpoint is not None:
             self.checkpoint.extra[RUN_KEY] = self.run_id
         self._log_inputs()
+
+    def _note(self) -> str:
+        """Say in a few lines what a reader of the page wants to know first."""
+        counts = ", ".join(f"{len(self.data[name])} {name}" for name in SECTIONS if self.data.get(name))
+        kind = "SYNTHETIC phantoms" if self.data.get("synthetic") else "images"
+        return (
+            f"bus_monai {__version__}. Data: {kind} ({counts}).\n\n"
+            "Artifacts: `config/` is the whole config, `data/` the cases with a digest of their files, `validation/` "
+            "images with contours, `results/` what the run left."
+        )
 
     def _log_inputs(self) -> None:
         parameters = {key: str(value)[:LONGEST_PARAMETER] for key, value in flatten(self.config).items()}
