@@ -166,8 +166,7 @@ def to_unit_range(values: NDArray) -> NDArray[np.float32]:
     low, high = float(values.min()), float(values.max())
     if low >= 0 and high <= 1:
         return values
-    scaled: NDArray[np.float32] = (values - low) / np.float32(max(high - low, 1e-12))
-    return scaled
+    return ((values - low) / max(high - low, 1e-12)).astype(np.float32)
 
 
 def _check_readable(path: Path) -> None:

@@ -35,7 +35,8 @@ def read_busi(folder: str | Path) -> list[Case]:
         raise UserError(f"'{folder}' is no BUSI folder: it must hold benign/, malignant/ and normal/ as published.")
     found: list[tuple[Path, tuple[Path, ...], Diagnosis]] = []
     for diagnosis in CLASSES:
-        images = [path for path in (folder / diagnosis).glob("*.png") if _IMAGE.match(path.name)]
+        # by the class's own name, since an image of another class here would share its id with one of this
+        images = [path for path in (folder / diagnosis).glob(f"{diagnosis} (*).png") if _IMAGE.match(path.name)]
         for image in sorted(images, key=_number):
             masks = tuple(path for path in sorted(image.parent.glob(f"{image.stem}_mask*.png")))
             if not masks and diagnosis != "normal":

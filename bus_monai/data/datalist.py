@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -16,6 +17,7 @@ from bus_monai.errors import UserError
 SECTIONS = ("training", "validation", "test", "unlabeled")
 FILE = "datalist.json"
 ITEM_KEYS = ("id", "image", "masks", "group", "diagnosis")
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 @dataclass(frozen=True)
@@ -62,14 +64,18 @@ class Datalist:
 
 
 def write_datalist(folder: Path, datalist: Datalist) -> Path:
-    """Write ``datalist.json`` with paths relative to ``folder``; return its path."""
+    """Write ``datalist.json`` with paths relative to ``folder``; return its path.
+
+    Raises:
+        UserError: a file lies outside of ``folder``.
+    """
     content: dict[str, Any] = {"name": folder.name, "synthetic": datalist.synthetic}
     for name, cases in datalist.sections():
         content[name] = [
             {
                 "id": case.id,
-                "image": case.image.relative_to(folder).as_posix(),
-                "masks": [mask.relative_to(folder).as_posix() for mask in case.masks],
+                "image": _relative(case.image, folder),
+                "masks": [_relative(mask, folder) for mask in case.masks],
                 "group": case.group,
                 "diagnosis": case.diagnosis,
             }
@@ -84,8 +90,8 @@ def read_datalist(folder: Path) -> Datalist:
     """Read ``datalist.json`` of ``folder``.
 
     Raises:
-        UserError: it is no JSON, an item lacks a key or has a wrong one, a path leads out of the folder, a file is
-            missing, an id occurs twice, or a group straddles sections.
+        UserError: it is no JSON, a section is unknown, an item lacks a key or has a wrong value, a path leads out of
+            the folder, a file is missing, an id occurs twice, or a group straddles sections.
     """
     path = folder / FILE
     try:
@@ -94,6 +100,7 @@ def read_datalist(folder: Path) -> Datalist:
         raise UserError(f"'{path}' cannot be read as JSON ({error}): correct it.") from error
     if not isinstance(content, dict) or not any(content.get(name) for name in SECTIONS):
         raise UserError(f"'{path}' has none of the sections {', '.join(SECTIONS)}: add at least one.")
+    _check_sections(content, path)
     sections: dict[str, Any] = {
         name: [_case(folder, item, f"{name}[{i}] of '{path}'") for i, item in enumerate(content.get(name, []))]
         for name in SECTIONS
@@ -101,6 +108,23 @@ def read_datalist(folder: Path) -> Datalist:
     datalist = Datalist(**sections, synthetic=bool(content.get("synthetic")))
     _check_apart(datalist, path)
     return datalist
+
+
+def _relative(file: Path, folder: Path) -> str:
+    try:
+        return file.resolve().relative_to(folder.resolve()).as_posix()
+    except ValueError as error:
+        raise UserError(f"'{file}' lies outside of '{folder}': move it into the folder of its datalist.") from error
+
+
+def _check_sections(content: Mapping[str, Any], path: Path) -> None:
+    for name, items in content.items():
+        if name in SECTIONS and not isinstance(items, list):
+            raise UserError(f"The section {name} of '{path}' is no list: give a list of items.")
+        # other entries are free, but a misspelt section would lose its cases without a word
+        looks_like_items = isinstance(items, list) and any(isinstance(x, Mapping) and "image" in x for x in items)
+        if name not in SECTIONS and looks_like_items:
+            raise UserError(f"'{path}' has the unknown section '{name}': use {', '.join(SECTIONS)}.")
 
 
 def _case(folder: Path, item: Any, where: str) -> Case:
@@ -111,11 +135,22 @@ def _case(folder: Path, item: Any, where: str) -> Case:
         raise UserError(
             f"The item {where} has the diagnosis {item['diagnosis']!r}: use one of {', '.join(get_args(Diagnosis))}."
         )
+    if not isinstance(item["masks"], list):
+        raise UserError(f"The item {where} has masks that are no list: give a list of paths, empty without lesion.")
+    for key in ("id", "group"):
+        if isinstance(item[key], bool) or not isinstance(item[key], str | int) or item[key] == "":
+            raise UserError(f"The item {where} has the {key} {item[key]!r}: give it a name.")
+    if not _ID.fullmatch(str(item["id"])):
+        raise UserError(
+            f"The item {where} has the id {item['id']!r}: use letters, digits, '-', '_' and '.', since it names files."
+        )
     image, *masks = (_inside(folder, name, where) for name in (item["image"], *item["masks"]))
     return Case(str(item["id"]), image, tuple(masks), str(item["group"]), item["diagnosis"])
 
 
-def _inside(folder: Path, name: str, where: str) -> Path:
+def _inside(folder: Path, name: Any, where: str) -> Path:
+    if not isinstance(name, str):
+        raise UserError(f"The item {where} has the path {name!r}: give a path relative to the datalist.")
     path = (folder / name).resolve()
     if folder.resolve() not in path.parents:
         raise UserError(f"The item {where} refers to '{name}' outside of its folder: move the file into it.")

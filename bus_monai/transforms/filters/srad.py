@@ -52,8 +52,7 @@ def _divergence(image: NDArray[np.float32], coefficient: NDArray[np.float32]) ->
     north, south, west, east = _differences(image)
     below = np.concatenate([coefficient[1:], coefficient[-1:]], axis=0)
     right = np.concatenate([coefficient[:, 1:], coefficient[:, -1:]], axis=1)
-    flow: NDArray[np.float32] = coefficient * (north + west) + below * south + right * east
-    return flow
+    return (coefficient * (north + west) + below * south + right * east).astype(np.float32, copy=False)
 
 
 def _differences(image: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:

@@ -1,0 +1,75 @@
+"""``datalist.json``: round trip, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from bus_monai.data.case import Case
+from bus_monai.data.datalist import Datalist, read_datalist, write_datalist
+from bus_monai.errors import UserError
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for name in ("a", "b", "a_mask"):
+        Image.fromarray(np.full((4, 4), len(name), np.uint8)).save(tmp_path / f"{name}.png")
+    a = Case("a", tmp_path / "a.png", (tmp_path / "a_mask.png",), "g1", "benign")
+    b = Case("b", tmp_path / "b.png", (), "g2", "normal")
+    write_datalist(tmp_path, Datalist(training=[a], test=[b]))
+    return tmp_path
+
+
+def test_round_trip(folder: Path) -> None:
+    datalist = read_datalist(folder)
+    assert [case.id for case in datalist.training] == ["a"]
+    assert datalist.training[0].masks == (folder / "a_mask.png",)
+    assert datalist.test[0].diagnosis == "normal"
+    assert not datalist.synthetic
+
+
+def test_digest_sees_a_changed_pixel_and_nothing_else(folder: Path) -> None:
+    before = read_datalist(folder).digest
+    (folder / "other.txt").write_text("x")
+    assert read_datalist(folder).digest == before
+    Image.fromarray(np.full((4, 4), 77, np.uint8)).save(folder / "a.png")
+    assert read_datalist(folder).digest != before
+
+
+def test_what_is_tracked_holds_no_path(folder: Path) -> None:
+    assert str(folder) not in json.dumps(read_datalist(folder).to_dict())
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda c: c["training"][0].update(image="../out.png"), "training[0] of 'F' refers to '../out.png' outside"),
+        (lambda c: c["training"][0].update(image="/etc/passwd"), "refers to '/etc/passwd' outside of its folder"),
+        (lambda c: c["training"][0].update(image="none.png"), "refers to 'none.png', which does not exist"),
+        (lambda c: c["training"][0].pop("group"), "training[0] of 'F' lacks group: add what is missing."),
+        (lambda c: c["training"][0].update(diagnosis="good"), "has the diagnosis 'good': use one of benign"),
+        (lambda c: c["test"][0].update(id="a"), "The id 'a' occurs twice in 'F'"),
+        (lambda c: c["test"][0].update(group="g1"), "The group 'g1' stands in training and in test of 'F'"),
+        (lambda c: [c.pop("training"), c.pop("test")], "'F' has none of the sections training, validation"),
+    ],
+)
+def test_a_wrong_entry_is_named(folder: Path, change: Callable[[Any], Any], words: str) -> None:
+    path = folder / "datalist.json"
+    content = json.loads(path.read_text())
+    change(content)
+    path.write_text(json.dumps(content))
+    with pytest.raises(UserError) as error:
+        read_datalist(folder)
+    assert words.replace("F", str(path)) in str(error.value)
+
+
+def test_broken_json_is_named(folder: Path) -> None:
+    (folder / "datalist.json").write_text("{")
+    with pytest.raises(UserError, match=r"datalist\.json' cannot be read as JSON"):
+        read_datalist(folder)

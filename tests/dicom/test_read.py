@@ -1,0 +1,205 @@
+"""DICOM frames: every real ultrasound object of pydicom's, each colour model against its reference."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import pytest
+from pydicom.data import get_testdata_file
+from pydicom.dataset import Dataset
+from pydicom.pixels import pixel_array
+
+from bus_monai.dicom.read import count_frames, read_frame, spacing_mm
+from bus_monai.errors import UserError
+
+LUMA = np.array([0.299, 0.587, 0.114])
+ULTRASOUND = {
+    "JPGLosslessP14SV1_1s_1f_8b.dcm": (768, 1024, 1, 0.25476696592378156),
+    "OBXXXX1A.dcm": (600, 800, 1, 0.26228787661969977),
+    "OBXXXX1A_2frame.dcm": (600, 800, 2, 0.26228787661969977),
+    "OBXXXX1A_expb.dcm": (600, 800, 1, 0.26228787661969977),
+    "OBXXXX1A_expb_2frame.dcm": (600, 800, 2, 0.26228787661969977),
+    "OBXXXX1A_rle.dcm": (600, 800, 1, 0.26228787661969977),
+    "OBXXXX1A_rle_2frame.dcm": (600, 800, 2, 0.26228787661969977),
+    "US1_J2KI.dcm": (480, 640, 1, None),
+    "US1_J2KR.dcm": (480, 640, 1, None),
+    "US1_UNCI.dcm": (480, 640, 1, None),
+    "US1_UNCR.dcm": (480, 640, 1, None),
+    "color-pl.dcm": (120, 256, 1, None),
+    "color-px.dcm": (120, 256, 1, None),
+    "color3d_jpeg_baseline.dcm": (480, 640, 120, 0.5104970559477806),
+    "gdcm-US-ALOKA-16.dcm": (480, 640, 1, 0.3826530650258064),
+    "gdcm-US-ALOKA-16_big.dcm": (480, 640, 1, 0.3826530650258064),
+    "ExplVR_BigEnd.dcm": (60, 80, 1, None),
+    "examples_jpeg2k.dcm": (480, 640, 1, None),
+    "examples_palette.dcm": (350, 800, 1, 0.26228787661969977),
+    "examples_rgb_color.dcm": (240, 320, 1, None),
+    "examples_ybr_color.dcm": (240, 320, 30, 0.5104970559477806),
+}
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
+
+
+def _path(name: str) -> Path:
+    return Path(get_testdata_file(name))
+
+
+def _written(folder: Path, **values: object) -> Path:
+    """Write a real 8-bit RGB object with other values."""
+    dataset = pydicom.dcmread(_path("examples_rgb_color.dcm"))
+    for key, value in values.items():
+        setattr(dataset, key, value)
+    dataset.save_as(folder / "a.dcm")
+    return folder / "a.dcm"
+
+
+def _grey(folder: Path, pixels: np.ndarray, stored: int, photometric: str = "MONOCHROME2") -> Path:
+    bits = pixels.dtype.itemsize * 8
+    return _written(
+        folder,
+        PixelData=pixels.tobytes() + b"\0" * (pixels.nbytes % 2),
+        Rows=pixels.shape[0],
+        Columns=pixels.shape[1],
+        SamplesPerPixel=1,
+        PhotometricInterpretation=photometric,
+        BitsAllocated=bits,
+        BitsStored=stored,
+        HighBit=stored - 1,
+        PixelRepresentation=int(pixels.dtype.kind == "i"),
+    )
+
+
+@pytest.mark.parametrize("name", ULTRASOUND)
+def test_every_real_ultrasound_object_is_read(name: str) -> None:
+    rows, columns, frames, spacing = ULTRASOUND[name]
+    source = read_frame(_path(name), frames - 1)
+    assert source.pixels.shape == (rows, columns)
+    assert source.pixels.dtype == np.float32
+    assert source.pixels.min() >= 0
+    # a scan and its annotation use most of the range: a wrong depth or byte order would not
+    assert 0.7 < source.pixels.max() <= 1
+    assert (source.frame, source.frames, count_frames(_path(name))) == (frames - 1, frames, frames)
+    assert source.spacing_mm == (None if spacing is None else pytest.approx((spacing, spacing)))
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "tolerance"),
+    [
+        ("OBXXXX1A.dcm", "OBXXXX1A_expb.dcm", 0),
+        ("OBXXXX1A.dcm", "OBXXXX1A_rle.dcm", 0),
+        ("gdcm-US-ALOKA-16.dcm", "gdcm-US-ALOKA-16_big.dcm", 0),
+        ("color-pl.dcm", "color-px.dcm", 0),
+        ("US1_UNCR.dcm", "US1_J2KR.dcm", 0),
+        ("US1_UNCI.dcm", "US1_J2KI.dcm", 0.15),
+    ],
+)
+def test_an_image_is_the_same_in_every_encoding(one: str, other: str, tolerance: float) -> None:
+    difference = np.abs(read_frame(_path(one)).pixels - read_frame(_path(other)).pixels)
+    assert difference.max() <= tolerance
+    assert difference.mean() < 0.001
+
+
+def test_rgb_is_rec_601_luma() -> None:
+    reference = pixel_array(_path("examples_rgb_color.dcm")) @ LUMA / 255
+    np.testing.assert_allclose(read_frame(_path("examples_rgb_color.dcm")).pixels, reference, atol=1e-6)
+
+
+@pytest.mark.parametrize("frame", [0, 13, 29])
+def test_the_luma_of_ybr_is_that_of_its_rgb(frame: int) -> None:
+    path = _path("examples_ybr_color.dcm")
+    reference = pixel_array(path, index=frame) @ LUMA / 255
+    difference = np.abs(read_frame(path, frame).pixels - reference)
+    # RGB is rounded, and clipped where colour is out of its range
+    assert difference.mean() < 0.5 / 255
+    assert np.quantile(difference, 0.99) < 2 / 255
+
+
+@pytest.mark.parametrize(("dtype", "stored"), [(np.uint8, 8), (np.uint16, 12), (np.uint16, 16)])
+def test_values_are_scaled_by_the_stored_bits(tmp_path: Path, dtype: type, stored: int) -> None:
+    top = 2**stored - 1
+    pixels = np.array([[0, top // 3], [top, top // 5]], dtype)
+    np.testing.assert_allclose(read_frame(_grey(tmp_path, pixels, stored)).pixels, pixels / top, atol=1e-6)
+
+
+def test_monochrome_1_is_inverted(tmp_path: Path) -> None:
+    path = _grey(tmp_path, np.array([[0, 51], [255, 204]], np.uint8), 8, "MONOCHROME1")
+    np.testing.assert_allclose(read_frame(path).pixels, [[1, 0.8], [0, 0.2]], atol=1e-6)
+
+
+def test_signed_values_start_at_their_least(tmp_path: Path) -> None:
+    path = _grey(tmp_path, np.array([[-32768, 32767]], np.int16), 16)
+    np.testing.assert_allclose(read_frame(path).pixels, [[0, 1]], atol=1e-6)
+
+
+def _region(dx: float, dy: float, *, units: int = 3, spatial: int = 1) -> Dataset:
+    region = Dataset()
+    region.RegionSpatialFormat = spatial
+    region.PhysicalUnitsXDirection = region.PhysicalUnitsYDirection = units
+    region.PhysicalDeltaX, region.PhysicalDeltaY = dx, dy
+    return region
+
+
+@pytest.mark.parametrize(
+    ("regions", "pixel_spacing", "expected"),
+    [
+        ([_region(0.02, 0.03)], None, (0.3, 0.2)),
+        ([_region(0.02, -0.03)], None, (0.3, 0.2)),
+        ([_region(0.02, 0.03), _region(0.02, 0.03)], None, (0.3, 0.2)),
+        ([_region(0.02, 0.03), _region(0.01, 0.02)], None, None),
+        ([_region(0.02, 0.03), _region(0.01, 0.02)], [0.5, 0.6], None),
+        ([_region(0.02, 0.03), _region(0.01, 0.5, units=4, spatial=3)], None, (0.3, 0.2)),
+        ([_region(0.02, 0.03, units=0)], None, None),
+        ([_region(0.02, 0.03, units=0)], [0.5, 0.6], (0.5, 0.6)),
+        ([_region(0, 0)], None, None),
+        ([], [0.5, 0.6], (0.5, 0.6)),
+        ([], None, None),
+    ],
+)
+def test_spacing_is_read_and_never_invented(
+    regions: list[Dataset], pixel_spacing: list[float] | None, expected: tuple[float, float] | None
+) -> None:
+    header = Dataset()
+    if regions:
+        header.SequenceOfUltrasoundRegions = regions
+    if pixel_spacing:
+        header.PixelSpacing = pixel_spacing
+    assert spacing_mm(header) == (None if expected is None else pytest.approx(expected))
+
+
+def test_a_region_without_its_delta_gives_no_spacing() -> None:
+    region = _region(0.02, 0.03)
+    del region.PhysicalDeltaY
+    header = Dataset()
+    header.SequenceOfUltrasoundRegions = [region]
+    assert spacing_mm(header) is None
+
+
+@pytest.mark.parametrize("frame", [-1, 30])
+def test_a_missing_frame_is_named(frame: int) -> None:
+    with pytest.raises(UserError, match=rf"examples_ybr_color\.dcm' has 30 frames: there is no frame {frame}"):
+        read_frame(_path("examples_ybr_color.dcm"), frame)
+
+
+def test_an_object_without_pixels_is_named() -> None:
+    with pytest.raises(UserError, match=r"reportsi\.dcm' holds no pixels: give an image object"):
+        read_frame(_path("reportsi.dcm"))
+    assert count_frames(_path("reportsi.dcm")) == 0
+
+
+def test_a_segmentation_has_no_frames_to_segment() -> None:
+    assert count_frames(_path("liver_1frame.dcm")) == 0
+
+
+def test_cut_pixels_and_garbage_are_named(tmp_path: Path) -> None:
+    (tmp_path / "cut.dcm").write_bytes(_path("examples_rgb_color.dcm").read_bytes()[:100_000])
+    with pytest.raises(UserError, match=r"The pixels of '.*cut\.dcm' cannot be decoded"):
+        read_frame(tmp_path / "cut.dcm")
+    (tmp_path / "garbage.dcm").write_bytes(b"garbage!" * 64)
+    with pytest.raises(UserError, match=r"garbage\.dcm'"):
+        count_frames(tmp_path / "garbage.dcm")
+
+
+def test_a_bomb_is_refused_by_its_header(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"has 3,600,000,000 pixels a frame: scale it down"):
+        read_frame(_written(tmp_path, Rows=60_000, Columns=60_000))
