@@ -57,6 +57,13 @@ def test_what_is_tracked_holds_no_path(folder: Path) -> None:
         (lambda c: c["test"][0].update(id="a"), "The id 'a' occurs twice in 'F'"),
         (lambda c: c["test"][0].update(group="g1"), "The group 'g1' stands in training and in test of 'F'"),
         (lambda c: [c.pop("training"), c.pop("test")], "'F' has none of the sections training, validation"),
+        (lambda c: c.update(trainning=c["training"]), "'F' has the unknown section 'trainning': use training, valid"),
+        (lambda c: c.update(validation=None), "The section validation of 'F' is no list: give a list of items."),
+        (lambda c: c["training"][0].update(masks="a_mask.png"), "training[0] of 'F' has masks that are no list"),
+        (lambda c: c["training"][0].update(masks=[3]), "training[0] of 'F' has the path 3: give a path relative"),
+        (lambda c: c["training"][0].update(image=None), "training[0] of 'F' has the path None: give a path relative"),
+        (lambda c: c["training"][0].update(id="../a"), "training[0] of 'F' has the id '../a': use letters, digits"),
+        (lambda c: c["training"][0].update(group=None), "training[0] of 'F' has the group None: give it a name."),
     ],
 )
 def test_a_wrong_entry_is_named(folder: Path, change: Callable[[Any], Any], words: str) -> None:
@@ -73,3 +80,24 @@ def test_broken_json_is_named(folder: Path) -> None:
     (folder / "datalist.json").write_text("{")
     with pytest.raises(UserError, match=r"datalist\.json' cannot be read as JSON"):
         read_datalist(folder)
+
+
+def test_other_entries_of_the_decathlon_layout_are_free(folder: Path) -> None:
+    path = folder / "datalist.json"
+    content = json.loads(path.read_text()) | {"labels": {"1": "lesion"}, "modality": ["US"], "numTraining": 1}
+    path.write_text(json.dumps(content))
+    assert [case.id for case in read_datalist(folder).training] == ["a"]
+
+
+def test_paths_are_written_relative_to_a_relative_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    datalist = read_datalist(folder)
+    monkeypatch.chdir(folder.parent)
+    written = json.loads(write_datalist(Path(folder.name), datalist).read_text())
+    assert written["training"][0]["image"] == "a.png"
+    assert read_datalist(folder) == datalist
+
+
+def test_a_file_outside_of_the_folder_is_not_written(folder: Path) -> None:
+    (folder / "sub").mkdir()
+    with pytest.raises(UserError, match=r"a\.png' lies outside of '.*sub': move it into the folder of its datalist"):
+        write_datalist(folder / "sub", read_datalist(folder))

@@ -1,0 +1,106 @@
+"""A folder becomes a datalist or a sentence, and what is broken is named before any training."""
+
+from __future__ import annotations
+
+import logging
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from bus_monai.data.case import Case
+from bus_monai.data.datalist import Datalist, write_datalist
+from bus_monai.data.dataset import check_dataset, load_dataset, to_items
+from bus_monai.errors import UserError
+
+
+def _save(path: Path, values: np.ndarray) -> Path:
+    Image.fromarray(values.astype(np.uint8)).save(path)
+    return path
+
+
+@pytest.fixture
+def case(tmp_path: Path) -> Case:
+    noise = np.random.default_rng(0).integers(1, 255, (60, 80))
+    mask = np.zeros((60, 80))
+    mask[10:20, 30:40] = 255
+    return Case("a", _save(tmp_path / "a.png", noise), (_save(tmp_path / "m.png", mask),), "g", "benign")
+
+
+def _check(case: Case) -> None:
+    check_dataset(Datalist(training=[case]), sections=["training"])
+
+
+def test_a_good_data_set_passes_as_it_was_written(case: Case) -> None:
+    folder = case.image.parent
+    write_datalist(folder, Datalist(training=[case]))
+    datalist = load_dataset(folder, protocol="rdau")
+    assert datalist.training == [case]
+    check_dataset(datalist, sections=["training"])
+    assert to_items(datalist.training) == [
+        {
+            "id": "a",
+            "image": str(folder / "a.png"),
+            "masks": [str(folder / "m.png")],
+            "group": "g",
+            "diagnosis": "benign",
+        }
+    ]
+
+
+def test_phantoms_say_that_they_are_synthetic(case: Case, caplog: pytest.LogCaptureFixture) -> None:
+    write_datalist(case.image.parent, Datalist(training=[case], synthetic=True))
+    with caplog.at_level(logging.WARNING, "bus_monai"):
+        assert load_dataset(case.image.parent, protocol="rdau").synthetic
+    assert "SYNTHETIC: generated phantoms, not patients" in caplog.text
+
+
+def test_a_missing_an_empty_and_another_folder_are_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"dataset_dir '.*none' does not exist: give a folder that does\.$"):
+        load_dataset(tmp_path / "none", protocol="rdau")
+    accepted = r"give a folder with a datalist\.json, or BUSI as published \(benign/, malignant/, normal/\)\.$"
+    with pytest.raises(UserError, match=rf"dataset_dir '.*' is empty: {accepted}"):
+        load_dataset(tmp_path, protocol="rdau")
+    (tmp_path / "holiday.png").touch()
+    with pytest.raises(UserError, match=rf"dataset_dir '.*' is neither: {accepted}"):
+        load_dataset(tmp_path, protocol="rdau")
+
+
+def test_an_archive_is_to_be_unpacked(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "busi.zip", "w"):
+        pass
+    with pytest.raises(UserError, match=r"dataset_dir is the file '.*busi\.zip': unpack it and give the folder\.$"):
+        load_dataset(tmp_path / "busi.zip", protocol="rdau")
+
+
+@pytest.mark.parametrize("which", ["image", "mask"])
+def test_a_truncated_png_is_named(case: Case, which: str) -> None:
+    path = case.image if which == "image" else case.masks[0]
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3])
+    with pytest.raises(UserError, match=rf"'{path}' cannot be decoded"):
+        _check(case)
+
+
+def test_a_mask_of_another_size_is_named(case: Case) -> None:
+    _save(case.masks[0], np.zeros((80, 60)))
+    with pytest.raises(UserError, match=r"^The mask '.*m\.png' has 80 x 60 pixels but its image 60 x 80: give a mask"):
+        _check(case)
+
+
+def test_a_black_image_is_named(case: Case) -> None:
+    _save(case.image, np.zeros((60, 80)))
+    with pytest.raises(UserError, match=r"a\.png' holds no signal: every pixel is 0"):
+        _check(case)
+
+
+def test_a_tumour_without_mask_is_named_and_a_normal_image_is_not(case: Case) -> None:
+    with pytest.raises(UserError, match=r"^The malignant image '.*a\.png' has no mask"):
+        _check(Case("a", case.image, (), "g", "malignant"))
+    _check(Case("a", case.image, (), "g", "normal"))
+
+
+def test_an_empty_section_is_named(case: Case) -> None:
+    with pytest.raises(UserError, match="no case in its section 'validation'"):
+        check_dataset(Datalist(training=[case]), sections=["training", "validation"])
