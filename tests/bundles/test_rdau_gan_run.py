@@ -148,7 +148,7 @@ def test_two_processes_each_have_their_share(small_phantoms: Path, tmp_path: Pat
         "image_size": [64, 64], "pretrain_epochs": 1, "max_epochs": 1, "amp": False, "gan_mode": "wgan",
     }  # fmt: skip
     files = [str(CONFIGS / "train.json"), str(CONFIGS / "multi_gpu_train.json")]
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", "29517"]
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     command += [str(script), json.dumps(files), json.dumps(overrides), str(tmp_path)]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, env=environment, text=True, capture_output=True, timeout=300, check=False)
