@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 import zlib
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -13,30 +12,11 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from bus_monai.errors import UserError
+from bus_monai.source_image import DICOM_SUFFIXES, MOST_PIXELS, SourceImage
 
 Kind: TypeAlias = Literal["raster", "nifti", "dicom"]
-MOST_PIXELS = 100_000_000
-"""A larger image is a decompression bomb or a mistake."""
 RASTER_SUFFIXES = (".png", ".jpg", ".jpeg")
 NIFTI_SUFFIXES = (".nii", ".nii.gz")
-DICOM_SUFFIXES = (".dcm", ".dicom")
-
-
-@dataclass(frozen=True)
-class SourceImage:
-    """A grey image as stored.
-
-    Args:
-        pixels: (H, W) float32, rows first, luma of ITU-R BT.601 where the source has colour, values in [0, 1].
-        spacing_mm: of rows and columns, ``None`` where the file does not say.
-        frame: number of this frame, from 0.
-        frames: how many the file holds.
-    """
-
-    pixels: NDArray[np.float32]
-    spacing_mm: tuple[float, float] | None
-    frame: int = 0
-    frames: int = 1
 
 
 def read_source(path: str | Path, frame: int = 0) -> SourceImage:

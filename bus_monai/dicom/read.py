@@ -13,7 +13,7 @@ from pydicom.pixels.processing import apply_color_lut
 from pydicom.uid import SegmentationStorage
 
 from bus_monai.errors import UserError
-from bus_monai.source import DICOM_SUFFIXES, MOST_PIXELS, SourceImage
+from bus_monai.source_image import DICOM_SUFFIXES, MOST_PIXELS, SourceImage
 
 CENTIMETRES = 3
 """Code of the physical units of an ultrasound region, DICOM PS3.3 C.8.5.5.1.15."""
