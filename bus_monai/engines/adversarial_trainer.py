@@ -317,11 +317,14 @@ class _EpochIterations:
 def _frozen(network: nn.Module) -> Iterator[nn.Module]:
     """Run a network without changing it: evaluation mode, no gradient for its parameters."""
     training = network.training
+    learning = [parameter for parameter in network.parameters() if parameter.requires_grad]
     network.eval().requires_grad_(False)
     try:
         yield network
     finally:
-        network.train(training).requires_grad_(True)
+        network.train(training)
+        for parameter in learning:
+            parameter.requires_grad_(True)
 
 
 def _plain(network: nn.Module | None) -> nn.Module:

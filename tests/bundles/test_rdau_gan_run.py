@@ -162,6 +162,16 @@ def test_two_processes_each_have_their_share(small_phantoms: Path, tmp_path: Pat
     assert all(not key.startswith("module.") for key in torch.load(tmp_path / "model.pt", weights_only=True))
 
 
+def test_a_misspelt_key_is_the_last_line_under_monais_traceback() -> None:
+    process = start("training", "--config_file", "bundles/rdau_gan/configs/train.json", "--max_epoch", "3")
+    output = process.communicate(timeout=120)[0]
+    assert process.returncode != 0
+    assert "Traceback" in output
+    assert output.strip().splitlines()[-1] == (
+        "bus_monai: The config key 'max_epoch' does nothing (did you mean 'max_epochs'?): correct or remove it."
+    )
+
+
 def test_evaluation_from_inside_the_bundle(trained: tuple[Path, str], small_phantoms: Path, tmp_path: Path) -> None:
     output = finish(
         start(

@@ -229,3 +229,13 @@ def test_critic_with_batch_norm_tells_real_from_fake() -> None:
     )
     trainer.run()
     assert min(gaps[-BATCHES:]) > 1e-5
+
+
+def test_what_the_user_has_frozen_stays_frozen() -> None:
+    trainer = make_trainer(max_epochs=2)
+    trainer.g_network[0].requires_grad_(False)
+    before = trainer.g_network[0].weight.clone()
+    trainer.run()
+    assert torch.equal(trainer.g_network[0].weight, before)
+    assert not trainer.g_network[0].weight.requires_grad
+    assert trainer.g_network[4].weight.requires_grad
