@@ -74,13 +74,12 @@ class ParentLiteralObjective(BCEObjective):
 class WassersteinObjective(AdversarialObjective):
     """Wasserstein distance with weight clipping (Arjovsky et al., ICML 2017).
 
-    Clipped are the weights and biases of convolutions and linear layers. Scales of normalisation layers are not: at
-    0.01 each of them would shrink its signal a hundredfold, below the epsilon of the next, and after ten of them
-    nothing of the input would reach the score.
+    Weights and biases are clipped to ``clip_value``, but the scales of normalisation layers to 1: at 0.01 each of them
+    would shrink its signal a hundredfold, below the epsilon of the next, and after ten of them nothing of the input
+    would reach the score; unbounded they would take back the bound that clipping sets.
 
     Args:
-        clip_value: the critic's weights are clipped to [-clip_value, clip_value] after each of its steps; the paper's
-            0.01.
+        clip_value: bound of the critic's weights after each of its steps; the paper's 0.01.
     """
 
     discriminator_metric = "critic_gap"
@@ -106,9 +105,9 @@ class WassersteinObjective(AdversarialObjective):
         """Clip the weights."""
         with torch.no_grad():
             for module in discriminator.modules():
-                if not isinstance(module, NORMS):
-                    for parameter in module.parameters(recurse=False):
-                        parameter.clamp_(-self.clip_value, self.clip_value)
+                bound = 1.0 if isinstance(module, NORMS) else self.clip_value
+                for parameter in module.parameters(recurse=False):
+                    parameter.clamp_(-bound, bound)
 
 
 class WassersteinGPObjective(WassersteinObjective):

@@ -35,6 +35,10 @@ def test_wasserstein() -> None:
     net = nn.Linear(3, 3)
     objective.after_discriminator_step(net)
     assert float(net.weight.detach().abs().max()) <= 0.02
+    norm = nn.BatchNorm2d(2)
+    nn.init.constant_(norm.weight, 3.0)
+    objective.after_discriminator_step(norm)
+    assert norm.weight.tolist() == [1.0, 1.0]
 
 
 def test_gradient_penalty_of_a_linear_critic() -> None:
