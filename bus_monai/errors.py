@@ -13,3 +13,10 @@ class UserError(ValueError):
         ...
         bus_monai.errors.UserError: 'x.png' is truncated: copy the file again or remove it from the data set.
     """
+
+
+def user_error(error: BaseException | None) -> UserError | None:
+    """Return the user error among ``error`` and its causes, or ``None``."""
+    while error is not None and not isinstance(error, UserError):
+        error = error.__cause__ or error.__context__
+    return error

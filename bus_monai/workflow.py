@@ -18,7 +18,7 @@ from monai.bundle.properties import InferProperties, MetaProperties, TrainProper
 from monai.bundle.utils import ID_SEP_KEY
 from monai.bundle.workflows import ConfigWorkflow
 
-from bus_monai.errors import UserError
+from bus_monai.errors import UserError, user_error
 from bus_monai.registry import find_bundle
 
 ENTRY_KEYS = {"imports", "initialize", "run", "finalize", "training", "evaluating", "inferring", "_meta_"}
@@ -178,15 +178,6 @@ def _one_line_at_the_end(kind: type[BaseException], error: BaseException, trace:
     sentence = user_error(error)
     if sentence is not None:
         print(f"\nbus_monai: {sentence}", file=sys.stderr)
-
-
-def user_error(error: BaseException | None) -> UserError | None:
-    """Return the user error among ``error`` and its causes, or ``None``."""
-    while error is not None:
-        if isinstance(error, UserError):
-            return error
-        error = error.__cause__ or error.__context__
-    return None
 
 
 def check_choice(key: str, value: Any, choices: Sequence[Any]) -> None:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from bus_monai.errors import UserError
+from bus_monai.errors import UserError, user_error
 from bus_monai.registry import find_bundle, list_bundles
-from bus_monai.workflow import check_choice, check_config, user_error
+from bus_monai.workflow import check_choice, check_config
 
 CONFIG = {
     "imports": ["$import torch"],

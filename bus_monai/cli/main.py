@@ -12,7 +12,7 @@ from bus_monai import __version__
 from bus_monai.cli.bundles import bundles
 from bus_monai.cli.report import report
 from bus_monai.cli.train import train
-from bus_monai.errors import UserError
+from bus_monai.errors import user_error
 
 app = typer.Typer(
     help="Breast tumour segmentation with MONAI. Not for clinical use.",
@@ -50,15 +50,8 @@ def main() -> None:
     try:
         app()
     except Exception as error:
-        sentence = _user_error(error)
+        sentence = user_error(error)
         if sentence is None or _debug:
             traceback.print_exc()
         print(f"bus-monai: {sentence or f'unexpected {type(error).__name__}: {error}'}", file=sys.stderr)
         sys.exit(2 if sentence else 70)
-
-
-def _user_error(error: BaseException | None) -> UserError | None:
-    """Return the user error among ``error`` and its causes."""
-    while error is not None and not isinstance(error, UserError):
-        error = error.__cause__ or error.__context__
-    return error

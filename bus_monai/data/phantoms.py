@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +17,8 @@ from bus_monai.data.case import Case, Diagnosis
 from bus_monai.data.datalist import FILE, Datalist, write_datalist
 from bus_monai.data.phantom_anatomy import Lesion, Shape, draw_lesion, tissue
 from bus_monai.data.phantom_physics import b_mode
+from bus_monai.data.protocols import RDAU_SHARES
+from bus_monai.data.splits import split_by_group
 from bus_monai.errors import UserError
 
 VERSION = 1
@@ -25,8 +26,6 @@ VERSION = 1
 LEAST_SIDE = 64
 DEFAULT_COUNT = 120
 DEFAULT_SIZE = (256, 256)
-SECTIONS = {"training": 538, "validation": 50, "test": 57}
-"""Proportions of RDA-NET-GAN's data (Enobun et al.)."""
 BENIGN_SHAPES: tuple[Shape, ...] = ("round", "oval", "lobular")
 
 
@@ -107,7 +106,8 @@ def write_phantoms(
             _write_one(partial, f"phantom_{i:04d}", make_phantom(seed * 1_000_000 + i, size))
             for i in tqdm(range(count), desc="generating phantoms", disable=not progress, leave=False)
         ]
-        write_datalist(partial, _split(cases))
+        sections = split_by_group(cases, RDAU_SHARES, seed=seed)
+        write_datalist(partial, Datalist(**sections, synthetic=True))
         try:
             partial.replace(folder)
         except OSError:
@@ -150,19 +150,3 @@ def _write_one(folder: Path, name: str, phantom: Phantom) -> Case:
         masks.append(folder / "masks" / (f"{name}_mask_{i}.png" if i else f"{name}_mask.png"))
         Image.fromarray(mask.astype(np.uint8) * 255).save(masks[-1])
     return Case(name, image, tuple(masks), name, phantom.diagnosis)
-
-
-def _split(cases: list[Case]) -> Datalist:
-    """Deal the cases of each diagnosis out to the sections in their proportions."""
-    total = sum(SECTIONS.values())
-    sections: dict[str, list[Case]] = {name: [] for name in SECTIONS}
-    seen: Counter[str] = Counter()
-    given: Counter[tuple[str, str]] = Counter()
-    for case in cases:
-        seen[case.diagnosis] += 1
-        section = max(SECTIONS, key=lambda s: seen[case.diagnosis] * SECTIONS[s] / total - given[case.diagnosis, s])
-        given[case.diagnosis, section] += 1
-        sections[section].append(case)
-    return Datalist(
-        training=sections["training"], validation=sections["validation"], test=sections["test"], synthetic=True
-    )

