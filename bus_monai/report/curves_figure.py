@@ -7,23 +7,22 @@ from collections.abc import Sequence
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-LOSSES = {
-    "g_region_loss": "region loss (Dice)",
-    "g_adversarial_loss": "adversarial loss of the generator",
-    "d_loss": "loss of the critic",
-}
+REGION = {"g_region_loss": "region loss (Dice)"}
+ADVERSARIAL = {"g_adversarial_loss": "generator", "d_loss": "critic"}
 VALIDATION = {"val_dice": "Dice", "val_iou": "IoU", "val_precision": "precision", "val_sensitivity": "sensitivity"}
 
 
 def curves_figure(history: Sequence[dict[str, float]]) -> Figure:
     """Draw the training losses and the validation scores of ``history.csv``."""
-    figure = Figure(figsize=(11, 3.8), layout="constrained")
-    left, right = figure.subplots(1, 2)
-    _draw(left, history, LOSSES)
-    left.set_title("Training losses")
-    _draw(right, history, VALIDATION)
-    right.set_ylim(0, 1)
-    right.set_title("Validation, mean over cases with a lesion")
+    figure = Figure(figsize=(14, 3.8), layout="constrained")
+    region, adversarial, validation = figure.subplots(1, 3)
+    _draw(region, history, REGION)
+    region.set_title("Training: region loss")
+    _draw(adversarial, history, ADVERSARIAL)
+    adversarial.set_title("Training: adversarial losses")
+    _draw(validation, history, VALIDATION)
+    validation.set_ylim(0, 1)
+    validation.set_title("Validation, mean over cases with a lesion")
     return figure
 
 
@@ -34,4 +33,5 @@ def _draw(axis: Axes, history: Sequence[dict[str, float]], names: dict[str, str]
             axis.plot(*zip(*points, strict=True), label=text, marker="." if len(points) < 30 else None)
     axis.set_xlabel("epoch")
     axis.grid(alpha=0.3)
-    axis.legend(frameon=False, fontsize=8)
+    if axis.lines:
+        axis.legend(frameon=False, fontsize=8)
