@@ -24,7 +24,7 @@ from bus_monai.errors import UserError
 VERSION = 1
 """Part of the cache's name: raise it whenever an image of some seed changes."""
 LEAST_SIDE = 64
-DEFAULT_COUNT = 120
+DEFAULT_COUNT = 96
 DEFAULT_SIZE = (256, 256)
 BENIGN_SHAPES: tuple[Shape, ...] = ("round", "oval", "lobular")
 
