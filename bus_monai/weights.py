@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -77,9 +78,9 @@ def check_writable(folder: str | Path) -> Path:
     folder = Path(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / ".writable"
-        probe.write_bytes(b"\0")
-        probe.unlink()
+        # a file without a name: processes that check the same folder at once do not meet
+        with tempfile.TemporaryFile(dir=folder) as probe:
+            probe.write(b"\0")
     except OSError as error:
         raise UserError(
             f"Cannot write to '{folder}' ({error.strerror}): free space, mend its permissions, or give another folder."
