@@ -14,7 +14,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from bus_monai.data.case import Case, Diagnosis
-from bus_monai.data.datalist import FILE, Datalist, write_datalist
+from bus_monai.data.datalist import FILE, Datalist, read_datalist, write_datalist
 from bus_monai.data.phantom_anatomy import Lesion, Shape, draw_lesion, tissue
 from bus_monai.data.phantom_physics import b_mode
 from bus_monai.data.protocols import RDAU_SHARES
@@ -98,10 +98,12 @@ def write_phantoms(
         progress: show a progress bar.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    private = _private_folder_beside(folder)
+    # a folder within: it bears its final name, and unlike the private one others may read it
+    partial = private / folder.name
     try:
         for name in ("images", "masks"):
-            (partial / name).mkdir()
+            (partial / name).mkdir(parents=True)
         cases = [
             _write_one(partial, f"phantom_{i:04d}", make_phantom(seed * 1_000_000 + i, size))
             for i in tqdm(range(count), desc="generating phantoms", disable=not progress, leave=False)
@@ -114,14 +116,15 @@ def write_phantoms(
             if not (folder / FILE).is_file():
                 raise
     finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        shutil.rmtree(private, ignore_errors=True)
     return folder
 
 
 def phantom_dataset(*, count: int = DEFAULT_COUNT, size: tuple[int, int] = DEFAULT_SIZE, seed: int = 0) -> Path:
     """Return the folder of a phantom data set, generated once into the cache folder.
 
-    The cache is ``BUS_MONAI_CACHE``, else ``bus_monai`` below ``XDG_CACHE_HOME``, else ``~/.cache/bus_monai``.
+    The cache is ``BUS_MONAI_CACHE``, else ``bus_monai`` below ``XDG_CACHE_HOME``, else ``~/.cache/bus_monai``. A set of
+    which a file was removed is made anew.
 
     Raises:
         UserError: the cache folder cannot be written to.
@@ -131,8 +134,9 @@ def phantom_dataset(*, count: int = DEFAULT_COUNT, size: tuple[int, int] = DEFAU
         or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "bus_monai"
     )
     folder = Path(base) / f"phantoms-v{VERSION}-{count}x{size[0]}x{size[1]}-seed{seed}"
-    if not (folder / FILE).is_file():
+    if not _is_complete(folder):
         try:
+            _discard(folder)
             write_phantoms(folder, count=count, size=size, seed=seed)
         except OSError as error:
             raise UserError(
@@ -140,6 +144,30 @@ def phantom_dataset(*, count: int = DEFAULT_COUNT, size: tuple[int, int] = DEFAU
                 "another folder."
             ) from error
     return folder
+
+
+def _is_complete(folder: Path) -> bool:
+    try:
+        read_datalist(folder)
+    except UserError:
+        return False
+    return True
+
+
+def _discard(folder: Path) -> None:
+    """Remove ``folder`` at once for all other processes, unless one of them has completed it meanwhile."""
+    if folder.exists() and not _is_complete(folder):
+        private = _private_folder_beside(folder)
+        try:
+            folder.replace(private / folder.name)
+        except FileNotFoundError:
+            pass  # another process was faster
+        finally:
+            shutil.rmtree(private, ignore_errors=True)
+
+
+def _private_folder_beside(folder: Path) -> Path:
+    return Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
 
 
 def _write_one(folder: Path, name: str, phantom: Phantom) -> Case:

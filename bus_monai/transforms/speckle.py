@@ -16,7 +16,7 @@ from torch import Tensor
 from bus_monai.errors import UserError
 from bus_monai.transforms.filters.frost import frost
 from bus_monai.transforms.filters.lee import lee
-from bus_monai.transforms.filters.local_statistics import local_mean_variance
+from bus_monai.transforms.filters.local_statistics import LEAST_MEAN, local_mean_variance
 from bus_monai.transforms.filters.srad import srad
 
 Image = NDArray[np.float32]
@@ -104,7 +104,8 @@ class SpeckleReduction(Transform):
         """Return the filtered image."""
         if self.method == "none":
             return image
-        pixels = np.asarray(image[0], dtype=np.float32)
+        # ITK takes the axes of a column-major array in reverse
+        pixels = np.ascontiguousarray(image[0], dtype=np.float32)
         filtered = np.clip(METHODS[self.method](pixels, **self.parameters), 0, 1)
         return convert_to_dst_type(filtered[None], image)[0]
 
@@ -124,5 +125,7 @@ class SpeckleReductiond(MapTransform):
 
 
 def _noise(image: Image) -> float:
-    """Return the median standard deviation of 5x5 windows, the speckle of homogeneous tissue."""
-    return float(np.sqrt(np.median(local_mean_variance(image, 5)[1])))
+    """Return the median standard deviation of 5x5 windows, the speckle of homogeneous tissue; black margins are none."""
+    mean, variance = local_mean_variance(image, 5)
+    tissue = mean > LEAST_MEAN
+    return float(np.sqrt(np.median(variance[tissue]))) if tissue.any() else 0.0

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 from scipy.ndimage import binary_dilation
 from scipy.stats import kstest
@@ -67,6 +72,20 @@ def test_the_same_seed_gives_the_same_phantom() -> None:
     assert not np.array_equal(one.image, other.image)
 
 
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 2**32), st.tuples(st.integers(64, 160), st.integers(64, 160)))
+def test_any_seed_and_size_give_a_whole_phantom(seed: int, size: tuple[int, int]) -> None:
+    phantom = make_phantom(seed, size)
+    assert phantom.image.dtype == np.uint8
+    assert phantom.image.shape == size
+    assert phantom.image.std() > 10
+    assert len(phantom.masks) == len(phantom.shapes) <= 3
+    for mask in phantom.masks:
+        assert mask.dtype == bool
+        assert mask.shape == size
+        assert label(mask).max() == 1
+
+
 def test_shares_of_normal_multiple_and_malignant_images(many: list[Phantom]) -> None:
     lesions = Counter(len(p.masks) for p in many)
     assert 0.05 < lesions[0] / len(many) < 0.16
@@ -103,6 +122,23 @@ def test_what_attenuates_casts_a_shadow_and_what_does_not_enhances(behind: float
     image = b_mode(np.zeros((200, 200), np.float32), attenuation, np.random.default_rng(0)).astype(float)
     difference = image[110:, 90:110].mean() - image[110:, :40].mean()
     assert sign * difference > 20
+
+
+def test_malignant_lesions_shadow_and_benign_ones_enhance(many: list[Phantom]) -> None:
+    """The strip below a lesion against the strips beside it at the same depth."""
+    differences: dict[str, list[float]] = {"benign": [], "malignant": []}
+    for phantom in many:
+        if len(phantom.masks) != 1:
+            continue
+        mask, image = phantom.masks[0], phantom.image.astype(float)
+        bottom, columns = np.flatnonzero(mask.any(axis=1))[-1], np.flatnonzero(mask.any(axis=0))
+        left, right = columns[0], columns[-1] + 1
+        below = image[bottom + 4 : bottom + 24]
+        beside = np.concatenate([below[:, max(left - 20, 0) : max(left - 4, 0)], below[:, right + 4 : right + 20]], 1)
+        differences[phantom.diagnosis].append(float(below[:, left:right].mean() - beside.mean()))
+    assert min(map(len, differences.values())) > 50
+    assert np.mean(differences["malignant"]) < -10
+    assert np.mean(differences["benign"]) > 2
 
 
 def test_shapes_are_ordered_by_circularity() -> None:
@@ -144,6 +180,30 @@ def test_written_data_set_reads_back(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["set"]
 
 
+def test_two_runs_write_the_same_bytes(tmp_path: Path) -> None:
+    def contents(folder: Path) -> dict[str, bytes]:
+        write_phantoms(folder, count=6, size=(64, 64), seed=2, progress=False)
+        return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+    one, two = contents(tmp_path / "a" / "set"), contents(tmp_path / "b" / "set")
+    assert one == two
+    assert len(one) > 12
+
+
+def test_others_may_read_what_was_written(tmp_path: Path) -> None:
+    (tmp_path / "usual").mkdir()
+    folder = write_phantoms(tmp_path / "set", count=3, size=(64, 64), progress=False)
+    assert folder.stat().st_mode == (tmp_path / "usual").stat().st_mode
+
+
+def test_a_folder_with_other_content_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set" / "mine.txt").write_text("mine")
+    with pytest.raises(OSError, match="not empty"):
+        write_phantoms(tmp_path / "set", count=3, size=(64, 64), progress=False)
+    assert [path.name for path in tmp_path.rglob("*")] == ["set", "mine.txt"]
+
+
 def test_interrupted_generation_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(seed: int, size: tuple[int, int]) -> Phantom:
         if seed == 3:
@@ -169,3 +229,34 @@ def test_cached_set_is_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(phantoms, "write_phantoms", None)
     assert phantom_dataset(count=4, size=(64, 64)) == first
     assert first.parent == tmp_path
+
+
+@pytest.mark.parametrize("lost", ["datalist.json", "images/phantom_0002.png"])
+def test_cached_set_that_lost_a_file_is_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lost: str) -> None:
+    monkeypatch.setenv("BUS_MONAI_CACHE", str(tmp_path))
+    folder = phantom_dataset(count=4, size=(64, 64))
+    before = (folder / lost).read_bytes()
+    (folder / lost).unlink()
+    assert phantom_dataset(count=4, size=(64, 64)) == folder
+    assert (folder / lost).read_bytes() == before
+    assert list(tmp_path.iterdir()) == [folder]
+
+
+def test_many_at_a_time_share_one_cached_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BUS_MONAI_CACHE", str(tmp_path))
+    with ThreadPoolExecutor(4) as pool:
+        folders = set(pool.map(lambda _: phantom_dataset(count=6, size=(64, 64)), range(4)))
+    assert list(tmp_path.iterdir()) == list(folders)
+    assert sum(len(cases) for _, cases in read_datalist(folders.pop()).sections()) == 6
+
+
+def test_cache_that_cannot_be_written_to_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("BUS_MONAI_CACHE", str(tmp_path / "file"))
+    with pytest.raises(UserError, match=r"^Cannot write the phantoms to '.*file.phantoms-v.*free space, or set BUS_MO"):
+        phantom_dataset(count=4, size=(64, 64))
+
+
+def test_neither_torch_nor_monai_is_needed() -> None:
+    code = "import sys, bus_monai.data.phantoms; sys.exit(bool({'torch', 'monai'} & sys.modules.keys()))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -8,6 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from monai.data import MetaTensor
 from numpy.typing import NDArray
 
 from bus_monai.data.phantoms import make_phantom
@@ -41,7 +42,7 @@ def test_clahe_raises_local_contrast() -> None:
 @pytest.mark.parametrize("method", METHODS)
 @settings(max_examples=20, deadline=None)
 @given(
-    image=hnp.arrays(np.float32, st.tuples(st.integers(9, 50), st.integers(9, 50)), elements=st.floats(0, 1, width=32))
+    image=hnp.arrays(np.float32, st.tuples(st.integers(1, 50), st.integers(1, 50)), elements=st.floats(0, 1, width=32))
 )
 def test_any_image_gives_one_of_its_size_in_the_unit_range(method: str, image: NDArray) -> None:
     out = HistogramEqualizationd("image", method)({"image": torch.from_numpy(image)[None]})["image"]
@@ -51,9 +52,23 @@ def test_any_image_gives_one_of_its_size_in_the_unit_range(method: str, image: N
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_a_constant_image_stays(method: str) -> None:
-    image = torch.full((1, 20, 20), 0.4)
+@pytest.mark.parametrize("value", [0.0, 0.4, 1.0])
+def test_a_constant_image_stays(method: str, value: float) -> None:
+    image = torch.full((1, 21, 19), value)
     assert torch.equal(HistogramEqualization(method)(image), image)
+
+
+def test_a_larger_clip_limit_gives_more_contrast() -> None:
+    image = phantom() * 0.3 + 0.3
+    assert HistogramEqualization("clahe", clip_limit=0.05)(image).std() > HistogramEqualization("clahe")(image).std()
+
+
+def test_metadata_stay() -> None:
+    image = MetaTensor(phantom(), meta={"spacing_mm": (0.1, 0.2)})
+    out = HistogramEqualizationd("image", "global")({"image": image, "other": 1})
+    assert out["image"].meta["spacing_mm"] == (0.1, 0.2)
+    assert out["image"].dtype == torch.float32
+    assert out["other"] == 1
 
 
 def test_an_unknown_method_is_named() -> None:

@@ -81,6 +81,24 @@ def test_any_image_gives_one_of_its_size_in_the_unit_range(method: str, image: N
     assert 0 <= float(filtered.min()) <= float(filtered.max()) <= 1
 
 
+@pytest.mark.parametrize("method", FILTERS)
+def test_the_order_of_the_pixels_in_memory_does_not_matter(method: str, disc: NDArray) -> None:
+    image = torch.from_numpy(disc[None, 40:80, 30:61])
+    column_major = image.transpose(1, 2).contiguous().transpose(1, 2)
+    torch.testing.assert_close(SpeckleReduction(method)(column_major), SpeckleReduction(method)(image))
+
+
+@pytest.mark.parametrize("method", FILTERS)
+def test_black_margins_do_not_switch_a_filter_off(method: str, disc: NDArray) -> None:
+    image = np.pad(disc, ((0, 0), (SIDE, SIDE)))
+    filtered = np.asarray(SpeckleReduction(method)(torch.from_numpy(image)[None])[0])
+    assert tissue(filtered[:, SIDE:-SIDE]).std() < 0.7 * tissue(disc).std()
+
+
+def test_long_diffusion_stays_finite() -> None:
+    assert bool(np.isfinite(srad(small(), iterations=1500)).all())
+
+
 def small() -> NDArray[np.float32]:
     return np.random.default_rng(0).uniform(0.1, 0.9, (9, 8)).astype(np.float32)
 

@@ -32,7 +32,8 @@ def srad(image: NDArray[np.float32], *, iterations: int = 20, time_step: float =
     # ratios to the intensity need it above 0
     current = np.maximum(image, np.float32(LEAST_MEAN))
     for step in range(iterations):
-        q0 = np.float32(scale * np.exp(-2 * DECAY * step * time_step))
+        # in long runs the scale would fall below single precision
+        q0 = np.float32(max(scale * np.exp(-2 * DECAY * step * time_step), 1e-12))
         current = current + np.float32(time_step) * _divergence(current, _diffusion(current, q0))
     return np.clip(current, 0, 1)
 
