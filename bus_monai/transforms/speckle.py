@@ -125,7 +125,7 @@ class SpeckleReductiond(MapTransform):
 
 
 def _noise(image: Image) -> float:
-    """Return the median standard deviation of 5x5 windows, speckle of homogeneous tissue; black margins do not count."""
+    """Return the median standard deviation of 5x5 windows: speckle of tissue, since black margins do not count."""
     mean, variance = local_mean_variance(image, 5)
     tissue = mean > LEAST_MEAN
     return float(np.sqrt(np.median(variance[tissue]))) if tissue.any() else 0.0
