@@ -19,6 +19,7 @@ class Case:
         masks: one file a lesion, all of the image's size; merged with OR. Empty for an image without lesion.
         group: patient or duplicate group; cases of a group never straddle a split.
         diagnosis: the diagnosis of the image.
+        dataset: the data set it comes from, where there are several.
     """
 
     id: str
@@ -26,3 +27,4 @@ class Case:
     masks: tuple[Path, ...]
     group: str
     diagnosis: Diagnosis
+    dataset: str = ""

@@ -79,6 +79,7 @@ def write_datalist(folder: Path, datalist: Datalist) -> Path:
                 "group": case.group,
                 "diagnosis": case.diagnosis,
             }
+            | ({"dataset": case.dataset} if case.dataset else {})
             for case in cases
         ]
     path = folder / FILE
@@ -145,7 +146,9 @@ def _case(folder: Path, item: Any, where: str) -> Case:
             f"The item {where} has the id {item['id']!r}: use letters, digits, '-', '_' and '.', since it names files."
         )
     image, *masks = (_inside(folder, name, where) for name in (item["image"], *item["masks"]))
-    return Case(str(item["id"]), image, tuple(masks), str(item["group"]), item["diagnosis"])
+    return Case(
+        str(item["id"]), image, tuple(masks), str(item["group"]), item["diagnosis"], str(item.get("dataset", ""))
+    )
 
 
 def _inside(folder: Path, name: Any, where: str) -> Path:

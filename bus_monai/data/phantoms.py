@@ -17,7 +17,7 @@ from bus_monai.data.case import Case, Diagnosis
 from bus_monai.data.datalist import FILE, Datalist, read_datalist, write_datalist
 from bus_monai.data.phantom_anatomy import Lesion, Shape, draw_lesion, tissue
 from bus_monai.data.phantom_physics import b_mode
-from bus_monai.data.protocols import RDAU_SHARES
+from bus_monai.data.protocols.rdau import SHARES
 from bus_monai.data.splits import split_by_group
 from bus_monai.errors import UserError
 
@@ -108,7 +108,7 @@ def write_phantoms(
             _write_one(partial, f"phantom_{i:04d}", make_phantom(seed * 1_000_000 + i, size))
             for i in tqdm(range(count), desc="generating phantoms", disable=not progress, leave=False)
         ]
-        sections = split_by_group(cases, RDAU_SHARES, seed=seed)
+        sections = split_by_group(cases, SHARES, seed=seed)
         write_datalist(partial, Datalist(**sections, synthetic=True))
         try:
             partial.replace(folder)

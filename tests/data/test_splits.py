@@ -10,7 +10,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from bus_monai.data.case import Case
-from bus_monai.data.protocols import PROTOCOLS, RDAU_SHARES, apply_protocol
+from bus_monai.data.protocols import PROTOCOLS, apply_protocol
+from bus_monai.data.protocols.rdau import SHARES as RDAU_SHARES
 from bus_monai.data.splits import split_by_group
 from bus_monai.errors import UserError
 

@@ -1,0 +1,119 @@
+"""The published protocols: their figures, and that no group ever straddles."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bus_monai.data.case import Case, Diagnosis
+from bus_monai.data.protocols import PROTOCOLS, apply_protocol
+from bus_monai.errors import UserError
+
+NAMES = ["rdau", "cgan_ac_caw", "assgan", "assgan:30", "multi_encoder", "kfold5:2", "leave_one_dataset_out:b"]
+
+
+def cases(benign: int, malignant: int, normal: int) -> list[Case]:
+    kinds: list[Diagnosis] = ["benign"] * benign + ["malignant"] * malignant + ["normal"] * normal
+    return [Case(f"c{i:04d}", Path(f"{i}.png"), (), f"g{i}", kind) for i, kind in enumerate(kinds)]
+
+
+BUSI = cases(437, 210, 133)
+
+
+def sizes(protocol: str) -> dict[str, int]:
+    return {name: len(part) for name, part in apply_protocol(protocol, BUSI, 0).sections()}
+
+
+@pytest.mark.parametrize(
+    ("protocol", "expected"),
+    [
+        ("rdau", {"training": 540, "validation": 50, "test": 57}),
+        ("cgan_ac_caw", {"training": 453, "validation": 65, "test": 129}),
+        ("assgan", {"training": 100, "validation": 50, "test": 50, "unlabeled": 447}),
+        ("assgan:5", {"training": 27, "validation": 50, "test": 50, "unlabeled": 520}),
+        ("assgan:15", {"training": 82, "validation": 50, "test": 50, "unlabeled": 465}),
+        ("assgan:30", {"training": 164, "validation": 50, "test": 50, "unlabeled": 383}),
+        ("assgan:50", {"training": 273, "validation": 50, "test": 50, "unlabeled": 274}),
+        ("multi_encoder", {"training": 624, "validation": 78, "test": 78}),
+        ("kfold5", {"training": 562, "validation": 62, "test": 156}),
+    ],
+)
+def test_the_papers_figures_come_out_to_three_images(protocol: str, expected: dict[str, int]) -> None:
+    found = sizes(protocol)
+    assert found.keys() == expected.keys()
+    assert all(abs(found[name] - expected[name]) <= 3 for name in expected), found
+
+
+def test_the_test_sets_of_the_folds_hold_each_case_once() -> None:
+    tested = Counter(case.id for k in range(5) for case in apply_protocol(f"kfold5:{k}", BUSI, 0).test)
+    assert set(tested.values()) == {1}
+    assert len(tested) == len(BUSI)
+
+
+@st.composite
+def data_sets(draw: st.DrawFn) -> list[Case]:
+    rows = draw(
+        st.lists(
+            st.tuples(st.integers(0, 60), st.sampled_from(["benign", "malignant", "normal"])), min_size=80, max_size=200
+        )
+    )
+    # enough groups for every section, and a group is of one data set
+    rows += [(100 + i, "benign") for i in range(40)]
+    return [Case(f"c{i}", Path(f"{i}.png"), (), f"g{g}", d, "ab"[g % 2]) for i, (g, d) in enumerate(rows)]
+
+
+@settings(max_examples=40, deadline=None)
+@given(cases=data_sets(), seed=st.integers(0, 3))
+@pytest.mark.parametrize("protocol", NAMES)
+def test_no_group_straddles_and_nothing_comes_twice(protocol: str, cases: list[Case], seed: int) -> None:
+    sections = dict(apply_protocol(protocol, cases, seed).sections())
+    home: dict[str, str] = {}
+    for name, part in sections.items():
+        assert part, name
+        for case in part:
+            assert home.setdefault(case.group, name) == name
+    ids = [case.id for part in sections.values() for case in part]
+    assert len(ids) == len(set(ids))
+    assert dict(apply_protocol(protocol, cases[::-1], seed).sections()).keys() == sections.keys()
+    assert [c.id for c in apply_protocol(protocol, sorted(cases, key=lambda c: c.id), seed).training] == [
+        c.id for c in sections["training"]
+    ]
+
+
+def test_the_data_set_left_out_is_the_test_set() -> None:
+    both = [replace(case, dataset="ab"[i % 2]) for i, case in enumerate(BUSI)]
+    datalist = apply_protocol("leave_one_dataset_out:a", both, 0)
+    assert {case.dataset for case in datalist.test} == {"a"}
+    assert len(datalist.test) == 390
+    assert {case.dataset for case in [*datalist.training, *datalist.validation]} == {"b"}
+
+
+@pytest.mark.parametrize(
+    ("protocol", "message"),
+    [
+        ("x", f"protocol is 'x': use one of {', '.join(PROTOCOLS)}."),
+        ("rdau:3", "protocol is 'rdau:3', but rdau takes no parameter: leave ':3' out."),
+        ("kfold5:5", "protocol is 'kfold5:5': give kfold5 the fold from 0 to 4, such as kfold5:3."),
+        ("kfold5:", "protocol is 'kfold5:': give kfold5 the fold from 0 to 4, such as kfold5:3."),
+        ("assgan:0", "protocol is 'assgan:0': give assgan the percentage of the labelled, such as assgan:5."),
+        (
+            "leave_one_dataset_out",
+            "protocol is 'leave_one_dataset_out': give leave_one_dataset_out the data set that is tested, such as "
+            "leave_one_dataset_out:bus_uclm.",
+        ),
+        (
+            "leave_one_dataset_out:c",
+            "The protocol leave_one_dataset_out cannot leave out 'c' of the data sets : give a folder with two or more "
+            "data sets, each in a folder of its own, and name one of them.",
+        ),
+    ],
+)
+def test_a_wrong_name_or_parameter_is_one_sentence(protocol: str, message: str) -> None:
+    with pytest.raises(UserError) as error:
+        apply_protocol(protocol, BUSI, 0)
+    assert str(error.value) == message
