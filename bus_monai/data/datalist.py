@@ -38,6 +38,11 @@ class Datalist:
     unlabeled: Sequence[Case] = field(default_factory=tuple)
     synthetic: bool = False
 
+    @classmethod
+    def of(cls, sections: Mapping[str, Sequence[Case]]) -> Datalist:
+        """Make a datalist of real images from cases by the names of their sections."""
+        return cls(**{name: sections.get(name, ()) for name in SECTIONS})  # type: ignore[arg-type]
+
     def sections(self) -> Iterator[tuple[str, Sequence[Case]]]:
         """Yield each section that has cases, with its name."""
         for name in SECTIONS:

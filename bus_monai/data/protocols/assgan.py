@@ -10,7 +10,7 @@ from bus_monai.data.protocols.tumours import tumours
 from bus_monai.data.splits import split_by_group
 
 SHARES = {"training": 547, "validation": 50, "test": 50}
-"""Tumour images of BUSI in ASSGAN (Zhai et al., Neurocomputing 493, 2022): 100 labelled and 447 unlabelled to learn from."""
+"""Tumour images of BUSI in ASSGAN (Zhai et al., Neurocomputing 493, 2022); of the first, 100 are labelled."""
 LABELED = 100 / 547
 
 
@@ -24,4 +24,4 @@ def assgan(cases: Sequence[Case], seed: int, labeled: float = LABELED) -> Datali
     """
     split = split_by_group(tumours(cases), SHARES, seed=seed)
     parts = split_by_group(split["training"], {"training": labeled, "unlabeled": 1 - labeled}, seed=seed)
-    return Datalist(**(split | parts))
+    return Datalist.of(split | parts)

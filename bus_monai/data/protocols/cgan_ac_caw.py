@@ -15,4 +15,4 @@ SHARES = {"training": 70, "validation": 10, "test": 20}
 
 def cgan_ac_caw(cases: Sequence[Case], seed: int) -> Datalist:
     """Images with a lesion, 70 : 10 : 20 as in cGAN+AC+CAW."""
-    return Datalist(**split_by_group(tumours(cases), SHARES, seed=seed))
+    return Datalist.of(split_by_group(tumours(cases), SHARES, seed=seed))

@@ -24,4 +24,4 @@ def kfold5(cases: Sequence[Case], seed: int, fold: int = 0) -> Datalist:
     folds = split_by_group(cases, {str(k): 1.0 for k in range(FOLDS)}, seed=seed)
     rest = [case for k, part in folds.items() if k != str(fold) for case in part]
     split = split_by_group(rest, {"training": 1 - VALIDATION_SHARE, "validation": VALIDATION_SHARE}, seed=seed)
-    return Datalist(**split, test=folds[str(fold)])
+    return Datalist.of(split | {"test": folds[str(fold)]})

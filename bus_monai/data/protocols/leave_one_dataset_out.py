@@ -31,4 +31,4 @@ def leave_one_dataset_out(cases: Sequence[Case], seed: int, dataset: str) -> Dat
         )
     rest = [case for case in cases if case.dataset != dataset]
     split = split_by_group(rest, {"training": 1 - VALIDATION_SHARE, "validation": VALIDATION_SHARE}, seed=seed)
-    return Datalist(**split, test=[case for case in cases if case.dataset == dataset])
+    return Datalist.of(split | {"test": [case for case in cases if case.dataset == dataset]})

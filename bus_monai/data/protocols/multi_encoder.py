@@ -14,4 +14,4 @@ SHARES = {"training": 624, "validation": 78, "test": 78}
 
 def multi_encoder(cases: Sequence[Case], seed: int) -> Datalist:
     """All images, normal ones included, 624 : 78 : 78 as in the multi-encoder U-Net."""
-    return Datalist(**split_by_group(cases, SHARES, seed=seed))
+    return Datalist.of(split_by_group(cases, SHARES, seed=seed))

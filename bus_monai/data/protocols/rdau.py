@@ -15,4 +15,4 @@ SHARES = {"training": 538, "validation": 50, "test": 57}
 
 def rdau(cases: Sequence[Case], seed: int) -> Datalist:
     """Images with a lesion, in the proportions 538 : 50 : 57 of RDA-NET-GAN."""
-    return Datalist(**split_by_group(tumours(cases), SHARES, seed=seed))
+    return Datalist.of(split_by_group(tumours(cases), SHARES, seed=seed))
