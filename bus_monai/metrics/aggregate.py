@@ -22,7 +22,9 @@ LEVEL = (2.5, 97.5)
 """Percentiles of a 95 % interval."""
 DISTANCES = ("hd95_px", "assd_px", "hd95_mm", "assd_mm")
 OVERLAPS = ("dice", "iou", "f1", "precision", "sensitivity")
-LOWER_IS_BETTER = frozenset({*DISTANCES, "false_positive_rate", "false_area_px", "false_area_mm2"})
+LOWER_IS_BETTER = frozenset(
+    {*DISTANCES, "false_positive_rate", "false_area_px", "false_area_mm2", "false_components_per_image"}
+)
 
 
 @dataclass(frozen=True)
@@ -114,6 +116,15 @@ RULES: Mapping[str, Rule] = {
         "model stays below 1.",
         select=_all_if_lesions,
         fractions={field: partial(_mean_with_zero, field) for field in OVERLAPS},
+    ),
+    "detection": Rule(
+        text="Lesions one by one over all cases: a lesion is found where a predicted component overlaps it with an "
+        "IoU of at least 0.1; other predicted components are false.",
+        select=_all_if_lesions,
+        fractions={
+            "lesion_sensitivity": lambda row: (row.lesions_found, row.lesions) if row.lesions else None,
+            "false_components_per_image": lambda row: (row.false_components, 1.0),
+        },
     ),
     "normal": Rule(
         text="Over the normal cases: the share in which lesion is predicted, and the mean area predicted, 0 included.",

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from bus_monai.metrics.lesion_detection import count_detections
+from bus_monai.metrics.probability_histogram import probability_histogram
 from bus_monai.metrics.surface_distances import average_distance, hausdorff95, surface_distances
 
 M_IOU_THRESHOLDS = tuple(round(0.5 + 0.05 * k, 2) for k in range(10))
@@ -48,6 +50,12 @@ class CaseScores:
         predicted_area_mm2: the same in mm²; ``None`` where the spacing is unknown.
         true_area_mm2: the same in mm²; ``None`` where the spacing is unknown.
         false_positive: a normal case in which lesion is predicted.
+        lesions: connected components of the true mask.
+        lesions_found: those that a predicted component overlaps with an IoU of at least 0.1.
+        false_components: predicted components that overlap no lesion so.
+        lesion_histogram: probabilities of lesion pixels by bin,
+            :func:`~bus_monai.metrics.probability_histogram.probability_histogram`.
+        background_histogram: the same of background pixels.
     """
 
     has_lesion: bool
@@ -72,6 +80,11 @@ class CaseScores:
     predicted_area_mm2: float | None
     true_area_mm2: float | None
     false_positive: bool
+    lesions: int
+    lesions_found: int
+    false_components: int
+    lesion_histogram: tuple[int, ...]
+    background_histogram: tuple[int, ...]
 
     @property
     def missed(self) -> bool:
@@ -109,6 +122,7 @@ def score_case(
     hd95_px, assd_px, hd95_mm, assd_mm = _distances(predicted, truth, spacing_mm) if lesion else (None,) * 4
     precision = (tp / area if area else 0.0) if lesion else None
     sensitivity = tp / true_area if lesion else None
+    detections = count_detections(predicted, truth)
     return CaseScores(
         has_lesion=lesion,
         tp=tp,
@@ -132,6 +146,11 @@ def score_case(
         predicted_area_mm2=area * pixel_mm2 if pixel_mm2 else None,
         true_area_mm2=true_area * pixel_mm2 if pixel_mm2 else None,
         false_positive=not lesion and area > 0,
+        lesions=detections.lesions,
+        lesions_found=detections.found,
+        false_components=detections.false_components,
+        lesion_histogram=probability_histogram(probability[truth]),
+        background_histogram=probability_histogram(probability[~truth]),
     )
 
 

@@ -12,6 +12,7 @@ from typing import Any, get_args, get_type_hints
 from bus_monai.data.case import Diagnosis
 from bus_monai.errors import UserError
 from bus_monai.metrics.case_scores import CaseScores
+from bus_monai.metrics.probability_histogram import BINS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +41,8 @@ COLUMNS = (*KEYS, *(field.name for field in fields(CaseScores)))
 
 
 def write_case_table(path: str | Path, rows: Iterable[CaseRow]) -> None:
-    """Write a table as CSV: UTF-8, ``None`` as an empty field, numbers with all their digits.
+    """Write a table as CSV: UTF-8, ``None`` as an empty field, numbers with all their digits,
+    histograms as ``bin:count`` where there is a count.
 
     The file appears complete or not at all.
 
@@ -83,6 +85,8 @@ def read_case_table(path: str | Path) -> list[CaseRow]:
 def _to_text(value: Any) -> str:
     if value is None:
         return ""
+    if isinstance(value, tuple):
+        return " ".join(f"{bin}:{count}" for bin, count in enumerate(value) if count)
     return repr(float(value)) if isinstance(value, float) else str(value)
 
 
@@ -115,6 +119,9 @@ def _from_text(text: str | None, column: str) -> Any:
         return int(text)
     if hint is float:
         return float(text)
+    if hint == tuple[int, ...]:
+        counts = {int(bin): int(count) for bin, _, count in (pair.partition(":") for pair in text.split())}
+        return tuple(counts.pop(bin, 0) for bin in range(BINS))
     if column in KEYS:
         return text
     return float(text) if text else None

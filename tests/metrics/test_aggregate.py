@@ -104,7 +104,7 @@ def test_counts_tell_what_a_metric_applies_to() -> None:
 
 def test_rules_without_cases_have_no_metrics() -> None:
     lesions, normals = [row("a", 2, 1, 1, 6), row("b", 1, 1, 1, 6)], [row("c", 0, 1, 0, 6), row("d", 0, 0, 0, 6)]
-    assert set(summarise_all(lesions)) == {"lesion", "pooled", "all_cases_zero"}
+    assert set(summarise_all(lesions)) == {"lesion", "pooled", "all_cases_zero", "detection"}
     assert set(summarise_all(normals)) == {"normal"}
     assert summarise([], "lesion") == []
 
@@ -232,7 +232,9 @@ def test_the_same_id_twice_is_an_error() -> None:
 
 
 def test_unknown_rule_is_an_error_that_lists_the_rules() -> None:
-    message = r"^There is no rule 'median' of aggregation: choose one of lesion, pooled, all_cases_zero, normal\.$"
+    message = (
+        r"^There is no rule 'median' of aggregation: choose one of lesion, pooled, all_cases_zero, detection, normal\.$"
+    )
     with pytest.raises(UserError, match=message):
         summarise([], "median")
 

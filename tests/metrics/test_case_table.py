@@ -26,7 +26,7 @@ def test_table_begins_with_the_case_and_leaves_none_empty(tmp_path: Path) -> Non
     write_case_table(tmp_path / "cases.csv", [NORMAL])
     header, line = (tmp_path / "cases.csv").read_text(encoding="utf-8").splitlines()
     assert header.startswith("id,group,diagnosis,has_lesion,tp,fp,fn,tn,accuracy,dice,iou,precision,sensitivity,")
-    assert line == "case-2,p2,normal,False,0,0,0,3,1.0,,,,,1.0,,,,,,,0,0,,,False"
+    assert line == "case-2,p2,normal,False,0,0,0,3,1.0,,,,,1.0,,,,,,,0,0,,,False,0,0,0,,0:3"
 
 
 def test_rows_come_back_as_they_were(tmp_path: Path) -> None:
@@ -92,7 +92,7 @@ def test_a_missing_column_is_named(tmp_path: Path) -> None:
         (",True,", ",yes,", "has 'yes' in the column 'has_lesion'"),
         ("malignant", "bad", "has 'bad' in the column 'diagnosis'"),
         (",0.5,", ",half,", "has 'half' in the column 'iou'"),
-        (",False\r\n", "\r\n", "has None in the column 'false_positive'"),
+        (",1,1,0,82", ",1,1,82", "has '82:1' in the column 'false_components'"),
     ],
 )
 def test_a_value_that_does_not_fit_is_named_with_its_line(tmp_path: Path, old: str, new: str, message: str) -> None:

@@ -1,0 +1,75 @@
+"""Curves over the pixels of a set: ROC, precision and recall, calibration."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bus_monai.metrics.case_table import CaseRow
+from bus_monai.metrics.probability_histogram import BINS, CENTRES
+
+RELIABILITY_BINS = 10
+
+
+@dataclass(frozen=True)
+class OperatingCurves:
+    """Curves of all pixels together, thresholds from high to low; made of the histograms of a table's rows.
+
+    Args:
+        false_positive_rate: background pixels predicted as lesion, from 0 to 1.
+        sensitivity: lesion pixels predicted as lesion, from 0 to 1.
+        precision: at each sensitivity; 1 where nothing is predicted.
+        auc: area under sensitivity over false positive rate.
+        average_precision: sum of precision times gain in sensitivity.
+        confidence: mean probability of each tenth of the probabilities; NaN where no pixel falls in.
+        frequency: share of lesion among the pixels of each tenth.
+        share: share of all pixels in each tenth.
+        calibration_error: mean of the difference of confidence and frequency, weighted by share (ECE: Naeini, Cooper
+            and Hauskrecht, AAAI 2015).
+    """
+
+    false_positive_rate: NDArray[np.float64]
+    sensitivity: NDArray[np.float64]
+    precision: NDArray[np.float64]
+    auc: float
+    average_precision: float
+    confidence: NDArray[np.float64]
+    frequency: NDArray[np.float64]
+    share: NDArray[np.float64]
+    calibration_error: float
+
+
+def operating_curves(rows: Sequence[CaseRow]) -> OperatingCurves | None:
+    """Compute the curves of a table; ``None`` where lesion or background has no pixel.
+
+    Probabilities are known to a bin of :mod:`~bus_monai.metrics.probability_histogram`, an eighth of a logit, whose
+    centre stands for them.
+    """
+    lesion = np.array([row.lesion_histogram for row in rows], dtype=np.float64).reshape(-1, BINS).sum(axis=0)
+    background = np.array([row.background_histogram for row in rows], dtype=np.float64).reshape(-1, BINS).sum(axis=0)
+    if not lesion.sum() or not background.sum():
+        return None
+    true, false = (np.concatenate([[0.0], np.cumsum(counts[::-1])]) for counts in (lesion, background))
+    sensitivity, rate = true / true[-1], false / false[-1]
+    precision = np.divide(true, true + false, out=np.ones_like(true), where=true + false > 0)
+    total = lesion + background
+    tenth = np.minimum((CENTRES * RELIABILITY_BINS).astype(int), RELIABILITY_BINS - 1)
+    pixels, hits, sums = (
+        np.bincount(tenth, weights=values, minlength=RELIABILITY_BINS) for values in (total, lesion, total * CENTRES)
+    )
+    nothing = np.full(RELIABILITY_BINS, np.nan)
+    confidence, frequency = (np.divide(v, pixels, out=nothing.copy(), where=pixels > 0) for v in (sums, hits))
+    return OperatingCurves(
+        false_positive_rate=rate,
+        sensitivity=sensitivity,
+        precision=precision,
+        auc=float(np.sum(np.diff(rate) * (sensitivity[1:] + sensitivity[:-1]) / 2)),
+        average_precision=float(np.sum(np.diff(sensitivity) * precision[1:])),
+        confidence=confidence,
+        frequency=frequency,
+        share=pixels / pixels.sum(),
+        calibration_error=float(np.abs(sums - hits).sum() / pixels.sum()),
+    )
