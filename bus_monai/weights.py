@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import copy
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from torch import nn
 
 from bus_monai.errors import UserError
-
-Network = TypeVar("Network", bound=nn.Module)
+from bus_monai.networks.ensemble import Ensemble
 
 
 def load_weights(path: str | Path) -> Any:
@@ -33,12 +33,19 @@ def load_weights(path: str | Path) -> Any:
         ) from error
 
 
-def load_network(network: Network, path: str | Path) -> Network:
-    """Load a state dict into ``network`` and return it.
+def load_network(network: nn.Module, path: str | Path) -> nn.Module:
+    """Load weights into ``network`` and return it; several files joined by commas make an ensemble of its copies.
 
     Raises:
-        UserError: the weights are of another network.
+        UserError: weights are missing, broken, or of another network.
     """
+    files = str(path).split(",")
+    if len(files) == 1:
+        return _load_into(network, path)
+    return Ensemble(_load_into(copy.deepcopy(network), file) for file in files)
+
+
+def _load_into(network: nn.Module, path: str | Path) -> nn.Module:
     state = load_weights(path)
     try:
         network.load_state_dict(state)

@@ -8,6 +8,7 @@ import re
 import sys
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from pydoc import locate
 from types import TracebackType
 from typing import Any
@@ -20,6 +21,7 @@ from monai.bundle.workflows import ConfigWorkflow
 
 from bus_monai.errors import UserError, user_error
 from bus_monai.registry import find_bundle
+from bus_monai.settings import write_settings
 
 ENTRY_KEYS = {"imports", "initialize", "run", "finalize", "training", "evaluating", "inferring", "_meta_"}
 """Top-level keys that MONAI or a user's command name, so that no other key need refer to them."""
@@ -73,6 +75,11 @@ def _resolved(node: Any, values: Mapping[str, Any], path: str = "") -> Any:
 
 def _plain(values: Sequence[Any]) -> bool:
     return all(isinstance(value, (str, int, float)) for value in values)
+
+
+def save_settings(folder: str | Path) -> None:
+    """Leave beside the weights what the current workflow trains with, so that others need not be told."""
+    write_settings(Path(folder), resolved_config())
 
 
 def config_files() -> list[str]:

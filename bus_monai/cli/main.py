@@ -10,6 +10,8 @@ import typer
 
 from bus_monai import __version__
 from bus_monai.cli.bundles import bundles
+from bus_monai.cli.compare import compare
+from bus_monai.cli.evaluate import evaluate
 from bus_monai.cli.report import report
 from bus_monai.cli.train import train
 from bus_monai.errors import user_error
@@ -22,6 +24,8 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.command()(bundles)
+app.command()(evaluate)
+app.command()(compare)
 app.command()(report)
 app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []})(train)
 

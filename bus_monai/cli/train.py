@@ -58,11 +58,12 @@ def parse_overrides(arguments: list[str]) -> dict[str, Any]:
             if not rest:
                 raise UserError(f"The option --{key} has no value: write --{key} VALUE.")
             value = rest.pop(0)
-        overrides[key] = _value(value)
+        overrides[key] = parse_value(value)
     return overrides
 
 
-def _value(text: str) -> Any:
+def parse_value(text: str) -> Any:
+    """Read JSON, or else take the text as it is."""
     try:
         return json.loads(text)
     except ValueError:

@@ -11,24 +11,26 @@ from numpy.typing import NDArray
 
 from bus_monai.metrics.ignite_case_metric import CaseMetric
 from bus_monai.report.contour_figure import contour_figure
-from bus_monai.report.files import EXAMPLES
+from bus_monai.report.files import EXAMPLES, OVERLAYS
+from bus_monai.report.overlay_figure import overlay_figure
 
 RANKS = ("best", "best but one", "median", "lower quartile", "worst but one", "worst")
 
 
 class ExampleFigure:
-    """Write ``examples.png``: cases with a lesion from the best to the worst Dice, with contours.
+    """Write cases with a lesion from the best to the worst Dice: ``examples.png`` with contours, ``overlays.png`` with
+    right and wrong pixels coloured.
 
     Args:
         metric: holds the scores.
-        folder: where the file goes.
+        folder: where the files go.
         threshold: from which on a pixel is lesion.
         enabled: ``False`` on all processes but the first.
     """
 
     def __init__(self, *, metric: CaseMetric, folder: str | Path, threshold: float = 0.5, enabled: bool = True) -> None:
         self.metric = metric
-        self.path = Path(folder) / EXAMPLES
+        self.folder = Path(folder)
         self.threshold = threshold
         self.enabled = enabled
         self._maps: dict[str, tuple[NDArray, NDArray, NDArray]] = {}
@@ -58,5 +60,6 @@ class ExampleFigure:
         maps = [[m.astype(np.float32) for m in self._maps[rows[i].id]] for i in chosen]
         titles = [f"{name}: {rows[i].id}, Dice {rows[i].dice:.2f}" for i, name in chosen.items()]
         images, truths, probabilities = zip(*maps, strict=True)
-        figure = contour_figure(images, truths, probabilities, titles, threshold=self.threshold)
-        figure.savefig(self.path, dpi=110)
+        for draw, file in ((contour_figure, EXAMPLES), (overlay_figure, OVERLAYS)):
+            figure = draw(images, truths, probabilities, titles, threshold=self.threshold)
+            figure.savefig(self.folder / file, dpi=110)

@@ -13,6 +13,10 @@ SUMMARY = "summary.json"
 """Each aggregation rule with its means and intervals, from evaluation."""
 EXAMPLES = "examples.png"
 """Best to worst cases with contours, from evaluation."""
+OVERLAYS = "overlays.png"
+"""Best to worst cases with right and wrong pixels coloured, from evaluation."""
+COMPARISON = "comparison.csv"
+"""Paired tests of each pair of models, from comparison."""
 REPORT = "report.html"
 
 

@@ -1,0 +1,51 @@
+"""``bus-monai compare``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bus_monai.errors import UserError
+
+
+def compare(
+    runs: Annotated[list[str], typer.Argument(help="Folders with a cases.csv, each DIR or NAME=DIR.")],
+    metric: Annotated[str, typer.Option(help="A column of cases.csv that is a number.")] = "dice",
+    out: Annotated[Path, typer.Option(help="Folder of report.html and comparison.csv.")] = Path("comparison"),
+    published: Annotated[
+        str | None, typer.Option(help="Print the paper's tables beside ours: rdau, assgan, multi_encoder, ...")
+    ] = None,
+) -> None:
+    """Compare evaluations of the same cases: paired tests, effect sizes, ranking, published figures.
+
+    A single run can be put beside published figures alone.
+    """
+    from bus_monai.metrics.case_table import read_case_table
+    from bus_monai.metrics.paired import paired_tests, ranking
+    from bus_monai.report.comparison_report import comparison_text, write_comparison_report
+    from bus_monai.report.files import CASES
+    from bus_monai.report.published import published_tables, published_text
+
+    papers = published_tables(published) if published else []
+    folders = _names(runs)
+    tables = {name: read_case_table(folder / CASES) for name, folder in folders.items()}
+    if len(tables) > 1 or not papers:
+        page = write_comparison_report(tables, out, metric=metric, published=papers)
+        print(comparison_text(tables, paired_tests(tables, metric), ranking(tables, metric)))
+        print(f"\n{page}")
+    for table in papers:
+        print(published_text(table, tables))
+
+
+def _names(runs: list[str]) -> dict[str, Path]:
+    folders: dict[str, Path] = {}
+    for run in runs:
+        name, equals, path = run.rpartition("=")
+        folder = Path(path)
+        name = name if equals else folder.resolve().name
+        if name in folders:
+            raise UserError(f"Two runs are called '{name}': name them, as in 'first={folder}'.")
+        folders[name] = folder
+    return folders

@@ -1,0 +1,73 @@
+"""``bus-monai evaluate``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bus_monai.cli.train import parse_value
+from bus_monai.errors import UserError
+
+
+def evaluate(
+    models: Annotated[
+        list[str], typer.Argument(help="BUNDLE, BUNDLE:WEIGHTS or NAME=BUNDLE:WEIGHTS; A.pt,B.pt is an ensemble.")
+    ],
+    data: Annotated[
+        Path | None, typer.Option(help="Folder with a datalist.json, or a raw data set; phantoms if not given.")
+    ] = None,
+    split: Annotated[str, typer.Option(help="training, validation or test.")] = "test",
+    out: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("evaluation"),
+    protocol: Annotated[
+        str | None, typer.Option(help="Split of a raw data set; that of the training by default.")
+    ] = None,
+    skip_broken: Annotated[
+        bool, typer.Option("--skip-broken", help="Go on without images that cannot be read, and name them.")
+    ] = False,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any key of the bundle's evaluate.json.")
+    ] = None,
+) -> None:
+    """Score trained models case by case: OUT/cases.csv, summary.json, report.html.
+
+    With several models each has a folder of its own below OUT, and OUT/report.html compares them.
+    """
+    from bus_monai.inference.models import parse_models
+
+    trained = parse_models(models)
+    common = dict(_setting(text) for text in settings or ()) | {"split": split}
+    common |= {"skip_broken": True} if skip_broken else {}
+    common |= {"dataset_dir": str(data)} if data else {}
+    common |= {"protocol": protocol} if protocol else {}
+
+    from monai.bundle.scripts import create_workflow
+
+    from bus_monai.metrics.case_table import read_case_table
+    from bus_monai.report.comparison_report import write_comparison_report
+    from bus_monai.report.evaluation_report import write_evaluation_report
+    from bus_monai.report.files import CASES
+
+    folders = {model.name: out if len(trained) == 1 else out / model.name for model in trained}
+    for model in trained:
+        folder = folders[model.name]
+        config = "evaluate.json"
+        workflow = create_workflow(
+            config_file=str(model.bundle / "configs" / config),
+            run_id="evaluating",
+            **(model.overrides(config) | common | {"output_dir": str(folder)}),
+        )
+        workflow.run()
+        workflow.finalize()
+        print(write_evaluation_report(folder))
+    if len(trained) > 1:
+        tables = {name: read_case_table(folder / CASES) for name, folder in folders.items()}
+        print(write_comparison_report(tables, out))
+
+
+def _setting(text: str) -> tuple[str, object]:
+    key, equals, value = text.partition("=")
+    if not equals or not key:
+        raise UserError(f"--set '{text}' sets nothing: write --set KEY=VALUE.")
+    return key, parse_value(value)

@@ -1,0 +1,66 @@
+"""Trained models as the command line names them. Imports neither torch nor MONAI."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bus_monai.errors import UserError
+from bus_monai.registry import find_bundle
+from bus_monai.settings import read_settings
+
+_SPEC = re.compile(r"(?:(?P<name>[\w.-]+)=)?(?P<bundle>\w+)(?::(?P<weights>.+))?")
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """A bundle with weights.
+
+    Args:
+        name: what tables call it.
+        bundle: folder of the bundle.
+        weights: a file, several joined by commas (an ensemble), or ``None`` for the bundle's own.
+        settings: keys of the config that it was trained with, as far as they are known.
+    """
+
+    name: str
+    bundle: Path
+    weights: str | None
+    settings: dict[str, Any] = field(default_factory=dict)
+
+    def overrides(self, config: str) -> dict[str, Any]:
+        """Return what to set in ``config`` (such as ``evaluate.json``) of the bundle so that it is this model."""
+        keys = json.loads((self.bundle / "configs" / config).read_text(encoding="utf-8"))
+        known = {key: value for key, value in self.settings.items() if key in keys}
+        return known | ({"ckpt_path": self.weights} if self.weights else {})
+
+
+def parse_models(specs: Sequence[str]) -> list[TrainedModel]:
+    """Read ``BUNDLE``, ``BUNDLE:WEIGHTS`` or ``NAME=BUNDLE:WEIGHTS``; names are made unique by the weights' folders.
+
+    Raises:
+        UserError: a text of another form, an unknown bundle, weights that do not exist, or a name that comes twice.
+    """
+    models = [_parse(spec) for spec in specs]
+    names = [model.name for model in models]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice:
+        raise UserError(f"Two models are called '{twice}': name them, as in 'first={twice}:runs/a/model.pt'.")
+    return models
+
+
+def _parse(spec: str) -> TrainedModel:
+    match = _SPEC.fullmatch(spec)
+    if match is None:
+        raise UserError(f"'{spec}' names no model: write BUNDLE, BUNDLE:WEIGHTS or NAME=BUNDLE:WEIGHTS.")
+    bundle, weights = find_bundle(match["bundle"]), match["weights"]
+    files = [Path(part) for part in weights.split(",")] if weights else [bundle / "models" / "model.pt"]
+    for file in files:
+        if not file.is_file():
+            raise UserError(f"The weights '{file}' of '{spec}' do not exist: train first, or give another file.")
+    name = match["name"] or (files[0].resolve().parent.name if weights else match["bundle"])
+    return TrainedModel(name, bundle, weights, read_settings(files[0]))

@@ -1,0 +1,47 @@
+"""What a model was trained with, beside its weights. Imports neither torch nor MONAI."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from bus_monai.errors import UserError
+
+FILE = "settings.json"
+OF_THE_MACHINE = frozenset(
+    {"bundle_root", "output_dir", "ckpt_dir", "dataset_dir", "device", "num_workers", "resume", "run_name"}
+)
+"""Settings that say where and how a training ran, not what came out."""
+
+
+def write_settings(folder: Path, config: Mapping[str, Any]) -> Path:
+    """Write the plain settings of a training's config, its top-level keys before ``datalist``."""
+    settings = {}
+    for key, value in config.items():
+        if key == "datalist":
+            break
+        if key not in OF_THE_MACHINE and key != "imports" and not isinstance(value, Mapping):
+            settings[key] = value
+    path = folder / FILE
+    path.write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
+    return path
+
+
+def read_settings(weights: Path) -> dict[str, Any]:
+    """Read the settings beside a file of weights; none where there is no such file.
+
+    Raises:
+        UserError: the file is broken.
+    """
+    path = weights.parent / FILE
+    if not path.is_file():
+        return {}
+    try:
+        settings = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(f"'{path}' is no JSON ({error}): correct or remove it.") from error
+    if not isinstance(settings, dict):
+        raise UserError(f"'{path}' holds no settings: correct or remove it.")
+    return settings
