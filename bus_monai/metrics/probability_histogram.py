@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-_LOGITS = np.arange(-8, 8.01, 0.125)
+_LOGITS = np.arange(-14, 14.01, 0.125)
 EDGES = 1 / (1 + np.exp(-_LOGITS))
 """Borders of the bins, even in logits: a sigmoid output crowds near 0 and 1, where even probabilities would not tell
 it apart. What lies beyond the first and last border has a bin of its own."""

@@ -92,7 +92,7 @@ def test_a_missing_column_is_named(tmp_path: Path) -> None:
         (",True,", ",yes,", "has 'yes' in the column 'has_lesion'"),
         ("malignant", "bad", "has 'bad' in the column 'diagnosis'"),
         (",0.5,", ",half,", "has 'half' in the column 'iou'"),
-        (",1,1,0,82", ",1,1,82", "has '82:1' in the column 'false_components'"),
+        (",1,1,0,130", ",1,1,130", "has '130:1' in the column 'false_components'"),
     ],
 )
 def test_a_value_that_does_not_fit_is_named_with_its_line(tmp_path: Path, old: str, new: str, message: str) -> None:
