@@ -15,11 +15,13 @@ from bus_monai.errors import UserError
 from bus_monai.networks.deeplabv3_plus import DeepLabV3Plus
 from bus_monai.networks.erfnet import ERFNet
 from bus_monai.networks.fcn import FCN
+from bus_monai.networks.mednext import MedNeXt
 from bus_monai.networks.padded import Padded
 from bus_monai.networks.pspnet import PSPNet
 from bus_monai.networks.rdau_net import RDAUNet
 from bus_monai.networks.segnet import SegNet
 from bus_monai.networks.standardised import Standardised
+from bus_monai.networks.swin_unetr import SwinUNETR
 from bus_monai.networks.unet_plus_plus import UNetPlusPlus
 
 CLASSICAL_WIDTHS = (64, 128, 256, 512, 1024)
@@ -48,14 +50,24 @@ def _erfnet() -> nn.Module:
     return Padded(ERFNet(), 8)
 
 
+def _mednext() -> nn.Module:
+    return Padded(MedNeXt(), 16)
+
+
+def _swin_unetr() -> nn.Module:
+    return Padded(SwinUNETR(), 128)
+
+
 BUILDERS: Mapping[str, Callable[..., nn.Module]] = {
     "attention_unet": _attention_unet,
     "deeplabv3_plus": DeepLabV3Plus,
     "erfnet": _erfnet,
     "fcn": FCN,
+    "mednext": _mednext,
     "pspnet": PSPNet,
     "rdau": RDAUNet,
     "segnet": _segnet,
+    "swin_unetr": _swin_unetr,
     "unet": _unet,
     "unet_plus_plus": _unet_plus_plus,
 }
@@ -80,7 +92,15 @@ def make_segmenter(name: str, options: Mapping[str, Any] | None = None) -> nn.Mo
         >>> make_segmenter("fcn", {"backbone": "resnet18"})(torch.rand(1, 1, 65, 77)).shape
         torch.Size([1, 1, 65, 77])
     """
-    if name not in BUILDERS:
+    if name not in def _mednext() -> nn.Module:
+    return Padded(MedNeXt(), 16)
+
+
+def _swin_unetr() -> nn.Module:
+    return Padded(SwinUNETR(), 128)
+
+
+BUILDERS:
         close = difflib.get_close_matches(str(name), NAMES, n=1)
         hint = f" (did you mean {close[0]!r}?)" if close else ""
         raise UserError(f"generator is {name!r}: use one of {', '.join(NAMES)}{hint}.")

@@ -25,7 +25,7 @@ def _weights(size: int, bins: int, like: Tensor) -> Tensor:
     """Row i averages the pixels from floor(i * size / bins) up to ceil((i + 1) * size / bins)."""
     pixel = torch.arange(size, device=like.device).unsqueeze(0)
     index = torch.arange(bins, device=like.device).unsqueeze(1)
-    # the region's edges in integers: pixel p touches region i where p + 1 > i * size / bins and p < (i + 1) * size / bins
+    # in integers: pixel p touches region i where p + 1 > i * size / bins and p < (i + 1) * size / bins
     inside = ((pixel + 1) * bins > index * size) & (pixel * bins < (index + 1) * size)
     weights = inside.to(like.dtype)
     return weights / weights.sum(dim=1, keepdim=True)

@@ -1,0 +1,141 @@
+"""Swin UNETR that compiles and exports."""
+
+# no postponed annotations here: TorchScript reads the types of the attributes as they stand
+
+from typing import Any
+
+import torch
+from monai.networks.nets import swin_unetr as monai_swin
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+WINDOW = 7
+FEATURES = 24
+
+
+class SwinUNETR(monai_swin.SwinUNETR):
+    """MONAI's two-dimensional ``SwinUNETR`` with a transformer that TorchScript and ONNX understand.
+
+    Parameters, their names and the outputs are MONAI's; its windows, masks and patch merging are written anew, since
+    MONAI decides on them in Python from the size of the image. Hatamizadeh et al., BrainLes 2021, doi
+    10.1007/978-3-031-08999-2_22; 6,302,203 parameters.
+
+    Shape:
+        (B, 1, H, W) with values in [0, 1] to logits (B, 1, H, W), H and W divisible by 128, so that no stage is smaller
+        than a window of 7 x 7 patches.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(in_channels=1, out_channels=1, spatial_dims=2, feature_size=FEATURES)
+        self.swinViT = _Transformer(self.swinViT)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the logits of ``x``."""
+        states = self.swinViT(x)
+        y = self.decoder5(self.encoder10(states[4]), states[3])
+        y = self.decoder4(y, self.encoder4(states[2]))
+        y = self.decoder3(y, self.encoder3(states[1]))
+        y = self.decoder2(y, self.encoder2(states[0]))
+        return self.out(self.decoder1(y, self.encoder1(x)))
+
+
+class _Transformer(nn.Module):
+    """Patches of 2 x 2 pixels and four stages; returns five maps of 1/2 to 1/32 of the size."""
+
+    def __init__(self, parts: Any) -> None:
+        super().__init__()
+        self.patch_embed = parts.patch_embed
+        # lists of one, as MONAI has them, keep the names of the parameters
+        self.layers1 = nn.ModuleList([_Stage(parts.layers1[0])])
+        self.layers2 = nn.ModuleList([_Stage(parts.layers2[0])])
+        self.layers3 = nn.ModuleList([_Stage(parts.layers3[0])])
+        self.layers4 = nn.ModuleList([_Stage(parts.layers4[0])])
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        patches = self.patch_embed.proj(x).permute(0, 2, 3, 1)
+        first = self.layers1[0](patches)
+        second = self.layers2[0](first)
+        third = self.layers3[0](second)
+        fourth = self.layers4[0](third)
+        return [
+            _to_map(patches, FEATURES),
+            _to_map(first, 2 * FEATURES),
+            _to_map(second, 4 * FEATURES),
+            _to_map(third, 8 * FEATURES),
+            _to_map(fourth, 16 * FEATURES),
+        ]
+
+
+class _Stage(nn.Module):
+    """A block with plain and one with shifted windows, then patch merging; (B, H, W, C) to (B, H/2, W/2, 2C)."""
+
+    def __init__(self, parts: Any) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(_Block(block) for block in parts.blocks)
+        self.downsample = _PatchMerging(parts.downsample)
+
+    def forward(self, x: Tensor) -> Tensor:
+        for block in self.blocks:
+            x = block(x)
+        return self.downsample(x)
+
+
+class _Block(nn.Module):
+    """Attention inside each window, then a perceptron for each patch."""
+
+    shift: int
+
+    def __init__(self, parts: Any) -> None:
+        super().__init__()
+        self.shift = parts.shift_size[0]
+        self.norm1, self.attn, self.norm2, self.mlp = parts.norm1, parts.attn, parts.norm2, parts.mlp
+
+    def forward(self, x: Tensor) -> Tensor:
+        height, width = x.shape[1], x.shape[2]
+        below, right = (WINDOW - height % WINDOW) % WINDOW, (WINDOW - width % WINDOW) % WINDOW
+        y = F.pad(self.norm1(x), [0, 0, 0, right, 0, below])
+        windows = _partition(torch.roll(y, [-self.shift, -self.shift], [1, 2]))
+        seen = self.attn(windows, _mask(height + below, width + right, self.shift, x.device))
+        y = _join(seen, height + below, width + right)
+        x = x + torch.roll(y, [self.shift, self.shift], [1, 2])[:, :height, :width]
+        return x + self.mlp(self.norm2(x))
+
+
+class _PatchMerging(nn.Module):
+    """Each 2 x 2 patches become one of twice the channels."""
+
+    def __init__(self, parts: Any) -> None:
+        super().__init__()
+        self.reduction, self.norm = parts.reduction, parts.norm
+
+    def forward(self, x: Tensor) -> Tensor:
+        four = [x[:, 0::2, 0::2], x[:, 1::2, 0::2], x[:, 0::2, 1::2], x[:, 1::2, 1::2]]
+        return self.reduction(self.norm(torch.cat(four, dim=-1)))
+
+
+def _to_map(x: Tensor, width: int) -> Tensor:
+    return F.layer_norm(x, [width]).permute(0, 3, 1, 2)
+
+
+def _partition(x: Tensor) -> Tensor:
+    """(B, H, W, C) to (B * windows, 49, C)."""
+    b, h, w, c = x.shape
+    x = x.reshape(b, h // WINDOW, WINDOW, w // WINDOW, WINDOW, c)
+    return x.permute(0, 1, 3, 2, 4, 5).reshape(-1, WINDOW * WINDOW, c)
+
+
+def _join(windows: Tensor, height: int, width: int) -> Tensor:
+    """(B * windows, 49, C) back to (B, H, W, C)."""
+    rows, columns, channels = height // WINDOW, width // WINDOW, windows.shape[2]
+    x = windows.reshape(-1, rows, columns, WINDOW, WINDOW, channels).permute(0, 1, 3, 2, 4, 5)
+    return x.reshape(-1, height, width, channels)
+
+
+def _mask(height: int, width: int, shift: int, device: torch.device) -> Tensor:
+    """(windows, 49, 49): -100 between patches that only the shift has brought into one window, else 0."""
+    row, column = torch.arange(height, device=device), torch.arange(width, device=device)
+    bands = (row >= height - WINDOW).long() + (row >= height - shift).long()
+    stripes = (column >= width - WINDOW).long() + (column >= width - shift).long()
+    regions = (3 * bands.unsqueeze(1) + stripes.unsqueeze(0)).unsqueeze(0).unsqueeze(-1)
+    region = _partition(regions).squeeze(-1)
+    return -100.0 * (region.unsqueeze(1) != region.unsqueeze(2)).float()
