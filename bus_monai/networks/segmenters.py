@@ -92,15 +92,7 @@ def make_segmenter(name: str, options: Mapping[str, Any] | None = None) -> nn.Mo
         >>> make_segmenter("fcn", {"backbone": "resnet18"})(torch.rand(1, 1, 65, 77)).shape
         torch.Size([1, 1, 65, 77])
     """
-    if name not in def _mednext() -> nn.Module:
-    return Padded(MedNeXt(), 16)
-
-
-def _swin_unetr() -> nn.Module:
-    return Padded(SwinUNETR(), 128)
-
-
-BUILDERS:
+    if name not in BUILDERS:
         close = difflib.get_close_matches(str(name), NAMES, n=1)
         hint = f" (did you mean {close[0]!r}?)" if close else ""
         raise UserError(f"generator is {name!r}: use one of {', '.join(NAMES)}{hint}.")

@@ -9,7 +9,6 @@ from monai.networks.nets import swin_unetr as monai_swin
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-WINDOW = 7
 FEATURES = 24
 
 
@@ -28,6 +27,12 @@ class SwinUNETR(monai_swin.SwinUNETR):
     def __init__(self) -> None:
         super().__init__(in_channels=1, out_channels=1, spatial_dims=2, feature_size=FEATURES)
         self.swinViT = _Transformer(self.swinViT)
+        for block in list(self.modules()):
+            for name, norm in block.named_children():
+                if isinstance(norm, nn.InstanceNorm2d):
+                    # the same thing, but ONNX export of instance norm wants a number of channels it cannot infer here
+                    width = norm.num_features
+                    setattr(block, name, nn.GroupNorm(width, width, eps=norm.eps, affine=norm.affine))
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the logits of ``x``."""
@@ -44,26 +49,34 @@ class _Transformer(nn.Module):
 
     def __init__(self, parts: Any) -> None:
         super().__init__()
-        self.patch_embed = parts.patch_embed
-        # lists of one, as MONAI has them, keep the names of the parameters
+        # containers of one keep the names that MONAI gives the parameters
+        self.patch_embed = nn.ModuleDict({"proj": parts.patch_embed.proj})
         self.layers1 = nn.ModuleList([_Stage(parts.layers1[0])])
         self.layers2 = nn.ModuleList([_Stage(parts.layers2[0])])
         self.layers3 = nn.ModuleList([_Stage(parts.layers3[0])])
         self.layers4 = nn.ModuleList([_Stage(parts.layers4[0])])
+        self.to_map = nn.ModuleList(_ToMap(FEATURES * 2**i) for i in range(5))
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        patches = self.patch_embed.proj(x).permute(0, 2, 3, 1)
-        first = self.layers1[0](patches)
-        second = self.layers2[0](first)
-        third = self.layers3[0](second)
-        fourth = self.layers4[0](third)
-        return [
-            _to_map(patches, FEATURES),
-            _to_map(first, 2 * FEATURES),
-            _to_map(second, 4 * FEATURES),
-            _to_map(third, 8 * FEATURES),
-            _to_map(fourth, 16 * FEATURES),
-        ]
+        states = [self.patch_embed["proj"](x).permute(0, 2, 3, 1)]
+        states.append(self.layers1[0](states[-1]))
+        states.append(self.layers2[0](states[-1]))
+        states.append(self.layers3[0](states[-1]))
+        states.append(self.layers4[0](states[-1]))
+        return [to_map(states[i]) for i, to_map in enumerate(self.to_map)]
+
+
+class _ToMap(nn.Module):
+    """(B, H, W, C), standardised for each patch, to (B, C, H, W)."""
+
+    width: int
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.width = width
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.layer_norm(x, [self.width]).permute(0, 3, 1, 2)
 
 
 class _Stage(nn.Module):
@@ -71,32 +84,32 @@ class _Stage(nn.Module):
 
     def __init__(self, parts: Any) -> None:
         super().__init__()
-        self.blocks = nn.ModuleList(_Block(block) for block in parts.blocks)
+        self.blocks = nn.Sequential(*(_Block(block) for block in parts.blocks))
         self.downsample = _PatchMerging(parts.downsample)
 
     def forward(self, x: Tensor) -> Tensor:
-        for block in self.blocks:
-            x = block(x)
-        return self.downsample(x)
+        return self.downsample(self.blocks(x))
 
 
 class _Block(nn.Module):
     """Attention inside each window, then a perceptron for each patch."""
 
+    window: int
     shift: int
 
     def __init__(self, parts: Any) -> None:
         super().__init__()
-        self.shift = parts.shift_size[0]
+        self.window, self.shift = parts.window_size[0], parts.shift_size[0]
         self.norm1, self.attn, self.norm2, self.mlp = parts.norm1, parts.attn, parts.norm2, parts.mlp
 
     def forward(self, x: Tensor) -> Tensor:
         height, width = x.shape[1], x.shape[2]
-        below, right = (WINDOW - height % WINDOW) % WINDOW, (WINDOW - width % WINDOW) % WINDOW
+        below = (self.window - height % self.window) % self.window
+        right = (self.window - width % self.window) % self.window
         y = F.pad(self.norm1(x), [0, 0, 0, right, 0, below])
-        windows = _partition(torch.roll(y, [-self.shift, -self.shift], [1, 2]))
-        seen = self.attn(windows, _mask(height + below, width + right, self.shift, x.device))
-        y = _join(seen, height + below, width + right)
+        y = torch.roll(y, [-self.shift, -self.shift], [1, 2])
+        mask = _mask(height + below, width + right, self.window, self.shift, x.device)
+        y = _join(self.attn(_partition(y, self.window), mask), height + below, width + right, self.window)
         x = x + torch.roll(y, [self.shift, self.shift], [1, 2])[:, :height, :width]
         return x + self.mlp(self.norm2(x))
 
@@ -113,29 +126,25 @@ class _PatchMerging(nn.Module):
         return self.reduction(self.norm(torch.cat(four, dim=-1)))
 
 
-def _to_map(x: Tensor, width: int) -> Tensor:
-    return F.layer_norm(x, [width]).permute(0, 3, 1, 2)
-
-
-def _partition(x: Tensor) -> Tensor:
-    """(B, H, W, C) to (B * windows, 49, C)."""
+def _partition(x: Tensor, window: int) -> Tensor:
+    """(B, H, W, C) to (B * windows, window * window, C)."""
     b, h, w, c = x.shape
-    x = x.reshape(b, h // WINDOW, WINDOW, w // WINDOW, WINDOW, c)
-    return x.permute(0, 1, 3, 2, 4, 5).reshape(-1, WINDOW * WINDOW, c)
+    x = x.reshape(b, h // window, window, w // window, window, c)
+    return x.permute(0, 1, 3, 2, 4, 5).reshape(-1, window * window, c)
 
 
-def _join(windows: Tensor, height: int, width: int) -> Tensor:
-    """(B * windows, 49, C) back to (B, H, W, C)."""
-    rows, columns, channels = height // WINDOW, width // WINDOW, windows.shape[2]
-    x = windows.reshape(-1, rows, columns, WINDOW, WINDOW, channels).permute(0, 1, 3, 2, 4, 5)
+def _join(windows: Tensor, height: int, width: int, window: int) -> Tensor:
+    """(B * windows, window * window, C) back to (B, H, W, C)."""
+    rows, columns, channels = height // window, width // window, windows.shape[2]
+    x = windows.reshape(-1, rows, columns, window, window, channels).permute(0, 1, 3, 2, 4, 5)
     return x.reshape(-1, height, width, channels)
 
 
-def _mask(height: int, width: int, shift: int, device: torch.device) -> Tensor:
-    """(windows, 49, 49): -100 between patches that only the shift has brought into one window, else 0."""
+def _mask(height: int, width: int, window: int, shift: int, device: torch.device) -> Tensor:
+    """(windows, patches, patches): -100 between patches that only the shift has brought into one window, else 0."""
     row, column = torch.arange(height, device=device), torch.arange(width, device=device)
-    bands = (row >= height - WINDOW).long() + (row >= height - shift).long()
-    stripes = (column >= width - WINDOW).long() + (column >= width - shift).long()
-    regions = (3 * bands.unsqueeze(1) + stripes.unsqueeze(0)).unsqueeze(0).unsqueeze(-1)
-    region = _partition(regions).squeeze(-1)
+    bands = (row >= height - window).long() + (row >= height - shift).long()
+    stripes = (column >= width - window).long() + (column >= width - shift).long()
+    regions = 3 * bands.unsqueeze(1) + stripes.unsqueeze(0)
+    region = _partition(regions.unsqueeze(0).unsqueeze(-1), window).squeeze(-1)
     return -100.0 * (region.unsqueeze(1) != region.unsqueeze(2)).float()
