@@ -33,7 +33,7 @@ class SegNet(nn.Module):
         """Return the logits of ``x``."""
         places: list[Tensor] = []
         for stage in self.encoder:
-            x, place = F.max_pool2d_with_indices(stage(x), 2, 2)
+            x, place = F.max_pool2d_with_indices(stage(x), (2, 2), (2, 2))
             places.append(place)
         for i, stage in enumerate(self.decoder):
             x = stage(_unpool(x, places[len(places) - 1 - i]))

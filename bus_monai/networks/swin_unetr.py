@@ -9,6 +9,8 @@ from monai.networks.nets import swin_unetr as monai_swin
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from bus_monai.networks.blocks.instance_norm import InstanceNorm
+
 FEATURES = 24
 
 
@@ -24,15 +26,15 @@ class SwinUNETR(monai_swin.SwinUNETR):
         than a window of 7 x 7 patches.
     """
 
+    swinViT: nn.Module
+
     def __init__(self) -> None:
         super().__init__(in_channels=1, out_channels=1, spatial_dims=2, feature_size=FEATURES)
         self.swinViT = _Transformer(self.swinViT)
         for block in list(self.modules()):
             for name, norm in block.named_children():
                 if isinstance(norm, nn.InstanceNorm2d):
-                    # the same thing, but ONNX export of instance norm wants a number of channels it cannot infer here
-                    width = norm.num_features
-                    setattr(block, name, nn.GroupNorm(width, width, eps=norm.eps, affine=norm.affine))
+                    setattr(block, name, InstanceNorm(norm.eps))
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the logits of ``x``."""
