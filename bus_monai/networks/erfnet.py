@@ -1,0 +1,88 @@
+"""ERFNet."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+BATCH_NORM: dict[str, Any] = {"eps": 1e-3}
+DILATIONS = (2, 4, 8, 16)
+
+
+class ERFNet(nn.Module):
+    """Residual blocks of 3x1 and 1x3 convolutions at 1/8 of the size, and a light decoder.
+
+    Romera et al., IEEE T-ITS 2018, doi 10.1109/TITS.2017.2750080; 2,062,807 parameters with one input channel.
+
+    Shape:
+        (B, 1, H, W) with values in [0, 1] to logits (B, 1, H, W), H and W divisible by 8.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoder = nn.Sequential(
+            _Downsampler(1, 16),
+            _Downsampler(16, 64),
+            *(_NonBottleneck1D(64, dilation=1, dropout=0.03) for _ in range(5)),
+            _Downsampler(64, 128),
+            *(_NonBottleneck1D(128, dilation=dilation, dropout=0.3) for dilation in DILATIONS + DILATIONS),
+        )
+        self.decoder = nn.Sequential(
+            *_upsampler(128, 64),
+            *(_NonBottleneck1D(64, dilation=1, dropout=0.0) for _ in range(2)),
+            *_upsampler(64, 16),
+            *(_NonBottleneck1D(16, dilation=1, dropout=0.0) for _ in range(2)),
+            nn.ConvTranspose2d(16, 1, 2, stride=2),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the logits of ``x``."""
+        return self.decoder(self.encoder(x))
+
+
+class _Downsampler(nn.Module):
+    """A strided convolution beside max pooling."""
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(in_channels, out_channels - in_channels, 3, stride=2, padding=1)
+        self.pool = nn.MaxPool2d(2)
+        self.norm = nn.BatchNorm2d(out_channels, **BATCH_NORM)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.relu(self.norm(torch.cat([self.conv(x), self.pool(x)], dim=1)))
+
+
+class _NonBottleneck1D(nn.Module):
+    """Two factorised 3x3 convolutions, the second one dilated, and a shortcut."""
+
+    def __init__(self, channels: int, *, dilation: int, dropout: float) -> None:
+        super().__init__()
+        self.residual = nn.Sequential(
+            *_factorised(channels, dilation=1),
+            nn.ReLU(inplace=True),
+            *_factorised(channels, dilation=dilation),
+            nn.Dropout2d(dropout),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.relu(x + self.residual(x))
+
+
+def _factorised(channels: int, *, dilation: int) -> list[nn.Module]:
+    return [
+        nn.Conv2d(channels, channels, (3, 1), padding=(dilation, 0), dilation=(dilation, 1)),
+        nn.ReLU(inplace=True),
+        nn.Conv2d(channels, channels, (1, 3), padding=(0, dilation), dilation=(1, dilation)),
+        nn.BatchNorm2d(channels, **BATCH_NORM),
+    ]
+
+
+def _upsampler(in_channels: int, out_channels: int) -> list[nn.Module]:
+    return [
+        nn.ConvTranspose2d(in_channels, out_channels, 3, stride=2, padding=1, output_padding=1),
+        nn.BatchNorm2d(out_channels, **BATCH_NORM),
+        nn.ReLU(inplace=True),
+    ]

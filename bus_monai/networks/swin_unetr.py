@@ -1,0 +1,152 @@
+"""Swin UNETR that compiles and exports."""
+
+# no postponed annotations here: TorchScript reads the types of the attributes as they stand
+
+from typing import Any
+
+import torch
+from monai.networks.nets import swin_unetr as monai_swin
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from bus_monai.networks.blocks.instance_norm import InstanceNorm
+
+FEATURES = 24
+
+
+class SwinUNETR(monai_swin.SwinUNETR):
+    """MONAI's two-dimensional ``SwinUNETR`` with a transformer that TorchScript and ONNX understand.
+
+    Parameters, their names and the outputs are MONAI's; its windows, masks and patch merging are written anew, since
+    MONAI decides on them in Python from the size of the image. Hatamizadeh et al., BrainLes 2021, doi
+    10.1007/978-3-031-08999-2_22; 6,302,203 parameters.
+
+    Shape:
+        (B, 1, H, W) with values in [0, 1] to logits (B, 1, H, W), H and W divisible by 128, so that no stage is smaller
+        than a window of 7 x 7 patches.
+    """
+
+    swinViT: nn.Module
+
+    def __init__(self) -> None:
+        super().__init__(in_channels=1, out_channels=1, spatial_dims=2, feature_size=FEATURES)
+        self.swinViT = _Transformer(self.swinViT)
+        for block in list(self.modules()):
+            for name, norm in block.named_children():
+                if isinstance(norm, nn.InstanceNorm2d):
+                    setattr(block, name, InstanceNorm(norm.eps))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the logits of ``x``."""
+        states = self.swinViT(x)
+        y = self.decoder5(self.encoder10(states[4]), states[3])
+        y = self.decoder4(y, self.encoder4(states[2]))
+        y = self.decoder3(y, self.encoder3(states[1]))
+        y = self.decoder2(y, self.encoder2(states[0]))
+        return self.out(self.decoder1(y, self.encoder1(x)))
+
+
+class _Transformer(nn.Module):
+    """Patches of 2 x 2 pixels and four stages; returns five maps of 1/2 to 1/32 of the size."""
+
+    def __init__(self, parts: Any) -> None:
+        super().__init__()
+        # containers of one keep the names that MONAI gives the parameters
+        self.patch_embed = nn.ModuleDict({"proj": parts.patch_embed.proj})
+        self.layers1 = nn.ModuleList([_Stage(parts.layers1[0])])
+        self.layers2 = nn.ModuleList([_Stage(parts.layers2[0])])
+        self.layers3 = nn.ModuleList([_Stage(parts.layers3[0])])
+        self.layers4 = nn.ModuleList([_Stage(parts.layers4[0])])
+        self.to_map = nn.ModuleList(_ToMap(FEATURES * 2**i) for i in range(5))
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        states = [self.patch_embed["proj"](x).permute(0, 2, 3, 1)]
+        states.append(self.layers1[0](states[-1]))
+        states.append(self.layers2[0](states[-1]))
+        states.append(self.layers3[0](states[-1]))
+        states.append(self.layers4[0](states[-1]))
+        return [to_map(states[i]) for i, to_map in enumerate(self.to_map)]
+
+
+class _ToMap(nn.Module):
+    """(B, H, W, C), standardised for each patch, to (B, C, H, W)."""
+
+    width: int
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.width = width
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.layer_norm(x, [self.width]).permute(0, 3, 1, 2)
+
+
+class _Stage(nn.Module):
+    """A block with plain and one with shifted windows, then patch merging; (B, H, W, C) to (B, H/2, W/2, 2C)."""
+
+    def __init__(self, parts: Any) -> None:
+        super().__init__()
+        self.blocks = nn.Sequential(*(_Block(block) for block in parts.blocks))
+        self.downsample = _PatchMerging(parts.downsample)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.downsample(self.blocks(x))
+
+
+class _Block(nn.Module):
+    """Attention inside each window, then a perceptron for each patch."""
+
+    window: int
+    shift: int
+
+    def __init__(self, parts: Any) -> None:
+        super().__init__()
+        self.window, self.shift = parts.window_size[0], parts.shift_size[0]
+        self.norm1, self.attn, self.norm2, self.mlp = parts.norm1, parts.attn, parts.norm2, parts.mlp
+
+    def forward(self, x: Tensor) -> Tensor:
+        height, width = x.shape[1], x.shape[2]
+        below = (self.window - height % self.window) % self.window
+        right = (self.window - width % self.window) % self.window
+        y = F.pad(self.norm1(x), [0, 0, 0, right, 0, below])
+        y = torch.roll(y, [-self.shift, -self.shift], [1, 2])
+        mask = _mask(height + below, width + right, self.window, self.shift, x.device)
+        y = _join(self.attn(_partition(y, self.window), mask), height + below, width + right, self.window)
+        x = x + torch.roll(y, [self.shift, self.shift], [1, 2])[:, :height, :width]
+        return x + self.mlp(self.norm2(x))
+
+
+class _PatchMerging(nn.Module):
+    """Each 2 x 2 patches become one of twice the channels."""
+
+    def __init__(self, parts: Any) -> None:
+        super().__init__()
+        self.reduction, self.norm = parts.reduction, parts.norm
+
+    def forward(self, x: Tensor) -> Tensor:
+        four = [x[:, 0::2, 0::2], x[:, 1::2, 0::2], x[:, 0::2, 1::2], x[:, 1::2, 1::2]]
+        return self.reduction(self.norm(torch.cat(four, dim=-1)))
+
+
+def _partition(x: Tensor, window: int) -> Tensor:
+    """(B, H, W, C) to (B * windows, window * window, C)."""
+    b, h, w, c = x.shape
+    x = x.reshape(b, h // window, window, w // window, window, c)
+    return x.permute(0, 1, 3, 2, 4, 5).reshape(-1, window * window, c)
+
+
+def _join(windows: Tensor, height: int, width: int, window: int) -> Tensor:
+    """(B * windows, window * window, C) back to (B, H, W, C)."""
+    rows, columns, channels = height // window, width // window, windows.shape[2]
+    x = windows.reshape(-1, rows, columns, window, window, channels).permute(0, 1, 3, 2, 4, 5)
+    return x.reshape(-1, height, width, channels)
+
+
+def _mask(height: int, width: int, window: int, shift: int, device: torch.device) -> Tensor:
+    """(windows, patches, patches): -100 between patches that only the shift has brought into one window, else 0."""
+    row, column = torch.arange(height, device=device), torch.arange(width, device=device)
+    bands = (row >= height - window).long() + (row >= height - shift).long()
+    stripes = (column >= width - window).long() + (column >= width - shift).long()
+    regions = 3 * bands.unsqueeze(1) + stripes.unsqueeze(0)
+    region = _partition(regions.unsqueeze(0).unsqueeze(-1), window).squeeze(-1)
+    return -100.0 * (region.unsqueeze(1) != region.unsqueeze(2)).float()
