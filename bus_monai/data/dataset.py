@@ -9,7 +9,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from bus_monai.data.busi import is_busi, read_busi
+from bus_monai.data.readers.busi import is_busi, read_busi
 from bus_monai.data.case import Case
 from bus_monai.data.datalist import FILE, Datalist, read_datalist
 from bus_monai.data.phantoms import phantom_dataset
