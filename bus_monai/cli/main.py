@@ -10,6 +10,7 @@ import typer
 
 from bus_monai import __version__
 from bus_monai.cli.bundles import bundles
+from bus_monai.cli.data import data
 from bus_monai.cli.report import report
 from bus_monai.cli.train import train
 from bus_monai.errors import user_error
@@ -23,6 +24,7 @@ app = typer.Typer(
 )
 app.command()(bundles)
 app.command()(report)
+app.add_typer(data, name="data")
 app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []})(train)
 
 _debug = False
