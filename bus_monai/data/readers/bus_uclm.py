@@ -18,12 +18,13 @@ from bus_monai.source import read_raster
 
 DIAGNOSES: dict[str, Diagnosis] = {"benign": "benign", "malignant": "malignant", "normal": "normal"}
 TABLE = "INFO.csv"
-_NAME = re.compile(r"[A-Z]{4}_\d+")
+_NAME = re.compile(r"[A-Z]{4}_\d{3}")
 
 
 def is_bus_uclm(folder: Path) -> bool:
-    """Whether ``folder`` looks like BUS-UCLM: images named by four letters and a number, as in ``ALWI_000.png``."""
-    return any(_images(folder / name) for name in ("images", *DIAGNOSES))
+    """Whether ``folder`` has ``INFO.csv`` and ``images/``, or classes, with files like ``ALWI_000.png``."""
+    # many people's own images/ hold such names: only the table tells that they are not
+    return any(_images(folder / name) for name in (*DIAGNOSES, *(["images"] if (folder / TABLE).is_file() else [])))
 
 
 def read_bus_uclm(folder: str | Path) -> list[Case]:
@@ -38,7 +39,7 @@ def read_bus_uclm(folder: str | Path) -> list[Case]:
         UserError: the folder is not BUS-UCLM, the table lists missing files, or images or masks lack their partner.
     """
     folder = require_folder(folder)
-    if not is_bus_uclm(folder):
+    if not any(_images(folder / name) for name in ("images", *DIAGNOSES)):
         raise UserError(
             f"'{folder}' is no BUS-UCLM folder: it must hold images/ and masks/, or benign/, malignant/ and normal/, "
             "with files like ALWI_000.png."

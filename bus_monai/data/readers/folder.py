@@ -24,16 +24,16 @@ def require_folder(folder: str | Path) -> Path:
 
 
 def require_files(files: Iterable[Path], table: Path) -> None:
-    """Check that all ``files`` that ``table`` lists are there.
+    """Check that all ``files`` that ``table`` lists, in its folder or below, are there.
 
     Raises:
         UserError: some are missing; the message says how many, and names the first one.
     """
     missing = [file for file in files if not file.is_file()]
     if missing:
+        first = missing[0].relative_to(table.parent).as_posix()
         raise UserError(
-            f"'{table}' lists files that are missing ({len(missing)}, the first is '{missing[0]}'): complete the "
-            "download."
+            f"'{table}' lists files that are missing ({len(missing)}, the first is '{first}'): complete the download."
         )
 
 

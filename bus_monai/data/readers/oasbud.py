@@ -13,15 +13,15 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from bus_monai.data.case import Case, Diagnosis
+from bus_monai.data.readers.case_id import case_id
 from bus_monai.data.readers.folder import require_folder
-from bus_monai.data.readers.plain_folder import case_id
 from bus_monai.data.readers.write_case import IMAGES, write_masks
 from bus_monai.errors import UserError
 
 FILE = "OASBUD.mat"
 FIELDS = ("id", "rf1", "rf2", "roi1", "roi2", "class")
 VIEWS = ("1", "2")
-DIAGNOSES: tuple[Diagnosis, ...] = ("benign", "malignant")
+DIAGNOSES: dict[str, Diagnosis] = {"0": "benign", "1": "malignant"}
 
 SOUND_MM_PER_S = 1_540_000
 SAMPLES_PER_S = 40_000_000
@@ -50,7 +50,7 @@ def read_oasbud(folder: str | Path) -> list[Case]:
     cases = []
     for number, lesion in enumerate(_lesions(path), start=1):
         patient = case_id(str(lesion["id"]).strip())
-        diagnosis = DIAGNOSES[int(lesion["class"])]
+        diagnosis = DIAGNOSES.get(str(lesion["class"]).strip(), "unknown")
         cases += [Case(f"{number:03}_{patient}_{view}", path, (path,), patient, diagnosis) for view in VIEWS]
     return cases
 

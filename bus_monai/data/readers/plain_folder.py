@@ -8,6 +8,7 @@ from pathlib import Path
 
 from bus_monai.data.case import Case
 from bus_monai.data.near_duplicates import group_near_duplicates
+from bus_monai.data.readers.case_id import case_id
 from bus_monai.data.readers.folder import raster_files, require_folder, require_pairs
 from bus_monai.errors import UserError
 
@@ -51,12 +52,6 @@ def read_plain_folder(folder: str | Path) -> list[Case]:
         Case(name, image, tuple(masks[image.stem]), group, "unknown")
         for (name, image), group in zip(ids.items(), groups, strict=True)
     ]
-
-
-def case_id(stem: str) -> str:
-    """Turn the stem of a file into an id: other signs than ASCII letters, digits, ``-``, ``_``, ``.`` become ``_``."""
-    name = re.sub(r"[^A-Za-z0-9._-]+", "_", stem).lstrip("._-").rstrip("_")
-    return name or "case"
 
 
 def _has_folders(folder: Path) -> bool:
