@@ -34,7 +34,7 @@ class Mass:
         image_id: of the mammogram, such as ``Mass-Training_P_00001_LEFT_CC``.
         patient: such as ``P_00001``.
         number: of the mass in its mammogram, from 1.
-        shape: BI-RADS words, joined by ``-``, such as ``IRREGULAR-ARCHITECTURAL_DISTORTION``; may be empty.
+        shape: BI-RADS words, joined by ``-``, such as ``IRREGULAR-ARCHITECTURAL_DISTORTION``; ``NA`` where not given.
         diagnosis: of the mass.
         image: path of the mammogram as listed.
         mask: path of the mask as listed.

@@ -82,8 +82,8 @@ def b_mode(echoes: NDArray[np.float64]) -> NDArray[np.float32]:
 
     envelope = _to_square_pixels(np.abs(hilbert(echoes - echoes.mean(axis=0), axis=0)))
     relative = envelope / max(float(envelope.max()), 1e-12)
-    decibels = 20 * np.log10(np.maximum(relative, 10 ** (-RANGE_DB / 20)))
-    return (decibels / RANGE_DB + 1).astype(np.float32)
+    decibels = 20 * np.log10(np.maximum(relative, 1e-12))
+    return np.clip(decibels / RANGE_DB + 1, 0, 1).astype(np.float32)
 
 
 def _to_square_pixels(values: NDArray) -> NDArray[np.float32]:

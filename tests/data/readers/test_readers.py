@@ -187,12 +187,20 @@ def test_half_a_download_is_named(layouts: Layouts, name: str, table: str, lost:
     [
         ("plain_folder", "c.png", "'{0}' holds masks without image (1, the first is 'c_mask.png')"),
         ("plain_folder", "a_mask.png", "'{0}' holds images without mask (1, the first is 'a.png')"),
-        ("stu_hospital", "Hospital/mask_2.png", "'{0}/Hospital' holds images without mask (1, the first is 'Test_Image_2.png')"),
-        ("stu_hospital", "Hospital/Test_Image_2.png", "'{0}/Hospital' holds masks without image (1, the first is 'mask_2.png')"),
+        (
+            "stu_hospital",
+            "Hospital/mask_2.png",
+            "'{0}/Hospital' holds images without mask (1, the first is 'Test_Image_2.png')",
+        ),
+        (
+            "stu_hospital",
+            "Hospital/Test_Image_2.png",
+            "'{0}/Hospital' holds masks without image (1, the first is 'mask_2.png')",
+        ),
         ("udiat", "GT/000014.png", "'{0}' holds images without mask (1, the first is '000014.png')"),
         ("bus_uclm", "masks/CAWI_000.png", "'{0}' holds images without mask (1, the first is 'CAWI_000.png')"),
     ],
-)  # fmt: skip
+)
 def test_a_lone_image_or_mask_is_named(layouts: Layouts, name: str, lost: str, sentence: str) -> None:
     folder = layouts[name]()
     (folder / lost).unlink()
