@@ -7,7 +7,8 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from published_layouts import LAYOUTS
+
+from tests.published_layouts import LAYOUTS
 
 
 @pytest.fixture

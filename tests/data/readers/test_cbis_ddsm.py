@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from published_layouts import save_dicom, square
 
 from bus_monai.data.readers.cbis_ddsm import (
     read_cbis_ddsm,
@@ -20,6 +19,7 @@ from bus_monai.data.readers.cbis_ddsm import (
     write_mass_shapes,
 )
 from bus_monai.errors import UserError
+from tests.published_layouts import save_dicom, square
 
 
 @pytest.fixture

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from published_layouts import square
 
 from bus_monai.data.readers.inbreast import read_inbreast, write_inbreast_case
 from bus_monai.errors import UserError
+from tests.published_layouts import square
 
 
 def test_masses_are_drawn_and_nothing_else(layouts: dict[str, Callable[[], Path]], tmp_path: Path) -> None:

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from published_layouts import noise, save, square
 
 from bus_monai.data.readers.case_id import case_id
 from bus_monai.data.readers.catalogue import recognise
 from bus_monai.data.readers.plain_folder import read_plain_folder
 from bus_monai.errors import UserError
+from tests.published_layouts import noise, save, square
 
 
 @given(st.text())

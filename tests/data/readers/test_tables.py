@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from published_layouts import save_xlsx
 
 from bus_monai.data.readers.tables import read_csv_table, read_xlsx_table
 from bus_monai.errors import UserError
+from tests.published_layouts import save_xlsx
 
 
 def test_csv_with_mark_spaces_and_short_rows(tmp_path: Path) -> None:
