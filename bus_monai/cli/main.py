@@ -11,6 +11,7 @@ import typer
 from bus_monai import __version__
 from bus_monai.cli.bundles import bundles
 from bus_monai.cli.compare import compare
+from bus_monai.cli.data import data
 from bus_monai.cli.evaluate import evaluate
 from bus_monai.cli.report import report
 from bus_monai.cli.train import train
@@ -27,6 +28,7 @@ app.command()(bundles)
 app.command()(evaluate)
 app.command()(compare)
 app.command()(report)
+app.add_typer(data, name="data")
 app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []})(train)
 
 _debug = False

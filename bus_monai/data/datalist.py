@@ -87,9 +87,10 @@ def write_datalist(folder: Path, datalist: Datalist) -> Path:
             | ({"dataset": case.dataset} if case.dataset else {})
             for case in cases
         ]
-    path = folder / FILE
-    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    return path
+    # complete or not there: whoever is stopped half-way leaves no datalist that looks whole
+    part = folder / f".{FILE}.part"
+    part.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    return part.replace(folder / FILE)
 
 
 def read_datalist(folder: Path) -> Datalist:

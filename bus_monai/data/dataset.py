@@ -9,11 +9,11 @@ from typing import Any
 
 from tqdm import tqdm
 
-from bus_monai.data.busi import is_busi, read_busi
 from bus_monai.data.case import Case
 from bus_monai.data.datalist import FILE, Datalist, read_datalist
 from bus_monai.data.phantoms import phantom_dataset
 from bus_monai.data.protocols import apply_protocol
+from bus_monai.data.readers.catalogue import SETS, recognise
 from bus_monai.errors import UserError
 from bus_monai.source import read_source
 from bus_monai.transforms.load import read_mask
@@ -30,12 +30,13 @@ def load_dataset(dataset_dir: str | Path, *, protocol: str, seed: int = 0) -> Da
     """Read the cases of a folder and split them.
 
     Args:
-        dataset_dir: a folder with a ``datalist.json``, which is taken as it is, or a BUSI folder as published.
+        dataset_dir: a folder with a ``datalist.json``, which is taken as it is, or a published data set of image files
+            as it was unpacked.
         protocol: name of the split where the folder has none of its own.
         seed: of that split.
 
     Raises:
-        UserError: the folder is neither, or something in it is wrong.
+        UserError: the folder is neither, must be prepared first, or something in it is wrong.
     """
     folder = Path(dataset_dir).expanduser()
     if folder.is_file():
@@ -44,17 +45,25 @@ def load_dataset(dataset_dir: str | Path, *, protocol: str, seed: int = 0) -> Da
         raise UserError(f"dataset_dir '{folder}' does not exist: give a folder that does.")
     if (folder / FILE).is_file():
         datalist = read_datalist(folder)
-    elif is_busi(folder):
-        datalist = apply_protocol(protocol, read_busi(folder), seed)
     else:
-        state = "is empty" if not any(folder.iterdir()) else "is neither"
-        raise UserError(
-            f"dataset_dir '{folder}' {state}: give a folder with a {FILE}, or BUSI as published (benign/, malignant/, "
-            "normal/)."
-        )
+        datalist = apply_protocol(protocol, _read_published(folder), seed)
     if datalist.synthetic:
         logger.warning("The data set '%s' is SYNTHETIC: generated phantoms, not patients.", folder)
     return datalist
+
+
+def _read_published(folder: Path) -> list[Case]:
+    published = recognise(folder)
+    if published is None:
+        state = "is empty" if not any(folder.iterdir()) else "is neither"
+        titles = ", ".join(known.title for known in SETS if not known.convert)
+        raise UserError(f"dataset_dir '{folder}' {state}: give a folder with a {FILE}, or one of {titles}.")
+    if published.convert:
+        raise UserError(
+            f"dataset_dir '{folder}' is {published.title}, whose pixels or masks are no image files: run 'bus-monai "
+            f"data prepare {published.name} {folder} --out DIR' and give DIR."
+        )
+    return published.read(folder)
 
 
 def check_dataset(datalist: Datalist, *, sections: Sequence[str]) -> None:

@@ -69,6 +69,19 @@ def count_frames(path: Path) -> int:
         raise UserError(f"'{path}' has no valid NumberOfFrames: copy the file again or remove it.") from error
 
 
+def frame_size(path: Path) -> tuple[int, int]:
+    """Return rows and columns of a file without decoding its pixels.
+
+    Raises:
+        UserError: the file is broken or no image.
+    """
+    header = _read_header(path)
+    try:
+        return int(header.Rows), int(header.Columns)
+    except Exception as error:  # values are decoded when they are asked for
+        raise UserError(f"'{path}' holds no pixels: give an image object.") from error
+
+
 def spacing_mm(header: Dataset) -> tuple[float, float] | None:
     """Return the spacing of rows and columns in mm, or ``None``: it is never invented.
 

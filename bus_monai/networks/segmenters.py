@@ -30,7 +30,7 @@ CLASSICAL_WIDTHS = (64, 128, 256, 512, 1024)
 
 def _unet() -> nn.Module:
     widths = (*CLASSICAL_WIDTHS, CLASSICAL_WIDTHS[0])
-    return Padded(BasicUNet(spatial_dims=2, in_channels=1, out_channels=1, features=widths, norm="batch"), 16)
+    return BasicUNet(spatial_dims=2, in_channels=1, out_channels=1, features=widths, norm="batch")
 
 
 def _attention_unet() -> nn.Module:

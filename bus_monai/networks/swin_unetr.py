@@ -26,7 +26,7 @@ class SwinUNETR(monai_swin.SwinUNETR):
         than a window of 7 x 7 patches.
     """
 
-    swinViT: nn.Module
+    swinViT: nn.Module  # noqa: N815  MONAI names it so
 
     def __init__(self) -> None:
         super().__init__(in_channels=1, out_channels=1, spatial_dims=2, feature_size=FEATURES)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,16 @@ from bus_monai.data.case import Case
 from bus_monai.data.datalist import Datalist, write_datalist
 from bus_monai.data.dataset import check_dataset, load_dataset, to_items
 from bus_monai.errors import UserError
+from tests.published_layouts import (
+    breast,
+    bus_bra,
+    bus_uclm,
+    cbis_ddsm,
+    oasbud,
+    plain_folder,
+    stu_hospital,
+    udiat,
+)
 
 
 def _save(path: Path, values: np.ndarray) -> Path:
@@ -60,12 +71,32 @@ def test_phantoms_say_that_they_are_synthetic(case: Case, caplog: pytest.LogCapt
 def test_a_missing_an_empty_and_another_folder_are_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"dataset_dir '.*none' does not exist: give a folder that does\.$"):
         load_dataset(tmp_path / "none", protocol="rdau")
-    accepted = r"give a folder with a datalist\.json, or BUSI as published \(benign/, malignant/, normal/\)\.$"
+    accepted = (
+        r"give a folder with a datalist\.json, or one of BUSI, BUS-UCLM, BUS-BRA, BrEaST, UDIAT, STU-Hospital, images "
+        r"with masks\.$"
+    )
     with pytest.raises(UserError, match=rf"dataset_dir '.*' is empty: {accepted}"):
         load_dataset(tmp_path, protocol="rdau")
     (tmp_path / "holiday.png").touch()
     with pytest.raises(UserError, match=rf"dataset_dir '.*' is neither: {accepted}"):
         load_dataset(tmp_path, protocol="rdau")
+
+
+@pytest.mark.parametrize("write", [bus_uclm, bus_bra, breast, udiat, stu_hospital, plain_folder])
+def test_published_sets_of_image_files_are_taken_as_they_are(write: Callable[[Path], Path], tmp_path: Path) -> None:
+    datalist = load_dataset(write(tmp_path / "raw"), protocol="rdau")
+    check_dataset(datalist, sections=[name for name, _ in datalist.sections()])
+
+
+@pytest.mark.parametrize(("write", "title"), [(oasbud, "OASBUD"), (cbis_ddsm, "CBIS-DDSM (masses)")])
+def test_other_sets_are_to_be_prepared(write: Callable[[Path], Path], title: str, tmp_path: Path) -> None:
+    folder = write(tmp_path / "raw")
+    with pytest.raises(UserError) as error:
+        load_dataset(folder, protocol="rdau")
+    assert str(error.value) == (
+        f"dataset_dir '{folder}' is {title}, whose pixels or masks are no image files: run 'bus-monai data prepare "
+        f"{write.__name__} {folder} --out DIR' and give DIR."
+    )
 
 
 def test_an_archive_is_to_be_unpacked(tmp_path: Path) -> None:

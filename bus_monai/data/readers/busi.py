@@ -7,6 +7,7 @@ from pathlib import Path
 
 from bus_monai.data.case import Case, Diagnosis
 from bus_monai.data.near_duplicates import group_near_duplicates
+from bus_monai.data.readers.folder import require_folder
 from bus_monai.errors import UserError
 
 CLASSES: tuple[Diagnosis, ...] = ("benign", "malignant", "normal")
@@ -30,7 +31,7 @@ def read_busi(folder: str | Path) -> list[Case]:
     Raises:
         UserError: the folder is not BUSI, or an image with a lesion has no mask.
     """
-    folder = Path(folder)
+    folder = require_folder(folder)
     if not is_busi(folder):
         raise UserError(f"'{folder}' is no BUSI folder: it must hold benign/, malignant/ and normal/ as published.")
     found: list[tuple[Path, tuple[Path, ...], Diagnosis]] = []

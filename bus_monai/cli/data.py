@@ -1,0 +1,47 @@
+"""``bus-monai data``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+data = typer.Typer(
+    help="Published data sets: which there are, and preparing them for training.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+
+@data.command("list")
+def list_sets() -> None:
+    """Explain each data set: size, licence, citation, source and flaws."""
+    import textwrap
+
+    from bus_monai.data.readers.catalogue import SETS
+
+    for published in SETS:
+        print(f"{published.name} - {published.title}: {published.size}")
+        for label in ("licence", "citation", "url", "flaws"):
+            text = f"{label:<10}{getattr(published, label)}"
+            print(textwrap.fill(text, 100, initial_indent="  ", subsequent_indent=" " * 12, break_long_words=False))
+        print()
+
+
+@data.command()
+def prepare(
+    name: Annotated[str, typer.Argument(help="The data set, see 'bus-monai data list'.")],
+    src: Annotated[Path, typer.Argument(help="Its folder as unpacked; nothing there is changed.")],
+    out: Annotated[Path, typer.Option(help="Folder to write images/, masks/ and datalist.json into.")],
+    protocol: Annotated[
+        str, typer.Option(help="How to split it; the default keeps all images, 624 : 78 : 78.")
+    ] = "multi_encoder",
+    seed: Annotated[int, typer.Option(help="Of the split.")] = 0,
+) -> None:
+    """Copy or convert a data set into OUT, split by patient or duplicate group, ready for --dataset_dir OUT."""
+    from bus_monai.data.prepare import prepare_dataset
+
+    datalist = prepare_dataset(name, src, out, protocol=protocol, seed=seed)
+    sections = ", ".join(f"{len(cases)} {section}" for section, cases in datalist.sections())
+    print(f"{out}: {sections}")

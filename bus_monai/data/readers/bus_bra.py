@@ -1,0 +1,36 @@
+"""BUS-BRA (Gómez-Flores et al., Medical Physics 51, 2024, doi 10.1002/mp.16812)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bus_monai.data.case import Case, Diagnosis
+from bus_monai.data.readers.folder import require_files, require_folder
+from bus_monai.data.readers.tables import read_csv_table
+
+TABLE = "bus_data.csv"
+DIAGNOSES: dict[str, Diagnosis] = {"benign": "benign", "malignant": "malignant"}
+
+
+def is_bus_bra(folder: Path) -> bool:
+    """Whether ``folder`` looks like BUS-BRA: it has ``bus_data.csv`` and ``Images/``."""
+    return (folder / TABLE).is_file() and (folder / "Images").is_dir()
+
+
+def read_bus_bra(folder: str | Path) -> list[Case]:
+    """Read ``Images/bus_0001-l.png``, ``Masks/mask_0001-l.png`` and ``bus_data.csv`` with ID, Case and Pathology.
+
+    The group is the patient, the column ``Case``; the letter in a name is the view or side.
+
+    Raises:
+        UserError: there is no table, it lacks a column, or it lists files that are missing.
+    """
+    folder = require_folder(folder)
+    cases = []
+    for row in read_csv_table(folder / TABLE, ("ID", "Case", "Pathology")):
+        name = row["ID"]
+        mask = folder / "Masks" / f"mask_{name.removeprefix('bus_')}.png"
+        diagnosis = DIAGNOSES.get(row["Pathology"].lower(), "unknown")
+        cases.append(Case(name, folder / "Images" / f"{name}.png", (mask,), f"patient_{row['Case']}", diagnosis))
+    require_files((path for case in cases for path in (case.image, *case.masks)), folder / TABLE)
+    return cases

@@ -1,0 +1,94 @@
+"""BUS-UCLM (Vallez et al., Scientific Data 12, 2025, doi 10.1038/s41597-025-04562-3)."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from bus_monai.data.case import Case, Diagnosis
+from bus_monai.data.readers.folder import raster_files, require_files, require_folder, require_pairs
+from bus_monai.data.readers.tables import read_csv_table
+from bus_monai.data.readers.write_case import copy_image, write_masks
+from bus_monai.errors import UserError
+from bus_monai.source import read_raster
+
+DIAGNOSES: dict[str, Diagnosis] = {"benign": "benign", "malignant": "malignant", "normal": "normal"}
+TABLE = "INFO.csv"
+_NAME = re.compile(r"[A-Z]{4}_\d{3}")
+
+
+def is_bus_uclm(folder: Path) -> bool:
+    """Whether ``folder`` has ``INFO.csv`` and ``images/``, or classes, with files like ``ALWI_000.png``."""
+    # many people's own images/ hold such names: only the table tells that they are not
+    return any(_images(folder / name) for name in (*DIAGNOSES, *(["images"] if (folder / TABLE).is_file() else [])))
+
+
+def read_bus_uclm(folder: str | Path) -> list[Case]:
+    """Read either ``images/`` and ``masks/`` with ``INFO.csv``, as published, or one folder a class.
+
+    The published masks are coloured: black is no lesion, green a benign and red a malignant one. The columns ``Image``
+    and ``Label`` of the table, separated by semicolons, are used where there is a table, else the colours. In the other
+    layout, of common copies, masks lie beside the images as ``ALWI_000_mask.png``. The group is the patient, the first
+    four letters of the name.
+
+    Raises:
+        UserError: the folder is not BUS-UCLM, the table lists missing files, or images or masks lack their partner.
+    """
+    folder = require_folder(folder)
+    if not any(_images(folder / name) for name in ("images", *DIAGNOSES)):
+        raise UserError(
+            f"'{folder}' is no BUS-UCLM folder: it must hold images/ and masks/, or benign/, malignant/ and normal/, "
+            "with files like ALWI_000.png."
+        )
+    return _read_colours(folder) if (folder / "images").is_dir() else _read_classes(folder)
+
+
+def write_bus_uclm_case(case: Case, out: Path) -> Case:
+    """Copy the image of ``case`` into ``out`` and write its masks without their colours; return the case there."""
+    masks = write_masks(case, out, (read_raster(mask) > 0 for mask in case.masks))
+    return replace(case, image=copy_image(case, out), masks=masks)
+
+
+def _images(folder: Path) -> dict[str, Path]:
+    return {path.stem: path for path in raster_files(folder) if _NAME.fullmatch(path.stem)}
+
+
+def _read_colours(folder: Path) -> list[Case]:
+    images, masks = _images(folder / "images"), _images(folder / "masks")
+    labels: dict[str, Diagnosis] = {}
+    if (folder / TABLE).is_file():
+        for row in read_csv_table(folder / TABLE, ("Image", "Label"), delimiter=";"):
+            labels[Path(row["Image"]).stem] = DIAGNOSES.get(row["Label"].lower(), "unknown")
+        require_files((folder / "images" / f"{name}.png" for name in labels), folder / TABLE)
+    require_pairs(images, masks, folder)
+    return [
+        Case(name, image, (masks[name],), name[:4], labels.get(name) or _diagnosis(masks[name]))
+        for name, image in images.items()
+    ]
+
+
+def _diagnosis(mask: Path) -> Diagnosis:
+    with Image.open(mask) as image:
+        red, green, _ = np.asarray(image.convert("RGB"), dtype=int).transpose(2, 0, 1)
+    if (red > green).any():
+        return "malignant"
+    return "benign" if green.any() else "normal"
+
+
+def _read_classes(folder: Path) -> list[Case]:
+    cases = []
+    for name, diagnosis in DIAGNOSES.items():
+        images = _images(folder / name)
+        masks = {m.stem.removesuffix("_mask"): m for m in raster_files(folder / name) if m.stem.endswith("_mask")}
+        if diagnosis == "normal":  # a copy may leave out empty masks
+            images_to_pair = {key: path for key, path in images.items() if key in masks}
+        else:
+            images_to_pair = images
+        require_pairs(images_to_pair, masks, folder / name)
+        for key, image in images.items():
+            cases.append(Case(key, image, (masks[key],) if key in masks else (), key[:4], diagnosis))
+    return cases

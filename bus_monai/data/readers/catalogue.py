@@ -1,0 +1,210 @@
+"""The published data sets that are known, without torch and MONAI."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from bus_monai.data.case import Case
+from bus_monai.data.readers.breast import is_breast, read_breast
+from bus_monai.data.readers.bus_bra import is_bus_bra, read_bus_bra
+from bus_monai.data.readers.bus_uclm import is_bus_uclm, read_bus_uclm, write_bus_uclm_case
+from bus_monai.data.readers.busi import is_busi, read_busi
+from bus_monai.data.readers.cbis_ddsm import is_cbis_ddsm, read_cbis_ddsm, write_cbis_ddsm_case, write_mass_shapes
+from bus_monai.data.readers.inbreast import is_inbreast, read_inbreast, write_inbreast_case
+from bus_monai.data.readers.oasbud import is_oasbud, read_oasbud, write_oasbud_case
+from bus_monai.data.readers.plain_folder import is_plain_folder, read_plain_folder
+from bus_monai.data.readers.stu_hospital import is_stu_hospital, read_stu_hospital
+from bus_monai.data.readers.udiat import is_udiat, read_udiat
+from bus_monai.data.readers.write_case import copy_case
+from bus_monai.errors import UserError
+
+
+@dataclass(frozen=True)
+class PublishedSet:
+    """A data set, or a layout of one's own.
+
+    Args:
+        name: as given to ``bus-monai data prepare``.
+        title: as given in papers.
+        size: number of images and patients.
+        licence: what its owners allow; where statements differ, all of them.
+        citation: with DOI.
+        url: where to get it.
+        flaws: what to beware of.
+        recognises: tells whether a folder has its layout.
+        read: lists the cases of a folder.
+        write: writes a case into a prepared folder, and returns the case there.
+        convert: whether its pixels or masks are no image files, so that it must be prepared before it is used.
+        write_tables: writes further tables of the folder, the first argument, into the prepared one.
+    """
+
+    name: str
+    title: str
+    size: str
+    licence: str
+    citation: str
+    url: str
+    flaws: str
+    recognises: Callable[[Path], bool]
+    read: Callable[[str | Path], list[Case]]
+    write: Callable[[Case, Path], Case] = copy_case
+    convert: bool = False
+    write_tables: Callable[[Path, Path], None] | None = None
+
+
+SETS = (
+    PublishedSet(
+        name="busi",
+        title="BUSI",
+        size="780 images of 600 patients",
+        licence="not stated by the authors; a copy on Kaggle says CC0",
+        citation="Al-Dhabyani et al., Dataset of breast ultrasound images, Data in Brief 28, 2020, "
+        "doi 10.1016/j.dib.2019.104863",
+        url="https://scholar.cu.edu.eg/?q=afahmy/pages/dataset",
+        flaws="Near-duplicates, some filed under two classes, and burnt-in text and calipers (Pawłowska et al., Data "
+        "in Brief 48, 2023). Patients are not named, so that groups hold near-duplicates.",
+        recognises=is_busi,
+        read=read_busi,
+    ),
+    PublishedSet(
+        name="bus_uclm",
+        title="BUS-UCLM",
+        size="683 images of 38 patients",
+        licence="CC BY 4.0 or CC BY-NC 4.0, its copies differ",
+        citation="Vallez et al., BUS-UCLM: breast ultrasound lesion segmentation dataset, Scientific Data 12, 2025, "
+        "doi 10.1038/s41597-025-04562-3",
+        url="https://data.mendeley.com/datasets/7fvgj4jsp7",
+        flaws="419 of the images are normal; few patients with many images each, so that only a split by patient is "
+        "fair. Some frames show Doppler, marks or two views.",
+        recognises=is_bus_uclm,
+        read=read_bus_uclm,
+        write=write_bus_uclm_case,
+    ),
+    PublishedSet(
+        name="bus_bra",
+        title="BUS-BRA",
+        size="1875 images of 1064 patients",
+        licence="CC BY 4.0",
+        citation="Gómez-Flores et al., BUS-BRA: a breast ultrasound dataset for assessing computer-aided diagnosis "
+        "systems, Medical Physics 51, 2024, doi 10.1002/mp.16812",
+        url="https://zenodo.org/records/8231412",
+        flaws="Two views of most lesions, so that a random split leaks. No normal images.",
+        recognises=is_bus_bra,
+        read=read_bus_bra,
+    ),
+    PublishedSet(
+        name="breast",
+        title="BrEaST",
+        size="256 images of 256 patients",
+        licence="CC BY 4.0",
+        citation="Pawłowska et al., Curated benchmark dataset for ultrasound based breast lesion analysis, Scientific "
+        "Data 11, 2024, doi 10.1038/s41597-024-02984-z",
+        url="https://www.cancerimagingarchive.net/collection/breast-lesions-usg/",
+        flaws="Only 4 normal images. Masks of other findings than tumours are left out.",
+        recognises=is_breast,
+        read=read_breast,
+    ),
+    PublishedSet(
+        name="udiat",
+        title="UDIAT",
+        size="163 images, patients not named",
+        licence="research only, on request",
+        citation="Yap et al., Automated breast ultrasound lesions detection using convolutional neural networks, IEEE "
+        "Journal of Biomedical and Health Informatics 22, 2018, doi 10.1109/JBHI.2017.2731873",
+        url="https://helward.mmu.ac.uk/STAFF/m.yap/dataset.php",
+        flaws="Also known as Dataset B. Groups hold near-duplicates.",
+        recognises=is_udiat,
+        read=read_udiat,
+    ),
+    PublishedSet(
+        name="oasbud",
+        title="OASBUD",
+        size="200 images of 78 patients",
+        licence="as on its Zenodo page",
+        citation="Piotrzkowska-Wróblewska et al., Open access database of raw ultrasonic signals acquired from "
+        "malignant and benign breast lesions, Medical Physics 44, 2017, doi 10.1002/mp.12538",
+        url="https://zenodo.org/records/545928",
+        flaws="Raw echoes, no images: the look depends on the conversion. Two views a lesion, several lesions in some "
+        "patients.",
+        recognises=is_oasbud,
+        read=read_oasbud,
+        write=write_oasbud_case,
+        convert=True,
+    ),
+    PublishedSet(
+        name="stu_hospital",
+        title="STU-Hospital",
+        size="42 images, patients not named",
+        licence="not stated",
+        citation="Zhuang et al., An RDAU-NET model for lesion segmentation in breast ultrasound images, PLoS ONE 14, "
+        "2019, doi 10.1371/journal.pone.0221535",
+        url="https://github.com/xbhlk/STU-Hospital",
+        flaws="Small, and without diagnoses. Groups hold near-duplicates.",
+        recognises=is_stu_hospital,
+        read=read_stu_hospital,
+    ),
+    PublishedSet(
+        name="cbis_ddsm",
+        title="CBIS-DDSM (masses)",
+        size="1592 mammograms of 892 patients",
+        licence="CC BY 3.0",
+        citation="Lee et al., A curated mammography data set for use in computer-aided detection and diagnosis "
+        "research, Scientific Data 4, 2017, doi 10.1038/sdata.2017.177",
+        url="https://www.cancerimagingarchive.net/collection/cbis-ddsm/",
+        flaws="Digitised film with labels and borders; tables confuse the paths of masks and crops, and some masks "
+        "have another size than their mammogram.",
+        recognises=is_cbis_ddsm,
+        read=read_cbis_ddsm,
+        write=write_cbis_ddsm_case,
+        convert=True,
+        write_tables=write_mass_shapes,
+    ),
+    PublishedSet(
+        name="inbreast",
+        title="INbreast (masses)",
+        size="410 mammograms of 115 patients, 107 with masses",
+        licence="research only, on request",
+        citation="Moreira et al., INbreast: toward a full-field digital mammographic database, Academic Radiology 19, "
+        "2012, doi 10.1016/j.acra.2011.09.014",
+        url="https://doi.org/10.1016/j.acra.2011.09.014 (from the authors)",
+        flaws="No pathology: BI-RADS 4 and more count as malignant. The original site is gone.",
+        recognises=is_inbreast,
+        read=read_inbreast,
+        write=write_inbreast_case,
+        convert=True,
+    ),
+    PublishedSet(
+        name="plain_folder",
+        title="images with masks",
+        size="any",
+        licence="your own",
+        citation="none",
+        url="images/X.png with masks/X.png, or X.png with X_mask.png beside it",
+        flaws="Patients and diagnoses are not known; groups hold near-duplicates.",
+        recognises=is_plain_folder,
+        read=read_plain_folder,
+    ),
+)
+"""In the order in which layouts are tried: the plain one, which others resemble, comes last."""
+
+
+def recognise(folder: Path) -> PublishedSet | None:
+    """Return the set whose layout ``folder`` has, or ``None``."""
+    return next((published for published in SETS if published.recognises(folder)), None)
+
+
+def find_set(name: str) -> PublishedSet:
+    """Return the set called ``name``.
+
+    Raises:
+        UserError: there is none; the message names those that there are.
+    """
+    sets = {published.name: published for published in SETS}
+    if name in sets:
+        return sets[name]
+    close = difflib.get_close_matches(name.lower().replace("-", "_"), sets, n=1)
+    hint = f" (did you mean '{close[0]}'?)" if close else ""
+    raise UserError(f"There is no data set '{name}'{hint}: choose one of {', '.join(sets)}.")

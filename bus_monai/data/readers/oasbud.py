@@ -1,0 +1,115 @@
+"""OASBUD (Piotrzkowska-Wróblewska et al., Medical Physics 44, 2017, doi 10.1002/mp.12538)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from bus_monai.data.case import Case, Diagnosis
+from bus_monai.data.readers.case_id import case_id
+from bus_monai.data.readers.folder import require_folder
+from bus_monai.data.readers.write_case import IMAGES, write_masks
+from bus_monai.errors import UserError
+
+FILE = "OASBUD.mat"
+FIELDS = ("id", "rf1", "rf2", "roi1", "roi2", "class")
+VIEWS = ("1", "2")
+DIAGNOSES: dict[str, Diagnosis] = {"0": "benign", "1": "malignant"}
+
+SOUND_MM_PER_S = 1_540_000
+SAMPLES_PER_S = 40_000_000
+APERTURE_MM = 38
+"""Width of the L14-5/38 array, over which the lines are spread."""
+RANGE_DB = 60
+
+
+def is_oasbud(folder: Path) -> bool:
+    """Whether ``folder`` has ``OASBUD.mat``."""
+    return (folder / FILE).is_file()
+
+
+def read_oasbud(folder: str | Path) -> list[Case]:
+    """Read ``OASBUD.mat``: raw echoes of two views of each lesion, with their outlines.
+
+    The struct array ``data`` has ``id``, ``rf1``, ``rf2`` (samples, lines), ``roi1``, ``roi2`` of the same size,
+    ``birads`` and ``class`` (0 benign, 1 malignant). Ids are ``<number of the lesion>_<patient>_<view>``; the group is
+    the patient, named by ``id``. The file holds no image files, so that every path is that of the file itself:
+    ``write_oasbud_case`` makes the images.
+
+    Raises:
+        UserError: the file is missing, cannot be read, or lacks a field.
+    """
+    path = require_folder(folder) / FILE
+    cases = []
+    for number, lesion in enumerate(_lesions(path), start=1):
+        patient = case_id(str(lesion["id"]).strip())
+        diagnosis = DIAGNOSES.get(str(lesion["class"]).strip(), "unknown")
+        cases += [Case(f"{number:03}_{patient}_{view}", path, (path,), patient, diagnosis) for view in VIEWS]
+    return cases
+
+
+def write_oasbud_case(case: Case, out: Path) -> Case:
+    """Write the image and the mask of ``case`` as PNG files into ``out``; return the case there."""
+    lesion = _lesions(case.image)[int(case.id.split("_")[0]) - 1]
+    view = case.id[-1]
+    pixels = b_mode(np.asarray(lesion[f"rf{view}"], dtype=np.float64))
+    roi = np.asarray(lesion[f"roi{view}"]) > 0
+    image = out / IMAGES / f"{case.id}.png"
+    Image.fromarray(np.round(pixels * 255).astype(np.uint8)).save(image)
+    return replace(case, image=image, masks=write_masks(case, out, [_to_square_pixels(roi) >= 0.5]))
+
+
+def b_mode(echoes: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Turn raw echoes into an image: envelope by the Hilbert transform, square pixels, logarithm of 60 dB.
+
+    Lines of a linear array are parallel, so that scan conversion is a change of the sampling: square pixels as wide as
+    the lines lie apart, 38 mm / 510 = 0.075 mm as published. Averaging envelopes along a line keeps speckle unaliased.
+
+    Args:
+        echoes: (samples, lines), sampled at 40 MHz.
+
+    Returns:
+        Values (H, W) in [0, 1], 1 for the strongest echo and 0 for 60 dB below.
+    """
+    from scipy.signal import hilbert
+
+    envelope = _to_square_pixels(np.abs(hilbert(echoes - echoes.mean(axis=0), axis=0)))
+    relative = envelope / max(float(envelope.max()), 1e-12)
+    decibels = 20 * np.log10(np.maximum(relative, 1e-12))
+    return np.clip(decibels / RANGE_DB + 1, 0, 1).astype(np.float32)
+
+
+def _to_square_pixels(values: NDArray) -> NDArray[np.float32]:
+    samples, lines = values.shape
+    sample_mm = SOUND_MM_PER_S / SAMPLES_PER_S / 2
+    rows = max(round(samples * sample_mm / (APERTURE_MM / lines)), 1)
+    scaled = Image.fromarray(values.astype(np.float32)).resize((lines, rows), Image.Resampling.BOX)
+    return np.asarray(scaled, dtype=np.float32)
+
+
+@lru_cache(maxsize=1)
+def _lesions(path: Path) -> Sequence[dict[str, Any]]:
+    from scipy.io import loadmat
+    from scipy.io.matlab import MatReadError
+
+    if not path.is_file():
+        raise UserError(f"'{path}' does not exist: give the folder with the file {FILE} of OASBUD.")
+    try:
+        data = loadmat(path, simplify_cells=True)["data"]
+    except (OSError, ValueError, TypeError, NotImplementedError, KeyError, MatReadError) as error:
+        raise UserError(
+            f"'{path}' cannot be read as a MATLAB file with 'data' ({error}): download it again."
+        ) from error
+    lesions = [data] if isinstance(data, dict) else list(data)
+    for lesion in lesions:
+        missing = [name for name in FIELDS if not isinstance(lesion, dict) or name not in lesion]
+        if missing:
+            raise UserError(f"'{path}' has a lesion without the field '{missing[0]}': download it again.")
+    return lesions

@@ -1,0 +1,61 @@
+"""UDIAT, also called Dataset B (Yap et al., IEEE JBHI 22, 2018, doi 10.1109/JBHI.2017.2731873)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bus_monai.data.case import Case, Diagnosis
+from bus_monai.data.near_duplicates import group_near_duplicates
+from bus_monai.data.readers.folder import raster_files, require_files, require_folder, require_pairs
+from bus_monai.data.readers.tables import read_xlsx_table
+from bus_monai.errors import UserError
+
+TABLE = "DatasetB.xlsx"
+DIAGNOSES: dict[str, Diagnosis] = {"benign": "benign", "malignant": "malignant"}
+
+
+def is_udiat(folder: Path) -> bool:
+    """Whether ``folder``, or one of its folders for a class, has ``original/`` and ``GT/``."""
+    return bool(_parts(folder))
+
+
+def read_udiat(folder: str | Path) -> list[Case]:
+    """Read ``original/000001.png`` with ``GT/000001.png``.
+
+    The diagnosis is in ``DatasetB.xlsx`` (columns ``Image``, a number, and ``Type``). Copies without this table sort
+    ``original/`` and ``GT/`` into ``benign/`` and ``malignant/``; without either the diagnosis is unknown. The layout
+    is that of common copies, since the set is sent on request only. It names no patients: groups hold near-duplicates.
+
+    Raises:
+        UserError: the folder is not UDIAT, the table lists missing files, or images or masks lack their partner.
+    """
+    folder = require_folder(folder)
+    found: list[tuple[str, Path, Path, Diagnosis]] = []
+    for part, diagnosis in _parts(folder).items():
+        images = {path.stem: path for path in raster_files(part / "original")}
+        masks = {path.stem: path for path in raster_files(part / "GT")}
+        types = _types(part)
+        require_pairs(images, masks, part)
+        found += [(name, path, masks[name], types.get(name, diagnosis)) for name, path in images.items()]
+    if not found:
+        raise UserError(f"'{folder}' is no UDIAT folder: it must hold original/ and GT/ with files like 000001.png.")
+    groups = group_near_duplicates([image for _, image, _, _ in found])
+    return [
+        Case(name, image, (mask,), group, diagnosis)
+        for (name, image, mask, diagnosis), group in zip(found, groups, strict=True)
+    ]
+
+
+def _parts(folder: Path) -> dict[Path, Diagnosis]:
+    parts: dict[Path, Diagnosis] = {folder: "unknown", **{folder / name: d for name, d in DIAGNOSES.items()}}
+    return {part: d for part, d in parts.items() if (part / "original").is_dir() and (part / "GT").is_dir()}
+
+
+def _types(folder: Path) -> dict[str, Diagnosis]:
+    table = folder / TABLE
+    if not table.is_file():
+        return {}
+    rows = read_xlsx_table(table, ("Image", "Type"))
+    types = {row["Image"].zfill(6): DIAGNOSES.get(row["Type"].lower(), "unknown") for row in rows}
+    require_files((folder / "original" / f"{name}.png" for name in types), table)
+    return types

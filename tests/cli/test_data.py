@@ -1,0 +1,95 @@
+"""``bus-monai data``: what there is, and preparing it."""
+
+from __future__ import annotations
+
+import csv
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bus_monai.cli import main as cli
+from bus_monai.data.datalist import read_datalist
+from tests.published_layouts import bus_bra, bus_uclm, cbis_ddsm, oasbud
+
+
+def run(*arguments: object, monkeypatch: pytest.MonkeyPatch) -> int:
+    monkeypatch.setattr(sys, "argv", ["bus-monai", "data", *map(str, arguments)])
+    with pytest.raises(SystemExit) as stop:
+        cli.main()
+    return stop.value.code or 0
+
+
+def test_the_list_explains_each_set(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("list", monkeypatch=monkeypatch) == 0
+    text = capsys.readouterr().out
+    assert "bus_bra - BUS-BRA: 1875 images of 1064 patients\n  licence   CC BY 4.0\n" in text
+    assert [line.split()[0] for line in text.splitlines() if line[:1].strip()] == [
+        "busi", "bus_uclm", "bus_bra", "breast", "udiat", "oasbud", "stu_hospital", "cbis_ddsm", "inbreast",
+        "plain_folder",
+    ]  # fmt: skip
+
+
+def test_help_and_list_import_nothing_heavy() -> None:
+    for arguments, heavy in ((["data", "prepare", "--help"], "torch monai numpy"), (["data", "list"], "torch monai")):
+        code = (
+            f"import sys; from bus_monai.cli.main import app\n"
+            f"try: app({arguments})\n"
+            f"except SystemExit: pass\n"
+            f"print([m for m in {heavy.split()} if m in sys.modules])"
+        )
+        output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+        assert output.strip().endswith("[]")
+
+
+@pytest.mark.parametrize(
+    ("write", "count"),
+    [(bus_uclm, 3), (bus_bra, 4), (oasbud, 8), (cbis_ddsm, 3)],
+)
+def test_prepare(
+    write: object,
+    count: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    name, out = write.__name__, tmp_path / "out"  # type: ignore[attr-defined]
+    source = write(tmp_path / "raw")  # type: ignore[operator]
+    assert run("prepare", name, source, "--out", out, monkeypatch=monkeypatch) == 0
+    captured = capsys.readouterr()
+    assert name in captured.err
+    datalist = read_datalist(out)
+    sizes = {section: len(cases) for section, cases in datalist.sections()}
+    assert sum(sizes.values()) == count
+    assert captured.out == f"{out}: {', '.join(f'{size} {section}' for section, size in sizes.items())}\n"
+    if write is cbis_ddsm:
+        with (out / "mass_shapes.csv").open(newline="") as file:
+            assert {row["id"] for row in csv.DictReader(file)} == {c.id for _, p in datalist.sections() for c in p}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (
+            ["prepare", "bus-uclm", "raw", "--out", "out"],
+            "There is no data set 'bus-uclm' (did you mean 'bus_uclm'?): choose one of busi, bus_uclm, bus_bra, "
+            "breast, udiat, oasbud, stu_hospital, cbis_ddsm, inbreast, plain_folder.",
+        ),
+        (["prepare", "busi", "busi.zip", "--out", "out"], "'busi.zip' is a file: unpack it and give the folder."),
+        (["prepare", "bus_bra", "raw", "--out", "out", "--protocol", "x"], "protocol is 'x': use one of rdau."),
+    ],
+)
+def test_errors_are_a_sentence(
+    arguments: list[str],
+    sentence: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("busi.zip").touch()
+    bus_bra(Path("raw"))
+    assert run(*arguments, monkeypatch=monkeypatch) == 2
+    assert capsys.readouterr().err.strip() == f"bus-monai: {sentence}"
+    assert not Path("out").exists()

@@ -1,0 +1,224 @@
+"""Each reader on its exact layout: ids, diagnoses, groups and masks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from bus_monai.data.readers.catalogue import SETS, find_set, recognise
+from bus_monai.errors import UserError
+
+Layouts = dict[str, Callable[[], Path]]
+
+EXPECTED = {
+    "bus_uclm": [
+        ("ALWI_000", "ALWI", "benign", 1),
+        ("ALWI_001", "ALWI", "normal", 1),
+        ("CAWI_000", "CAWI", "malignant", 1),
+        ("ORPE_004", "ORPE", "benign", 1),
+    ],
+    "bus_bra": [
+        ("bus_0001-l", "patient_1", "benign", 1),
+        ("bus_0001-r", "patient_1", "benign", 1),
+        ("bus_0002-s", "patient_2", "malignant", 1),
+        ("bus_0003-l", "patient_3", "benign", 1),
+    ],
+    "breast": [
+        ("case001", "patient_1", "benign", 1),
+        ("case002", "patient_2", "malignant", 2),
+        ("case045", "patient_45", "normal", 0),
+        ("case046", "patient_46", "benign", 1),
+    ],
+    "udiat": [
+        ("000001", "000001", "benign", 1),
+        ("000002", "000002", "malignant", 1),
+        ("000003", "000003", "benign", 1),
+        ("000014", "000014", "benign", 1),
+    ],
+    "oasbud": [
+        ("001_OA_7_1", "OA_7", "benign", 1),
+        ("001_OA_7_2", "OA_7", "benign", 1),
+        ("002_OA_7_1", "OA_7", "malignant", 1),
+        ("002_OA_7_2", "OA_7", "malignant", 1),
+        ("003_OB_1", "OB", "malignant", 1),
+        ("003_OB_2", "OB", "malignant", 1),
+        ("004_OC_1", "OC", "benign", 1),
+        ("004_OC_2", "OC", "benign", 1),
+    ],
+    "stu_hospital": [
+        ("stu_1", "Test_Image_1", "unknown", 1),
+        ("stu_2", "Test_Image_2", "unknown", 1),
+        ("stu_10", "Test_Image_10", "unknown", 1),
+    ],
+    "cbis_ddsm": [
+        ("Mass-Training_P_00001_LEFT_CC", "P_00001", "malignant", 2),
+        ("Mass-Training_P_00004_LEFT_CC", "P_00004", "benign", 1),
+        ("Mass-Training_P_00005_LEFT_CC", "P_00005", "benign", 1),
+    ],
+    "inbreast": [
+        ("20586908", "6c613a14b80a8591", "malignant", 1),
+        ("20586934", "6c613a14b80a8591", "benign", 2),
+        ("20586960", "02fab0", "normal", 0),
+        ("20586986", "03fab0", "normal", 0),
+    ],
+    "plain_folder": [("a", "a", "unknown", 1), ("b_2", "b_2", "unknown", 1), ("c", "c", "unknown", 2)],
+}
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_published_layout(layouts: Layouts, name: str) -> None:
+    folder = layouts[name]()
+    cases = find_set(name).read(folder)
+    assert [(case.id, case.group, case.diagnosis, len(case.masks)) for case in cases] == EXPECTED[name]
+    assert all(path.is_file() for case in cases for path in (case.image, *case.masks))
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_a_layout_is_recognised_as_its_own_set(layouts: Layouts, name: str) -> None:
+    published = recognise(layouts[name]())
+    assert published is not None
+    assert published.name == name
+
+
+@pytest.mark.parametrize("published", SETS, ids=lambda published: published.name)
+def test_an_archive_and_a_missing_folder_are_named(tmp_path: Path, published: object) -> None:
+    read = find_set(published.name).read  # type: ignore[attr-defined]
+    archive = tmp_path / "set.zip"
+    archive.touch()
+    with pytest.raises(UserError) as error:
+        read(archive)
+    assert str(error.value) == f"'{archive}' is a file: unpack it and give the folder."
+    with pytest.raises(UserError) as error:
+        read(tmp_path / "none")
+    assert str(error.value) == f"'{tmp_path}/none' does not exist: give the folder of the unpacked data set."
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("busi", "'{0}' is no BUSI folder: it must hold benign/, malignant/ and normal/ as published."),
+        (
+            "bus_uclm",
+            "'{0}' is no BUS-UCLM folder: it must hold images/ and masks/, or benign/, malignant/ and normal/, with "
+            "files like ALWI_000.png.",
+        ),
+        (
+            "bus_bra",
+            "The table '{0}/bus_data.csv' does not exist: complete the download, which is of no use without it.",
+        ),
+        (
+            "breast",
+            "The table '{0}/BrEaST-Lesions-USG-clinical-data-Dec-15-2023.xlsx' does not exist: complete the download, "
+            "which is of no use without it.",
+        ),
+        ("udiat", "'{0}' is no UDIAT folder: it must hold original/ and GT/ with files like 000001.png."),
+        ("oasbud", "'{0}/OASBUD.mat' does not exist: give the folder with the file OASBUD.mat of OASBUD."),
+        (
+            "stu_hospital",
+            "'{0}' is no STU-Hospital folder: it must hold files like Test_Image_1.png and mask_1.png.",
+        ),
+        (
+            "cbis_ddsm",
+            "'{0}' has no table of CBIS-DDSM: put mass_case_description_train_set.csv or "
+            "mass_case_description_test_set.csv there.",
+        ),
+        (
+            "inbreast",
+            "The table '{0}/INbreast.csv' does not exist: complete the download, which is of no use without it.",
+        ),
+        (
+            "plain_folder",
+            "'{0}' has no images with masks: give images/ and masks/ with files of the same names, or X.png and "
+            "X_mask.png side by side.",
+        ),
+    ],
+)
+def test_an_empty_folder_is_told_what_it_must_hold(tmp_path: Path, name: str, sentence: str) -> None:
+    with pytest.raises(UserError) as error:
+        find_set(name).read(tmp_path)
+    assert str(error.value) == sentence.format(tmp_path)
+    assert recognise(tmp_path) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "table", "lost", "first"),
+    [
+        ("bus_uclm", "INFO.csv", ["images/ALWI_001.png", "images/CAWI_000.png"], "images/ALWI_001.png"),
+        ("bus_bra", "bus_data.csv", ["Images/bus_0002-s.png", "Masks/mask_0001-r.png"], "Masks/mask_0001-r.png"),
+        (
+            "breast",
+            "BrEaST-Lesions-USG-clinical-data-Dec-15-2023.xlsx",
+            ["BrEaST-Lesions_USG-images_and_masks/case002_tumor2.png"],
+            "case002_tumor2.png",
+        ),
+        ("udiat", "DatasetB.xlsx", ["original/000014.png"], "original/000014.png"),
+        (
+            "cbis_ddsm",
+            "mass_case_description_train_set.csv",
+            [
+                "CBIS-DDSM/Mass-Training_P_00004_LEFT_CC/08-07-2016/1-1.dcm",
+                "CBIS-DDSM/Mass-Training_P_00005_LEFT_CC_1/08-07-2016/1-2.dcm",
+            ],
+            "CBIS-DDSM/Mass-Training_P_00004_LEFT_CC/1.3/1.4/000000.dcm",
+        ),
+        (
+            "inbreast",
+            "INbreast.csv",
+            ["AllDICOMs/20586986_03fab0_MG_R_CC_ANON.dcm"],
+            "AllDICOMs/20586986_*.dcm",
+        ),
+    ],
+)
+def test_half_a_download_is_named(layouts: Layouts, name: str, table: str, lost: list[str], first: str) -> None:
+    folder = layouts[name]()
+    for path in lost:
+        (folder / path).unlink()
+    with pytest.raises(UserError) as error:
+        find_set(name).read(folder)
+    assert str(error.value) == (
+        f"'{folder}/{table}' lists files that are missing ({len(lost)}, the first is '{first}'): complete the download."
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "lost", "sentence"),
+    [
+        ("plain_folder", "c.png", "'{0}' holds masks without image (1, the first is 'c_mask.png')"),
+        ("plain_folder", "a_mask.png", "'{0}' holds images without mask (1, the first is 'a.png')"),
+        (
+            "stu_hospital",
+            "Hospital/mask_2.png",
+            "'{0}/Hospital' holds images without mask (1, the first is 'Test_Image_2.png')",
+        ),
+        (
+            "stu_hospital",
+            "Hospital/Test_Image_2.png",
+            "'{0}/Hospital' holds masks without image (1, the first is 'mask_2.png')",
+        ),
+        ("udiat", "GT/000014.png", "'{0}' holds images without mask (1, the first is '000014.png')"),
+        ("bus_uclm", "masks/CAWI_000.png", "'{0}' holds images without mask (1, the first is 'CAWI_000.png')"),
+    ],
+)
+def test_a_lone_image_or_mask_is_named(layouts: Layouts, name: str, lost: str, sentence: str) -> None:
+    folder = layouts[name]()
+    (folder / lost).unlink()
+    with pytest.raises(UserError) as error:
+        find_set(name).read(folder)
+    kind = "masks" if "masks without" in sentence else "images"
+    assert str(error.value) == f"{sentence.format(folder)}: add what is missing or remove these {kind}."
+
+
+def test_a_wrong_name_is_corrected() -> None:
+    names = "busi, bus_uclm, bus_bra, breast, udiat, oasbud, stu_hospital, cbis_ddsm, inbreast, plain_folder"
+    for name, hint in (("BUS-BRA", " (did you mean 'bus_bra'?)"), ("busii", " (did you mean 'busi'?)"), ("x", "")):
+        with pytest.raises(UserError) as error:
+            find_set(name)
+        assert str(error.value) == f"There is no data set '{name}'{hint}: choose one of {names}."
+
+
+def test_every_set_says_what_it_is() -> None:
+    for published in SETS:
+        assert all((published.title, published.size, published.licence, published.url, published.flaws))
+        assert "doi 10." in published.citation or published.name == "plain_folder"
