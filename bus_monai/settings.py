@@ -22,7 +22,7 @@ def write_settings(folder: Path, config: Mapping[str, Any]) -> Path:
     for key, value in config.items():
         if key == "datalist":
             break
-        if key not in OF_THE_MACHINE and key != "imports" and not isinstance(value, Mapping):
+        if key not in OF_THE_MACHINE and key not in ("imports", "_meta_") and not (isinstance(value, Mapping) and "_target_" in value):
             settings[key] = value
     path = folder / FILE
     path.write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
