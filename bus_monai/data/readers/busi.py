@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bus_monai.data.case import Case, Diagnosis
 from bus_monai.data.near_duplicates import group_near_duplicates
-from bus_monai.data.readers.folder import require_folder
+from bus_monai.data.readers.folder import require_folder, require_pairs
 from bus_monai.errors import UserError
 
 CLASSES: tuple[Diagnosis, ...] = ("benign", "malignant", "normal")
@@ -29,11 +29,18 @@ def read_busi(folder: str | Path) -> list[Case]:
     near-duplicates, within and across classes.
 
     Raises:
-        UserError: the folder is not BUSI, or an image with a lesion has no mask.
+        UserError: the folder is not BUSI, an image with a lesion has no mask, or a mask no image.
     """
     folder = require_folder(folder)
     if not is_busi(folder):
         raise UserError(f"'{folder}' is no BUSI folder: it must hold benign/, malignant/ and normal/ as published.")
+    for diagnosis in CLASSES:
+        masks_of = {
+            path.stem.split("_mask")[0]: path
+            for path in sorted((folder / diagnosis).glob(f"{diagnosis} (*)_mask*.png"))
+        }
+        stray = {stem: path for stem, path in masks_of.items() if not path.with_name(f"{stem}.png").is_file()}
+        require_pairs({}, stray, folder / diagnosis)
     found: list[tuple[Path, tuple[Path, ...], Diagnosis]] = []
     for diagnosis in CLASSES:
         # by the class's own name, since an image of another class here would share its id with one of this
