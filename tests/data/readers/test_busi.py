@@ -57,8 +57,8 @@ def test_a_mask_without_image_is_named(folder: Path) -> None:
     with pytest.raises(UserError) as error:
         read_busi(folder)
     assert str(error.value) == (
-        f"'{folder}/benign' holds masks without image (1, the first is 'benign (2)_mask_1.png'): add what is missing or "
-        "remove these masks."
+        f"'{folder}/benign' holds masks without image (2, the first is 'benign (2)_mask.png'): add what is missing "
+        "or remove these masks."
     )
 
 
