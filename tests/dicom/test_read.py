@@ -11,7 +11,7 @@ from pydicom.data import get_testdata_file
 from pydicom.dataset import Dataset
 from pydicom.pixels import pixel_array
 
-from bus_monai.dicom.read import count_frames, read_frame, spacing_mm
+from bus_monai.dicom.read import count_frames, frame_size, read_frame, spacing_mm
 from bus_monai.errors import UserError
 
 LUMA = np.array([0.299, 0.587, 0.114])
@@ -74,7 +74,7 @@ def _grey(folder: Path, pixels: np.ndarray, stored: int, photometric: str = "MON
 def test_every_real_ultrasound_object_is_read(name: str) -> None:
     rows, columns, frames, spacing = ULTRASOUND[name]
     source = read_frame(_path(name), frames - 1)
-    assert source.pixels.shape == (rows, columns)
+    assert source.pixels.shape == frame_size(_path(name)) == (rows, columns)
     assert source.pixels.dtype == np.float32
     assert source.pixels.min() >= 0
     # a scan and its annotation use most of the range: a wrong depth or byte order would not

@@ -22,9 +22,13 @@ _NAME = re.compile(r"[A-Z]{4}_\d{3}")
 
 
 def is_bus_uclm(folder: Path) -> bool:
-    """Whether ``folder`` has ``INFO.csv`` and ``images/``, or classes, with files like ``ALWI_000.png``."""
-    # many people's own images/ hold such names: only the table tells that they are not
-    return any(_images(folder / name) for name in (*DIAGNOSES, *(["images"] if (folder / TABLE).is_file() else [])))
+    """Whether classes, or ``images/`` with ``INFO.csv`` or coloured masks, have files like ``ALWI_000.png``."""
+    if not _images(folder / "images"):
+        return any(_images(folder / name) for name in DIAGNOSES)
+    # people's own images/ may hold such names too
+    return (folder / TABLE).is_file() or any(
+        _diagnosis(mask) != "normal" for mask in _images(folder / "masks").values()
+    )
 
 
 def read_bus_uclm(folder: str | Path) -> list[Case]:
@@ -72,11 +76,14 @@ def _read_colours(folder: Path) -> list[Case]:
 
 
 def _diagnosis(mask: Path) -> Diagnosis:
-    with Image.open(mask) as image:
-        red, green, _ = np.asarray(image.convert("RGB"), dtype=int).transpose(2, 0, 1)
+    try:
+        with Image.open(mask) as image:
+            red, green, _ = np.asarray(image.convert("RGB")).transpose(2, 0, 1)
+    except (OSError, SyntaxError, ValueError) as error:
+        raise UserError(f"'{mask}' cannot be decoded ({error}): copy the file again.") from error
     if (red > green).any():
         return "malignant"
-    return "benign" if green.any() else "normal"
+    return "benign" if (green > red).any() else "normal"
 
 
 def _read_classes(folder: Path) -> list[Case]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bus_monai.data.case import Case, Diagnosis
 from bus_monai.data.near_duplicates import group_near_duplicates
-from bus_monai.data.readers.folder import require_folder
+from bus_monai.data.readers.folder import require_folder, require_pairs
 from bus_monai.errors import UserError
 
 CLASSES: tuple[Diagnosis, ...] = ("benign", "malignant", "normal")
@@ -29,22 +29,28 @@ def read_busi(folder: str | Path) -> list[Case]:
     near-duplicates, within and across classes.
 
     Raises:
-        UserError: the folder is not BUSI, or an image with a lesion has no mask.
+        UserError: the folder is not BUSI, an image with a lesion has no mask, or a mask no image.
     """
     folder = require_folder(folder)
     if not is_busi(folder):
         raise UserError(f"'{folder}' is no BUSI folder: it must hold benign/, malignant/ and normal/ as published.")
+    for diagnosis in CLASSES:
+        masks = sorted((folder / diagnosis).glob(f"{diagnosis} (*)_mask*.png"))
+        stray = {
+            mask.name: mask for mask in masks if not mask.with_name(f"{mask.stem.split('_mask')[0]}.png").is_file()
+        }
+        require_pairs({}, stray, folder / diagnosis)
     found: list[tuple[Path, tuple[Path, ...], Diagnosis]] = []
     for diagnosis in CLASSES:
         # by the class's own name, since an image of another class here would share its id with one of this
         images = [path for path in (folder / diagnosis).glob(f"{diagnosis} (*).png") if _IMAGE.match(path.name)]
         for image in sorted(images, key=_number):
-            masks = tuple(path for path in sorted(image.parent.glob(f"{image.stem}_mask*.png")))
-            if not masks and diagnosis != "normal":
+            own = tuple(sorted(image.parent.glob(f"{image.stem}_mask*.png")))
+            if not own and diagnosis != "normal":
                 raise UserError(
                     f"The {diagnosis} image '{image}' has no mask '{image.stem}_mask.png': add it or remove the image."
                 )
-            found.append((image, masks, diagnosis))
+            found.append((image, own, diagnosis))
     groups = group_near_duplicates([image for image, _, _ in found], folder / KNOWN_DUPLICATES)
     return [
         Case(f"{diagnosis}_{_number(image)}", image, masks, group, diagnosis)

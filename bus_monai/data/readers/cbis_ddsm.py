@@ -137,7 +137,8 @@ def _find_image(pixels: Path, listed: str) -> Path:
 def _find_mask(pixels: Path, listed: str, image: Path) -> Path:
     missing = pixels / listed
     sizes = {path: frame_size(path) for path in _candidates(pixels, listed)}
-    fitting = [path for path, size in sizes.items() if image.is_file() and size == frame_size(image)]
+    wanted = frame_size(image) if image.is_file() else None
+    fitting = [path for path, size in sizes.items() if size == wanted]
     if fitting:
         return fitting[0]
     # a lone file of another size is the crop
@@ -145,7 +146,7 @@ def _find_mask(pixels: Path, listed: str, image: Path) -> Path:
 
 
 def _candidates(pixels: Path, listed: str) -> list[Path]:
-    return sorted((pixels / listed.split("/")[0]).rglob("*.dcm"))
+    return sorted((pixels / listed.split("/")[0]).rglob("[!.]*.dcm"))
 
 
 def _scale(mask: NDArray[np.bool_], size: tuple[int, int]) -> NDArray[np.bool_]:

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from bus_monai.data.dataset import check_dataset, load_dataset
-from bus_monai.data.readers.bus_uclm import read_bus_uclm, write_bus_uclm_case
+from bus_monai.data.readers.bus_uclm import is_bus_uclm, read_bus_uclm, write_bus_uclm_case
 from bus_monai.errors import UserError
 
 
@@ -19,6 +19,23 @@ def test_colours_tell_the_diagnosis_without_table(layouts: dict[str, Callable[[]
     folder = layouts["bus_uclm"]()
     (folder / "INFO.csv").unlink()
     assert [case.diagnosis for case in read_bus_uclm(folder)] == ["benign", "normal", "malignant", "benign"]
+
+
+def test_colours_tell_the_set_without_table_but_grey_masks_do_not(layouts: dict[str, Callable[[], Path]]) -> None:
+    folder = layouts["bus_uclm"]()
+    (folder / "INFO.csv").unlink()
+    assert is_bus_uclm(folder)
+    for mask in (folder / "masks").iterdir():
+        Image.open(mask).convert("L").save(mask)
+    assert not is_bus_uclm(folder)
+
+
+def test_a_broken_mask_is_named(layouts: dict[str, Callable[[], Path]]) -> None:
+    folder = layouts["bus_uclm"]()
+    (folder / "INFO.csv").unlink()
+    (folder / "masks" / "ALWI_000.png").write_bytes(b"\x89PNG")
+    with pytest.raises(UserError, match=r"^'.*/masks/ALWI_000\.png' cannot be decoded \(.*\): copy the file again\.$"):
+        read_bus_uclm(folder)
 
 
 def test_masks_are_written_without_colours(layouts: dict[str, Callable[[], Path]], tmp_path: Path) -> None:

@@ -52,6 +52,16 @@ def test_an_image_without_mask_is_named(folder: Path) -> None:
     )
 
 
+def test_a_mask_without_image_is_named(folder: Path) -> None:
+    (folder / "benign" / "benign (2).png").unlink()
+    with pytest.raises(UserError) as error:
+        read_busi(folder)
+    assert str(error.value) == (
+        f"'{folder}/benign' holds masks without image (2, the first is 'benign (2)_mask.png'): add what is missing "
+        "or remove these masks."
+    )
+
+
 def test_another_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="is no BUSI folder: it must hold benign/, malignant/ and normal/"):
         read_busi(tmp_path)
