@@ -11,7 +11,17 @@ from bus_monai.errors import UserError
 
 FILE = "settings.json"
 OF_THE_MACHINE = frozenset(
-    {"bundle_root", "output_dir", "ckpt_dir", "dataset_dir", "device", "num_workers", "resume", "run_name"}
+    {
+        "bundle_root",
+        "output_dir",
+        "ckpt_dir",
+        "dataset_dir",
+        "device",
+        "num_workers",
+        "resume",
+        "run_name",
+        "skip_broken",
+    }
 )
 """Settings that say where and how a training ran, not what came out."""
 
@@ -22,7 +32,11 @@ def write_settings(folder: Path, config: Mapping[str, Any]) -> Path:
     for key, value in config.items():
         if key == "datalist":
             break
-        if key not in OF_THE_MACHINE and key not in ("imports", "_meta_") and not (isinstance(value, Mapping) and "_target_" in value):
+        if (
+            key not in OF_THE_MACHINE
+            and key not in ("imports", "_meta_")
+            and not (isinstance(value, Mapping) and "_target_" in value)
+        ):
             settings[key] = value
     path = folder / FILE
     path.write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")

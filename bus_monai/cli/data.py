@@ -38,10 +38,13 @@ def prepare(
         str, typer.Option(help="How to split it; the default keeps all images, 624 : 78 : 78.")
     ] = "multi_encoder",
     seed: Annotated[int, typer.Option(help="Of the split.")] = 0,
+    skip_broken: Annotated[
+        bool, typer.Option("--skip-broken", help="Go on without images that cannot be read, and name them.")
+    ] = False,
 ) -> None:
     """Copy or convert a data set into OUT, split by patient or duplicate group, ready for --dataset_dir OUT."""
     from bus_monai.data.prepare import prepare_dataset
 
-    datalist = prepare_dataset(name, src, out, protocol=protocol, seed=seed)
+    datalist = prepare_dataset(name, src, out, protocol=protocol, seed=seed, skip_broken=skip_broken)
     sections = ", ".join(f"{len(cases)} {section}" for section, cases in datalist.sections())
     print(f"{out}: {sections}")

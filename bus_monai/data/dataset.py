@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ def default_dataset_dir() -> str:
     return str(phantom_dataset())
 
 
-def load_dataset(dataset_dir: str | Path, *, protocol: str, seed: int = 0) -> Datalist:
+def load_dataset(dataset_dir: str | Path, *, protocol: str, seed: int = 0, skip_broken: bool = False) -> Datalist:
     """Read the cases of a folder and split them.
 
     Args:
@@ -34,6 +35,7 @@ def load_dataset(dataset_dir: str | Path, *, protocol: str, seed: int = 0) -> Da
             as it was unpacked.
         protocol: name of the split where the folder has none of its own.
         seed: of that split.
+        skip_broken: leave out the cases that cannot be read, with a warning that names each.
 
     Raises:
         UserError: the folder is neither, must be prepared first, or something in it is wrong.
@@ -47,6 +49,8 @@ def load_dataset(dataset_dir: str | Path, *, protocol: str, seed: int = 0) -> Da
         datalist = read_datalist(folder)
     else:
         datalist = apply_protocol(protocol, _read_published(folder), seed)
+    if skip_broken:
+        datalist = without_broken(datalist)
     if datalist.synthetic:
         logger.warning("The data set '%s' is SYNTHETIC: generated phantoms, not patients.", folder)
     return datalist
@@ -77,14 +81,39 @@ def check_dataset(datalist: Datalist, *, sections: Sequence[str]) -> None:
         if not getattr(datalist, section):
             raise UserError(f"The data set has no case in its section '{section}': add some to its {FILE}.")
         cases += getattr(datalist, section)
-    for case in tqdm(cases, desc="checking images and masks", disable=len(cases) < 100, leave=False):
-        pixels = read_source(case.image).pixels
-        if not pixels.any():
-            raise UserError(f"'{case.image}' holds no signal: every pixel is 0; remove it from the data set.")
-        if case.diagnosis in ("benign", "malignant") and not case.masks:
-            raise UserError(f"The {case.diagnosis} image '{case.image}' has no mask: add one or remove the image.")
-        for mask in case.masks:
-            read_mask(mask, pixels.shape)
+    for case in _progress(cases):
+        _check_case(case)
+
+
+def without_broken(datalist: Datalist) -> Datalist:
+    """Return the cases that can be read; a warning names each of the others."""
+    sections = {}
+    for name, cases in datalist.sections():
+        sections[name] = [case for case in _progress(cases) if _is_whole(case)]
+    return replace(datalist, **sections)  # type: ignore[arg-type]
+
+
+def _is_whole(case: Case) -> bool:
+    try:
+        _check_case(case)
+    except UserError as error:
+        logger.warning("Left out: %s", error)
+        return False
+    return True
+
+
+def _check_case(case: Case) -> None:
+    pixels = read_source(case.image).pixels
+    if not pixels.any():
+        raise UserError(f"'{case.image}' holds no signal: every pixel is 0; remove it from the data set.")
+    if case.diagnosis in ("benign", "malignant") and not case.masks:
+        raise UserError(f"The {case.diagnosis} image '{case.image}' has no mask: add one or remove the image.")
+    for mask in case.masks:
+        read_mask(mask, pixels.shape)
+
+
+def _progress(cases: Sequence[Case]) -> Iterable[Case]:
+    return tqdm(cases, desc="checking images and masks", disable=len(cases) < 100, leave=False)
 
 
 def to_items(cases: Sequence[Case]) -> list[dict[str, Any]]:

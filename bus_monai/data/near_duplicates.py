@@ -25,7 +25,8 @@ def group_near_duplicates(images: Sequence[Path], known: Path | None = None) -> 
     """Name the group of each image.
 
     Two images belong together when their files are equal, when their grey 32x32 versions correlate by at least 0.98,
-    or when ``known`` says so; and so do the friends of friends.
+    or when ``known`` says so; and so do the friends of friends. An image that cannot be read resembles none: whoever
+    uses it will say so.
 
     Args:
         images: PNG or JPEG files.
@@ -35,7 +36,7 @@ def group_near_duplicates(images: Sequence[Path], known: Path | None = None) -> 
         One name an image, derived from the first image of its group.
 
     Raises:
-        UserError: an image cannot be read.
+        UserError: ``known`` lacks a column.
     """
     if not images:
         return []
@@ -54,8 +55,12 @@ def group_near_duplicates(images: Sequence[Path], known: Path | None = None) -> 
 
 
 def _thumbnail(path: Path) -> NDArray[np.float64]:
-    """Return the grey 32x32 version with mean 0 and norm 1, flattened; zeros for a constant image."""
-    grey = Image.fromarray((read_raster(path) * 255).astype(np.uint8))
+    """Return the grey 32x32 version with mean 0 and norm 1, flattened; zeros for a constant or unreadable image."""
+    try:
+        pixels = read_raster(path)
+    except UserError:
+        return np.zeros(SIDE * SIDE)
+    grey = Image.fromarray((pixels * 255).astype(np.uint8))
     values = np.asarray(grey.resize((SIDE, SIDE), Image.Resampling.BILINEAR), dtype=np.float64).ravel()
     values -= values.mean()
     norm = float(np.linalg.norm(values))

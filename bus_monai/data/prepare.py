@@ -9,6 +9,7 @@ from typing import Any
 from tqdm import tqdm
 
 from bus_monai.data.datalist import FILE, Datalist, write_datalist
+from bus_monai.data.dataset import check_dataset, without_broken
 from bus_monai.data.protocols import apply_protocol
 from bus_monai.data.readers.catalogue import find_set
 from bus_monai.data.readers.folder import require_folder
@@ -16,7 +17,9 @@ from bus_monai.data.readers.write_case import IMAGES, MASKS
 from bus_monai.errors import UserError
 
 
-def prepare_dataset(name: str, source: str | Path, out: str | Path, *, protocol: str, seed: int = 0) -> Datalist:
+def prepare_dataset(
+    name: str, source: str | Path, out: str | Path, *, protocol: str, seed: int = 0, skip_broken: bool = False
+) -> Datalist:
     """Copy or convert the images and masks that a protocol uses, and write their ``datalist.json`` last.
 
     Stopped half-way it leaves no datalist, and can be started again.
@@ -27,6 +30,7 @@ def prepare_dataset(name: str, source: str | Path, out: str | Path, *, protocol:
         out: gets ``images/``, ``masks/``, ``datalist.json`` and further tables of the set.
         protocol: name of the split.
         seed: of the split.
+        skip_broken: leave out the images that cannot be read, with a warning that names each.
 
     Returns:
         The cases in ``out`` by section.
@@ -41,6 +45,10 @@ def prepare_dataset(name: str, source: str | Path, out: str | Path, *, protocol:
     if out.resolve().is_relative_to(source.resolve()):
         raise UserError(f"'{out}' lies in '{source}', which is left as it is: give a folder elsewhere.")
     datalist = apply_protocol(protocol, published.read(source), seed)
+    if skip_broken:
+        datalist = without_broken(datalist)
+    elif not published.convert:
+        check_dataset(datalist, sections=[name for name, _ in datalist.sections()])
     try:
         for folder in (IMAGES, MASKS):
             (out / folder).mkdir(parents=True, exist_ok=True)

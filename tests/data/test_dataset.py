@@ -135,3 +135,20 @@ def test_a_tumour_without_mask_is_named_and_a_normal_image_is_not(case: Case) ->
 def test_an_empty_section_is_named(case: Case) -> None:
     with pytest.raises(UserError, match="no case in its section 'validation'"):
         check_dataset(Datalist(training=[case]), sections=["training", "validation"])
+
+
+def test_a_broken_image_in_the_middle_is_named_and_the_rest_goes_on_if_wanted(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = plain_folder(tmp_path / "raw")
+    whole = load_dataset(folder, protocol="rdau")
+    broken = whole.training[0]
+    broken.image.write_bytes(broken.image.read_bytes()[:40])
+    sections = [name for name, _ in whole.sections()]
+    with pytest.raises(UserError, match=rf"'{broken.image}' cannot be decoded"):
+        check_dataset(load_dataset(folder, protocol="rdau"), sections=sections)
+    with caplog.at_level(logging.WARNING, "bus_monai"):
+        rest = load_dataset(folder, protocol="rdau", skip_broken=True)
+    assert f"Left out: '{broken.image}' cannot be decoded" in caplog.text
+    ids = {case.id for _, cases in whole.sections() for case in cases}
+    assert {case.id for _, cases in rest.sections() for case in cases} == ids - {broken.id}

@@ -84,3 +84,14 @@ def test_a_folder_in_use_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match=r"^Cannot write into '.*file/out' \(.*\): check its permissions and the space"):
         prepare_dataset("plain_folder", source, tmp_path / "file" / "out", protocol="rdau")
+
+
+def test_a_broken_image_stops_preparing_unless_it_is_skipped(tmp_path: Path) -> None:
+    source = plain_folder(tmp_path / "raw")
+    image = source / "a.png"
+    image.write_bytes(image.read_bytes()[:40])
+    with pytest.raises(UserError, match=rf"'{image}' cannot be decoded"):
+        prepare_dataset("plain_folder", source, tmp_path / "out", protocol="rdau")
+    assert not (tmp_path / "out").exists()
+    written = prepare_dataset("plain_folder", source, tmp_path / "out", protocol="rdau", skip_broken=True)
+    assert {case.id for _, cases in written.sections() for case in cases} == {"b_2", "c"}
