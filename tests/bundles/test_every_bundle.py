@@ -1,0 +1,112 @@
+"""MONAI's own checks of every bundle, without exclusion, and what the bundles share."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+from monai.bundle.scripts import ckpt_export, create_workflow, onnx_export, verify_metadata, verify_net_in_out
+from torch import nn
+
+from bus_monai.registry import list_bundles
+
+SCHEMA = Path(__file__).parent / "meta_schema.json"
+BUNDLES = {info.name: info.root / "configs" for info in list_bundles()}
+CONFIGS = {"train": "train", "evaluate": "infer", "inference": "infer"}
+
+
+@pytest.fixture(scope="module", params=BUNDLES)
+def configs(request: pytest.FixtureRequest) -> Path:
+    return BUNDLES[request.param]
+
+
+@pytest.fixture(scope="module")
+def network(configs: Path) -> nn.Module:
+    torch.manual_seed(0)
+    workflow = create_workflow(config_file=str(configs / "inference.json"), workflow_type="infer")
+    return workflow.parser.get_parsed_content("network_def").eval()
+
+
+@pytest.fixture(scope="module")
+def weights(network: nn.Module, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("weights") / "model.pt"
+    torch.save(network.state_dict(), path)
+    return path
+
+
+def meta(configs: Path) -> str:
+    return str(configs / "metadata.json")
+
+
+def test_there_are_bundles() -> None:
+    assert set(BUNDLES) == {"baseline", "rdau_gan"}
+
+
+def test_metadata_follow_the_specification(configs: Path) -> None:
+    verify_metadata(meta_file=meta(configs), filepath=str(SCHEMA))
+
+
+def test_metadata_with_a_wrong_type_are_caught(configs: Path, tmp_path: Path) -> None:
+    """The check can fail."""
+    content = json.loads(Path(meta(configs)).read_text())
+    content["network_data_format"]["inputs"]["image"]["num_channels"] = "one"
+    wrong = tmp_path / "metadata.json"
+    wrong.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match="'one' is not of type 'integer'"):
+        verify_metadata(meta_file=str(wrong), filepath=str(SCHEMA))
+
+
+@pytest.mark.parametrize("config", ["train", "inference"])
+def test_network_takes_and_gives_what_the_metadata_say(config: str, configs: Path) -> None:
+    verify_net_in_out(
+        net_id="network_def", meta_file=meta(configs), config_file=str(configs / f"{config}.json"), device="cpu"
+    )
+
+
+def test_torchscript_export(configs: Path, network: nn.Module, weights: Path, tmp_path: Path) -> None:
+    script = tmp_path / "model.ts"
+    ckpt_export(
+        net_id="network_def", filepath=str(script), ckpt_file=str(weights), meta_file=meta(configs),
+        config_file=str(configs / "inference.json"),
+    )  # fmt: skip
+    assert_equals_eager(lambda x: torch.jit.load(str(script))(x).numpy(), network)
+
+
+def test_onnx_export(configs: Path, network: nn.Module, weights: Path, tmp_path: Path) -> None:
+    model = tmp_path / "model.onnx"
+    onnx_export(
+        net_id="network_def", filepath=str(model), ckpt_file=str(weights), meta_file=meta(configs),
+        config_file=str(configs / "inference.json"), input_shape=[1, 1, 128, 128],
+    )  # fmt: skip
+    session = onnxruntime.InferenceSession(str(model), providers=["CPUExecutionProvider"])
+    name = session.get_inputs()[0].name
+    assert_equals_eager(lambda x: session.run(None, {name: x.numpy()})[0], network)
+
+
+def assert_equals_eager(exported: Callable[[torch.Tensor], np.ndarray], network: nn.Module) -> None:
+    x = torch.rand(1, 1, 128, 128)
+    with torch.no_grad():
+        np.testing.assert_allclose(exported(x), network(x).numpy(), atol=1e-4)
+
+
+@pytest.mark.parametrize(("config", "kind"), CONFIGS.items())
+def test_properties(config: str, kind: str, configs: Path, weights: Path, small_phantoms: Path, tmp_path: Path) -> None:
+    paths = {"dataset_dir": str(small_phantoms), "output_dir": str(tmp_path)}
+    paths |= {"ckpt_dir": str(tmp_path)} if config == "train" else {"ckpt_path": str(weights)}
+    workflow = create_workflow(
+        config_file=str(configs / f"{config}.json"), workflow_type=kind, image_size=[64, 64], **paths
+    )
+    assert workflow.check_properties() == []
+    assert workflow.dataset_dir == str(small_phantoms)
+
+
+def test_each_bundle_has_a_card_and_a_licence(configs: Path) -> None:
+    card = (configs.parent / "docs" / "README.md").read_text(encoding="utf-8")
+    for words in ("Not for clinical use", "## Data", "## Limits", "Apache-2.0", "--dataset_dir"):
+        assert words in card
+    assert "Apache License" in (configs.parent / "LICENSE").read_text(encoding="utf-8")
