@@ -72,6 +72,7 @@ BUILDERS: Mapping[str, Callable[..., nn.Module]] = {
     "unet_plus_plus": _unet_plus_plus,
 }
 NAMES = tuple(BUILDERS)
+OPTIONS = sorted({key for builder in BUILDERS.values() for key in inspect.signature(builder).parameters})
 
 
 def make_segmenter(name: str, options: Mapping[str, Any] | None = None) -> nn.Module:
@@ -80,13 +81,14 @@ def make_segmenter(name: str, options: Mapping[str, Any] | None = None) -> nn.Mo
     Args:
         name: one of ``NAMES``.
         options: arguments of the network: those of :class:`~bus_monai.networks.rdau_net.RDAUNet` for ``rdau``,
-            ``backbone`` for ``deeplabv3_plus``, ``pspnet`` and ``fcn``; the others have none.
+            ``backbone`` for ``deeplabv3_plus``, ``pspnet`` and ``fcn``; the others have none. Those of another
+            network are passed over, since a bundle hands in all it knows whatever the name.
 
     Returns:
         A module from (B, 1, H, W) in [0, 1] to logits (B, 1, H, W), any H and W of at least 32.
 
     Raises:
-        UserError: unknown name, or an option that the network does not have.
+        UserError: unknown name, or an option that no network has.
 
     Example:
         >>> make_segmenter("fcn", {"backbone": "resnet18"})(torch.rand(1, 1, 65, 77)).shape
@@ -97,11 +99,8 @@ def make_segmenter(name: str, options: Mapping[str, Any] | None = None) -> nn.Mo
         hint = f" (did you mean {close[0]!r}?)" if close else ""
         raise UserError(f"generator is {name!r}: use one of {', '.join(NAMES)}{hint}.")
     options = options or {}
-    known = inspect.signature(BUILDERS[name]).parameters
     for option in options:
-        if option not in known:
-            raise UserError(
-                f"generator {name!r} has no option {option!r}: "
-                + (f"use one of {', '.join(known)}." if known else "leave its options out.")
-            )
-    return Standardised(BUILDERS[name](**options))
+        if option not in OPTIONS:
+            raise UserError(f"no generator has an option {option!r}: use some of {', '.join(OPTIONS)}.")
+    own = inspect.signature(BUILDERS[name]).parameters
+    return Standardised(BUILDERS[name](**{key: value for key, value in options.items() if key in own}))

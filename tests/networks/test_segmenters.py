@@ -32,14 +32,23 @@ def test_unknown_name(name: str, hint: str) -> None:
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("unet", {"use_gate": True}, "generator 'unet' has no option 'use_gate': leave its options out."),
-        ("fcn", {"depth": 50}, "generator 'fcn' has no option 'depth': use one of backbone."),
+        (
+            "fcn",
+            {"depth": 50},
+            "no generator has an option 'depth': use some of backbone, dilated_mode, dilated_position, dilated_rates, "
+            "gate_post_bn, use_gate, use_residual.",
+        ),
         ("pspnet", {"backbone": "resnet34"}, "backbone is 'resnet34': use one of resnet18, resnet50, resnet101."),
     ],
 )
 def test_wrong_option(name: str, options: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match="^" + re.escape(message) + "$"):
         make_segmenter(name, options)
+
+
+def test_options_of_another_network_are_passed_over() -> None:
+    """The bundle hands in those of RDAU-NET whatever the name."""
+    assert count(make_segmenter("erfnet", {"use_gate": False, "backbone": "resnet18"})) == 2_062_807
 
 
 @pytest.mark.parametrize(
