@@ -91,6 +91,7 @@ def make_segmenter(name: str, options: Mapping[str, Any] | None = None) -> nn.Mo
         UserError: unknown name, or an option that no network has.
 
     Example:
+        >>> import torch
         >>> make_segmenter("fcn", {"backbone": "resnet18"})(torch.rand(1, 1, 65, 77)).shape
         torch.Size([1, 1, 65, 77])
     """
