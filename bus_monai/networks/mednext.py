@@ -48,13 +48,8 @@ class _Block(nn.Module):
 
     def __init__(self, parts: Any) -> None:
         super().__init__()
-        self.conv1, self.norm, self.conv2, self.act, self.conv3 = (
-            parts.conv1,
-            parts.norm,
-            parts.conv2,
-            parts.act,
-            parts.conv3,
-        )
+        self.conv1, self.norm = parts.conv1, parts.norm
+        self.conv2, self.act, self.conv3 = parts.conv2, parts.act, parts.conv3
 
     def forward(self, x: Tensor) -> Tensor:
         return x + self.conv3(self.act(self.conv2(self.norm(self.conv1(x)))))
@@ -68,14 +63,8 @@ class _Resample(nn.Module):
     def __init__(self, parts: Any, *, up: bool) -> None:
         super().__init__()
         self.up = up
-        self.conv1, self.norm, self.conv2, self.act, self.conv3, self.res_conv = (
-            parts.conv1,
-            parts.norm,
-            parts.conv2,
-            parts.act,
-            parts.conv3,
-            parts.res_conv,
-        )
+        self.conv1, self.norm, self.res_conv = parts.conv1, parts.norm, parts.res_conv
+        self.conv2, self.act, self.conv3 = parts.conv2, parts.act, parts.conv3
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.res_conv(x) + self.conv3(self.act(self.conv2(self.norm(self.conv1(x)))))

@@ -89,19 +89,18 @@ def make_segmenter(name: str, options: Mapping[str, Any] | None = None) -> nn.Mo
         UserError: unknown name, or an option that the network does not have.
 
     Example:
+        >>> import torch
         >>> make_segmenter("fcn", {"backbone": "resnet18"})(torch.rand(1, 1, 65, 77)).shape
         torch.Size([1, 1, 65, 77])
     """
     if name not in BUILDERS:
         close = difflib.get_close_matches(str(name), NAMES, n=1)
         hint = f" (did you mean {close[0]!r}?)" if close else ""
-        raise UserError(f"generator is {name!r}: use one of {', '.join(NAMES)}{hint}.")
+        raise UserError(f"There is no network {name!r}{hint}: use one of {', '.join(NAMES)}.")
     options = options or {}
     known = inspect.signature(BUILDERS[name]).parameters
     for option in options:
         if option not in known:
-            raise UserError(
-                f"generator {name!r} has no option {option!r}: "
-                + (f"use one of {', '.join(known)}." if known else "leave its options out.")
-            )
+            use = f"use {', '.join(known)}" if known else "leave its options out"
+            raise UserError(f"The network {name!r} has no option {option!r}: {use}.")
     return Standardised(BUILDERS[name](**options))

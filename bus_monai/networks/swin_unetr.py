@@ -26,11 +26,9 @@ class SwinUNETR(monai_swin.SwinUNETR):
         than a window of 7 x 7 patches.
     """
 
-    swinViT: nn.Module  # noqa: N815  MONAI names it so
-
     def __init__(self) -> None:
         super().__init__(in_channels=1, out_channels=1, spatial_dims=2, feature_size=FEATURES)
-        self.swinViT = _Transformer(self.swinViT)
+        self.swinViT = _Transformer(self.swinViT)  # type: ignore[has-type]
         for block in list(self.modules()):
             for name, norm in block.named_children():
                 if isinstance(norm, nn.InstanceNorm2d):

@@ -85,7 +85,10 @@ def test_an_ensemble_of_one_model_twice_is_that_model(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["evaluate", "baselin"], "There is no bundle 'baselin' (did you mean 'baseline'?): choose one of baseline, rdau_gan."),
+        (
+            ["evaluate", "baselin"],
+            "There is no bundle 'baselin' (did you mean 'baseline'?): choose one of baseline, rdau_gan.",
+        ),
         (
             ["evaluate", "baseline:nowhere.pt"],
             "The weights 'nowhere.pt' of 'baseline:nowhere.pt' do not exist: train first, or give another file.",

@@ -25,15 +25,21 @@ def count(module: nn.Module) -> int:
     [("deeplab", " (did you mean 'deeplabv3_plus'?)"), ("unet+", " (did you mean 'unet'?)"), ("x", "")],
 )
 def test_unknown_name(name: str, hint: str) -> None:
-    with pytest.raises(UserError, match="^" + re.escape(f"generator is {name!r}: use one of {LIST}{hint}.") + "$"):
+    with pytest.raises(
+        UserError, match="^" + re.escape(f"There is no network {name!r}{hint}: use one of {LIST}.") + "$"
+    ):
         make_segmenter(name)
 
 
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("unet", {"use_gate": True}, "generator 'unet' has no option 'use_gate': leave its options out."),
-        ("fcn", {"depth": 50}, "generator 'fcn' has no option 'depth': use one of backbone."),
+        (
+            "fcn",
+            {"depth": 50},
+            "The network 'fcn' has no option 'depth': use backbone.",
+        ),
+        ("unet", {"use_gate": True}, "The network 'unet' has no option 'use_gate': leave its options out."),
         ("pspnet", {"backbone": "resnet34"}, "backbone is 'resnet34': use one of resnet18, resnet50, resnet101."),
     ],
 )
@@ -43,7 +49,7 @@ def test_wrong_option(name: str, options: dict[str, Any], message: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "parameters"), [("deeplabv3_plus", 12_328_529), ("pspnet", 11_178_000), ("fcn", 11_766_593)]
+    ("name", "parameters"), [("deeplabv3_plus", 15_461_201), ("pspnet", 11_969_473), ("fcn", 11_766_721)]
 )
 def test_small_backbone(name: str, parameters: int) -> None:
     net = make_segmenter(name, {"backbone": "resnet18"})
