@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
@@ -20,7 +22,7 @@ COARSE = 1.5
 FINE = 3.0
 """Standard deviation in pixels of the Gaussian that takes away what all breasts have in common."""
 
-Plane = NDArray[np.float32]
+Plane: TypeAlias = NDArray[np.float32]
 
 
 def to_coarse(square: Plane) -> Plane:
@@ -100,7 +102,7 @@ def _warp(image: Plane, edges: NDArray[np.float64], side: int) -> tuple[Plane, N
     """Sample the window at side x side points; say which of them lie inside the image."""
     rows, rows_inside = _sampling(edges[0], edges[1], len(image), side)
     columns, columns_inside = _sampling(edges[2], edges[3], len(image), side)
-    return rows @ image @ columns.T, rows_inside[:, None] & columns_inside
+    return (rows @ image @ columns.T).astype(np.float32), rows_inside[:, None] & columns_inside
 
 
 def _sampling(begin: float, end: float, source: int, side: int) -> tuple[Plane, NDArray[np.bool_]]:
