@@ -20,7 +20,7 @@ from PIL import Image
 from bus_monai.data.audit import audit_folder
 from bus_monai.data.busi import read_busi
 
-SHARED = Path(os.environ.get("BUS_MONAI_SHARED", Path(__file__).parents[2] / "shared"))
+SHARED = Path(os.environ.get("BUS_MONAI_SHARED", Path(__file__).resolve().parents[2] / "shared"))
 UNLISTED = (
     *(f"benign/benign ({n}).png" for n in (141, 252, 253, 260, 264, 271, 281, 326, 328, 331)),
     *(f"malignant/malignant ({n}).png" for n in (66, 78, 81, 94)),
