@@ -9,6 +9,8 @@ from PIL import Image
 SIDE = 128
 BLACK = 8 / 255
 """Brightest value of a row or column that is margin: what JPEG leaves of black."""
+BLOCK = 8
+"""Pixels that are cut off beside a margin, since there JPEG mixes margin and image."""
 
 
 def to_square(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -20,7 +22,11 @@ def to_square(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
     Returns:
         (128, 128) in [0, 1].
     """
+    height, width = pixels.shape
     top, bottom, left, right = content_box(pixels)
+    if bottom - top > 4 * BLOCK and right - left > 4 * BLOCK:
+        top, left = top + BLOCK * (top > 0), left + BLOCK * (left > 0)
+        bottom, right = bottom - BLOCK * (bottom < height), right - BLOCK * (right < width)
     content = Image.fromarray(pixels[top:bottom, left:right])
     return np.asarray(content.resize((SIDE, SIDE), Image.Resampling.BILINEAR), dtype=np.float32)
 

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import ROOT
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -17,10 +16,12 @@ from bus_monai.data.audit.duplicates import find_pairs, join_pairs
 from bus_monai.data.audit.square import content_box, equalise, to_square
 from bus_monai.data.phantoms import make_phantom
 
+BENCHMARK = Path(__file__).parents[3] / "benchmarks" / "audit.py"
+
 
 @pytest.mark.parametrize("source", ["phantoms", "busi"])
 def test_planted_copies(source: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
-    benchmark = runpy.run_path(str(ROOT / "benchmarks" / "audit.py"))
+    benchmark = runpy.run_path(str(BENCHMARK))
     if source == "phantoms":
         images = [Image.fromarray(make_phantom(seed).image) for seed in range(60)]
     else:
