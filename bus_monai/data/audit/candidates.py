@@ -21,8 +21,8 @@ SIDE = 16
 SPANS = ((0.0, 1.0), (0.0, 0.9), (0.1, 1.0), (0.05, 0.95), (0.1, 0.9))
 WINDOWS: tuple[Window, ...] = tuple((*rows, *columns) for rows, columns in itertools.product(SPANS, SPANS))
 STEPS: dict[Flip, tuple[int, int]] = {"none": (1, 1), "horizontal": (1, -1), "vertical": (-1, 1), "both": (-1, -1)}
-LEAST_CORRELATION = 0.88
-MOST_PER_IMAGE = 8
+LEAST_CORRELATION = 0.75
+MOST_PER_IMAGE = 5
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Candidate:
 
 
 def find_candidates(squares: Sequence[NDArray[np.float32]]) -> Iterator[Candidate]:
-    """Yield for each image its most similar windows of other images, at most eight, under the likeliest flip.
+    """Yield for each image its most similar windows of other images, at most five, under the likeliest flip.
 
     Args:
         squares: (128, 128) each, as ``to_square`` makes them.

@@ -23,7 +23,7 @@ BENCHMARK = Path(__file__).parents[3] / "benchmarks" / "audit.py"
 def test_planted_copies(source: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     benchmark = runpy.run_path(str(BENCHMARK))
     if source == "phantoms":
-        images = [Image.fromarray(make_phantom(seed).image) for seed in range(60)]
+        images = [Image.fromarray(make_phantom(seed, (160, 160)).image) for seed in range(60)]
     else:
         folder = request.getfixturevalue("shared") / "data" / "busi" / "normal"
         images = [Image.open(path) for path in sorted(folder.glob("normal (?).png"))]
