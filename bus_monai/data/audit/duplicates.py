@@ -15,7 +15,7 @@ from bus_monai.data.audit.candidates import Flip, find_candidates
 from bus_monai.data.audit.register import correlate_registered, to_coarse
 
 LEAST_OF_COPIES = 0.8
-"""Copies of BUSI images under the changes of ``find_pairs`` reach 0.87, neighbouring frames of one cine 0.79."""
+"""Copies of BUSI images reach 0.87; of frames of one cine only those that differ by less than the eye sees do."""
 LEAST_OF_SCENE = 0.4
 """Images of different lesions stay below 0.3."""
 
