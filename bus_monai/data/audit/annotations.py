@@ -11,13 +11,15 @@ from scipy.ndimage import find_objects, label, white_tophat
 
 STROKE = 9
 """Pixels: wider bright regions are tissue."""
-LEAST_CONTRAST = 0.4
+TEXT_CONTRAST = 0.4
 GLYPH_HEIGHTS = (5, 40)
 LEAST_GLYPHS = 4
 """In a line of text."""
+MARK_CONTRASTS = (0.3, 0.4)
+"""Of marks: the lower sees them on bright tissue, the higher parts them from dotted lines."""
 MARK_SIDES = (5, 25)
 MARK = 9
-LEAST_MATCH = 0.8
+LEAST_MATCH = 0.7
 
 
 @dataclass(frozen=True)
@@ -37,14 +39,26 @@ class _Stroke:
         return self.right - self.left
 
 
-def count_text_lines(pixels: NDArray[np.float32]) -> int:
-    """Count rows of at least four glyphs of like height, on one baseline and close together.
+def stroke_contrast(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return how much brighter than their surroundings thin strokes are.
 
     Args:
         pixels: (H, W) in [0, 1].
+
+    Returns:
+        (H, W) in [0, 1].
+    """
+    return np.asarray(white_tophat(pixels, size=(STROKE, STROKE)))
+
+
+def count_text_lines(contrast: NDArray[np.float32]) -> int:
+    """Count rows of at least four glyphs of like height, on one baseline and close together.
+
+    Args:
+        contrast: of strokes, (H, W) in [0, 1].
     """
     low, high = GLYPH_HEIGHTS
-    glyphs = [s for s in _strokes(pixels) if low <= s.height <= high and s.width <= 1.5 * s.height]
+    glyphs = [s for s in _strokes(contrast >= TEXT_CONTRAST) if low <= s.height <= high and s.width <= 1.5 * s.height]
     glyphs.sort(key=lambda stroke: stroke.left)
     lines: list[list[_Stroke]] = []
     for glyph in glyphs:
@@ -56,15 +70,19 @@ def count_text_lines(pixels: NDArray[np.float32]) -> int:
     return sum(len(line) >= LEAST_GLYPHS for line in lines)
 
 
-def count_calipers(pixels: NDArray[np.float32]) -> int:
+def count_calipers(contrast: NDArray[np.float32]) -> int:
     """Count marks in the form of + or x, where at least two have the same form and size.
 
     Args:
-        pixels: (H, W) in [0, 1].
+        contrast: of strokes, (H, W) in [0, 1].
     """
+    return max(_count_marks(_strokes(contrast >= least)) for least in MARK_CONTRASTS)
+
+
+def _count_marks(strokes: list[_Stroke]) -> int:
     sides: dict[str, list[int]] = {"plus": [], "cross": []}
     low, high = MARK_SIDES
-    for stroke in _strokes(pixels):
+    for stroke in strokes:
         if low <= min(stroke.height, stroke.width) and max(stroke.height, stroke.width) <= high:
             for form, side in sides.items():
                 if abs(stroke.height - stroke.width) <= 2 and _match(stroke.shape, form) >= LEAST_MATCH:
@@ -72,8 +90,7 @@ def count_calipers(pixels: NDArray[np.float32]) -> int:
     return sum(len(side) for side in sides.values() if len(side) > 1 and max(side) - min(side) <= 2)
 
 
-def _strokes(pixels: NDArray[np.float32]) -> list[_Stroke]:
-    ink = white_tophat(pixels, size=(STROKE, STROKE)) >= LEAST_CONTRAST
+def _strokes(ink: NDArray[np.bool_]) -> list[_Stroke]:
     regions, _ = label(ink, structure=np.ones((3, 3)))
     return [
         _Stroke(rows.start, rows.stop, columns.start, columns.stop, regions[rows, columns] == i)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from bus_monai.data.audit.annotations import count_calipers, count_text_lines
+from bus_monai.data.audit.annotations import count_calipers, count_text_lines, stroke_contrast
 from bus_monai.data.audit.finding import Finding
 from bus_monai.data.audit.square import content_box
 from bus_monai.source import source_kind
@@ -38,9 +38,10 @@ def find_content(path: Path, pixels: NDArray[np.float32]) -> Iterator[Finding]:
     coloured = _coloured_share(path)
     if coloured >= LEAST_COLOURED:
         yield Finding("colour", (path,), f"{100 * coloured:.1f} % of the pixels")
-    if lines := count_text_lines(pixels):
+    contrast = stroke_contrast(pixels)
+    if lines := count_text_lines(contrast):
         yield Finding("text", (path,), f"{lines} line{'s' * (lines > 1)}")
-    if marks := count_calipers(pixels):
+    if marks := count_calipers(contrast):
         yield Finding("calipers", (path,), f"{marks} marks")
 
 
