@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from scipy.stats import rankdata
 
 SIDE = 128
 BLACK = 8 / 255
@@ -48,8 +49,6 @@ def equalise(values: NDArray[np.float32]) -> NDArray[np.float32]:
 
     Any growing change of grey values, such as a gamma, leaves the result as it is. A constant gives zeros.
     """
-    from scipy.stats import rankdata
-
     ranks = rankdata(values, axis=-1)
     ranks -= ranks.mean(axis=-1, keepdims=True)
     norm = np.linalg.norm(ranks, axis=-1, keepdims=True)
