@@ -7,11 +7,16 @@ from typing import Annotated
 
 import typer
 
+from bus_monai.cli.data_audit import audit
+
 data = typer.Typer(
     help="Published data sets: which there are, and preparing them for training.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
+
+
+data.command()(audit)
 
 
 @data.command("list")

@@ -1,0 +1,106 @@
+"""Which files of a folder are images, and which are masks of which image."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from bus_monai.data.case import Diagnosis
+from bus_monai.data.datalist import FILE, read_datalist
+from bus_monai.data.readers.busi import CLASSES
+from bus_monai.errors import UserError
+from bus_monai.source import RASTER_SUFFIXES, list_sources
+
+MASK_FOLDERS = ("mask", "masks", "gt")
+_MASK = re.compile(r"(?P<image>.+?)_(mask.*|(tumor|other)_?\d*)", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class ListedImage:
+    """An image with what the folder says about it.
+
+    Args:
+        path: of the image.
+        masks: that belong to it.
+        diagnosis: by the name of a folder above it, or by the datalist.
+        group: by the datalist, where there is one.
+        section: by the datalist, where there is one.
+    """
+
+    path: Path
+    masks: tuple[Path, ...]
+    diagnosis: Diagnosis
+    group: str | None = None
+    section: str | None = None
+
+
+def list_images(folder: Path) -> tuple[list[ListedImage], list[Path]]:
+    """List the images of a folder, sorted, and the masks that belong to none of them.
+
+    Where there is a ``datalist.json`` it says what is there. Else an image is any PNG, JPEG, NIfTI or DICOM file (of
+    several frames the first), and a mask is a PNG or JPEG whose stem goes on after the image's with ``_mask...``,
+    ``_tumor`` or ``_other1``, in the image's folder; or which lies below a folder called masks, mask or GT, with or
+    without such an ending, beside the folder of its image.
+
+    Raises:
+        UserError: the folder is missing, is a file, or holds no image; or its datalist is wrong.
+    """
+    if folder.is_file():
+        raise UserError(f"'{folder}' is a file: unpack it and give the folder.")
+    if not folder.is_dir():
+        raise UserError(f"The folder '{folder}' does not exist: give one that does.")
+    if (folder / FILE).is_file():
+        # the datalist has resolved its paths, against which links in the folder's own path must not stand out
+        cases = [(name, case) for name, cases in read_datalist(folder).sections() for case in cases]
+        listed = [ListedImage(case.image, case.masks, case.diagnosis, case.group, name) for name, case in cases]
+        return sorted(listed, key=lambda image: image.path), []
+    images = [path for path, frame in list_sources(folder) if frame == 0 and not _is_mask(path, folder)]
+    if not images:
+        raise UserError(f"'{folder}' holds no image: give a folder of PNG, JPEG, NIfTI or DICOM files.")
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file() and not path.name.startswith("."))
+    masks, strays = _assign(
+        (path for path in files if path.suffix.lower() in RASTER_SUFFIXES and _is_mask(path, folder)), images, folder
+    )
+    return [ListedImage(path, tuple(masks[path]), _diagnosis(path, folder)) for path in images], strays
+
+
+def _is_mask(path: Path, folder: Path) -> bool:
+    return _MASK.fullmatch(path.stem) is not None or _mask_folder(path, folder) is not None
+
+
+def _mask_folder(path: Path, folder: Path) -> Path | None:
+    """Return the innermost mask folder that ``path`` lies in."""
+    above = path.parents[: len(path.relative_to(folder).parts) - 1]
+    return next((parent for parent in above if parent.name.lower() in MASK_FOLDERS), None)
+
+
+def _assign(masks: Iterable[Path], images: list[Path], folder: Path) -> tuple[Mapping[Path, list[Path]], list[Path]]:
+    by_stem: dict[str, list[Path]] = defaultdict(list)
+    for image in images:
+        by_stem[image.stem].append(image)
+    assigned: dict[Path, list[Path]] = defaultdict(list)
+    strays = []
+    for mask in masks:
+        match = _MASK.fullmatch(mask.stem)
+        candidates = by_stem.get(mask.stem, []) + (by_stem.get(match["image"], []) if match else [])
+        holder = _mask_folder(mask, folder)
+        if holder is None:
+            candidates = [image for image in candidates if image.parent == mask.parent]
+        else:
+            candidates = [image for image in candidates if holder.parent in image.parents]
+        if candidates:
+            tail = mask.parent.relative_to(holder).parts if holder else ()
+            # masks/benign/1.png goes with images/benign/1.png rather than with images/malignant/1.png
+            best = max(candidates, key=lambda image: image.parent.parts[len(image.parent.parts) - len(tail) :] == tail)
+            assigned[best].append(mask)
+        else:
+            strays.append(mask)
+    return assigned, strays
+
+
+def _diagnosis(path: Path, folder: Path) -> Diagnosis:
+    names = [part.lower() for part in path.relative_to(folder).parts[:-1]]
+    return next((name for name in CLASSES if name in names), "unknown")

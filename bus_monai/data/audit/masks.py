@@ -1,0 +1,58 @@
+"""Masks that do not fit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from scipy.ndimage import label
+
+from bus_monai.data.audit.finding import Finding
+from bus_monai.data.audit.listing import ListedImage
+from bus_monai.errors import UserError
+from bus_monai.source import read_raster
+
+LEAST_SHARE = 0.001
+"""Of the image, below which a lesion is tiny."""
+
+
+def find_mask_faults(image: ListedImage, shape: tuple[int, int]) -> Iterator[Finding]:
+    """Yield what is wrong with the masks of an image, and whether it has several lesions.
+
+    A lesion is a connected region of the merged masks.
+
+    Args:
+        image: with its masks.
+        shape: height and width of the image.
+    """
+    merged = np.zeros(shape, dtype=bool)
+    read = 0
+    for path in image.masks:
+        try:
+            values = read_raster(path)
+        except UserError as error:
+            yield Finding("unreadable", (path,), str(error))
+            continue
+        if values.shape != shape:
+            detail = f"mask {values.shape[0]} x {values.shape[1]}, image {shape[0]} x {shape[1]} pixels"
+            yield Finding("mask_size", (image.path, path), detail)
+            continue
+        # JPEG leaves small values around a lesion
+        merged |= values >= 0.5 if _is_jpeg(path) else values > 0
+        read += 1
+    if read == 0:
+        return
+    regions, _ = label(merged, structure=np.ones((3, 3)))
+    shares = np.bincount(regions.ravel())[1:] / merged.size
+    if shares.size == 0 and image.diagnosis != "normal":
+        yield Finding("empty_mask", (image.path,), f"no lesion, but the image is {image.diagnosis}")
+    if (shares < LEAST_SHARE).any():
+        pixels = ", ".join(str(round(share * merged.size)) for share in shares[shares < LEAST_SHARE][:5])
+        yield Finding("tiny_lesion", (image.path,), f"{int((shares < LEAST_SHARE).sum())} below 0.1 %: {pixels} pixels")
+    if (shares >= LEAST_SHARE).sum() > 1:
+        yield Finding("several_lesions", (image.path,), f"{int((shares >= LEAST_SHARE).sum())} lesions")
+
+
+def _is_jpeg(path: Path) -> bool:
+    return path.suffix.lower() in (".jpg", ".jpeg")

@@ -1,0 +1,93 @@
+"""An audit as files."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+from jinja2 import Environment, PackageLoader, select_autoescape
+from markupsafe import Markup, escape
+from PIL import Image
+
+from bus_monai import __version__
+from bus_monai.data.audit.audit_folder import Audit
+from bus_monai.data.audit.finding import KINDS, MEANING, Finding
+from bus_monai.errors import UserError
+from bus_monai.source import read_source
+
+JSON = "audit.json"
+PAGE = "audit.html"
+HEIGHT = 140
+
+
+def write_audit(audit: Audit, out: Path) -> Path:
+    """Write ``audit.json`` and ``audit.html``, one file without references to others, into ``out``.
+
+    Returns:
+        The path of the page.
+
+    Raises:
+        UserError: the folder cannot be written to.
+    """
+    page = _render(audit)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        (out / JSON).write_text(json.dumps(audit.to_dict(), indent=1) + "\n", encoding="utf-8")
+        (out / PAGE).write_text(page, encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"Cannot write to '{out}' ({error.strerror}): give another folder.") from error
+    return out / PAGE
+
+
+def _render(audit: Audit) -> str:
+    environment = Environment(
+        loader=PackageLoader("bus_monai.data.audit", "."), autoescape=select_autoescape(default=True), trim_blocks=True
+    )
+    thumbnails: dict[Path, str] = {}
+
+    def figure(paths: tuple[Path, ...], detail: str) -> Markup:
+        for path in paths:
+            thumbnails[path] = thumbnails.get(path) or _thumbnail(path)
+        images = Markup(" ").join(Markup('<img alt="" src="{}">').format(thumbnails[p]) for p in paths if thumbnails[p])
+        names = ", ".join(audit.name(path) for path in paths)
+        return Markup("<figure>{}<figcaption>{}<br>{}</figcaption></figure>").format(images, names, escape(detail))
+
+    environment.globals["figure"] = figure
+    content = audit.to_dict()
+    pairs = [
+        {
+            "paths": (audit.images[pair.first].path, audit.images[pair.second].path),
+            "detail": "equal" if pair.equal else f"correlation {pair.correlation:.3f}, flip: {pair.flip}",
+        }
+        for pair in audit.pairs
+        if pair.copies
+    ]
+    sections: list[tuple[str, list[Finding]]] = [
+        (kind, [finding for finding in audit.findings if finding.kind == kind]) for kind in KINDS
+    ]
+    return environment.get_template("audit.html.jinja").render(
+        title=audit.folder.name,
+        version=__version__,
+        images=content["images"],
+        groups=len(audit.duplicate_groups),
+        pairs=pairs,
+        sections=sections,
+        meaning=MEANING,
+        split_groups=content["split_groups"],
+    )
+
+
+def _thumbnail(path: Path) -> str:
+    """Return a data URL, empty where the file cannot be read."""
+    try:
+        pixels = read_source(path).pixels
+    except UserError:
+        return ""
+    image = Image.fromarray((pixels * 255).astype(np.uint8))
+    image.thumbnail((3 * HEIGHT, HEIGHT))
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=80)
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
