@@ -122,9 +122,11 @@ def oasbud(folder: Path) -> Path:
 
 
 def stu_hospital(folder: Path) -> Path:
+    """Masks are larger than their images and grey at their edges."""
     for number in (1, 2, 10):
         save(folder / "Hospital" / f"Test_Image_{number}.png", noise(number))
-        save(folder / "Hospital" / f"mask_{number}.png", square())
+        mask = Image.fromarray(square()).resize((3 * SIZE[1], 3 * SIZE[0]), Image.Resampling.BILINEAR)
+        save(folder / "Hospital" / f"mask_{number}.png", np.asarray(mask))
     return folder
 
 

@@ -64,7 +64,7 @@ def _read_published(folder: Path) -> list[Case]:
         raise UserError(f"dataset_dir '{folder}' {state}: give a folder with a {FILE}, or one of {titles}.")
     if published.convert:
         raise UserError(
-            f"dataset_dir '{folder}' is {published.title}, whose pixels or masks are no image files: run 'bus-monai "
+            f"dataset_dir '{folder}' is {published.title}, whose pixels or masks must be converted: run 'bus-monai "
             f"data prepare {published.name} {folder} --out DIR' and give DIR."
         )
     return published.read(folder)

@@ -72,8 +72,8 @@ def test_a_missing_an_empty_and_another_folder_are_named(tmp_path: Path) -> None
     with pytest.raises(UserError, match=r"dataset_dir '.*none' does not exist: give a folder that does\.$"):
         load_dataset(tmp_path / "none", protocol="rdau")
     accepted = (
-        r"give a folder with a datalist\.json, or one of BUSI, BUS-UCLM, BUS-BRA, BrEaST, UDIAT, STU-Hospital, images "
-        r"with masks\.$"
+        r"give a folder with a datalist\.json, or one of BUSI, BUS-UCLM, BUS-BRA, BrEaST, UDIAT, images with "
+        r"masks\.$"
     )
     with pytest.raises(UserError, match=rf"dataset_dir '.*' is empty: {accepted}"):
         load_dataset(tmp_path, protocol="rdau")
@@ -82,19 +82,22 @@ def test_a_missing_an_empty_and_another_folder_are_named(tmp_path: Path) -> None
         load_dataset(tmp_path, protocol="rdau")
 
 
-@pytest.mark.parametrize("write", [bus_uclm, bus_bra, breast, udiat, stu_hospital, plain_folder])
+@pytest.mark.parametrize("write", [bus_uclm, bus_bra, breast, udiat, plain_folder])
 def test_published_sets_of_image_files_are_taken_as_they_are(write: Callable[[Path], Path], tmp_path: Path) -> None:
     datalist = load_dataset(write(tmp_path / "raw"), protocol="rdau")
     check_dataset(datalist, sections=[name for name, _ in datalist.sections()])
 
 
-@pytest.mark.parametrize(("write", "title"), [(oasbud, "OASBUD"), (cbis_ddsm, "CBIS-DDSM (masses)")])
+@pytest.mark.parametrize(
+    ("write", "title"),
+    [(oasbud, "OASBUD"), (stu_hospital, "STU-Hospital"), (cbis_ddsm, "CBIS-DDSM (masses)")],
+)
 def test_other_sets_are_to_be_prepared(write: Callable[[Path], Path], title: str, tmp_path: Path) -> None:
     folder = write(tmp_path / "raw")
     with pytest.raises(UserError) as error:
         load_dataset(folder, protocol="rdau")
     assert str(error.value) == (
-        f"dataset_dir '{folder}' is {title}, whose pixels or masks are no image files: run 'bus-monai data prepare "
+        f"dataset_dir '{folder}' is {title}, whose pixels or masks must be converted: run 'bus-monai data prepare "
         f"{write.__name__} {folder} --out DIR' and give DIR."
     )
 

@@ -20,7 +20,7 @@ def is_bus_bra(folder: Path) -> bool:
 def read_bus_bra(folder: str | Path) -> list[Case]:
     """Read ``Images/bus_0001-l.png``, ``Masks/mask_0001-l.png`` and ``bus_data.csv`` with ID, Case and Pathology.
 
-    The group is the patient, the column ``Case``; the letter in a name is the view or side.
+    The group is the patient, the column ``Case``; the letter in a name (l, r or s) tells the images of a patient apart.
 
     Raises:
         UserError: there is no table, it lacks a column, or it lists files that are missing.

@@ -16,7 +16,7 @@ from bus_monai.data.readers.cbis_ddsm import is_cbis_ddsm, read_cbis_ddsm, write
 from bus_monai.data.readers.inbreast import is_inbreast, read_inbreast, write_inbreast_case
 from bus_monai.data.readers.oasbud import is_oasbud, read_oasbud, write_oasbud_case
 from bus_monai.data.readers.plain_folder import is_plain_folder, read_plain_folder
-from bus_monai.data.readers.stu_hospital import is_stu_hospital, read_stu_hospital
+from bus_monai.data.readers.stu_hospital import is_stu_hospital, read_stu_hospital, write_stu_hospital_case
 from bus_monai.data.readers.udiat import is_udiat, read_udiat
 from bus_monai.data.readers.write_case import copy_case
 from bus_monai.errors import UserError
@@ -37,7 +37,7 @@ class PublishedSet:
         recognises: tells whether a folder has its layout.
         read: lists the cases of a folder.
         write: writes a case into a prepared folder, and returns the case there.
-        convert: whether its pixels or masks are no image files, so that it must be prepared before it is used.
+        convert: whether its pixels or masks are no image files or do not fit, so that it must be prepared before use.
         write_tables: writes further tables of the folder, the first argument, into the prepared one.
     """
 
@@ -60,12 +60,12 @@ SETS = (
         name="busi",
         title="BUSI",
         size="780 images of 600 patients",
-        licence="not stated by the authors; a copy on Kaggle says CC0",
+        licence="not stated by the authors; copies state licences of their own",
         citation="Al-Dhabyani et al., Dataset of breast ultrasound images, Data in Brief 28, 2020, "
         "doi 10.1016/j.dib.2019.104863",
         url="https://scholar.cu.edu.eg/?q=afahmy/pages/dataset",
-        flaws="Near-duplicates, some filed under two classes, and burnt-in text and calipers (Pawłowska et al., Data "
-        "in Brief 48, 2023). Patients are not named, so that groups hold near-duplicates.",
+        flaws="Duplicates, some filed under two classes, images of the axilla, burnt-in text and calipers (Pawłowska "
+        "et al., 2023, doi 10.1016/j.dib.2023.109247). Patients are not named, so that groups hold near-duplicates.",
         recognises=is_busi,
         read=read_busi,
     ),
@@ -73,12 +73,12 @@ SETS = (
         name="bus_uclm",
         title="BUS-UCLM",
         size="683 images of 38 patients",
-        licence="CC BY 4.0 or CC BY-NC 4.0, its copies differ",
+        licence="CC BY 4.0 or CC BY-NC, its versions and copies differ",
         citation="Vallez et al., BUS-UCLM: breast ultrasound lesion segmentation dataset, Scientific Data 12, 2025, "
         "doi 10.1038/s41597-025-04562-3",
         url="https://data.mendeley.com/datasets/7fvgj4jsp7",
         flaws="419 of the images are normal; few patients with many images each, so that only a split by patient is "
-        "fair. Some frames show Doppler, marks or two views.",
+        "fair. Some frames show Doppler, marks or two views; in a few the mask may have another size.",
         recognises=is_bus_uclm,
         read=read_bus_uclm,
         write=write_bus_uclm_case,
@@ -87,11 +87,11 @@ SETS = (
         name="bus_bra",
         title="BUS-BRA",
         size="1875 images of 1064 patients",
-        licence="CC BY 4.0",
+        licence="see its Zenodo page, which asks to cite the paper; users give CC BY 4.0 or no standard licence",
         citation="Gómez-Flores et al., BUS-BRA: a breast ultrasound dataset for assessing computer-aided diagnosis "
         "systems, Medical Physics 51, 2024, doi 10.1002/mp.16812",
         url="https://zenodo.org/records/8231412",
-        flaws="Two views of most lesions, so that a random split leaks. No normal images.",
+        flaws="Two images of most patients, so that a random split leaks. No normal images.",
         recognises=is_bus_bra,
         read=read_bus_bra,
     ),
@@ -110,25 +110,25 @@ SETS = (
     PublishedSet(
         name="udiat",
         title="UDIAT",
-        size="163 images, patients not named",
-        licence="research only, on request",
+        size="163 images of 163 women",
+        licence="research only, by an agreement on request",
         citation="Yap et al., Automated breast ultrasound lesions detection using convolutional neural networks, IEEE "
         "Journal of Biomedical and Health Informatics 22, 2018, doi 10.1109/JBHI.2017.2731873",
         url="https://helward.mmu.ac.uk/STAFF/m.yap/dataset.php",
-        flaws="Also known as Dataset B. Groups hold near-duplicates.",
+        flaws="Also known as Dataset B. Small, without normal images. Near-duplicates, if any, share a group.",
         recognises=is_udiat,
         read=read_udiat,
     ),
     PublishedSet(
         name="oasbud",
         title="OASBUD",
-        size="200 images of 78 patients",
-        licence="as on its Zenodo page",
+        size="200 scans of 100 lesions of 78 women",
+        licence="CC BY-NC 4.0",
         citation="Piotrzkowska-Wróblewska et al., Open access database of raw ultrasonic signals acquired from "
         "malignant and benign breast lesions, Medical Physics 44, 2017, doi 10.1002/mp.12538",
         url="https://zenodo.org/records/545928",
         flaws="Raw echoes, no images: the look depends on the conversion. Two views a lesion, several lesions in some "
-        "patients.",
+        "women, of which the file does not tell all: a split by group may still part a woman's lesions.",
         recognises=is_oasbud,
         read=read_oasbud,
         write=write_oasbud_case,
@@ -142,9 +142,12 @@ SETS = (
         citation="Zhuang et al., An RDAU-NET model for lesion segmentation in breast ultrasound images, PLoS ONE 14, "
         "2019, doi 10.1371/journal.pone.0221535",
         url="https://github.com/xbhlk/STU-Hospital",
-        flaws="Small, and without diagnoses. Groups hold near-duplicates.",
+        flaws="Small, of 128 x 128 pixels and without diagnoses. Most masks have other sizes, and grey values. Groups "
+        "hold near-duplicates.",
         recognises=is_stu_hospital,
         read=read_stu_hospital,
+        write=write_stu_hospital_case,
+        convert=True,
     ),
     PublishedSet(
         name="cbis_ddsm",
@@ -165,12 +168,12 @@ SETS = (
     PublishedSet(
         name="inbreast",
         title="INbreast (masses)",
-        size="410 mammograms of 115 patients, 107 with masses",
-        licence="research only, on request",
+        size="410 mammograms of 115 cases, 107 with masses",
+        licence="not known: it was given on request for research",
         citation="Moreira et al., INbreast: toward a full-field digital mammographic database, Academic Radiology 19, "
         "2012, doi 10.1016/j.acra.2011.09.014",
         url="https://doi.org/10.1016/j.acra.2011.09.014 (from the authors)",
-        flaws="No pathology: BI-RADS 4 and more count as malignant. The original site is gone.",
+        flaws="No pathology in its table: BI-RADS 4 and more count as malignant. The original site is gone.",
         recognises=is_inbreast,
         read=read_inbreast,
         write=write_inbreast_case,

@@ -80,8 +80,8 @@ def read_mass_contours(path: Path) -> Iterator[NDArray[np.float64]]:
             regions = plistlib.load(file, fmt=plistlib.FMT_XML)["Images"][0]["ROIs"]
         for region in regions:
             points = [[float(x) for x in point.strip("() ").split(",")] for point in region["Point_px"]]
-            # fewer points enclose nothing
-            if region["Name"].strip().lower() == "mass" and len(points) >= 3:
+            # fewer points enclose nothing; a few regions are said to have no name
+            if region.get("Name", "").strip().lower() == "mass" and len(points) >= 3:
                 yield np.asarray(points, dtype=np.float64)[:, 1::-1]
     except (OSError, ValueError, TypeError, AttributeError, LookupError, ExpatError) as error:
         raise UserError(f"'{path}' cannot be read as contours of INbreast ({error}): download it again.") from error

@@ -22,11 +22,12 @@ FILE = "OASBUD.mat"
 FIELDS = ("id", "rf1", "rf2", "roi1", "roi2", "class")
 VIEWS = ("1", "2")
 DIAGNOSES: dict[str, Diagnosis] = {"0": "benign", "1": "malignant"}
+SWAPPED: dict[str, Diagnosis] = {"0": "malignant", "1": "benign"}
 
 SOUND_MM_PER_S = 1_540_000
 SAMPLES_PER_S = 40_000_000
 APERTURE_MM = 38
-"""Width of the L14-5/38 array, over which the lines are spread."""
+"""Width of the L14-5/38 array over which the authors' example spreads the lines."""
 RANGE_DB = 60
 
 
@@ -39,19 +40,22 @@ def read_oasbud(folder: str | Path) -> list[Case]:
     """Read ``OASBUD.mat``: raw echoes of two views of each lesion, with their outlines.
 
     The struct array ``data`` has ``id``, ``rf1``, ``rf2`` (samples, lines), ``roi1``, ``roi2`` of the same size,
-    ``birads`` and ``class`` (0 benign, 1 malignant). Ids are ``<number of the lesion>_<patient>_<view>``; the group is
-    the patient, named by ``id``. The file holds no image files, so that every path is that of the file itself:
-    ``write_oasbud_case`` makes the images.
+    ``birads`` and ``class``. Users of the set disagree on whether 0 means benign or malignant: benign is taken, unless
+    BI-RADS 3 and 5 say otherwise. Ids are ``<number of the lesion>_<id>_<view>``. The group is ``id``, which few
+    lesions share: it does not tell all the lesions of a woman. The file holds no image files, so that every path is
+    that of the file itself: ``write_oasbud_case`` makes the images.
 
     Raises:
         UserError: the file is missing, cannot be read, or lacks a field.
     """
     path = require_folder(folder) / FILE
+    lesions = _lesions(path)
+    diagnoses = _diagnoses(lesions)
     cases = []
-    for number, lesion in enumerate(_lesions(path), start=1):
-        patient = case_id(str(lesion["id"]).strip())
-        diagnosis = DIAGNOSES.get(str(lesion["class"]).strip(), "unknown")
-        cases += [Case(f"{number:03}_{patient}_{view}", path, (path,), patient, diagnosis) for view in VIEWS]
+    for number, lesion in enumerate(lesions, start=1):
+        group = case_id(str(lesion["id"]).strip())
+        diagnosis = diagnoses.get(str(lesion["class"]).strip(), "unknown")
+        cases += [Case(f"{number:03}_{group}_{view}", path, (path,), group, diagnosis) for view in VIEWS]
     return cases
 
 
@@ -70,7 +74,7 @@ def b_mode(echoes: NDArray[np.float64]) -> NDArray[np.float32]:
     """Turn raw echoes into an image: envelope by the Hilbert transform, square pixels, logarithm of 60 dB.
 
     Lines of a linear array are parallel, so that scan conversion is a change of the sampling: square pixels as wide as
-    the lines lie apart, 38 mm / 510 = 0.075 mm as published. Averaging envelopes along a line keeps speckle unaliased.
+    the lines lie apart, 38 mm / 510 = 0.075 mm in the set. Averaging envelopes along a line keeps speckle unaliased.
 
     Args:
         echoes: (samples, lines), sampled at 40 MHz.
@@ -84,6 +88,19 @@ def b_mode(echoes: NDArray[np.float64]) -> NDArray[np.float32]:
     relative = envelope / max(float(envelope.max()), 1e-12)
     decibels = 20 * np.log10(np.maximum(relative, 1e-12))
     return np.clip(decibels / RANGE_DB + 1, 0, 1).astype(np.float32)
+
+
+def _diagnoses(lesions: Sequence[dict[str, Any]]) -> dict[str, Diagnosis]:
+    # at most 2 % of BI-RADS 3 are malignant and at least 95 % of BI-RADS 5
+    likely = {"3": "benign", "5": "malignant"}
+    known = [
+        (str(lesion["class"]).strip(), likely[category])
+        for lesion in lesions
+        if (category := str(lesion.get("birads", "")).strip()) in likely
+    ]
+    agreeing = sum(DIAGNOSES.get(number) == diagnosis for number, diagnosis in known)
+    opposing = sum(SWAPPED.get(number) == diagnosis for number, diagnosis in known)
+    return SWAPPED if opposing > agreeing else DIAGNOSES
 
 
 def _to_square_pixels(values: NDArray) -> NDArray[np.float32]:

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
 
 from bus_monai.data.case import Case
 from bus_monai.data.near_duplicates import group_near_duplicates
 from bus_monai.data.readers.folder import raster_files, require_folder, require_pairs
+from bus_monai.data.readers.write_case import copy_image, write_masks
 from bus_monai.errors import UserError
+from bus_monai.source import read_raster
 
 IMAGE, MASK = "Test_Image_", "mask_"
 
@@ -20,7 +27,8 @@ def is_stu_hospital(folder: Path) -> bool:
 def read_stu_hospital(folder: str | Path) -> list[Case]:
     """Read ``Test_Image_1.png`` with ``mask_1.png``, in the folder or its ``Hospital/``.
 
-    The set names neither patients nor diagnoses: groups hold near-duplicates, every diagnosis is unknown.
+    The set names neither patients nor diagnoses: groups hold near-duplicates, every diagnosis is unknown. Images have
+    128 x 128 pixels but most masks 400 x 400 to 512 x 512, with greys: ``write_stu_hospital_case`` makes them fit.
 
     Raises:
         UserError: the folder is not STU-Hospital, or images or masks lack their partner.
@@ -39,6 +47,20 @@ def read_stu_hospital(folder: str | Path) -> list[Case]:
         Case(f"stu_{number}", images[number], (masks[number],), group, "unknown")
         for number, group in zip(numbers, groups, strict=True)
     ]
+
+
+def write_stu_hospital_case(case: Case, out: Path) -> Case:
+    """Copy the image of ``case`` into ``out`` and write its mask in the size of the image; return the case there.
+
+    A pixel is lesion where the published mask, averaged over it, reaches half of white.
+    """
+    height, width = read_raster(case.image).shape
+    masks = write_masks(case, out, (_scale(read_raster(mask), height, width) >= 0.5 for mask in case.masks))
+    return replace(case, image=copy_image(case, out), masks=masks)
+
+
+def _scale(mask: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
+    return np.asarray(Image.fromarray(mask).resize((width, height), Image.Resampling.BOX), dtype=np.float32)
 
 
 def _home(folder: Path) -> Path:

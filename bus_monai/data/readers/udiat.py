@@ -22,9 +22,9 @@ def is_udiat(folder: Path) -> bool:
 def read_udiat(folder: str | Path) -> list[Case]:
     """Read ``original/000001.png`` with ``GT/000001.png``.
 
-    The diagnosis is in ``DatasetB.xlsx`` (columns ``Image``, a number, and ``Type``). Copies without this table sort
-    ``original/`` and ``GT/`` into ``benign/`` and ``malignant/``; without either the diagnosis is unknown. The layout
-    is that of common copies, since the set is sent on request only. It names no patients: groups hold near-duplicates.
+    The diagnosis is in ``DatasetB.xlsx`` (columns ``Image``, a number, and ``Type``). A copy without this table may
+    sort ``original/`` and ``GT/`` into ``benign/`` and ``malignant/``; without either the diagnosis is unknown. Every
+    image is of another woman by the paper; should there be near-duplicates, they share a group.
 
     Raises:
         UserError: the folder is not UDIAT, the table lists missing files, or images or masks lack their partner.

@@ -25,6 +25,14 @@ def test_masses_are_drawn_and_nothing_else(layouts: dict[str, Callable[[], Path]
     assert written["20586908"].image.suffix == ".dcm"
 
 
+def test_a_region_without_name_is_no_mass(layouts: dict[str, Callable[[], Path]]) -> None:
+    folder = layouts["inbreast"]()
+    contours = folder / "AllXML" / "20586908.xml"
+    contours.write_text(contours.read_text().replace("<key>Name</key><string>Calcification</string>", ""))
+    assert "Calcification" not in contours.read_text()
+    assert len(read_inbreast(folder)[0].masks) == 1
+
+
 @pytest.mark.parametrize("text", ["", "<plist", "<plist><dict></dict></plist>", "<plist><array/></plist>"])
 def test_broken_contours_are_named(layouts: dict[str, Callable[[], Path]], text: str) -> None:
     folder = layouts["inbreast"]()

@@ -61,6 +61,18 @@ def test_image_and_mask_are_written(layouts: dict[str, Callable[[], Path]], tmp_
     assert set(np.unique(mask)) == {0, 255}
 
 
+@pytest.mark.parametrize("malignant", [0, 1])
+def test_the_class_of_most_lesions_in_bi_rads_5_is_malignant(malignant: int, tmp_path: Path) -> None:
+    from scipy.io import savemat
+
+    lesions = np.zeros((1, 5), dtype=[(n, object) for n in ("id", "rf1", "rf2", "roi1", "roi2", "birads", "class")])
+    for i, (category, kind) in enumerate((("5", 1), ("3", 0), ("5", 0), ("5", 1), ("4b", 1))):
+        lesions[0, i] = (str(i), 1, 1, 1, 1, category, kind if malignant else 1 - kind)
+    savemat(tmp_path / "OASBUD.mat", {"data": lesions})
+    diagnoses = [case.diagnosis for case in read_oasbud(tmp_path)[::2]]
+    assert diagnoses == ["malignant", "benign", "benign", "malignant", "malignant"]
+
+
 def test_a_broken_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "OASBUD.mat").write_bytes(b"PK no matlab file, at all" * 20)
     with pytest.raises(
