@@ -20,6 +20,7 @@ OF_THE_MACHINE = frozenset(
         "num_workers",
         "resume",
         "run_name",
+        "parent_run",
         "skip_broken",
     }
 )

@@ -37,7 +37,7 @@ def evaluate(
     from bus_monai.inference.models import parse_models
 
     trained = parse_models(models)
-    common = dict(_setting(text) for text in settings or ()) | {"split": split}
+    common = dict(parse_setting(text) for text in settings or ()) | {"split": split}
     common |= {"skip_broken": True} if skip_broken else {}
     common |= {"dataset_dir": str(data)} if data else {}
     common |= {"protocol": protocol} if protocol else {}
@@ -66,7 +66,12 @@ def evaluate(
         print(write_comparison_report(tables, out))
 
 
-def _setting(text: str) -> tuple[str, object]:
+def parse_setting(text: str) -> tuple[str, object]:
+    """Read ``KEY=VALUE``.
+
+    Raises:
+        UserError: something else.
+    """
     key, equals, value = text.partition("=")
     if not equals or not key:
         raise UserError(f"--set '{text}' sets nothing: write --set KEY=VALUE.")

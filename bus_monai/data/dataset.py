@@ -11,6 +11,7 @@ from typing import Any
 from tqdm import tqdm
 
 from bus_monai.data.case import Case
+from bus_monai.data.collection import is_collection, read_collection
 from bus_monai.data.datalist import FILE, Datalist, read_datalist
 from bus_monai.data.phantoms import phantom_dataset
 from bus_monai.data.protocols import apply_protocol
@@ -32,7 +33,7 @@ def load_dataset(dataset_dir: str | Path, *, protocol: str, seed: int = 0, skip_
 
     Args:
         dataset_dir: a folder with a ``datalist.json``, which is taken as it is, or a published data set of image files
-            as it was unpacked.
+            as it was unpacked, or a folder of several of these.
         protocol: name of the split where the folder has none of its own.
         seed: of that split.
         skip_broken: leave out the cases that cannot be read, with a warning that names each.
@@ -58,6 +59,8 @@ def load_dataset(dataset_dir: str | Path, *, protocol: str, seed: int = 0, skip_
 
 def _read_published(folder: Path) -> list[Case]:
     published = recognise(folder)
+    if published is None and is_collection(folder):
+        return read_collection(folder)
     if published is None:
         state = "is empty" if not any(folder.iterdir()) else "is neither"
         titles = ", ".join(known.title for known in SETS if not known.convert)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -22,6 +23,8 @@ from bus_monai.engines.schedule import GeneratorOnly, Schedule, Step
 from bus_monai.engines.seeded_epochs import SeededEpochs
 from bus_monai.errors import UserError
 from bus_monai.losses.adversarial import AdversarialObjective
+
+logger = logging.getLogger("bus_monai")
 
 G_GRADIENT_NORM = "g_gradient_norm"
 D_GRADIENT_NORM = "d_gradient_norm"
@@ -144,6 +147,18 @@ class AdversarialTrainer(Trainer):
         self.g_scaler = torch.amp.GradScaler("cuda", enabled=scales)
         self.d_scaler = torch.amp.GradScaler("cuda", enabled=scales)
         self._register_handlers(train_handlers or ())
+
+    def run(self) -> None:
+        """Train up to ``max_epochs``; a finished run that is resumed stays as it is.
+
+        Ignite would start such a run anew from its first epoch.
+        """
+        if self.state.epoch >= self.state.max_epochs:
+            logger.warning(
+                "Nothing is left to train: %d of %d epochs are done.", self.state.epoch, self.state.max_epochs
+            )
+            return
+        super().run()
 
     @property
     def is_pretraining(self) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 from ignite.engine import Engine, Events
 from matplotlib.figure import Figure
 from mlflow.entities import Metric, Param, RunStatus
-from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE, MLFLOW_SOURCE_NAME, MLFLOW_USER
+from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NOTE, MLFLOW_SOURCE_NAME, MLFLOW_USER
 from monai.config.deviceconfig import get_config_values
 from monai.handlers.mlflow_handler import MLFlowHandler
 
@@ -37,6 +37,7 @@ class MLflowTracker(MLFlowHandler):
         tracking_uri: where MLflow's store is, ``sqlite:///PATH`` or a server; ``MLFLOW_TRACKING_URI`` takes precedence.
         experiment_name: experiment of the run.
         run_name: name of the run; ``None`` makes one of the experiment and the time.
+        parent_run: identity of the run that this one is a part of, such as that of a cross-validation.
         config: the whole config, logged as parameters and as ``config/config.json``.
         config_files: the files the config came from, logged below ``config/``.
         data: what the run saw, logged as ``data/datalist.json``; its ``digest`` becomes a parameter.
@@ -52,6 +53,7 @@ class MLflowTracker(MLFlowHandler):
         tracking_uri: str,
         experiment_name: str,
         run_name: str | None = None,
+        parent_run: str | None = None,
         config: Mapping[str, Any] | None = None,
         config_files: Sequence[str | Path] = (),
         data: Mapping[str, Any] | None = None,
@@ -70,6 +72,7 @@ class MLflowTracker(MLFlowHandler):
             run_name=run_name or f"{experiment_name} {time.strftime('%Y-%m-%d %H:%M:%S')}",
             artifacts=[Path(path) for path in artifacts],
         )
+        self.parent_run = parent_run
         self.config = dict(config or {})
         self.config_files = [Path(path) for path in config_files]
         self.data = dict(data or {})
@@ -98,6 +101,8 @@ class MLflowTracker(MLFlowHandler):
             return
         self.client.set_experiment_tag(self.experiment.experiment_id, *EXPERIMENT_KIND)
         tags = {MLFLOW_USER: getpass.getuser(), MLFLOW_SOURCE_NAME: "bus_monai", MLFLOW_RUN_NOTE: self._note()}
+        if self.parent_run is not None:
+            tags[MLFLOW_PARENT_RUN_ID] = self.parent_run
         self.cur_run = self.client.create_run(self.experiment.experiment_id, run_name=self.run_name, tags=tags)
         if self.checkpoint is not None:
             self.checkpoint.extra[RUN_KEY] = self.run_id

@@ -27,6 +27,7 @@ def test_the_list_explains_each_set(monkeypatch: pytest.MonkeyPatch, capsys: pyt
     assert "breast - BrEaST: 256 images of 256 patients\n  licence   CC BY 4.0\n" in text
     assert [line.split()[0] for line in text.splitlines() if line[:1].strip()] == [
         "busi", "bus_uclm", "bus_bra", "breast", "udiat", "oasbud", "stu_hospital", "cbis_ddsm", "inbreast",
+        "monai_datalist",
         "plain_folder",
     ]  # fmt: skip
 
@@ -45,7 +46,7 @@ def test_help_and_list_import_nothing_heavy() -> None:
 
 @pytest.mark.parametrize(
     ("write", "count"),
-    [(bus_uclm, 3), (bus_bra, 4), (oasbud, 8), (cbis_ddsm, 3)],
+    [(bus_uclm, 4), (bus_bra, 4), (oasbud, 8), (cbis_ddsm, 3)],
 )
 def test_prepare(
     write: object,
@@ -74,10 +75,13 @@ def test_prepare(
         (
             ["prepare", "bus-uclm", "raw", "--out", "out"],
             "There is no data set 'bus-uclm' (did you mean 'bus_uclm'?): choose one of busi, bus_uclm, bus_bra, "
-            "breast, udiat, oasbud, stu_hospital, cbis_ddsm, inbreast, plain_folder.",
+            "breast, udiat, oasbud, stu_hospital, cbis_ddsm, inbreast, monai_datalist, plain_folder.",
         ),
         (["prepare", "busi", "busi.zip", "--out", "out"], "'busi.zip' is a file: unpack it and give the folder."),
-        (["prepare", "bus_bra", "raw", "--out", "out", "--protocol", "x"], "protocol is 'x': use one of rdau."),
+        (
+            ["prepare", "bus_bra", "raw", "--out", "out", "--protocol", "x"],
+            "protocol is 'x': use one of rdau, cgan_ac_caw, assgan, multi_encoder, kfold5, leave_one_dataset_out.",
+        ),
     ],
 )
 def test_errors_are_a_sentence(

@@ -169,6 +169,15 @@ def test_resumed_run_equals_undisturbed_run_bit_by_bit(gan_mode: str, stop_after
     assert second.state.epoch == 4
 
 
+def test_a_finished_run_that_is_resumed_stays_as_it_is() -> None:
+    whole = make_trainer(max_epochs=2)
+    whole.run()
+    before = {key: value.clone() for key, value in weights(whole).items()}
+    whole.run()
+    assert all(torch.equal(before[key], value) for key, value in weights(whole).items())
+    assert whole.state.epoch == 2
+
+
 def test_another_seed_gives_another_run() -> None:
     one, two = make_trainer(), make_trainer(seed=1)
     one.run()

@@ -14,6 +14,7 @@ from bus_monai.data.readers.bus_uclm import is_bus_uclm, read_bus_uclm, write_bu
 from bus_monai.data.readers.busi import is_busi, read_busi
 from bus_monai.data.readers.cbis_ddsm import is_cbis_ddsm, read_cbis_ddsm, write_cbis_ddsm_case, write_mass_shapes
 from bus_monai.data.readers.inbreast import is_inbreast, read_inbreast, write_inbreast_case
+from bus_monai.data.readers.monai_datalist import is_monai_datalist, read_monai_datalist
 from bus_monai.data.readers.oasbud import is_oasbud, read_oasbud, write_oasbud_case
 from bus_monai.data.readers.plain_folder import is_plain_folder, read_plain_folder
 from bus_monai.data.readers.stu_hospital import is_stu_hospital, read_stu_hospital, write_stu_hospital_case
@@ -178,6 +179,18 @@ SETS = (
         read=read_inbreast,
         write=write_inbreast_case,
         convert=True,
+    ),
+    PublishedSet(
+        name="monai_datalist",
+        title="MONAI's dataset.json",
+        size="any",
+        licence="your own",
+        citation="Antonelli et al., The Medical Segmentation Decathlon, Nature Communications 13, 2022, "
+        "doi 10.1038/s41467-022-30695-9",
+        url="dataset.json with the items image and label in its section training",
+        flaws="PNG and JPEG only; its own sections are not kept, since a protocol splits by group.",
+        recognises=is_monai_datalist,
+        read=read_monai_datalist,
     ),
     PublishedSet(
         name="plain_folder",

@@ -1,0 +1,52 @@
+"""``bus-monai sweep``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bus_monai.cli.evaluate import parse_setting
+from bus_monai.errors import UserError
+
+
+def sweep(
+    bundle: Annotated[str, typer.Argument(help="Name of the bundle, see 'bus-monai bundles'.")],
+    vary: Annotated[
+        list[str] | None, typer.Option(metavar="KEY=A,B|LOW..HIGH[:log]", help="Search over a key; may come often.")
+    ] = None,
+    folds: Annotated[bool, typer.Option("--folds", help="Cross-validate over five folds.")] = False,
+    trials: Annotated[int | None, typer.Option(help="Trainings in all; without it every combination of A,B.")] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="Folder with a datalist.json, or a raw data set; phantoms if not given.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder of the results; start again with it to go on.")] = Path("sweep"),
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any key of the bundle's train.json.")
+    ] = None,
+) -> None:
+    """Cross-validate a bundle (--folds), or search over its settings (--vary), each training an MLflow run.
+
+    bus-monai sweep rdau_gan --vary use_gate=true,false --vary gan_mode=none,wgan
+
+    bus-monai sweep baseline --vary lr=1e-5..1e-3:log --trials 20
+
+    Stopped and started again with the same --out it goes on.
+    """
+    from bus_monai.experiments.space import parse_space
+    from bus_monai.registry import find_bundle
+
+    if folds == bool(vary):
+        raise UserError("A sweep needs either --folds or --vary KEY=VALUES: give one of them.")
+    root, space = find_bundle(bundle), parse_space(vary or ())
+    overrides = dict(parse_setting(text) for text in settings or ()) | ({"dataset_dir": str(data)} if data else {})
+    if folds:
+        from bus_monai.experiments.cross_validation import cross_validate
+
+        print(cross_validate(root, out, overrides))
+        return
+    from bus_monai.experiments.search import TABLE, search
+
+    study = search(root, out, overrides, space, trials=trials)
+    print(f"best: {study.best_trial.user_attrs['folder']}, validation {study.best_value:.4f}\n{out / TABLE}")

@@ -1,0 +1,157 @@
+"""Cross-validation and search, stopped and started again."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import optuna
+import pytest
+from PIL import Image
+
+from bus_monai.cli import main as cli
+from bus_monai.data.phantoms import write_phantoms
+from bus_monai.experiments import cross_validation, search
+from bus_monai.metrics.case_table import read_case_table
+
+TINY = ["network_name=erfnet", "image_size=[32,32]", "max_epochs=1", "batch_size=16", "amp=false"]
+
+
+@pytest.fixture(scope="module")
+def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A raw folder, images beside their masks, so that the protocol makes the split."""
+    made = write_phantoms(tmp_path_factory.mktemp("made") / "set", count=20, size=(64, 64), seed=5, progress=False)
+    folder = tmp_path_factory.mktemp("raw")
+    content = json.loads((made / "datalist.json").read_text())
+    for section in ("training", "validation", "test"):
+        for item in content[section]:
+            image = made / item["image"]
+            (folder / image.name).write_bytes(image.read_bytes())
+            mask = np.zeros((64, 64), dtype=np.uint8)
+            for name in item["masks"]:
+                mask |= np.asarray(Image.open(made / name))
+            Image.fromarray(mask).save(folder / f"{image.stem}_mask.png")
+    return folder
+
+
+@pytest.fixture
+def bus_monai(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+
+    def run(*arguments: str) -> int:
+        settings = [word for setting in TINY for word in ("--set", setting)]
+        monkeypatch.setattr(sys, "argv", ["bus-monai", "sweep", "baseline", *settings, *arguments])
+        with pytest.raises(SystemExit) as stop:
+            cli.main()
+        return stop.value.code or 0  # type: ignore[return-value]
+
+    return run
+
+
+def test_folds_are_tested_once_each_and_go_on_where_they_stopped(
+    phantoms: Path, tmp_path: Path, bus_monai: Callable[..., int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = cross_validation.evaluate_run
+    calls: list[str] = []
+
+    def stopped(bundle: Path, folder: Path, overrides: dict) -> None:
+        calls.append(folder.name)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        whole(bundle, folder, overrides)
+
+    monkeypatch.setattr(cross_validation, "evaluate_run", stopped)
+    command = ["--folds", "--data", str(phantoms), "--out", str(tmp_path)]
+    assert bus_monai(*command) != 0
+    assert not (tmp_path / "cases.csv").exists()
+    trained = (tmp_path / "fold2" / "model.pt").read_bytes()
+    assert bus_monai(*command) == 0
+    assert calls == ["fold0", "fold1", "fold2", "fold2", "fold3", "fold4"]
+    # the training of the third was finished, and so it is not run again
+    assert (tmp_path / "fold2" / "model.pt").read_bytes() == trained
+
+    rows = read_case_table(tmp_path / "cases.csv")
+    assert len(rows) == len({row.id for row in rows}) == 20
+    assert "Every number below is computed" in (tmp_path / "report.html").read_text()
+
+    client = mlflow.MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name("baseline")
+    assert experiment is not None
+    parent = client.get_run((tmp_path / "mlflow_run").read_text().strip())
+    assert parent.data.metrics["test_dice"] == pytest.approx(
+        json.loads((tmp_path / "summary.json").read_text())["lesion"]["metrics"]["dice"]["mean"]
+    )
+    names = [
+        run.info.run_name
+        for run in client.search_runs([experiment.experiment_id])
+        if run.data.tags.get("mlflow.parentRunId") == parent.info.run_id
+    ]
+    assert sorted(name for name in names if "test" not in name) == [f"fold {k}" for k in range(5)]
+
+
+def test_a_grid_is_searched_whole_and_goes_on_after_a_stop(
+    phantoms: Path, tmp_path: Path, bus_monai: Callable[..., int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = search.train_run
+    calls: list[tuple] = []
+
+    def stopped(bundle, folder, overrides, *, on_epoch):  # type: ignore[no-untyped-def]
+        calls.append((overrides["lr"], overrides["speckle"]))
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return whole(bundle, folder, overrides, on_epoch=on_epoch)
+
+    monkeypatch.setattr(search, "train_run", stopped)
+    command = ["--vary", "lr=0.001,0.01", "--vary", "speckle=none,lee", "--data", str(phantoms), "--out", str(tmp_path)]
+    assert bus_monai(*command) != 0
+    assert bus_monai(*command) == 0
+    assert calls[1] == calls[2]
+    assert set(calls) == {(lr, speckle) for lr in (0.001, 0.01) for speckle in ("none", "lee")}
+    assert len(calls) == 5
+    with (tmp_path / "trials.csv").open(newline="") as file:
+        states = [row["state"] for row in csv.DictReader(file)]
+    assert states.count("COMPLETE") == 4
+    study = optuna.load_study(study_name="baseline", storage=f"sqlite:///{tmp_path / 'study.db'}")
+    folders = {trial.user_attrs["folder"] for trial in study.trials if trial.state.name == "COMPLETE"}
+    assert all((tmp_path / folder / "model.pt").is_file() for folder in folders)
+
+    capture = ["--vary", "lr=0.5,0.6", "--data", str(phantoms), "--out", str(tmp_path)]
+    assert bus_monai(*capture) == 2
+
+
+def test_a_trial_that_falls_behind_is_pruned(
+    phantoms: Path, tmp_path: Path, bus_monai: Callable[..., int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    epochs: list[int] = []
+
+    def scripted(bundle, folder, overrides, *, on_epoch):  # type: ignore[no-untyped-def]
+        good = len(epochs) < search.WARM_UP
+        for epoch in range(1, 11):
+            if not on_epoch(epoch, 0.8 if good else 0.1):
+                break
+        epochs.append(epoch)
+        return 0.8 if good else 0.1
+
+    monkeypatch.setattr(search, "train_run", scripted)
+    command = ["--vary", "lr=1e-5..1e-2:log", "--trials", "5", "--data", str(phantoms), "--out", str(tmp_path)]
+    assert bus_monai(*command) == 0
+    assert epochs[: search.WARM_UP] == [10] * search.WARM_UP
+    assert epochs[-1] == search.WARM_UP
+    assert bus_monai(*command) == 0
+    assert len(epochs) == 5
+
+
+def test_what_to_do_is_said(bus_monai: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert bus_monai("--out", str(tmp_path)) == 2
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        "bus-monai: A sweep needs either --folds or --vary KEY=VALUES: give one of them."
+    )
+    assert bus_monai("--vary", "lr=1e-4..1e-2", "--out", str(tmp_path)) == 2
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        "bus-monai: A range has no end of values: say with --trials how many to try."
+    )
