@@ -72,8 +72,8 @@ def test_a_missing_an_empty_and_another_folder_are_named(tmp_path: Path) -> None
     with pytest.raises(UserError, match=r"dataset_dir '.*none' does not exist: give a folder that does\.$"):
         load_dataset(tmp_path / "none", protocol="rdau")
     accepted = (
-        r"give a folder with a datalist\.json, or one of BUSI, BUS-UCLM, BUS-BRA, BrEaST, UDIAT, MONAI's dataset\.json, images with "
-        r"masks\.$"
+        r"give a folder with a datalist\.json, or one of BUSI, BUS-UCLM, BUS-BRA, BrEaST, UDIAT, "
+        r"MONAI's dataset\.json, images with masks\.$"
     )
     with pytest.raises(UserError, match=rf"dataset_dir '.*' is empty: {accepted}"):
         load_dataset(tmp_path, protocol="rdau")
