@@ -16,6 +16,9 @@ def sweep(
     vary: Annotated[
         list[str] | None, typer.Option(metavar="KEY=A,B|LOW..HIGH[:log]", help="Search over a key; may come often.")
     ] = None,
+    preset: Annotated[
+        str | None, typer.Option(help="A grid of the paper, by its name in the bundle's sweeps.json.")
+    ] = None,
     folds: Annotated[bool, typer.Option("--folds", help="Cross-validate over five folds.")] = False,
     trials: Annotated[int | None, typer.Option(help="Trainings in all; without it every combination of A,B.")] = None,
     data: Annotated[
@@ -26,7 +29,7 @@ def sweep(
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any key of the bundle's train.json.")
     ] = None,
 ) -> None:
-    """Cross-validate a bundle (--folds), or search over its settings (--vary), each training an MLflow run.
+    """Cross-validate a bundle (--folds), or search over its settings (--vary, --preset); a training, an MLflow run.
 
     bus-monai sweep rdau_gan --vary use_gate=true,false --vary gan_mode=none,wgan
 
@@ -34,12 +37,13 @@ def sweep(
 
     Stopped and started again with the same --out it goes on.
     """
-    from bus_monai.experiments.space import parse_space
+    from bus_monai.experiments.space import parse_space, read_preset
     from bus_monai.registry import find_bundle
 
-    if folds == bool(vary):
-        raise UserError("A sweep needs either --folds or --vary KEY=VALUES: give one of them.")
-    root, space = find_bundle(bundle), parse_space(vary or ())
+    if folds == bool(vary or preset):
+        raise UserError("A sweep needs either --folds or what to vary (--vary KEY=VALUES, --preset): give one of them.")
+    root = find_bundle(bundle)
+    space = parse_space([*(read_preset(root, preset) if preset else ()), *(vary or ())])
     overrides = dict(parse_setting(text) for text in settings or ()) | ({"dataset_dir": str(data)} if data else {})
     if folds:
         from bus_monai.experiments.cross_validation import cross_validate

@@ -173,20 +173,29 @@ class AdversarialTrainer(Trainer):
             image, mask = self.prepare_batch(step.batch, self.state.device, self.non_blocking)
             self.state.output.update({Keys.IMAGE: image, Keys.LABEL: mask, AdversarialKeys.REALS: mask})
             if step.network == "discriminator":
-                self._discriminator_step(image, mask)
-            else:
-                self._generator_step(image, mask)
+                self._teach_discriminator(image, mask, self._frozen_prediction(image))
+                continue
+            logits = self._predict(image)
+            if step.network == "both":
+                self._teach_discriminator(image, mask, logits.detach().sigmoid())
+            self._teach_generator(image, mask, logits)
         return self.state.output
 
-    def _generator_step(self, image: Tensor, mask: Tensor) -> None:
-        output, fire = self.state.output, self.fire_event
+    def _predict(self, image: Tensor) -> Tensor:
         self.g_network.train()
-        self.g_optimizer.zero_grad(set_to_none=True)
         with self._autocast():
             logits = self.g_inferer(image, self.g_network).float()
-        output[Keys.PRED] = output[AdversarialKeys.FAKES] = logits
-        fire(AdversarialIterationEvents.GENERATOR_FORWARD_COMPLETED)
+        self.state.output[Keys.PRED] = self.state.output[AdversarialKeys.FAKES] = logits
+        self.fire_event(AdversarialIterationEvents.GENERATOR_FORWARD_COMPLETED)
+        return logits
 
+    def _frozen_prediction(self, image: Tensor) -> Tensor:
+        with torch.no_grad(), _frozen(_plain(self.g_network)) as generator, self._autocast():
+            return generator(image).float().sigmoid()
+
+    def _teach_generator(self, image: Tensor, mask: Tensor, logits: Tensor) -> None:
+        output, fire = self.state.output, self.fire_event
+        self.g_optimizer.zero_grad(set_to_none=True)
         region = self.region_loss(logits, mask)
         output[AdversarialKeys.RECONSTRUCTION_LOSS] = region.detach()
         fire(AdversarialIterationEvents.RECONSTRUCTION_LOSS_COMPLETED)
@@ -209,13 +218,11 @@ class AdversarialTrainer(Trainer):
         output[G_GRADIENT_NORM] = self._update(self.g_network, self.g_optimizer, self.g_scaler)
         fire(AdversarialIterationEvents.GENERATOR_MODEL_COMPLETED)
 
-    def _discriminator_step(self, image: Tensor, mask: Tensor) -> None:
+    def _teach_discriminator(self, image: Tensor, mask: Tensor, fake_mask: Tensor) -> None:
         assert self.d_network is not None
         assert self.d_optimizer is not None
         assert self.objective is not None
         output, fire = self.state.output, self.fire_event
-        with torch.no_grad(), _frozen(_plain(self.g_network)) as generator, self._autocast():
-            fake_mask = generator(image).float().sigmoid()
         output[AdversarialKeys.FAKES] = fake_mask
         real, fake = self._pair(image, mask), self._pair(image, fake_mask)
 

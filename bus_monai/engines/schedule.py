@@ -11,9 +11,9 @@ Batch = Any
 
 
 class Step(NamedTuple):
-    """One optimiser step of one network on one batch."""
+    """One optimiser step on one batch, of one network or of both: the discriminator's, then the generator's."""
 
-    network: Literal["generator", "discriminator"]
+    network: Literal["generator", "discriminator", "both"]
     batch: Batch
 
 
@@ -96,7 +96,23 @@ class Interleaved:
             yield [*(Step("discriminator", b) for b in critic), Step("generator", batch)]
 
 
-SCHEDULES = ("blocked", "interleaved")
+class Paired:
+    """A discriminator step and a generator step on the same batch and the same prediction, as in pix2pix.
+
+    Isola et al., CVPR 2017, arXiv 1611.07004; also cGAN+AC+CAW (Singh et al., ESWA 2020).
+    """
+
+    def epoch_length(self, batches: int) -> int:
+        """One iteration a batch."""
+        return batches
+
+    def iterations(self, passes: Iterator[Iterable[Batch]], *, batches: int, pretraining: bool) -> Iterator[list[Step]]:
+        """Yield a step of both networks a batch."""
+        for batch in next(passes):
+            yield [Step("generator" if pretraining else "both", batch)]
+
+
+SCHEDULES = ("blocked", "interleaved", "paired")
 
 
 def make_schedule(name: str, *, n_critic: int = 5, gan_mode: str = "wgan") -> Schedule:
@@ -109,4 +125,6 @@ def make_schedule(name: str, *, n_critic: int = 5, gan_mode: str = "wgan") -> Sc
         raise UserError(f"schedule is {name!r}: use one of {', '.join(SCHEDULES)}.")
     if gan_mode == "none":
         return GeneratorOnly()
-    return Blocked() if name == "blocked" else Interleaved(n_critic=n_critic)
+    if name == "interleaved":
+        return Interleaved(n_critic=n_critic)
+    return Blocked() if name == "blocked" else Paired()

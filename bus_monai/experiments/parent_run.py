@@ -34,7 +34,9 @@ class ParentRun:
             self.run: Run = self.client.get_run(known.read_text(encoding="utf-8").strip())
             return
         found = self.client.get_experiment_by_name(experiment)
-        id = found.experiment_id if found else self.client.create_experiment(experiment)
+        # a local store would put artifacts below the working folder
+        place = folder.resolve().as_uri() + "/mlruns" if os.environ[STORE].startswith("sqlite:") else None
+        id = found.experiment_id if found else self.client.create_experiment(experiment, artifact_location=place)
         self.run = self.client.create_run(id, run_name=name)
         known.write_text(self.id + "\n", encoding="utf-8")
 

@@ -6,10 +6,12 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from bus_monai.errors import UserError
 
+PRESETS = "sweeps.json"
 _RANGE = re.compile(r"(?P<low>[^.,:]+(?:\.\d+)?(?:e[+-]?\d+)?)\.\.(?P<high>[^,:]+?)(?P<log>:log)?")
 
 
@@ -44,6 +46,21 @@ def parse_space(texts: Sequence[str]) -> list[Choice]:
     if twice:
         raise UserError(f"--vary names '{twice}' twice: give all its values at once.")
     return space
+
+
+def read_preset(bundle: Path, name: str) -> list[str]:
+    """Read what a preset of ``configs/sweeps.json`` varies, as :func:`parse_space` takes it.
+
+    Raises:
+        UserError: the bundle has no such preset.
+    """
+    file = bundle / "configs" / PRESETS
+    presets = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    if name not in presets:
+        raise UserError(
+            f"The bundle {bundle.name} has no preset '{name}': use one of {', '.join(presets) or 'none, it has none'}."
+        )
+    return presets[name]
 
 
 def _parse(text: str) -> Choice:

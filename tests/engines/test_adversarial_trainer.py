@@ -16,7 +16,7 @@ from monai.utils.enums import AdversarialIterationEvents, AdversarialKeys
 from torch import nn
 
 from bus_monai.engines.adversarial_trainer import D_GRADIENT_NORM, G_GRADIENT_NORM, AdversarialTrainer
-from bus_monai.engines.schedule import Blocked, GeneratorOnly, Interleaved
+from bus_monai.engines.schedule import Blocked, GeneratorOnly, Interleaved, Paired
 from bus_monai.errors import UserError
 from bus_monai.losses.adversarial import BCEObjective, make_objective
 
@@ -96,6 +96,38 @@ def test_interleaved_takes_n_critic_steps_before_each_generator_step() -> None:
     trainer.add_event_handler(AdversarialIterationEvents.GENERATOR_MODEL_COMPLETED, lambda: order.append("g"))
     trainer.run()
     assert order == ["d", "d", "d", "d", "g"] * BATCHES
+
+
+def test_paired_teaches_the_discriminator_and_then_the_generator_on_one_prediction() -> None:
+    trainer = make_trainer(gan_mode="bce", schedule=Paired(), max_epochs=2, pretrain_epochs=1)
+    order: list[str] = []
+    predictions: list[torch.Tensor] = []
+    trainer.g_network.register_forward_hook(lambda net, _, out: (order.append("forward"), predictions.append(out)))
+
+    def judged() -> None:
+        order.append("d")
+        # what the discriminator saw has the dropout of what the generator learns from
+        torch.testing.assert_close(trainer.state.output[AdversarialKeys.FAKES], predictions[-1].detach().sigmoid())
+
+    trainer.add_event_handler(AdversarialIterationEvents.DISCRIMINATOR_MODEL_COMPLETED, judged)
+    trainer.add_event_handler(AdversarialIterationEvents.GENERATOR_MODEL_COMPLETED, lambda: order.append("g"))
+    trainer.run()
+    assert order == ["forward", "g"] * BATCHES + ["forward", "d", "g"] * BATCHES
+
+
+def test_a_paired_run_that_is_resumed_equals_an_undisturbed_one() -> None:
+    options = {"gan_mode": "bce", "max_epochs": 3, "pretrain_epochs": 1}
+    whole = make_trainer(schedule=Paired(), **options)
+    whole.run()
+    first = make_trainer(schedule=Paired(), **options)
+    states: list[dict] = []
+    first.add_event_handler(Events.EPOCH_COMPLETED(once=2), lambda: states.append(copy.deepcopy(first.state_dict())))
+    first.run()
+    second = make_trainer(schedule=Paired(), seed=5, **options)
+    second.load_state_dict(states[0])
+    second.run()
+    expected, got = weights(whole), weights(second)
+    assert all(torch.equal(expected[key], got[key]) for key in expected)
 
 
 def test_a_blocked_epoch_shows_every_case_once_to_each_network() -> None:

@@ -66,7 +66,7 @@ def test_length_is_the_number_of_iterations(schedule, pretraining: bool) -> None
 def test_schedules_by_name() -> None:
     assert isinstance(make_schedule("blocked"), Blocked)
     assert isinstance(make_schedule("blocked", gan_mode="none"), GeneratorOnly)
-    with pytest.raises(UserError, match=r"^schedule is 'block': use one of blocked, interleaved\.$"):
+    with pytest.raises(UserError, match=r"^schedule is 'block': use one of blocked, interleaved, paired\.$"):
         make_schedule("block")
     with pytest.raises(UserError, match=r"^n_critic is 0: give a whole number of at least 1\.$"):
         make_schedule("interleaved", n_critic=0)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from bus_monai.errors import UserError
-from bus_monai.experiments.space import Choice, parse_space
+from bus_monai.experiments.space import Choice, parse_space, read_preset
+from bus_monai.registry import find_bundle, list_bundles
 
 
 def test_choices_and_ranges() -> None:
@@ -19,6 +22,17 @@ def test_choices_and_ranges() -> None:
         Choice("lr", low=1e-5, high=1e-3, log=True),
         Choice("w", low=0.5, high=2.0),
     ]
+
+
+def test_presets_vary_keys_of_their_bundle() -> None:
+    for info in list_bundles():
+        file = info.root / "configs" / "sweeps.json"
+        keys = json.loads((info.root / "configs" / "train.json").read_text())
+        for name in json.loads(file.read_text()) if file.is_file() else ():
+            assert all(choice.key in keys for choice in parse_space(read_preset(info.root, name)))
+    with pytest.raises(UserError) as error:
+        read_preset(find_bundle("rdau_gan"), "x")
+    assert str(error.value) == "The bundle rdau_gan has no preset 'x': use one of architecture, adversary."
 
 
 @pytest.mark.parametrize(

@@ -66,6 +66,8 @@ def test_folds_are_tested_once_each_and_go_on_where_they_stopped(
         whole(bundle, folder, overrides)
 
     monkeypatch.setattr(cross_validation, "evaluate_run", stopped)
+    (tmp_path / "cwd").mkdir()
+    monkeypatch.chdir(tmp_path / "cwd")
     command = ["--folds", "--data", str(phantoms), "--out", str(tmp_path)]
     assert bus_monai(*command) != 0
     assert not (tmp_path / "cases.csv").exists()
@@ -79,6 +81,7 @@ def test_folds_are_tested_once_each_and_go_on_where_they_stopped(
     assert len(rows) == len({row.id for row in rows}) == 20
     assert "Every number below is computed" in (tmp_path / "report.html").read_text()
 
+    assert not list((tmp_path / "cwd").iterdir())
     client = mlflow.MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
     experiment = client.get_experiment_by_name("baseline")
     assert experiment is not None
@@ -149,7 +152,7 @@ def test_a_trial_that_falls_behind_is_pruned(
 def test_what_to_do_is_said(bus_monai: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert bus_monai("--out", str(tmp_path)) == 2
     assert capsys.readouterr().err.splitlines()[-1] == (
-        "bus-monai: A sweep needs either --folds or --vary KEY=VALUES: give one of them."
+        "bus-monai: A sweep needs either --folds or what to vary (--vary KEY=VALUES, --preset): give one of them."
     )
     assert bus_monai("--vary", "lr=1e-4..1e-2", "--out", str(tmp_path)) == 2
     assert capsys.readouterr().err.splitlines()[-1] == (
