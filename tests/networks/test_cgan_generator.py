@@ -121,11 +121,7 @@ def test_decoder_against_its_formula(net: CGANGenerator) -> None:
 )
 def test_every_ablation_trains_every_parameter(options: dict[str, Any]) -> None:
     torch.manual_seed(0)
-    net = (
-        CGANGenerator(**{**SMALL, "base_width": 4, **options})
-        if "caw" in options
-        else CGANGenerator(**{**SMALL, **options})
-    )
+    net = CGANGenerator(**{**SMALL, **options})
     y = net(torch.rand(2, 1, 33, 40))
     assert y.shape == (2, 1, 33, 40)
     y.square().mean().backward()
@@ -148,8 +144,10 @@ def test_dropout_is_the_noise(net: CGANGenerator) -> None:
 def test_start_values() -> None:
     torch.manual_seed(0)
     net = CGANGenerator(depth=5, base_width=16, ac_channels=16)
-    weights = torch.cat([m.weight.flatten() for m in net.modules() if isinstance(m, nn.Conv2d | nn.ConvTranspose2d)])
-    gains = torch.cat([m.weight for m in net.modules() if isinstance(m, nn.BatchNorm2d)])
+    weights = torch.cat(
+        [m.weight.detach().flatten() for m in net.modules() if isinstance(m, nn.Conv2d | nn.ConvTranspose2d)]
+    )
+    gains = torch.cat([m.weight.detach() for m in net.modules() if isinstance(m, nn.BatchNorm2d)])
     assert float(weights.mean()) == pytest.approx(0, abs=5e-4)
     assert float(weights.std()) == pytest.approx(0.02, abs=5e-4)
     assert float(gains.mean()) == pytest.approx(1, abs=5e-3)
@@ -188,7 +186,7 @@ def test_wrong_options_are_named() -> None:
         CGANGenerator(depth=3)
 
 
-@pytest.mark.parametrize(("options", "mean", "std"), [({}, 0.0, 0.0), (MAMMOGRAM, 0.0, 0.0)])
+@pytest.mark.parametrize(("options", "mean", "std"), [({}, -7.3857e-4, 5.57708e-3), (MAMMOGRAM, 7.4166e-5, 6.81297e-3)])
 def test_golden_output(options: dict[str, Any], mean: float, std: float) -> None:
     """A change of these numbers is a change of the network: old weights would no longer fit."""
     torch.manual_seed(0)
@@ -196,4 +194,4 @@ def test_golden_output(options: dict[str, Any], mean: float, std: float) -> None
     size = 2 ** options.get("depth", 7)
     with torch.no_grad():
         y = net(torch.linspace(0, 1, size * size).reshape(1, 1, size, size))
-    assert (float(y.mean()), float(y.std())) == pytest.approx((mean, std), abs=1e-5)
+    assert (float(y.mean()), float(y.std())) == pytest.approx((mean, std), abs=1e-6)
