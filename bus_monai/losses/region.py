@@ -34,6 +34,7 @@ class RegionLoss(nn.Module):
         UserError: a weight below 0 or not finite.
 
     Example:
+        >>> import torch
         >>> logits, mask = torch.zeros(1, 1, 16, 16), torch.ones(1, 1, 16, 16)
         >>> RegionLoss(l1=10)(logits, mask)
         tensor(5.)
