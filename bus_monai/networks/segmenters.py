@@ -12,6 +12,7 @@ from monai.networks.nets.basic_unet import BasicUNet
 from torch import nn
 
 from bus_monai.errors import UserError
+from bus_monai.networks.cgan_generator import CGANGenerator
 from bus_monai.networks.deeplabv3_plus import DeepLabV3Plus
 from bus_monai.networks.erfnet import ERFNet
 from bus_monai.networks.fcn import FCN
@@ -60,6 +61,7 @@ def _swin_unetr() -> nn.Module:
 
 BUILDERS: Mapping[str, Callable[..., nn.Module]] = {
     "attention_unet": _attention_unet,
+    "cgan": CGANGenerator,
     "deeplabv3_plus": DeepLabV3Plus,
     "erfnet": _erfnet,
     "fcn": FCN,
@@ -75,12 +77,13 @@ NAMES = tuple(BUILDERS)
 
 
 def make_segmenter(name: str, options: Mapping[str, Any] | None = None) -> nn.Module:
-    """Make a segmenter that standardises its input itself.
+    """Make a segmenter that standardises its input itself; ``cgan`` maps [0, 1] to [-1, 1], whatever the data.
 
     Args:
         name: one of ``NAMES``.
         options: arguments of the network: those of :class:`~bus_monai.networks.rdau_net.RDAUNet` for ``rdau``,
-            ``backbone`` for ``deeplabv3_plus``, ``pspnet`` and ``fcn``; the others have none.
+            those of :class:`~bus_monai.networks.cgan_generator.CGANGenerator` for ``cgan``, ``backbone`` for
+            ``deeplabv3_plus``, ``pspnet`` and ``fcn``; the others have none.
 
     Returns:
         A module from (B, 1, H, W) in [0, 1] to logits (B, 1, H, W), any H and W of at least 32.
@@ -103,4 +106,5 @@ def make_segmenter(name: str, options: Mapping[str, Any] | None = None) -> nn.Mo
         if option not in known:
             use = f"use {', '.join(known)}" if known else "leave its options out"
             raise UserError(f"The network {name!r} has no option {option!r}: {use}.")
-    return Standardised(BUILDERS[name](**options))
+    network = BUILDERS[name](**options)
+    return Standardised(network, fixed=isinstance(network, CGANGenerator))

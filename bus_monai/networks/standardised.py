@@ -16,6 +16,7 @@ class Standardised(nn.Module):
 
     Args:
         network: (B, 1, H, W) to logits (B, 1, H, W).
+        fixed: keep mean 0 and standard deviation 1, for a network that scales its input itself.
 
     Shape:
         (B, 1, H, W) with values in [0, 1] to logits (B, 1, H, W).
@@ -23,9 +24,11 @@ class Standardised(nn.Module):
 
     mean: Tensor
     std: Tensor
+    fixed: bool
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: nn.Module, *, fixed: bool = False) -> None:
         super().__init__()
+        self.fixed = fixed
         self.register_buffer("mean", torch.zeros(()))
         self.register_buffer("std", torch.ones(()))
         self.network = network
@@ -35,7 +38,9 @@ class Standardised(nn.Module):
         return self.network((x - self.mean) / self.std)
 
     def fit(self, images: Iterable[Tensor]) -> None:
-        """Take mean and standard deviation over all pixels of ``images``, each in [0, 1]."""
+        """Take mean and standard deviation over all pixels of ``images``, each in [0, 1]; do nothing if ``fixed``."""
+        if self.fixed:
+            return
         count, total, squares = 0, 0.0, 0.0
         for image in images:
             values = torch.as_tensor(image).double()

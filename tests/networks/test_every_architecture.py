@@ -18,6 +18,7 @@ from bus_monai.networks.segmenters import NAMES, make_segmenter
 
 COUNTS = {
     "attention_unet": 31_739_185,
+    "cgan": 49_989_154,
     "deeplabv3_plus": 58_197_329,
     "erfnet": 2_062_807,
     "fcn": 32_946_753,

@@ -13,7 +13,9 @@ from bus_monai.errors import UserError
 from bus_monai.networks.segmenters import make_segmenter
 from bus_monai.networks.standardised import Standardised
 
-LIST = "attention_unet, deeplabv3_plus, erfnet, fcn, mednext, pspnet, rdau, segnet, swin_unetr, unet, unet_plus_plus"
+LIST = (
+    "attention_unet, cgan, deeplabv3_plus, erfnet, fcn, mednext, pspnet, rdau, segnet, swin_unetr, unet, unet_plus_plus"
+)
 
 
 def count(module: nn.Module) -> int:
@@ -56,3 +58,10 @@ def test_small_backbone(name: str, parameters: int) -> None:
     assert isinstance(net, Standardised)
     assert count(net) == parameters
     assert net(torch.rand(2, 1, 33, 50)).shape == (2, 1, 33, 50)
+
+
+def test_the_cgan_keeps_its_scale_whatever_the_data() -> None:
+    net = make_segmenter("cgan", {"base_width": 16, "ac_channels": 4})
+    assert isinstance(net, Standardised)
+    net.fit([torch.rand(1, 8, 8)])
+    assert (float(net.mean), float(net.std)) == (0.0, 1.0)

@@ -1,0 +1,54 @@
+"""Morphological cleaning of a mask."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from typing import Any
+
+import numpy as np
+from monai.config.type_definitions import KeysCollection
+from monai.transforms.transform import MapTransform, Transform
+from monai.utils.type_conversion import convert_to_dst_type
+from numpy.typing import NDArray
+from scipy.ndimage import binary_dilation, binary_erosion
+from torch import Tensor
+
+SQUARE_2, SQUARE_3 = np.ones((2, 2), dtype=bool), np.ones((3, 3), dtype=bool)
+
+
+class Morphology(Transform):
+    """Closing by 3x3, erosion by 2x2, dilation by 3x3 of a mask (1, H, W) with values in {0, 1}; metadata stay.
+
+    Holes and gaps of up to two pixels are filled, and what is one pixel wide goes. The post-processing of Singh et al.,
+    Expert Systems with Applications 2020, doi 10.1016/j.eswa.2019.112855, by SciPy; that the elements are square is not
+    published.
+
+    A solid part that spans pixels ``a`` to ``b`` on an axis ends up spanning ``a`` to ``b + 1``. Its centre moves by
+    half a pixel down and to the right, the least possible, since the chain adds one pixel to its width; this fixes the
+    anchor of the 2x2 element at its lower right pixel, as OpenCV does. At the border of the image a mask is taken to go
+    on: what touches it keeps touching it.
+    """
+
+    def __call__(self, mask: Tensor) -> Tensor:
+        """Return the cleaned mask."""
+        pixels = np.asarray(mask[0]) > 0.5
+        closed = _erode(binary_dilation(pixels, SQUARE_3), SQUARE_3)
+        cleaned = binary_dilation(_erode(closed, SQUARE_2), SQUARE_3)
+        return convert_to_dst_type(cleaned[None], mask)[0]
+
+
+class Morphologyd(MapTransform):
+    """Dictionary version of :class:`Morphology`."""
+
+    def __init__(self, keys: KeysCollection, allow_missing_keys: bool = False) -> None:
+        super().__init__(keys, allow_missing_keys)
+        self.clean = Morphology()
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Clean the mask of each key."""
+        return dict(data) | {key: self.clean(data[key]) for key in self.key_iterator(data)}
+
+
+def _erode(pixels: NDArray[np.bool_], element: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    # SciPy's own closing erodes with zeros outside, and so eats what touches the border
+    return binary_erosion(pixels, element, border_value=1)

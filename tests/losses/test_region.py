@@ -1,0 +1,112 @@
+"""Each term of the region loss against plain NumPy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from bus_monai.errors import UserError
+from bus_monai.losses.region import RegionLoss
+
+SIDE = 13
+
+
+def l1(p: NDArray, y: NDArray) -> float:
+    return float(np.abs(p - y).mean())
+
+
+def bce(p: NDArray, y: NDArray) -> float:
+    return float(-(y * np.log(p) + (1 - y) * np.log(1 - p)).mean())
+
+
+def dice(p: NDArray, y: NDArray) -> float:
+    return float(np.mean([1 - (2 * (a * b).sum() + 1) / (a.sum() + b.sum() + 1) for a, b in zip(p, y, strict=True)]))
+
+
+def ssim(p: NDArray, y: NDArray) -> float:
+    distance = np.arange(11) - 5
+    bell = np.exp(-(distance**2) / (2 * 1.5**2))
+    window = np.outer(bell, bell) / bell.sum() ** 2
+    values = []
+    for a, b in zip(p[:, 0], y[:, 0], strict=True):
+        for row in range(a.shape[0] - 10):
+            for column in range(a.shape[1] - 10):
+                u, v = a[row : row + 11, column : column + 11], b[row : row + 11, column : column + 11]
+                mu, nu = (window * u).sum(), (window * v).sum()
+                su, sv = (window * (u - mu) ** 2).sum(), (window * (v - nu) ** 2).sum()
+                suv = (window * (u - mu) * (v - nu)).sum()
+                brightness = (2 * mu * nu + 0.01**2) / (mu**2 + nu**2 + 0.01**2)
+                values.append(brightness * (2 * suv + 0.03**2) / (su + sv + 0.03**2))
+    return 1 - float(np.mean(values))
+
+
+TERMS = {"l1": l1, "ssim": ssim, "dice": dice, "bce": bce}
+
+
+def example(seed: int, batch: int = 2) -> tuple[torch.Tensor, torch.Tensor]:
+    torch.manual_seed(seed)
+    logits = 2 * torch.randn(batch, 1, SIDE, SIDE + 2, dtype=torch.float64)
+    return logits, (torch.rand_like(logits) > 0.6).double()
+
+
+@pytest.mark.parametrize(("name", "term"), TERMS.items())
+@settings(max_examples=8, deadline=None)
+@given(seed=st.integers(0, 999), weight=st.floats(0.1, 200), batch=st.integers(1, 3))
+def test_each_term(name: str, term: Callable[[NDArray, NDArray], float], seed: int, weight: float, batch: int) -> None:
+    logits, mask = example(seed, batch)
+    expected = weight * term(1 / (1 + np.exp(-logits.numpy())), mask.numpy())
+    # MONAI computes the structural similarity in single precision
+    assert float(RegionLoss(**{name: weight})(logits, mask)) == pytest.approx(expected, rel=1e-5)
+
+
+def test_terms_add_up() -> None:
+    logits, mask = example(0)
+    p, y = logits.sigmoid().numpy(), mask.numpy()
+    loss = RegionLoss(l1=10, ssim=5, dice=150, bce=2)(logits, mask)
+    expected = 10 * l1(p, y) + 5 * ssim(p, y) + 150 * dice(p, y) + 2 * bce(p, y)
+    assert float(loss) == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("name", TERMS)
+def test_gradient(name: str) -> None:
+    logits, mask = example(1)
+    logits.requires_grad_()
+    loss = RegionLoss(**{name: 1.0})
+    # single precision inside MONAI's structural similarity wants a longer step
+    eps, atol, rtol = (1e-1, 1e-5, 5e-2) if name == "ssim" else (1e-6, 1e-8, 1e-5)
+    assert torch.autograd.gradcheck(lambda x: loss(x, mask), (logits,), eps=eps, atol=atol, rtol=rtol)
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0])
+def test_a_perfect_mask_costs_nothing(value: float) -> None:
+    mask = torch.full((1, 1, 16, 16), value)
+    loss = RegionLoss(l1=10, ssim=5, dice=150, bce=1)(100 * (2 * mask - 1), mask)
+    assert float(loss) == pytest.approx(0, abs=1e-5)
+
+
+def test_a_certain_mistake_still_has_a_gradient() -> None:
+    logits = torch.full((1, 1, 16, 16), -200.0, requires_grad=True)
+    RegionLoss(bce=1)(logits, torch.ones(1, 1, 16, 16)).backward()
+    assert logits.grad is not None
+    torch.testing.assert_close(logits.grad, torch.full_like(logits, -1 / 256))
+
+
+def test_without_a_term_it_is_zero_and_has_a_gradient() -> None:
+    logits, mask = example(0)
+    loss = RegionLoss(l1=0)(logits.requires_grad_(), mask)
+    loss.backward()
+    assert float(loss.detach()) == 0
+    assert logits.grad is not None
+    assert not bool(logits.grad.any())
+
+
+@pytest.mark.parametrize("weight", [-1.0, float("nan"), float("inf")])
+def test_wrong_weight_is_named(weight: float) -> None:
+    with pytest.raises(UserError, match=rf"^The weight dice of the region loss is {weight}: give 0 or more\.$"):
+        RegionLoss(dice=weight)

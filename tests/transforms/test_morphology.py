@@ -1,0 +1,107 @@
+"""Morphology against plain loops, and what it does to shapes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from monai.data import MetaTensor
+from numpy.typing import NDArray
+
+from bus_monai.transforms.morphology import Morphology, Morphologyd
+
+MASKS = hnp.arrays(np.bool_, st.tuples(st.integers(1, 14), st.integers(1, 14)))
+
+
+def clean(mask: NDArray) -> NDArray:
+    return Morphology()(torch.from_numpy(mask.astype(np.float32))[None])[0].numpy() > 0
+
+
+def window(mask: NDArray, row: int, column: int, before: int, after: int) -> NDArray:
+    """The pixels of the window that lie inside the image."""
+    rows = slice(max(row - before, 0), row + after + 1)
+    return mask[rows, max(column - before, 0) : column + after + 1]
+
+
+def by_loops(mask: NDArray) -> NDArray:
+    for take, before, after in ((np.any, 1, 1), (np.all, 1, 1), (np.all, 1, 0), (np.any, 1, 1)):
+        mask = np.array(
+            [[take(window(mask, r, c, before, after)) for c in range(mask.shape[1])] for r in range(mask.shape[0])]
+        )
+    return mask
+
+
+@settings(max_examples=60, deadline=None)
+@given(MASKS)
+def test_any_mask(mask: NDArray) -> None:
+    np.testing.assert_array_equal(clean(mask), by_loops(mask))
+
+
+@settings(max_examples=40, deadline=None)
+@given(MASKS, st.data())
+def test_more_in_is_more_out(mask: NDArray, data: st.DataObject) -> None:
+    larger = mask | data.draw(hnp.arrays(np.bool_, mask.shape))
+    assert not (clean(mask) & ~clean(larger)).any()
+
+
+@settings(max_examples=40, deadline=None)
+@given(hnp.arrays(np.bool_, (6, 7)), st.integers(0, 9), st.integers(0, 9))
+def test_a_shifted_mask_gives_the_shifted_result(mask: NDArray, down: int, right: int) -> None:
+    def placed(row: int, column: int) -> NDArray:
+        whole = np.zeros((24, 24), dtype=bool)
+        whole[row : row + 6, column : column + 7] = mask
+        return whole
+
+    shifted = np.roll(clean(placed(4, 4)), (down, right), axis=(0, 1))
+    np.testing.assert_array_equal(clean(placed(4 + down, 4 + right)), shifted)
+
+
+@pytest.mark.parametrize("side", [2, 3, 10])
+def test_the_centre_moves_by_half_a_pixel_and_no_more(side: int) -> None:
+    mask = np.zeros((20, 20), dtype=bool)
+    mask[4 : 4 + side, 5 : 5 + side] = True
+    after = clean(mask)
+    expected = np.zeros_like(mask)
+    expected[4 : 5 + side, 5 : 6 + side] = True
+    np.testing.assert_array_equal(after, expected)
+    shift = np.argwhere(after).mean(axis=0) - np.argwhere(mask).mean(axis=0)
+    assert shift.tolist() == [0.5, 0.5]
+
+
+def test_single_pixels_and_lines_go_and_holes_close() -> None:
+    mask = np.zeros((20, 20), dtype=bool)
+    mask[3, 3] = mask[6, :8] = True
+    assert not clean(mask).any()
+    mask[9:18, 9:18] = True
+    mask[12:14, 12:14] = False
+    expected = np.zeros_like(mask)
+    expected[9:19, 9:19] = True
+    np.testing.assert_array_equal(clean(mask), expected)
+
+
+@pytest.mark.parametrize("value", [False, True])
+def test_empty_and_full_masks_stay(value: bool) -> None:
+    mask = np.full((5, 7), value)
+    np.testing.assert_array_equal(clean(mask), mask)
+
+
+def test_a_mask_at_the_border_stays_there() -> None:
+    mask = np.zeros((12, 12), dtype=bool)
+    mask[:4, 8:] = True
+    expected = np.zeros_like(mask)
+    expected[:5, 8:] = True
+    np.testing.assert_array_equal(clean(mask), expected)
+
+
+def test_dictionary_type_and_metadata() -> None:
+    mask = MetaTensor(torch.ones(1, 4, 4, dtype=torch.uint8), meta={"filename_or_obj": "a.png"})
+    out = Morphologyd("pred")({"pred": mask, "image": 1})
+    assert out["pred"].meta["filename_or_obj"] == "a.png"
+    assert out["pred"].dtype == torch.uint8
+    assert out["image"] == 1
+    assert Morphologyd("pred", allow_missing_keys=True)({"image": 1}) == {"image": 1}
+    with pytest.raises(KeyError):
+        Morphologyd("pred")({"image": 1})
