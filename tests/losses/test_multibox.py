@@ -55,5 +55,5 @@ def test_a_batch_without_boxes_has_loss_0_and_gradient_0() -> None:
     offsets, logits = torch.randn(1, 8732, 4, requires_grad=True), torch.randn(1, 8732, 2, requires_grad=True)
     value = MultiBoxLoss()(offsets, logits, [torch.zeros(0, 4)])
     value.backward()
-    assert float(value) == 0
+    assert value.item() == 0
     assert float(logits.grad.abs().sum()) == 0
