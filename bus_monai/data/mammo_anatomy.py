@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import binary_dilation, distance_transform_edt, gaussian_filter
 
 from bus_monai.data.phantom_anatomy import Shape, outline
+from bus_monai.detection.mask_box import mask_box
 
 Margin: TypeAlias = Literal["circumscribed", "spiculated"]
 Map: TypeAlias = NDArray[np.float64]
@@ -41,8 +42,7 @@ class Mass:
     @property
     def box(self) -> tuple[int, int, int, int]:
         """Left, top, right and bottom in pixels; right and bottom are the first ones outside."""
-        rows, columns = (np.flatnonzero(self.mask.any(axis=axis)) for axis in (1, 0))
-        return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
+        return mask_box(self.mask)
 
     def mirrored(self) -> Mass:
         """Return the mass of the other breast."""

@@ -105,8 +105,8 @@ def detection_curve(
         else:
             false[detection.score] += 1
     scores = sorted({d.score for d in detections}, reverse=True)
-    counts = np.array([[side[score] for score in scores] for side in (true, false)], dtype=np.int64)
-    return DetectionCurve(*counts.cumsum(axis=1), sum(map(len, truths.values())), len(truths))
+    found, wrong = (np.cumsum([side[score] for score in scores], dtype=np.int64) for side in (true, false))
+    return DetectionCurve(found, wrong, sum(map(len, truths.values())), len(truths))
 
 
 def box_overlap(a: Box, b: Box) -> float:
