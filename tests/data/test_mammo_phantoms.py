@@ -156,3 +156,9 @@ def test_table_of_shapes_has_the_columns_of_cbis_ddsm(tmp_path: Path) -> None:
     assert rows[0] == ["id", "mass", "shape"]
     assert rows[1][:2] == ["mammo_0000", "1"]
     assert {row[2] for row in rows[1:]} <= {"IRREGULAR", "LOBULATED", "OVAL", "ROUND"}
+
+
+def test_too_few_are_said_and_leave_nothing(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"^2 groups cannot be split into 3 sections: give a data set of more images.$"):
+        write_mammo_phantoms(tmp_path / "set", 2, (64, 64))
+    assert list(tmp_path.iterdir()) == []

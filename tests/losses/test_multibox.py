@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bus_monai.detection.box_coding import encode_boxes
+from bus_monai.detection.find_boxes import find_boxes
 from bus_monai.detection.match_boxes import match_boxes
 from bus_monai.losses.multibox import MultiBoxLoss, hard_negatives
 
@@ -57,3 +58,21 @@ def test_a_batch_without_boxes_has_loss_0_and_gradient_0() -> None:
     value.backward()
     assert value.item() == 0
     assert float(logits.grad.abs().sum()) == 0
+
+
+def test_the_least_loss_finds_the_boxes() -> None:
+    """Loss, coding, matching and post-processing agree: outputs that minimise the loss are found as the true boxes."""
+    loss = MultiBoxLoss()
+    truths = [torch.tensor([[0.2, 0.3, 0.5, 0.5], [0.6, 0.6, 0.9, 0.95]]), torch.tensor([[0.41, 0.42, 0.45, 0.47]])]
+    offsets, logits = torch.zeros(2, 8732, 4, requires_grad=True), torch.zeros(2, 8732, 2, requires_grad=True)
+    optimizer = torch.optim.Adam([offsets, logits], lr=0.3)
+    for _ in range(60):
+        optimizer.zero_grad()
+        value = loss(offsets, logits, truths)
+        value.backward()
+        optimizer.step()
+    # mining has not come round to every negative, so that some are still undecided
+    found = find_boxes(offsets, logits, loss.defaults, least_score=0.8)
+    for one, true in zip(found, truths, strict=True):
+        order = one.boxes[:, 0].argsort()
+        torch.testing.assert_close(one.boxes[order], true, atol=0.01, rtol=0)

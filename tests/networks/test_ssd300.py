@@ -53,3 +53,10 @@ def test_an_output_a_box_in_the_order_of_the_default_boxes(net: SSD300) -> None:
 def test_wrong_size_is_named(net: SSD300) -> None:
     with pytest.raises(UserError, match=r"^SSD300 got an input of shape \(1, 1, 64, 64\): give \(B, 1, 300, 300\).$"):
         net(torch.rand(1, 1, 64, 64))
+
+
+def test_every_parameter_learns(net: SSD300) -> None:
+    offsets, logits = net(torch.rand(1, 1, 300, 300))
+    net.zero_grad()
+    (offsets.square().mean() + logits.square().mean()).backward()
+    assert [name for name, p in net.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0] == []
