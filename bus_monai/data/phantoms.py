@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,11 +13,12 @@ from PIL import Image
 from tqdm import tqdm
 
 from bus_monai.data.case import Case, Diagnosis
-from bus_monai.data.datalist import FILE, Datalist, read_datalist, write_datalist
+from bus_monai.data.datalist import Datalist, read_datalist, write_datalist
 from bus_monai.data.phantom_anatomy import Lesion, Shape, draw_lesion, tissue
 from bus_monai.data.phantom_physics import b_mode
 from bus_monai.data.protocols.rdau import SHARES
 from bus_monai.data.splits import split_by_group
+from bus_monai.data.whole_folder import private_folder_beside, whole_folder
 from bus_monai.errors import UserError
 
 VERSION = 1
@@ -87,9 +87,6 @@ def write_phantoms(
 ) -> Path:
     """Write phantoms as PNG with masks and a ``datalist.json``, and return ``folder``.
 
-    Everything is written beside ``folder`` and renamed at the end: an interrupted call leaves nothing behind, and of
-    two processes that write the same folder one wins.
-
     Args:
         folder: must not exist yet, or be left by the winner of two.
         count: number of phantoms.
@@ -97,26 +94,15 @@ def write_phantoms(
         seed: of the first phantom; the others follow.
         progress: show a progress bar.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    private = _private_folder_beside(folder)
-    # a folder within: it bears its final name, and unlike the private one others may read it
-    partial = private / folder.name
-    try:
+    with whole_folder(folder) as partial:
         for name in ("images", "masks"):
-            (partial / name).mkdir(parents=True)
+            (partial / name).mkdir()
         cases = [
             _write_one(partial, f"phantom_{i:04d}", make_phantom(seed * 1_000_000 + i, size))
             for i in tqdm(range(count), desc="generating phantoms", disable=not progress, leave=False)
         ]
         sections = split_by_group(cases, SHARES, seed=seed)
         write_datalist(partial, Datalist(**sections, synthetic=True))
-        try:
-            partial.replace(folder)
-        except OSError:
-            if not (folder / FILE).is_file():
-                raise
-    finally:
-        shutil.rmtree(private, ignore_errors=True)
     return folder
 
 
@@ -157,17 +143,13 @@ def _is_complete(folder: Path) -> bool:
 def _discard(folder: Path) -> None:
     """Remove ``folder`` at once for all other processes, unless one of them has completed it meanwhile."""
     if folder.exists() and not _is_complete(folder):
-        private = _private_folder_beside(folder)
+        private = private_folder_beside(folder)
         try:
             folder.replace(private / folder.name)
         except FileNotFoundError:
             pass  # another process was faster
         finally:
             shutil.rmtree(private, ignore_errors=True)
-
-
-def _private_folder_beside(folder: Path) -> Path:
-    return Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
 
 
 def _write_one(folder: Path, name: str, phantom: Phantom) -> Case:

@@ -1,0 +1,121 @@
+"""Mammogram phantoms with masses of known shape."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from bus_monai.data.case import Case, Diagnosis
+from bus_monai.data.datalist import Datalist, write_datalist
+from bus_monai.data.mammo_anatomy import Mass, breast, calcifications, draw_mass
+from bus_monai.data.phantom_anatomy import Shape
+from bus_monai.data.readers.cbis_ddsm import SHAPES
+from bus_monai.data.readers.write_case import IMAGES, MASKS, write_masks
+from bus_monai.data.shape_words import CLASS_OF_WORD
+from bus_monai.data.splits import split_by_group
+from bus_monai.data.whole_folder import whole_folder
+from bus_monai.errors import UserError
+
+VERSION = 1
+"""Raise it whenever an image of some seed changes."""
+LEAST_SIDE = 64
+DEFAULT_SIZE = (512, 400)
+HEIGHT_MM = 200.0
+SHAPE_COUNTS: dict[Shape, int] = {"irregular": 464, "lobular": 384, "oval": 412, "round": 164}
+"""Masses of CBIS-DDSM with one of the four shapes, in whose proportions shapes are drawn."""
+SHARES = {"training": 7, "validation": 1, "test": 2}
+NOISE = 0.012
+"""Standard deviation of the detector's noise in grey values from 0 to 1."""
+
+Laterality: TypeAlias = Literal["L", "R"]
+
+
+@dataclass(frozen=True)
+class MammoPhantom:
+    """A generated mammogram, cranio-caudal.
+
+    Args:
+        image: (H, W) uint8, dense tissue bright, air 0.
+        masses: one to three.
+        laterality: the chest wall is at the left border of a left breast, at the right border of a right one.
+        spacing_mm: side of a pixel.
+    """
+
+    image: NDArray[np.uint8]
+    masses: tuple[Mass, ...]
+    laterality: Laterality
+    spacing_mm: float
+
+    @property
+    def diagnosis(self) -> Diagnosis:
+        """Malignant where a mass is spiculated, else benign."""
+        return "malignant" if any(mass.margin == "spiculated" for mass in self.masses) else "benign"
+
+
+def make_mammo_phantom(seed: int, size: tuple[int, int] = DEFAULT_SIZE) -> MammoPhantom:
+    """Make a phantom, always the same for the same seed and size.
+
+    Raises:
+        UserError: a side below 64 pixels.
+    """
+    if min(size) < LEAST_SIDE:
+        raise UserError(f"A phantom of {size[0]} x {size[1]} pixels is too small: give sides of at least {LEAST_SIDE}.")
+    rng = np.random.default_rng([VERSION, seed])
+    grey, distance = breast(size, rng)
+    shares = np.array(list(SHAPE_COUNTS.values())) / sum(SHAPE_COUNTS.values())
+    masses: list[Mass] = []
+    for number in rng.choice(len(shares), size=rng.choice([1, 2, 3], p=[0.75, 0.2, 0.05]), p=shares):
+        mass = draw_mass(distance, list(SHAPE_COUNTS)[number], rng, apart_from=[one.mask for one in masses])
+        if mass is not None:
+            masses.append(mass)
+            grey = grey + mass.attenuation * (distance < 1)
+    grey = grey + calcifications(distance, rng)
+    grey = grey + NOISE * rng.standard_normal(size) * (distance < 1)
+    image = np.rint(np.clip(grey, 0, 1) * 255).astype(np.uint8)
+    spacing = HEIGHT_MM / size[0]
+    if rng.random() < 0.5:
+        return MammoPhantom(np.fliplr(image), tuple(mass.mirrored() for mass in masses), "R", spacing)
+    return MammoPhantom(image, tuple(masses), "L", spacing)
+
+
+def write_mammo_phantoms(folder: Path, count: int, size: tuple[int, int] = DEFAULT_SIZE, seed: int = 0) -> Path:
+    """Write phantoms as PNG with a mask a mass, ``datalist.json`` and ``mass_shapes.csv``, and return ``folder``.
+
+    Shapes are written in the words of CBIS-DDSM, whose prepared folders have the same table.
+
+    Args:
+        folder: must not exist yet, or be left by the winner of two processes that write it.
+        count: number of phantoms, at least 3, since each section of the datalist gets one.
+        size: height and width in pixels.
+        seed: of the first phantom; the others follow.
+
+    Raises:
+        UserError: a side below 64 pixels, or fewer than 3 phantoms.
+    """
+    words = {shape: word for word, shape in CLASS_OF_WORD.items()}
+    with whole_folder(folder) as partial:
+        for name in (IMAGES, MASKS):
+            (partial / name).mkdir()
+        cases, rows = [], []
+        for i in range(count):
+            phantom = make_mammo_phantom(seed * 1_000_000 + i, size)
+            cases.append(_write_one(partial, f"mammo_{i:04d}", phantom))
+            rows += [(cases[-1].id, number, words[mass.shape]) for number, mass in enumerate(phantom.masses, start=1)]
+        with (partial / SHAPES).open("w", newline="", encoding="utf-8") as file:
+            csv.writer(file).writerows([("id", "mass", "shape"), *rows])
+        write_datalist(partial, Datalist(**split_by_group(cases, SHARES, seed=seed), synthetic=True))
+    return folder
+
+
+def _write_one(folder: Path, name: str, phantom: MammoPhantom) -> Case:
+    image = folder / IMAGES / f"{name}.png"
+    Image.fromarray(phantom.image).save(image)
+    case = Case(name, image, (), name, phantom.diagnosis)
+    masks = write_masks(case, folder, (mass.mask for mass in phantom.masses))
+    return Case(name, image, masks, name, phantom.diagnosis)

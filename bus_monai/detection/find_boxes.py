@@ -1,0 +1,59 @@
+"""From the output of a detector to boxes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from monai.data.box_utils import non_max_suppression
+from torch import Tensor
+
+from bus_monai.detection.box_coding import decode_boxes
+
+LEAST_SCORE = 0.5
+MOST_OVERLAP = 0.45
+"""IoU above which the weaker of two boxes is dropped."""
+MOST_CANDIDATES = 400
+"""The strongest boxes that are looked at, as in Liu et al.'s code: suppression compares each with each."""
+
+
+@dataclass(frozen=True)
+class FoundBoxes:
+    """What a detector found in an image.
+
+    Args:
+        boxes: (N, 4), left, top, right, bottom as shares of the image, in [0, 1].
+        scores: (N,), probabilities, highest first.
+    """
+
+    boxes: Tensor
+    scores: Tensor
+
+
+@torch.no_grad()
+def find_boxes(
+    offsets: Tensor, logits: Tensor, defaults: Tensor, *, least_score: float = LEAST_SCORE
+) -> list[FoundBoxes]:
+    """Decode, drop what scores low, suppress what overlaps a stronger box with an IoU above 0.45.
+
+    Boxes are cut at the border of the image; what is left without area is dropped.
+
+    Args:
+        offsets: (B, D, 4) from :class:`~bus_monai.networks.ssd300.SSD300`.
+        logits: (B, D, 2), background first.
+        defaults: (D, 4), centre x, centre y, width, height.
+        least_score: probability from which on a box counts; low for curves over all thresholds.
+    """
+    scores = logits.float().softmax(dim=-1)[..., 1]
+    return [_find(o, s, defaults, least_score) for o, s in zip(offsets.float(), scores, strict=True)]
+
+
+def _find(offsets: Tensor, scores: Tensor, defaults: Tensor, least_score: float) -> FoundBoxes:
+    scores, order = scores.sort(descending=True, stable=True)
+    few = order[:MOST_CANDIDATES]
+    boxes = decode_boxes(offsets[few], defaults[few]).clamp(0, 1)
+    scores = scores[:MOST_CANDIDATES]
+    counts = (scores >= least_score) & (boxes[:, 2:] > boxes[:, :2]).all(dim=1)
+    boxes, scores = boxes[counts], scores[counts]
+    kept = non_max_suppression(boxes, scores, MOST_OVERLAP)
+    return FoundBoxes(boxes[kept], scores[kept])

@@ -1,0 +1,118 @@
+"""Average precision and FROC of detected boxes."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Box: TypeAlias = tuple[float, float, float, float]
+"""Left, top, right, bottom, in pixels or in shares of the image."""
+
+FROC_RATES = (0.25, 0.5, 1.0, 2.0)
+"""False positives an image at which sensitivity is told."""
+
+
+@dataclass(frozen=True)
+class Detection:
+    """A row of the table of detections.
+
+    Args:
+        image: id of the image.
+        box: in the same units as the true boxes.
+        score: any number, higher for surer.
+    """
+
+    image: str
+    box: Box
+    score: float
+
+
+@dataclass(frozen=True)
+class DetectionCurve:
+    """Counts as the threshold of the score falls; one point for each distinct score, none where nothing was detected.
+
+    Args:
+        true_positives: true boxes found, from low to high.
+        false_positives: detections that find none, or one that a surer detection has found.
+        truths: true boxes in all images.
+        images: images, those without true boxes included.
+    """
+
+    true_positives: NDArray[np.int64]
+    false_positives: NDArray[np.int64]
+    truths: int
+    images: int
+
+    @property
+    def average_precision(self) -> float | None:
+        """Area under precision over sensitivity, in [0, 1]; ``None`` without true boxes.
+
+        The precision at a sensitivity is the best at this or a higher one: all-point interpolation of the PASCAL VOC
+        challenge from 2010 on (Everingham et al., IJCV 2015, doi 10.1007/s11263-014-0733-5).
+        """
+        if not self.truths:
+            return None
+        precision = self.true_positives / (self.true_positives + self.false_positives)
+        best = np.maximum.accumulate(precision[::-1])[::-1]
+        return float(np.sum(np.diff(self.true_positives, prepend=0) * best) / self.truths)
+
+    def froc(self, rates: Sequence[float] = FROC_RATES) -> dict[float, float] | None:
+        """Return the highest sensitivity at no more than each rate of false positives an image.
+
+        Free-response ROC (Bunch et al., Proc. SPIE 127, 1977, doi 10.1117/12.955926), not interpolated: a sensitivity
+        that some threshold reaches. ``None`` without true boxes.
+        """
+        if not self.truths:
+            return None
+        found = np.concatenate([[0], self.true_positives])
+        # both counts only grow, so that the last allowed point is the best one
+        allowed = [int(np.searchsorted(self.false_positives, rate * self.images, side="right")) for rate in rates]
+        return {rate: float(found[i] / self.truths) for rate, i in zip(rates, allowed, strict=True)}
+
+
+def detection_curve(
+    detections: Sequence[Detection], truths: Mapping[str, Sequence[Box]], *, least_iou: float = 0.5
+) -> DetectionCurve:
+    """Compare detections with true boxes.
+
+    From the highest score down, a detection finds the true box of its image that it overlaps most, if their IoU is at
+    least ``least_iou`` and none has found it before; else it is false. The order of the table does not matter.
+
+    Args:
+        detections: of all images.
+        truths: true boxes of each image by its id; of an image without any an empty list.
+        least_iou: overlap from which a box is found, in (0, 1].
+
+    Raises:
+        ValueError: a detection is of an image that ``truths`` does not have.
+    """
+    unknown = sorted({d.image for d in detections} - truths.keys())
+    if unknown:
+        raise ValueError(f"truths lacks the image {unknown[0]!r}, of which there are detections.")
+    taken: set[tuple[str, int]] = set()
+    true, false = defaultdict[float, int](int), defaultdict[float, int](int)
+    for detection in sorted(detections, key=lambda d: -d.score):
+        overlaps = [box_overlap(detection.box, box) for box in truths[detection.image]]
+        best = max(range(len(overlaps)), key=overlaps.__getitem__, default=-1)
+        if best >= 0 and overlaps[best] >= least_iou and (detection.image, best) not in taken:
+            taken.add((detection.image, best))
+            true[detection.score] += 1
+        else:
+            false[detection.score] += 1
+    scores = sorted({d.score for d in detections}, reverse=True)
+    found, wrong = (np.cumsum([side[score] for score in scores], dtype=np.int64) for side in (true, false))
+    return DetectionCurve(found, wrong, sum(map(len, truths.values())), len(truths))
+
+
+def box_overlap(a: Box, b: Box) -> float:
+    """Return the IoU of two boxes, 0 where both are without area."""
+    width = max(min(a[2], b[2]) - max(a[0], b[0]), 0.0)
+    height = max(min(a[3], b[3]) - max(a[1], b[1]), 0.0)
+    shared = width * height
+    union = sum((box[2] - box[0]) * (box[3] - box[1]) for box in (a, b)) - shared
+    return shared / union if union else 0.0

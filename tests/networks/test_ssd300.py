@@ -1,0 +1,62 @@
+"""SSD300: the published counts, shapes, and the order of its boxes."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from bus_monai.detection.default_boxes import default_boxes
+from bus_monai.errors import UserError
+from bus_monai.networks.ssd300 import SSD300
+
+
+@pytest.fixture(scope="module")
+def net() -> SSD300:
+    torch.manual_seed(0)
+    return SSD300().eval()
+
+
+def count(*parameters: torch.Tensor) -> int:
+    return sum(p.numel() for p in parameters)
+
+
+def test_parameters(net: SSD300) -> None:
+    heads = count(*net.logits.parameters(), *net.offsets.parameters())
+    body = count(*net.parameters()) - heads
+    assert count(*net.features.parameters()) == 14_714_688  # VGG-16 without its classifier
+    assert count(*net.parameters()) == 23_745_908
+    # with the 91 classes of COCO: what torchvision documents for its SSD300_VGG16_Weights
+    assert body + heads // 6 * 95 == 35_641_826
+
+
+def test_features_are_named_as_in_torchvision(net: SSD300) -> None:
+    names = [f"features.{i}.weight" for i in (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)]
+    assert [name for name in net.state_dict() if name.startswith("features") and name.endswith("weight")] == names
+
+
+def test_an_output_a_box_in_the_order_of_the_default_boxes(net: SSD300) -> None:
+    """The gradient of a box's output is centred on the box."""
+    x = torch.rand(1, 1, 300, 300, requires_grad=True)
+    offsets, logits = net(x)
+    assert offsets.shape == (1, 8732, 4)
+    assert logits.shape == (1, 8732, 2)
+    # row 25, column 8 of the first map, where the receptive field lies inside the image
+    box = (25 * 38 + 8) * 4 + 2
+    logits[0, box, 1].backward()
+    rows, columns = x.grad[0, 0].nonzero().T
+    cx, cy = (default_boxes()[box, :2] * 300).tolist()
+    assert (float(columns.min() + columns.max()) / 2, float(rows.min() + rows.max()) / 2) == pytest.approx(
+        (cx, cy), abs=6
+    )
+
+
+def test_wrong_size_is_named(net: SSD300) -> None:
+    with pytest.raises(UserError, match=r"^SSD300 got an input of shape \(1, 1, 64, 64\): give \(B, 1, 300, 300\).$"):
+        net(torch.rand(1, 1, 64, 64))
+
+
+def test_every_parameter_learns(net: SSD300) -> None:
+    offsets, logits = net(torch.rand(1, 1, 300, 300))
+    net.zero_grad()
+    (offsets.square().mean() + logits.square().mean()).backward()
+    assert [name for name, p in net.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0] == []
