@@ -44,7 +44,7 @@ def meta(configs: Path) -> str:
 
 
 def test_there_are_bundles() -> None:
-    assert set(BUNDLES) == {"baseline", "rdau_gan"}
+    assert set(BUNDLES) == {"baseline", "cgan_ac_caw", "rdau_gan"}
 
 
 def test_metadata_follow_the_specification(configs: Path) -> None:
