@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-REGION = {"g_region_loss": "region loss (Dice)"}
+REGION = {"g_region_loss": "region loss"}
 ADVERSARIAL = {"g_adversarial_loss": "generator", "d_loss": "critic"}
 VALIDATION = {"val_dice": "Dice", "val_iou": "IoU", "val_precision": "precision", "val_sensitivity": "sensitivity"}
 

@@ -102,13 +102,17 @@ def test_paired_teaches_the_discriminator_and_then_the_generator_on_one_predicti
     trainer = make_trainer(gan_mode="bce", schedule=Paired(), max_epochs=2, pretrain_epochs=1)
     order: list[str] = []
     predictions: list[torch.Tensor] = []
-    trainer.g_network.register_forward_hook(lambda net, _, out: (order.append("forward"), predictions.append(out)))
+
+    def predicted(_net: nn.Module, _inputs: tuple, output: torch.Tensor) -> None:
+        order.append("forward")
+        predictions.append(output)
 
     def judged() -> None:
         order.append("d")
         # what the discriminator saw has the dropout of what the generator learns from
         torch.testing.assert_close(trainer.state.output[AdversarialKeys.FAKES], predictions[-1].detach().sigmoid())
 
+    trainer.g_network.register_forward_hook(predicted)
     trainer.add_event_handler(AdversarialIterationEvents.DISCRIMINATOR_MODEL_COMPLETED, judged)
     trainer.add_event_handler(AdversarialIterationEvents.GENERATOR_MODEL_COMPLETED, lambda: order.append("g"))
     trainer.run()
