@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -13,24 +11,23 @@ from monai.inferers.inferer import Inferer, SimpleInferer
 from monai.utils.enums import AdversarialIterationEvents, AdversarialKeys
 from monai.utils.enums import CommonKeys as Keys
 from torch import Tensor, nn
-from torch.nn.utils import clip_grad_norm_
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 from torch.utils.data import DataLoader
 
+from bus_monai.engines.frozen import frozen, plain
 from bus_monai.engines.prepare_batch import prepare_plain_batch
+from bus_monai.engines.resumable_trainer import ResumableTrainer
 from bus_monai.engines.schedule import GeneratorOnly, Schedule, Step
 from bus_monai.engines.seeded_epochs import SeededEpochs
 from bus_monai.errors import UserError
 from bus_monai.losses.adversarial import AdversarialObjective
 
-logger = logging.getLogger("bus_monai")
-
 G_GRADIENT_NORM = "g_gradient_norm"
 D_GRADIENT_NORM = "d_gradient_norm"
 
 
-class AdversarialTrainer(Trainer):
+class AdversarialTrainer(ResumableTrainer):
     """Train a segmentation network, with or against a discriminator of its masks.
 
     MONAI's own ``GanTrainer`` knows no labels and its ``AdversarialTrainer`` shows the discriminator the input image
@@ -131,9 +128,8 @@ class AdversarialTrainer(Trainer):
             handlers=None,
             decollate=False,
         )
-        self.mixed_precision = amp
+        self._set_up(seed=seed, amp=amp, max_grad_norm=max_grad_norm, lr_schedulers=lr_schedulers)
         self.register_events(*AdversarialIterationEvents)
-        self.state.seed = seed
         self.g_network, self.g_optimizer = g_network, g_optimizer
         self.d_network, self.d_optimizer = d_network, d_optimizer
         self.g_inferer = g_inferer or SimpleInferer()
@@ -141,29 +137,18 @@ class AdversarialTrainer(Trainer):
         self.weights = {"region": 1.0, "adversarial": 0.01} | dict(weights or {})
         self.conditional = conditional
         self.pretrain_epochs = pretrain_epochs
-        self.max_grad_norm = max_grad_norm
-        self.lr_schedulers = tuple(lr_schedulers)
-        scales = amp and self.state.device.type == "cuda"
-        self.g_scaler = torch.amp.GradScaler("cuda", enabled=scales)
-        self.d_scaler = torch.amp.GradScaler("cuda", enabled=scales)
+        self.g_scaler, self.d_scaler = self._make_scaler(), self._make_scaler()
         self._register_handlers(train_handlers or ())
-
-    def run(self) -> None:
-        """Train up to ``max_epochs``; a finished run that is resumed stays as it is.
-
-        Ignite would start such a run anew from its first epoch.
-        """
-        if self.state.epoch >= self.state.max_epochs:
-            logger.warning(
-                "Nothing is left to train: %d of %d epochs are done.", self.state.epoch, self.state.max_epochs
-            )
-            return
-        super().run()
 
     @property
     def is_pretraining(self) -> bool:
         """Whether the current epoch is one of pre-training."""
         return self.state.epoch <= self.pretrain_epochs
+
+    @property
+    def stage(self) -> str:
+        """``pre-training`` or ``training``."""
+        return "pre-training" if self.is_pretraining else "training"
 
     def _iteration(self, engine: Trainer, batchdata: list[Step]) -> dict[str, Any]:
         """Take the steps of one iteration; return MONAI's keys, losses as detached scalars."""
@@ -190,7 +175,7 @@ class AdversarialTrainer(Trainer):
         return logits
 
     def _frozen_prediction(self, image: Tensor) -> Tensor:
-        with torch.no_grad(), _frozen(_plain(self.g_network)) as generator, self._autocast():
+        with torch.no_grad(), frozen(plain(self.g_network)) as generator, self._autocast():
             return generator(image).float().sigmoid()
 
     def _teach_generator(self, image: Tensor, mask: Tensor, logits: Tensor) -> None:
@@ -203,7 +188,7 @@ class AdversarialTrainer(Trainer):
         if self.objective is None or self.is_pretraining:
             loss = region
         else:
-            with _frozen(_plain(self.d_network)) as critic, self._autocast():
+            with frozen(plain(self.d_network)) as critic, self._autocast():
                 fake_logits = critic(self._pair(image, logits.sigmoid())).float()
             output[AdversarialKeys.FAKE_LOGITS] = fake_logits.detach()
             fire(AdversarialIterationEvents.GENERATOR_DISCRIMINATOR_FORWARD_COMPLETED)
@@ -237,7 +222,7 @@ class AdversarialTrainer(Trainer):
         fire(AdversarialIterationEvents.DISCRIMINATOR_FAKES_FORWARD_COMPLETED)
 
         loss = self.objective.discriminator_loss(real_logits, fake_logits)
-        penalty = self.objective.penalty(_plain(self.d_network), real, fake)
+        penalty = self.objective.penalty(plain(self.d_network), real, fake)
         if penalty is not None:
             loss = loss + penalty
         output[AdversarialKeys.DISCRIMINATOR_LOSS] = loss.detach()
@@ -250,72 +235,15 @@ class AdversarialTrainer(Trainer):
         self.objective.after_discriminator_step(self.d_network)
         fire(AdversarialIterationEvents.DISCRIMINATOR_MODEL_COMPLETED)
 
-    def _autocast(self) -> torch.autocast:
-        # MONAI's engines ask for CUDA's autocast whatever the device is
-        device_type = self.state.device.type
-        dtype = torch.float16 if device_type == "cuda" else torch.bfloat16
-        return torch.autocast(device_type, dtype=dtype, enabled=self.mixed_precision)
-
     def _pair(self, image: Tensor, mask: Tensor) -> Tensor:
         return torch.cat([image, mask], dim=1) if self.conditional else mask
 
-    def _update(self, network: nn.Module, optimizer: Optimizer, scaler: torch.amp.GradScaler) -> Tensor:
-        scaler.unscale_(optimizer)
-        norm = clip_grad_norm_(network.parameters(), self.max_grad_norm or float("inf"))
-        scaler.step(optimizer)
-        scaler.update()
-        return norm
-
-    def state_dict(self) -> dict[str, Any]:
-        """Everything that the rest of the run depends on, as of the last completed epoch.
-
-        Networks are stored without the wrapper of distributed training, so that a run may go on with another number
-        of processes.
-        """
-        state: dict[str, Any] = {
-            "epoch": self.state.epoch,
-            "seed": self.state.seed,
-            "best_metric": self.state.best_metric,
-            "best_metric_epoch": self.state.best_metric_epoch,
-            "lr_schedulers": [scheduler.state_dict() for scheduler in self.lr_schedulers],
-        }
-        for name, part in self._stateful_parts():
-            state[name] = part.state_dict()
-        return state
-
-    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Take up a run where ``state_dict`` left it.
-
-        Raises:
-            UserError: the state is of other networks.
-        """
-        for name, part in self._stateful_parts():
-            if name not in state_dict:
-                raise UserError(
-                    f"The checkpoint holds no {name!r}: it comes from a run with another gan_mode; start afresh or "
-                    "give the options of that run."
-                )
-            try:
-                part.load_state_dict(state_dict[name])
-            except (RuntimeError, ValueError) as error:
-                raise UserError(
-                    f"The {name} of the checkpoint does not fit this configuration ({_first_line(error)}): give the "
-                    "network options of the run that wrote it, or start afresh."
-                ) from error
-        for scheduler, saved in zip(self.lr_schedulers, state_dict["lr_schedulers"], strict=True):
-            scheduler.load_state_dict(saved)
-        self.state.epoch = state_dict["epoch"]
-        self.state.iteration = state_dict["epoch"] * self.state.epoch_length
-        self.state.seed = self.epochs.seed = state_dict["seed"]
-        self.state.best_metric = state_dict["best_metric"]
-        self.state.best_metric_epoch = state_dict["best_metric_epoch"]
-
     def _stateful_parts(self) -> Iterator[tuple[str, Any]]:
-        yield "g_network", _plain(self.g_network)
+        yield "g_network", plain(self.g_network)
         yield "g_optimizer", self.g_optimizer
         yield "g_scaler", self.g_scaler
         if self.objective is not None:
-            yield "d_network", _plain(self.d_network)
+            yield "d_network", plain(self.d_network)
             yield "d_optimizer", self.d_optimizer
             yield "d_scaler", self.d_scaler
 
@@ -333,27 +261,3 @@ class _EpochIterations:
         yield from trainer.schedule.iterations(
             trainer.epochs.passes(trainer.state.epoch), batches=self.batches, pretraining=trainer.is_pretraining
         )
-
-
-@contextmanager
-def _frozen(network: nn.Module) -> Iterator[nn.Module]:
-    """Run a network without changing it: evaluation mode, no gradient for its parameters."""
-    training = network.training
-    learning = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    network.eval().requires_grad_(False)
-    try:
-        yield network
-    finally:
-        network.train(training)
-        for parameter in learning:
-            parameter.requires_grad_(True)
-
-
-def _plain(network: nn.Module | None) -> nn.Module:
-    """Return the network inside a distributed wrapper, or the network itself."""
-    assert network is not None
-    return network.module if isinstance(network, nn.parallel.DistributedDataParallel) else network
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[-1].strip()[:200]

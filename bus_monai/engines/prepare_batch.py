@@ -21,5 +21,12 @@ def prepare_plain_batch(
     return image, label
 
 
+def prepare_plain_image(
+    batchdata: dict[str, Any], device: str | torch.device | None = None, non_blocking: bool = False
+) -> Tensor:
+    """Return the image of a batch without label as a plain tensor on ``device``."""
+    return _plain(batchdata[Keys.IMAGE]).to(device, non_blocking=non_blocking)
+
+
 def _plain(tensor: Tensor) -> Tensor:
     return tensor.as_tensor() if isinstance(tensor, MetaTensor) else tensor

@@ -11,6 +11,7 @@ from monai.utils.enums import AdversarialKeys
 from monai.utils.enums import CommonKeys as Keys
 
 from bus_monai.engines.adversarial_trainer import D_GRADIENT_NORM, G_GRADIENT_NORM
+from bus_monai.engines.mutual_supervision_trainer import REALISM_FAKE, REALISM_REAL, SEMI_LOSS
 from bus_monai.errors import UserError
 
 NAMES = {
@@ -20,6 +21,9 @@ NAMES = {
     AdversarialKeys.DISCRIMINATOR_LOSS: "d_loss",
     "d_accuracy": "d_accuracy",
     "critic_gap": "critic_gap",
+    SEMI_LOSS: SEMI_LOSS,
+    REALISM_REAL: REALISM_REAL,
+    REALISM_FAKE: REALISM_FAKE,
     G_GRADIENT_NORM: G_GRADIENT_NORM,
     D_GRADIENT_NORM: D_GRADIENT_NORM,
 }
@@ -40,7 +44,7 @@ class EpochMeans:
         self._values: dict[str, list[torch.Tensor]] = {}
 
     def attach(self, engine: Engine) -> None:
-        """Attach to an :class:`~bus_monai.engines.adversarial_trainer.AdversarialTrainer`."""
+        """Attach to a trainer of this package."""
         engine.add_event_handler(Events.EPOCH_STARTED, self._reset)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._collect)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self._publish)

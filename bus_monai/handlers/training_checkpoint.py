@@ -8,7 +8,7 @@ from typing import Any
 from ignite.engine import Engine, Events
 from torch import nn
 
-from bus_monai.engines.adversarial_trainer import AdversarialTrainer
+from bus_monai.engines.resumable_trainer import ResumableTrainer
 from bus_monai.errors import UserError
 from bus_monai.weights import check_writable, load_weights, save_weights
 
@@ -56,7 +56,7 @@ class TrainingCheckpoint:
         if enabled:
             check_writable(self.folder)
 
-    def attach(self, engine: AdversarialTrainer) -> None:
+    def attach(self, engine: ResumableTrainer) -> None:
         """Attach to the trainer; load the latest state at once when resuming."""
         if self.resume:
             self._load(engine)
@@ -68,7 +68,7 @@ class TrainingCheckpoint:
         if evaluator.state.best_metric_epoch == evaluator.state.epoch:
             save_weights(self.network.state_dict(), self.folder / BEST)
 
-    def _save_latest(self, engine: AdversarialTrainer) -> None:
+    def _save_latest(self, engine: ResumableTrainer) -> None:
         if engine.state.epoch % self.interval and engine.state.epoch != engine.state.max_epochs:
             return
         state = {
@@ -79,7 +79,7 @@ class TrainingCheckpoint:
         }
         save_weights(state, self.folder / LATEST)
 
-    def _load(self, engine: AdversarialTrainer) -> None:
+    def _load(self, engine: ResumableTrainer) -> None:
         path = self.folder / LATEST
         if not path.is_file():
             raise UserError(f"There is nothing to resume: '{path}' does not exist; train without resume first.")

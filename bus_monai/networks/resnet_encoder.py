@@ -29,6 +29,7 @@ class ResNetEncoder(nn.Module):
         output_stride: input pixels per feature of the last stage: 8, 16 or 32.
 
     Attributes:
+        name: the backbone.
         widths: channels of the five stages.
 
     Shape:
@@ -45,6 +46,7 @@ class ResNetEncoder(nn.Module):
             raise UserError(f"backbone is {backbone!r}: use one of {', '.join(STAGE_WIDTHS)}.")
         if output_stride not in DILATIONS:
             raise UserError(f"output_stride is {output_stride!r}: use one of {', '.join(map(str, DILATIONS))}.")
+        self.name = backbone
         self.widths = STAGE_WIDTHS[backbone]
         net = getattr(resnet, backbone)(
             pretrained=False,

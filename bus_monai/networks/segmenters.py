@@ -17,6 +17,7 @@ from bus_monai.networks.deeplabv3_plus import DeepLabV3Plus
 from bus_monai.networks.erfnet import ERFNet
 from bus_monai.networks.fcn import FCN
 from bus_monai.networks.mednext import MedNeXt
+from bus_monai.networks.multi_encoder_presets import multi_encoder
 from bus_monai.networks.padded import Padded
 from bus_monai.networks.pspnet import PSPNet
 from bus_monai.networks.rdau_net import RDAUNet
@@ -31,7 +32,7 @@ CLASSICAL_WIDTHS = (64, 128, 256, 512, 1024)
 
 def _unet() -> nn.Module:
     widths = (*CLASSICAL_WIDTHS, CLASSICAL_WIDTHS[0])
-    return BasicUNet(spatial_dims=2, in_channels=1, out_channels=1, features=widths, norm="batch")
+    return Padded(BasicUNet(spatial_dims=2, in_channels=1, out_channels=1, features=widths, norm="batch"), 16)
 
 
 def _attention_unet() -> nn.Module:
@@ -66,6 +67,7 @@ BUILDERS: Mapping[str, Callable[..., nn.Module]] = {
     "erfnet": _erfnet,
     "fcn": FCN,
     "mednext": _mednext,
+    "multi_encoder": multi_encoder,
     "pspnet": PSPNet,
     "rdau": RDAUNet,
     "segnet": _segnet,
@@ -82,7 +84,8 @@ def make_segmenter(name: str, options: Mapping[str, Any] | None = None) -> nn.Mo
     Args:
         name: one of ``NAMES``.
         options: arguments of the network: those of :class:`~bus_monai.networks.rdau_net.RDAUNet` for ``rdau``,
-            those of :class:`~bus_monai.networks.cgan_generator.CGANGenerator` for ``cgan``, ``backbone`` for
+            those of :class:`~bus_monai.networks.cgan_generator.CGANGenerator` for ``cgan``, those of
+            :func:`~bus_monai.networks.multi_encoder_presets.multi_encoder` for ``multi_encoder``, ``backbone`` for
             ``deeplabv3_plus``, ``pspnet`` and ``fcn``; the others have none.
 
     Returns:

@@ -229,7 +229,7 @@ def test_state_of_another_network_is_refused_in_one_sentence() -> None:
 
 
 def test_state_without_a_discriminator_is_refused() -> None:
-    with pytest.raises(UserError, match="holds no 'd_network': it comes from a run with another gan_mode"):
+    with pytest.raises(UserError, match="holds no 'd_network': it comes from a run with other networks"):
         make_trainer().load_state_dict(make_trainer(gan_mode="none").state_dict())
 
 

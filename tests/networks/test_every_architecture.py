@@ -23,6 +23,7 @@ COUNTS = {
     "erfnet": 2_062_807,
     "fcn": 32_946_753,
     "mednext": 5_471_969,
+    "multi_encoder": 23_881_989,
     "pspnet": 48_800_833,
     "rdau": 24_079_526,
     "segnet": 29_442_433,

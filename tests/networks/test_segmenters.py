@@ -14,7 +14,8 @@ from bus_monai.networks.segmenters import make_segmenter
 from bus_monai.networks.standardised import Standardised
 
 LIST = (
-    "attention_unet, cgan, deeplabv3_plus, erfnet, fcn, mednext, pspnet, rdau, segnet, swin_unetr, unet, unet_plus_plus"
+    "attention_unet, cgan, deeplabv3_plus, erfnet, fcn, mednext, multi_encoder, pspnet, rdau, segnet, swin_unetr, "
+    "unet, unet_plus_plus"
 )
 
 

@@ -1,0 +1,303 @@
+"""The Ignite engine of ASSGAN."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+from ignite.engine import Events
+from monai.engines.trainer import Trainer
+from monai.utils.enums import AdversarialIterationEvents, AdversarialKeys
+from monai.utils.enums import CommonKeys as Keys
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+from torch.utils.data import DataLoader
+
+from bus_monai.engines.frozen import frozen, plain
+from bus_monai.engines.prepare_batch import prepare_plain_batch, prepare_plain_image
+from bus_monai.engines.resumable_trainer import ResumableTrainer
+from bus_monai.engines.seeded_epochs import SeededEpochs
+from bus_monai.engines.semi_supervised_batches import SemiSupervisedBatches, semi_supervised_batches
+from bus_monai.errors import UserError
+from bus_monai.losses.mutual_supervision import MutualSupervision
+
+METHODS = ("assgan", "hung", "supervised")
+WEIGHTS = {"adversarial": 0.01, "adversarial_unlabeled": 0.001, "semi": 1.0}
+"""After Hung et al., BMVC 2018; ASSGAN prints none, that is 1 for each."""
+SEMI_LOSS = "semi_loss"
+REALISM_REAL = "realism_real"
+REALISM_FAKE = "realism_fake"
+
+
+class MutualSupervisionTrainer(ResumableTrainer):
+    """Train one or two segmenters with few labels: what the discriminator trusts of one teaches the other.
+
+    In phase 1 an iteration is a labelled batch: a step of each generator on cross-entropy and adversarial loss, then
+    one of the discriminator. In phase 2 it is an unlabelled batch beside a labelled one, and trusted masks of either
+    generator are pseudo-labels of the other. Zhai et al., ASSGAN, Neurocomputing 493, 2022, doi
+    10.1016/j.neucom.2022.04.021, Algorithms 1 and 2. Its Algorithm 2 lists neither labelled images nor a step of the
+    discriminator, while its Eqs. 3 and 5 have both; here they are switches. Without a discriminator every pseudo-label
+    is trusted. An epoch has as many iterations as the longer loader has batches; where the loader of its phase is the
+    shorter one, the last of them are empty.
+
+    ``state`` holds ``phase``, ``gamma`` and ``trusted_images``, the images of the epoch so far with a trusted mask
+    (with pixel-wise confidence the share of trusted pixels). The output of an iteration has MONAI's keys, and the mean
+    realism in [0, 1] of real and predicted masks as ``realism_real`` and ``realism_fake``.
+
+    Args:
+        device: where the networks are.
+        max_epochs: epochs in all; the paper's 700.
+        phase1_epochs: those of phase 1; the paper's 200.
+        labeled_loader: yields batches with ``image`` (B, 1, H, W) in [0, 1] and ``label`` (B, 1, H, W) in {0, 1}.
+        unlabeled_loader: yields batches with ``image`` of the same size.
+        g_networks: one or two, (B, 1, H, W) to logits (B, 1, H, W).
+        g_optimizers: one for each.
+        d_network: (B, 1, H, W) masks to a map of logits; ``None`` without an adversary.
+        d_optimizer: of the discriminator.
+        losses: the terms of the paper, with gamma and the confidence.
+        method: ``assgan``; ``hung``, where one generator learns from its own trusted masks and the discriminator from
+            labelled images alone; or ``supervised``, cross-entropy on labelled images in both phases.
+        weights: ``adversarial``, ``adversarial_unlabeled`` and ``semi``, factors beside the cross-entropy's 1.
+        phase2_use_labeled: phase 2 goes on with labelled batches too.
+        phase2_update_d: the discriminator learns in phase 2 too.
+        max_grad_norm: clip the norm of each network's gradient; ``None`` leaves it.
+        lr_schedulers: stepped at the end of every epoch.
+        seed: of shuffling and augmentation.
+        amp: mixed precision, bfloat16 on the CPU and float16 with loss scaling on CUDA.
+        prepare_batch: labelled batch, device and ``non_blocking`` to (image, label).
+        non_blocking: copy to the device without waiting.
+        train_handlers: Ignite handlers.
+        key_train_metric: as in MONAI's trainers.
+        additional_metrics: as in MONAI's trainers.
+
+    Raises:
+        UserError: parts that do not go together.
+    """
+
+    def __init__(
+        self,
+        *,
+        device: str | torch.device,
+        max_epochs: int,
+        phase1_epochs: int,
+        labeled_loader: DataLoader,
+        unlabeled_loader: DataLoader,
+        g_networks: Sequence[nn.Module],
+        g_optimizers: Sequence[Optimizer],
+        d_network: nn.Module | None = None,
+        d_optimizer: Optimizer | None = None,
+        losses: MutualSupervision | None = None,
+        method: str = "assgan",
+        weights: Mapping[str, float] | None = None,
+        phase2_use_labeled: bool = True,
+        phase2_update_d: bool = True,
+        max_grad_norm: float | None = None,
+        lr_schedulers: Sequence[LRScheduler] = (),
+        seed: int = 0,
+        amp: bool = False,
+        prepare_batch: Callable[..., tuple[Tensor, Tensor]] = prepare_plain_batch,
+        non_blocking: bool = False,
+        train_handlers: Sequence[Any] | None = None,
+        key_train_metric: dict[str, Any] | None = None,
+        additional_metrics: dict[str, Any] | None = None,
+    ) -> None:
+        self.g_networks, self.g_optimizers = tuple(g_networks), tuple(g_optimizers)
+        self.d_network, self.d_optimizer = d_network, d_optimizer
+        self.method = method
+        self.phase1_epochs = phase1_epochs
+        self.phase2_use_labeled = phase2_use_labeled
+        self.phase2_update_d = phase2_update_d and d_network is not None
+        self._check()
+        self.epochs = SeededEpochs(labeled_loader, seed=seed)
+        self.unlabeled_epochs = SeededEpochs(unlabeled_loader, seed=seed)
+        super().__init__(
+            device=device,
+            max_epochs=max_epochs,
+            data_loader=_EpochIterations(self),
+            epoch_length=max(len(labeled_loader), len(unlabeled_loader)),
+            non_blocking=non_blocking,
+            prepare_batch=prepare_batch,
+            key_metric=key_train_metric,
+            additional_metrics=additional_metrics,
+            handlers=None,
+            decollate=False,
+        )
+        self._set_up(seed=seed, amp=amp, max_grad_norm=max_grad_norm, lr_schedulers=lr_schedulers)
+        self.losses = losses or MutualSupervision()
+        self.weights = WEIGHTS | dict(weights or {})
+        self.g_scalers = tuple(self._make_scaler() for _ in self.g_networks)
+        self.d_scaler = self._make_scaler()
+        self.register_events(*AdversarialIterationEvents)
+        self.add_event_handler(Events.EPOCH_STARTED, self._start_epoch)
+        self._register_handlers(train_handlers or ())
+
+    def _check(self) -> None:
+        if self.method not in METHODS:
+            raise UserError(f"method is {self.method!r}: use one of {', '.join(METHODS)}.")
+        count = len(self.g_networks)
+        if count not in (1, 2) or len(self.g_optimizers) != count:
+            raise UserError(
+                f"There are {count} generators and {len(self.g_optimizers)} optimisers of theirs: give one or two "
+                "generators and an optimiser for each."
+            )
+        if (self.d_network is None) != (self.d_optimizer is None):
+            raise UserError("Only one of d_network and d_optimizer is given: give both, or neither.")
+        if self.method == "hung" and (count != 1 or self.d_network is None):
+            raise UserError("The method 'hung' has one generator and a discriminator: set num_generators to 1.")
+        if self.method == "supervised" and self.d_network is not None:
+            raise UserError("The method 'supervised' has no discriminator: set use_discriminator to false.")
+        if not self.phase2_use_labeled and self.phase2_update_d:
+            raise UserError(
+                "phase2_update_d needs the real masks of labelled images: set phase2_use_labeled to true, or "
+                "phase2_update_d to false."
+            )
+        alone = count == 1 and self.d_network is None
+        if not self.phase2_use_labeled and (self.method == "supervised" or alone):
+            raise UserError("Without labelled images phase 2 has nothing to learn: set phase2_use_labeled to true.")
+
+    @property
+    def phase(self) -> int:
+        """Phase of the current epoch, 1 or 2."""
+        return 1 if self.state.epoch <= self.phase1_epochs else 2
+
+    @property
+    def stage(self) -> str:
+        """``phase 1`` or ``phase 2``."""
+        return f"phase {self.phase}"
+
+    def _start_epoch(self) -> None:
+        self.state.phase, self.state.gamma = self.phase, self.losses.gamma
+        self.state.trusted_images = torch.zeros((), device=self.state.device)
+
+    def _iteration(self, engine: Trainer, batchdata: SemiSupervisedBatches) -> dict[str, Any]:
+        """Take a step of each generator and of the discriminator; losses are detached scalars."""
+        # handlers and events read the output while it grows
+        output: dict[str, Any] = {}
+        self.state.output = output
+        images, mask = [], None
+        if batchdata.labeled is not None:
+            image, mask = self.prepare_batch(batchdata.labeled, self.state.device, self.non_blocking)
+            images.append(image)
+            output.update({Keys.LABEL: mask, AdversarialKeys.REALS: mask})
+        if batchdata.unlabeled is not None:
+            images.append(prepare_plain_image(batchdata.unlabeled, self.state.device, self.non_blocking))
+        if images:
+            output[Keys.IMAGE] = torch.cat(images)
+            logits = self._generator_steps(output[Keys.IMAGE], mask)
+            if mask is not None and self.d_network is not None and (self.phase == 1 or self.phase2_update_d):
+                known = len(mask) if self.method == "hung" else len(output[Keys.IMAGE])
+                self._discriminator_step(mask, [fake[:known].sigmoid() for fake in logits])
+        return output
+
+    def _generator_steps(self, image: Tensor, mask: Tensor | None) -> list[Tensor]:
+        """Update the generators; return their detached logits from before, labelled images first."""
+        output, known = self.state.output, 0 if mask is None else len(mask)
+        logits = []
+        for network, optimizer in zip(self.g_networks, self.g_optimizers, strict=True):
+            network.train()
+            optimizer.zero_grad(set_to_none=True)
+            with self._autocast():
+                logits.append(network(image).float())
+        output[Keys.PRED] = output[AdversarialKeys.FAKES] = torch.stack(logits).detach().mean(dim=0)
+        self.fire_event(AdversarialIterationEvents.GENERATOR_FORWARD_COMPLETED)
+
+        zero = torch.zeros((), device=image.device)
+        supervised = [
+            zero if mask is None else nn.functional.binary_cross_entropy_with_logits(z[:known], mask) for z in logits
+        ]
+        realism = self._realism(logits)
+        adversarial = [self._adversarial(scores, known) for scores in realism]
+        semi = self._semi([z[known:] for z in logits], [scores[known:].detach() for scores in realism])
+        terms = (supervised, adversarial or [zero] * len(logits), semi or [zero] * len(logits))
+        losses = [ce + adv + self.weights["semi"] * pseudo for ce, adv, pseudo in zip(*terms, strict=True)]
+        names = (AdversarialKeys.RECONSTRUCTION_LOSS, AdversarialKeys.GENERATOR_LOSS, SEMI_LOSS, Keys.LOSS)
+        for name, values in zip(names, (*terms, losses), strict=True):
+            output[name] = torch.stack(values).detach().mean()
+        self.fire_event(AdversarialIterationEvents.GENERATOR_LOSS_COMPLETED)
+
+        for network, optimizer, scaler, loss in zip(
+            self.g_networks, self.g_optimizers, self.g_scalers, losses, strict=True
+        ):
+            scaler.scale(loss).backward()
+            self._update(network, optimizer, scaler)
+        self.fire_event(AdversarialIterationEvents.GENERATOR_MODEL_COMPLETED)
+        return [z.detach() for z in logits]
+
+    def _realism(self, logits: Sequence[Tensor]) -> list[Tensor]:
+        """Return the discriminator's logits of each generator's masks; none without a discriminator."""
+        if self.d_network is None:
+            return []
+        with frozen(plain(self.d_network)) as critic, self._autocast():
+            return [critic(z.sigmoid()).float() for z in logits]
+
+    def _adversarial(self, scores: Tensor, known: int) -> Tensor:
+        """Weigh the adversarial losses on labelled images, the first ``known``, and on the others."""
+        shares = (("adversarial", scores[:known]), ("adversarial_unlabeled", scores[known:]))
+        parts = [self.weights[name] * self.losses.adversarial_loss(part) for name, part in shares if len(part)]
+        return torch.stack(parts).sum()
+
+    def _semi(self, logits: Sequence[Tensor], realism: Sequence[Tensor]) -> list[Tensor]:
+        """Return each generator's loss against the masks of its teacher; none where nobody teaches."""
+        if len(logits[0]) == 0 or (len(logits) == 1 and self.method != "hung"):
+            return []
+        size = logits[0].shape[2:]
+        trusted = [self.losses.trusted(scores, size) for scores in realism] or [torch.ones_like(z) for z in logits]
+        # an image counts once, whichever generator is trusted on it
+        self.state.trusted_images += torch.stack(trusted).amax(dim=0).mean(dim=(1, 2, 3)).sum()
+        teachers = reversed(range(len(logits)))
+        return [self.losses.semi_loss(z, logits[t], trusted[t]) for z, t in zip(logits, teachers, strict=True)]
+
+    def _discriminator_step(self, mask: Tensor, fakes: Sequence[Tensor]) -> None:
+        assert self.d_network is not None
+        assert self.d_optimizer is not None
+        output = self.state.output
+        self.d_network.train()
+        self.d_optimizer.zero_grad(set_to_none=True)
+        with self._autocast():
+            scores = self.d_network(torch.cat([mask, *fakes])).float()
+        real, *fake = scores.split([len(mask), *(len(one) for one in fakes)])
+        output[REALISM_REAL] = real.detach().sigmoid().mean()
+        output[REALISM_FAKE] = torch.cat(fake).detach().sigmoid().mean()
+        loss = self.losses.discriminator_loss(real, fake)
+        output[AdversarialKeys.DISCRIMINATOR_LOSS] = loss.detach()
+        self.fire_event(AdversarialIterationEvents.DISCRIMINATOR_LOSS_COMPLETED)
+        self.d_scaler.scale(loss).backward()
+        self._update(self.d_network, self.d_optimizer, self.d_scaler)
+        self.fire_event(AdversarialIterationEvents.DISCRIMINATOR_MODEL_COMPLETED)
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Take up a run where ``state_dict`` left it, in either phase.
+
+        Raises:
+            UserError: the state is of other networks.
+        """
+        super().load_state_dict(state_dict)
+        self.unlabeled_epochs.seed = self.state.seed
+
+    def _stateful_parts(self) -> Iterator[tuple[str, Any]]:
+        parts = zip(self.g_networks, self.g_optimizers, self.g_scalers, strict=True)
+        for i, (network, optimizer, scaler) in enumerate(parts, start=1):
+            yield from ((f"g{i}_network", plain(network)), (f"g{i}_optimizer", optimizer), (f"g{i}_scaler", scaler))
+        if self.d_network is not None:
+            yield "d_network", plain(self.d_network)
+            yield "d_optimizer", self.d_optimizer
+            yield "d_scaler", self.d_scaler
+
+
+class _EpochIterations:
+    """The trainer's data: iterating it once gives one epoch's batches."""
+
+    def __init__(self, trainer: MutualSupervisionTrainer) -> None:
+        self.trainer = trainer
+
+    def __iter__(self) -> Iterator[SemiSupervisedBatches]:
+        # a generator, so that nothing is drawn before the epoch's first iteration asks for it
+        trainer, state = self.trainer, self.trainer.state
+        supervised = trainer.phase == 1 or trainer.method == "supervised"
+        yield from semi_supervised_batches(
+            trainer.epochs.passes(state.epoch) if supervised or trainer.phase2_use_labeled else None,
+            None if supervised else trainer.unlabeled_epochs.passes(state.epoch),
+            length=state.epoch_length,
+        )

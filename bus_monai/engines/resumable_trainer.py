@@ -1,0 +1,124 @@
+"""What the trainers of this package share: mixed precision, clipped updates, bit-equal resume."""
+
+from __future__ import annotations
+
+import logging
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+from monai.engines.trainer import Trainer
+from torch import Tensor, nn
+from torch.nn.utils import clip_grad_norm_
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from bus_monai.engines.seeded_epochs import SeededEpochs
+from bus_monai.errors import UserError
+
+logger = logging.getLogger("bus_monai")
+
+
+class ResumableTrainer(Trainer):
+    """A MONAI trainer that goes on after a killed run as if nothing had happened.
+
+    The chance of an epoch depends on the seed and its number alone, so the state is that of the networks, their
+    optimisers and the number of the epoch. A subclass calls ``_set_up`` when MONAI's constructor is done, and names
+    what it trains in ``_stateful_parts``.
+    """
+
+    epochs: SeededEpochs
+
+    def _set_up(
+        self, *, seed: int, amp: bool, max_grad_norm: float | None, lr_schedulers: Sequence[LRScheduler]
+    ) -> None:
+        self.mixed_precision = amp
+        self.state.seed = seed
+        self.max_grad_norm = max_grad_norm
+        self.lr_schedulers = tuple(lr_schedulers)
+
+    @property
+    @abstractmethod
+    def stage(self) -> str:
+        """What is going on in the current epoch, in words."""
+
+    def run(self) -> None:
+        """Train up to ``max_epochs``; a finished run that is resumed stays as it is.
+
+        Ignite would start such a run anew from its first epoch.
+        """
+        if self.state.epoch >= self.state.max_epochs:
+            logger.warning(
+                "Nothing is left to train: %d of %d epochs are done.", self.state.epoch, self.state.max_epochs
+            )
+            return
+        super().run()
+
+    def _autocast(self) -> torch.autocast:
+        # MONAI's engines ask for CUDA's autocast whatever the device is
+        device_type = self.state.device.type
+        dtype = torch.float16 if device_type == "cuda" else torch.bfloat16
+        return torch.autocast(device_type, dtype=dtype, enabled=self.mixed_precision)
+
+    def _make_scaler(self) -> torch.amp.GradScaler:
+        return torch.amp.GradScaler("cuda", enabled=self.mixed_precision and self.state.device.type == "cuda")
+
+    def _update(self, network: nn.Module, optimizer: Optimizer, scaler: torch.amp.GradScaler) -> Tensor:
+        scaler.unscale_(optimizer)
+        norm = clip_grad_norm_(network.parameters(), self.max_grad_norm or float("inf"))
+        scaler.step(optimizer)
+        scaler.update()
+        return norm
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that the rest of the run depends on, as of the last completed epoch.
+
+        Networks are stored without the wrapper of distributed training, so that a run may go on with another number
+        of processes.
+        """
+        state: dict[str, Any] = {
+            "epoch": self.state.epoch,
+            "seed": self.state.seed,
+            "best_metric": self.state.best_metric,
+            "best_metric_epoch": self.state.best_metric_epoch,
+            "lr_schedulers": [scheduler.state_dict() for scheduler in self.lr_schedulers],
+        }
+        for name, part in self._stateful_parts():
+            state[name] = part.state_dict()
+        return state
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Take up a run where ``state_dict`` left it.
+
+        Raises:
+            UserError: the state is of other networks.
+        """
+        for name, part in self._stateful_parts():
+            if name not in state_dict:
+                raise UserError(
+                    f"The checkpoint holds no {name!r}: it comes from a run with other networks; start afresh or "
+                    "give the options of that run."
+                )
+            try:
+                part.load_state_dict(state_dict[name])
+            except (RuntimeError, ValueError) as error:
+                raise UserError(
+                    f"The {name} of the checkpoint does not fit this configuration ({_first_line(error)}): give the "
+                    "network options of the run that wrote it, or start afresh."
+                ) from error
+        for scheduler, saved in zip(self.lr_schedulers, state_dict["lr_schedulers"], strict=True):
+            scheduler.load_state_dict(saved)
+        self.state.epoch = state_dict["epoch"]
+        self.state.iteration = state_dict["epoch"] * self.state.epoch_length
+        self.state.seed = self.epochs.seed = state_dict["seed"]
+        self.state.best_metric = state_dict["best_metric"]
+        self.state.best_metric_epoch = state_dict["best_metric_epoch"]
+
+    @abstractmethod
+    def _stateful_parts(self) -> Iterator[tuple[str, Any]]:
+        """Yield name and part of whatever has a ``state_dict``."""
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[-1].strip()[:200]

@@ -1,0 +1,83 @@
+"""Two segmenters that teach each other what a discriminator trusts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from bus_monai.errors import UserError
+
+CONFIDENCES = ("mask_mean", "pixel")
+
+
+class MutualSupervision:
+    """The losses of ASSGAN: which pseudo-labels are trusted, and what follows for both sides.
+
+    Zhai et al., Neurocomputing 493, 2022, doi 10.1016/j.neucom.2022.04.021, Eqs. 2 to 4. Its Eq. 4 names labelled
+    images and no target, both misprints.
+
+    Args:
+        gamma: confidence above which a pseudo-label is trusted, in [0, 1]; the paper's 0.5.
+        confidence: ``mask_mean``, one confidence a mask, the mean realism of its regions; or ``pixel``, the realism
+            interpolated to each pixel, as in Hung et al. (BMVC 2018, arXiv 1802.07934).
+
+    Raises:
+        UserError: gamma outside [0, 1] or unknown confidence.
+    """
+
+    def __init__(self, *, gamma: float = 0.5, confidence: str = "mask_mean") -> None:
+        if not 0 <= gamma <= 1:
+            raise UserError(f"gamma is {gamma}: give a number from 0 to 1, the paper's is 0.5.")
+        if confidence not in CONFIDENCES:
+            raise UserError(f"confidence is {confidence!r}: use one of {', '.join(CONFIDENCES)}.")
+        self.gamma = gamma
+        self.confidence = confidence
+
+    def trusted(self, realism: Tensor, size: Sequence[int]) -> Tensor:
+        """Return where pseudo-labels are trusted.
+
+        Args:
+            realism: the discriminator's logits of the predicted masks, (B, 1, h, w).
+            size: H and W of the masks.
+
+        Returns:
+            (B, 1, H, W), 1 where the confidence exceeds gamma, 0 elsewhere; the same for all pixels of an image with
+            ``mask_mean``.
+        """
+        if self.confidence == "mask_mean":
+            confident = realism.sigmoid().mean(dim=(1, 2, 3), keepdim=True).expand(-1, 1, *size)
+        else:
+            confident = F.interpolate(realism, size=list(size), mode="bilinear", align_corners=False).sigmoid()
+        return (confident > self.gamma).to(realism.dtype)
+
+    def semi_loss(self, logits: Tensor, teacher_logits: Tensor, trusted: Tensor) -> Tensor:
+        """Return the cross-entropy with the teacher's mask, averaged over what is trusted; 0 where nothing is.
+
+        Args:
+            logits: of the network that learns, (B, 1, H, W).
+            teacher_logits: of the other network, whose mask is where they exceed 0; no gradient goes there.
+            trusted: (B, 1, H, W) in {0, 1}, of the teacher's masks.
+
+        Returns:
+            A scalar.
+        """
+        mask = (teacher_logits.detach() > 0).to(logits.dtype)
+        each = F.binary_cross_entropy_with_logits(logits, mask, reduction="none")
+        return (each * trusted).sum() / trusted.sum().clamp(min=1)
+
+    def adversarial_loss(self, fake_logits: Tensor) -> Tensor:
+        """Return how far predicted masks, scored (B, 1, h, w), are from real ones: non-saturating, a scalar."""
+        return F.softplus(-fake_logits).mean()
+
+    def discriminator_loss(self, real_logits: Tensor, fake_logits: Sequence[Tensor]) -> Tensor:
+        """Return the discriminator's cross-entropy, a scalar.
+
+        Args:
+            real_logits: scores of real masks, (B, 1, h, w).
+            fake_logits: scores of the masks of each generator; they count as much as the real ones together.
+        """
+        fake = torch.stack([F.softplus(logits).mean() for logits in fake_logits])
+        return F.softplus(-real_logits).mean() + fake.mean()

@@ -1,0 +1,117 @@
+"""Encoder weights learnt on photographs, from a local file."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from bus_monai.errors import UserError
+from bus_monai.weights import load_weights
+
+ENCODERS = ("resnet18", "resnet101", "densenet121", "efficientnet_b0")
+_CLASSIFIER = re.compile(r"^(fc|classifier)\.")
+_DENSE_LAYER = re.compile(r"(denselayer\d+)\.(norm|relu|conv)\.?([12])\.")
+_MBCONV = re.compile(r"^(features\.([1-7])\.\d+)\.block\.([0-3])\.(\w+)\.(.+)$")
+_SQUEEZE = {"fc1": "_se_reduce", "fc2": "_se_expand"}
+_CONVOLUTIONS = (("_expand_conv", "_bn0"), ("_depthwise_conv", "_bn1"), ("", ""), ("_project_conv", "_bn2"))
+
+
+def parse_encoder_weights(text: str) -> dict[str, Path]:
+    """Parse ``resnet18=PATH,densenet121=PATH``; an empty text gives an empty dictionary.
+
+    Raises:
+        UserError: an entry without ``=`` or path, an unknown encoder, or one given twice.
+
+    Example:
+        >>> parse_encoder_weights("resnet18=a.pth")["resnet18"].name
+        'a.pth'
+    """
+    paths: dict[str, Path] = {}
+    for entry in filter(None, text.split(",")):
+        name, _, path = (part.strip() for part in entry.partition("="))
+        if not path:
+            raise UserError(f"encoder_weights has {entry!r}: write NAME=PATH, several joined by commas.")
+        if name not in ENCODERS:
+            raise UserError(f"encoder_weights names {name!r}: use one of {', '.join(ENCODERS)}.")
+        if name in paths:
+            raise UserError(f"encoder_weights names {name!r} twice: give one file for it.")
+        paths[name] = Path(path)
+    return paths
+
+
+def load_encoder_weights(network: nn.Module, weights: Mapping[str, str | Path]) -> None:
+    """Load files in torchvision's layout into the encoders within ``network``; their classifiers are left out.
+
+    Older files, whose dense layers are named ``norm.1`` in place of ``norm1`` and which lack the counters of batch
+    normalisation, fit as well.
+
+    Args:
+        network: holds encoders with the attribute ``name``, one of ``ENCODERS``.
+        weights: a file for each name, ``.safetensors`` or what ``torch.save`` wrote, tensors only.
+
+    Raises:
+        UserError: the network has no such encoder, or a file is missing, broken or of another network; nothing is
+            loaded from that file.
+    """
+    for name, path in weights.items():
+        encoders = [module for module in network.modules() if getattr(module, "name", None) == name]
+        if not encoders:
+            raise UserError(f"encoder_weights names {name!r}, but the network has no such encoder: leave it out.")
+        state = {from_torchvision(key): value for key, value in _read(path).items() if not _CLASSIFIER.match(key)}
+        for encoder in encoders:
+            _load(encoder, state, name, path)
+
+
+def from_torchvision(key: str) -> str:
+    """Return the name that a parameter of torchvision has in the encoders of this package.
+
+    Example:
+        >>> from_torchvision("features.denseblock1.denselayer2.norm.1.weight")
+        'features.denseblock1.denselayer2.layers.norm1.weight'
+        >>> from_torchvision("features.1.0.block.0.1.bias")
+        'features.1.0._bn1.bias'
+    """
+    block = _MBCONV.match(key)
+    if block is None:
+        return _DENSE_LAYER.sub(r"\1.layers.\2\3.", key)
+    place, stage, part, inner, rest = block.groups()
+    if inner in _SQUEEZE:
+        return f"{place}.{_SQUEEZE[inner]}.{rest}"
+    if inner not in ("0", "1"):
+        return key
+    # the first stage does not expand, so its parts are counted from the second
+    return f"{place}.{_CONVOLUTIONS[int(part) + (stage == '1')][int(inner)]}.{rest}"
+
+
+def _read(path: str | Path) -> dict[str, Tensor]:
+    if Path(path).suffix == ".safetensors" and Path(path).is_file():
+        try:
+            return load_file(path)
+        except SafetensorError as error:
+            raise UserError(f"'{path}' is no whole safetensors file: download or copy it again.") from error
+    state = load_weights(path)
+    if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise UserError(f"'{path}' holds no table of tensors: give the weights of an encoder in torchvision's layout.")
+    return dict(state)
+
+
+def _load(encoder: nn.Module, state: Mapping[str, Tensor], name: str, path: str | Path) -> None:
+    own = encoder.state_dict()
+    wrong = [f"{key!r} is missing" for key in own if key not in state and not key.endswith("num_batches_tracked")]
+    wrong += [f"{key!r} is unknown" for key in state if key not in own]
+    wrong += [
+        f"{key!r} is {tuple(state[key].shape)}, not {tuple(own[key].shape)}"
+        for key in own
+        if key in state and state[key].shape != own[key].shape
+    ]
+    if wrong:
+        more = f" and {len(wrong) - 1} more" if len(wrong) > 1 else ""
+        raise UserError(
+            f"'{path}' does not hold the weights of {name} ({wrong[0]}{more}): give a file in torchvision's layout."
+        )
+    encoder.load_state_dict(state, strict=False)
