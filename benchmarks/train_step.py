@@ -40,7 +40,12 @@ def engine(loader: DataLoader, amp: bool) -> Callable[[], None]:
         d_optimizer=d_optimizer, region_loss=DiceLoss(sigmoid=True, batch=True), objective=make_objective("wgan"),
         schedule=Blocked(), amp=amp,
     )  # fmt: skip
-    return trainer.run
+
+    def epoch() -> None:
+        trainer.run()
+        trainer.state.max_epochs += 1
+
+    return epoch
 
 
 def bare(loader: DataLoader, amp: bool) -> Callable[[], None]:

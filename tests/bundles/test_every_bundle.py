@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,8 @@ import torch
 from monai.bundle.scripts import ckpt_export, create_workflow, onnx_export, verify_metadata, verify_net_in_out
 from torch import nn
 
+from bus_monai.data.datalist import read_datalist
+from bus_monai.metrics.case_table import read_case_table
 from bus_monai.registry import list_bundles
 
 SCHEMA = Path(__file__).parent / "meta_schema.json"
@@ -110,3 +113,25 @@ def test_each_bundle_has_a_card_and_a_licence(configs: Path) -> None:
     for words in ("Not for clinical use", "## Data", "## Limits", "Apache-2.0", "--dataset_dir"):
         assert words in card
     assert "Apache License" in (configs.parent / "LICENSE").read_text(encoding="utf-8")
+
+
+def test_a_bundle_trains_resumes_and_is_evaluated(configs: Path, small_phantoms: Path, tmp_path: Path) -> None:
+    common = {"dataset_dir": str(small_phantoms), "output_dir": str(tmp_path), "image_size": [64, 64]}
+    settings = common | {"ckpt_dir": str(tmp_path), "batch_size": 8}
+    if "pretrain_epochs" in json.loads((configs / "train.json").read_text()):
+        settings |= {"pretrain_epochs": 0}
+    for epochs, resume in ((1, False), (2, True)):
+        workflow = create_workflow(
+            config_file=str(configs / "train.json"), run_id="training", max_epochs=epochs, resume=resume, **settings
+        )
+        workflow.run()
+    with (tmp_path / "history.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["epoch"] for row in rows] == ["1", "2"]
+    assert all(np.isfinite(float(row["g_region_loss"])) and row["val_dice"] for row in rows)
+
+    weights = str(tmp_path / "model.pt")
+    create_workflow(
+        config_file=str(configs / "evaluate.json"), run_id="evaluating", ckpt_path=weights, **common
+    ).run()  # fmt: skip
+    assert len(read_case_table(tmp_path / "cases.csv")) == len(read_datalist(small_phantoms).test)
