@@ -103,7 +103,7 @@ def test_wrong_settings_are_named_before_training(
         f"bus-monai: dataset_dir '{missing}' does not exist: give a folder that does."
     )
     assert line("--dataset_dir", str(tmp_path / "empty")).startswith(
-        f"bus-monai: dataset_dir '{tmp_path / 'empty'}' is empty: give a folder with a datalist.json, or BUSI"
+        f"bus-monai: dataset_dir '{tmp_path / 'empty'}' is empty: give a folder with a datalist.json, or one of BUSI,"
     )
     assert line("--dataset_dir", str(file)) == (
         f"bus-monai: dataset_dir is the file '{file}': unpack it and give the folder."

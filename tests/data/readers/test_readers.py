@@ -211,7 +211,10 @@ def test_a_lone_image_or_mask_is_named(layouts: Layouts, name: str, lost: str, s
 
 
 def test_a_wrong_name_is_corrected() -> None:
-    names = "busi, bus_uclm, bus_bra, breast, udiat, oasbud, stu_hospital, cbis_ddsm, inbreast, plain_folder"
+    names = (
+        "busi, bus_uclm, bus_bra, breast, udiat, oasbud, stu_hospital, cbis_ddsm, inbreast, monai_datalist, "
+        "plain_folder"
+    )
     for name, hint in (("BUS-BRA", " (did you mean 'bus_bra'?)"), ("busii", " (did you mean 'busi'?)"), ("x", "")):
         with pytest.raises(UserError) as error:
             find_set(name)
