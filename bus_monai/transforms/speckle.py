@@ -30,7 +30,7 @@ def median(image: Image, *, size: int = 5) -> Image:
 
 
 def nlm(image: Image, *, patch_size: int = 5, patch_distance: int = 5, strength: float = 1.0) -> Image:
-    """Non-local means (Buades et al., CVPR 2005), scikit-image's fast mode; about 70 ms for 256x256 on one core.
+    """Non-local means (Buades et al., CVPR 2005), scikit-image's fast mode.
 
     ``strength`` times the median standard deviation of 5x5 windows is the filter's ``h``.
     """
@@ -59,7 +59,7 @@ def curvature_diffusion(
 
 
 def bilateral(image: Image, *, sigma_spatial: float = 2.0, strength: float = 2.0) -> Image:
-    """Bilateral filter (Tomasi and Manduchi, ICCV 1998), by scikit-image; about 250 ms for 256x256 on one core.
+    """Bilateral filter (Tomasi and Manduchi, ICCV 1998), by scikit-image.
 
     ``strength`` times the median standard deviation of 5x5 windows is the width in grey values.
     """
