@@ -41,6 +41,11 @@ def read_source(path: str | Path, frame: int = 0) -> SourceImage:
     raise UserError(f"'{path}' is no PNG, JPEG, NIfTI or DICOM file: remove it or give another.")
 
 
+def is_lesion(values: NDArray[np.float32], path: Path) -> NDArray[np.bool_]:
+    """Tell which pixels of a mask are lesion: any value but 0, in a JPEG, which blurs edges, any from half on."""
+    return values >= 0.5 if path.suffix.lower() in (".jpg", ".jpeg") else values > 0
+
+
 def source_kind(path: Path) -> Kind | None:
     """Tell what a file is from its first bytes, or ``None``, also where there is nothing to read."""
     try:

@@ -14,7 +14,7 @@ def audit(
 ) -> None:
     """Find duplicates, masks that do not fit, text, calipers, colour and margins among the images of DIR."""
     from bus_monai.data.audit.audit_folder import audit_folder
-    from bus_monai.data.audit.write_audit import write_audit
+    from bus_monai.report.audit_report import write_audit
 
     found = audit_folder(folder)
     page = write_audit(found, out)

@@ -14,7 +14,7 @@ from monai.transforms.transform import MapTransform
 from numpy.typing import NDArray
 
 from bus_monai.errors import UserError
-from bus_monai.source import read_raster, read_source
+from bus_monai.source import is_lesion, read_raster, read_source
 
 UNKNOWN_SPACING = (float("nan"), float("nan"))
 """Stands for "not known" in metadata, since batches cannot hold ``None``."""
@@ -97,4 +97,4 @@ def read_mask(path: Path, shape: tuple[int, ...]) -> NDArray[np.bool_]:
             f"The mask '{path}' has {values.shape[0]} x {values.shape[1]} pixels but its image {shape[0]} x {shape[1]}"
             ": give a mask of the image's size."
         )
-    return values >= 0.5 if path.suffix.lower() in (".jpg", ".jpeg") else values > 0
+    return is_lesion(values, path)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 from scipy.ndimage import label
@@ -11,7 +10,7 @@ from scipy.ndimage import label
 from bus_monai.data.audit.finding import Finding
 from bus_monai.data.audit.listing import ListedImage
 from bus_monai.errors import UserError
-from bus_monai.source import read_raster
+from bus_monai.source import is_lesion, read_raster
 
 LEAST_SHARE = 0.001
 """Of the image, below which a lesion is tiny."""
@@ -38,8 +37,7 @@ def find_mask_faults(image: ListedImage, shape: tuple[int, int]) -> Iterator[Fin
             detail = f"mask {values.shape[0]} x {values.shape[1]}, image {shape[0]} x {shape[1]} pixels"
             yield Finding("mask_size", (image.path, path), detail)
             continue
-        # JPEG leaves small values around a lesion
-        merged |= values >= 0.5 if _is_jpeg(path) else values > 0
+        merged |= is_lesion(values, path)
         read += 1
     if read == 0:
         return
@@ -52,7 +50,3 @@ def find_mask_faults(image: ListedImage, shape: tuple[int, int]) -> Iterator[Fin
         yield Finding("tiny_lesion", (image.path,), f"{int((shares < LEAST_SHARE).sum())} below 0.1 %: {pixels} pixels")
     if (shares >= LEAST_SHARE).sum() > 1:
         yield Finding("several_lesions", (image.path,), f"{int((shares >= LEAST_SHARE).sum())} lesions")
-
-
-def _is_jpeg(path: Path) -> bool:
-    return path.suffix.lower() in (".jpg", ".jpeg")

@@ -166,7 +166,7 @@ def test_the_command_writes_both_files(folder: Path, tmp_path: Path) -> None:
 
 
 def test_a_folder_that_cannot_be_written_to(folder: Path, tmp_path: Path) -> None:
-    from bus_monai.data.audit.write_audit import write_audit
+    from bus_monai.report.audit_report import write_audit
 
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match=r"^Cannot write to '.*/file' \(File exists\): give another folder\.$"):

@@ -8,14 +8,13 @@ import json
 from pathlib import Path
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, select_autoescape
-from markupsafe import Markup, escape
+from markupsafe import Markup
 from PIL import Image
 
-from bus_monai import __version__
 from bus_monai.data.audit.audit_folder import Audit
-from bus_monai.data.audit.finding import KINDS, MEANING, Finding
+from bus_monai.data.audit.finding import KINDS, MEANING
 from bus_monai.errors import UserError
+from bus_monai.report.page import write_page
 from bus_monai.source import read_source
 
 JSON = "audit.json"
@@ -32,20 +31,7 @@ def write_audit(audit: Audit, out: Path) -> Path:
     Raises:
         UserError: the folder cannot be written to.
     """
-    page = _render(audit)
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        (out / JSON).write_text(json.dumps(audit.to_dict(), indent=1) + "\n", encoding="utf-8")
-        (out / PAGE).write_text(page, encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"Cannot write to '{out}' ({error.strerror}): give another folder.") from error
-    return out / PAGE
-
-
-def _render(audit: Audit) -> str:
-    environment = Environment(
-        loader=PackageLoader("bus_monai.data.audit", "."), autoescape=select_autoescape(default=True), trim_blocks=True
-    )
+    content = audit.to_dict()
     thumbnails: dict[Path, str] = {}
 
     def figure(paths: tuple[Path, ...], detail: str) -> Markup:
@@ -53,10 +39,8 @@ def _render(audit: Audit) -> str:
             thumbnails[path] = thumbnails.get(path) or _thumbnail(path)
         images = Markup(" ").join(Markup('<img alt="" src="{}">').format(thumbnails[p]) for p in paths if thumbnails[p])
         names = ", ".join(audit.name(path) for path in paths)
-        return Markup("<figure>{}<figcaption>{}<br>{}</figcaption></figure>").format(images, names, escape(detail))
+        return Markup("<figure>{}<figcaption>{}<br>{}</figcaption></figure>").format(images, names, detail)
 
-    environment.globals["figure"] = figure
-    content = audit.to_dict()
     pairs = [
         {
             "paths": (audit.images[pair.first].path, audit.images[pair.second].path),
@@ -65,19 +49,23 @@ def _render(audit: Audit) -> str:
         for pair in audit.pairs
         if pair.copies
     ]
-    sections: list[tuple[str, list[Finding]]] = [
-        (kind, [finding for finding in audit.findings if finding.kind == kind]) for kind in KINDS
-    ]
-    return environment.get_template("audit.html.jinja").render(
-        title=audit.folder.name,
-        version=__version__,
-        images=content["images"],
-        groups=len(audit.duplicate_groups),
-        pairs=pairs,
-        sections=sections,
-        meaning=MEANING,
-        split_groups=content["split_groups"],
-    )
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        (out / JSON).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        return write_page(
+            out / PAGE,
+            "audit_report.html.jinja",
+            title=f"Audit of {audit.folder.name}",
+            images=content["images"],
+            groups=len(audit.duplicate_groups),
+            pairs=pairs,
+            sections=[(kind, [finding for finding in audit.findings if finding.kind == kind]) for kind in KINDS],
+            meaning=MEANING,
+            split_groups=content["split_groups"],
+            figure=figure,
+        )
+    except OSError as error:
+        raise UserError(f"Cannot write to '{out}' ({error.strerror}): give another folder.") from error
 
 
 def _thumbnail(path: Path) -> str:

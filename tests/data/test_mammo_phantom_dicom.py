@@ -10,8 +10,8 @@ import numpy as np
 import pydicom
 import pytest
 
+from bus_monai.data.mammo_phantom_dicom import as_dicom_mg
 from bus_monai.data.mammo_phantoms import MammoPhantom, make_mammo_phantom
-from bus_monai.dicom.as_dicom_mg import as_dicom_mg
 from bus_monai.dicom.read import read_frame
 from tests.conftest import skip
 
