@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
@@ -32,6 +33,32 @@ def list_sets() -> None:
             text = f"{label:<10}{getattr(published, label)}"
             print(textwrap.fill(text, 100, initial_indent="  ", subsequent_indent=" " * 12, break_long_words=False))
         print()
+
+
+class Modality(str, Enum):
+    """What phantoms show."""
+
+    ultrasound = "ultrasound"
+    mammogram = "mammogram"
+
+
+@data.command()
+def phantoms(
+    modality: Annotated[Modality, typer.Argument(help="What they show.")],
+    out: Annotated[Path, typer.Option(help="Folder to make, with images/, masks/ and datalist.json.")],
+    count: Annotated[int, typer.Option(min=3, help="Number of images.")] = 96,
+    seed: Annotated[int, typer.Option(help="Of the first image; the others follow.")] = 0,
+) -> None:
+    """Generate images with lesions of known outline, split for training, ready for --dataset_dir OUT."""
+    from bus_monai.data.mammo_phantoms import write_mammo_phantoms
+    from bus_monai.data.phantoms import write_phantoms
+    from bus_monai.errors import UserError
+
+    if out.exists():
+        raise UserError(f"'{out}' exists already: give --out the name of a new folder.")
+    write = write_phantoms if modality is Modality.ultrasound else write_mammo_phantoms
+    write(out, count=count, seed=seed)
+    print(f"{out}: {count} {modality.value} phantoms")
 
 
 @data.command()

@@ -13,6 +13,7 @@ from tqdm import tqdm
 from bus_monai.data.case import Case
 from bus_monai.data.collection import is_collection, read_collection
 from bus_monai.data.datalist import FILE, Datalist, read_datalist
+from bus_monai.data.mammo_phantoms import mammo_phantom_dataset
 from bus_monai.data.phantoms import phantom_dataset
 from bus_monai.data.protocols import apply_protocol
 from bus_monai.data.readers.catalogue import SETS, recognise
@@ -26,6 +27,11 @@ logger = logging.getLogger("bus_monai")
 def default_dataset_dir() -> str:
     """Return the folder of the embedded data set, phantoms generated once into a cache folder."""
     return str(phantom_dataset())
+
+
+def default_mammogram_dir() -> str:
+    """Return the folder of the embedded mammograms, phantoms generated once into a cache folder."""
+    return str(mammo_phantom_dataset())
 
 
 def load_dataset(dataset_dir: str | Path, *, protocol: str, seed: int = 0, skip_broken: bool = False) -> Datalist:

@@ -10,7 +10,9 @@ from typing import Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from tqdm import tqdm
 
+from bus_monai.data.cache import cached_dataset
 from bus_monai.data.case import Case, Diagnosis
 from bus_monai.data.datalist import Datalist, write_datalist
 from bus_monai.data.mammo_anatomy import Mass, breast, calcifications, draw_mass
@@ -23,8 +25,9 @@ from bus_monai.data.whole_folder import whole_folder
 from bus_monai.errors import UserError
 
 VERSION = 1
-"""Raise it whenever an image of some seed changes."""
+"""Part of the cache's name: raise it whenever an image of some seed changes."""
 LEAST_SIDE = 64
+DEFAULT_COUNT = 120
 DEFAULT_SIZE = (512, 400)
 HEIGHT_MM = 200.0
 SHAPE_COUNTS: dict[Shape, int] = {"irregular": 464, "lobular": 384, "oval": 412, "round": 164}
@@ -84,7 +87,9 @@ def make_mammo_phantom(seed: int, size: tuple[int, int] = DEFAULT_SIZE) -> Mammo
     return MammoPhantom(image, tuple(masses), "L", spacing)
 
 
-def write_mammo_phantoms(folder: Path, count: int, size: tuple[int, int] = DEFAULT_SIZE, seed: int = 0) -> Path:
+def write_mammo_phantoms(
+    folder: Path, *, count: int, size: tuple[int, int] = DEFAULT_SIZE, seed: int = 0, progress: bool = True
+) -> Path:
     """Write phantoms as PNG with a mask a mass, ``datalist.json`` and ``mass_shapes.csv``, and return ``folder``.
 
     Shapes are written in the words of CBIS-DDSM, whose prepared folders have the same table.
@@ -94,6 +99,7 @@ def write_mammo_phantoms(folder: Path, count: int, size: tuple[int, int] = DEFAU
         count: number of phantoms, at least 3, since each section of the datalist gets one.
         size: height and width in pixels.
         seed: of the first phantom; the others follow.
+        progress: show a progress bar.
 
     Raises:
         UserError: a side below 64 pixels, or fewer than 3 phantoms.
@@ -103,7 +109,7 @@ def write_mammo_phantoms(folder: Path, count: int, size: tuple[int, int] = DEFAU
         for name in (IMAGES, MASKS):
             (partial / name).mkdir()
         cases, rows = [], []
-        for i in range(count):
+        for i in tqdm(range(count), desc="generating phantoms", disable=not progress, leave=False):
             phantom = make_mammo_phantom(seed * 1_000_000 + i, size)
             cases.append(_write_one(partial, f"mammo_{i:04d}", phantom))
             rows += [(cases[-1].id, number, words[mass.shape]) for number, mass in enumerate(phantom.masses, start=1)]
@@ -111,6 +117,14 @@ def write_mammo_phantoms(folder: Path, count: int, size: tuple[int, int] = DEFAU
             csv.writer(file).writerows([("id", "mass", "shape"), *rows])
         write_datalist(partial, Datalist(**split_by_group(cases, SHARES, seed=seed), synthetic=True))
     return folder
+
+
+def mammo_phantom_dataset(*, count: int = DEFAULT_COUNT, size: tuple[int, int] = DEFAULT_SIZE, seed: int = 0) -> Path:
+    """Return the folder of a phantom data set, generated once, see ``cached_dataset``."""
+    return cached_dataset(
+        f"mammo-phantoms-v{VERSION}-{count}x{size[0]}x{size[1]}-seed{seed}",
+        lambda folder: write_mammo_phantoms(folder, count=count, size=size, seed=seed),
+    )
 
 
 def _write_one(folder: Path, name: str, phantom: MammoPhantom) -> Case:

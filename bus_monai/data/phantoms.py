@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,13 +10,14 @@ from numpy.typing import NDArray
 from PIL import Image
 from tqdm import tqdm
 
+from bus_monai.data.cache import cached_dataset
 from bus_monai.data.case import Case, Diagnosis
-from bus_monai.data.datalist import Datalist, read_datalist, write_datalist
+from bus_monai.data.datalist import Datalist, write_datalist
 from bus_monai.data.phantom_anatomy import Lesion, Shape, draw_lesion, tissue
 from bus_monai.data.phantom_physics import b_mode
 from bus_monai.data.protocols.rdau import SHARES
 from bus_monai.data.splits import split_by_group
-from bus_monai.data.whole_folder import private_folder_beside, whole_folder
+from bus_monai.data.whole_folder import whole_folder
 from bus_monai.errors import UserError
 
 VERSION = 1
@@ -107,49 +106,11 @@ def write_phantoms(
 
 
 def phantom_dataset(*, count: int = DEFAULT_COUNT, size: tuple[int, int] = DEFAULT_SIZE, seed: int = 0) -> Path:
-    """Return the folder of a phantom data set, generated once into the cache folder.
-
-    The cache is ``BUS_MONAI_CACHE``, else ``bus_monai`` below ``XDG_CACHE_HOME``, else ``~/.cache/bus_monai``. A set of
-    which a file was removed is made anew.
-
-    Raises:
-        UserError: the cache folder cannot be written to.
-    """
-    base = (
-        os.environ.get("BUS_MONAI_CACHE")
-        or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "bus_monai"
+    """Return the folder of a phantom data set, generated once, see ``cached_dataset``."""
+    return cached_dataset(
+        f"phantoms-v{VERSION}-{count}x{size[0]}x{size[1]}-seed{seed}",
+        lambda folder: write_phantoms(folder, count=count, size=size, seed=seed),
     )
-    folder = Path(base) / f"phantoms-v{VERSION}-{count}x{size[0]}x{size[1]}-seed{seed}"
-    if not _is_complete(folder):
-        try:
-            _discard(folder)
-            write_phantoms(folder, count=count, size=size, seed=seed)
-        except OSError as error:
-            raise UserError(
-                f"Cannot write the phantoms to '{folder}' ({error.strerror}): free space, or set BUS_MONAI_CACHE to "
-                "another folder."
-            ) from error
-    return folder
-
-
-def _is_complete(folder: Path) -> bool:
-    try:
-        read_datalist(folder)
-    except UserError:
-        return False
-    return True
-
-
-def _discard(folder: Path) -> None:
-    """Remove ``folder`` at once for all other processes, unless one of them has completed it meanwhile."""
-    if folder.exists() and not _is_complete(folder):
-        private = private_folder_beside(folder)
-        try:
-            folder.replace(private / folder.name)
-        except FileNotFoundError:
-            pass  # another process was faster
-        finally:
-            shutil.rmtree(private, ignore_errors=True)
 
 
 def _write_one(folder: Path, name: str, phantom: Phantom) -> Case:

@@ -97,3 +97,16 @@ def test_errors_are_a_sentence(
     assert run(*arguments, monkeypatch=monkeypatch) == 2
     assert capsys.readouterr().err.strip() == f"bus-monai: {sentence}"
     assert not Path("out").exists()
+
+
+@pytest.mark.parametrize("modality", ["ultrasound", "mammogram"])
+def test_phantoms_are_written_where_nothing_was(
+    modality: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "set"
+    command = ("phantoms", modality, "--count", 3, "--seed", 5, "--out", out)
+    assert run(*command, monkeypatch=monkeypatch) == 0
+    assert capsys.readouterr().out.strip() == f"{out}: 3 {modality} phantoms"
+    assert sum(len(cases) for _, cases in read_datalist(out).sections()) == 3
+    assert run(*command, monkeypatch=monkeypatch) == 2
+    assert f"'{out}' exists already: give --out the name of a new folder." in capsys.readouterr().err

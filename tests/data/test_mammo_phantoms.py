@@ -11,9 +11,16 @@ import pytest
 from PIL import Image
 from scipy.ndimage import binary_dilation
 
+from bus_monai.data import mammo_phantoms
 from bus_monai.data.datalist import read_datalist
 from bus_monai.data.mammo_anatomy import breast, power_law_noise
-from bus_monai.data.mammo_phantoms import SHAPE_COUNTS, MammoPhantom, make_mammo_phantom, write_mammo_phantoms
+from bus_monai.data.mammo_phantoms import (
+    SHAPE_COUNTS,
+    MammoPhantom,
+    make_mammo_phantom,
+    mammo_phantom_dataset,
+    write_mammo_phantoms,
+)
 from bus_monai.data.shape_words import read_mass_shapes
 from bus_monai.errors import UserError
 
@@ -132,7 +139,7 @@ def test_too_small_is_said() -> None:
 
 
 def test_written_set_can_be_read_again(tmp_path: Path) -> None:
-    folder = write_mammo_phantoms(tmp_path / "set", 10, SMALL, seed=2)
+    folder = write_mammo_phantoms(tmp_path / "set", count=10, size=SMALL, seed=2)
     datalist = read_datalist(folder)
     assert datalist.synthetic
     assert {name: len(cases) for name, cases in datalist.sections()} == {"training": 5, "validation": 2, "test": 3}
@@ -150,7 +157,7 @@ def test_written_set_can_be_read_again(tmp_path: Path) -> None:
 
 
 def test_table_of_shapes_has_the_columns_of_cbis_ddsm(tmp_path: Path) -> None:
-    folder = write_mammo_phantoms(tmp_path / "set", 3, (64, 64))
+    folder = write_mammo_phantoms(tmp_path / "set", count=3, size=(64, 64))
     with (folder / "mass_shapes.csv").open(encoding="utf-8") as file:
         rows = list(csv.reader(file))
     assert rows[0] == ["id", "mass", "shape"]
@@ -160,5 +167,13 @@ def test_table_of_shapes_has_the_columns_of_cbis_ddsm(tmp_path: Path) -> None:
 
 def test_too_few_are_said_and_leave_nothing(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"^2 groups cannot be split into 3 sections: give a data set of more images.$"):
-        write_mammo_phantoms(tmp_path / "set", 2, (64, 64))
+        write_mammo_phantoms(tmp_path / "set", count=2, size=(64, 64))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_cached_set_is_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BUS_MONAI_CACHE", str(tmp_path))
+    first = mammo_phantom_dataset(count=3, size=(64, 64))
+    monkeypatch.setattr(mammo_phantoms, "write_mammo_phantoms", None)
+    assert mammo_phantom_dataset(count=3, size=(64, 64)) == first
+    assert first.parent == tmp_path
