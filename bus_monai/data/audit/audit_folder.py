@@ -13,13 +13,12 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from bus_monai.data.audit.content import find_content
-from bus_monai.data.audit.duplicates import Pair, find_pairs, groups_of, join_pairs
 from bus_monai.data.audit.finding import KINDS, Finding
 from bus_monai.data.audit.listing import ListedImage, list_images
 from bus_monai.data.audit.masks import find_mask_faults
-from bus_monai.data.audit.square import to_square
-from bus_monai.data.near_duplicates import group_near_duplicates
-from bus_monai.data.readers.busi import KNOWN_DUPLICATES, is_busi
+from bus_monai.data.duplicates.known_duplicates import KNOWN_DUPLICATES, known_duplicates
+from bus_monai.data.duplicates.pairs import Pair, find_pairs, groups_of, join_pairs
+from bus_monai.data.duplicates.square import to_square
 from bus_monai.errors import UserError
 from bus_monai.source import read_source
 
@@ -33,8 +32,8 @@ class Audit:
         images: that could be read, sorted; what follows refers to them by index.
         pairs: of images that are copies or show one scene.
         duplicate_groups: of copies.
-        split_groups: of at least two images that the splits keep together: those of the datalist, those of the reader
-            of BUSI, else the duplicate groups.
+        split_groups: of at least two images that the splits keep together: those of the datalist or of the patients
+            that the set names, else all pairs and what ``near_duplicates.csv`` adds.
         findings: about single files and pairs.
     """
 
@@ -106,18 +105,16 @@ def audit_folder(folder: str | Path) -> Audit:
         findings += [*find_mask_faults(image, (height, width)), *find_content(image.path, pixels)]
     pairs = find_pairs(squares, digests)
     duplicates = join_pairs([(pair.first, pair.second) for pair in pairs if pair.copies], len(images))
-    groups = _split_groups(folder, images, duplicates)
+    groups = _split_groups(folder, images, pairs)
     findings += _pair_findings(images, pairs, groups)
     return Audit(folder, images, pairs, duplicates, groups, findings)
 
 
-def _split_groups(folder: Path, images: Sequence[ListedImage], duplicates: list[list[int]]) -> list[list[int]]:
+def _split_groups(folder: Path, images: Sequence[ListedImage], pairs: Sequence[Pair]) -> list[list[int]]:
     if any(image.group is not None for image in images):
         return groups_of({i: image.group for i, image in enumerate(images)})
-    if is_busi(folder):
-        names = group_near_duplicates([image.path for image in images], folder / KNOWN_DUPLICATES)
-        return groups_of(dict(enumerate(names)))
-    return duplicates
+    known = known_duplicates([image.path for image in images], folder / KNOWN_DUPLICATES)
+    return join_pairs([*((pair.first, pair.second) for pair in pairs), *known], len(images))
 
 
 def _pair_findings(

@@ -11,7 +11,7 @@ from PIL import Image
 
 from bus_monai.data.audit.annotations import count_calipers, count_text_lines, stroke_contrast
 from bus_monai.data.audit.finding import Finding
-from bus_monai.data.audit.square import content_box
+from bus_monai.data.duplicates.square import content_box
 from bus_monai.source import source_kind
 
 LEAST_MARGIN = 0.02

@@ -6,14 +6,12 @@ import re
 from pathlib import Path
 
 from bus_monai.data.case import Case, Diagnosis
-from bus_monai.data.near_duplicates import group_near_duplicates
+from bus_monai.data.duplicates.known_duplicates import KNOWN_DUPLICATES
+from bus_monai.data.duplicates.near_duplicates import group_near_duplicates
 from bus_monai.data.readers.folder import require_folder, require_pairs
 from bus_monai.errors import UserError
 
 CLASSES: tuple[Diagnosis, ...] = ("benign", "malignant", "normal")
-KNOWN_DUPLICATES = "near_duplicates.csv"
-"""Groups somebody has found before, used on top of those that are computed."""
-
 _IMAGE = re.compile(r"^(?P<name>\w+ \(\d+\))\.png$")
 
 

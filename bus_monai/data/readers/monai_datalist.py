@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from bus_monai.data.case import Case
-from bus_monai.data.near_duplicates import group_near_duplicates
+from bus_monai.data.duplicates.near_duplicates import group_near_duplicates
 from bus_monai.data.readers.case_id import case_id
 from bus_monai.data.readers.folder import require_files, require_folder
 from bus_monai.errors import UserError

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from bus_monai.data.case import Case
-from bus_monai.data.near_duplicates import group_near_duplicates
+from bus_monai.data.duplicates.near_duplicates import group_near_duplicates
 from bus_monai.data.readers.folder import raster_files, require_folder, require_pairs
 from bus_monai.data.readers.write_case import copy_image, write_masks
 from bus_monai.errors import UserError

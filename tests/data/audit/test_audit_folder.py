@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw
 from typer.testing import CliRunner
 
 from bus_monai.cli.data_audit import audit as audit_command
-from bus_monai.data.audit import audit_folder
+from bus_monai.data.audit.audit_folder import audit_folder
 from bus_monai.data.audit.finding import KINDS
 from bus_monai.errors import UserError
 

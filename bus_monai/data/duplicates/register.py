@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from bus_monai.data.audit.candidates import STEPS, Flip, Window
-from bus_monai.data.audit.square import SIDE, equalise
+from bus_monai.data.duplicates.candidates import STEPS, Flip, Window
+from bus_monai.data.duplicates.square import SIDE, equalise
 
 MOST_STEPS = 12
 LONGEST_STEP = 0.05

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from bus_monai.data.audit.duplicates import find_pairs, join_pairs
-from bus_monai.data.audit.square import content_box, equalise, to_square
+from bus_monai.data.duplicates.pairs import find_pairs, join_pairs
+from bus_monai.data.duplicates.square import content_box, equalise, to_square
 from bus_monai.data.phantoms import make_phantom
 
 BENCHMARK = Path(__file__).parents[3] / "benchmarks" / "audit.py"

@@ -1,4 +1,4 @@
-"""Images that are copies of each other."""
+"""Images that show the same."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from tqdm import tqdm
 
-from bus_monai.data.audit.candidates import Flip, find_candidates
-from bus_monai.data.audit.register import correlate_registered, to_coarse
+from bus_monai.data.duplicates.candidates import Flip, find_candidates
+from bus_monai.data.duplicates.register import correlate_registered, to_coarse
 
 LEAST_OF_COPIES = 0.8
 """Copies of BUSI images reach 0.87; of frames of one cine only those that differ by less than the eye sees do."""

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from bus_monai.data.audit.square import equalise
+from bus_monai.data.duplicates.square import equalise
 
 Flip: TypeAlias = Literal["none", "horizontal", "vertical", "both"]
 Window: TypeAlias = tuple[float, float, float, float]
