@@ -7,8 +7,7 @@ from typing import Annotated
 
 import typer
 
-from bus_monai.cli.train import parse_value
-from bus_monai.errors import UserError
+from bus_monai.setting_text import parse_setting
 
 
 def evaluate(
@@ -64,15 +63,3 @@ def evaluate(
     if len(trained) > 1:
         tables = {name: read_case_table(folder / CASES) for name, folder in folders.items()}
         print(write_comparison_report(tables, out))
-
-
-def parse_setting(text: str) -> tuple[str, object]:
-    """Read ``KEY=VALUE``.
-
-    Raises:
-        UserError: something else.
-    """
-    key, equals, value = text.partition("=")
-    if not equals or not key:
-        raise UserError(f"--set '{text}' sets nothing: write --set KEY=VALUE.")
-    return key, parse_value(value)

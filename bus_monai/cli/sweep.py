@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from bus_monai.cli.evaluate import parse_setting
 from bus_monai.errors import UserError
+from bus_monai.setting_text import parse_setting
 
 
 def sweep(

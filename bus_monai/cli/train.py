@@ -10,6 +10,7 @@ import typer
 
 from bus_monai.errors import UserError
 from bus_monai.registry import find_bundle
+from bus_monai.setting_text import parse_value
 
 HELP = """\
 Usage: bus-monai train BUNDLE [--KEY VALUE]...
@@ -60,14 +61,6 @@ def parse_overrides(arguments: list[str]) -> dict[str, Any]:
             value = rest.pop(0)
         overrides[key] = parse_value(value)
     return overrides
-
-
-def parse_value(text: str) -> Any:
-    """Read JSON, or else take the text as it is."""
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
 
 
 def _keys(config: Path) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bus_monai.errors import UserError
+from bus_monai.setting_text import parse_value
 
 PRESETS = "sweeps.json"
 _RANGE = re.compile(r"(?P<low>[^.,:]+(?:\.\d+)?(?:e[+-]?\d+)?)\.\.(?P<high>[^,:]+?)(?P<log>:log)?")
@@ -69,7 +70,7 @@ def _parse(text: str) -> Choice:
         raise UserError(f"--vary '{text}' varies nothing: write KEY=A,B,C or KEY=LOW..HIGH or KEY=LOW..HIGH:log.")
     match = _RANGE.fullmatch(values)
     if match is None:
-        return Choice(key, tuple(_value(value) for value in values.split(",")))
+        return Choice(key, tuple(parse_value(value) for value in values.split(",")))
     try:
         low, high = float(match["low"]), float(match["high"])
     except ValueError as error:
@@ -77,10 +78,3 @@ def _parse(text: str) -> Choice:
     if not low < high or (match["log"] and low <= 0):
         raise UserError(f"--vary '{text}' has no range: LOW must be below HIGH, and above 0 with ':log'.")
     return Choice(key, low=low, high=high, log=bool(match["log"]))
-
-
-def _value(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
