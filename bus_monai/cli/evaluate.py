@@ -41,8 +41,7 @@ def evaluate(
     common |= {"dataset_dir": str(data)} if data else {}
     common |= {"protocol": protocol} if protocol else {}
 
-    from monai.bundle.scripts import create_workflow
-
+    from bus_monai.experiments.evaluate_model import evaluate_model
     from bus_monai.metrics.case_table import read_case_table
     from bus_monai.report.comparison_report import write_comparison_report
     from bus_monai.report.evaluation_report import write_evaluation_report
@@ -50,16 +49,8 @@ def evaluate(
 
     folders = {model.name: out if len(trained) == 1 else out / model.name for model in trained}
     for model in trained:
-        folder = folders[model.name]
-        config = "evaluate.json"
-        workflow = create_workflow(
-            config_file=str(model.bundle / "configs" / config),
-            run_id="evaluating",
-            **(model.overrides(config) | common | {"output_dir": str(folder)}),
-        )
-        workflow.run()
-        workflow.finalize()
-        print(write_evaluation_report(folder))
+        evaluate_model(model, folders[model.name], common)
+        print(write_evaluation_report(folders[model.name]))
     if len(trained) > 1:
         tables = {name: read_case_table(folder / CASES) for name, folder in folders.items()}
         print(write_comparison_report(tables, out))

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from bus_monai.data.protocols.kfold5 import FOLDS
+from bus_monai.experiments.evaluate_model import evaluate_model
 from bus_monai.experiments.parent_run import ParentRun
-from bus_monai.experiments.train_run import evaluate_run, train_run
+from bus_monai.experiments.train_run import train_run
+from bus_monai.inference.models import TrainedModel
 from bus_monai.metrics.aggregate import means, summarise_all
 from bus_monai.metrics.case_table import read_case_table, write_case_table
 from bus_monai.report.evaluation_report import write_evaluation_report
@@ -34,16 +36,16 @@ def cross_validate(bundle: Path, out: Path, overrides: Mapping[str, Any]) -> Pat
     """
     check_writable(out)
     parent = ParentRun(out, experiment=bundle.name, name=f"{bundle.name}, {FOLDS} folds")
-    keys = json.loads((bundle / "configs" / "evaluate.json").read_text(encoding="utf-8"))
     rows = []
     for fold in range(FOLDS):
         folder = out / f"fold{fold}"
         common = {"parent_run": parent.id, "run_name": f"fold {fold}"}
         if not (folder / CASES).is_file():
-            train_run(bundle, folder, dict(overrides) | common | {"protocol": f"kfold5:{fold}"})
-            settings = read_settings(folder / "model.pt") | dict(overrides) | {"protocol": f"kfold5:{fold}"}
-            known = {key: value for key, value in settings.items() if key in keys}
-            evaluate_run(bundle, folder, known | common | {"run_name": f"fold {fold}, test"})
+            settings = dict(overrides) | {"protocol": f"kfold5:{fold}"}
+            train_run(bundle, folder, settings | common)
+            weights = folder / "model.pt"
+            model = TrainedModel(folder.name, bundle, str(weights), read_settings(weights) | settings)
+            evaluate_model(model, folder, common | {"run_name": f"fold {fold}, test"})
         rows += read_case_table(folder / CASES)
     write_case_table(out / CASES, rows)
     (out / SUMMARY).write_text(json.dumps(summarise_all(rows), indent=2) + "\n", encoding="utf-8")

@@ -46,16 +46,3 @@ def train_run(bundle: Path, folder: Path, overrides: Mapping[str, Any], *, on_ep
     workflow.run()
     workflow.finalize()
     return float(evaluator.state.best_metric)
-
-
-def evaluate_run(bundle: Path, folder: Path, overrides: Mapping[str, Any]) -> None:
-    """Evaluate what :func:`train_run` left in ``folder``, into the same folder."""
-    workflow = create_workflow(
-        config_file=str(bundle / "configs" / "evaluate.json"),
-        run_id="evaluating",
-        **dict(overrides),
-        ckpt_path=str(folder / "model.pt"),
-        output_dir=str(folder),
-    )
-    workflow.run()
-    workflow.finalize()

@@ -17,6 +17,7 @@ from PIL import Image
 from bus_monai.cli import main as cli
 from bus_monai.data.phantoms import write_phantoms
 from bus_monai.experiments import cross_validation, search
+from bus_monai.inference.models import TrainedModel
 from bus_monai.metrics.case_table import read_case_table
 
 TINY = ["network_name=erfnet", "image_size=[32,32]", "max_epochs=1", "batch_size=16", "amp=false"]
@@ -56,16 +57,16 @@ def bus_monai(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
 def test_folds_are_tested_once_each_and_go_on_where_they_stopped(
     phantoms: Path, tmp_path: Path, bus_monai: Callable[..., int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = cross_validation.evaluate_run
+    whole = cross_validation.evaluate_model
     calls: list[str] = []
 
-    def stopped(bundle: Path, folder: Path, overrides: dict) -> None:
+    def stopped(model: TrainedModel, folder: Path, settings: dict) -> None:
         calls.append(folder.name)
         if len(calls) == 3:
             raise KeyboardInterrupt
-        whole(bundle, folder, overrides)
+        whole(model, folder, settings)
 
-    monkeypatch.setattr(cross_validation, "evaluate_run", stopped)
+    monkeypatch.setattr(cross_validation, "evaluate_model", stopped)
     (tmp_path / "cwd").mkdir()
     monkeypatch.chdir(tmp_path / "cwd")
     command = ["--folds", "--data", str(phantoms), "--out", str(tmp_path)]
