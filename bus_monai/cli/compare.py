@@ -23,7 +23,7 @@ def compare(
     A single run can be put beside published figures alone.
     """
     from bus_monai.metrics.case_table import read_case_table
-    from bus_monai.metrics.paired import paired_tests, ranking
+    from bus_monai.metrics.comparison import Comparison
     from bus_monai.report.comparison_report import comparison_text, write_comparison_report
     from bus_monai.report.files import CASES
     from bus_monai.report.published import published_tables, published_text
@@ -32,8 +32,9 @@ def compare(
     folders = _names(runs)
     tables = {name: read_case_table(folder / CASES) for name, folder in folders.items()}
     if len(tables) > 1 or not papers:
-        page = write_comparison_report(tables, out, metric=metric, published=papers)
-        print(comparison_text(tables, paired_tests(tables, metric), ranking(tables, metric)))
+        comparison = Comparison.of(tables, metric)
+        page = write_comparison_report(comparison, out, published=papers)
+        print(comparison_text(comparison))
         print(f"\n{page}")
     for table in papers:
         print(published_text(table, tables))

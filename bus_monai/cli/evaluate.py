@@ -43,6 +43,7 @@ def evaluate(
 
     from bus_monai.experiments.evaluate_model import evaluate_model
     from bus_monai.metrics.case_table import read_case_table
+    from bus_monai.metrics.comparison import Comparison
     from bus_monai.report.comparison_report import write_comparison_report
     from bus_monai.report.evaluation_report import write_evaluation_report
     from bus_monai.report.files import CASES
@@ -53,4 +54,4 @@ def evaluate(
         print(write_evaluation_report(folders[model.name]))
     if len(trained) > 1:
         tables = {name: read_case_table(folder / CASES) for name, folder in folders.items()}
-        print(write_comparison_report(tables, out))
+        print(write_comparison_report(Comparison.of(tables), out))

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 
-from bus_monai.metrics.aggregate import DISTANCES, LOWER_IS_BETTER, RULES, summarise
-from bus_monai.metrics.case_table import CaseRow
+from bus_monai.metrics.aggregate import DISTANCES, LOWER_IS_BETTER, RULES
+from bus_monai.metrics.comparison import RULE, Comparison
 from bus_monai.metrics.operating_curves import operating_curves
-from bus_monai.metrics.paired import PairedTest, Ranking, paired_tests, ranking
+from bus_monai.metrics.paired import PairedTest
 from bus_monai.report.box_figure import box_figure
 from bus_monai.report.files import COMPARISON, REPORT
 from bus_monai.report.operating_figure import operating_figure
@@ -20,30 +20,26 @@ from bus_monai.report.rank_figure import rank_figure
 from bus_monai.report.summary_table import interval, number
 from bus_monai.weights import check_writable
 
-RULE = "lesion"
 METRICS = ("dice", "iou", "precision", "sensitivity", "specificity", "m_iou", *DISTANCES)
 
 
-def write_comparison_report(
-    tables: Mapping[str, Sequence[CaseRow]], folder: Path, *, metric: str = "dice", published: Sequence[Published] = ()
-) -> Path:
+def write_comparison_report(comparison: Comparison, folder: Path, *, published: Sequence[Published] = ()) -> Path:
     """Write ``report.html`` and ``comparison.csv``.
 
     Args:
-        tables: rows of each model, by its name.
+        comparison: of the models.
         folder: where both files go.
-        metric: what the paired tests and the ranking look at.
         published: tables to print ours beside.
 
     Raises:
-        UserError: fewer than two models, tables of different cases, or a folder that cannot be written to.
+        UserError: the folder cannot be written to.
     """
-    tests, ranks = paired_tests(tables, metric), ranking(tables, metric)
+    tables = comparison.tables
     rows = next(iter(tables.values()))
-    models = {name: {s.metric: asdict(s) for s in summarise(part, RULE)} for name, part in tables.items()}
+    models = {name: {key: asdict(s) for key, s in part.items()} for name, part in comparison.summaries.items()}
     curves = {name: c for name, part in tables.items() if (c := operating_curves(part)) is not None}
     check_writable(folder)
-    _write_tests(folder / COMPARISON, tests)
+    _write_tests(folder / COMPARISON, comparison.tests)
     return write_page(
         folder / REPORT,
         "comparison_report.html.jinja",
@@ -55,33 +51,33 @@ def write_comparison_report(
         models=models,
         boxes=embed(box_figure(tables)),
         operating=embed(operating_figure(curves)) if curves else None,
-        metric=metric,
-        lower=metric in LOWER_IS_BETTER,
-        tests=tests,
-        ranking=ranks,
-        ranks=embed(rank_figure(ranks)),
+        metric=comparison.metric,
+        lower=comparison.metric in LOWER_IS_BETTER,
+        tests=comparison.tests,
+        ranking=comparison.ranking,
+        ranks=embed(rank_figure(comparison.ranking)),
         published=[beside_ours(table, tables) for table in published],
     )
 
 
-def comparison_text(tables: Mapping[str, Sequence[CaseRow]], tests: Sequence[PairedTest], ranks: Ranking) -> str:
+def comparison_text(comparison: Comparison) -> str:
     """Lay out scores, tests and ranks for a terminal."""
-    width = max(map(len, tables))
+    width = max(map(len, comparison.tables))
     lines = [RULES[RULE].text, ""]
-    for name, rows in tables.items():
-        summary = {s.metric: asdict(s) for s in summarise(rows, RULE)}
+    for name, summaries in comparison.summaries.items():
         scores = "  ".join(
-            f"{metric} {number(summary[metric]['mean'])} {interval(summary[metric])}"
+            f"{metric} {number(summaries[metric].mean)} {interval(asdict(summaries[metric]))}"
             for metric in ("dice", "iou", "hd95_px")
-            if metric in summary
+            if metric in summaries
         )
         lines.append(f"{name:{width}}  {scores}")
     lines += ["", "mean ranks, 1 is best; models that differ by less than the critical difference are not told apart:"]
-    lines += [f"{name:{width}}  {rank:.2f}" for name, rank in ranks.ranks.items()]
-    lines += [f"critical difference {ranks.critical_difference:.2f}", "", "Wilcoxon signed rank, corrected by Holm:"]
+    lines += [f"{name:{width}}  {rank:.2f}" for name, rank in comparison.ranking.ranks.items()]
+    lines += [f"critical difference {comparison.ranking.critical_difference:.2f}", ""]
+    lines += ["Wilcoxon signed rank, corrected by Holm:"]
     lines += [
         f"{test.first} - {test.second}: {test.difference:+.4f}, effect {test.effect:+.2f}, p {test.p_holm:.4g}"
-        for test in tests
+        for test in comparison.tests
     ]
     return "\n".join(lines)
 

@@ -13,7 +13,7 @@ import pytest
 from bus_monai.errors import UserError
 from bus_monai.metrics.aggregate import RULES, means
 from bus_monai.metrics.case_table import COLUMNS, CaseRow
-from bus_monai.metrics.paired import paired_tests, ranking
+from bus_monai.metrics.comparison import Comparison
 from bus_monai.report.comparison_report import comparison_text, write_comparison_report
 from bus_monai.report.published import beside_ours, published_tables, published_text
 from bus_monai.report.summary_table import number
@@ -21,8 +21,9 @@ from bus_monai.report.summary_table import number
 
 def test_page_and_table_hold_the_tests(tmp_path: Path, good: list[CaseRow], bad: list[CaseRow]) -> None:
     models = {"good": good, "bad": bad}
-    page = write_comparison_report(models, tmp_path, published=published_tables("rdau")).read_text(encoding="utf-8")
-    [test] = paired_tests(models)
+    comparison = Comparison.of(models)
+    page = write_comparison_report(comparison, tmp_path, published=published_tables("rdau")).read_text("utf-8")
+    [test] = comparison.tests
     assert test.difference > 0
     assert test.p_holm < 0.05
     with (tmp_path / "comparison.csv").open(newline="") as file:
@@ -34,7 +35,7 @@ def test_page_and_table_hold_the_tests(tmp_path: Path, good: list[CaseRow], bad:
         assert f"<td>{number(means(rows, 'lesion')['dice'])} [" in page
     assert "RDA-NET-GAN, 57 test images" in unescape(page)
     assert not re.findall(r'(?:src|href)="(?!data:)', page)
-    text = comparison_text(models, [test], ranking(models))
+    text = comparison_text(comparison)
     assert f"good - bad: {test.difference:+.4f}" in text
 
 
