@@ -24,8 +24,8 @@ def compare(
     """
     from bus_monai.metrics.case_table import read_case_table
     from bus_monai.metrics.comparison import Comparison
+    from bus_monai.metrics.write_scores import CASES
     from bus_monai.report.comparison_report import comparison_text, write_comparison_report
-    from bus_monai.report.files import CASES
     from bus_monai.report.published import published_tables, published_text
 
     papers = published_tables(published) if published else []

@@ -44,9 +44,9 @@ def evaluate(
     from bus_monai.experiments.evaluate_model import evaluate_model
     from bus_monai.metrics.case_table import read_case_table
     from bus_monai.metrics.comparison import Comparison
+    from bus_monai.metrics.write_scores import CASES
     from bus_monai.report.comparison_report import write_comparison_report
     from bus_monai.report.evaluation_report import write_evaluation_report
-    from bus_monai.report.files import CASES
 
     folders = {model.name: out if len(trained) == 1 else out / model.name for model in trained}
     for model in trained:

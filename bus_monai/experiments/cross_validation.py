@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,10 +11,10 @@ from bus_monai.experiments.evaluate_model import evaluate_model
 from bus_monai.experiments.parent_run import ParentRun
 from bus_monai.experiments.train_run import train_run
 from bus_monai.inference.models import TrainedModel
-from bus_monai.metrics.aggregate import means, summarise_all
-from bus_monai.metrics.case_table import read_case_table, write_case_table
+from bus_monai.metrics.aggregate import means
+from bus_monai.metrics.case_table import read_case_table
+from bus_monai.metrics.write_scores import CASES, SUMMARY, write_scores
 from bus_monai.report.evaluation_report import write_evaluation_report
-from bus_monai.report.files import CASES, SUMMARY
 from bus_monai.settings import read_settings
 from bus_monai.weights import check_writable
 
@@ -47,8 +46,7 @@ def cross_validate(bundle: Path, out: Path, overrides: Mapping[str, Any]) -> Pat
             model = TrainedModel(folder.name, bundle, str(weights), read_settings(weights) | settings)
             evaluate_model(model, folder, common | {"run_name": f"fold {fold}, test"})
         rows += read_case_table(folder / CASES)
-    write_case_table(out / CASES, rows)
-    (out / SUMMARY).write_text(json.dumps(summarise_all(rows), indent=2) + "\n", encoding="utf-8")
+    write_scores(out, rows)
     page = write_evaluation_report(out)
     parent.complete(
         {f"test_{key}": value for key, value in means(rows, "lesion").items()}, out / CASES, out / SUMMARY, page

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from ignite.engine import Engine, Events
 
-from bus_monai.metrics.aggregate import summarise_all
-from bus_monai.metrics.case_table import write_case_table
 from bus_monai.metrics.ignite_case_metric import CaseMetric
-from bus_monai.report.files import CASES, SUMMARY
+from bus_monai.metrics.write_scores import write_scores
 from bus_monai.report.summary_table import summary_text
 from bus_monai.weights import check_writable
 
@@ -38,7 +35,4 @@ class CaseReport:
             engine.add_event_handler(Events.COMPLETED, self._write)
 
     def _write(self) -> None:
-        write_case_table(self.folder / CASES, self.metric.rows)
-        summaries = summarise_all(self.metric.rows)
-        (self.folder / SUMMARY).write_text(json.dumps(summaries, indent=2) + "\n", encoding="utf-8")
-        print(summary_text(summaries))
+        print(summary_text(write_scores(self.folder, self.metric.rows)))

@@ -12,9 +12,10 @@ from bus_monai.metrics.agreement import bland_altman
 from bus_monai.metrics.case_table import CaseRow, read_case_table
 from bus_monai.metrics.operating_curves import operating_curves
 from bus_monai.metrics.subgroups import by_diagnosis, by_lesion_size
+from bus_monai.metrics.write_scores import CASES
 from bus_monai.report.agreement_figure import agreement_figure
 from bus_monai.report.box_figure import box_figure
-from bus_monai.report.files import CASES, OVERLAYS, REPORT
+from bus_monai.report.files import OVERLAYS, REPORT
 from bus_monai.report.operating_figure import operating_figure
 from bus_monai.report.page import embed, write_page
 

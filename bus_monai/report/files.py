@@ -1,4 +1,4 @@
-"""The files that a run leaves in its output folder."""
+"""The files that a run leaves in its output folder, beside its scores."""
 
 from __future__ import annotations
 
@@ -7,10 +7,6 @@ from pathlib import Path
 
 HISTORY = "history.csv"
 """Metrics an epoch, from training."""
-CASES = "cases.csv"
-"""Scores a case, from evaluation."""
-SUMMARY = "summary.json"
-"""Each aggregation rule with its means and intervals, from evaluation."""
 EXAMPLES = "examples.png"
 """Best to worst cases with contours, from evaluation."""
 OVERLAYS = "overlays.png"

@@ -6,8 +6,9 @@ import json
 from pathlib import Path
 
 from bus_monai.errors import UserError
+from bus_monai.metrics.write_scores import SUMMARY
 from bus_monai.report.curves_figure import curves_figure
-from bus_monai.report.files import EXAMPLES, HISTORY, REPORT, SUMMARY, read_history
+from bus_monai.report.files import EXAMPLES, HISTORY, REPORT, read_history
 from bus_monai.report.page import embed, write_page
 
 
