@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import optuna
+from optuna.samplers import GridSampler, TPESampler
 from optuna.trial import Trial, TrialState
 
 from bus_monai.errors import UserError
@@ -59,7 +60,7 @@ def search(
         study_name=bundle.name,
         direction="maximize",
         load_if_exists=True,
-        sampler=optuna.samplers.GridSampler(grid, seed=0) if whole and trials is None else _sampler(),
+        sampler=GridSampler(grid, seed=0) if whole and trials is None else TPESampler(seed=0),
         pruner=optuna.pruners.MedianPruner(n_startup_trials=WARM_UP, n_warmup_steps=WARM_UP),
     )
     _same_space(study, space, out)
@@ -95,10 +96,6 @@ def search(
     return study
 
 
-def _sampler() -> optuna.samplers.BaseSampler:
-    return optuna.samplers.TPESampler(seed=0)
-
-
 def _suggest(trial: Trial, choice: Choice) -> Any:
     if not choice.values:
         return trial.suggest_float(choice.key, choice.low, choice.high, log=choice.log)
@@ -115,7 +112,7 @@ def _name(settings: Mapping[str, Any]) -> str:
 
 def _same_space(study: optuna.Study, space: Sequence[Choice], out: Path) -> None:
     now = json.dumps([[c.key, list(c.values), c.low, c.high, c.log] for c in space])
-    if study.user_attrs.setdefault("space", now) != now:
+    if study.user_attrs.get("space", now) != now:
         raise UserError(f"'{out}' holds a search over another space: give another folder, or the same --vary.")
     study.set_user_attr("space", now)
 
