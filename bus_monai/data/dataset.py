@@ -11,7 +11,7 @@ from typing import Any
 from tqdm import tqdm
 
 from bus_monai.data.case import Case
-from bus_monai.data.collection import is_collection, read_collection
+from bus_monai.data.collection import read_collection
 from bus_monai.data.datalist import FILE, Datalist, read_datalist
 from bus_monai.data.mammo_phantoms import mammo_phantom_dataset
 from bus_monai.data.phantoms import phantom_dataset
@@ -65,9 +65,9 @@ def load_dataset(dataset_dir: str | Path, *, protocol: str, seed: int = 0, skip_
 
 def _read_published(folder: Path) -> list[Case]:
     published = recognise(folder)
-    if published is None and is_collection(folder):
-        return read_collection(folder)
     if published is None:
+        if (cases := read_collection(folder)) is not None:
+            return cases
         state = "is empty" if not any(folder.iterdir()) else "is neither"
         titles = ", ".join(known.title for known in SETS if not known.convert)
         raise UserError(f"dataset_dir '{folder}' {state}: give a folder with a {FILE}, or one of {titles}.")
