@@ -41,6 +41,21 @@ def read_source(path: str | Path, frame: int = 0) -> SourceImage:
     raise UserError(f"'{path}' is no PNG, JPEG, NIfTI or DICOM file: remove it or give another.")
 
 
+def read_mask(path: Path, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    """Read a mask (H, W) of an image of that shape, see :func:`is_lesion`.
+
+    Raises:
+        UserError: it cannot be read or has another size.
+    """
+    values = read_raster(path)
+    if values.shape != shape:
+        raise UserError(
+            f"The mask '{path}' has {values.shape[0]} x {values.shape[1]} pixels but its image {shape[0]} x {shape[1]}"
+            ": give a mask of the image's size."
+        )
+    return is_lesion(values, path)
+
+
 def is_lesion(values: NDArray[np.float32], path: Path) -> NDArray[np.bool_]:
     """Tell which pixels of a mask are lesion: any value but 0, in a JPEG, which blurs edges, any from half on."""
     return values >= 0.5 if path.suffix.lower() in (".jpg", ".jpeg") else values > 0

@@ -17,7 +17,7 @@ from PIL import Image
 from pydicom.data import get_testdata_file
 
 from bus_monai.errors import UserError
-from bus_monai.source import list_sources, read_raster, read_source, source_kind
+from bus_monai.source import list_sources, read_mask, read_raster, read_source, source_kind
 
 GREY = np.arange(6 * 5, dtype=np.uint8).reshape(6, 5) * 8
 RGB = np.random.default_rng(0).integers(0, 256, (6, 5, 3), dtype=np.uint8)
@@ -200,6 +200,19 @@ def test_broken_bytes_give_an_image_or_a_sentence(tmp_path: Path, data: st.DataO
         assert pixels.ndim == 2
         assert pixels.dtype == np.float32
         assert pixels.size == 0 or 0 <= pixels.min() <= pixels.max() <= 1
+
+
+@pytest.mark.parametrize(("name", "lesion"), [("m.png", [False, True, True]), ("m.jpg", [False, False, True])])
+def test_any_value_is_lesion_but_in_a_jpeg_from_half_on(tmp_path: Path, name: str, lesion: list[bool]) -> None:
+    # blocks of 8, so that JPEG keeps them
+    values = np.repeat(np.repeat(np.array([[0, 100, 200]], np.uint8), 8, axis=0), 8, axis=1)
+    Image.fromarray(values).save(tmp_path / name, quality=100)
+    assert read_mask(tmp_path / name, (8, 24)).tolist() == [np.repeat(lesion, 8).tolist()] * 8
+    with pytest.raises(UserError) as error:
+        read_mask(tmp_path / name, (24, 8))
+    assert str(error.value) == (
+        f"The mask '{tmp_path / name}' has 8 x 24 pixels but its image 24 x 8: give a mask of the image's size."
+    )
 
 
 def test_list_holds_images_frames_and_broken_files_but_no_masks(tmp_path: Path) -> None:

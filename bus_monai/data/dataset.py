@@ -18,8 +18,7 @@ from bus_monai.data.phantoms import phantom_dataset
 from bus_monai.data.protocols import apply_protocol
 from bus_monai.data.readers.catalogue import SETS, recognise
 from bus_monai.errors import UserError
-from bus_monai.source import read_source
-from bus_monai.transforms.load import read_mask
+from bus_monai.source import read_mask, read_source
 
 logger = logging.getLogger("bus_monai")
 

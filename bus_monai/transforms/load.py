@@ -11,10 +11,9 @@ import torch
 from monai.config.type_definitions import KeysCollection
 from monai.data.meta_tensor import MetaTensor
 from monai.transforms.transform import MapTransform
-from numpy.typing import NDArray
 
 from bus_monai.errors import UserError
-from bus_monai.source import is_lesion, read_raster, read_source
+from bus_monai.source import read_mask, read_source
 
 UNKNOWN_SPACING = (float("nan"), float("nan"))
 """Stands for "not known" in metadata, since batches cannot hold ``None``."""
@@ -83,18 +82,3 @@ class LoadMasksd(MapTransform):
                 merged |= read_mask(Path(path), merged.shape)
         item[self.label_key] = MetaTensor(torch.from_numpy(merged.astype(np.float32))[None])
         return item
-
-
-def read_mask(path: Path, shape: tuple[int, ...]) -> NDArray[np.bool_]:
-    """Read a mask (H, W); any value but 0 is lesion, in a JPEG any from half on.
-
-    Raises:
-        UserError: it cannot be read or has another size.
-    """
-    values = read_raster(path)
-    if values.shape != shape:
-        raise UserError(
-            f"The mask '{path}' has {values.shape[0]} x {values.shape[1]} pixels but its image {shape[0]} x {shape[1]}"
-            ": give a mask of the image's size."
-        )
-    return is_lesion(values, path)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import subprocess
+import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -25,6 +27,15 @@ from tests.published_layouts import (
     stu_hospital,
     udiat,
 )
+
+
+def test_neither_torch_nor_monai_is_imported() -> None:
+    code = (
+        "import sys, bus_monai.data.dataset, bus_monai.data.prepare\n"
+        "print([m for m in ('torch', 'monai', 'matplotlib') if m in sys.modules])"
+    )
+    output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert output.strip() == "[]"
 
 
 def _save(path: Path, values: np.ndarray) -> Path:
