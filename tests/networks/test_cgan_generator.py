@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import io
 from typing import Any
 
-import numpy as np
-import onnxruntime
 import pytest
 import torch
 from torch import nn
 
 from bus_monai.errors import UserError
 from bus_monai.networks.cgan_generator import CGANGenerator
+from tests.networks.onnx_session import onnx_session
 
 PLAIN = {"use_ac": False, "caw": "none"}
 MAMMOGRAM = {"depth": 8, "use_ac": False, "caw": "none", "bottleneck_norm": False}
@@ -158,25 +156,13 @@ def test_start_values() -> None:
 
 def test_torchscript_and_onnx_equal_eager_at_any_size(net: CGANGenerator) -> None:
     script = torch.jit.script(net)
-    buffer = io.BytesIO()
-    torch.onnx.export(
-        net,
-        (torch.rand(2, 1, 32, 32),),
-        buffer,
-        input_names=["image"],
-        output_names=["pred"],
-        dynamic_axes={name: {0: "batch", 2: "height", 3: "width"} for name in ("image", "pred")},
-        dynamo=False,
-    )
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    session = onnxruntime.InferenceSession(buffer.getvalue(), options, providers=["CPUExecutionProvider"])
+    run = onnx_session(net, torch.rand(2, 1, 32, 32))
     for size in ((32, 32), (65, 77)):
         x = torch.rand(1, 1, *size)
         with torch.no_grad():
             expected = net(x)
             torch.testing.assert_close(script(x), expected, atol=1e-4, rtol=0)
-        np.testing.assert_allclose(session.run(None, {"image": x.numpy()})[0], expected.numpy(), atol=1e-4, rtol=1e-5)
+        torch.testing.assert_close(run(x), expected, atol=1e-4, rtol=1e-5)
 
 
 def test_wrong_options_are_named() -> None:

@@ -9,12 +9,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 import pytest
 import torch
 from torch import Tensor
 
 from bus_monai.networks.segmenters import NAMES, make_segmenter
+from tests.networks.onnx_session import onnx_session
 
 COUNTS = {
     "attention_unet": 31_739_185,
@@ -65,7 +65,7 @@ def tolerance(logits: Tensor) -> float:
     return min(1e-4 * max(1.0, float(logits.abs().max())), 0.01 * float(logits.std()))
 
 
-def assert_same(actual: Tensor | np.ndarray, expected: Tensor) -> None:
+def assert_same(actual: Tensor, expected: Tensor) -> None:
     np.testing.assert_allclose(np.asarray(actual), expected.numpy(), atol=tolerance(expected), rtol=0)
 
 
@@ -112,22 +112,10 @@ def test_torchscript_equals_eager_at_any_size(built: Built) -> None:
 
 
 def test_onnx_equals_eager_at_any_size(built: Built) -> None:
-    buffer = io.BytesIO()
-    torch.onnx.export(
-        built.net,
-        (images(*SIZES[0]),),
-        buffer,
-        input_names=["image"],
-        output_names=["pred"],
-        dynamic_axes={name: {0: "batch", 2: "height", 3: "width"} for name in ("image", "pred")},
-        dynamo=False,
-    )
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    session = onnxruntime.InferenceSession(buffer.getvalue(), options, providers=["CPUExecutionProvider"])
+    run = onnx_session(built.net, images(*SIZES[0]))
     for size, expected in zip(SIZES, built.logits, strict=True):
         # one image, to see that the batch is free as well
-        assert_same(session.run(None, {"image": images(*size)[:1].numpy()})[0], expected[:1])
+        assert_same(run(images(*size)[:1]), expected[:1])
 
 
 def test_half_precision_is_close(built: Built) -> None:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import io
-
 import numpy as np
-import onnxruntime
 import pytest
 import torch
 from torch import nn
@@ -15,6 +12,7 @@ from bus_monai.networks.blocks.attention_gate import AttentionGate
 from bus_monai.networks.blocks.dilated import DilatedModule
 from bus_monai.networks.rdau_net import RDAUNet
 from bus_monai.networks.segmenters import make_segmenter
+from tests.networks.onnx_session import onnx_session
 
 
 def count(module: nn.Module) -> int:
@@ -151,22 +149,11 @@ def test_torchscript_equals_eager() -> None:
 def test_onnx_equals_eager_at_any_size() -> None:
     torch.manual_seed(0)
     net = make_segmenter("rdau").eval()
-    buffer = io.BytesIO()
-    torch.onnx.export(
-        net,
-        (torch.rand(2, 1, 128, 128),),
-        buffer,
-        input_names=["image"],
-        output_names=["pred"],
-        dynamic_axes={name: {0: "batch", 2: "height", 3: "width"} for name in ("image", "pred")},
-        dynamo=False,
-    )
-    session = onnxruntime.InferenceSession(buffer.getvalue(), providers=["CPUExecutionProvider"])
+    run = onnx_session(net, torch.rand(2, 1, 128, 128))
     for size in ((128, 128), (96, 75)):
         x = torch.rand(1, 1, *size)
         with torch.no_grad():
-            expected = net(x).numpy()
-        np.testing.assert_allclose(session.run(None, {"image": x.numpy()})[0], expected, atol=1e-4)
+            torch.testing.assert_close(run(x), net(x), atol=1e-4, rtol=1e-7)
 
 
 def test_golden_output() -> None:
