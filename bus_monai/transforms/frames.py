@@ -55,13 +55,18 @@ def loose_frame(box: Frame, scale: float, image_size: tuple[int, int]) -> Frame:
     Raises:
         UserError: ``scale`` below 1, or nothing of the box lies inside.
     """
-    if not scale >= 1:
-        raise UserError(f"loose_scale is {scale}: give 1 or more.")
+    check_loose_scale(scale)
     box = tight_frame(box, image_size)
     side = round(min(scale * max(box.bottom - box.top, box.right - box.left), max(image_size)))
     top, bottom = _around(box.top, box.bottom, side, image_size[0])
     left, right = _around(box.left, box.right, side, image_size[1])
     return Frame(top, left, bottom, right)
+
+
+def check_loose_scale(scale: float) -> None:
+    """Raise a user error unless ``scale`` is at least 1."""
+    if not scale >= 1:
+        raise UserError(f"loose_scale is {scale}: give 1 or more.")
 
 
 def crop(image: Tensor, frame: Frame) -> Tensor:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from monai.config.type_definitions import KeysCollection
 from monai.transforms.transform import MapTransform, Transform
-from monai.utils.type_conversion import convert_to_dst_type
+from monai.utils.type_conversion import convert_to_dst_type, convert_to_numpy
 from numpy.typing import NDArray
 from scipy.ndimage import binary_dilation, binary_erosion
 from torch import Tensor
@@ -31,7 +31,7 @@ class Morphology(Transform):
 
     def __call__(self, mask: Tensor) -> Tensor:
         """Return the cleaned mask."""
-        pixels = np.asarray(mask[0]) > 0.5
+        pixels = convert_to_numpy(mask[0]) > 0.5
         closed = _erode(binary_dilation(pixels, SQUARE_3), SQUARE_3)
         cleaned = binary_dilation(_erode(closed, SQUARE_2), SQUARE_3)
         return convert_to_dst_type(cleaned[None], mask)[0]

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from bus_monai.errors import UserError
-from bus_monai.source import source_kind
+from bus_monai.source import read_source, source_kind
 
 
 class SaveMaskd(MapTransform):
@@ -29,6 +29,7 @@ class SaveMaskd(MapTransform):
         threshold: from which on a pixel is lesion.
         source_key: path of the source file.
         output_key: path of the mask, whose folder is made when missing.
+        merge_key: where true, the mask is joined with OR to the one that is there.
 
     Raises:
         UserError: the mask cannot be written.
@@ -41,17 +42,21 @@ class SaveMaskd(MapTransform):
         threshold: float = 0.5,
         source_key: str = "source",
         output_key: str = "output",
+        merge_key: str = "merge",
     ) -> None:
         super().__init__(keys)
         self.threshold = threshold
         self.source_key = source_key
         self.output_key = output_key
+        self.merge_key = merge_key
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Write the mask of each key; return ``data`` unchanged."""
         for key in self.key_iterator(data):
             mask = np.asarray(data[key][0].cpu()) >= self.threshold
             source, output = (Path(ensure_tuple(data[k])[0]) for k in (self.source_key, self.output_key))
+            if data.get(self.merge_key):
+                mask = mask | (read_source(output).pixels > 0)
             try:
                 output.parent.mkdir(parents=True, exist_ok=True)
                 write_mask(mask, source, output)

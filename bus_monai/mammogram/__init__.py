@@ -1,0 +1,1 @@
+"""Mammograms: the stages from image to mass, mask and shape."""
