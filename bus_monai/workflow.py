@@ -23,8 +23,8 @@ from bus_monai.errors import UserError, user_error
 from bus_monai.registry import find_bundle
 from bus_monai.settings import write_settings
 
-ENTRY_KEYS = {"imports", "initialize", "run", "finalize", "training", "evaluating", "inferring", "_meta_"}
-"""Top-level keys that MONAI or a user's command name, so that no other key need refer to them."""
+ENTRY_KEYS = {"imports", "initialize", "run", "finalize", "training", "evaluating", "inferring", "stage", "_meta_"}
+"""Top-level keys that MONAI, a user's command or a pipeline of bundles name, so that no other key need refer to them."""
 
 
 def current_workflow() -> ConfigWorkflow | None:
