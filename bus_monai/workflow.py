@@ -24,7 +24,8 @@ from bus_monai.registry import find_bundle
 from bus_monai.settings import write_settings
 
 ENTRY_KEYS = {"imports", "initialize", "run", "finalize", "training", "evaluating", "inferring", "stage", "_meta_"}
-"""Top-level keys that MONAI, a user's command or a pipeline of bundles name, so that no other key need refer to them."""
+"""Top-level keys that MONAI, a user's command or a pipeline of bundles names, so that no other key need refer to
+them."""
 
 
 def current_workflow() -> ConfigWorkflow | None:

@@ -59,7 +59,7 @@ def write_empty_masks(items: Sequence[Mapping[str, Any]], boxed: Sequence[Mappin
     for item in items:
         if item["output"] not in outputs:
             shape = read_source(item["image"], item["frame"]).pixels.shape
-            SaveMaskd()({**item, "pred": torch.zeros(1, *shape)})
+            SaveMaskd()({key: item[key] for key in ("source", "output")} | {"pred": torch.zeros(1, *shape)})
 
 
 def _names(items: Sequence[Mapping[str, Any]], folder: Path) -> dict[str, set[str]]:

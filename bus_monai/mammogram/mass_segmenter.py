@@ -57,5 +57,7 @@ class MassSegmenter:
         item: dict[str, Any] = {"image": MetaTensor(image.detach().cpu().float())}
         item = self.preprocessing(item if box is None else item | {"box": torch.tensor(box)})
         with torch.no_grad():
-            item["pred"] = self.network(item["image"].as_tensor()[None].to(self.device))[0].float().cpu()
+            logits = self.network(item["image"].as_tensor()[None].to(self.device))[0]
+        # MONAI leaves a plain tensor as it is where it would invert a MetaTensor
+        item["pred"] = MetaTensor(logits.float().cpu())
         return self.postprocessing(item)["pred"].as_tensor() >= self.threshold

@@ -87,7 +87,8 @@ def test_an_ensemble_of_one_model_twice_is_that_model(
     [
         (
             ["evaluate", "baselin"],
-            "There is no bundle 'baselin' (did you mean 'baseline'?): choose one of baseline, cgan_ac_caw, mammo_cgan, rdau_gan.",
+            "There is no bundle 'baselin' (did you mean 'baseline'?): choose one of baseline, cgan_ac_caw, mammo_cgan, "
+            "rdau_gan.",
         ),
         (
             ["evaluate", "baseline:nowhere.pt"],
