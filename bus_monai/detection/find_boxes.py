@@ -32,9 +32,14 @@ class FoundBoxes:
 
 @torch.no_grad()
 def find_boxes(
-    offsets: Tensor, logits: Tensor, defaults: Tensor, *, least_score: float = LEAST_SCORE
+    offsets: Tensor,
+    logits: Tensor,
+    defaults: Tensor,
+    *,
+    least_score: float = LEAST_SCORE,
+    most_overlap: float = MOST_OVERLAP,
 ) -> list[FoundBoxes]:
-    """Decode, drop what scores low, suppress what overlaps a stronger box with an IoU above 0.45.
+    """Decode, drop what scores low, suppress what overlaps a stronger box too much.
 
     Boxes are cut at the border of the image; what is left without area is dropped.
 
@@ -43,17 +48,18 @@ def find_boxes(
         logits: (B, D, 2), background first.
         defaults: (D, 4), centre x, centre y, width, height.
         least_score: probability from which on a box counts; low for curves over all thresholds.
+        most_overlap: IoU above which the weaker of two boxes is dropped.
     """
     scores = logits.float().softmax(dim=-1)[..., 1]
-    return [_find(o, s, defaults, least_score) for o, s in zip(offsets.float(), scores, strict=True)]
+    return [_find(o, s, defaults, least_score, most_overlap) for o, s in zip(offsets.float(), scores, strict=True)]
 
 
-def _find(offsets: Tensor, scores: Tensor, defaults: Tensor, least_score: float) -> FoundBoxes:
+def _find(offsets: Tensor, scores: Tensor, defaults: Tensor, least_score: float, most_overlap: float) -> FoundBoxes:
     scores, order = scores.sort(descending=True, stable=True)
     few = order[:MOST_CANDIDATES]
     boxes = decode_boxes(offsets[few], defaults[few]).clamp(0, 1)
     scores = scores[:MOST_CANDIDATES]
     counts = (scores >= least_score) & (boxes[:, 2:] > boxes[:, :2]).all(dim=1)
     boxes, scores = boxes[counts], scores[counts]
-    kept = non_max_suppression(boxes, scores, MOST_OVERLAP)
+    kept = non_max_suppression(boxes, scores, most_overlap)
     return FoundBoxes(boxes[kept], scores[kept])

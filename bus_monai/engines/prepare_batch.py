@@ -17,7 +17,7 @@ def prepare_plain_batch(
 
     MONAI's ``MetaTensor`` takes its detour through every operation of a network; plain tensors do not.
     """
-    image, label = (_plain(batchdata[key]).to(device, non_blocking=non_blocking) for key in (Keys.IMAGE, Keys.LABEL))
+    image, label = (plain_tensor(batchdata[key]).to(device, non_blocking=non_blocking) for key in (Keys.IMAGE, Keys.LABEL))
     return image, label
 
 
@@ -25,8 +25,9 @@ def prepare_plain_image(
     batchdata: dict[str, Any], device: str | torch.device | None = None, non_blocking: bool = False
 ) -> Tensor:
     """Return the image of a batch without label as a plain tensor on ``device``."""
-    return _plain(batchdata[Keys.IMAGE]).to(device, non_blocking=non_blocking)
+    return plain_tensor(batchdata[Keys.IMAGE]).to(device, non_blocking=non_blocking)
 
 
-def _plain(tensor: Tensor) -> Tensor:
+def plain_tensor(tensor: Tensor) -> Tensor:
+    """Take the metadata off."""
     return tensor.as_tensor() if isinstance(tensor, MetaTensor) else tensor

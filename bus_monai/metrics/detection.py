@@ -80,8 +80,7 @@ def detection_curve(
 ) -> DetectionCurve:
     """Compare detections with true boxes.
 
-    From the highest score down, a detection finds the true box of its image that it overlaps most, if their IoU is at
-    least ``least_iou`` and none has found it before; else it is false. The order of the table does not matter.
+    The order of the table does not matter; see :func:`match_detections` for which detections are right.
 
     Args:
         detections: of all images.
@@ -91,22 +90,47 @@ def detection_curve(
     Raises:
         ValueError: a detection is of an image that ``truths`` does not have.
     """
+    true, false = defaultdict[float, int](int), defaultdict[float, int](int)
+    for detection, found in match_detections(detections, truths, least_iou=least_iou):
+        (false if found is None else true)[detection.score] += 1
+    scores = sorted({d.score for d in detections}, reverse=True)
+    found, wrong = (np.cumsum([side[score] for score in scores], dtype=np.int64) for side in (true, false))
+    return DetectionCurve(found, wrong, sum(map(len, truths.values())), len(truths))
+
+
+def match_detections(
+    detections: Sequence[Detection], truths: Mapping[str, Sequence[Box]], *, least_iou: float = 0.5
+) -> list[tuple[Detection, int | None]]:
+    """Tell which true box each detection finds.
+
+    From the highest score down, a detection finds the true box of its image that it overlaps most, if their IoU is at
+    least ``least_iou`` and none has found it before; else it is false.
+
+    Args:
+        detections: as of :func:`detection_curve`.
+        truths: as of :func:`detection_curve`.
+        least_iou: overlap from which a box is found, in (0, 1].
+
+    Returns:
+        The detections from the highest score down, each with the number of its true box among those of its image, or
+        ``None`` where it is false.
+
+    Raises:
+        ValueError: a detection is of an image that ``truths`` does not have.
+    """
     unknown = sorted({d.image for d in detections} - truths.keys())
     if unknown:
         raise ValueError(f"truths lacks the image {unknown[0]!r}, of which there are detections.")
     taken: set[tuple[str, int]] = set()
-    true, false = defaultdict[float, int](int), defaultdict[float, int](int)
+    matched: list[tuple[Detection, int | None]] = []
     for detection in sorted(detections, key=lambda d: -d.score):
         overlaps = [box_overlap(detection.box, box) for box in truths[detection.image]]
         best = max(range(len(overlaps)), key=overlaps.__getitem__, default=-1)
-        if best >= 0 and overlaps[best] >= least_iou and (detection.image, best) not in taken:
+        found = best >= 0 and overlaps[best] >= least_iou and (detection.image, best) not in taken
+        if found:
             taken.add((detection.image, best))
-            true[detection.score] += 1
-        else:
-            false[detection.score] += 1
-    scores = sorted({d.score for d in detections}, reverse=True)
-    found, wrong = (np.cumsum([side[score] for score in scores], dtype=np.int64) for side in (true, false))
-    return DetectionCurve(found, wrong, sum(map(len, truths.values())), len(truths))
+        matched.append((detection, best if found else None))
+    return matched
 
 
 def box_overlap(a: Box, b: Box) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -20,6 +20,9 @@ from bus_monai.errors import UserError
 from bus_monai.metrics.aggregate import LOWER_IS_BETTER, get_rule, means
 from bus_monai.metrics.case_scores import score_case
 from bus_monai.metrics.case_table import CaseRow
+
+
+Row = TypeVar("Row")
 
 
 class CaseMetric(Metric):
@@ -95,7 +98,7 @@ class CaseMetric(Metric):
     def compute(self) -> float:
         """Gather the rows of all processes and return the mean of the metric."""
         # a sampler pads its last round with cases that another process has, too
-        rows = {row.id: row for part in _gather(list(self._collected.values())) for row in part}
+        rows = {row.id: row for part in gather(list(self._collected.values())) for row in part}
         self.rows = [rows[id] for id in sorted(rows)]
         values = means(self.rows, self.rule)
         if self.metric in values:
@@ -157,9 +160,10 @@ def scored_spacing(item: Mapping[str, Any]) -> tuple[float, float] | None:
     return (float(rows), float(columns)) if rows > 0 and columns > 0 else None
 
 
-def _gather(rows: list[CaseRow]) -> list[list[CaseRow]]:
+def gather(rows: list[Row]) -> list[list[Row]]:
+    """Return the rows of each process."""
     if idist.get_world_size() == 1:
         return [rows]
-    parts: list[list[CaseRow]] = [[] for _ in range(idist.get_world_size())]
+    parts: list[list[Row]] = [[] for _ in range(idist.get_world_size())]
     torch.distributed.all_gather_object(parts, rows)
     return parts

@@ -6,20 +6,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bus_monai.detection.default_boxes import BOXES_A_CELL, INPUT_SIDE
-from bus_monai.errors import UserError
+from bus_monai.networks.ssd import SSD
 
 VGG16 = (64, 64, "pool", 128, 128, "pool", 256, 256, 256, "pool", 512, 512, 512, "pool", 512, 512, 512)
-CONV4_3 = 23
-"""Layers of VGG-16 up to the ReLU of its tenth convolution, whose features are the finest that boxes come from."""
+CONV4_3 = 22
+"""Number of the ReLU behind VGG-16's tenth convolution, whose features are the finest that boxes come from."""
 EXTRA = ((1024, 256, 512, 2), (512, 128, 256, 2), (256, 128, 256, 1), (256, 128, 256, 1))
 """Channels in, between and out of the four blocks behind VGG-16, and stride."""
 WIDTHS = (512, 1024, 512, 256, 256, 256)
-CLASSES = 2
-"""Background and mass."""
 
 
-class SSD300(nn.Module):
+class SSD300(SSD):
     """Single-shot detector with 300 x 300 input on VGG-16, one class beside the background.
 
     Boxes come from six maps of 38, 19, 10, 5, 3 and 1 cells a side. Liu et al., ECCV 2016, doi
@@ -35,8 +32,9 @@ class SSD300(nn.Module):
     """
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(WIDTHS)
         self.features = _vgg16()
+        self.conv4_3 = CONV4_3
         # as in Liu et al. (ParseNet, 2015): these features are larger than those of deeper maps
         self.scale = nn.Parameter(torch.full((512,), 20.0))
         self.fc = nn.Sequential(
@@ -55,27 +53,20 @@ class SSD300(nn.Module):
             )
             for before, between, after, stride in EXTRA
         )
-        counts = list(zip(WIDTHS, BOXES_A_CELL, strict=True))
-        self.offsets = nn.ModuleList(nn.Conv2d(width, 4 * boxes, 3, padding=1) for width, boxes in counts)
-        self.logits = nn.ModuleList(nn.Conv2d(width, CLASSES * boxes, 3, padding=1) for width, boxes in counts)
         for module in (*self.fc, *self.extra.modules(), *self.offsets, *self.logits):
             if isinstance(module, nn.Conv2d):
                 nn.init.xavier_uniform_(module.weight)
                 nn.init.zeros_(module.bias)  # type: ignore[arg-type]
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return offsets and logits of ``x``."""
-        if x.shape[1:] != (1, INPUT_SIDE, INPUT_SIDE):
-            raise UserError(f"SSD300 got an input of shape {tuple(x.shape)}: give (B, 1, {INPUT_SIDE}, {INPUT_SIDE}).")
-        maps = self._maps(x.expand(-1, 3, -1, -1))
-        offsets = [_by_box(head(m), 4) for head, m in zip(self.offsets, maps, strict=True)]
-        logits = [_by_box(head(m), CLASSES) for head, m in zip(self.logits, maps, strict=True)]
-        return torch.cat(offsets, dim=1), torch.cat(logits, dim=1)
-
-    def _maps(self, x: Tensor) -> list[Tensor]:
-        x = self.features[:CONV4_3](x)
-        maps = [F.normalize(x) * self.scale[:, None, None]]
-        x = self.fc(self.features[CONV4_3:](x))
+    def maps(self, x: Tensor) -> list[Tensor]:
+        """Return the six feature maps of ``x``, finest first."""
+        x = x.expand(-1, 3, -1, -1)
+        maps: list[Tensor] = []
+        for i, layer in enumerate(self.features):
+            x = layer(x)
+            if i == self.conv4_3:
+                maps.append(F.normalize(x) * self.scale[:, None, None])
+        x = self.fc(x)
         maps.append(x)
         for block in self.extra:
             x = block(x)
@@ -98,7 +89,3 @@ def _vgg16() -> nn.Sequential:
             layers.append(nn.MaxPool2d(2, ceil_mode=True))
     return nn.Sequential(*layers)
 
-
-def _by_box(head: Tensor, values: int) -> Tensor:
-    """Turn (B, boxes * values, H, W) into (B, H * W * boxes, values)."""
-    return head.permute(0, 2, 3, 1).reshape(len(head), -1, values)
