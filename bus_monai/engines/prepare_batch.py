@@ -17,7 +17,9 @@ def prepare_plain_batch(
 
     MONAI's ``MetaTensor`` takes its detour through every operation of a network; plain tensors do not.
     """
-    image, label = (plain_tensor(batchdata[key]).to(device, non_blocking=non_blocking) for key in (Keys.IMAGE, Keys.LABEL))
+    image, label = (
+        plain_tensor(batchdata[key]).to(device, non_blocking=non_blocking) for key in (Keys.IMAGE, Keys.LABEL)
+    )
     return image, label
 
 

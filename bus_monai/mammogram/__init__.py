@@ -1,1 +1,0 @@
-"""Mammograms: the stages from image to mass, mask and shape."""

@@ -88,4 +88,3 @@ def _vgg16() -> nn.Sequential:
             # rounded up, else the first map would have 37 cells
             layers.append(nn.MaxPool2d(2, ceil_mode=True))
     return nn.Sequential(*layers)
-

@@ -1,0 +1,51 @@
+"""Validation images with boxes, every few epochs."""
+
+from __future__ import annotations
+
+from ignite.engine import Engine, Events
+
+from bus_monai.handlers.kept_images import KeptImages
+from bus_monai.handlers.mlflow_tracker import MLflowTracker
+from bus_monai.metrics.ignite_detection_metric import DetectionMetric
+from bus_monai.report.detection_figure import detection_figure
+
+
+class ValidationDetections:
+    """Log a figure of the first validation images with true and found boxes.
+
+    Args:
+        evaluator: validates the detector.
+        metric: of the evaluator.
+        tracker: takes the figure.
+        interval: epochs between two figures; the last epoch always has one.
+        count: images a figure.
+    """
+
+    def __init__(
+        self,
+        *,
+        evaluator: Engine,
+        metric: DetectionMetric,
+        tracker: MLflowTracker,
+        interval: int = 5,
+        count: int = 6,
+    ) -> None:
+        self.evaluator = evaluator
+        self.metric = metric
+        self.tracker = tracker
+        self.interval = interval
+        self._images = KeptImages(count)
+
+    def attach(self, engine: Engine) -> None:
+        """Attach to the trainer, after validation."""
+        if self.tracker.enabled:
+            self._images.attach(self.evaluator)
+            engine.add_event_handler(Events.EPOCH_COMPLETED, self._log)
+
+    def _log(self, engine: Engine) -> None:
+        epoch = engine.state.epoch
+        if self._images and (epoch % self.interval == 0 or epoch == engine.state.max_epochs):
+            shown = [image for image in self.metric.images if image.id in self._images]
+            pixels = [self._images[image.id] for image in shown]
+            figure = detection_figure(pixels, shown, threshold=self.metric.threshold)
+            self.tracker.log_figure(figure, f"validation/epoch_{epoch:04d}.png")
