@@ -82,13 +82,13 @@ def source_kind(path: Path) -> Kind | None:
 
 
 def list_sources(folder: Path) -> list[tuple[Path, int]]:
-    """List the images below ``folder``, sorted, one entry a frame.
+    """List the images below ``folder``, sorted, one entry a frame; or those of one file.
 
     Masks (``*_mask*``), hidden files, and DICOM objects that are no images (reports, segmentations) are left out. A
     broken file whose name promises an image is in the list, so that nothing is lost without a word.
     """
     sources: list[tuple[Path, int]] = []
-    for path in sorted(folder.rglob("*")):
+    for path in [folder] if folder.is_file() else sorted(folder.rglob("*")):
         if not path.is_file() or path.name.startswith(".") or "_mask" in path.stem:
             continue
         kind = source_kind(path)

@@ -9,8 +9,9 @@ from typing import Any
 from ignite.engine import Engine, Events
 
 from bus_monai.metrics.ignite_detection_metric import DetectionMetric
+from bus_monai.metrics.write_scores import SUMMARY
 from bus_monai.report.detection_tables import DetectionRow, TruthRow, write_detections, write_truths
-from bus_monai.report.files import DETECTIONS, FROC, SUMMARY, TRUTHS
+from bus_monai.report.files import DETECTIONS, FROC, TRUTHS
 from bus_monai.report.froc_figure import froc_figure
 from bus_monai.weights import check_writable
 

@@ -14,7 +14,7 @@ def inference_items(folder: str | Path, output: str | Path) -> list[dict[str, An
     """List the images below ``folder`` (PNG, JPEG, NIfTI, DICOM), one item a frame.
 
     Args:
-        folder: searched with all its subfolders; ``*_mask*.png`` beside images are not images.
+        folder: searched with all its subfolders; ``*_mask*.png`` beside images are not images. Or a file.
         output: the masks' folder, a mirror of ``folder``.
 
     Returns:
@@ -23,14 +23,15 @@ def inference_items(folder: str | Path, output: str | Path) -> list[dict[str, An
         ``a/c.dcm`` gives ``a/c_frame0002_mask.png``. Two sources of one stem keep their suffix in the name.
 
     Raises:
-        UserError: there is no such folder, or nothing in it can be read.
+        UserError: there is no such folder or file, or nothing in it can be read.
     """
     folder, output = Path(folder), Path(output)
-    if not folder.is_dir():
-        raise UserError(f"'{folder}' is no folder: give dataset_dir a folder of PNG, JPEG, NIfTI or DICOM files.")
+    if not folder.exists():
+        raise UserError(f"'{folder}' does not exist: give a folder of PNG, JPEG, NIfTI or DICOM files.")
     sources = list_sources(folder)
     if not sources:
-        raise UserError(f"'{folder}' holds no PNG, JPEG, NIfTI or DICOM file: give another dataset_dir.")
+        raise UserError(f"'{folder}' holds no PNG, JPEG, NIfTI or DICOM file: give another folder.")
+    root = folder.parent if folder.is_file() else folder
     frames = Counter(path for path, _ in sources)
     stems = Counter(_stem(path) for path in frames)
     items = []
@@ -39,7 +40,7 @@ def inference_items(folder: str | Path, output: str | Path) -> list[dict[str, An
         if frames[path] > 1:
             name += f"_frame{frame:04d}"
         suffix = "_mask.nii.gz" if source_kind(path) == "nifti" else "_mask.png"
-        target = output / path.parent.relative_to(folder) / (name + suffix)
+        target = output / path.parent.relative_to(root) / (name + suffix)
         items.append({"image": str(path), "source": str(path), "frame": frame, "output": str(target)})
     return items
 

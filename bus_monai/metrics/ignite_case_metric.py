@@ -21,7 +21,6 @@ from bus_monai.metrics.aggregate import LOWER_IS_BETTER, get_rule, means
 from bus_monai.metrics.case_scores import score_case
 from bus_monai.metrics.case_table import CaseRow
 
-
 Row = TypeVar("Row")
 
 

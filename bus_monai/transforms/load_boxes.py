@@ -12,7 +12,7 @@ from monai.transforms.transform import MapTransform
 
 from bus_monai.detection.mask_box import mask_box
 from bus_monai.errors import UserError
-from bus_monai.transforms.load import read_mask
+from bus_monai.source import read_mask
 
 
 class LoadMassBoxesd(MapTransform):

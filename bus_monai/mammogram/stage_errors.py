@@ -1,0 +1,145 @@
+"""How errors pass from stage to stage, on mammograms whose masses are known."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from bus_monai.data.case import Case
+from bus_monai.detection.mask_box import mask_box
+from bus_monai.mammogram.mammogram_reader import MammogramReader, MassReading
+from bus_monai.metrics.case_scores import score_case
+from bus_monai.metrics.case_table import CaseRow
+from bus_monai.metrics.classification import Interval
+from bus_monai.metrics.grouped_mean import grouped_mean
+from bus_monai.source import read_mask, read_source
+from bus_monai.transforms.frames import Frame
+
+
+@dataclass(frozen=True)
+class MassOutcome:
+    """A true mass, and what became of it.
+
+    Args:
+        id: of its case.
+        mass: its number in the case, from 1.
+        group: of the case.
+        shape: the true one; empty where it is not known or none of the four.
+        shape_of_mask: told from the true mask.
+        dice_with_box: of the component that overlaps it most where the true boxes were given, 0 where none does.
+        shape_with_box: told from that component; empty where there is none.
+        dice_detected: the same from detected boxes.
+        shape_detected: the same from detected boxes.
+    """
+
+    id: str
+    mass: int
+    group: str
+    shape: str
+    shape_of_mask: str
+    dice_with_box: float
+    shape_with_box: str
+    dice_detected: float
+    shape_detected: str
+
+
+@dataclass(frozen=True)
+class StageErrors:
+    """What each stage does with true input and with that of the stage before.
+
+    Args:
+        masses: one row a true mass.
+        with_box: scores of each image where the true boxes were given.
+        detected: scores of each image from detected boxes.
+    """
+
+    masses: Sequence[MassOutcome]
+    with_box: Sequence[CaseRow]
+    detected: Sequence[CaseRow]
+
+    def dice(self) -> dict[str, Interval]:
+        """Return the mean Dice of the masses by where the boxes came from."""
+        groups = [mass.group for mass in self.masses]
+        return {
+            "true boxes": grouped_mean([mass.dice_with_box for mass in self.masses], groups),
+            "detected boxes": grouped_mean([mass.dice_detected for mass in self.masses], groups),
+        }
+
+    def shape_accuracy(self) -> dict[str, Interval]:
+        """Return the share of masses whose shape is told right by what it was told from; a missed mass is wrong."""
+        known = [mass for mass in self.masses if mass.shape]
+        if not known:
+            return {}
+        told = {
+            "true masks": [mass.shape_of_mask == mass.shape for mass in known],
+            "masks within true boxes": [mass.shape_with_box == mass.shape for mass in known],
+            "masks within detected boxes": [mass.shape_detected == mass.shape for mass in known],
+        }
+        return {name: grouped_mean(right, [mass.group for mass in known]) for name, right in told.items()}
+
+
+def measure_stage_errors(
+    reader: MammogramReader, cases: Sequence[Case], shapes: Mapping[tuple[str, int], str]
+) -> StageErrors:
+    """Read each case twice, with its true boxes and with detected ones.
+
+    Args:
+        reader: the pipeline.
+        cases: with one mask a mass.
+        shapes: true shape by id and number of the mass, as far as they are known.
+
+    Raises:
+        UserError: an image or a mask cannot be read.
+    """
+    masses: list[MassOutcome] = []
+    with_box: list[CaseRow] = []
+    detected: list[CaseRow] = []
+    for case in tqdm(cases, desc="comparing with the truth"):
+        source = read_source(case.image)
+        image = torch.from_numpy(source.pixels.copy())[None]
+        truths = [read_mask(path, source.pixels.shape) for path in case.masks]
+        given, found = reader(image, [_frame(truth) for truth in truths]), reader(image)
+        merged = np.any([np.zeros(source.pixels.shape, dtype=bool), *truths], axis=0)
+        for rows, readings in ((with_box, given), (detected, found)):
+            predicted = np.any([np.zeros_like(merged), *(reading.mask[0].numpy() for reading in readings)], axis=0)
+            scores = score_case(predicted.astype(np.float32), merged, spacing_mm=source.spacing_mm)
+            rows.append(CaseRow.of(scores, id=case.id, group=case.group, diagnosis=case.diagnosis))
+        for number, truth in enumerate(truths, start=1):
+            told = reader.classify(torch.from_numpy(truth)[None])
+            dice_with_box, shape_with_box = _best(given, truth)
+            dice_detected, shape_detected = _best(found, truth)
+            masses.append(
+                MassOutcome(
+                    id=case.id,
+                    mass=number,
+                    group=case.group,
+                    shape=shapes.get((case.id, number), ""),
+                    shape_of_mask=max(told, key=lambda name: told[name]),
+                    dice_with_box=dice_with_box,
+                    shape_with_box=shape_with_box,
+                    dice_detected=dice_detected,
+                    shape_detected=shape_detected,
+                )
+            )
+    return StageErrors(masses, with_box, detected)
+
+
+def _frame(mask: NDArray[np.bool_]) -> Frame:
+    left, top, right, bottom = mask_box(mask)
+    return Frame(top, left, bottom, right)
+
+
+def _best(readings: Sequence[MassReading], truth: NDArray[np.bool_]) -> tuple[float, str]:
+    """Return Dice and shape of the reading that overlaps ``truth`` most."""
+    best = (0.0, "")
+    for reading in readings:
+        mask = reading.mask[0].numpy()
+        dice = 2 * float((mask & truth).sum()) / float(mask.sum() + truth.sum())
+        if dice > best[0]:
+            best = (dice, reading.shape)
+    return best

@@ -1,0 +1,69 @@
+"""How errors pass on, with stages that can be worked out by hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+
+from bus_monai.data.case import Case
+from bus_monai.mammogram.mammogram_reader import MammogramReader
+from bus_monai.mammogram.mass_detector import FoundMass
+from bus_monai.mammogram.stage_errors import measure_stage_errors
+from bus_monai.report.mammogram_report import stage_table
+from bus_monai.transforms.frames import Frame
+
+
+def segment(image: Tensor, box: Frame) -> Tensor:
+    """The box itself."""
+    mask = torch.zeros_like(image, dtype=torch.bool)
+    mask[:, box.top : box.bottom, box.left : box.right] = True
+    return mask
+
+
+def classify(mask: Tensor) -> dict[str, float]:
+    """Round as long as it is as wide as high."""
+    square = float(mask.any(dim=1).sum() == mask.any(dim=2).sum())
+    return {"irregular": 0.0, "lobular": 0.0, "oval": 1 - square, "round": square}
+
+
+@pytest.fixture
+def cases(tmp_path: Path) -> list[Case]:
+    Image.fromarray(np.full((60, 80), 90, np.uint8)).save(tmp_path / "a.png")
+    masks = []
+    for number, (top, left) in enumerate(((10, 10), (30, 50)), start=1):
+        mask = np.zeros((60, 80), np.uint8)
+        mask[top : top + 10, left : left + 10] = 255
+        masks.append(tmp_path / f"a_mask_{number}.png")
+        Image.fromarray(mask).save(masks[-1])
+    return [Case("a", tmp_path / "a.png", tuple(masks), "p", "benign")]
+
+
+def test_each_stage_is_measured_with_truth_and_without(cases: list[Case]) -> None:
+    found = [FoundMass(Frame(10, 10, 20, 25), 0.9), FoundMass(Frame(0, 70, 5, 75), 0.8)]
+    reader = MammogramReader(lambda image: found, segment, classify)
+    errors = measure_stage_errors(reader, cases, {("a", 1): "round", ("a", 2): "round"})
+    first, second = errors.masses
+    assert (first.shape_of_mask, first.shape_with_box, first.dice_with_box) == ("round", "round", 1)
+    assert (first.shape_detected, first.dice_detected) == ("oval", 2 * 100 / (100 + 150))
+    assert (second.shape_detected, second.dice_detected) == ("", 0)
+    assert errors.dice()["true boxes"].value == 1
+    assert errors.dice()["detected boxes"].value == pytest.approx(0.4)
+    assert {name: share.value for name, share in errors.shape_accuracy().items()} == {
+        "true masks": 1, "masks within true boxes": 1, "masks within detected boxes": 0,
+    }  # fmt: skip
+    rows = {(row["stage"], row["given"], row["figure"]): row["value"] for row in stage_table(errors)}
+    assert rows["detection", "images", "lesion sensitivity"] == 0.5
+    assert rows["detection", "images", "false components per image"] == 1
+    assert rows["segmentation", "detected boxes", "Dice of an image"] == pytest.approx(200 / (200 + 175))
+    assert rows["shape", "true masks", "accuracy"] == 1
+
+
+def test_unknown_shapes_are_not_counted(cases: list[Case]) -> None:
+    errors = measure_stage_errors(MammogramReader(lambda image: [], segment, classify), cases, {})
+    assert errors.shape_accuracy() == {}
+    assert errors.dice()["detected boxes"].value == 0
