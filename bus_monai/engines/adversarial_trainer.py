@@ -56,7 +56,7 @@ class AdversarialTrainer(ResumableTrainer):
         conditional: whether the discriminator sees the image beside the mask.
         pretrain_epochs: first epochs in which the generator alone learns, by the region loss alone.
         max_grad_norm: clip the norm of each network's gradient; ``None`` leaves it.
-        lr_schedulers: stepped at the end of every epoch.
+        lr_schedulers: stepped between epochs.
         seed: of shuffling and augmentation.
         amp: mixed precision, bfloat16 on the CPU and float16 with loss scaling on CUDA.
         prepare_batch: batch, device and ``non_blocking`` to (image, label).

@@ -63,7 +63,7 @@ class MutualSupervisionTrainer(ResumableTrainer):
         phase2_use_labeled: phase 2 goes on with labelled batches too.
         phase2_update_d: the discriminator learns in phase 2 too.
         max_grad_norm: clip the norm of each network's gradient; ``None`` leaves it.
-        lr_schedulers: stepped at the end of every epoch.
+        lr_schedulers: stepped between epochs.
         seed: of shuffling and augmentation.
         amp: mixed precision, bfloat16 on the CPU and float16 with loss scaling on CUDA.
         prepare_batch: labelled batch, device and ``non_blocking`` to (image, label).

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
+from ignite.engine import Events
 from monai.engines.trainer import Trainer
 from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
@@ -37,6 +38,8 @@ class ResumableTrainer(Trainer):
         self.state.seed = seed
         self.max_grad_norm = max_grad_norm
         self.lr_schedulers = tuple(lr_schedulers)
+        # not when an epoch ends, so that its handlers see the rate that it had
+        self.add_event_handler(Events.EPOCH_STARTED, self._step_schedulers)
 
     @property
     @abstractmethod
@@ -54,6 +57,11 @@ class ResumableTrainer(Trainer):
             )
             return
         super().run()
+
+    def _step_schedulers(self) -> None:
+        if self.state.epoch > 1:
+            for scheduler in self.lr_schedulers:
+                scheduler.step()
 
     def _autocast(self) -> torch.autocast:
         # MONAI's engines ask for CUDA's autocast whatever the device is

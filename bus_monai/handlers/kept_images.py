@@ -21,8 +21,11 @@ class KeptImages(dict[str, NDArray[np.float32]]):
 
     def attach(self, evaluator: Engine) -> None:
         """Attach to an evaluator whose batches are lists of items."""
-        evaluator.add_event_handler(Events.STARTED, self.clear)
+        evaluator.add_event_handler(Events.STARTED, self._reset)
         evaluator.add_event_handler(Events.ITERATION_COMPLETED, self._collect)
+
+    def _reset(self) -> None:
+        self.clear()
 
     def _collect(self, evaluator: Engine) -> None:
         images = evaluator.state.output[Keys.IMAGE].float().cpu().numpy()

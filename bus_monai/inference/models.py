@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bus_monai.errors import UserError
-from bus_monai.registry import find_bundle
+from bus_monai.registry import find_segmenter
 from bus_monai.settings import read_settings
 
 _SPEC = re.compile(r"(?:(?P<name>[\w.-]+)=)?(?P<bundle>\w+)(?::(?P<weights>.+))?")
@@ -43,7 +43,8 @@ def parse_models(specs: Sequence[str]) -> list[TrainedModel]:
     """Read ``BUNDLE``, ``BUNDLE:WEIGHTS`` or ``NAME=BUNDLE:WEIGHTS``; names are made unique by the weights' folders.
 
     Raises:
-        UserError: a text of another form, an unknown bundle, weights that do not exist, or a name that comes twice.
+        UserError: a text of another form, an unknown bundle or one that is no segmenter, weights that do not exist, or
+            a name that comes twice.
     """
     models = [_parse(spec) for spec in specs]
     names = [model.name for model in models]
@@ -57,7 +58,7 @@ def _parse(spec: str) -> TrainedModel:
     match = _SPEC.fullmatch(spec)
     if match is None:
         raise UserError(f"'{spec}' names no model: write BUNDLE, BUNDLE:WEIGHTS or NAME=BUNDLE:WEIGHTS.")
-    bundle, weights = find_bundle(match["bundle"]), match["weights"]
+    bundle, weights = find_segmenter(match["bundle"]), match["weights"]
     files = [Path(part) for part in weights.split(",")] if weights else [bundle / "models" / "model.pt"]
     for file in files:
         if not file.is_file():

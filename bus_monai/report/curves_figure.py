@@ -9,7 +9,13 @@ from matplotlib.figure import Figure
 
 REGION = {"g_region_loss": "region loss"}
 ADVERSARIAL = {"g_adversarial_loss": "generator", "d_loss": "critic"}
-VALIDATION = {"val_dice": "Dice", "val_iou": "IoU", "val_precision": "precision", "val_sensitivity": "sensitivity"}
+VALIDATION = {
+    "val_dice": "Dice",
+    "val_iou": "IoU",
+    "val_precision": "precision",
+    "val_sensitivity": "sensitivity",
+    "val_ap50": "average precision",
+}
 
 
 def curves_figure(history: Sequence[dict[str, float]]) -> Figure:

@@ -88,11 +88,16 @@ def test_an_ensemble_of_one_model_twice_is_that_model(
         (
             ["evaluate", "baselin"],
             "There is no bundle 'baselin' (did you mean 'baseline'?): choose one of baseline, cgan_ac_caw, mammo_cgan, "
-            "rdau_gan.",
+            "mass_detection, rdau_gan.",
         ),
         (
             ["evaluate", "baseline:nowhere.pt"],
             "The weights 'nowhere.pt' of 'baseline:nowhere.pt' do not exist: train first, or give another file.",
+        ),
+        (
+            ["evaluate", "mass_detection"],
+            "The bundle 'mass_detection' gives no masks, so that there are no cases to score: evaluate it with its own "
+            "configs/evaluate.json, see its docs/README.md.",
         ),
         (["evaluate", "a b"], "'a b' names no model: write BUNDLE, BUNDLE:WEIGHTS or NAME=BUNDLE:WEIGHTS."),
         (["compare", "a=x", "a=y"], "Two runs are called 'a': name them, as in 'first=y'."),
