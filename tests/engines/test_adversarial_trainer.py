@@ -284,3 +284,23 @@ def test_what_the_user_has_frozen_stays_frozen() -> None:
     assert torch.equal(trainer.g_network[0].weight, before)
     assert not trainer.g_network[0].weight.requires_grad
     assert trainer.g_network[4].weight.requires_grad
+
+
+def test_the_learning_rate_falls_between_epochs_also_after_resuming() -> None:
+    """An epoch's handlers see the rate that it had, and a resumed run has the rates of an undisturbed one."""
+
+    def run(epochs: int, state: dict | None = None) -> tuple[list[float], dict]:
+        rates: list[float] = []
+        trainer = make_trainer(gan_mode="none", pretrain_epochs=0, max_epochs=epochs)
+        optimizer = trainer.g_optimizer
+        trainer.lr_schedulers = (torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.5),)
+        trainer.add_event_handler(Events.EPOCH_COMPLETED, lambda: rates.append(optimizer.param_groups[0]["lr"]))
+        if state is not None:
+            trainer.load_state_dict(state)
+        trainer.run()
+        return rates, trainer.state_dict()
+
+    whole, _ = run(4)
+    assert whole == [1e-2, 5e-3, 2.5e-3, 1.25e-3]
+    first, state = run(2)
+    assert first + run(4, state)[0] == whole
