@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import warnings
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -60,8 +61,11 @@ class ResumableTrainer(Trainer):
 
     def _step_schedulers(self) -> None:
         if self.state.epoch > 1:
-            for scheduler in self.lr_schedulers:
-                scheduler.step()
+            with warnings.catch_warnings():
+                # in a resumed run the optimiser's steps were those of another process
+                warnings.filterwarnings("ignore", "Detected call of `lr_scheduler.step\\(\\)` before", UserWarning)
+                for scheduler in self.lr_schedulers:
+                    scheduler.step()
 
     def _autocast(self) -> torch.autocast:
         # MONAI's engines ask for CUDA's autocast whatever the device is

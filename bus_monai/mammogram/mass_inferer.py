@@ -22,8 +22,6 @@ class MassInferer(Inferer):
         super().__init__()
         self.detector = detector
 
-    def __call__(  # type: ignore[override]
-        self, inputs: Tensor, network: Callable[..., Any], *args: Any, **kwargs: Any
-    ) -> list[list[FoundMass]]:
+    def __call__(self, inputs: Tensor, network: Callable[..., Any], *args: Any, **kwargs: Any) -> list[list[FoundMass]]:
         """Return the masses of each image."""
         return [self.detector(image) for image in inputs]

@@ -91,8 +91,8 @@ def detection_curve(
         ValueError: a detection is of an image that ``truths`` does not have.
     """
     true, false = defaultdict[float, int](int), defaultdict[float, int](int)
-    for detection, found in match_detections(detections, truths, least_iou=least_iou):
-        (false if found is None else true)[detection.score] += 1
+    for detection, truth in match_detections(detections, truths, least_iou=least_iou):
+        (false if truth is None else true)[detection.score] += 1
     scores = sorted({d.score for d in detections}, reverse=True)
     found, wrong = (np.cumsum([side[score] for score in scores], dtype=np.int64) for side in (true, false))
     return DetectionCurve(found, wrong, sum(map(len, truths.values())), len(truths))

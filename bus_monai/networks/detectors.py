@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +14,7 @@ from bus_monai.networks.ssd300 import SSD300
 from bus_monai.networks.ssd_lite import SSDLite
 from bus_monai.networks.standardised import Standardised
 
-BUILDERS: dict[str, type[SSD]] = {"ssd300": SSD300, "ssd_lite": SSDLite}
+BUILDERS: Mapping[str, Callable[[], SSD]] = {"ssd300": SSD300, "ssd_lite": SSDLite}
 NAMES = tuple(BUILDERS)
 
 

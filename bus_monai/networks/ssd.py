@@ -39,7 +39,7 @@ class SSD(nn.Module):
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return offsets and logits of ``x``."""
-        if not torch.jit.is_scripting():
+        if not torch.jit.is_scripting():  # type: ignore[attr-defined]
             self._check(x)
         maps = self.maps(x)
         offsets, logits = [], []

@@ -185,5 +185,5 @@ def test_what_is_wrong_is_told_before_training(
     options = {"network_name": "ssd_lite"} | paths | settings
     with pytest.raises(Exception) as error:  # noqa: PT011 - MONAI wraps what its components raise
         create_workflow(config_file=file, run_id="training", **options).run()
-    assert words in (user_error(error.value) or "")
+    assert words in str(user_error(error.value))
     assert not (tmp_path / "out" / "checkpoint.pt").exists()
