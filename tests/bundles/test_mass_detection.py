@@ -127,7 +127,7 @@ def test_evaluation_can_be_computed_again_from_its_tables(trained: Path, data: P
     ]
     boxes = {id: [(f.left, f.top, f.right, f.bottom) for f in part] for id, part in frames.items()}
     curve = detection_curve(found, boxes)
-    assert summary["images"] == len(frames) == 3
+    assert summary["images"] == len(frames) == 4
     assert summary["masses"] == len(truths)
     assert summary["average_precision_50"] == pytest.approx(curve.average_precision)
     assert summary["froc"] == pytest.approx({f"{rate:g}": value for rate, value in curve.froc().items()})
