@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +59,8 @@ def write_empty_masks(items: Sequence[Mapping[str, Any]], boxed: Sequence[Mappin
     for item in items:
         if item["output"] not in outputs:
             shape = read_source(item["image"], item["frame"]).pixels.shape
-            SaveMaskd()({key: item[key] for key in ("source", "output")} | {"pred": torch.zeros(1, *shape)})
+            nothing: dict[Hashable, Any] = {"pred": torch.zeros(1, *shape)}
+            SaveMaskd()(nothing | {key: item[key] for key in ("source", "output")})
 
 
 def _names(items: Sequence[Mapping[str, Any]], folder: Path) -> dict[str, set[str]]:

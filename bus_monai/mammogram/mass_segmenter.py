@@ -9,7 +9,7 @@ import torch
 from monai.data.meta_tensor import MetaTensor
 from torch import Tensor, nn
 
-from bus_monai.transforms.frames import Frame
+from bus_monai.transforms.frames import Frame, tight_frame
 
 
 class MassSegmenter:
@@ -55,7 +55,10 @@ class MassSegmenter:
         if image.ndim != 3 or image.shape[0] != 1:
             raise ValueError(f"image must have the shape (1, H, W), got {tuple(image.shape)}.")
         item: dict[str, Any] = {"image": MetaTensor(image.detach().cpu().float())}
-        item = self.preprocessing(item if box is None else item | {"box": torch.tensor(box)})
+        if box is not None:
+            # here, since what a transform raises reaches the caller as a RuntimeError of MONAI's
+            item["box"] = torch.tensor(tight_frame(box, (image.shape[1], image.shape[2])))
+        item = self.preprocessing(item)
         with torch.no_grad():
             logits = self.network(item["image"].as_tensor()[None].to(self.device))[0]
         # MONAI leaves a plain tensor as it is where it would invert a MetaTensor

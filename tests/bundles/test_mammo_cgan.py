@@ -16,6 +16,7 @@ from PIL import Image
 from bus_monai.cli import main as cli
 from bus_monai.data.datalist import read_datalist
 from bus_monai.data.mammo_phantoms import write_mammo_phantoms
+from bus_monai.errors import UserError
 from bus_monai.metrics.case_table import read_case_table
 from bus_monai.networks.segmenters import make_segmenter
 from bus_monai.registry import find_bundle
@@ -266,6 +267,11 @@ def test_wrong_settings_are_one_sentence(
 
 
 def test_a_box_outside_its_image_is_named(weights: Path, image: torch.Tensor) -> None:
-    with pytest.raises(RuntimeError) as error:
+    with pytest.raises(UserError) as error:
         stage(weights)(image, Frame(200, 0, 210, 9))
-    assert "The box (200, 0, 210, 9) has no pixel inside 'the image' of 128 x 100" in str(error.value.__cause__)
+    assert str(error.value) == (
+        "The box (200, 0, 210, 9) has no pixel inside the image of 128 x 100: give (top, left, bottom, right) in "
+        "pixels."
+    )
+    with pytest.raises(ValueError, match=r"^image must have the shape \(1, H, W\), got \(128, 100\)\.$"):
+        stage(weights)(image[0])
