@@ -16,7 +16,7 @@ from bus_monai.source import read_source
 from bus_monai.transforms.save import SaveMaskd
 
 SIDES = ("top", "left", "bottom", "right")
-NAMES = ("id", "file")
+NAMES = ("id", "file", "image")
 
 
 def boxed_items(items: Sequence[Mapping[str, Any]], folder: str | Path, table: str | Path) -> list[dict[str, Any]]:
@@ -25,9 +25,10 @@ def boxed_items(items: Sequence[Mapping[str, Any]], folder: str | Path, table: s
     Args:
         items: of :func:`~bus_monai.inference.items.inference_items`.
         folder: that they lie in.
-        table: CSV with a column ``id`` or ``file`` (a file's name, with or without its ending, or its path below
-            ``folder``; for one frame of several the name of its mask without ``_mask``) and the columns ``top``,
-            ``left``, ``bottom``, ``right`` in whole pixels, bottom and right outside the box; others mean nothing.
+        table: CSV with a column ``id``, ``file`` or ``image`` (a file's name, with or without its ending, or its path
+            below ``folder``; for one frame of several the name of its mask without ``_mask``) and the columns
+            ``top``, ``left``, ``bottom``, ``right`` in whole pixels, bottom and right outside the box; others mean
+            nothing.
 
     Returns:
         The items with ``box``, (4,) int64, and ``merge``: whether the mask is to be joined to that of a box before.

@@ -78,7 +78,10 @@ def test_a_wrong_table_is_named(folder: Path) -> None:
     path = table(folder, header="name,top,left,bottom")
     with pytest.raises(UserError) as error:
         boxed_items(images, folder, path)
-    assert str(error.value) == f"The table of boxes '{path}' lacks the column id or file, right: add what is missing."
+    assert (
+        str(error.value)
+        == f"The table of boxes '{path}' lacks the column id or file or image, right: add what is missing."
+    )
     path.unlink()
     with pytest.raises(UserError) as error:
         boxed_items(images, folder, path)
