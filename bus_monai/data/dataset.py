@@ -39,7 +39,8 @@ def load_dataset(dataset_dir: str | Path, *, protocol: str, seed: int = 0, skip_
     Args:
         dataset_dir: a folder with a ``datalist.json``, which is taken as it is, or a published data set of image files
             as it was unpacked, or a folder of several of these.
-        protocol: name of the split where the folder has none of its own.
+        protocol: name of the split where the folder has none of its own; a fold such as ``kfold5:3`` splits all
+            labelled cases anew in either case.
         seed: of that split.
         skip_broken: leave out the cases that cannot be read, with a warning that names each.
 
@@ -53,6 +54,11 @@ def load_dataset(dataset_dir: str | Path, *, protocol: str, seed: int = 0, skip_
         raise UserError(f"dataset_dir '{folder}' does not exist: give a folder that does.")
     if (folder / FILE).is_file():
         datalist = read_datalist(folder)
+        if protocol.startswith("kfold5:"):
+            # folds share no case: sections of the folder's own would be tested five times
+            labelled = [case for name, cases in datalist.sections() if name != "unlabeled" for case in cases]
+            folds = apply_protocol(protocol, labelled, seed)
+            datalist = replace(folds, unlabeled=datalist.unlabeled, synthetic=datalist.synthetic)
     else:
         datalist = apply_protocol(protocol, _read_published(folder), seed)
     if skip_broken:

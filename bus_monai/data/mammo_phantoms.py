@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
@@ -17,9 +16,9 @@ from bus_monai.data.case import Case, Diagnosis
 from bus_monai.data.datalist import Datalist, write_datalist
 from bus_monai.data.mammo_anatomy import Mass, breast, calcifications, draw_mass
 from bus_monai.data.phantom_anatomy import Shape
-from bus_monai.data.readers.cbis_ddsm import SHAPES
+from bus_monai.data.readers.shape_table import write_shape_table
 from bus_monai.data.readers.write_case import IMAGES, MASKS, write_masks
-from bus_monai.data.shape_words import CLASS_OF_WORD
+from bus_monai.data.shape_words import WORD_OF_CLASS
 from bus_monai.data.splits import split_by_group
 from bus_monai.data.whole_folder import whole_folder
 from bus_monai.errors import UserError
@@ -104,7 +103,6 @@ def write_mammo_phantoms(
     Raises:
         UserError: a side below 64 pixels, or fewer than 3 phantoms.
     """
-    words = {shape: word for word, shape in CLASS_OF_WORD.items()}
     with whole_folder(folder) as partial:
         for name in (IMAGES, MASKS):
             (partial / name).mkdir()
@@ -112,9 +110,10 @@ def write_mammo_phantoms(
         for i in tqdm(range(count), desc="generating phantoms", disable=not progress, leave=False):
             phantom = make_mammo_phantom(seed * 1_000_000 + i, size)
             cases.append(_write_one(partial, f"mammo_{i:04d}", phantom))
-            rows += [(cases[-1].id, number, words[mass.shape]) for number, mass in enumerate(phantom.masses, start=1)]
-        with (partial / SHAPES).open("w", newline="", encoding="utf-8") as file:
-            csv.writer(file).writerows([("id", "mass", "shape"), *rows])
+            rows += [
+                (cases[-1].id, number, WORD_OF_CLASS[mass.shape]) for number, mass in enumerate(phantom.masses, start=1)
+            ]
+        write_shape_table(partial, rows)
         write_datalist(partial, Datalist(**split_by_group(cases, SHARES, seed=seed), synthetic=True))
     return folder
 

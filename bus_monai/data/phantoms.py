@@ -16,6 +16,8 @@ from bus_monai.data.datalist import Datalist, write_datalist
 from bus_monai.data.phantom_anatomy import Lesion, Shape, draw_lesion, tissue
 from bus_monai.data.phantom_physics import b_mode
 from bus_monai.data.protocols.rdau import SHARES
+from bus_monai.data.readers.shape_table import write_shape_table
+from bus_monai.data.shape_words import WORD_OF_CLASS
 from bus_monai.data.splits import split_by_group
 from bus_monai.data.whole_folder import whole_folder
 from bus_monai.errors import UserError
@@ -84,7 +86,7 @@ def _shape(malignant: bool, rng: np.random.Generator) -> Shape:
 def write_phantoms(
     folder: Path, *, count: int, size: tuple[int, int] = DEFAULT_SIZE, seed: int = 0, progress: bool = True
 ) -> Path:
-    """Write phantoms as PNG with masks and a ``datalist.json``, and return ``folder``.
+    """Write phantoms as PNG with masks, ``datalist.json`` and ``mass_shapes.csv``, and return ``folder``.
 
     Args:
         folder: must not exist yet, or be left by the winner of two.
@@ -96,10 +98,12 @@ def write_phantoms(
     with whole_folder(folder) as partial:
         for name in ("images", "masks"):
             (partial / name).mkdir()
-        cases = [
-            _write_one(partial, f"phantom_{i:04d}", make_phantom(seed * 1_000_000 + i, size))
-            for i in tqdm(range(count), desc="generating phantoms", disable=not progress, leave=False)
-        ]
+        cases, rows = [], []
+        for i in tqdm(range(count), desc="generating phantoms", disable=not progress, leave=False):
+            phantom = make_phantom(seed * 1_000_000 + i, size)
+            cases.append(_write_one(partial, f"phantom_{i:04d}", phantom))
+            rows += [(cases[-1].id, number, WORD_OF_CLASS[s]) for number, s in enumerate(phantom.shapes, start=1)]
+        write_shape_table(partial, rows)
         sections = split_by_group(cases, SHARES, seed=seed)
         write_datalist(partial, Datalist(**sections, synthetic=True))
     return folder

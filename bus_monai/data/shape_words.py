@@ -1,4 +1,4 @@
-"""From the shape words of CBIS-DDSM to four classes."""
+"""From the shape words of radiologists to four classes."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bus_monai.data.phantom_anatomy import Shape
-from bus_monai.data.readers.cbis_ddsm import SHAPES
-from bus_monai.data.readers.tables import read_csv_table
+from bus_monai.data.readers.shape_table import read_shape_table
 
 CLASS_OF_WORD: Mapping[str, Shape] = {
     "IRREGULAR": "irregular",
@@ -17,7 +16,9 @@ CLASS_OF_WORD: Mapping[str, Shape] = {
     "OVAL": "oval",
     "ROUND": "round",
 }
-"""The words of CBIS-DDSM; compounds such as ``LOBULATED-OVAL`` belong to no one class."""
+"""The words of CBIS-DDSM, of which BrEaST has all but the second; compounds such as ``LOBULATED-OVAL`` belong to no one
+class."""
+WORD_OF_CLASS: Mapping[Shape, str] = {shape: word for word, shape in CLASS_OF_WORD.items()}
 
 
 @dataclass(frozen=True)
@@ -54,11 +55,10 @@ def classify_shapes(masses: Iterable[tuple[str, int, str]]) -> MassShapes:
     return MassShapes(classes, dropped)
 
 
-def read_mass_shapes(folder: Path) -> MassShapes:
+def read_mass_shapes(folder: str | Path) -> MassShapes:
     """Read ``mass_shapes.csv`` of a prepared folder.
 
     Raises:
         UserError: it does not exist, cannot be read, or lacks a column.
     """
-    rows = read_csv_table(folder / SHAPES, ("id", "mass", "shape"))
-    return classify_shapes((row["id"], int(row["mass"]), row["shape"]) for row in rows)
+    return classify_shapes(read_shape_table(Path(folder).expanduser()))

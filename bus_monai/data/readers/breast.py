@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from bus_monai.data.case import Case, Diagnosis
 from bus_monai.data.readers.folder import require_files, require_folder
+from bus_monai.data.readers.shape_table import write_shape_table
 from bus_monai.data.readers.tables import read_xlsx_table
 
 DIAGNOSES: dict[str, Diagnosis] = {"benign": "benign", "malignant": "malignant", "normal": "normal"}
 TABLE = "BrEaST-Lesions-USG-clinical-data-Dec-15-2023.xlsx"
+NOT_GIVEN = "NA"
 COLUMNS = ("CaseID", "Image_filename", "Mask_tumor_filename", "Classification")
 
 
@@ -29,16 +32,37 @@ def read_breast(folder: str | Path) -> list[Case]:
         UserError: there is no table, it lacks a column, or it lists files that are missing.
     """
     folder = require_folder(folder)
-    table = next(iter(sorted(folder.glob("BrEaST*clinical*.xlsx"))), folder / TABLE)
+    table = _table(folder)
     rows = read_xlsx_table(table, COLUMNS)
     files = {path.name: path for path in sorted(folder.rglob("case*.png"))}
     cases = []
     for row in rows:
         image = row["Image_filename"]
-        masks = [name.strip() for name in row["Mask_tumor_filename"].split("&") if name.strip().endswith(".png")]
         # a file that is missing keeps the name it should have
-        paths = [files.get(name, folder / name) for name in (image, *masks)]
+        paths = [files.get(name, folder / name) for name in (image, *_masks(row))]
         diagnosis = DIAGNOSES.get(row["Classification"].lower(), "unknown")
         cases.append(Case(Path(image).stem, paths[0], tuple(paths[1:]), f"patient_{row['CaseID']}", diagnosis))
     require_files((path for case in cases for path in (case.image, *case.masks)), table)
     return cases
+
+
+def write_breast_shapes(folder: Path, out: Path) -> None:
+    """Write ``mass_shapes.csv`` into ``out``: the column ``Shape``, in capitals, of the cases with one tumour.
+
+    The table has one word a case: it does not say to which of several tumours it belongs.
+    """
+    rows = []
+    for row in read_xlsx_table(_table(folder), COLUMNS):
+        masks = _masks(row)
+        word = row.get("Shape", "").upper() or NOT_GIVEN
+        shape = word if len(masks) == 1 else NOT_GIVEN
+        rows += [(Path(row["Image_filename"]).stem, number, shape) for number in range(1, len(masks) + 1)]
+    write_shape_table(out, rows)
+
+
+def _table(folder: Path) -> Path:
+    return next(iter(sorted(folder.glob("BrEaST*clinical*.xlsx"))), folder / TABLE)
+
+
+def _masks(row: Mapping[str, str]) -> list[str]:
+    return [name.strip() for name in row["Mask_tumor_filename"].split("&") if name.strip().endswith(".png")]

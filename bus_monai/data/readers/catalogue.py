@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bus_monai.data.case import Case
-from bus_monai.data.readers.breast import is_breast, read_breast
+from bus_monai.data.readers.breast import is_breast, read_breast, write_breast_shapes
 from bus_monai.data.readers.bus_bra import is_bus_bra, read_bus_bra
 from bus_monai.data.readers.bus_uclm import is_bus_uclm, read_bus_uclm, write_bus_uclm_case
 from bus_monai.data.readers.busi import is_busi, read_busi
@@ -107,6 +107,7 @@ SETS = (
         flaws="Only 4 normal images. Masks of other findings than tumours are left out.",
         recognises=is_breast,
         read=read_breast,
+        write_tables=write_breast_shapes,
     ),
     PublishedSet(
         name="udiat",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections import defaultdict
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +12,7 @@ from PIL import Image
 
 from bus_monai.data.case import Case, Diagnosis
 from bus_monai.data.readers.folder import require_files, require_folder
+from bus_monai.data.readers.shape_table import write_shape_table
 from bus_monai.data.readers.tables import read_csv_table
 from bus_monai.data.readers.write_case import copy_image, write_masks
 from bus_monai.dicom.read import frame_size
@@ -21,7 +21,6 @@ from bus_monai.source import read_source
 
 TABLES = ("mass_case_description_train_set.csv", "mass_case_description_test_set.csv")
 COLUMNS = ("patient_id", "abnormality id", "mass shape", "pathology", "image file path", "ROI mask file path")
-SHAPES = "mass_shapes.csv"
 PIXELS = "CBIS-DDSM"
 """The folder that the download tool of the archive makes."""
 
@@ -123,10 +122,7 @@ def write_cbis_ddsm_case(case: Case, out: Path) -> Case:
 
 def write_mass_shapes(folder: Path, out: Path) -> None:
     """Write ``mass_shapes.csv`` into ``out``: the id of the case, the number of the mass, and its shape."""
-    with (out / SHAPES).open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(("id", "mass", "shape"))
-        writer.writerows((mass.image_id, mass.number, mass.shape) for mass in read_masses(folder))
+    write_shape_table(out, ((mass.image_id, mass.number, mass.shape) for mass in read_masses(folder)))
 
 
 def _find_image(pixels: Path, listed: str) -> Path:

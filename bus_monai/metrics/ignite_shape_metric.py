@@ -1,0 +1,77 @@
+"""The table of classified masses as a metric of an Ignite engine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from ignite import distributed as idist
+from ignite.engine import Engine
+from ignite.metrics import Metric
+
+from bus_monai.metrics.classification import class_figures
+from bus_monai.metrics.shape_rows import ShapeRow
+from bus_monai.metrics.shape_summary import found_scores
+from bus_monai.networks.shape_cnn import SHAPE_CLASSES
+
+
+class ShapeMetric(Metric):
+    """Collect the shape of each mass of an evaluation, and publish the macro F1.
+
+    It attaches to a MONAI evaluator that decollates (the default) and whose postprocessing turns logits (4,) into
+    probabilities; items have ``id``, ``group`` and ``label``, the number of the class. Beside the macro F1 it publishes
+    ``accuracy``, ``macro_auc`` where it exists, and the recall of each class, such as ``recall_oval``.
+
+    Example:
+        >>> SupervisedEvaluator(..., key_val_metric={"macro_f1": ShapeMetric()})  # doctest: +SKIP
+    """
+
+    def __init__(self) -> None:
+        self.rows: list[ShapeRow] = []
+        """The rows of all processes, sorted by id; empty until :meth:`compute`."""
+        self._collected: dict[str, ShapeRow] = {}
+        super().__init__()
+
+    def reset(self) -> None:
+        """Forget all masses."""
+        self._collected = {}
+        self.rows = []
+
+    def iteration_completed(self, engine: Engine) -> None:
+        """Collect the masses of an iteration."""
+        self.update((engine.state.batch, engine.state.output))
+
+    def update(self, output: tuple[list[Mapping[str, Any]], list[Mapping[str, Any]]]) -> None:
+        """Collect the masses of a decollated batch and its output."""
+        for item, scored in zip(*output, strict=True):
+            row = ShapeRow.of(item, scored)
+            self._collected[row.id] = row
+
+    def compute(self) -> float:
+        """Gather the rows of all processes and return the macro F1; 0 where no mass was found."""
+        parts = [self._collected]
+        if idist.get_world_size() > 1:
+            parts = [{} for _ in range(idist.get_world_size())]
+            torch.distributed.all_gather_object(parts, self._collected)
+        # a sampler pads its last round with masses that another process has, too
+        rows = {id: row for part in parts for id, row in part.items()}
+        self.rows = [rows[id] for id in sorted(rows)]
+        f1 = [figures.f1 for figures in class_figures(*found_scores(self.rows)) if figures.f1 is not None]
+        return sum(f1) / len(f1) if f1 else 0.0
+
+    def completed(self, engine: Engine, name: str) -> None:
+        """Put the macro F1 under ``name``, and what goes beside it, into ``engine.state.metrics``."""
+        super().completed(engine, name)
+        true, scores = found_scores(self.rows)
+        if not len(true):
+            return
+        figures = class_figures(true, scores)
+        metrics = engine.state.metrics
+        metrics["accuracy"] = float((scores.argmax(axis=1) == true).mean())
+        aucs = [one.auc for one in figures if one.auc is not None]
+        if aucs:
+            metrics["macro_auc"] = sum(aucs) / len(aucs)
+        for shape, one in zip(SHAPE_CLASSES, figures, strict=True):
+            if one.recall is not None:
+                metrics[f"recall_{shape}"] = one.recall

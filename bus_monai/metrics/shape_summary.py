@@ -1,0 +1,59 @@
+"""What a table of classified masses comes to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bus_monai.metrics.classification import summarise_classes
+from bus_monai.metrics.shape_rows import ShapeRow
+from bus_monai.networks.shape_cnn import SHAPE_CLASSES
+
+
+def found_scores(rows: Sequence[ShapeRow]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Return class numbers (N,) and probabilities (N, 4) of the masses that were found and whose shape is known."""
+    known = [row for row in rows if row.truth is not None and row.probabilities]
+    true = np.array([SHAPE_CLASSES.index(row.truth) for row in known if row.truth is not None], dtype=np.int64)
+    return true, np.array([row.probabilities for row in known]).reshape(-1, len(SHAPE_CLASSES))
+
+
+def summarise_shapes(rows: Sequence[ShapeRow]) -> dict[str, Any]:
+    """Compute accuracy, macro F1 and macro AUC with 95 % intervals over groups, recall and AUC of each class.
+
+    All of them are of the masses that were found. ``not_found`` counts the others, and ``accuracy_of_all`` takes these
+    for wrong.
+    """
+    missed = sum(not row.probabilities for row in rows)
+    summary: dict[str, Any] = {"masses": len(rows), "not_found": missed, "classes": list(SHAPE_CLASSES)}
+    true, scores = found_scores(rows)
+    if not len(true):
+        return summary | {"accuracy_of_all": 0.0}
+    figures = summarise_classes(true, scores, [row.group for row in rows if row.probabilities])
+    right = int(figures.confusion.diagonal().sum())
+    return summary | {
+        "accuracy_of_all": right / len(rows),
+        "accuracy": asdict(figures.accuracy),
+        "macro_f1": asdict(figures.macro_f1),
+        "macro_auc": asdict(figures.macro_auc) if figures.macro_auc else None,
+        "by_class": {name: asdict(one) for name, one in zip(SHAPE_CLASSES, figures.classes, strict=True)},
+        "confusion": figures.confusion.tolist(),
+    }
+
+
+def summary_lines(summary: dict[str, Any]) -> str:
+    """Say a summary in words: the figures with their intervals, and the confusion matrix."""
+    lines = [f"{summary['masses']} masses, {summary['not_found']} of them not found."]
+    for key, text in (("accuracy", "accuracy"), ("macro_f1", "macro F1"), ("macro_auc", "macro AUC, one against all")):
+        if figure := summary.get(key):
+            ends = "" if figure["low"] is None else f" [{figure['low']:.3f}, {figure['high']:.3f}]"
+            lines.append(f"{text} {figure['value']:.3f}{ends}")
+    if "confusion" in summary:
+        width = max(map(len, SHAPE_CLASSES)) + 2
+        lines.append("true \\ told".ljust(12) + "".join(name.rjust(width) for name in SHAPE_CLASSES))
+        for name, counts in zip(SHAPE_CLASSES, summary["confusion"], strict=True):
+            lines.append(name.ljust(12) + "".join(str(count).rjust(width) for count in counts))
+    return "\n".join(lines)

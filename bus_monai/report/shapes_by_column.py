@@ -1,0 +1,70 @@
+"""Predicted shape against a column of a table of the cases."""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from bus_monai.data.mass_items import case_and_number
+from bus_monai.data.readers.tables import read_csv_table
+from bus_monai.errors import UserError
+from bus_monai.metrics.shape_rows import ShapeRow
+from bus_monai.networks.shape_cnn import SHAPE_CLASSES
+
+ColumnValues = Mapping[tuple[str, int | None], str]
+
+
+def read_column(table: str | Path, column: str) -> ColumnValues:
+    """Read a column by case and mass; the mass is ``None`` where the table has no column ``mass``.
+
+    Args:
+        table: CSV with the column ``id``, that of the case, and, where masses of a case differ, ``mass``, their number.
+        column: such as a molecular subtype; an empty cell is not known.
+
+    Raises:
+        UserError: the table cannot be read, lacks a column, has a number of a mass that is none, or says two things of
+            one mass.
+    """
+    path = Path(table).expanduser()
+    values: dict[tuple[str, int | None], str] = {}
+    for row in read_csv_table(path, ("id", column)):
+        mass = row.get("mass")
+        if mass is not None and not mass.isdecimal():
+            raise UserError(
+                f"'{path}' has the mass {mass!r} of '{row['id']}': give its number, or leave the column out."
+            )
+        key = (row["id"], None if mass is None else int(mass))
+        if row[column] and values.setdefault(key, row[column]) != row[column]:
+            of = row["id"] if mass is None else f"{row['id']}, mass {mass}"
+            raise UserError(f"'{path}' gives '{of}' two values of '{column}': keep one row.")
+    return values
+
+
+def write_shapes_by_column(path: Path, rows: Sequence[ShapeRow], values: ColumnValues, column: str) -> list[str]:
+    """Write a row a value of ``column``: masses, masses of each predicted shape, and their shares, as CSV.
+
+    Shares are of the masses with that value that were found.
+
+    Returns:
+        Ids of the masses that the table says nothing of; they are left out.
+    """
+    counts: dict[str, Counter[str | None]] = defaultdict(Counter)
+    missing = []
+    for row in rows:
+        case, number = case_and_number(row.id)
+        value = values.get((case, number)) or values.get((case, None))
+        if value is None:
+            missing.append(row.id)
+        else:
+            counts[value][row.predicted] += 1
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        shares = [f"{name}_share" for name in SHAPE_CLASSES]
+        writer.writerow([column, "masses", "not_found", *SHAPE_CLASSES, *shares])
+        for value, shapes in sorted(counts.items()):
+            found = shapes.total() - shapes[None]
+            parts = [f"{shapes[name] / found:.4f}" if found else "" for name in SHAPE_CLASSES]
+            writer.writerow([value, shapes.total(), shapes[None], *(shapes[name] for name in SHAPE_CLASSES), *parts])
+    return missing
