@@ -57,17 +57,7 @@ def find_bundle(name: str) -> Path:
     raise UserError(f"There is no bundle '{name}'{hint}: choose one of {', '.join(bundles) or 'none installed'}.")
 
 
-def find_segmenter(name: str) -> Path:
-    """Return the folder of the bundle called ``name``, whose network gives masks.
-
-    Raises:
-        UserError: there is no such bundle, or its network gives something else.
-    """
-    root = find_bundle(name)
-    meta = json.loads((root / "configs" / "metadata.json").read_text(encoding="utf-8"))
-    if meta["network_data_format"]["outputs"]["pred"]["format"] != "segmentation":
-        raise UserError(
-            f"The bundle '{name}' gives no masks, so that there are no cases to score: evaluate it with its own "
-            "configs/evaluate.json, see its docs/README.md."
-        )
-    return root
+def output_format(bundle: Path) -> str:
+    """Return what the network of the bundle in a folder gives: ``segmentation``, ``classes``, or ``raw`` for boxes."""
+    meta = json.loads((bundle / "configs" / "metadata.json").read_text(encoding="utf-8"))
+    return str(meta["network_data_format"]["outputs"]["pred"]["format"])

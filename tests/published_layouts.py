@@ -80,11 +80,19 @@ def bus_bra(folder: Path) -> Path:
 def breast(folder: Path) -> Path:
     pixels = folder / "BrEaST-Lesions_USG-images_and_masks"
     rows: list[list[object]] = [
-        ["CaseID", "Image_filename", "Mask_tumor_filename", "Mask_other_filename", "Pixel_size", "Classification"],
-        [1, "case001.png", "case001_tumor.png", "case001_other1.png", 0.007, "benign"],
-        [2, "case002.png", "case002_tumor1.png&case002_tumor2.png", None, 0.007, "malignant"],
-        [45, "case045.png", None, None, 0.007, "normal"],
-        [46, "case046.png", "case046_tumor.png", None, 0.007, "benign"],
+        [
+            "CaseID",
+            "Image_filename",
+            "Mask_tumor_filename",
+            "Mask_other_filename",
+            "Pixel_size",
+            "Shape",
+            "Classification",
+        ],
+        [1, "case001.png", "case001_tumor.png", "case001_other1.png", 0.007, "oval", "benign"],
+        [2, "case002.png", "case002_tumor1.png&case002_tumor2.png", None, 0.007, "irregular", "malignant"],
+        [45, "case045.png", None, None, 0.007, "not applicable", "normal"],
+        [46, "case046.png", "case046_tumor.png", None, 0.007, "round", "benign"],
     ]
     for _, image, tumours, others, *_ in rows[1:]:
         save(pixels / str(image), noise(image))

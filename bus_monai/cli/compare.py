@@ -24,12 +24,16 @@ def compare(
     """
     from bus_monai.metrics.case_table import read_case_table
     from bus_monai.metrics.comparison import Comparison
-    from bus_monai.metrics.write_scores import CASES
+    from bus_monai.metrics.write_scores import CASES, SUMMARY
     from bus_monai.report.comparison_report import comparison_text, write_comparison_report
+    from bus_monai.report.files import SHAPE_ROWS
     from bus_monai.report.published import published_tables, published_text
 
     papers = published_tables(published) if published else []
     folders = _names(runs)
+    for folder in folders.values():
+        if (folder / SHAPE_ROWS).is_file() and not (folder / CASES).is_file():
+            raise UserError(f"'{folder}' holds shapes of masses, not scores of masks: read its {SUMMARY} instead.")
     tables = {name: read_case_table(folder / CASES) for name, folder in folders.items()}
     if len(tables) > 1 or not papers:
         comparison = Comparison.of(tables, metric)

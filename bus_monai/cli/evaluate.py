@@ -33,9 +33,10 @@ def evaluate(
 
     With several models each has a folder of its own below OUT, and OUT/report.html compares them.
     """
-    from bus_monai.inference.models import parse_models
+    from bus_monai.inference.models import parse_models, require_segmenters
 
     trained = parse_models(models)
+    require_segmenters(trained)
     common = dict(parse_setting(text) for text in settings or ()) | {"split": split}
     common |= {"skip_broken": True} if skip_broken else {}
     common |= {"dataset_dir": str(data)} if data else {}

@@ -38,11 +38,11 @@ def sweep(
     Stopped and started again with the same --out it goes on.
     """
     from bus_monai.experiments.space import parse_space, read_preset
-    from bus_monai.registry import find_bundle, find_segmenter
+    from bus_monai.registry import find_bundle
 
     if folds == bool(vary or preset):
         raise UserError("A sweep needs either --folds or what to vary (--vary KEY=VALUES, --preset): give one of them.")
-    root = find_segmenter(bundle) if folds else find_bundle(bundle)
+    root = find_bundle(bundle)
     space = parse_space([*(read_preset(root, preset) if preset else ()), *(vary or ())])
     overrides = dict(parse_setting(text) for text in settings or ()) | ({"dataset_dir": str(data)} if data else {})
     if folds:

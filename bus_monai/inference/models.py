@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bus_monai.errors import UserError
-from bus_monai.registry import find_segmenter
+from bus_monai.registry import find_bundle, output_format
 from bus_monai.settings import read_settings
 
 _SPEC = re.compile(r"(?:(?P<name>[\w.-]+)=)?(?P<bundle>\w+)(?::(?P<weights>.+))?")
@@ -54,11 +54,21 @@ def parse_models(specs: Sequence[str]) -> list[TrainedModel]:
     return models
 
 
+def require_segmenters(models: Sequence[TrainedModel]) -> None:
+    """Raise a user error where a model gives no masks."""
+    for model in models:
+        if output_format(model.bundle) != "segmentation":
+            raise UserError(
+                f"The bundle '{model.bundle.name}' gives no masks, so that there are no cases to score: evaluate it "
+                "with its own configs/evaluate.json, see its docs/README.md."
+            )
+
+
 def _parse(spec: str) -> TrainedModel:
     match = _SPEC.fullmatch(spec)
     if match is None:
         raise UserError(f"'{spec}' names no model: write BUNDLE, BUNDLE:WEIGHTS or NAME=BUNDLE:WEIGHTS.")
-    bundle, weights = find_segmenter(match["bundle"]), match["weights"]
+    bundle, weights = find_bundle(match["bundle"]), match["weights"]
     files = [Path(part) for part in weights.split(",")] if weights else [bundle / "models" / "model.pt"]
     for file in files:
         if not file.is_file():

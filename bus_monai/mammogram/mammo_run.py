@@ -16,7 +16,7 @@ import torch
 
 from bus_monai import __version__
 from bus_monai.data.datalist import read_datalist
-from bus_monai.data.readers.cbis_ddsm import SHAPES as SHAPE_TABLE
+from bus_monai.data.readers.shape_table import SHAPES as SHAPE_TABLE
 from bus_monai.data.shape_words import read_mass_shapes
 from bus_monai.errors import UserError
 from bus_monai.inference.models import TrainedModel

@@ -9,7 +9,8 @@ from typing import Any
 
 from bus_monai.metrics.shape_rows import ShapeRow, write_shape_rows
 from bus_monai.metrics.shape_summary import summarise_shapes
-from bus_monai.report.files import CONFUSION, ROC, SHAPE_ROWS, SUMMARY
+from bus_monai.metrics.write_scores import SUMMARY
+from bus_monai.report.files import CONFUSION, ROC, SHAPE_ROWS
 from bus_monai.report.shape_figures import confusion_figure, roc_figure
 
 

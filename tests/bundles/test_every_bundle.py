@@ -16,8 +16,10 @@ from monai.bundle.scripts import ckpt_export, create_workflow, onnx_export, veri
 from torch import nn
 
 from bus_monai.data.datalist import read_datalist
+from bus_monai.data.mass_items import mass_items
 from bus_monai.metrics.case_table import read_case_table
-from bus_monai.registry import list_bundles
+from bus_monai.metrics.shape_rows import read_shape_rows
+from bus_monai.registry import list_bundles, output_format
 
 SCHEMA = Path(__file__).parent / "meta_schema.json"
 BUNDLES = {info.name: info.root / "configs" for info in list_bundles()}
@@ -62,7 +64,7 @@ def quick(config: Path) -> dict[str, Any]:
 
 
 def test_there_are_bundles() -> None:
-    assert set(BUNDLES) == {"baseline", "cgan_ac_caw", "mammo_cgan", "mass_detection", "rdau_gan"}
+    assert set(BUNDLES) == {"baseline", "cgan_ac_caw", "mammo_cgan", "mass_detection", "mass_shape", "rdau_gan"}
 
 
 def test_metadata_follow_the_specification(configs: Path) -> None:
@@ -151,8 +153,12 @@ def test_a_bundle_trains_resumes_and_is_evaluated(configs: Path, small_phantoms:
         **common, **quick(configs / "evaluate.json"),
     ).run()  # fmt: skip
     cases = read_datalist(small_phantoms).test
-    if metric != "dice":
+    kind = output_format(configs.parent)
+    if kind == "raw":
         assert json.loads((tmp_path / "summary.json").read_text())["images"] == len(cases)
+        return
+    if kind == "classes":
+        assert len(read_shape_rows(tmp_path / "shapes.csv")) == len(mass_items(small_phantoms, cases))
         return
     # a bundle that crops has a row a mass
     crops = "crop" in json.loads(Path(meta(configs)).read_text())["transforms"]
