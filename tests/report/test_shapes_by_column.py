@@ -46,7 +46,10 @@ def test_masses_of_a_case_may_differ(tmp_path: Path) -> None:
     ("text", "message"),
     [
         ("id,x\nP_1,A\n", "'{path}' lacks the column 'subtype'"),
-        ("id,mass,subtype\nP_1,one,A\n", "'{path}' has the mass 'one' of 'P_1': give its number, or leave the column out."),
+        (
+            "id,mass,subtype\nP_1,one,A\n",
+            "'{path}' has the mass 'one' of 'P_1': give its number, or leave the column out.",
+        ),
         ("id,subtype\nP_1,A\nP_1,B\n", "'{path}' gives 'P_1' two values of 'subtype': keep one row."),
         ("id,mass,subtype\nP_1,2,A\nP_1,2,B\n", "'{path}' gives 'P_1, mass 2' two values of 'subtype': keep one row."),
     ],

@@ -39,12 +39,12 @@ def test_mass_fills_two_thirds_of_the_square_and_is_not_stretched() -> None:
     assert square.shape == (1, 64, 64)
     assert set(square.unique().tolist()) == {0.0, 1.0}
     rows, columns = (int(square[0].any(dim=axis).sum()) for axis in (1, 0))
-    assert rows == pytest.approx(64 * 40 / 60, abs=1)
-    assert columns == pytest.approx(64 * 10 / 60, abs=1)
+    # enlarging by area gives half a pixel to the mass at either side
+    assert rows == pytest.approx(64 * 40 / 60, abs=1.5)
+    assert columns == pytest.approx(64 * 10 / 60, abs=1.5)
 
 
-def test_half_a_pixel_is_mass() -> None:
-    """Two pixels of three by three, enlarged: as many pixels as their share of the square says."""
+def test_a_disc_keeps_its_share_of_the_square() -> None:
     square = crop_mass(disc(200, 200, 90, 110, 60))
     share = np.pi * 60**2 / (1.5 * 121) ** 2
     assert float(square.mean()) == pytest.approx(share, abs=0.01)
