@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from bus_monai.errors import UserError
@@ -47,6 +48,7 @@ class ShapeCNN(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the logits of ``x``."""
-        if x.shape[1:] != (1, SIDE, SIDE):
+        # TorchScript knows no constants of a module
+        if not torch.jit.is_scripting() and x.shape[1:] != (1, SIDE, SIDE):
             raise UserError(f"ShapeCNN got an input of shape {tuple(x.shape)}: give (B, 1, {SIDE}, {SIDE}).")
         return self.head(self.features(x))

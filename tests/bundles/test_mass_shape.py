@@ -142,7 +142,7 @@ def test_predicted_masks_are_matched_and_missed_masses_counted(
 
 
 def test_shapes_against_a_column_of_the_cases(
-    phantoms: Path, trained: Path, tmp_path: Path, rows: list[ShapeRow], caplog: pytest.LogCaptureFixture
+    phantoms: Path, trained: Path, tmp_path: Path, rows: list[ShapeRow], capsys: pytest.CaptureFixture[str]
 ) -> None:
     cases = sorted(case.id for case in read_datalist(phantoms).test)
     table = tmp_path / "subtypes.csv"
@@ -159,7 +159,7 @@ def test_shapes_against_a_column_of_the_cases(
             assert float(counted[value][f"{shape}_share"]) == pytest.approx(count / len(members), abs=1e-4)
     missing = [row.id for row in rows if row.group == cases[0]]
     assert json.loads((tmp_path / "summary.json").read_text())["without_column"] == missing
-    assert f"{len(missing)} of {len(rows)} masses have no subtype: {missing[0]}" in caplog.text
+    assert f"{len(missing)} of {len(rows)} masses have no subtype: {missing[0]}" in capsys.readouterr().err
 
     with pytest.raises(RuntimeError) as error:
         evaluate(phantoms, trained / "model.pt", tmp_path, column="subtype")
