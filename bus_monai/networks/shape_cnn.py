@@ -49,6 +49,11 @@ class ShapeCNN(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return the logits of ``x``."""
         # TorchScript knows no constants of a module
-        if not torch.jit.is_scripting() and x.shape[1:] != (1, SIDE, SIDE):
-            raise UserError(f"ShapeCNN got an input of shape {tuple(x.shape)}: give (B, 1, {SIDE}, {SIDE}).")
+        if not torch.jit.is_scripting():
+            _check_size(x)
         return self.head(self.features(x))
+
+
+def _check_size(x: Tensor) -> None:
+    if x.shape[1:] != (1, SIDE, SIDE):
+        raise UserError(f"ShapeCNN got an input of shape {tuple(x.shape)}: give (B, 1, {SIDE}, {SIDE}).")
