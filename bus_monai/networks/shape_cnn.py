@@ -49,7 +49,7 @@ class ShapeCNN(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return the logits of ``x``."""
         # TorchScript knows no constants of a module
-        if not torch.jit.is_scripting():
+        if not torch.jit.is_scripting():  # type: ignore[attr-defined]
             _check_size(x)
         return self.head(self.features(x))
 

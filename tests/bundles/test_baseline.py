@@ -88,7 +88,7 @@ def test_an_ensemble_of_one_model_twice_is_that_model(
         (
             ["evaluate", "baselin"],
             "There is no bundle 'baselin' (did you mean 'baseline'?): choose one of baseline, cgan_ac_caw, mammo_cgan, "
-            "mass_detection, rdau_gan.",
+            "mass_detection, mass_shape, rdau_gan.",
         ),
         (
             ["evaluate", "baseline:nowhere.pt"],

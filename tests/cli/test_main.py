@@ -54,7 +54,7 @@ def test_help_of_a_bundle_lists_its_settings_only(
         (
             ["train", "rdau"],
             "There is no bundle 'rdau' (did you mean 'rdau_gan'?): choose one of baseline, cgan_ac_caw, mammo_cgan, "
-            "mass_detection, rdau_gan.",
+            "mass_detection, mass_shape, rdau_gan.",
         ),
         (["train", "rdau_gan", "max_epochs", "3"], "'max_epochs' is no option: write --KEY VALUE."),
         (["train", "rdau_gan", "--max_epochs"], "The option --max_epochs has no value: write --max_epochs VALUE."),
