@@ -47,6 +47,11 @@ class ResumableTrainer(Trainer):
     def stage(self) -> str:
         """What is going on in the current epoch, in words."""
 
+    @property
+    def is_last_epoch(self) -> bool:
+        """Whether no epoch follows the current one."""
+        return self.state.epoch == self.state.max_epochs or bool(self.should_terminate)
+
     def run(self) -> None:
         """Train up to ``max_epochs``; a finished run that is resumed stays as it is.
 

@@ -69,7 +69,7 @@ class TrainingCheckpoint:
             save_weights(self.network.state_dict(), self.folder / BEST)
 
     def _save_latest(self, engine: ResumableTrainer) -> None:
-        if engine.state.epoch % self.interval and engine.state.epoch != engine.state.max_epochs:
+        if engine.state.epoch % self.interval and not engine.is_last_epoch:
             return
         state = {
             "trainer": engine.state_dict(),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ignite.engine import Engine, Events
 from monai.utils.enums import CommonKeys as Keys
 
+from bus_monai.engines.resumable_trainer import ResumableTrainer
 from bus_monai.handlers.mlflow_tracker import MLflowTracker
 from bus_monai.report.contour_figure import contour_figure
 
@@ -26,7 +27,7 @@ class ValidationFigure:
         self.count = count
         self._shown: list[tuple] = []
 
-    def attach(self, engine: Engine) -> None:
+    def attach(self, engine: ResumableTrainer) -> None:
         """Attach to the trainer, after validation."""
         if self.tracker.enabled:
             self.evaluator.add_event_handler(Events.STARTED, self._reset)
@@ -43,8 +44,8 @@ class ValidationFigure:
             maps = (output[key][0].float().cpu().numpy() for key in (Keys.IMAGE, Keys.LABEL, Keys.PRED))
             self._shown.append((*maps, item["id"]))
 
-    def _log(self, engine: Engine) -> None:
+    def _log(self, engine: ResumableTrainer) -> None:
         epoch = engine.state.epoch
-        if self._shown and (epoch % self.interval == 0 or epoch == engine.state.max_epochs):
+        if self._shown and (epoch % self.interval == 0 or engine.is_last_epoch):
             figure = contour_figure(*zip(*self._shown, strict=True))
             self.tracker.log_figure(figure, f"validation/epoch_{epoch:04d}.png")

@@ -11,6 +11,9 @@ from torch.nn import functional as F
 
 from bus_monai.errors import UserError
 
+NAMED = {"bce": {"bce": 1.0}, "dice": {"dice": 1.0}, "bce_dice": {"bce": 1.0, "dice": 1.0}}
+"""Weights of the losses that have a name."""
+
 
 class RegionLoss(nn.Module):
     """Weighted sum of mask losses on ``p = sigmoid(logits)``, the region loss of an adversarial trainer.
@@ -65,3 +68,14 @@ class RegionLoss(nn.Module):
             if weight:
                 total = total + weight * terms[name]()
         return total
+
+
+def make_region_loss(name: str) -> RegionLoss:
+    """Make the loss called ``bce``, ``dice`` or ``bce_dice``, the sum of both.
+
+    Raises:
+        UserError: unknown name.
+    """
+    if name not in list(NAMED):
+        raise UserError(f"loss is {name!r}: use one of {', '.join(NAMED)}.")
+    return RegionLoss(**NAMED[name])

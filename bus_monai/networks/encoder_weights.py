@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,11 +15,35 @@ from bus_monai.errors import UserError
 from bus_monai.weights import load_weights
 
 ENCODERS = ("resnet18", "resnet101", "densenet121", "efficientnet_b0")
+logger = logging.getLogger("bus_monai")
 _CLASSIFIER = re.compile(r"^(fc|classifier)\.")
 _DENSE_LAYER = re.compile(r"(denselayer\d+)\.(norm|relu|conv)\.?([12])\.")
 _MBCONV = re.compile(r"^(features\.([1-7])\.\d+)\.block\.([0-3])\.(\w+)\.(.+)$")
 _SQUEEZE = {"fc1": "_se_reduce", "fc2": "_se_expand"}
 _CONVOLUTIONS = (("_expand_conv", "_bn0"), ("_depthwise_conv", "_bn1"), ("", ""), ("_project_conv", "_bn2"))
+
+
+def start_encoders(network: nn.Module, text: str | None) -> None:
+    """Load what ``text`` names into the encoders within ``network``, and warn of those that start at random.
+
+    Args:
+        network: holds encoders with the attribute ``name``, one of ``ENCODERS``.
+        text: as :func:`parse_encoder_weights` takes it; nothing leaves all of them at random.
+
+    Raises:
+        UserError: as :func:`parse_encoder_weights` and :func:`load_encoder_weights`.
+    """
+    weights = parse_encoder_weights(text or "")
+    load_encoder_weights(network, weights)
+    names = [str(name) for module in network.modules() if (name := getattr(module, "name", None)) in ENCODERS]
+    at_random = [name for name in names if name not in weights]
+    if at_random:
+        example = ",".join(f"{name}=PATH" for name in at_random)
+        logger.warning(
+            "Random weights at the start of %s: give --encoder_weights %s for those learnt on photographs.",
+            ", ".join(at_random),
+            example,
+        )
 
 
 def parse_encoder_weights(text: str) -> dict[str, Path]:

@@ -51,27 +51,29 @@ def get_preset(model_id: int) -> Preset:
     Raises:
         UserError: no number from 1 to 20.
     """
-    if model_id not in PRESETS:
+    # a list, since what comes from a command line may have no hash
+    if model_id not in list(PRESETS):
         raise UserError(f"model_id is {model_id!r}: give the number of a model of the paper, from 1 to {len(PRESETS)}.")
     return PRESETS[model_id]
 
 
 def multi_encoder(
     *,
-    encoders: Sequence[str] = tuple(ENCODERS),
-    attention: str = "cbam",
-    freeze_encoders: bool = False,
+    model_id: int = 1,
+    encoders: Sequence[str] | None = None,
+    attention: str | None = None,
+    freeze_encoders: bool | None = None,
     skip: str = "none",
-    model_id: int | None = None,
 ) -> Padded:
     """Make a :class:`~bus_monai.networks.multi_encoder_unet.MultiEncoderUNet` for images of any size.
 
     Args:
+        model_id: 1 to 20, the model of the paper that gives each of the next three where it is ``None``; an option
+            that is given wins over the model.
         encoders: as there.
         attention: as there.
         freeze_encoders: as there.
-        skip: as there.
-        model_id: 1 to 20, a model of the paper; takes the place of ``encoders``, ``attention``, ``freeze_encoders``.
+        skip: as there; the paper's models have none.
 
     Returns:
         (B, 1, H, W) with values in [0, 1] to logits (B, 1, H, W), any H and W.
@@ -83,7 +85,11 @@ def multi_encoder(
         >>> sum(p.numel() for p in multi_encoder(model_id=17).parameters())
         19117569
     """
-    if model_id is not None:
-        encoders, attention, freeze_encoders, _ = get_preset(model_id)
-    net = MultiEncoderUNet(encoders=encoders, attention=attention, freeze_encoders=freeze_encoders, skip=skip)
+    preset = get_preset(model_id)
+    net = MultiEncoderUNet(
+        encoders=preset.encoders if encoders is None else encoders,
+        attention=preset.attention if attention is None else attention,
+        freeze_encoders=preset.freeze_encoders if freeze_encoders is None else freeze_encoders,
+        skip=skip,
+    )
     return Padded(net, 32)

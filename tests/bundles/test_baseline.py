@@ -13,7 +13,7 @@ from monai.bundle.scripts import create_workflow
 from bus_monai.cli import main as cli
 from bus_monai.metrics.case_table import read_case_table
 from bus_monai.networks.segmenters import make_segmenter
-from bus_monai.registry import find_bundle
+from bus_monai.registry import find_bundle, list_bundles
 
 
 @pytest.fixture(scope="module")
@@ -87,8 +87,7 @@ def test_an_ensemble_of_one_model_twice_is_that_model(
     [
         (
             ["evaluate", "baselin"],
-            "There is no bundle 'baselin' (did you mean 'baseline'?): choose one of baseline, cgan_ac_caw, mammo_cgan, "
-            "mass_detection, mass_shape, rdau_gan.",
+            "There is no bundle 'baselin' (did you mean 'baseline'?): choose one of " + ", ".join(info.name for info in list_bundles()) + ".",
         ),
         (
             ["evaluate", "baseline:nowhere.pt"],
