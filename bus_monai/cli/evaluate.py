@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from bus_monai.setting_text import parse_setting
+
+if TYPE_CHECKING:
+    from bus_monai.metrics.case_table import CaseRow
 
 
 def evaluate(
@@ -17,7 +20,7 @@ def evaluate(
     data: Annotated[
         Path | None, typer.Option(help="Folder with a datalist.json, or a raw data set; phantoms if not given.")
     ] = None,
-    split: Annotated[str, typer.Option(help="training, validation or test.")] = "test",
+    split: Annotated[str, typer.Option(help="training, validation or test, or several joined by commas.")] = "test",
     out: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("evaluation"),
     protocol: Annotated[
         str | None, typer.Option(help="Split of a raw data set; that of the training by default.")
@@ -31,13 +34,14 @@ def evaluate(
 ) -> None:
     """Score trained models case by case: OUT/cases.csv, summary.json, report.html.
 
-    With several models each has a folder of its own below OUT, and OUT/report.html compares them.
+    With several models each has a folder of its own below OUT, and OUT/report.html compares them. With several splits
+    all this lies below OUT/SPLIT, and OUT/curves_NAME.png shows ROC, precision and calibration of each split.
     """
     from bus_monai.inference.models import parse_models, require_segmenters
 
     trained = parse_models(models)
     require_segmenters(trained)
-    common = dict(parse_setting(text) for text in settings or ()) | {"split": split}
+    common = dict(parse_setting(text) for text in settings or ())
     common |= {"skip_broken": True} if skip_broken else {}
     common |= {"dataset_dir": str(data)} if data else {}
     common |= {"protocol": protocol} if protocol else {}
@@ -48,11 +52,24 @@ def evaluate(
     from bus_monai.metrics.write_scores import CASES
     from bus_monai.report.comparison_report import write_comparison_report
     from bus_monai.report.evaluation_report import write_evaluation_report
+    from bus_monai.report.split_curves import write_split_curves
+    from bus_monai.workflow import check_choice
 
-    folders = {model.name: out if len(trained) == 1 else out / model.name for model in trained}
-    for model in trained:
-        evaluate_model(model, folders[model.name], common)
-        print(write_evaluation_report(folders[model.name]))
-    if len(trained) > 1:
-        tables = {name: read_case_table(folder / CASES) for name, folder in folders.items()}
-        print(write_comparison_report(Comparison.of(tables), out))
+    splits = [part.strip() for part in split.split(",")]
+    for part in splits:
+        check_choice("split", part, ["training", "validation", "test"])
+    tables: dict[str, dict[str, list[CaseRow]]] = {}
+    for part in splits:
+        below = out if len(splits) == 1 else out / part
+        tables[part] = {}
+        for model in trained:
+            folder = below if len(trained) == 1 else below / model.name
+            evaluate_model(model, folder, common | {"split": part})
+            print(write_evaluation_report(folder))
+            tables[part][model.name] = read_case_table(folder / CASES)
+        if len(trained) > 1:
+            print(write_comparison_report(Comparison.of(tables[part]), below))
+    if len(splits) > 1:
+        for model in trained:
+            curves = {part: tables[part][model.name] for part in splits}
+            print(write_split_curves(curves, out / f"curves_{model.name}.png"))

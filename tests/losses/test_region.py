@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from bus_monai.errors import UserError
-from bus_monai.losses.region import RegionLoss
+from bus_monai.losses.region import RegionLoss, make_region_loss
 
 SIDE = 13
 
@@ -110,3 +110,15 @@ def test_without_a_term_it_is_zero_and_has_a_gradient() -> None:
 def test_wrong_weight_is_named(weight: float) -> None:
     with pytest.raises(UserError, match=rf"^The weight dice of the region loss is {weight}: give 0 or more\.$"):
         RegionLoss(dice=weight)
+
+
+@pytest.mark.parametrize(("name", "terms"), [("bce", [bce]), ("dice", [dice]), ("bce_dice", [bce, dice])])
+def test_losses_with_a_name(name: str, terms: list[Callable[[NDArray, NDArray], float]]) -> None:
+    logits, mask = example(3)
+    expected = sum(term(logits.sigmoid().numpy(), mask.numpy()) for term in terms)
+    assert float(make_region_loss(name)(logits, mask)) == pytest.approx(expected, rel=1e-6)
+
+
+def test_an_unknown_name_is_told_what_there_is() -> None:
+    with pytest.raises(UserError, match=r"^loss is 'focal': use one of bce, dice, bce_dice\.$"):
+        make_region_loss("focal")

@@ -14,7 +14,12 @@ from torch import Tensor, nn
 from bus_monai.errors import UserError
 from bus_monai.networks.densenet_encoder import DenseNetEncoder
 from bus_monai.networks.efficientnet_encoder import EfficientNetEncoder
-from bus_monai.networks.encoder_weights import from_torchvision, load_encoder_weights, parse_encoder_weights
+from bus_monai.networks.encoder_weights import (
+    from_torchvision,
+    load_encoder_weights,
+    parse_encoder_weights,
+    start_encoders,
+)
 from bus_monai.networks.resnet_encoder import ResNetEncoder
 from tests.networks.torchvision_layout import LAYOUTS
 
@@ -124,6 +129,22 @@ def test_encoder_that_the_network_lacks() -> None:
         UserError, match=r"^encoder_weights names 'resnet101', but the network has no such encoder: leave it out\.$"
     ):
         load_encoder_weights(nn.Identity(), {"resnet101": "x.pth"})
+
+
+def test_encoders_that_start_at_random_are_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "r.pth"
+    torch.save(marked("resnet18"), path)
+    net = nn.ModuleDict({"r": encoder("resnet18"), "e": encoder("efficientnet_b0")})
+    start_encoders(net, None)
+    start_encoders(net, f"resnet18={path}")
+    assert torch.equal(net["r"].conv1.weight, torch.ones(64, 3, 7, 7))
+    start_encoders(net["r"], f"resnet18={path}")
+    assert caplog.messages == [
+        "Random weights at the start of resnet18, efficientnet_b0: give --encoder_weights "
+        "resnet18=PATH,efficientnet_b0=PATH for those learnt on photographs.",
+        "Random weights at the start of efficientnet_b0: give --encoder_weights efficientnet_b0=PATH for those learnt "
+        "on photographs.",
+    ]
 
 
 def test_parse() -> None:

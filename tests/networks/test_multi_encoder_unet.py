@@ -57,6 +57,20 @@ def test_every_architecture_has_a_model_for_each_loss() -> None:
     assert get_preset(1) == Preset(("resnet18", "densenet121", "efficientnet_b0"), "cbam", False, "bce")
 
 
+@pytest.mark.parametrize(
+    ("options", "total", "trainable"),
+    [
+        ({"model_id": 17, "freeze_encoders": False}, 19_117_569, 19_117_569),
+        ({"model_id": 17, "encoders": ["resnet18", "efficientnet_b0"]}, 16_305_149, 1_121_089),
+        ({"model_id": 3, "attention": "cbam"}, 23_881_989, 23_881_989),
+        ({"model_id": 7, "freeze_encoders": True, "skip": "add"}, 23_794_557, 1_656_641),
+    ],
+)
+def test_an_option_wins_over_the_model(options: dict[str, Any], total: int, trainable: int) -> None:
+    with torch.device("meta"):
+        assert counts(multi_encoder(**options)) == (total, trainable)
+
+
 def test_concatenated_skips_widen_three_stages() -> None:
     with torch.device("meta"):
         plain, concat = (counts(multi_encoder(skip=skip))[0] for skip in ("none", "concat"))
@@ -131,6 +145,8 @@ def test_map_of_the_published_layer_table() -> None:
             "resnet18 or densenet121 to encoders.",
         ),
         ({"model_id": 21}, "model_id is 21: give the number of a model of the paper, from 1 to 20."),
+        ({"model_id": 0}, "model_id is 0: give the number of a model of the paper, from 1 to 20."),
+        ({"model_id": [1]}, "model_id is [1]: give the number of a model of the paper, from 1 to 20."),
     ],
 )
 def test_wrong_options_are_named(options: dict[str, Any], message: str) -> None:

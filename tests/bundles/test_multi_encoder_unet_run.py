@@ -1,0 +1,179 @@
+"""The multi-encoder U-Net's bundle: its models and options, early stopping, encoder weights, three splits at once."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from monai.bundle.scripts import create_workflow
+from PIL import Image
+from torch import Tensor
+
+from bus_monai.cli import main as cli
+from bus_monai.experiments.space import parse_space, read_preset
+from bus_monai.metrics.aggregate import means
+from bus_monai.metrics.case_table import read_case_table
+from bus_monai.networks.encoder_weights import from_torchvision
+from bus_monai.registry import find_bundle
+from tests.networks.torchvision_layout import LAYOUTS
+
+CONFIGS = find_bundle("multi_encoder_unet") / "configs"
+LIGHT = {"encoders": ["resnet18"], "attention": "none", "image_size": [32, 32], "batch_size": 8}
+
+
+def train(data: Path, out: Path, **settings: Any) -> list[dict[str, str]]:
+    """Train a light network and return its history."""
+    common = {"dataset_dir": str(data), "ckpt_dir": str(out), "output_dir": str(out)}
+    workflow = create_workflow(
+        config_file=str(CONFIGS / "train.json"), run_id="training", **(LIGHT | common | settings)
+    )
+    workflow.run()
+    with (out / "history.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def checkpoint(folder: Path) -> dict[str, Any]:
+    return torch.load(folder / "checkpoint.pt", weights_only=True)
+
+
+def bus_monai(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int | str | None:
+    monkeypatch.setattr(sys, "argv", ["bus-monai", *arguments])
+    with pytest.raises(SystemExit) as stop:
+        cli.main()
+    return stop.value.code
+
+
+def photographs(name: str) -> dict[str, Tensor]:
+    """Return weights in torchvision's layout, small, with variances that can be divided by."""
+    generator = torch.Generator().manual_seed(1)
+    return {
+        key: torch.rand(shape, generator=generator) * 0.1 + (0.5 if "running_var" in key else 0)
+        for key, shape in LAYOUTS[name]()
+    }
+
+
+@pytest.mark.parametrize(
+    ("settings", "total", "trainable", "loss"),
+    [
+        ({}, 23_881_989, 23_881_989, {"bce"}),
+        ({"model_id": 2}, 23_881_989, 23_881_989, {"dice"}),
+        ({"model_id": 9}, 24_493_277, 2_355_361, {"dice"}),
+        ({"model_id": 15}, 16_305_149, 1_121_089, {"bce"}),
+        ({"model_id": 15, "freeze_encoders": False, "loss": "bce_dice"}, 16_305_149, 16_305_149, {"bce", "dice"}),
+    ],
+)
+def test_models_and_options_that_win_over_them(
+    settings: dict[str, Any], total: int, trainable: int, loss: set[str]
+) -> None:
+    parser = create_workflow(config_file=str(CONFIGS / "train.json"), workflow_type="train", **settings).parser
+    parameters = list(parser.get_parsed_content("network_def").parameters())
+    assert sum(p.numel() for p in parameters) == total
+    assert sum(p.numel() for p in parameters if p.requires_grad) == trainable
+    assert {name for name, weight in parser.get_parsed_content("region_loss").weights.items() if weight} == loss
+
+
+def test_presets_are_the_papers_models_and_learning_rates() -> None:
+    models, rates = (parse_space(read_preset(CONFIGS.parent, name)) for name in ("models", "learning_rate"))
+    assert [(choice.key, choice.values) for choice in models] == [("model_id", tuple(range(1, 21)))]
+    assert [(choice.key, choice.values) for choice in rates] == [("lr", (1e-5, 1e-4, 1e-3))]
+
+
+def test_resumed_equals_undisturbed(small_phantoms: Path, tmp_path: Path) -> None:
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    rows = train(small_phantoms, whole, max_epochs=3)
+    train(small_phantoms, parts, max_epochs=2)
+    assert train(small_phantoms, parts, max_epochs=3, resume=True) == rows
+    assert all(row["val_loss"] for row in rows)
+    one, two = checkpoint(whole), checkpoint(parts)
+    for name, value in one["trainer"]["g_network"].items():
+        assert torch.equal(value, two["trainer"]["g_network"][name]), name
+    assert one["extra"]["early_stopping"] == two["extra"]["early_stopping"]
+
+
+def test_a_run_stops_when_the_validation_loss_no_longer_falls(
+    small_phantoms: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = {"max_epochs": 12, "patience": 1, "lr": 0.02, "save_interval": 100}
+    rows = train(small_phantoms, tmp_path, **settings)
+    losses = [float(row["val_loss"]) for row in rows]
+    assert len(rows) < 12
+    assert losses[-1] >= losses[-2]
+    assert losses[:-1] == sorted(losses[:-1], reverse=True)
+    assert checkpoint(tmp_path)["trainer"]["epoch"] == len(rows)
+    caplog.clear()
+    assert train(small_phantoms, tmp_path, **settings, resume=True) == rows
+    assert f"Nothing is left to train: stopped early after epoch {len(rows)}." in caplog.messages
+
+
+def test_frozen_encoders_keep_what_photographs_taught(small_phantoms: Path, tmp_path: Path) -> None:
+    state, path = photographs("resnet18"), tmp_path / "resnet18.pth"
+    torch.save(state, path)
+    train(small_phantoms, tmp_path, freeze_encoders=True, encoder_weights=f"resnet18={path}", max_epochs=2)
+    trained = checkpoint(tmp_path)["trainer"]["g_network"]
+    prefix = "network.network.encoders.resnet18."
+    for key, value in state.items():
+        if not key.startswith("fc."):
+            assert torch.equal(trained[prefix + from_torchvision(key)], value.to(trained[prefix + key].dtype)), key
+    assert int(trained["network.network.stages.0.1.num_batches_tracked"]) > 0
+
+
+def test_three_splits_in_one_figure_under_the_papers_rule(
+    small_phantoms: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train(small_phantoms, tmp_path / "run", max_epochs=1)
+    model, out = f"multi_encoder_unet:{tmp_path}/run/model.pt", tmp_path / "out"
+    arguments = ["--data", str(small_phantoms), "--split", "training,validation,test", "--out", str(out)]
+    assert bus_monai(monkeypatch, "evaluate", model, *arguments) == 0
+    content = json.loads((small_phantoms / "datalist.json").read_text())
+    for split in ("training", "validation", "test"):
+        rows = read_case_table(out / split / "cases.csv")
+        assert {row.id for row in rows} == {item["id"] for item in content[split]}
+        summary = json.loads((out / split / "summary.json").read_text())
+        assert summary["all_cases_zero"]["metrics"]["dice"]["mean"] == means(rows, "all_cases_zero")["dice"]
+    assert Image.open(out / "curves_run.png").size[0] > 1000
+    assert bus_monai(monkeypatch, "evaluate", model, "--split", "training,tests") == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--model_id", "21"], "model_id is 21: give the number of a model of the paper, from 1 to 20."),
+        (["--model_id", "null"], "model_id is None: give the number of a model of the paper, from 1 to 20."),
+        (["--loss", "focal"], "loss is 'focal': use one of bce, dice, bce_dice."),
+        (["--attention", "se"], "attention is 'se': use one of none, cbam, non_local."),
+        (["--patience", "0"], "patience is 0: give 1 or more, or null for no early stopping."),
+        (
+            ["--encoder_weights", "resnet18=nowhere.pth"],
+            "'nowhere.pth' does not exist: train first, or give the path of a checkpoint.",
+        ),
+        (
+            ["--model_id", "13", "--encoder_weights", "resnet18=r.pth"],
+            "encoder_weights names 'resnet18', but the network has no such encoder: leave it out.",
+        ),
+    ],
+)
+def test_wrong_settings_are_one_sentence(
+    arguments: list[str], sentence: str, small_phantoms: Path, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    places = ["--dataset_dir", str(small_phantoms), "--ckpt_dir", str(tmp_path), "--output_dir", str(tmp_path)]
+    assert bus_monai(monkeypatch, "train", "multi_encoder_unet", *places, *arguments) == 2
+    assert capsys.readouterr().err.strip().splitlines()[-1] == f"bus-monai: {sentence}"
+    assert not (tmp_path / "checkpoint.pt").exists()
+
+
+def test_weights_of_another_encoder_are_named_with_the_first_key(
+    small_phantoms: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "densenet121.pth"
+    torch.save(photographs("densenet121"), path)
+    places = ["--dataset_dir", str(small_phantoms), "--ckpt_dir", str(tmp_path), "--output_dir", str(tmp_path)]
+    assert bus_monai(monkeypatch, "train", "multi_encoder_unet", *places, "--encoder_weights", f"resnet18={path}") == 2
+    line = capsys.readouterr().err.strip().splitlines()[-1]
+    assert line.startswith(f"bus-monai: '{path}' does not hold the weights of resnet18 ('conv1.weight' is missing and ")
+    assert line.endswith(" more): give a file in torchvision's layout.")

@@ -1,0 +1,81 @@
+"""Early stopping: when it ends a run, and that a resumed run ends where the whole one does."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from ignite.engine import Engine, Events
+
+from bus_monai.errors import UserError
+from bus_monai.handlers.early_stop import EarlyStop
+
+LOSSES = st.lists(st.sampled_from([0.1, 0.2, 0.3, 0.4, float("nan")]), min_size=1, max_size=12)
+
+
+def epochs_run(losses: list[float], patience: int | None, extra: dict[str, Any]) -> int:
+    """Train for as many epochs as there are losses; return how many it was."""
+    trainer, evaluator = Engine(lambda *_: None), Engine(lambda *_: None)
+    stop = EarlyStop(patience=patience, evaluator=evaluator, checkpoint=SimpleNamespace(extra=extra))  # type: ignore[arg-type]
+    stop.attach(trainer)  # type: ignore[arg-type]
+
+    def validate(trainer: Engine) -> None:
+        evaluator.state.metrics["loss"] = losses[trainer.state.epoch - 1]
+        evaluator.fire_event(Events.COMPLETED)
+
+    trainer.add_event_handler(Events.EPOCH_COMPLETED, validate)
+    if losses:
+        trainer.run([0], max_epochs=len(losses))
+    return trainer.state.epoch
+
+
+def expected(losses: list[float], patience: int) -> int:
+    """The first epoch at which the lowest loss is ``patience`` epochs old; NaN is never the lowest but at first."""
+    best, age = float("inf"), 0
+    for epoch, loss in enumerate(losses, start=1):
+        best, age = (loss, 0) if loss < best or epoch == 1 else (best, age + 1)
+        if best != best:
+            best = float("inf")
+        if age == patience:
+            return epoch
+    return len(losses)
+
+
+@given(losses=LOSSES, patience=st.integers(1, 4))
+def test_a_run_ends_when_its_lowest_loss_is_too_old(losses: list[float], patience: int) -> None:
+    assert epochs_run(losses, patience, {}) == expected(losses, patience)
+
+
+@given(losses=LOSSES, patience=st.integers(1, 4), cut=st.integers(0, 12))
+def test_a_resumed_run_ends_in_the_same_epoch(losses: list[float], patience: int, cut: int) -> None:
+    extra: dict[str, Any] = {}
+    done = epochs_run(losses[:cut], patience, extra)
+    assert done + epochs_run(losses[done:], patience, extra) == epochs_run(losses, patience, {})
+
+
+def test_without_patience_it_goes_to_the_end() -> None:
+    extra: dict[str, Any] = {}
+    assert epochs_run([0.1] * 30, None, extra) == 30
+    assert extra == {}
+
+
+def test_what_it_says(caplog: pytest.LogCaptureFixture) -> None:
+    extra: dict[str, Any] = {}
+    epochs_run([0.5, 0.25, 0.3, 0.3], 2, extra)
+    assert extra == {"early_stopping": {"counter": 2, "best_score": 0.25, "threshold_mode": "abs"}}
+    assert epochs_run([0.1], 2, extra) == 0
+    assert epochs_run([0.1], 3, extra) == 1
+    assert [message for message in caplog.messages if "early" in message] == [
+        "Stopped early after epoch 4: the validation loss has not fallen below 0.25 for 2 validations.",
+        "Nothing is left to train: stopped early after epoch 0.",
+    ]
+
+
+@pytest.mark.parametrize("patience", [0, -1, 2.5, True, "x"])
+def test_wrong_patience_is_named(patience: Any) -> None:
+    with pytest.raises(UserError) as error:
+        epochs_run([], patience, {})
+    assert str(error.value) == f"patience is {patience!r}: give 1 or more, or null for no early stopping."
