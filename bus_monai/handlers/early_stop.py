@@ -45,6 +45,8 @@ class EarlyStop:
         if self.patience is None:
             return
         stopping = EarlyStopping(self.patience, _loss, engine, mode="min")
+        # ours says why
+        stopping.logger.setLevel(logging.WARNING)
         engine.add_event_handler(Events.STARTED, self._resume, stopping)
         self.evaluator.add_event_handler(Events.COMPLETED, self._judge, stopping)
 
@@ -63,7 +65,7 @@ class EarlyStop:
         if stopping.counter >= stopping.patience:
             logger.warning(
                 "Stopped early after epoch %d: the validation loss has not fallen below %.4g for %d validations.",
-                evaluator.state.epoch,
+                stopping.trainer.state.epoch,
                 stopping.best_score,
                 stopping.counter,
             )

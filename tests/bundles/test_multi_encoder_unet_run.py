@@ -96,7 +96,7 @@ def test_resumed_equals_undisturbed(small_phantoms: Path, tmp_path: Path) -> Non
 
 
 def test_a_run_stops_when_the_validation_loss_no_longer_falls(
-    small_phantoms: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    small_phantoms: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     settings = {"max_epochs": 12, "patience": 1, "lr": 0.02, "save_interval": 100}
     rows = train(small_phantoms, tmp_path, **settings)
@@ -105,9 +105,11 @@ def test_a_run_stops_when_the_validation_loss_no_longer_falls(
     assert losses[-1] >= losses[-2]
     assert losses[:-1] == sorted(losses[:-1], reverse=True)
     assert checkpoint(tmp_path)["trainer"]["epoch"] == len(rows)
-    caplog.clear()
+    assert "Random weights at the start of resnet18: " in capsys.readouterr().err
     assert train(small_phantoms, tmp_path, **settings, resume=True) == rows
-    assert f"Nothing is left to train: stopped early after epoch {len(rows)}." in caplog.messages
+    said = capsys.readouterr().err
+    assert f"Nothing is left to train: stopped early after epoch {len(rows)}." in said
+    assert "Random weights" not in said
 
 
 def test_frozen_encoders_keep_what_photographs_taught(small_phantoms: Path, tmp_path: Path) -> None:
