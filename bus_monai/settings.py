@@ -60,3 +60,13 @@ def read_settings(weights: Path) -> dict[str, Any]:
     if not isinstance(settings, dict):
         raise UserError(f"'{path}' holds no settings: correct or remove it.")
     return settings
+
+
+def keep_null(overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """Write ``None`` as the text ``null``, which the workflows read: MONAI leaves an override that is ``None`` out.
+
+    Example:
+        >>> keep_null({"patience": None, "lr": 0.1})
+        {'patience': 'null', 'lr': 0.1}
+    """
+    return {key: "null" if value is None else value for key, value in overrides.items()}

@@ -11,6 +11,7 @@ import typer
 from bus_monai.errors import UserError
 from bus_monai.registry import find_bundle
 from bus_monai.setting_text import parse_value
+from bus_monai.settings import keep_null
 
 HELP = """\
 Usage: bus-monai train BUNDLE [--KEY VALUE]...
@@ -37,7 +38,7 @@ def train(
 
     from monai.bundle.scripts import create_workflow
 
-    workflow = create_workflow(config_file=str(config), run_id="training", **overrides)
+    workflow = create_workflow(config_file=str(config), run_id="training", **keep_null(overrides))
     workflow.run()
     workflow.finalize()
 

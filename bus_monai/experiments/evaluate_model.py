@@ -9,6 +9,7 @@ from typing import Any
 from monai.bundle.scripts import create_workflow
 
 from bus_monai.inference.models import TrainedModel
+from bus_monai.settings import keep_null
 
 CONFIG = "evaluate.json"
 
@@ -24,7 +25,7 @@ def evaluate_model(model: TrainedModel, folder: Path, settings: Mapping[str, Any
     workflow = create_workflow(
         config_file=str(model.bundle / "configs" / CONFIG),
         run_id="evaluating",
-        **(model.overrides(CONFIG) | dict(settings) | {"output_dir": str(folder)}),
+        **keep_null(model.overrides(CONFIG) | dict(settings) | {"output_dir": str(folder)}),
     )
     workflow.run()
     workflow.finalize()

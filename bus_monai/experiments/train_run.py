@@ -10,6 +10,7 @@ from ignite.engine import Engine, Events
 from monai.bundle.scripts import create_workflow
 
 from bus_monai.handlers.training_checkpoint import LATEST
+from bus_monai.settings import keep_null
 
 OnEpoch = Callable[[int, float], bool]
 """Epoch and validation score to whether to go on."""
@@ -30,7 +31,7 @@ def train_run(bundle: Path, folder: Path, overrides: Mapping[str, Any], *, on_ep
     workflow = create_workflow(
         config_file=str(bundle / "configs" / "train.json"),
         run_id="training",
-        **dict(overrides),
+        **keep_null(overrides),
         ckpt_dir=str(folder),
         output_dir=str(folder),
         resume=(folder / LATEST).is_file(),
