@@ -6,7 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from ignite.engine import Engine, Events
 
@@ -44,11 +44,13 @@ def expected(losses: list[float], patience: int) -> int:
     return len(losses)
 
 
+@settings(max_examples=50, deadline=None)
 @given(losses=LOSSES, patience=st.integers(1, 4))
 def test_a_run_ends_when_its_lowest_loss_is_too_old(losses: list[float], patience: int) -> None:
     assert epochs_run(losses, patience, {}) == expected(losses, patience)
 
 
+@settings(max_examples=50, deadline=None)
 @given(losses=LOSSES, patience=st.integers(1, 4), cut=st.integers(0, 12))
 def test_a_resumed_run_ends_in_the_same_epoch(losses: list[float], patience: int, cut: int) -> None:
     extra: dict[str, Any] = {}
