@@ -43,7 +43,7 @@ def cross_validate(bundle: Path, out: Path, overrides: Mapping[str, Any]) -> Pat
     kind = output_format(bundle)
     if kind not in POOLS:
         raise UserError(
-            f"The results of the bundle '{bundle.name}' cannot be pooled over folds: give it --vary or --preset instead."
+            f"The results of the bundle '{bundle.name}' are not pooled over folds: give --vary or --preset instead."
         )
     table, pool = POOLS[kind]
     check_writable(out)

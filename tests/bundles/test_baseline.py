@@ -15,6 +15,8 @@ from bus_monai.metrics.case_table import read_case_table
 from bus_monai.networks.segmenters import make_segmenter
 from bus_monai.registry import find_bundle, list_bundles
 
+BUNDLES = ", ".join(info.name for info in list_bundles())
+
 
 @pytest.fixture(scope="module")
 def runs(small_phantoms: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -87,7 +89,7 @@ def test_an_ensemble_of_one_model_twice_is_that_model(
     [
         (
             ["evaluate", "baselin"],
-            "There is no bundle 'baselin' (did you mean 'baseline'?): choose one of " + ", ".join(info.name for info in list_bundles()) + ".",
+            f"There is no bundle 'baselin' (did you mean 'baseline'?): choose one of {BUNDLES}.",
         ),
         (
             ["evaluate", "baseline:nowhere.pt"],

@@ -64,7 +64,15 @@ def quick(config: Path) -> dict[str, Any]:
 
 
 def test_there_are_bundles() -> None:
-    assert set(BUNDLES) == {"baseline", "cgan_ac_caw", "mammo_cgan", "mass_detection", "mass_shape", "multi_encoder_unet", "rdau_gan"}
+    assert set(BUNDLES) == {
+        "baseline",
+        "cgan_ac_caw",
+        "mammo_cgan",
+        "mass_detection",
+        "mass_shape",
+        "multi_encoder_unet",
+        "rdau_gan",
+    }
 
 
 def test_metadata_follow_the_specification(configs: Path) -> None:

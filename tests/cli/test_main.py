@@ -15,6 +15,8 @@ from bus_monai.cli.train import parse_overrides
 from bus_monai.errors import UserError
 from bus_monai.registry import list_bundles
 
+BUNDLES = ", ".join(info.name for info in list_bundles())
+
 
 def run(*arguments: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["bus-monai", *arguments])
@@ -54,7 +56,9 @@ def test_help_of_a_bundle_lists_its_settings_only(
     [
         (
             ["train", "rdau"],
-            "There is no bundle 'rdau' (did you mean 'rdau_gan'?): choose one of " + ", ".join(info.name for info in list_bundles()) + ".",
+            "There is no bundle 'rdau' (did you mean 'rdau_gan'?): choose one of "
+            + ", ".join(info.name for info in list_bundles())
+            + ".",
         ),
         (["train", "rdau_gan", "max_epochs", "3"], "'max_epochs' is no option: write --KEY VALUE."),
         (["train", "rdau_gan", "--max_epochs"], "The option --max_epochs has no value: write --max_epochs VALUE."),
