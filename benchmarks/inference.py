@@ -166,18 +166,19 @@ def compare(
     return {name: Rate(1 / statistics.median(values), differences[name]) for name, values in seconds.items()}
 
 
-def table(rates: Mapping[str, Mapping[str, Rate]], settings: Sequence[str]) -> str:
-    """Lay out the rates of each network as Markdown."""
-    lines = [_row(["network", "pixels", *settings, "fastest exact", "times eager", "published"])]
-    lines.append(_row(["---", *["---:"] * (len(settings) + 1), "---", "---:", "---:"]))
-    for key, part in rates.items():
-        network = NETWORKS[key]
-        cells = [_cell(part[name]) if name in part else "-" for name in settings]
-        best = max((name for name in part if part[name].exact), key=lambda name: part[name].images_per_second)
-        ratio = part[best].images_per_second / part["eager"].images_per_second
-        published = "-" if network.published is None else f"{network.published:.2f}"
-        lines.append(_row([network.title, f"{network.size}²", *cells, best, f"{ratio:.2f}", published]))
-    return "\n".join(lines)
+def head(settings: Sequence[str]) -> str:
+    """Return the head of a table in Markdown."""
+    titles = _row(["network", "pixels", *settings, "fastest exact", "times eager", "published"])
+    return f"{titles}\n{_row(['---', *['---:'] * (len(settings) + 1), '---', '---:', '---:'])}"
+
+
+def row(network: Network, rates: Mapping[str, Rate], settings: Sequence[str]) -> str:
+    """Return the row of a network."""
+    cells = [_cell(rates[name]) if name in rates else "-" for name in settings]
+    best = max((name for name in rates if rates[name].exact), key=lambda name: rates[name].images_per_second)
+    ratio = rates[best].images_per_second / rates["eager"].images_per_second
+    published = "-" if network.published is None else f"{network.published:.2f}"
+    return _row([network.title, f"{network.size}²", *cells, best, f"{ratio:.2f}", published])
 
 
 def _cell(rate: Rate) -> str:
@@ -197,15 +198,16 @@ def main() -> None:
     options = parser.parse_args()
     chosen = [name for name in SETTINGS if name == "eager" or name in options.settings]
     present = {n: SETTINGS[n] for n in chosen if n not in MODULES or importlib.util.find_spec(MODULES[n])}
-    rates = {}
+    print(head(chosen), flush=True)
     with tqdm(total=len(options.networks) * len(present) * options.rounds, unit="turn") as bar, torch.no_grad():
-        for key in options.networks:
-            bar.set_description(NETWORKS[key].title)
+        for network in (NETWORKS[key] for key in options.networks):
+            bar.set_description(network.title)
             torch.manual_seed(0)
             torch.compiler.reset()
-            net, image = initialise(NETWORKS[key].make()), phantom(NETWORKS[key].size)
-            rates[key] = compare(net, image, present, options.rounds, options.calls, bar)
-    print(f"{table(rates, chosen)}\n\n{NOTE}\n{torch.get_num_threads()} threads, PyTorch {torch.__version__}.")
+            net, image = initialise(network.make()), phantom(network.size)
+            rates = compare(net, image, present, options.rounds, options.calls, bar)
+            bar.write(row(network, rates, chosen))
+    print(f"\n{NOTE}\n{torch.get_num_threads()} threads, PyTorch {torch.__version__}.")
 
 
 if __name__ == "__main__":
