@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+from typing import Literal
 
 from ignite.engine import Engine, Events
 from ignite.handlers import EarlyStopping
@@ -18,33 +19,44 @@ KEY = "early_stopping"
 
 
 class EarlyStop:
-    """Stop the trainer when the validation loss has not fallen for ``patience`` validations on end.
+    """Stop the trainer when a metric of the validation has not got better for ``patience`` validations on end.
 
     Ignite's ``EarlyStopping``, whose count travels with the checkpoint: a run that was killed and resumed stops in the
     same epoch, and one that has stopped stays so until it gets more patience.
 
     Args:
-        patience: validations without a lower loss; ``None`` trains to the last epoch.
-        evaluator: validates the network and measures
-            :class:`~bus_monai.handlers.validation_loss.ValidationLoss`.
+        patience: validations without a better value; ``None`` trains to the last epoch.
+        evaluator: validates the network and measures the metric.
         checkpoint: keeps the count.
+        metric: its name; by default that of :class:`~bus_monai.handlers.validation_loss.ValidationLoss`.
+        mode: ``min`` where less is better, else ``max``.
 
     Raises:
         UserError: ``patience`` is no whole number from 1 on.
     """
 
-    def __init__(self, *, patience: int | None, evaluator: Engine, checkpoint: TrainingCheckpoint) -> None:
+    def __init__(
+        self,
+        *,
+        patience: int | None,
+        evaluator: Engine,
+        checkpoint: TrainingCheckpoint,
+        metric: str = NAME,
+        mode: Literal["min", "max"] = "min",
+    ) -> None:
         if patience is not None and (type(patience) is not int or patience < 1):
             raise UserError(f"patience is {patience!r}: give 1 or more, or null for no early stopping.")
         self.patience = patience
         self.evaluator = evaluator
         self.checkpoint = checkpoint
+        self.metric = metric
+        self.mode = mode
 
     def attach(self, engine: ResumableTrainer) -> None:
         """Attach to the trainer."""
         if self.patience is None:
             return
-        stopping = EarlyStopping(self.patience, _loss, engine, mode="min")
+        stopping = EarlyStopping(self.patience, self._value, engine, mode=self.mode)
         # ours says why
         stopping.logger.setLevel(logging.WARNING)
         engine.add_event_handler(Events.STARTED, self._resume, stopping)
@@ -64,14 +76,15 @@ class EarlyStop:
         self.checkpoint.extra[KEY] = dict(stopping.state_dict())
         if stopping.counter >= stopping.patience:
             logger.warning(
-                "Stopped early after epoch %d: the validation loss has not fallen below %.4g for %d validations.",
+                "Stopped early after epoch %d: for %d validations no %s has been better than %.4g.",
                 stopping.trainer.state.epoch,
-                stopping.best_score,
                 stopping.counter,
+                self.metric,
+                stopping.best_score,
             )
 
-
-def _loss(evaluator: Engine) -> float:
-    loss = float(evaluator.state.metrics[NAME])
-    # no number is below NaN, nor above it, so Ignite would take it for a record
-    return math.inf if math.isnan(loss) else loss
+    def _value(self, evaluator: Engine) -> float:
+        value = float(evaluator.state.metrics[self.metric])
+        # no number is better than NaN, nor worse, so Ignite would take it for a record
+        worst = math.inf if self.mode == "min" else -math.inf
+        return worst if math.isnan(value) else value

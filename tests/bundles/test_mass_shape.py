@@ -266,8 +266,8 @@ def test_an_empty_mask_has_no_shape() -> None:
     [
         (
             ["evaluate", "mass_shape:{folder}/shapes.csv"],
-            "The bundle mass_shape gives no masks to score: run 'python -m monai.bundle run evaluating "
-            f"--config_file {CONFIGS / 'evaluate.json'}' instead.",
+            "The bundle 'mass_shape' gives no masks, so that there are no cases to score: evaluate it with its own "
+            "configs/evaluate.json, see its docs/README.md.",
         ),
         (
             ["compare", "{folder}"],

@@ -16,14 +16,15 @@ from bus_monai.handlers.early_stop import EarlyStop
 LOSSES = st.lists(st.sampled_from([0.1, 0.2, 0.3, 0.4, float("nan")]), min_size=1, max_size=12)
 
 
-def epochs_run(losses: list[float], patience: int | None, extra: dict[str, Any]) -> int:
+def epochs_run(losses: list[float], patience: int | None, extra: dict[str, Any], **options: Any) -> int:
     """Train for as many epochs as there are losses; return how many it was."""
     trainer, evaluator = Engine(lambda *_: None), Engine(lambda *_: None)
-    stop = EarlyStop(patience=patience, evaluator=evaluator, checkpoint=SimpleNamespace(extra=extra))  # type: ignore[arg-type]
+    checkpoint: Any = SimpleNamespace(extra=extra)
+    stop = EarlyStop(patience=patience, evaluator=evaluator, checkpoint=checkpoint, **options)
     stop.attach(trainer)  # type: ignore[arg-type]
 
     def validate(trainer: Engine) -> None:
-        evaluator.state.metrics["loss"] = losses[trainer.state.epoch - 1]
+        evaluator.state.metrics[options.get("metric", "loss")] = losses[trainer.state.epoch - 1]
         evaluator.fire_event(Events.COMPLETED)
 
     trainer.add_event_handler(Events.EPOCH_COMPLETED, validate)
@@ -58,6 +59,13 @@ def test_a_resumed_run_ends_in_the_same_epoch(losses: list[float], patience: int
     assert done + epochs_run(losses[done:], patience, extra) == epochs_run(losses, patience, {})
 
 
+@settings(max_examples=20, deadline=None)
+@given(losses=LOSSES, patience=st.integers(1, 4))
+def test_a_metric_may_be_better_the_higher(losses: list[float], patience: int) -> None:
+    scores = [1 - loss for loss in losses]
+    assert epochs_run(scores, patience, {}, metric="macro_f1", mode="max") == expected(losses, patience)
+
+
 def test_without_patience_it_goes_to_the_end() -> None:
     extra: dict[str, Any] = {}
     assert epochs_run([0.1] * 30, None, extra) == 30
@@ -71,7 +79,7 @@ def test_what_it_says(caplog: pytest.LogCaptureFixture) -> None:
     assert epochs_run([0.1], 2, extra) == 0
     assert epochs_run([0.1], 3, extra) == 1
     assert [message for message in caplog.messages if "early" in message] == [
-        "Stopped early after epoch 4: the validation loss has not fallen below 0.25 for 2 validations.",
+        "Stopped early after epoch 4: for 2 validations no loss has been better than 0.25.",
         "Nothing is left to train: stopped early after epoch 0.",
     ]
 
