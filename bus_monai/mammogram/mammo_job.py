@@ -18,6 +18,7 @@ from bus_monai.errors import UserError
 from bus_monai.inference.boxed_items import boxed_items
 from bus_monai.inference.items import inference_items
 from bus_monai.mammogram.mammogram_reader import MammogramReader, MassReading
+from bus_monai.networks.shape_cnn import SHAPE_CLASSES
 from bus_monai.report.mass_figure import mass_figure
 from bus_monai.source import read_source
 from bus_monai.source_image import SourceImage
@@ -28,9 +29,8 @@ MASSES = "masses.csv"
 """A row a mass."""
 IMAGES = "images.csv"
 """A row an image, also of those that could not be read."""
-SHAPES = ("irregular", "lobular", "oval", "round")
 MASS_COLUMNS = (
-    "image", "mass", "score", "top", "left", "bottom", "right", "area_px", "area_mm2", "shape", *SHAPES,
+    "image", "mass", "score", "top", "left", "bottom", "right", "area_px", "area_mm2", "shape", *SHAPE_CLASSES,
 )  # fmt: skip
 
 
@@ -170,5 +170,5 @@ def _rows(name: str, readings: Sequence[MassReading], source: SourceImage) -> It
         area = int(reading.mask.sum())
         area_mm2 = f"{area * source.spacing_mm[0] * source.spacing_mm[1]:.2f}" if source.spacing_mm else ""
         score = "" if reading.score is None else f"{reading.score:.4f}"
-        probabilities = [f"{reading.shapes[shape]:.4f}" for shape in SHAPES]
+        probabilities = [f"{reading.shapes[shape]:.4f}" for shape in SHAPE_CLASSES]
         yield (name, number, score, *reading.box, area, area_mm2, reading.shape, *probabilities)

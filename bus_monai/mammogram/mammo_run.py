@@ -16,8 +16,8 @@ import torch
 
 from bus_monai import __version__
 from bus_monai.data.datalist import read_datalist
-from bus_monai.data.readers.shape_table import SHAPES as SHAPE_TABLE
-from bus_monai.data.shape_words import read_mass_shapes
+from bus_monai.data.mass_items import mass_items
+from bus_monai.data.readers.shape_table import SHAPES
 from bus_monai.errors import UserError
 from bus_monai.inference.models import TrainedModel
 from bus_monai.mammogram.load_stage import load_stage
@@ -32,6 +32,7 @@ from bus_monai.mammogram.mammo_job import (
 from bus_monai.mammogram.mammogram_reader import MammogramReader
 from bus_monai.mammogram.stage_errors import MassOutcome, StageErrors, measure_stage_errors
 from bus_monai.metrics.case_table import write_case_table
+from bus_monai.networks.shape_cnn import SHAPE_CLASSES
 from bus_monai.report.mammogram_report import write_mammogram_report
 
 RUN = "run.json"
@@ -65,7 +66,8 @@ def run_mammograms(
     results = read_mammograms(reader, items, out, boxes=given)
     errors = None
     if split:
-        shapes = read_mass_shapes(source).classes if (source / SHAPE_TABLE).is_file() else {}
+        masses = mass_items(source, cases) if (source / SHAPES).is_file() else ()
+        shapes = {item["mask"]: SHAPE_CLASSES[item["label"]] for item in masses}
         errors = measure_stage_errors(reader, cases, shapes)
         _write_errors(errors, out)
     record = {
@@ -81,7 +83,13 @@ def run_mammograms(
         "seconds": round(time.monotonic() - began, 1),
     }
     (out / RUN).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-    write_mammogram_report(out, out / MASSES, results, errors)
+    write_mammogram_report(
+        out,
+        out / MASSES,
+        {result.item.name: result.item.overlay for result in results if result.masses is not None},
+        {result.item.name: result.reason for result in results if result.masses is None},
+        errors.table() if errors else None,
+    )
     return results
 
 

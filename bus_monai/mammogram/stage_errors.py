@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,14 +12,17 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from bus_monai.data.case import Case
-from bus_monai.detection.mask_box import mask_box
+from bus_monai.data.framed_items import framed_items
 from bus_monai.mammogram.mammogram_reader import MammogramReader, MassReading
+from bus_monai.metrics.aggregate import summarise
 from bus_monai.metrics.case_scores import score_case
 from bus_monai.metrics.case_table import CaseRow
 from bus_monai.metrics.classification import Interval
 from bus_monai.metrics.grouped_mean import grouped_mean
 from bus_monai.source import read_mask, read_source
 from bus_monai.transforms.frames import Frame
+
+OF_AN_IMAGE = {"dice": "Dice of an image", "iou": "IoU of an image"}
 
 
 @dataclass(frozen=True)
@@ -82,19 +86,38 @@ class StageErrors:
         }
         return {name: grouped_mean(right, [mass.group for mass in known]) for name, right in told.items()}
 
+    def table(self) -> list[dict[str, Any]]:
+        """Return a row for each stage and what it was given, with ``figure``, ``value``, ``low`` and ``high``."""
+        rows: list[dict[str, Any]] = []
 
-def measure_stage_errors(
-    reader: MammogramReader, cases: Sequence[Case], shapes: Mapping[tuple[str, int], str]
-) -> StageErrors:
+        def add(stage: str, given: str, figure: str, interval: Interval) -> None:
+            rows.append({"stage": stage, "given": given, "figure": figure, **asdict(interval)})
+
+        for summary in summarise(self.detected, "detection"):
+            figure = summary.metric.replace("_", " ")
+            add("detection", "images", figure, Interval(summary.mean, summary.low, summary.high))
+        for given, mean in self.dice().items():
+            add("segmentation", given, "Dice of a mass", mean)
+        for given, cases in (("true boxes", self.with_box), ("detected boxes", self.detected)):
+            for summary in summarise(cases, "lesion"):
+                if summary.metric in OF_AN_IMAGE:
+                    interval = Interval(summary.mean, summary.low, summary.high)
+                    add("segmentation", given, OF_AN_IMAGE[summary.metric], interval)
+        for given, share in self.shape_accuracy().items():
+            add("shape", given, "accuracy", share)
+        return rows
+
+
+def measure_stage_errors(reader: MammogramReader, cases: Sequence[Case], shapes: Mapping[str, str]) -> StageErrors:
     """Read each case twice, with its true boxes and with detected ones.
 
     Args:
         reader: the pipeline.
         cases: with one mask a mass.
-        shapes: true shape by id and number of the mass, as far as they are known.
+        shapes: true shape by the path of the mask, as far as they are known.
 
     Raises:
-        UserError: an image or a mask cannot be read.
+        UserError: an image or a mask cannot be read, or a mask is empty.
     """
     masses: list[MassOutcome] = []
     with_box: list[CaseRow] = []
@@ -103,13 +126,14 @@ def measure_stage_errors(
         source = read_source(case.image)
         image = torch.from_numpy(source.pixels.copy())[None]
         truths = [read_mask(path, source.pixels.shape) for path in case.masks]
-        given, found = reader(image, [_frame(truth) for truth in truths]), reader(image)
+        boxes = [Frame(*item["box"].tolist()) for item in framed_items([case], "tight")] if truths else []
+        given, found = reader(image, boxes), reader(image)
         merged = np.any([np.zeros(source.pixels.shape, dtype=bool), *truths], axis=0)
         for rows, readings in ((with_box, given), (detected, found)):
             predicted = np.any([np.zeros_like(merged), *(reading.mask[0].numpy() for reading in readings)], axis=0)
             scores = score_case(predicted.astype(np.float32), merged, spacing_mm=source.spacing_mm)
             rows.append(CaseRow.of(scores, id=case.id, group=case.group, diagnosis=case.diagnosis))
-        for number, truth in enumerate(truths, start=1):
+        for number, (path, truth) in enumerate(zip(case.masks, truths, strict=True), start=1):
             told = reader.classify(torch.from_numpy(truth)[None])
             dice_with_box, shape_with_box = _best(given, truth)
             dice_detected, shape_detected = _best(found, truth)
@@ -118,7 +142,7 @@ def measure_stage_errors(
                     id=case.id,
                     mass=number,
                     group=case.group,
-                    shape=shapes.get((case.id, number), ""),
+                    shape=shapes.get(str(path), ""),
                     shape_of_mask=max(told, key=lambda name: told[name]),
                     dice_with_box=dice_with_box,
                     shape_with_box=shape_with_box,
@@ -127,11 +151,6 @@ def measure_stage_errors(
                 )
             )
     return StageErrors(masses, with_box, detected)
-
-
-def _frame(mask: NDArray[np.bool_]) -> Frame:
-    left, top, right, bottom = mask_box(mask)
-    return Frame(top, left, bottom, right)
 
 
 def _best(readings: Sequence[MassReading], truth: NDArray[np.bool_]) -> tuple[float, str]:

@@ -14,7 +14,6 @@ from bus_monai.data.case import Case
 from bus_monai.mammogram.mammogram_reader import MammogramReader
 from bus_monai.mammogram.mass_detector import FoundMass
 from bus_monai.mammogram.stage_errors import measure_stage_errors
-from bus_monai.report.mammogram_report import stage_table
 from bus_monai.transforms.frames import Frame
 
 
@@ -46,7 +45,7 @@ def cases(tmp_path: Path) -> list[Case]:
 def test_each_stage_is_measured_with_truth_and_without(cases: list[Case]) -> None:
     found = [FoundMass(Frame(10, 10, 20, 25), 0.9), FoundMass(Frame(0, 70, 5, 75), 0.8)]
     reader = MammogramReader(lambda image: found, segment, classify)
-    errors = measure_stage_errors(reader, cases, {("a", 1): "round", ("a", 2): "round"})
+    errors = measure_stage_errors(reader, cases, {str(path): "round" for path in cases[0].masks})
     first, second = errors.masses
     assert (first.shape_of_mask, first.shape_with_box, first.dice_with_box) == ("round", "round", 1)
     assert (first.shape_detected, first.dice_detected) == ("oval", 2 * 100 / (100 + 150))
@@ -56,7 +55,7 @@ def test_each_stage_is_measured_with_truth_and_without(cases: list[Case]) -> Non
     assert {name: share.value for name, share in errors.shape_accuracy().items()} == {
         "true masks": 1, "masks within true boxes": 1, "masks within detected boxes": 0,
     }  # fmt: skip
-    rows = {(row["stage"], row["given"], row["figure"]): row["value"] for row in stage_table(errors)}
+    rows = {(row["stage"], row["given"], row["figure"]): row["value"] for row in errors.table()}
     assert rows["detection", "images", "lesion sensitivity"] == 0.5
     assert rows["detection", "images", "false components per image"] == 1
     assert rows["segmentation", "detected boxes", "Dice of an image"] == pytest.approx(200 / (200 + 175))
