@@ -23,7 +23,7 @@ from bus_monai.registry import list_bundles, output_format
 
 SCHEMA = Path(__file__).parent / "meta_schema.json"
 BUNDLES = {info.name: info.root / "configs" for info in list_bundles()}
-QUICK = {"image_size": [64, 64], "pretrain_epochs": 0, "network_name": {"ssd300": "ssd_lite"}}
+QUICK = {"image_size": [64, 64], "pretrain_epochs": 0, "network_name": {"ssd300": "ssd_lite"}, "base_width": 8}
 """What makes a training short, where a config has such a key: a value, or another one for a slow default."""
 CONFIGS = {"train": "train", "evaluate": "infer", "inference": "infer"}
 
