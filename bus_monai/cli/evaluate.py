@@ -37,10 +37,9 @@ def evaluate(
     With several models each has a folder of its own below OUT, and OUT/report.html compares them. With several splits
     all this lies below OUT/SPLIT, and OUT/curves_NAME.png shows ROC, precision and calibration of each split.
     """
-    from bus_monai.inference.models import parse_models, require_segmenters
+    from bus_monai.inference.models import parse_models
 
-    trained = parse_models(models)
-    require_segmenters(trained)
+    trained = parse_models(models, segmenters=True)
     common = dict(parse_setting(text) for text in settings or ())
     common |= {"skip_broken": True} if skip_broken else {}
     common |= {"dataset_dir": str(data)} if data else {}

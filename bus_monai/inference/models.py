@@ -39,14 +39,14 @@ class TrainedModel:
         return known | ({"ckpt_path": self.weights} if self.weights else {})
 
 
-def parse_models(specs: Sequence[str]) -> list[TrainedModel]:
+def parse_models(specs: Sequence[str], *, segmenters: bool = False) -> list[TrainedModel]:
     """Read ``BUNDLE``, ``BUNDLE:WEIGHTS`` or ``NAME=BUNDLE:WEIGHTS``; names are made unique by the weights' folders.
 
     Raises:
         UserError: a text of another form, an unknown bundle or one that is no segmenter, weights that do not exist, or
             a name that comes twice.
     """
-    models = [_parse(spec) for spec in specs]
+    models = [_parse(spec, segmenters) for spec in specs]
     names = [model.name for model in models]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice:
@@ -54,21 +54,16 @@ def parse_models(specs: Sequence[str]) -> list[TrainedModel]:
     return models
 
 
-def require_segmenters(models: Sequence[TrainedModel]) -> None:
-    """Raise a user error where a model gives no masks."""
-    for model in models:
-        if output_format(model.bundle) != "segmentation":
-            raise UserError(
-                f"The bundle '{model.bundle.name}' gives no masks, so that there are no cases to score: evaluate it "
-                "with its own configs/evaluate.json, see its docs/README.md."
-            )
-
-
-def _parse(spec: str) -> TrainedModel:
+def _parse(spec: str, segmenters: bool) -> TrainedModel:
     match = _SPEC.fullmatch(spec)
     if match is None:
         raise UserError(f"'{spec}' names no model: write BUNDLE, BUNDLE:WEIGHTS or NAME=BUNDLE:WEIGHTS.")
     bundle, weights = find_bundle(match["bundle"]), match["weights"]
+    if segmenters and output_format(bundle) != "segmentation":
+        raise UserError(
+            f"The bundle '{bundle.name}' gives no masks, so that there are no cases to score: evaluate it with its own "
+            "configs/evaluate.json, see its docs/README.md."
+        )
     files = [Path(part) for part in weights.split(",")] if weights else [bundle / "models" / "model.pt"]
     for file in files:
         if not file.is_file():
