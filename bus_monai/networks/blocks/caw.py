@@ -67,8 +67,11 @@ class ChannelAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the input with the mixtures added."""
-        a = x.flatten(2)
-        energy = a @ a.transpose(1, 2)
-        # the maximum in DANet's code falls out of the softmax
-        mixtures = torch.softmax(-energy, dim=-1) @ a
+        mixtures = self.affinity(x) @ x.flatten(2)
         return self.beta * mixtures.view_as(x) + x
+
+    def affinity(self, x: Tensor) -> Tensor:
+        """Return the shares (B, C, C) of each channel in the mixture of each (row); a row sums to 1."""
+        a = x.flatten(2)
+        # the maximum in DANet's code falls out of the softmax
+        return torch.softmax(-(a @ a.transpose(1, 2)), dim=-1)

@@ -30,7 +30,9 @@ class NonLocal(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return ``x`` with what was seen elsewhere."""
-        query, key, value = self.theta(x).flatten(2), self.phi(x).flatten(2), self.g(x).flatten(2)
-        weights = (query.transpose(1, 2) @ key).softmax(dim=2)
-        seen = (value @ weights.transpose(1, 2)).reshape(x.shape[0], x.shape[1] // 2, x.shape[2], x.shape[3])
+        seen = (self.g(x).flatten(2) @ self.affinity(x).transpose(1, 2)).reshape(x.shape[0], x.shape[1] // 2, x.shape[2], x.shape[3])
         return x + self.out(seen)
+
+    def affinity(self, x: Tensor) -> Tensor:
+        """Return the weights (B, H W, H W) with which each pixel (row) sees each other; a row sums to 1."""
+        return (self.theta(x).flatten(2).transpose(1, 2) @ self.phi(x).flatten(2)).softmax(dim=2)
