@@ -30,7 +30,7 @@ class SegmentationCam:
         network = copy.deepcopy(network).eval().requires_grad_(False)
         for module in network.modules():
             if getattr(module, "inplace", False):
-                module.inplace = False
+                module.inplace = False  # type: ignore[assignment]
         self.network = network
         name = f"network.{layer}"
         hooked = ModelWithHooks(_RegionScore(network), name, register_forward=True, register_backward=True)

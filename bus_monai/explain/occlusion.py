@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import torch
 from monai.networks.utils import eval_mode
 from monai.visualize.occlusion_sensitivity import OcclusionSensitivity
@@ -31,16 +33,19 @@ def occlusion_map(network: nn.Module, image: Tensor) -> Tensor:
     with eval_mode(network):
         logits = network(image)
     region = predicted_region(logits)
-    target = _RegionProbability(network, region)
-    occluded, _ = OcclusionSensitivity(
-        target,
+    sensitivity = OcclusionSensitivity(
+        _RegionProbability(network, region),
         mask_size=max(1, min(image.shape[2:]) // PATCHES),
         n_batch=BATCH,
         verbose=False,
         mode="mean_img",
         overlap=0.5,
         activate=False,
-    )(image)
+    )
+    with warnings.catch_warnings():
+        # MONAI indexes with a list of slices, of which torch warns
+        warnings.filterwarnings("ignore", message="Using a non-tuple sequence")
+        occluded, _ = sensitivity(image)
     whole = (logits.sigmoid() * region).sum() / region.sum()
     return (whole - torch.as_tensor(occluded).as_subclass(Tensor)[0, 0]).clamp(min=0)
 

@@ -36,10 +36,10 @@ def dropout_uncertainty(network: nn.Module, image: Tensor, *, samples: int, seed
         (H, W), values in [0, 0.5].
     """
     layers = list(_dropout_layers(network))
-    with eval_mode(network), train_mode(*layers), torch.no_grad():
-        with torch.random.fork_rng([image.device] if image.is_cuda else []):
-            torch.manual_seed(seed)
-            passes = torch.cat([network(image).sigmoid() for _ in range(samples)])
+    devices = [image.device] if image.is_cuda else []
+    with eval_mode(network), train_mode(*layers), torch.no_grad(), torch.random.fork_rng(devices):
+        torch.manual_seed(seed)
+        passes = torch.cat([network(image).sigmoid() for _ in range(samples)])
     return passes.std(dim=0, correction=0)[0]
 
 

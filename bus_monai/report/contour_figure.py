@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
@@ -43,8 +44,8 @@ def contour_figure(
         axis.axis("off")
     for axis, image, truth, probability, title in zip(axes.flat, images, truths, probabilities, titles, strict=False):
         axis.imshow(image, cmap="gray", vmin=0, vmax=1)
-        _contour(axis, truth, 0.5, TRUTH_COLOUR)
-        _contour(axis, probability, threshold, PREDICTION_COLOUR)
+        draw_contour(axis, truth, 0.5, TRUTH_COLOUR)
+        draw_contour(axis, probability, threshold, PREDICTION_COLOUR)
         axis.set_title(title, fontsize=10)
     handles = [
         Line2D([], [], color=c, label=t) for c, t in ((TRUTH_COLOUR, "truth"), (PREDICTION_COLOUR, "prediction"))
@@ -53,6 +54,7 @@ def contour_figure(
     return figure
 
 
-def _contour(axis, values: NDArray[np.floating], level: float, colour: str) -> None:  # type: ignore[no-untyped-def]
+def draw_contour(axis: Axes, values: NDArray[np.floating] | NDArray[np.bool_], level: float, colour: str) -> None:
+    """Draw where values (H, W) reach a level; nothing where they do so nowhere or everywhere."""
     if values.min() < level <= values.max():
         axis.contour(values, levels=[level], colors=[colour], linewidths=1.5)

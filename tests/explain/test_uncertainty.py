@@ -28,7 +28,9 @@ def test_dropout_leaves_evaluation_mode_as_it_is() -> None:
     assert not network[0].training
 
 
-@pytest.mark.parametrize(("layer", "expected"), [(nn.Dropout2d(0.1), True), (nn.Dropout(0.0), False), (nn.ReLU(), False)])
+@pytest.mark.parametrize(
+    ("layer", "expected"), [(nn.Dropout2d(0.1), True), (nn.Dropout(0.0), False), (nn.ReLU(), False)]
+)
 def test_a_rate_of_0_is_no_dropout(layer: nn.Module, expected: bool) -> None:
     assert has_dropout(nn.Sequential(layer)) is expected
 

@@ -30,7 +30,9 @@ class NonLocal(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return ``x`` with what was seen elsewhere."""
-        seen = (self.g(x).flatten(2) @ self.affinity(x).transpose(1, 2)).reshape(x.shape[0], x.shape[1] // 2, x.shape[2], x.shape[3])
+        seen = (self.g(x).flatten(2) @ self.affinity(x).transpose(1, 2)).reshape(
+            x.shape[0], x.shape[1] // 2, x.shape[2], x.shape[3]
+        )
         return x + self.out(seen)
 
     def affinity(self, x: Tensor) -> Tensor:

@@ -1,0 +1,68 @@
+"""``bus-monai explain``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bus_monai.explain.methods import METHODS, parse_methods
+
+if TYPE_CHECKING:
+    from bus_monai.explain.explain_job import MapFormat
+
+
+def explain(
+    model: Annotated[str, typer.Argument(metavar="BUNDLE[:WEIGHTS]", help="What to explain, one trained segmenter.")],
+    source: Annotated[
+        Path,
+        typer.Argument(
+            metavar="INPUT", help="An image (PNG, JPEG, NIfTI, DICOM), a folder, or a data set with a datalist.json."
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("explanation"),
+    methods: Annotated[
+        str | None, typer.Option(help=f"Some of {', '.join(METHODS)}; all that the network has by default.")
+    ] = None,
+    layer: Annotated[
+        str | None,
+        typer.Option(help="For Grad-CAM; the decoder's last convolution of several channels by default."),
+    ] = None,
+    samples: Annotated[int, typer.Option(min=2, help="Passes with Monte-Carlo dropout.")] = 20,
+    maps: Annotated[
+        str | None, typer.Option(metavar="png|npy", help="Also write each map into OUT/maps, as picture or array.")
+    ] = None,
+    split: Annotated[str, typer.Option(help="Of a data set: training, validation, test or unlabeled.")] = "test",
+    cases: Annotated[int | None, typer.Option(min=1, help="The first so many images; all by default.")] = None,
+) -> None:
+    """Show why a segmenter sees a lesion: OUT/NAME_explain.png, OUT/explain.csv and OUT/report.html.
+
+    Of a data set with known masks the table also says how much of each map lies inside the lesion.
+    """
+    from bus_monai.data.datalist import SECTIONS
+    from bus_monai.errors import UserError
+    from bus_monai.explain.items import explain_items
+    from bus_monai.inference.models import parse_models, require_segmenters
+
+    if split not in SECTIONS:
+        raise UserError(f"--split is '{split}': use one of {', '.join(SECTIONS)}.")
+    if maps not in (None, "png", "npy"):
+        raise UserError(f"--maps is '{maps}': use png or npy.")
+    chosen = parse_methods(methods) if methods else None
+    trained = parse_models([model])
+    require_segmenters(trained)
+    items = explain_items(source, split=split, cases=cases)
+
+    from bus_monai.explain.explain_job import IMAGES, explain_images
+    from bus_monai.explain.explainer import Explainer
+    from bus_monai.report.explanation_report import write_explanation_report
+
+    explainer = Explainer.load(trained[0], output_dir=out, methods=chosen, layer=layer, samples=samples)
+    kind: MapFormat | None = maps  # type: ignore[assignment]
+    results = explain_images(explainer, items, out, maps=kind)
+    print(write_explanation_report(out, trained[0].name, results))
+    failed = sum(result.figure is None for result in results)
+    if failed:
+        print(f"{failed} of {len(results)} images could not be explained, see '{out / IMAGES}'.")
+        raise typer.Exit(1)

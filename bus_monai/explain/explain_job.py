@@ -1,0 +1,141 @@
+"""Images explained one after the other; each result is on disk before the next image is opened."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+import numpy as np
+from matplotlib.image import imsave
+from tqdm import tqdm
+
+from bus_monai.errors import UserError, user_error
+from bus_monai.explain.explainer import Explainer
+from bus_monai.explain.explanation import Explanation, ExplanationMap
+from bus_monai.explain.items import ExplainItem
+from bus_monai.report.explanation_figure import explanation_figure
+
+EXPLAIN = "explain.csv"
+"""A row a map."""
+IMAGES = "images.csv"
+"""A row an image, also of those that could not be read."""
+MAPS = "maps"
+MapFormat: TypeAlias = Literal["png", "npy"]
+
+
+@dataclass(frozen=True)
+class ExplainedMap:
+    """A row of ``explain.csv``.
+
+    Args:
+        image: its name.
+        method: one of :data:`~bus_monai.explain.methods.METHODS`.
+        layer: or attention block, or empty.
+        energy_inside: share of the map's energy inside the lesion, in [0, 1]; ``None`` without a known lesion.
+        chance: the lesion's share of the image, in [0, 1]: the energy inside of a map that knows nothing.
+    """
+
+    image: str
+    method: str
+    layer: str
+    energy_inside: float | None
+    chance: float | None
+
+
+@dataclass(frozen=True)
+class ExplainedImage:
+    """What became of an item.
+
+    Args:
+        item: which.
+        figure: the picture; ``None`` where the image could not be read.
+        maps: rows of the table.
+        reason: why it could not.
+    """
+
+    item: ExplainItem
+    figure: Path | None
+    maps: Sequence[ExplainedMap] = ()
+    reason: str = ""
+
+
+def explain_images(
+    explainer: Explainer, items: Sequence[ExplainItem], out: Path, *, maps: MapFormat | None = None
+) -> list[ExplainedImage]:
+    """Write ``<name>_explain.png`` of each image, ``explain.csv`` and ``images.csv``.
+
+    An image that cannot be read is a row with a reason; the others are done.
+
+    Args:
+        explainer: the segmenter with its methods.
+        items: images to explain.
+        out: folder of the results, made where missing.
+        maps: also write each map to ``maps/<name>_<method>``, with the layer where there are several: ``png`` for
+            pictures from 0 (black) to 1 (white), ``npy`` for float32 arrays.
+
+    Raises:
+        UserError: something cannot be written.
+    """
+    results = []
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with ExitStack() as stack:
+            table, images = (
+                csv.writer(stack.enter_context((out / name).open("w", newline="", encoding="utf-8", buffering=1)))
+                for name in (EXPLAIN, IMAGES)
+            )
+            table.writerow(ExplainedMap.__dataclass_fields__)
+            images.writerow(("image", "state", "reason"))
+            for item in tqdm(items, desc="explaining"):
+                try:
+                    explanation = explainer(item)
+                except (UserError, RuntimeError) as error:
+                    # what a transform raises arrives as a RuntimeError of MONAI's
+                    if (sentence := user_error(error)) is None:
+                        raise
+                    results.append(ExplainedImage(item, None, reason=str(sentence)))
+                    images.writerow((item.name, "failed", sentence))
+                    continue
+                results.append(_write(item, explanation, out, maps))
+                table.writerows(
+                    (row.image, row.method, row.layer, _number(row.energy_inside), _number(row.chance))
+                    for row in results[-1].maps
+                )
+                images.writerow((item.name, "done", ""))
+    except OSError as error:
+        raise UserError(
+            f"Cannot write to '{out}' ({error.strerror}): free space or give another --out; the pictures written "
+            "before are whole."
+        ) from error
+    return results
+
+
+def _write(item: ExplainItem, explanation: Explanation, out: Path, maps: MapFormat | None) -> ExplainedImage:
+    path = out / item.stem.with_name(item.stem.name + "_explain.png")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    explanation_figure(explanation, item.name).savefig(path, dpi=110)
+    for one in explanation.maps if maps else ():
+        _write_map(one, out / MAPS / item.stem, maps)
+    rows = [
+        ExplainedMap(item.name, one.method, one.layer, explanation.energy(one), explanation.chance)
+        for one in explanation.maps
+    ]
+    return ExplainedImage(item, path, rows)
+
+
+def _write_map(one: ExplanationMap, stem: Path, kind: MapFormat | None) -> None:
+    stem.parent.mkdir(parents=True, exist_ok=True)
+    block = f"_{one.layer}" if one.method == "attention" else ""
+    path = stem.with_name(f"{stem.name}_{one.method}{block}.{kind}")
+    if kind == "npy":
+        np.save(path, one.values)
+    else:
+        imsave(path, np.atleast_2d(one.values), cmap="gray", vmin=0, vmax=1)
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.4f}"

@@ -1,0 +1,157 @@
+"""A segmenter with the methods that explain it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from monai.bundle.scripts import create_workflow
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from bus_monai.errors import UserError
+from bus_monai.explain.attention_maps import attention_maps, has_attention
+from bus_monai.explain.explanation import Explanation, ExplanationMap
+from bus_monai.explain.grad_cam import SegmentationCam
+from bus_monai.explain.items import ExplainItem
+from bus_monai.explain.layers import choose_layer
+from bus_monai.explain.methods import METHODS
+from bus_monai.explain.occlusion import occlusion_map
+from bus_monai.explain.uncertainty import augmentation_uncertainty, dropout_uncertainty, has_dropout
+from bus_monai.inference.models import TrainedModel
+from bus_monai.networks.ensemble import Ensemble
+from bus_monai.settings import keep_null
+from bus_monai.source import read_mask, read_source
+
+CONFIG = "inference.json"
+
+
+class Explainer:
+    """Explain what a segmenter makes of an image.
+
+    Args:
+        network: (B, 1, H, W) in [0, 1] to logits (B, 1, H, W); put into evaluation mode.
+        preprocessing: of an item with ``image`` (path) and ``frame`` to the network's input (1, h, w).
+        size: h and w of that input in pixels.
+        threshold: from which probability on a pixel is lesion.
+        methods: some of :data:`~bus_monai.explain.methods.METHODS`; ``None`` for all that the network has.
+        layer: for Grad-CAM, see :func:`~bus_monai.explain.layers.choose_layer`.
+        samples: passes with dropout.
+
+    Raises:
+        UserError: there is no such layer, the network lacks what a method shows, or it is an ensemble.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        *,
+        preprocessing: Callable[[dict[str, Any]], dict[str, Any]],
+        size: Sequence[int],
+        threshold: float = 0.5,
+        methods: Sequence[str] | None = None,
+        layer: str | None = None,
+        samples: int = 20,
+    ) -> None:
+        if isinstance(network, Ensemble):
+            raise UserError("An ensemble has no layers of its own: explain its networks one by one, each by its file.")
+        self.network = network.eval()
+        self.preprocessing = preprocessing
+        self.threshold = threshold
+        self.samples = samples
+        self.methods = _available(network, methods)
+        self.layer = choose_layer(network, size, layer)
+        self._cam = SegmentationCam(network, self.layer)
+
+    @classmethod
+    def load(
+        cls,
+        model: TrainedModel,
+        *,
+        output_dir: Path,
+        methods: Sequence[str] | None = None,
+        layer: str | None = None,
+        samples: int = 20,
+    ) -> Explainer:
+        """Build it from the ``inference.json`` of a bundle.
+
+        Args:
+            model: a segmenter.
+            output_dir: folder of the results, which the config makes.
+            methods: as above.
+            layer: as above.
+            samples: as above.
+
+        Raises:
+            UserError: as above, or the weights are missing, broken or of another network.
+        """
+        settings = model.overrides(CONFIG) | {"output_dir": str(output_dir)}
+        workflow = create_workflow(
+            config_file=str(model.bundle / "configs" / CONFIG), run_id="inferring", **keep_null(settings)
+        )
+        content = workflow.parser.get_parsed_content
+        return cls(
+            content("network"),
+            preprocessing=content("preprocessing"),
+            size=content("image_size"),
+            threshold=content("threshold"),
+            methods=methods,
+            layer=layer,
+            samples=samples,
+        )
+
+    def __call__(self, item: ExplainItem) -> Explanation:
+        """Explain an image; the network sees the whole of it, as the bundle's preprocessing leaves it.
+
+        Raises:
+            UserError: image or mask cannot be read, or a mask has another size.
+        """
+        source = read_source(item.source, item.frame).pixels
+        truth = None
+        if item.masks is not None:
+            truth = np.zeros(source.shape, dtype=bool)
+            for mask in item.masks:
+                truth |= read_mask(mask, source.shape)
+        seen = self.preprocessing({"image": str(item.source), "frame": item.frame})["image"].as_tensor()[None]
+        seen = seen.to(next(self.network.parameters()).device)
+        with torch.no_grad():
+            probability = _at_source(self.network(seen).sigmoid()[0, 0], source.shape)
+        maps = [
+            ExplanationMap(method, layer, values.numpy() if values.ndim == 1 else _at_source(values, source.shape))
+            for method in self.methods
+            for layer, values in self._maps(method, seen)
+        ]
+        return Explanation(source, truth, probability >= self.threshold, maps)
+
+    def _maps(self, method: str, seen: Tensor) -> Iterator[tuple[str, Tensor]]:
+        if method in ("grad_cam", "grad_cam_pp"):
+            yield self.layer, self._cam(seen, plus_plus=method == "grad_cam_pp")
+        elif method == "occlusion":
+            yield "", occlusion_map(self.network, seen)
+        elif method == "attention":
+            yield from ((one.block, one.values) for one in attention_maps(self.network, seen))
+        elif method == "dropout":
+            yield "", dropout_uncertainty(self.network, seen, samples=self.samples)
+        else:
+            yield "", augmentation_uncertainty(self.network, seen)
+
+
+def _available(network: nn.Module, wanted: Sequence[str] | None) -> tuple[str, ...]:
+    lacking = {}
+    if not has_attention(network):
+        lacking["attention"] = "no attention block"
+    if not has_dropout(network):
+        lacking["dropout"] = "no dropout"
+    for method in wanted or ():
+        if method in lacking:
+            raise UserError(f"--methods has '{method}', but the network has {lacking[method]}: leave it out.")
+    return tuple(method for method in wanted or METHODS if method not in lacking)
+
+
+def _at_source(values: Tensor, shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """Undo the resizing of the preprocessing, (h, w) to (H, W)."""
+    return F.interpolate(values[None, None].float(), size=shape, mode="bilinear")[0, 0].cpu().numpy()
