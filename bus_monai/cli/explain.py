@@ -27,7 +27,7 @@ def explain(
     ] = None,
     layer: Annotated[
         str | None,
-        typer.Option(help="For Grad-CAM; the decoder's last convolution of several channels by default."),
+        typer.Option(help="For Grad-CAM; the block that the decoder ends with by default."),
     ] = None,
     samples: Annotated[int, typer.Option(min=2, help="Passes with Monte-Carlo dropout.")] = 20,
     maps: Annotated[
