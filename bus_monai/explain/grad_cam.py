@@ -26,13 +26,15 @@ class SegmentationCam:
     """
 
     def __init__(self, network: nn.Module, layer: str) -> None:
-        # MONAI leaves its hooks in place, and they do not go with operations in place
+        # MONAI leaves its hooks in place, and they do not go with operations in place on what they watch
         network = copy.deepcopy(network).eval().requires_grad_(False)
         for module in network.modules():
             if getattr(module, "inplace", False):
                 module.inplace = False  # type: ignore[assignment]
+        parent, _, child = layer.rpartition(".")
+        setattr(network.get_submodule(parent), child, _Copied(network.get_submodule(layer)))
         self.network = network
-        name = f"network.{layer}"
+        name = f"network.{layer}.module"
         hooked = ModelWithHooks(_RegionScore(network), name, register_forward=True, register_backward=True)
         self.plain, self.plus_plus = GradCAM(hooked, name), GradCAMpp(hooked, name)
 
@@ -50,6 +52,17 @@ class SegmentationCam:
         values = cam.compute_map(image.detach().clone().requires_grad_(), class_idx=0).detach()
         values = enlarge(values, image.shape[2:], self.network)[0, 0]
         return values / values.max() if values.max() > 0 else values
+
+
+class _Copied(nn.Module):
+    """A module whose output may be changed in place."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        return self.module(*inputs).clone()
 
 
 class _RegionScore(nn.Module):

@@ -93,7 +93,7 @@ def test_the_maps_of_the_networks_have_the_size_of_the_image(name: str, options:
     assert len(shown) == count
     for one in shown:
         assert one.values.shape in ((64, 64), (512,))
-        assert 0 <= one.values.min()
+        assert one.values.min() >= 0
         assert one.values.max() <= 1
     assert not any(module._forward_hooks for module in network.modules())
     assert network.training

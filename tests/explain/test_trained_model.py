@@ -21,7 +21,6 @@ from bus_monai.explain.pointing_game import energy_inside
 from bus_monai.networks.padded import Padded
 
 SIZE = (64, 64)
-BOTTLENECK = "network.down_4.convs.conv_1.conv"
 
 
 def grad_cam(network: nn.Module, image: Tensor) -> Tensor:
@@ -46,18 +45,18 @@ def phantoms(seeds: range) -> tuple[Tensor, Tensor]:
 @pytest.fixture(scope="module")
 def unseen() -> tuple[Tensor, Tensor]:
     images, masks = phantoms(range(5000, 5016))
-    return images[:10], masks[:10]
+    return images[:6], masks[:6]
 
 
-def small_unet() -> nn.Module:
-    torch.manual_seed(7)
+def small_unet(*, seed: int) -> nn.Module:
+    torch.manual_seed(seed)
     return Padded(BasicUNet(2, 1, 1, features=(8, 8, 16, 16, 32, 8), norm="batch"), 16)
 
 
 @pytest.fixture(scope="module")
 def trained() -> nn.Module:
     images, masks = phantoms(range(72))
-    network, loss = small_unet(), DiceCELoss(sigmoid=True)
+    network, loss = small_unet(seed=7), DiceCELoss(sigmoid=True)
     optimizer = torch.optim.Adam(network.parameters(), lr=5e-3)
     for step in range(120):
         chosen = torch.randint(len(images), (8,), generator=torch.Generator().manual_seed(step))
@@ -77,6 +76,14 @@ def energy_over_chance(method: Callable[[nn.Module, Tensor], Tensor], network: n
     return float(np.mean(ratios))
 
 
+def rank_correlation(
+    method: Callable[[nn.Module, Tensor], Tensor], one: nn.Module, other: nn.Module, images: Tensor
+) -> float:
+    """Mean over images of the absolute rank correlation of two networks' maps; a constant map has none."""
+    pairs = ((method(one, image[None]), method(other, image[None])) for image in images)
+    return float(np.mean([abs(spearmanr(a.flatten(), b.flatten()).statistic) for a, b in pairs]))
+
+
 def test_the_network_has_learnt(trained: nn.Module, unseen: tuple[Tensor, Tensor]) -> None:
     with torch.no_grad():
         predicted = trained(unseen[0]) > 0
@@ -88,31 +95,25 @@ def test_the_network_has_learnt(trained: nn.Module, unseen: tuple[Tensor, Tensor
 def test_maps_point_at_the_lesion(
     method: Callable[[nn.Module, Tensor], Tensor], trained: nn.Module, unseen: tuple[Tensor, Tensor]
 ) -> None:
-    ratio = energy_over_chance(method, trained, unseen)
-    print(method.__name__, ratio)
-    assert ratio > 2
+    """At least four times as much as by chance; 8 to 18 times when this was written."""
+    assert energy_over_chance(method, trained, unseen) > 4
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_maps_change_with_the_weights(
     method: Callable[[nn.Module, Tensor], Tensor], trained: nn.Module, unseen: tuple[Tensor, Tensor]
 ) -> None:
-    """Randomisation of all weights, as Adebayo et al. (NeurIPS 2018, arXiv 1810.03292) test it."""
-    random = small_unet().eval()
-    correlations = [
-        abs(spearmanr(method(trained, image[None]).flatten(), method(random, image[None]).flatten()).statistic)
-        for image in unseen[0]
-    ]
-    print(method.__name__, np.nanmean(correlations))
-    assert float(np.nanmean(correlations)) < 0.5
+    """Randomisation of all weights, as Adebayo et al. (NeurIPS 2018, arXiv 1810.03292) test it.
+
+    Rank correlation below 0.3 (0.08 for Grad-CAM when this was written), and the lesion is no longer found.
+    """
+    random = small_unet(seed=0).eval()
+    assert rank_correlation(method, trained, random, unseen[0]) < 0.3
+    assert energy_over_chance(method, random, unseen) < 2
 
 
 def test_maps_change_when_the_last_layer_alone_is_random(trained: nn.Module, unseen: tuple[Tensor, Tensor]) -> None:
     other = copy.deepcopy(trained)
+    torch.manual_seed(0)
     nn.init.normal_(other.network.final_conv.weight)
-    correlations = [
-        spearmanr(grad_cam(trained, image[None]).flatten(), grad_cam(other, image[None]).flatten()).statistic
-        for image in unseen[0]
-    ]
-    print(np.nanmean(correlations))
-    assert float(np.nanmean(correlations)) < 0.5
+    assert rank_correlation(grad_cam, trained, other, unseen[0]) < 0.7
