@@ -94,7 +94,7 @@ def check_dataset(datalist: Datalist, *, sections: Sequence[str]) -> None:
     for section in sections:
         if not getattr(datalist, section):
             raise UserError(f"The data set has no case in its section '{section}': add some to its {FILE}.")
-        cases += getattr(datalist, section)
+        cases += _needed(section, getattr(datalist, section))
     for case in _progress(cases):
         _check_case(case)
 
@@ -103,8 +103,16 @@ def without_broken(datalist: Datalist) -> Datalist:
     """Return the cases that can be read; a warning names each of the others."""
     sections = {}
     for name, cases in datalist.sections():
-        sections[name] = [case for case in _progress(cases) if _is_whole(case)]
+        whole = {case.id for case in _progress(_needed(name, cases)) if _is_whole(case)}
+        sections[name] = [case for case in cases if case.id in whole]
     return replace(datalist, **sections)  # type: ignore[arg-type]
+
+
+def _needed(section: str, cases: Sequence[Case]) -> list[Case]:
+    """Return the cases without what nobody reads of them: the masks of unlabelled ones, which need not have any."""
+    if section != "unlabeled":
+        return list(cases)
+    return [replace(case, masks=(), diagnosis="unknown") for case in cases]
 
 
 def _is_whole(case: Case) -> bool:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import chain, islice
 from typing import Any
 
 import torch
@@ -40,7 +41,8 @@ class MutualSupervisionTrainer(ResumableTrainer):
     10.1016/j.neucom.2022.04.021, Algorithms 1 and 2. Its Algorithm 2 lists neither labelled images nor a step of the
     discriminator, while its Eqs. 3 and 5 have both; here they are switches. Without a discriminator every pseudo-label
     is trusted. An epoch has as many iterations as the longer loader has batches; where the loader of its phase is the
-    shorter one, the last of them are empty.
+    shorter one, the last of them are empty. The method ``supervised`` takes as many steps in an epoch of phase 2, on
+    labelled batches alone, so that it compares with the others epoch by epoch.
 
     ``state`` holds ``phase``, ``gamma`` and ``trusted_images``, the images of the epoch so far with a trusted mask
     (with pixel-wise confidence the share of trusted pixels). The output of an iteration has MONAI's keys, and the mean
@@ -51,7 +53,7 @@ class MutualSupervisionTrainer(ResumableTrainer):
         max_epochs: epochs in all; the paper's 700.
         phase1_epochs: those of phase 1; the paper's 200.
         labeled_loader: yields batches with ``image`` (B, 1, H, W) in [0, 1] and ``label`` (B, 1, H, W) in {0, 1}.
-        unlabeled_loader: yields batches with ``image`` of the same size.
+        unlabeled_loader: yields batches with ``image`` of the same size; ``None`` for the method ``supervised`` alone.
         g_networks: one or two, (B, 1, H, W) to logits (B, 1, H, W).
         g_optimizers: one for each.
         d_network: (B, 1, H, W) masks to a map of logits; ``None`` without an adversary.
@@ -60,6 +62,8 @@ class MutualSupervisionTrainer(ResumableTrainer):
         method: ``assgan``; ``hung``, where one generator learns from its own trusted masks and the discriminator from
             labelled images alone; or ``supervised``, cross-entropy on labelled images in both phases.
         weights: ``adversarial``, ``adversarial_unlabeled`` and ``semi``, factors beside the cross-entropy's 1.
+        separate_ce_step: in phase 1 the generators take a step on the cross-entropy, then one on the adversarial loss,
+            as Algorithm 1 prints it, in place of one on the sum.
         phase2_use_labeled: phase 2 goes on with labelled batches too.
         phase2_update_d: the discriminator learns in phase 2 too.
         max_grad_norm: clip the norm of each network's gradient; ``None`` leaves it.
@@ -83,7 +87,7 @@ class MutualSupervisionTrainer(ResumableTrainer):
         max_epochs: int,
         phase1_epochs: int,
         labeled_loader: DataLoader,
-        unlabeled_loader: DataLoader,
+        unlabeled_loader: DataLoader | None,
         g_networks: Sequence[nn.Module],
         g_optimizers: Sequence[Optimizer],
         d_network: nn.Module | None = None,
@@ -91,6 +95,7 @@ class MutualSupervisionTrainer(ResumableTrainer):
         losses: MutualSupervision | None = None,
         method: str = "assgan",
         weights: Mapping[str, float] | None = None,
+        separate_ce_step: bool = False,
         phase2_use_labeled: bool = True,
         phase2_update_d: bool = True,
         max_grad_norm: float | None = None,
@@ -107,16 +112,18 @@ class MutualSupervisionTrainer(ResumableTrainer):
         self.d_network, self.d_optimizer = d_network, d_optimizer
         self.method = method
         self.phase1_epochs = phase1_epochs
+        self.separate_ce_step = separate_ce_step
         self.phase2_use_labeled = phase2_use_labeled
         self.phase2_update_d = phase2_update_d and d_network is not None
         self._check()
+        self._check_loaders(labeled_loader, unlabeled_loader)
         self.epochs = SeededEpochs(labeled_loader, seed=seed)
-        self.unlabeled_epochs = SeededEpochs(unlabeled_loader, seed=seed)
+        self.unlabeled_epochs = None if unlabeled_loader is None else SeededEpochs(unlabeled_loader, seed=seed)
         super().__init__(
             device=device,
             max_epochs=max_epochs,
             data_loader=_EpochIterations(self),
-            epoch_length=max(len(labeled_loader), len(unlabeled_loader)),
+            epoch_length=max(len(labeled_loader), self.unlabeled_batches),
             non_blocking=non_blocking,
             prepare_batch=prepare_batch,
             key_metric=key_train_metric,
@@ -157,6 +164,21 @@ class MutualSupervisionTrainer(ResumableTrainer):
         if not self.phase2_use_labeled and (self.method == "supervised" or alone):
             raise UserError("Without labelled images phase 2 has nothing to learn: set phase2_use_labeled to true.")
 
+    def _check_loaders(self, labeled: DataLoader, unlabeled: DataLoader | None) -> None:
+        self.unlabeled_batches = 0 if unlabeled is None else len(unlabeled)
+        if self.method != "supervised" and not self.unlabeled_batches:
+            raise UserError(
+                f"The method {self.method!r} learns from unlabelled images, and there are none: add a section "
+                "'unlabeled' to the data set, give a labeled_fraction below 1, or set method to supervised."
+            )
+        if not len(labeled):
+            raise UserError("There is no labelled batch: label more images, or make batch_size smaller.")
+
+    @property
+    def uses_unlabeled(self) -> bool:
+        """Whether the current epoch sees unlabelled images."""
+        return self.phase == 2 and self.method != "supervised"
+
     @property
     def phase(self) -> int:
         """Phase of the current epoch, 1 or 2."""
@@ -194,12 +216,7 @@ class MutualSupervisionTrainer(ResumableTrainer):
     def _generator_steps(self, image: Tensor, mask: Tensor | None) -> list[Tensor]:
         """Update the generators; return their detached logits from before, labelled images first."""
         output, known = self.state.output, 0 if mask is None else len(mask)
-        logits = []
-        for network, optimizer in zip(self.g_networks, self.g_optimizers, strict=True):
-            network.train()
-            optimizer.zero_grad(set_to_none=True)
-            with self._autocast():
-                logits.append(network(image).float())
+        logits = self._predict(image)
         output[Keys.PRED] = output[AdversarialKeys.FAKES] = torch.stack(logits).detach().mean(dim=0)
         self.fire_event(AdversarialIterationEvents.GENERATOR_FORWARD_COMPLETED)
 
@@ -207,6 +224,10 @@ class MutualSupervisionTrainer(ResumableTrainer):
         supervised = [
             zero if mask is None else nn.functional.binary_cross_entropy_with_logits(z[:known], mask) for z in logits
         ]
+        if self.separate_ce_step and self.phase == 1 and self.d_network is not None:
+            self._learn(supervised)
+            supervised = [loss.detach() for loss in supervised]
+            logits = self._predict(image)
         realism = self._realism(logits)
         adversarial = [self._adversarial(scores, known) for scores in realism]
         semi = self._semi([z[known:] for z in logits], [scores[known:].detach() for scores in realism])
@@ -217,13 +238,24 @@ class MutualSupervisionTrainer(ResumableTrainer):
             output[name] = torch.stack(values).detach().mean()
         self.fire_event(AdversarialIterationEvents.GENERATOR_LOSS_COMPLETED)
 
-        for network, optimizer, scaler, loss in zip(
-            self.g_networks, self.g_optimizers, self.g_scalers, losses, strict=True
-        ):
-            scaler.scale(loss).backward()
-            self._update(network, optimizer, scaler)
+        self._learn(losses)
         self.fire_event(AdversarialIterationEvents.GENERATOR_MODEL_COMPLETED)
         return [z.detach() for z in logits]
+
+    def _predict(self, image: Tensor) -> list[Tensor]:
+        """Return each generator's logits."""
+        for network in self.g_networks:
+            network.train()
+        with self._autocast():
+            return [network(image).float() for network in self.g_networks]
+
+    def _learn(self, losses: Sequence[Tensor]) -> None:
+        """Take a step of each generator down its own loss."""
+        sides = zip(self.g_networks, self.g_optimizers, self.g_scalers, losses, strict=True)
+        for network, optimizer, scaler, loss in sides:
+            optimizer.zero_grad(set_to_none=True)
+            scaler.scale(loss).backward()
+            self._update(network, optimizer, scaler)
 
     def _realism(self, logits: Sequence[Tensor]) -> list[Tensor]:
         """Return the discriminator's logits of each generator's masks; none without a discriminator."""
@@ -274,7 +306,8 @@ class MutualSupervisionTrainer(ResumableTrainer):
             UserError: the state is of other networks.
         """
         super().load_state_dict(state_dict)
-        self.unlabeled_epochs.seed = self.state.seed
+        if self.unlabeled_epochs is not None:
+            self.unlabeled_epochs.seed = self.state.seed
 
     def _stateful_parts(self) -> Iterator[tuple[str, Any]]:
         parts = zip(self.g_networks, self.g_optimizers, self.g_scalers, strict=True)
@@ -295,9 +328,12 @@ class _EpochIterations:
     def __iter__(self) -> Iterator[SemiSupervisedBatches]:
         # a generator, so that nothing is drawn before the epoch's first iteration asks for it
         trainer, state = self.trainer, self.trainer.state
-        supervised = trainer.phase == 1 or trainer.method == "supervised"
-        yield from semi_supervised_batches(
-            trainer.epochs.passes(state.epoch) if supervised or trainer.phase2_use_labeled else None,
-            None if supervised else trainer.unlabeled_epochs.passes(state.epoch),
-            length=state.epoch_length,
-        )
+        labeled: Iterator[Iterable[Any]] | None = trainer.epochs.passes(state.epoch)
+        unlabeled = None
+        if trainer.uses_unlabeled:
+            assert trainer.unlabeled_epochs is not None
+            unlabeled = trainer.unlabeled_epochs.passes(state.epoch)
+            labeled = labeled if trainer.phase2_use_labeled else None
+        elif trainer.phase == 2 and trainer.unlabeled_batches:
+            labeled = iter([islice(chain.from_iterable(labeled), trainer.unlabeled_batches)])
+        yield from semi_supervised_batches(labeled, unlabeled, length=state.epoch_length)

@@ -11,6 +11,7 @@ SHOWN = {
     "g_region_loss": "region loss",
     "g_adversarial_loss": "adversarial loss",
     "semi_loss": "semi-supervised loss",
+    "trusted_images": "trusted images",
     "d_loss": "critic loss",
     "critic_gap": "critic gap",
     "d_accuracy": "D accuracy",

@@ -20,17 +20,17 @@ class MutualSupervision:
     images and no target, both misprints.
 
     Args:
-        gamma: confidence above which a pseudo-label is trusted, in [0, 1]; the paper's 0.5.
+        gamma: confidence above which a pseudo-label is trusted, in (0, 1); the paper's 0.5.
         confidence: ``mask_mean``, one confidence a mask, the mean realism of its regions; or ``pixel``, the realism
             interpolated to each pixel, as in Hung et al. (BMVC 2018, arXiv 1802.07934).
 
     Raises:
-        UserError: gamma outside [0, 1] or unknown confidence.
+        UserError: gamma outside (0, 1) or unknown confidence.
     """
 
     def __init__(self, *, gamma: float = 0.5, confidence: str = "mask_mean") -> None:
-        if not 0 <= gamma <= 1:
-            raise UserError(f"gamma is {gamma}: give a number from 0 to 1, the paper's is 0.5.")
+        if not 0 < gamma < 1:
+            raise UserError(f"gamma is {gamma}: give a number between 0 and 1, the paper's is 0.5.")
         if confidence not in CONFIDENCES:
             raise UserError(f"confidence is {confidence!r}: use one of {', '.join(CONFIDENCES)}.")
         self.gamma = gamma

@@ -36,7 +36,7 @@ def start_encoders(network: nn.Module, text: str | None) -> None:
     weights = parse_encoder_weights(text or "")
     load_encoder_weights(network, weights)
     names = [str(name) for module in network.modules() if (name := getattr(module, "name", None)) in ENCODERS]
-    at_random = [name for name in names if name not in weights]
+    at_random = [name for name in dict.fromkeys(names) if name not in weights]
     if at_random:
         example = ",".join(f"{name}=PATH" for name in at_random)
         logger.warning(

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 REGION = {"g_region_loss": "region loss"}
 ADVERSARIAL = {"g_adversarial_loss": "generator", "d_loss": "critic"}
+TRUSTED = {"trusted_images": "trusted"}
 VALIDATION = {
     "val_dice": "Dice",
     "val_iou": "IoU",
@@ -19,9 +20,11 @@ VALIDATION = {
 
 
 def curves_figure(history: Sequence[dict[str, float]]) -> Figure:
-    """Draw the training losses and the validation scores of ``history.csv``."""
-    figure = Figure(figsize=(14, 3.8), layout="constrained")
-    region, adversarial, validation = figure.subplots(1, 3)
+    """Draw the training losses and the validation scores of ``history.csv``, and trusted pseudo-labels if there are."""
+    trusts = any(name in row for row in history for name in TRUSTED)
+    panels = 3 + trusts
+    figure = Figure(figsize=(14 * panels / 3, 3.8), layout="constrained")
+    region, adversarial, validation, *more = figure.subplots(1, panels)
     _draw(region, history, REGION)
     region.set_title("Training: region loss")
     _draw(adversarial, history, ADVERSARIAL)
@@ -29,6 +32,9 @@ def curves_figure(history: Sequence[dict[str, float]]) -> Figure:
     _draw(validation, history, VALIDATION)
     validation.set_ylim(0, 1)
     validation.set_title("Validation, mean over cases with a lesion")
+    for axis in more:
+        _draw(axis, history, TRUSTED)
+        axis.set_title("Unlabelled images with a trusted mask")
     return figure
 
 

@@ -65,6 +65,7 @@ def quick(config: Path) -> dict[str, Any]:
 
 def test_there_are_bundles() -> None:
     assert set(BUNDLES) == {
+        "assgan",
         "baseline",
         "cgan_ac_caw",
         "mammo_cgan",

@@ -1,0 +1,64 @@
+"""The generators of ASSGAN as one network."""
+
+# no postponed annotations here: TorchScript reads the type of the attribute as it stands
+
+from collections.abc import Iterable
+
+from torch import Tensor, nn
+
+from bus_monai.errors import UserError
+from bus_monai.networks.ensemble import Ensemble
+from bus_monai.networks.segmenters import make_segmenter
+
+ARCHITECTURES = ("deeplabv3_plus", "pspnet")
+USES = ("mean", "first", "second")
+
+
+class MutualGenerators(nn.Module):
+    """DeepLabV3+ and PSPNet that are trained to teach each other, or DeepLabV3+ alone.
+
+    They share no weights, and one file holds both. Zhai et al., ASSGAN, Neurocomputing 493, 2022, doi
+    10.1016/j.neucom.2022.04.021, section 3.1; which of them serves afterwards is left open there.
+
+    Args:
+        backbone: of both: ``resnet18``, ``resnet50`` or ``resnet101``.
+        num_generators: 1 or 2.
+        used: ``mean``, the mean of both probabilities, or the ``first`` or ``second`` generator alone.
+
+    Attributes:
+        ensemble: the generators, as its ``networks``.
+
+    Shape:
+        (B, 1, H, W) with values in [0, 1] to logits (B, 1, H, W), any H and W of at least 32. In training mode at least
+        two images.
+
+    Raises:
+        UserError: unknown ``backbone``, another number of generators, or a ``used`` one that there is not.
+    """
+
+    used: int
+
+    def __init__(self, *, backbone: str = "resnet101", num_generators: int = 2, used: str = "mean") -> None:
+        super().__init__()
+        if num_generators not in (1, 2):
+            raise UserError(f"num_generators is {num_generators!r}: use 1 or 2.")
+        if used not in USES:
+            raise UserError(f"used_generator is {used!r}: use one of {', '.join(USES)}.")
+        self.used = USES.index(used)
+        if self.used > num_generators:
+            raise UserError("used_generator is 'second', but there is one generator: use first or mean.")
+        names = ARCHITECTURES[:num_generators]
+        self.ensemble = Ensemble(make_segmenter(name, {"backbone": backbone}) for name in names)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the logits of the mean probability, or those of the generator that is used."""
+        for i, network in enumerate(self.ensemble.networks):
+            if self.used == i + 1:
+                return network(x)
+        return self.ensemble(x)
+
+    def fit(self, images: Iterable[Tensor]) -> None:
+        """Give all generators the mean and standard deviation of ``images``, each in [0, 1]."""
+        images = list(images)
+        for network in self.ensemble.networks:
+            network.fit(images)
