@@ -19,9 +19,9 @@ def keep_labels(datalist: Datalist, fraction: float | None, *, seed: int = 0) ->
 
     Args:
         datalist: of any data set.
-        fraction: share in (0, 1] of all that have masks in ``training`` and ``unlabeled``, as in table 8 of ASSGAN (Zhai
-            et al., Neurocomputing 493, 2022, doi 10.1016/j.neucom.2022.04.021). ``None`` leaves the sections as they
-            are, and takes the share of ASSGAN's main protocol, 100 of 547, where nothing is unlabelled.
+        fraction: share in (0, 1] of all that have masks in ``training`` and ``unlabeled``, as in table 8 of ASSGAN
+            (Zhai et al., Neurocomputing 493, 2022, doi 10.1016/j.neucom.2022.04.021). ``None`` leaves the sections as
+            they are, and takes the share of ASSGAN's main protocol, 100 of 547, where nothing is unlabelled.
         seed: of the choice.
 
     Returns:

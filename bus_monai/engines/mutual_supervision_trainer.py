@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import chain, islice
 from typing import Any
 
@@ -328,12 +328,11 @@ class _EpochIterations:
     def __iter__(self) -> Iterator[SemiSupervisedBatches]:
         # a generator, so that nothing is drawn before the epoch's first iteration asks for it
         trainer, state = self.trainer, self.trainer.state
-        labeled: Iterator[Iterable[Any]] | None = trainer.epochs.passes(state.epoch)
-        unlabeled = None
+        labeled, unlabeled = trainer.epochs.passes(state.epoch), None
         if trainer.uses_unlabeled:
             assert trainer.unlabeled_epochs is not None
             unlabeled = trainer.unlabeled_epochs.passes(state.epoch)
-            labeled = labeled if trainer.phase2_use_labeled else None
         elif trainer.phase == 2 and trainer.unlabeled_batches:
             labeled = iter([islice(chain.from_iterable(labeled), trainer.unlabeled_batches)])
-        yield from semi_supervised_batches(labeled, unlabeled, length=state.epoch_length)
+        known = labeled if unlabeled is None or trainer.phase2_use_labeled else None
+        yield from semi_supervised_batches(known, unlabeled, length=state.epoch_length)

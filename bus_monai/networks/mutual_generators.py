@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from bus_monai.errors import UserError
 from bus_monai.networks.ensemble import Ensemble
 from bus_monai.networks.segmenters import make_segmenter
+from bus_monai.networks.standardised import Standardised
 
 ARCHITECTURES = ("deeplabv3_plus", "pspnet")
 USES = ("mean", "first", "second")
@@ -61,4 +62,5 @@ class MutualGenerators(nn.Module):
         """Give all generators the mean and standard deviation of ``images``, each in [0, 1]."""
         images = list(images)
         for network in self.ensemble.networks:
+            assert isinstance(network, Standardised)
             network.fit(images)

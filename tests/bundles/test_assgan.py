@@ -1,0 +1,183 @@
+"""ASSGAN's bundle: both phases, its methods and switches, resume, few labels, and input that cannot work."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from monai.bundle.scripts import create_workflow
+from PIL import Image
+
+from bus_monai.data.datalist import read_datalist
+from bus_monai.errors import user_error
+from bus_monai.experiments.space import parse_space, read_preset
+from bus_monai.registry import find_bundle
+from bus_monai.report.files import read_history
+
+CONFIGS = find_bundle("assgan") / "configs"
+QUICK = {"image_size": [32, 32], "batch_size": 4, "labeled_fraction": 0.4, "phase1_epochs": 1, "max_epochs": 2}
+
+
+def make(data: Path, out: Path, **settings: Any) -> Any:
+    common = {"dataset_dir": str(data), "ckpt_dir": str(out), "output_dir": str(out)}
+    return create_workflow(config_file=str(CONFIGS / "train.json"), run_id="training", **(QUICK | common | settings))
+
+
+def train(data: Path, out: Path, **settings: Any) -> list[dict[str, float]]:
+    make(data, out, **settings).run()
+    return read_history(out)
+
+
+def checkpoint(folder: Path) -> dict[str, Any]:
+    return torch.load(folder / "checkpoint.pt", weights_only=True)
+
+
+@pytest.fixture(scope="module")
+def whole(small_phantoms: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two epochs of phase 1 and two of phase 2."""
+    out = tmp_path_factory.mktemp("whole")
+    train(small_phantoms, out, phase1_epochs=2, max_epochs=4)
+    return out
+
+
+@pytest.mark.parametrize("stop_after", [1, 3])
+def test_resumed_equals_undisturbed_in_either_phase(
+    stop_after: int, whole: Path, small_phantoms: Path, tmp_path: Path
+) -> None:
+    train(small_phantoms, tmp_path, phase1_epochs=2, max_epochs=stop_after)
+    assert train(small_phantoms, tmp_path, phase1_epochs=2, max_epochs=4, resume=True) == read_history(whole)
+    one, two = checkpoint(whole)["trainer"], checkpoint(tmp_path)["trainer"]
+    for part in ("g1_network", "g2_network", "d_network"):
+        for name, value in one[part].items():
+            assert torch.equal(value, two[part][name]), (part, name)
+
+
+def test_history_counts_trusted_images_in_phase_2(whole: Path, small_phantoms: Path) -> None:
+    rows = read_history(whole)
+    unlabeled = round(0.6 * len(read_datalist(small_phantoms).training))
+    assert [row.get("trusted_images", -1.0) >= 0 for row in rows] == [False, False, True, True]
+    assert all(row["trusted_images"] <= unlabeled for row in rows[2:])
+    assert all({"realism_real", "realism_fake", "semi_loss", "d_loss", "val_dice"} <= row.keys() for row in rows)
+
+
+def test_weights_serve_as_either_generator(whole: Path, small_phantoms: Path, tmp_path: Path) -> None:
+    settings = json.loads((whole / "settings.json").read_text())
+    assert (settings["num_generators"], settings["backbone"]) == (2, "resnet18")
+    dices = {}
+    for used in ("mean", "first", "second"):
+        create_workflow(
+            config_file=str(CONFIGS / "evaluate.json"), run_id="evaluating", used_generator=used,
+            dataset_dir=str(small_phantoms), output_dir=str(tmp_path / used), ckpt_path=str(whole / "model.pt"),
+            image_size=[32, 32],
+        ).run()  # fmt: skip
+        with (tmp_path / used / "cases.csv").open(newline="") as file:
+            dices[used] = [row["dice"] for row in csv.DictReader(file)]
+    assert dices["first"] != dices["second"]
+
+
+def network_parts(folder: Path) -> set[str]:
+    return {name for name in checkpoint(folder)["trainer"] if name.endswith("_network")}
+
+
+@pytest.mark.parametrize(
+    ("settings", "parts", "has_semi"),
+    [
+        ({"method": "hung"}, {"g1_network", "d_network"}, True),
+        ({"method": "supervised"}, {"g1_network", "g2_network"}, False),
+        ({"method": "supervised", "num_generators": 1, "labeled_fraction": 1}, {"g1_network"}, False),
+        ({"num_generators": 1}, {"g1_network", "d_network"}, False),
+        ({"use_discriminator": False}, {"g1_network", "g2_network"}, True),
+        ({"paper_literal": True, "gamma": 1e-6}, {"g1_network", "g2_network", "d_network"}, True),
+        ({"confidence": "pixel", "gamma": 1e-6, "amp": False}, {"g1_network", "g2_network", "d_network"}, True),
+    ],
+)
+def test_methods_and_ablations(
+    settings: dict[str, Any], parts: set[str], has_semi: bool, small_phantoms: Path, tmp_path: Path
+) -> None:
+    rows = train(small_phantoms, tmp_path, **({"gamma": 1e-6} | settings))
+    assert network_parts(tmp_path) == parts
+    assert rows[0]["semi_loss"] == 0
+    assert (rows[1]["semi_loss"] > 0) is has_semi
+    assert json.loads((tmp_path / "settings.json").read_text())["num_generators"] == len(parts - {"d_network"})
+
+
+def test_paper_literal_is_the_papers_algorithm(small_phantoms: Path, tmp_path: Path) -> None:
+    for literal, weights, switches in ((True, (1.0, 1.0, 1.0), False), (False, (0.01, 0.001, 1.0), True)):
+        parser = make(small_phantoms, tmp_path, paper_literal=literal).parser
+        found = tuple(parser.get_parsed_content(key) for key in ("lambda_adv", "lambda_adv_u", "lambda_semi"))
+        assert found == weights
+        assert parser.get_parsed_content("phase2_use_labeled") is switches
+        assert parser.get_parsed_content("phase2_update_d") is switches
+        assert parser.get_parsed_content("separate_ce_step") is literal
+
+
+def test_presets_are_the_papers_tables() -> None:
+    spaces = {name: parse_space(read_preset(CONFIGS.parent, name)) for name in ("ablation", "gamma", "labels")}
+    assert {name: [(choice.key, choice.values) for choice in space] for name, space in spaces.items()} == {
+        "ablation": [("num_generators", (1, 2)), ("use_discriminator", (False, True))],
+        "gamma": [("gamma", (0.2, 0.35, 0.5, 0.65, 0.8))],
+        "labels": [("labeled_fraction", (0.5, 0.3, 0.15, 0.05))],
+    }
+
+
+def test_unlabelled_images_need_no_mask(small_phantoms: Path, tmp_path: Path) -> None:
+    """A data set with an ``unlabeled`` section of its own, of any number of images."""
+    data = tmp_path / "set"
+    data.mkdir()
+    content = json.loads((small_phantoms / "datalist.json").read_text())
+    for section in ("training", "validation"):
+        for item in content[section]:
+            for kind in ("image", "masks"):
+                for name in [item[kind]] if kind == "image" else item[kind]:
+                    (data / name).parent.mkdir(exist_ok=True)
+                    (data / name).write_bytes((small_phantoms / name).read_bytes())
+    content["unlabeled"] = [item | {"masks": [], "diagnosis": "benign"} for item in content["training"][6:15]]
+    content["training"] = content["training"][:6]
+    del content["test"]
+    (data / "datalist.json").write_text(json.dumps(content))
+    rows = train(data, tmp_path, labeled_fraction=None, gamma=1e-6)
+    assert rows[1]["trusted_images"] == 9
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        *(
+            (
+                {"labeled_fraction": 1, "method": method},
+                f"The method '{method}' learns from unlabelled images, and there are none: add a section 'unlabeled' "
+                "to the data set, give a labeled_fraction below 1, or set method to supervised.",
+            )
+            for method in ("assgan", "hung")
+        ),
+        (
+            {"labeled_fraction": 0},
+            "labeled_fraction is 0: give a share above 0 and up to 1, or null for the sections of the data set.",
+        ),
+        ({"gamma": 1}, "gamma is 1: give a number between 0 and 1, the paper's is 0.5."),
+        ({"method": "mean_teacher"}, "method is 'mean_teacher': use one of assgan, hung, supervised."),
+    ],
+)
+def test_settings_that_cannot_work_are_one_sentence(
+    settings: dict[str, Any], message: str, small_phantoms: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(Exception) as caught:  # noqa: PT011
+        train(small_phantoms, tmp_path, **settings)
+    assert user_error(caught.value) == message
+
+
+def test_all_images_unlabelled(small_phantoms: Path, tmp_path: Path) -> None:
+    content = json.loads((small_phantoms / "datalist.json").read_text())
+    Image.new("L", (64, 64), 90).save(tmp_path / "a.png")
+    item = {"image": "a.png", "masks": [], "diagnosis": "unknown"}
+    content = {"unlabeled": [item | {"id": f"a{i}", "group": f"a{i}"} for i in range(4)]}
+    (tmp_path / "datalist.json").write_text(json.dumps(content))
+    with pytest.raises(Exception) as caught:  # noqa: PT011
+        train(tmp_path, tmp_path / "out", labeled_fraction=None)
+    assert user_error(caught.value) == (
+        "The data set has no case in its section 'training': add some to its datalist.json."
+    )
