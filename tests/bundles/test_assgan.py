@@ -167,7 +167,7 @@ def test_settings_that_cannot_work_are_one_sentence(
 ) -> None:
     with pytest.raises(Exception) as caught:  # noqa: PT011
         train(small_phantoms, tmp_path, **settings)
-    assert user_error(caught.value) == message
+    assert str(user_error(caught.value)) == message
 
 
 def test_all_images_unlabelled(small_phantoms: Path, tmp_path: Path) -> None:
@@ -178,6 +178,6 @@ def test_all_images_unlabelled(small_phantoms: Path, tmp_path: Path) -> None:
     (tmp_path / "datalist.json").write_text(json.dumps(content))
     with pytest.raises(Exception) as caught:  # noqa: PT011
         train(tmp_path, tmp_path / "out", labeled_fraction=None)
-    assert user_error(caught.value) == (
+    assert str(user_error(caught.value)) == (
         "The data set has no case in its section 'training': add some to its datalist.json."
     )
