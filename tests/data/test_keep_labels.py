@@ -29,7 +29,9 @@ def cases(count: int, prefix: str = "c", groups: int = 1000, masks: bool = True)
 
 @given(st.integers(4, 60), st.integers(2, 20), st.floats(0, 1, exclude_min=True), st.integers(0, 3))
 def test_no_image_is_lost_and_no_group_straddles(count: int, groups: int, fraction: float, seed: int) -> None:
-    whole = Datalist(training=cases(count, groups=groups), validation=cases(3, "v"), unlabeled=cases(2, "u", masks=False))
+    whole = Datalist(
+        training=cases(count, groups=groups), validation=cases(3, "v"), unlabeled=cases(2, "u", masks=False)
+    )
     few = keep_labels(whole, fraction, seed=seed)
     assert sorted(c.id for c in [*few.training, *few.unlabeled]) == sorted(
         c.id for c in [*whole.training, *whole.unlabeled]

@@ -41,7 +41,11 @@ def test_counts_of_all_processes_are_added(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_curves_have_a_panel_of_counts_where_there_are_any() -> None:
-    rows = [{"epoch": 1.0, "g_region_loss": 0.5}, {"epoch": 2.0, "trusted_images": 4.0}, {"epoch": 3.0, "trusted_images": 9.0}]
+    rows = [
+        {"epoch": 1.0, "g_region_loss": 0.5},
+        {"epoch": 2.0, "trusted_images": 4.0},
+        {"epoch": 3.0, "trusted_images": 9.0},
+    ]
     panel = curves_figure(rows).axes[3]
     assert panel.get_title() == "Unlabelled images with a trusted mask"
     assert panel.lines[0].get_xydata().tolist() == [[2.0, 4.0], [3.0, 9.0]]
