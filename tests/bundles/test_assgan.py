@@ -170,14 +170,19 @@ def test_settings_that_cannot_work_are_one_sentence(
     assert str(user_error(caught.value)) == message
 
 
-def test_all_images_unlabelled(small_phantoms: Path, tmp_path: Path) -> None:
-    content = json.loads((small_phantoms / "datalist.json").read_text())
+@pytest.mark.parametrize(
+    ("labeled", "message"),
+    [
+        (0, "The data set has no case in its section 'training': add some to its datalist.json."),
+        (1, "There is no labelled batch: label more images, or make batch_size smaller."),
+    ],
+)
+def test_too_few_labelled_images(labeled: int, message: str, tmp_path: Path) -> None:
     Image.new("L", (64, 64), 90).save(tmp_path / "a.png")
-    item = {"image": "a.png", "masks": [], "diagnosis": "unknown"}
-    content = {"unlabeled": [item | {"id": f"a{i}", "group": f"a{i}"} for i in range(4)]}
+    item = {"image": "a.png", "masks": [], "diagnosis": "normal"}
+    names = {"training": "tu"[:labeled], "validation": "v", "unlabeled": "abcd"}
+    content = {section: [item | {"id": i, "group": i} for i in ids] for section, ids in names.items()}
     (tmp_path / "datalist.json").write_text(json.dumps(content))
     with pytest.raises(Exception) as caught:  # noqa: PT011
         train(tmp_path, tmp_path / "out", labeled_fraction=None)
-    assert str(user_error(caught.value)) == (
-        "The data set has no case in its section 'training': add some to its datalist.json."
-    )
+    assert str(user_error(caught.value)) == message

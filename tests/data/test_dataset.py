@@ -15,7 +15,7 @@ from PIL import Image
 
 from bus_monai.data.case import Case
 from bus_monai.data.datalist import Datalist, write_datalist
-from bus_monai.data.dataset import check_dataset, load_dataset, to_items
+from bus_monai.data.dataset import check_dataset, load_dataset, to_items, without_broken
 from bus_monai.errors import UserError
 from tests.published_layouts import (
     breast,
@@ -166,3 +166,13 @@ def test_a_broken_image_in_the_middle_is_named_and_the_rest_goes_on_if_wanted(
     assert f"Left out: '{broken.image}' cannot be decoded" in caplog.text
     ids = {case.id for _, cases in whole.sections() for case in cases}
     assert {case.id for _, cases in rest.sections() for case in cases} == ids - {broken.id}
+
+
+def test_unlabelled_images_need_no_mask_and_the_one_they_have_is_not_read(tmp_path: Path) -> None:
+    image = _save(tmp_path / "a.png", np.full((8, 8), 9))
+    cases = [Case("a", image, (), "a", "benign"), Case("b", image, (tmp_path / "missing.png",), "b", "malignant")]
+    datalist = Datalist(unlabeled=[*cases, Case("c", tmp_path / "missing.png", (), "c", "unknown")])
+    check_dataset(Datalist(unlabeled=cases), sections=["unlabeled"])
+    assert without_broken(datalist).unlabeled == cases
+    with pytest.raises(UserError, match=r"missing\.png"):
+        check_dataset(datalist, sections=["unlabeled"])

@@ -40,6 +40,8 @@ def generator() -> nn.Module:
 
 def make_trainer(
     *,
+    labeled: int = LABELED,
+    unlabeled: int = UNLABELED,
     generators: int = 2,
     discriminator: bool = True,
     seed: int = 0,
@@ -52,8 +54,8 @@ def make_trainer(
     d = nn.Conv2d(1, 1, 4, stride=2, padding=1) if discriminator else None
     return MutualSupervisionTrainer(
         device="cpu",
-        labeled_loader=loader(LABELED, labels=True),
-        unlabeled_loader=loader(UNLABELED, labels=False),
+        labeled_loader=loader(labeled, labels=True),
+        unlabeled_loader=loader(unlabeled, labels=False) if unlabeled else None,
         g_networks=nets,
         g_optimizers=[torch.optim.Adam(g.parameters(), 1e-2) for g in nets],
         d_network=d,
@@ -102,6 +104,7 @@ def test_who_learns_in_each_phase(options: dict[str, Any], phase1: str, phase2: 
         ({}, [2, 2, 0, 0, 4, 4, 4, 3]),
         ({"phase2_use_labeled": False, "phase2_update_d": False}, [2, 2, 0, 0, 2, 2, 2, 1]),
         ({"discriminator": False, "method": "supervised"}, [2, 2, 0, 0, 2, 2, 2, 2]),
+        ({"discriminator": False, "method": "supervised", "unlabeled": 0}, [2, 2, 2, 2]),
     ],
 )
 def test_images_of_each_iteration(options: dict[str, Any], sizes: list[int]) -> None:
@@ -110,6 +113,37 @@ def test_images_of_each_iteration(options: dict[str, Any], sizes: list[int]) -> 
     trainer.add_event_handler(Events.ITERATION_COMPLETED, lambda e: seen.append(len(e.state.output.get("image", []))))
     trainer.run()
     assert seen == sizes
+
+
+def test_the_papers_two_steps_of_phase_1() -> None:
+    """With SGD and no batch norm's noise: down the cross-entropy first, then down the adversarial loss from there."""
+
+    def trained(**options: Any) -> tuple[nn.Module, dict[str, Any]]:
+        trainer = make_trainer(generators=1, max_epochs=1, labeled=2, weights={"adversarial": 0.5}, **options)
+        torch.manual_seed(1)
+        trainer.g_networks = (nn.Conv2d(1, 1, 3, padding=1),)
+        trainer.g_optimizers = (torch.optim.SGD(trainer.g_networks[0].parameters(), 0.1),)
+        output: dict[str, Any] = {}
+        trainer.add_event_handler(Events.ITERATION_COMPLETED, lambda e: output.update(e.state.output))
+        start, critic = copy.deepcopy(trainer.g_networks[0]), copy.deepcopy(trainer.d_network)
+        trainer.run()
+        return expected(start, critic, output, options), trainer.g_networks[0]
+
+    def expected(network: nn.Module, critic: Any, output: dict[str, Any], options: dict[str, Any]) -> nn.Module:
+        sgd, losses = torch.optim.SGD(network.parameters(), 0.1), MutualSupervision()
+        ce = lambda: nn.functional.binary_cross_entropy_with_logits(network(output["image"]), output["label"])  # noqa: E731
+        adversarial = lambda: 0.5 * losses.adversarial_loss(critic(network(output["image"]).sigmoid()))  # noqa: E731
+        steps = [ce, adversarial] if options else [lambda: ce() + adversarial()]
+        for step in steps:
+            sgd.zero_grad()
+            step().backward()
+            sgd.step()
+        return network
+
+    for options in ({}, {"separate_ce_step": True}):
+        reference, network = trained(**options)
+        for one, other in zip(reference.parameters(), network.parameters(), strict=True):
+            torch.testing.assert_close(one, other)
 
 
 @pytest.mark.parametrize("confidence", ["mask_mean", "pixel"])
@@ -186,6 +220,11 @@ def test_resumed_run_equals_undisturbed_run_bit_by_bit(options: dict[str, Any], 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        (
+            {"unlabeled": 0},
+            "The method 'assgan' learns from unlabelled images, and there are none: add a section 'unlabeled' to the "
+            "data set, give a labeled_fraction below 1, or set method to supervised.",
+        ),
         ({"method": "mean_teacher"}, "method is 'mean_teacher': use one of assgan, hung, supervised."),
         (
             {"generators": 3},
