@@ -43,15 +43,14 @@ def explain(
     from bus_monai.data.datalist import SECTIONS
     from bus_monai.errors import UserError
     from bus_monai.explain.items import explain_items
-    from bus_monai.inference.models import parse_models, require_segmenters
+    from bus_monai.inference.models import parse_models
 
     if split not in SECTIONS:
         raise UserError(f"--split is '{split}': use one of {', '.join(SECTIONS)}.")
     if maps not in (None, "png", "npy"):
         raise UserError(f"--maps is '{maps}': use png or npy.")
     chosen = parse_methods(methods) if methods else None
-    trained = parse_models([model])
-    require_segmenters(trained)
+    trained = parse_models([model], segmenters=True)
     items = explain_items(source, split=split, cases=cases)
 
     from bus_monai.explain.explain_job import IMAGES, explain_images

@@ -61,7 +61,7 @@ def _parse(spec: str, segmenters: bool) -> TrainedModel:
     bundle, weights = find_bundle(match["bundle"]), match["weights"]
     if segmenters and output_format(bundle) != "segmentation":
         raise UserError(
-            f"The bundle '{bundle.name}' gives no masks, so that there are no cases to score: evaluate it with its own "
+            f"The bundle '{bundle.name}' gives no masks, which this command works on: evaluate it with its own "
             "configs/evaluate.json, see its docs/README.md."
         )
     files = [Path(part) for part in weights.split(",")] if weights else [bundle / "models" / "model.pt"]

@@ -97,7 +97,7 @@ def test_an_ensemble_of_one_model_twice_is_that_model(
         ),
         (
             ["evaluate", "mass_detection"],
-            "The bundle 'mass_detection' gives no masks, so that there are no cases to score: evaluate it with its own "
+            "The bundle 'mass_detection' gives no masks, which this command works on: evaluate it with its own "
             "configs/evaluate.json, see its docs/README.md.",
         ),
         (["evaluate", "a b"], "'a b' names no model: write BUNDLE, BUNDLE:WEIGHTS or NAME=BUNDLE:WEIGHTS."),

@@ -266,7 +266,7 @@ def test_an_empty_mask_has_no_shape() -> None:
     [
         (
             ["evaluate", "mass_shape:{folder}/shapes.csv"],
-            "The bundle 'mass_shape' gives no masks, so that there are no cases to score: evaluate it with its own "
+            "The bundle 'mass_shape' gives no masks, which this command works on: evaluate it with its own "
             "configs/evaluate.json, see its docs/README.md.",
         ),
         (
