@@ -11,7 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 from matplotlib.figure import Figure
 
 from bus_monai import __version__
-from bus_monai.report.summary_table import interval, number
+from bus_monai.report.summary_table import interval, number, p_value
 
 
 def write_page(path: Path, template: str, **content: Any) -> Path:
@@ -28,7 +28,7 @@ def write_page(path: Path, template: str, **content: Any) -> Path:
         trim_blocks=True,
         undefined=StrictUndefined,
     )
-    environment.globals |= {"number": number, "interval": interval, "version": __version__}
+    environment.globals |= {"number": number, "interval": interval, "p_value": p_value, "version": __version__}
     path.write_text(environment.get_template(template).render(content), encoding="utf-8")
     return path
 

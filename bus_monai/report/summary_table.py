@@ -24,3 +24,8 @@ def interval(value: Mapping[str, Any]) -> str:
 def number(value: float) -> str:
     """Write a number with four significant decimals, large ones with fewer."""
     return f"{value:.4f}" if abs(value) < 10 else f"{value:.1f}"
+
+
+def p_value(value: float) -> str:
+    """Write a p value; none is 0."""
+    return "< 0.0001" if value < 1e-4 else number(value)
