@@ -92,7 +92,7 @@ def search(
     if finished < total:
         study.optimize(objective, n_trials=total - finished, callbacks=[tell])
     study.trials_dataframe().to_csv(out / TABLE, index=False)
-    parent.complete({"best_val_dice": study.best_value}, out / TABLE)
+    parent.complete({"best_val_score": study.best_value}, out / TABLE)
     return study
 
 
