@@ -62,6 +62,8 @@ class MutualSupervisionTrainer(ResumableTrainer):
         method: ``assgan``; ``hung``, where one generator learns from its own trusted masks and the discriminator from
             labelled images alone; or ``supervised``, cross-entropy on labelled images in both phases.
         weights: ``adversarial``, ``adversarial_unlabeled`` and ``semi``, factors beside the cross-entropy's 1.
+        hard_scores: the discriminator scores pseudo-labels as they are, 0 or 1, in place of the probabilities behind
+            them, which it may reject for their softness alone, having seen only hard masks as real.
         separate_ce_step: in phase 1 the generators take a step on the cross-entropy, then one on the adversarial loss,
             as Algorithm 1 prints it, in place of one on the sum.
         phase2_use_labeled: phase 2 goes on with labelled batches too.
@@ -95,6 +97,7 @@ class MutualSupervisionTrainer(ResumableTrainer):
         losses: MutualSupervision | None = None,
         method: str = "assgan",
         weights: Mapping[str, float] | None = None,
+        hard_scores: bool = False,
         separate_ce_step: bool = False,
         phase2_use_labeled: bool = True,
         phase2_update_d: bool = True,
@@ -112,6 +115,7 @@ class MutualSupervisionTrainer(ResumableTrainer):
         self.d_network, self.d_optimizer = d_network, d_optimizer
         self.method = method
         self.phase1_epochs = phase1_epochs
+        self.hard_scores = hard_scores
         self.separate_ce_step = separate_ce_step
         self.phase2_use_labeled = phase2_use_labeled
         self.phase2_update_d = phase2_update_d and d_network is not None
@@ -168,8 +172,8 @@ class MutualSupervisionTrainer(ResumableTrainer):
         self.unlabeled_batches = 0 if unlabeled is None else len(unlabeled)
         if self.method != "supervised" and not self.unlabeled_batches:
             raise UserError(
-                f"The method {self.method!r} learns from unlabelled images, and there are none: add a section "
-                "'unlabeled' to the data set, give a labeled_fraction below 1, or set method to supervised."
+                f"The method {self.method!r} learns from unlabelled images, and there is no batch of them: add a "
+                "section 'unlabeled' to the data set, give a labeled_fraction below 1, or set method to supervised."
             )
         if not len(labeled):
             raise UserError("There is no labelled batch: label more images, or make batch_size smaller.")
@@ -216,7 +220,7 @@ class MutualSupervisionTrainer(ResumableTrainer):
     def _generator_steps(self, image: Tensor, mask: Tensor | None) -> list[Tensor]:
         """Update the generators; return their detached logits from before, labelled images first."""
         output, known = self.state.output, 0 if mask is None else len(mask)
-        logits = self._predict(image)
+        logits = self._predict(image, known)
         output[Keys.PRED] = output[AdversarialKeys.FAKES] = torch.stack(logits).detach().mean(dim=0)
         self.fire_event(AdversarialIterationEvents.GENERATOR_FORWARD_COMPLETED)
 
@@ -227,8 +231,8 @@ class MutualSupervisionTrainer(ResumableTrainer):
         if self.separate_ce_step and self.phase == 1 and self.d_network is not None:
             self._learn(supervised)
             supervised = [loss.detach() for loss in supervised]
-            logits = self._predict(image)
-        realism = self._realism(logits)
+            logits = self._predict(image, known)
+        realism = self._realism([z.sigmoid() for z in logits])
         adversarial = [self._adversarial(scores, known) for scores in realism]
         semi = self._semi([z[known:] for z in logits], [scores[known:].detach() for scores in realism])
         terms = (supervised, adversarial or [zero] * len(logits), semi or [zero] * len(logits))
@@ -242,12 +246,14 @@ class MutualSupervisionTrainer(ResumableTrainer):
         self.fire_event(AdversarialIterationEvents.GENERATOR_MODEL_COMPLETED)
         return [z.detach() for z in logits]
 
-    def _predict(self, image: Tensor) -> list[Tensor]:
-        """Return each generator's logits."""
+    def _predict(self, image: Tensor, known: int) -> list[Tensor]:
+        """Return each generator's logits, of the ``known`` labelled images first."""
+        # apart: in one batch, batch norm ties labelled images to unlabelled ones, and test images see neither
+        parts = [part for part in image.split([known, len(image) - known]) if len(part)]
         for network in self.g_networks:
             network.train()
         with self._autocast():
-            return [network(image).float() for network in self.g_networks]
+            return [torch.cat([network(part) for part in parts]).float() for network in self.g_networks]
 
     def _learn(self, losses: Sequence[Tensor]) -> None:
         """Take a step of each generator down its own loss."""
@@ -257,12 +263,12 @@ class MutualSupervisionTrainer(ResumableTrainer):
             scaler.scale(loss).backward()
             self._update(network, optimizer, scaler)
 
-    def _realism(self, logits: Sequence[Tensor]) -> list[Tensor]:
-        """Return the discriminator's logits of each generator's masks; none without a discriminator."""
+    def _realism(self, masks: Sequence[Tensor]) -> list[Tensor]:
+        """Return the discriminator's logits of each generator's masks in [0, 1]; none without a discriminator."""
         if self.d_network is None:
             return []
         with frozen(plain(self.d_network)) as critic, self._autocast():
-            return [critic(z.sigmoid()).float() for z in logits]
+            return [critic(mask).float() for mask in masks]
 
     def _adversarial(self, scores: Tensor, known: int) -> Tensor:
         """Weigh the adversarial losses on labelled images, the first ``known``, and on the others."""
@@ -274,6 +280,9 @@ class MutualSupervisionTrainer(ResumableTrainer):
         """Return each generator's loss against the masks of its teacher; none where nobody teaches."""
         if len(logits[0]) == 0 or (len(logits) == 1 and self.method != "hung"):
             return []
+        if self.hard_scores:
+            with torch.no_grad():
+                realism = self._realism([(z > 0).to(z.dtype) for z in logits])
         size = logits[0].shape[2:]
         trusted = [self.losses.trusted(scores, size) for scores in realism] or [torch.ones_like(z) for z in logits]
         # an image counts once, whichever generator is trusted on it

@@ -159,6 +159,44 @@ def test_trusted_images_are_counted_anew_each_epoch(gamma: float, count: int, co
     assert counts == [(1, gamma, 0.0), (2, gamma, count), (2, gamma, count)]
 
 
+class Batches(nn.Module):
+    """A generator that keeps the sizes of its batches, and is sure in places of soft masks."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(()))
+        self.sizes: list[int] = []
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.sizes.append(len(x))
+        return self.scale * (x - 0.5)
+
+
+def test_labelled_and_unlabelled_images_do_not_meet_in_a_batch_norm() -> None:
+    trainer = make_trainer(generators=1, discriminator=True)
+    network = Batches()
+    trainer.g_networks, trainer.g_optimizers = (network,), (torch.optim.SGD(network.parameters(), 0.0),)
+    trainer.run()
+    assert network.sizes == [2, 2] + [2, 2] * 3 + [2, 1]
+
+
+@pytest.mark.parametrize(("hard", "trusted"), [(True, UNLABELED), (False, 0)])
+def test_scores_of_masks_or_of_the_probabilities_behind_them(hard: bool, trusted: int) -> None:
+    """A discriminator that takes for real whatever is 0 or 1 throughout."""
+    trainer = make_trainer(generators=1, method="hung", hard_scores=hard, phase2_update_d=False)
+    network = Batches()
+    trainer.g_networks, trainer.g_optimizers = (network,), (torch.optim.SGD(network.parameters(), 0.0),)
+
+    class Softness(nn.Module):
+        def forward(self, mask: torch.Tensor) -> torch.Tensor:
+            return 1 - 1000 * (mask * (1 - mask)).amax(dim=(1, 2, 3), keepdim=True)
+
+    trainer.d_network = Softness()
+    trainer.phase1_epochs = 0
+    trainer.run()
+    assert float(trainer.state.trusted_images) == trusted
+
+
 def test_without_a_discriminator_every_mask_is_trusted() -> None:
     trainer = make_trainer(discriminator=False)
     trainer.run()
@@ -222,8 +260,8 @@ def test_resumed_run_equals_undisturbed_run_bit_by_bit(options: dict[str, Any], 
     [
         (
             {"unlabeled": 0},
-            "The method 'assgan' learns from unlabelled images, and there are none: add a section 'unlabeled' to the "
-            "data set, give a labeled_fraction below 1, or set method to supervised.",
+            "The method 'assgan' learns from unlabelled images, and there is no batch of them: add a section "
+            "'unlabeled' to the data set, give a labeled_fraction below 1, or set method to supervised.",
         ),
         ({"method": "mean_teacher"}, "method is 'mean_teacher': use one of assgan, hung, supervised."),
         (
