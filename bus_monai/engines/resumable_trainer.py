@@ -35,6 +35,8 @@ class ResumableTrainer(Trainer):
     def _set_up(
         self, *, seed: int, amp: bool, max_grad_norm: float | None, lr_schedulers: Sequence[LRScheduler]
     ) -> None:
+        # MONAI keeps a name such as 'cpu' as it was given
+        self.state.device = torch.device(self.state.device)
         self.mixed_precision = amp
         self.state.seed = seed
         self.max_grad_norm = max_grad_norm

@@ -143,7 +143,8 @@ def test_each_bundle_has_a_card_and_a_licence(configs: Path) -> None:
 
 
 def test_a_bundle_trains_resumes_and_is_evaluated(configs: Path, small_phantoms: Path, tmp_path: Path) -> None:
-    common = {"dataset_dir": str(small_phantoms), "output_dir": str(tmp_path)}
+    # the device by its name, as the command line gives it
+    common = {"dataset_dir": str(small_phantoms), "output_dir": str(tmp_path), "device": "cpu"}
     settings = common | {"ckpt_dir": str(tmp_path), "batch_size": 8} | quick(configs / "train.json")
     for epochs, resume in ((1, False), (2, True)):
         workflow = create_workflow(
