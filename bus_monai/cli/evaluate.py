@@ -35,7 +35,8 @@ def evaluate(
     """Score trained models case by case: OUT/cases.csv, summary.json, report.html.
 
     With several models each has a folder of its own below OUT, and OUT/report.html compares them. With several splits
-    all this lies below OUT/SPLIT, and OUT/curves_NAME.png shows ROC, precision and calibration of each split.
+    all this lies below OUT/SPLIT, and OUT/report.html and OUT/curves_NAME.png show ROC, precision and calibration of
+    each split.
     """
     from bus_monai.inference.models import parse_models
 
@@ -51,24 +52,21 @@ def evaluate(
     from bus_monai.metrics.write_scores import CASES
     from bus_monai.report.comparison_report import write_comparison_report
     from bus_monai.report.evaluation_report import write_evaluation_report
-    from bus_monai.report.split_curves import write_split_curves
+    from bus_monai.report.split_report import write_split_report
     from bus_monai.workflow import check_choice
 
     splits = [part.strip() for part in split.split(",")]
     for part in splits:
         check_choice("split", part, ["training", "validation", "test"])
-    tables: dict[str, dict[str, list[CaseRow]]] = {}
+    tables: dict[str, dict[str, list[CaseRow]]] = {model.name: {} for model in trained}
     for part in splits:
         below = out if len(splits) == 1 else out / part
-        tables[part] = {}
         for model in trained:
             folder = below if len(trained) == 1 else below / model.name
             evaluate_model(model, folder, common | {"split": part})
             print(write_evaluation_report(folder))
-            tables[part][model.name] = read_case_table(folder / CASES)
+            tables[model.name][part] = read_case_table(folder / CASES)
         if len(trained) > 1:
-            print(write_comparison_report(Comparison.of(tables[part]), below))
+            print(write_comparison_report(Comparison.of({name: found[part] for name, found in tables.items()}), below))
     if len(splits) > 1:
-        for model in trained:
-            curves = {part: tables[part][model.name] for part in splits}
-            print(write_split_curves(curves, out / f"curves_{model.name}.png"))
+        print(write_split_report(tables, out))

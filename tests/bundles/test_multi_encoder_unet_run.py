@@ -138,6 +138,10 @@ def test_three_splits_in_one_figure_under_the_papers_rule(
         summary = json.loads((out / split / "summary.json").read_text())
         assert summary["all_cases_zero"]["metrics"]["dice"]["mean"] == means(rows, "all_cases_zero")["dice"]
     assert Image.open(out / "curves_run.png").size[0] > 1000
+    page = (out / "report.html").read_text()
+    for split in ("training", "validation", "test"):
+        assert f'<a href="{split}/report.html">{split}</a></td><td>{len(content[split])}</td>' in page
+        assert (out / split / "report.html").is_file()
     assert bus_monai(monkeypatch, "evaluate", model, "--split", "training,tests") == 2
 
 
