@@ -8,6 +8,7 @@ from monai.bundle.scripts import create_workflow
 
 from bus_monai.errors import UserError
 from bus_monai.inference.models import TrainedModel
+from bus_monai.settings import keep_null
 
 CONFIG = "inference.json"
 
@@ -19,7 +20,7 @@ def load_stage(model: TrainedModel) -> Any:
         UserError: the bundle is no stage, or the weights are missing, broken or of another network.
     """
     workflow = create_workflow(
-        config_file=str(model.bundle / "configs" / CONFIG), run_id="inferring", **model.overrides(CONFIG)
+        config_file=str(model.bundle / "configs" / CONFIG), run_id="inferring", **keep_null(model.overrides(CONFIG))
     )
     if "stage" not in workflow.parser.get():
         raise UserError(f"The bundle '{model.bundle.name}' is no stage of the mammogram system: its {CONFIG} has none.")
