@@ -1,0 +1,147 @@
+"""From a mask to its lesions: components, and their measures in mm."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import atan2, degrees, pi
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+from scipy.spatial import ConvexHull
+from scipy.spatial.distance import cdist
+from skimage.measure import approximate_polygon, find_contours
+
+STAIRS = 0.9
+"""Pixels by which a contour may be straightened: steps of pixels make smooth outlines longer by 5 %.
+
+The mean excess over all directions is (8 / pi) (sqrt(2) - 1) = 1.055; polygons within this tolerance (Douglas and
+Peucker 1973, doi:10.3138/FM57-6770-U75U-7727) keep within 3 % of ellipses and rectangles of 6 pixels and more.
+"""
+
+
+@dataclass(frozen=True)
+class Lesion:
+    """One lesion of a frame; lengths in ``unit``, area in its square.
+
+    Args:
+        number: its value in the labels, from 1.
+        area: of its pixels.
+        long_axis: greatest Feret diameter, the longest line between two points of the contour.
+        short_axis: extent at right angles to the long axis.
+        perimeter: of the outer contour.
+        depth_width_ratio: extent along the beam (rows) by that along the skin (columns); above 1 is taller than wide.
+        orientation_deg: of the long axis against the skin, in (-90, 90], above 0 where the right end lies deeper.
+        circularity: 4 pi area / perimeter^2, 1 for a disc.
+        row: of the centroid, in pixels, 0 in the middle of the first.
+        column: of the centroid, in pixels.
+        top: first row.
+        left: first column.
+        height: in rows.
+        width: in columns.
+        probability: mean over its pixels, ``None`` where no map was given.
+        unit: ``mm``, or ``px`` where the spacing is not known.
+    """
+
+    number: int
+    area: float
+    long_axis: float
+    short_axis: float
+    perimeter: float
+    depth_width_ratio: float
+    orientation_deg: float
+    circularity: float
+    row: float
+    column: float
+    top: int
+    left: int
+    height: int
+    width: int
+    probability: float | None
+    unit: Literal["mm", "px"]
+
+
+def find_lesions(
+    mask: NDArray[np.bool_], *, spacing_mm: tuple[float, float] | None = None, probability: NDArray | None = None
+) -> tuple[NDArray[np.int32], list[Lesion]]:
+    """Return the 8-connected components of a mask, the largest first.
+
+    Args:
+        mask: (H, W).
+        spacing_mm: of rows and columns.
+        probability: (H, W), in [0, 1].
+
+    Returns:
+        (H, W) labels, 0 outside, and the lesions in the order of their numbers.
+    """
+    found, count = ndimage.label(mask, structure=np.ones((3, 3)))
+    sizes = np.bincount(found.ravel(), minlength=count + 1)[1:]
+    order = np.argsort(-sizes, kind="stable")
+    renumbered = np.zeros(count + 1, dtype=np.int32)
+    renumbered[order + 1] = np.arange(1, count + 1)
+    labels = renumbered[found]
+    boxes = ndimage.find_objects(labels)
+    return labels, [
+        _measure(number, labels[box] == number, box, spacing_mm, None if probability is None else probability[box])
+        for number, box in enumerate(boxes, start=1)
+    ]
+
+
+def _measure(
+    number: int,
+    inside: NDArray[np.bool_],
+    box: tuple[slice, slice],
+    spacing_mm: tuple[float, float] | None,
+    probability: NDArray | None,
+) -> Lesion:
+    spacing = np.array(spacing_mm or (1.0, 1.0))
+    area = float(np.count_nonzero(inside) * spacing.prod())
+    stairs = _contour(inside)
+    contour = stairs * spacing
+    straight = approximate_polygon(stairs, STAIRS) * spacing
+    perimeter = float(np.linalg.norm(np.diff(straight, axis=0), axis=1).sum())
+    start, end = _farthest(stairs[ConvexHull(stairs).vertices] * spacing)
+    rows, columns = end - start
+    across = contour @ np.array([columns, -rows]) / np.hypot(rows, columns)
+    height, width = inside.shape
+    row, column = np.argwhere(inside).mean(axis=0)
+    return Lesion(
+        number=number,
+        area=area,
+        long_axis=float(np.hypot(rows, columns)),
+        short_axis=float(np.ptp(across)),
+        perimeter=perimeter,
+        depth_width_ratio=float(height * spacing[0] / (width * spacing[1])),
+        orientation_deg=_angle(float(rows), float(columns)),
+        circularity=min(1.0, 4 * pi * area / perimeter**2),
+        row=float(box[0].start + row),
+        column=float(box[1].start + column),
+        top=int(box[0].start),
+        left=int(box[1].start),
+        height=height,
+        width=width,
+        probability=None if probability is None else float(probability[inside].mean()),
+        unit="px" if spacing_mm is None else "mm",
+    )
+
+
+def _contour(inside: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Return the closed outer contour of one component, (N, 2) rows and columns, half way between pixels."""
+    filled = np.pad(ndimage.binary_fill_holes(inside), 1).astype(np.float64)
+    (contour,) = find_contours(filled, 0.5, fully_connected="high")
+    return contour
+
+
+def _farthest(corners: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    distances = cdist(corners, corners)
+    # a square has two diagonals: rounding must not choose between them
+    pairs = corners[np.argwhere(distances >= distances.max() * (1 - 1e-9))]
+    start, end = min(pairs.tolist())
+    return np.array(start), np.array(end)
+
+
+def _angle(down: float, right: float) -> float:
+    """Return the direction of a line in (-90, 90] degrees."""
+    angle = degrees(atan2(down, right))
+    return angle - 180 if angle > 90 else angle + 180 if angle <= -90 else angle
