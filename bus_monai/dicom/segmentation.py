@@ -1,0 +1,150 @@
+"""Lesions as DICOM segmentations."""
+
+from __future__ import annotations
+
+import hashlib
+from copy import deepcopy
+from datetime import datetime
+
+import numpy as np
+from highdicom import AlgorithmIdentificationSequence
+from highdicom.enum import CoordinateSystemNames
+from highdicom.seg import SegmentAlgorithmTypeValues, Segmentation, SegmentationTypeValues, SegmentDescription
+from highdicom.spatial import get_image_coordinate_system
+from numpy.typing import NDArray
+from pydicom.dataset import Dataset
+from pydicom.sr.codedict import codes
+from pydicom.uid import UID, UltrasoundImageStorage
+
+from bus_monai.dicom.algorithm import Algorithm
+from bus_monai.dicom.read import spacing_mm
+from bus_monai.dicom.source_header import source_header
+from bus_monai.dicom.stamp import stamp
+from bus_monai.dicom.uids import derived_uid
+
+SERIES_NUMBER = 901
+"""Above those that scanners give."""
+
+
+def make_segmentations(
+    source: Dataset, labels: NDArray[np.int32], algorithm: Algorithm, *, creation: datetime
+) -> list[Dataset]:
+    """Make segmentations (BINARY) with a segment a lesion.
+
+    An object is made for each frame that holds a lesion: highdicom refuses more than one frame of a source without
+    positions in a frame of reference, and no ultrasound has them. A source with them, such as Enhanced MR, gives one
+    object of all frames.
+
+    Args:
+        source: the image, as read; its pixels are not needed.
+        labels: (F, H, W), 0 outside; a number that occurs in several frames is one lesion, and has one tracking UID.
+        algorithm: what found the lesions.
+        creation: date and time of the content; with the same one a repeated run makes the same bytes.
+
+    Returns:
+        The objects, none where there is no lesion. Segments of an object count from 1; which lesion a segment is, its
+        label ("Lesion 3") and its tracking identifier say.
+
+    Raises:
+        UserError: the source lacks a valid identifier.
+        ValueError: labels are not of the source's size.
+    """
+    header = source_header(source)
+    if labels.shape != (int(header.get("NumberOfFrames") or 1), header.Rows, header.Columns):
+        raise ValueError(f"Labels of shape {labels.shape} are not those of the source's frames.")
+    if get_image_coordinate_system(header) == CoordinateSystemNames.PATIENT:
+        return [_segmentation(header, header, labels, 0, algorithm, creation)] if labels.any() else []
+    plain = _single_frame(header)
+    return [
+        _segmentation(plain, header, labels[frame], frame, algorithm, creation)
+        for frame in range(len(labels))
+        if labels[frame].any()
+    ]
+
+
+def _single_frame(header: Dataset) -> Dataset:
+    """Return the header as that of one ultrasound frame with its calibration, which highdicom does not look for."""
+    plain = deepcopy(header)
+    plain.SOPClassUID = UltrasoundImageStorage
+    for keyword in ("NumberOfFrames", "FrameOfReferenceUID", "PixelSpacing", "SliceThickness"):
+        plain.pop(keyword, None)
+    spacing = spacing_mm(header)
+    if spacing is not None:
+        plain.PixelSpacing = list(spacing)
+    return plain
+
+
+def _segmentation(
+    geometry: Dataset, header: Dataset, labels: NDArray[np.int32], frame: int, algorithm: Algorithm, creation: datetime
+) -> Dataset:
+    numbers = [int(number) for number in np.unique(labels) if number]
+    # the standard counts the segments of an object from 1 without gaps
+    segment_of = np.zeros(numbers[-1] + 1, dtype=np.uint16)
+    segment_of[numbers] = np.arange(1, len(numbers) + 1)
+    content = hashlib.sha256(np.ascontiguousarray(labels, dtype="<i4")).hexdigest()
+    parts = (str(algorithm), header.SOPInstanceUID, str(frame), content)
+    made = Segmentation(
+        [geometry],
+        segment_of[labels],
+        SegmentationTypeValues.BINARY,
+        [_segment(index, number, header, algorithm) for index, number in enumerate(numbers, start=1)],
+        series_instance_uid=derived_uid("segmentations", str(algorithm), header.SeriesInstanceUID),
+        series_number=SERIES_NUMBER,
+        sop_instance_uid=derived_uid("segmentation", *parts),
+        instance_number=frame + 1,
+        content_label="LESIONS",
+        content_description="Lesions of the breast, found automatically",
+        series_description="Lesions",
+        **algorithm.equipment,
+    )
+    # highdicom draws this one at random
+    dimensions = derived_uid("dimensions", *parts)
+    for item in (*made.DimensionOrganizationSequence, *made.DimensionIndexSequence):
+        item.DimensionOrganizationUID = dimensions
+    stamp(made, creation)
+    if geometry is not header:
+        _refer(made, header, frame)
+    return made
+
+
+def _segment(index: int, number: int, header: Dataset, algorithm: Algorithm) -> SegmentDescription:
+    return SegmentDescription(
+        segment_number=index,
+        segment_label=f"Lesion {number}",
+        segmented_property_category=codes.SCT.MorphologicallyAbnormalStructure,
+        segmented_property_type=codes.SCT.Lesion,
+        algorithm_type=SegmentAlgorithmTypeValues.AUTOMATIC,
+        algorithm_identification=AlgorithmIdentificationSequence(
+            algorithm.name,
+            codes.DCM.ArtificialIntelligence,
+            algorithm.version,
+            source="bus_monai",
+            parameters={"weights": algorithm.weights_hash},
+        ),
+        tracking_id=f"Lesion {number}",
+        tracking_uid=tracking_uid(header, number, algorithm),
+        anatomic_regions=[codes.SCT.Breast],
+    )
+
+
+def tracking_uid(source: Dataset, number: int, algorithm: Algorithm) -> UID:
+    """Return the identifier of one lesion of an image: the same in each frame, in segmentations and the report."""
+    return derived_uid("lesion", str(algorithm), source.SOPInstanceUID, str(number))
+
+
+def _refer(made: Dataset, header: Dataset, frame: int) -> None:
+    """Let the references to the plain frame point to the frame of the real source."""
+    made.PatientOrientation = ""  # type 2C of an image without positions
+    for series in made.ReferencedSeriesSequence:
+        for instance in series.ReferencedInstanceSequence:
+            instance.ReferencedSOPClassUID = header.SOPClassUID
+    frames = [
+        image
+        for group in made.PerFrameFunctionalGroupsSequence
+        for derivation in group.DerivationImageSequence
+        for image in derivation.SourceImageSequence
+    ]
+    for image in (*frames, *made.get("SourceImageSequence", ())):
+        image.ReferencedSOPClassUID = header.SOPClassUID
+        if int(header.get("NumberOfFrames") or 1) > 1:
+            image.ReferencedFrameNumber = frame + 1
