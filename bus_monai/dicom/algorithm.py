@@ -13,7 +13,7 @@ class Equipment(TypedDict):
 
     manufacturer: str
     manufacturer_model_name: str
-    software_versions: tuple[str, str]
+    software_versions: str
     device_serial_number: str
 
 
@@ -37,7 +37,7 @@ class Algorithm:
         return {
             "manufacturer": "bus_monai",
             "manufacturer_model_name": self.name,
-            "software_versions": (__version__, self.version),
+            "software_versions": f"{self.version}, bus_monai {__version__}",
             "device_serial_number": self.weights_hash,
         }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from copy import deepcopy
+from collections.abc import Sequence
 from datetime import datetime
 
 import numpy as np
@@ -18,12 +18,13 @@ from pydicom.uid import UID, UltrasoundImageStorage
 
 from bus_monai.dicom.algorithm import Algorithm
 from bus_monai.dicom.read import spacing_mm
-from bus_monai.dicom.source_header import source_header
+from bus_monai.dicom.source_header import as_ultrasound, source_header
 from bus_monai.dicom.stamp import stamp
 from bus_monai.dicom.uids import derived_uid
 
 SERIES_NUMBER = 901
 """Above those that scanners give."""
+ALL_FRAMES = "Lesions of all frames"
 
 
 def make_segmentations(
@@ -64,8 +65,7 @@ def make_segmentations(
 
 def _single_frame(header: Dataset) -> Dataset:
     """Return the header as that of one ultrasound frame with its calibration, which highdicom does not look for."""
-    plain = deepcopy(header)
-    plain.SOPClassUID = UltrasoundImageStorage
+    plain = as_ultrasound(header)
     for keyword in ("NumberOfFrames", "FrameOfReferenceUID", "PixelSpacing", "SliceThickness"):
         plain.pop(keyword, None)
     spacing = spacing_mm(header)
@@ -81,7 +81,7 @@ def _segmentation(
     # the standard counts the segments of an object from 1 without gaps
     segment_of = np.zeros(numbers[-1] + 1, dtype=np.uint16)
     segment_of[numbers] = np.arange(1, len(numbers) + 1)
-    content = hashlib.sha256(np.ascontiguousarray(labels, dtype="<i4")).hexdigest()
+    content = hashlib.sha256(labels.astype("<i4").tobytes()).hexdigest()
     parts = (str(algorithm), header.SOPInstanceUID, str(frame), content)
     made = Segmentation(
         [geometry],
@@ -93,7 +93,7 @@ def _segmentation(
         sop_instance_uid=derived_uid("segmentation", *parts),
         instance_number=frame + 1,
         content_label="LESIONS",
-        content_description="Lesions of the breast, found automatically",
+        content_description=ALL_FRAMES if labels.ndim == 3 else f"Lesions of frame {frame + 1}",
         series_description="Lesions",
         **algorithm.equipment,
     )
@@ -105,6 +105,21 @@ def _segmentation(
     if geometry is not header:
         _refer(made, header, frame)
     return made
+
+
+def find_segment(segmentations: Sequence[Dataset], frame: int, number: int) -> tuple[Dataset, int] | None:
+    """Return the object and the number of the segment of a lesion in a frame, if these segmentations hold it."""
+    for made in segmentations:
+        if int(made.InstanceNumber) == frame + 1 or made.ContentDescription == ALL_FRAMES:
+            for segment in made.SegmentSequence:
+                if segment.TrackingID == f"Lesion {number}":
+                    return made, int(segment.SegmentNumber)
+    return None
+
+
+def has_frame_numbers(header: Dataset) -> bool:
+    """Whether a reference must say which frame: a cine that calls itself a single image may not be told its frames."""
+    return int(header.get("NumberOfFrames") or 1) > 1 and header.SOPClassUID != UltrasoundImageStorage
 
 
 def _segment(index: int, number: int, header: Dataset, algorithm: Algorithm) -> SegmentDescription:
@@ -144,7 +159,7 @@ def _refer(made: Dataset, header: Dataset, frame: int) -> None:
         for derivation in group.DerivationImageSequence
         for image in derivation.SourceImageSequence
     ]
-    for image in (*frames, *made.get("SourceImageSequence", ())):
+    for image in frames:
         image.ReferencedSOPClassUID = header.SOPClassUID
-        if int(header.get("NumberOfFrames") or 1) > 1:
+        if has_frame_numbers(header):
             image.ReferencedFrameNumber = frame + 1

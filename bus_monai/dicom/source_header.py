@@ -6,7 +6,7 @@ from copy import deepcopy
 
 from pydicom.config import RAISE
 from pydicom.dataset import Dataset
-from pydicom.uid import UID
+from pydicom.uid import UID, UltrasoundImageStorage
 from pydicom.valuerep import validate_value
 
 from bus_monai.errors import UserError
@@ -60,6 +60,13 @@ def source_header(source: Dataset) -> Dataset:
         if keyword not in header or header[keyword].is_empty:
             setattr(header, keyword, "")
     return header
+
+
+def as_ultrasound(header: Dataset) -> Dataset:
+    """Copy a header with the class of a single ultrasound image: highdicom knows no retired classes."""
+    copy = deepcopy(header)
+    copy.SOPClassUID = UltrasoundImageStorage
+    return copy
 
 
 def _mend(header: Dataset, keyword: str) -> None:

@@ -1,0 +1,172 @@
+"""Measures of lesions as a structured report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from highdicom.sr import (
+    AlgorithmIdentification,
+    ComprehensiveSR,
+    DeviceObserverIdentifyingAttributes,
+    FindingSite,
+    Measurement,
+    MeasurementReport,
+    MeasurementsAndQualitativeEvaluations,
+    ObservationContext,
+    ObserverContext,
+    PlanarROIMeasurementsAndQualitativeEvaluations,
+    QualitativeEvaluation,
+    ReferencedSegmentationFrame,
+    SourceImageForMeasurementGroup,
+    SourceImageForSegmentation,
+    TrackingIdentifier,
+)
+from pydicom.dataset import Dataset
+from pydicom.sr.codedict import codes
+from pydicom.sr.coding import Code
+
+from bus_monai.dicom.algorithm import Algorithm
+from bus_monai.dicom.segmentation import find_segment, has_frame_numbers, tracking_uid
+from bus_monai.dicom.source_header import as_ultrasound, source_header
+from bus_monai.dicom.stamp import stamp
+from bus_monai.dicom.uids import derived_uid
+from bus_monai.lesion import Lesion
+
+SERIES_NUMBER = 902
+OWN = "99BUSMONAI"
+"""Scheme of the codes below: those of DICOM know no such measures."""
+DEPTH_WIDTH_RATIO = Code("depth-width-ratio", OWN, "Depth/width ratio")
+ORIENTATION = Code("orientation", OWN, "Angle of long axis to skin")
+CIRCULARITY = Code("circularity", OWN, "Circularity")
+CALIBRATION = Code("calibration", OWN, "Calibration")
+UNCALIBRATED = Code("uncalibrated", OWN, "Uncalibrated, lengths in pixels")
+PIXELS = Code("{pixels}", "UCUM", "pixels")
+Group = PlanarROIMeasurementsAndQualitativeEvaluations | MeasurementsAndQualitativeEvaluations
+
+
+def make_report(
+    source: Dataset,
+    segmentations: Sequence[Dataset],
+    lesions_by_frame: Sequence[Sequence[Lesion]],
+    algorithm: Algorithm,
+    *,
+    creation: datetime,
+) -> Dataset:
+    """Make a Comprehensive SR after template TID 1500 (DICOM PS3.16), a measurement group a lesion and frame.
+
+    A group gives area, long and short axis and perimeter in mm or, where the source is not calibrated, in pixels, which
+    it then says; depth/width ratio, orientation in degrees and circularity. It refers to the segment of the lesion and
+    to the frame; where no segmentation holds the lesion, to the frame alone. Without any lesion one group says so.
+
+    Args:
+        source: the image, as read; its pixels are not needed.
+        segmentations: what ``make_segmentations`` made of the same labels, or nothing.
+        lesions_by_frame: for each frame its lesions, numbered as in the labels.
+        algorithm: what found the lesions.
+        creation: date and time of the content; with the same one a repeated run makes the same bytes.
+
+    Raises:
+        UserError: the source lacks a valid identifier.
+    """
+    header = source_header(source)
+    groups: list[Group] = [
+        _group(header, segmentations, frame, lesion, algorithm)
+        for frame, lesions in enumerate(lesions_by_frame)
+        for lesion in lesions
+    ]
+    content = MeasurementReport(
+        observation_context=_observer(algorithm),
+        procedure_reported=codes.SCT.UltrasonographyOfBreast,
+        imaging_measurements=groups or [_nothing_found(header, algorithm)],
+    )
+    held = "".join(f"{frame}{lesion}" for frame, lesions in enumerate(lesions_by_frame) for lesion in lesions)
+    report = ComprehensiveSR(
+        evidence=[as_ultrasound(header), *segmentations],
+        content=content[0],
+        series_instance_uid=derived_uid("reports", str(algorithm), header.SeriesInstanceUID),
+        series_number=SERIES_NUMBER,
+        sop_instance_uid=derived_uid("report", str(algorithm), header.SOPInstanceUID, held),
+        instance_number=1,
+        series_description="Measures of lesions",
+        is_complete=True,
+        **algorithm.equipment,
+    )
+    for series in report.CurrentRequestedProcedureEvidenceSequence[0].ReferencedSeriesSequence:
+        for instance in series.ReferencedSOPSequence:
+            if instance.ReferencedSOPInstanceUID == header.SOPInstanceUID:
+                instance.ReferencedSOPClassUID = header.SOPClassUID
+    stamp(report, creation)
+    return report
+
+
+def _observer(algorithm: Algorithm) -> ObservationContext:
+    device = DeviceObserverIdentifyingAttributes(
+        uid=derived_uid("device", str(algorithm)),
+        name=algorithm.name,
+        manufacturer_name=algorithm.equipment["manufacturer"],
+        model_name=algorithm.version,
+        serial_number=algorithm.weights_hash,
+    )
+    return ObservationContext(ObserverContext(codes.DCM.Device, device))
+
+
+def _group(
+    header: Dataset, segmentations: Sequence[Dataset], frame: int, lesion: Lesion, algorithm: Algorithm
+) -> Group:
+    uid = tracking_uid(header, lesion.number, algorithm)
+    tracking = TrackingIdentifier(uid, f"Lesion {lesion.number}")
+    uncalibrated = [QualitativeEvaluation(CALIBRATION, UNCALIBRATED)] if lesion.unit == "px" else None
+    shared = {
+        "tracking_identifier": tracking,
+        "finding_type": codes.SCT.Lesion,
+        "finding_category": codes.SCT.MorphologicallyAbnormalStructure,
+        "finding_sites": [FindingSite(codes.SCT.Breast)],
+        "algorithm_id": _algorithm(algorithm),
+        "measurements": _measurements(lesion),
+        "qualitative_evaluations": uncalibrated,
+    }
+    frames = [frame + 1] if has_frame_numbers(header) else None
+    found = find_segment(segmentations, frame, lesion.number)
+    if found is None:
+        image = SourceImageForMeasurementGroup(header.SOPClassUID, header.SOPInstanceUID, frames)
+        return MeasurementsAndQualitativeEvaluations(**shared, source_images=[image])
+    made, segment = found
+    reference = ReferencedSegmentationFrame(
+        made.SOPClassUID,
+        made.SOPInstanceUID,
+        1,
+        segment,
+        SourceImageForSegmentation(header.SOPClassUID, header.SOPInstanceUID, frames),
+    )
+    # a reference gives frames or segments, never both: DICOM PS3.3 table 10-3
+    del reference[0].ReferencedSOPSequence[0].ReferencedFrameNumber
+    return PlanarROIMeasurementsAndQualitativeEvaluations(**shared, referenced_segment=reference)
+
+
+def _measurements(lesion: Lesion) -> list[Measurement]:
+    length, square = (codes.UCUM.Millimeter, codes.UCUM.SquareMillimeter) if lesion.unit == "mm" else (PIXELS, PIXELS)
+    values = (
+        (codes.SCT.Area, lesion.area, square),
+        (codes.SCT.LongAxis, lesion.long_axis, length),
+        (codes.SCT.ShortAxis, lesion.short_axis, length),
+        (codes.SCT.Perimeter, lesion.perimeter, length),
+        (DEPTH_WIDTH_RATIO, lesion.depth_width_ratio, codes.UCUM.Ratio),
+        (ORIENTATION, lesion.orientation_deg, codes.UCUM.Degree),
+        (CIRCULARITY, lesion.circularity, codes.UCUM.NoUnits),
+    )
+    return [Measurement(name, round(value, 4), unit) for name, value, unit in values]
+
+
+def _algorithm(algorithm: Algorithm) -> AlgorithmIdentification:
+    return AlgorithmIdentification(algorithm.name, algorithm.version, [f"weights={algorithm.weights_hash}"])
+
+
+def _nothing_found(header: Dataset, algorithm: Algorithm) -> Group:
+    return MeasurementsAndQualitativeEvaluations(
+        TrackingIdentifier(derived_uid("image", str(algorithm), header.SOPInstanceUID), "Image"),
+        algorithm_id=_algorithm(algorithm),
+        finding_sites=[FindingSite(codes.SCT.Breast)],
+        qualitative_evaluations=[QualitativeEvaluation(codes.SCT.Lesion, codes.SCT.Absent)],
+        source_images=[SourceImageForMeasurementGroup(header.SOPClassUID, header.SOPInstanceUID)],
+    )
