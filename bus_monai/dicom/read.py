@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,7 @@ from pydicom.pixels import pixel_array
 from pydicom.pixels.processing import apply_color_lut
 from pydicom.uid import SegmentationStorage
 
+from bus_monai.dicom.jpeg_luma import has_jpeg_luma, iterate_luma, read_luma
 from bus_monai.errors import UserError
 from bus_monai.source_image import DICOM_SUFFIXES, MOST_PIXELS, SourceImage
 
@@ -31,18 +34,39 @@ def read_frame(path: Path, frame: int = 0) -> SourceImage:
     Raises:
         UserError: the file is broken, too large, holds no pixels, or has no such frame.
     """
-    header = _read_header(path)
-    if "Rows" not in header:
-        raise UserError(f"'{path}' holds no pixels: give an image object.")
-    try:
+    header = _read_image_header(path)
+    with _decoding(path):
         frames = int(header.get("NumberOfFrames") or 1)
-        size = int(header.Rows) * int(header.Columns)
         spacing = spacing_mm(header)
-        _check(path, frame, frames, size)
-        # the first channel of YBR is the luma: no need to convert to RGB and back, which takes most of the time
-        luma_first = str(header.get("PhotometricInterpretation")).startswith("YBR_FULL")
-        pixels = pixel_array(path, index=frame, raw=luma_first)
-        grey = _grey(pixels[..., 0] if luma_first else pixels, header)
+        _check(path, frame, frames, int(header.Rows) * int(header.Columns))
+        grey = _grey(_pixels(path, frame, header), header)
+    return SourceImage(grey, spacing, frame, frames)
+
+
+def read_frames(path: Path) -> Iterator[SourceImage]:
+    """Read each frame as ``read_frame`` does, one in memory at a time; JPEG baseline in one pass through the file.
+
+    Raises:
+        UserError: the file is broken, too large, holds no pixels, or frames are missing; those before are yielded.
+    """
+    header = _read_image_header(path)
+    with _decoding(path):
+        frames = int(header.get("NumberOfFrames") or 1)
+        _check(path, 0, frames, int(header.Rows) * int(header.Columns))
+    if not has_jpeg_luma(header):
+        yield from (read_frame(path, frame) for frame in range(frames))
+        return
+    luma = iterate_luma(path)
+    for frame in range(frames):
+        with _decoding(path):
+            grey, spacing = _grey(next(luma), header), spacing_mm(header)
+        yield SourceImage(grey, spacing, frame, frames)
+
+
+@contextmanager
+def _decoding(path: Path) -> Iterator[None]:
+    try:
+        yield
     except UserError:
         raise
     except Exception as error:  # each decoder has errors of its own
@@ -51,7 +75,15 @@ def read_frame(path: Path, frame: int = 0) -> SourceImage:
             f"The pixels of '{path}' cannot be decoded ({reason}): convert the file to an uncompressed transfer "
             "syntax, or remove it."
         ) from error
-    return SourceImage(grey, spacing, frame, frames)
+
+
+def _pixels(path: Path, frame: int, header: Dataset) -> NDArray:
+    if has_jpeg_luma(header):
+        return read_luma(path, frame)
+    # the first channel of YBR is the luma: no need to convert to RGB and back, which takes most of the time
+    if str(header.get("PhotometricInterpretation")).startswith("YBR_FULL"):
+        return pixel_array(path, index=frame, raw=True)[..., 0]
+    return pixel_array(path, index=frame)
 
 
 def count_frames(path: Path) -> int:
@@ -111,6 +143,13 @@ def _read_header(path: Path) -> Dataset:
         raise UserError(f"'{path}' cannot be read as DICOM ({error}): copy the file again or remove it.") from error
     if "SOPClassUID" not in header:
         raise UserError(f"'{path}' is no DICOM object, it has no SOPClassUID: copy the file again or remove it.")
+    return header
+
+
+def _read_image_header(path: Path) -> Dataset:
+    header = _read_header(path)
+    if "Rows" not in header:
+        raise UserError(f"'{path}' holds no pixels: give an image object.")
     return header
 
 
