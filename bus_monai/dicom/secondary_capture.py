@@ -54,7 +54,6 @@ def make_secondary_capture(
         instance_number=1,
         modality="OT",
         transfer_syntax_uid=JPEGBaseline8Bit,
-        specific_character_set=header.SpecificCharacterSet,
         series_description="Lesions drawn on the image",
         **algorithm.equipment,
     )
