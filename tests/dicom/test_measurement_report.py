@@ -119,7 +119,8 @@ def test_without_segmentations_the_frame_is_referred_to(name: str, tmp_path: Pat
     report = make_report(source, [], lesions_of(source)[1], ALGORITHM, creation=CREATION)
     write_dicom(report, tmp_path / "sr.dcm")
     assert errors_of(tmp_path / "sr.dcm") == []
-    image = item(groups_of(report)[-1], "Source image for measurement group").ReferencedSOPSequence[0]
+    (held,) = [x for x in groups_of(report)[-1].ContentSequence if x.ValueType == "IMAGE"]
+    image = held.ReferencedSOPSequence[0]
     assert image.ReferencedSOPInstanceUID == source.SOPInstanceUID
     assert image.get("ReferencedFrameNumber") == (30 if name == CINE else None)
 
