@@ -27,9 +27,10 @@ def track_lesions(labels: Sequence[NDArray[np.int32]]) -> list[dict[int, int]]:
     tracks: list[dict[int, int]] = []
     owners: dict[tuple[int, int], int] = {}
     for frame, current in enumerate(labels):
+        last = {max(track) for track in tracks}
         pairs = sorted(
             (-iou, frame - earlier, number, before, earlier)
-            for earlier in range(max(0, frame - GAP - 1), frame)
+            for earlier in sorted(last & set(range(frame - GAP - 1, frame)))
             for before, number, iou in _overlaps(labels[earlier], current)
             if max(tracks[owners[earlier, before]]) == earlier
         )
@@ -49,10 +50,12 @@ def track_lesions(labels: Sequence[NDArray[np.int32]]) -> list[dict[int, int]]:
 
 def _overlaps(before: NDArray[np.int32], after: NDArray[np.int32]) -> Iterator[tuple[int, int, float]]:
     """Yield the numbers of two components that share pixels, and their intersection over union."""
+    most = int(after.max()) + 1
     shared = (before > 0) & (after > 0)
-    if not shared.any():
+    pairs, counts = np.unique(before[shared].astype(np.int64) * most + after[shared], return_counts=True)
+    if not len(pairs):
         return
     sizes_before, sizes_after = np.bincount(before.ravel()), np.bincount(after.ravel())
-    pairs, counts = np.unique(np.stack([before[shared], after[shared]]), axis=1, return_counts=True)
-    for one, other, count in zip(*pairs.tolist(), counts.tolist(), strict=True):
+    for pair, count in zip(pairs.tolist(), counts.tolist(), strict=True):
+        one, other = divmod(pair, most)
         yield one, other, count / float(sizes_before[one] + sizes_after[other] - count)

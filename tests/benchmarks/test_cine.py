@@ -11,9 +11,7 @@ from pydicom.data import get_testdata_file
 PATH = Path(__file__).parents[2] / "benchmarks" / "cine.py"
 
 
-def test_the_ratio_is_printed(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_ratio_is_printed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     benchmark = runpy.run_path(str(PATH))
     # a short cine instead of the long one
     short = get_testdata_file("examples_ybr_color.dcm")
