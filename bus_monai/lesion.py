@@ -16,8 +16,8 @@ from skimage.measure import approximate_polygon, find_contours
 STAIRS = 0.9
 """Pixels by which a contour may be straightened: steps of pixels make smooth outlines longer by 5 %.
 
-The mean excess over all directions is (8 / pi) (sqrt(2) - 1) = 1.055; polygons within this tolerance (Douglas and
-Peucker 1973, doi:10.3138/FM57-6770-U75U-7727) keep within 3 % of ellipses and rectangles of 6 pixels and more.
+The mean excess over all directions is (8 / pi) (sqrt(2) - 1) = 1.055. Polygons within this tolerance (Douglas and
+Peucker 1973, doi:10.3138/FM57-6770-U75U-7727) keep the perimeters of ellipses to 3 %, long half axis 10 pixels or more.
 """
 
 
