@@ -93,7 +93,7 @@ def network_parts(folder: Path) -> set[str]:
         ({"use_discriminator": False}, {"g1_network", "g2_network"}, True),
         ({"paper_literal": True, "gamma": 1e-6}, {"g1_network", "g2_network", "d_network"}, True),
         (
-            {"hard_scores": True, "confidence": "pixel", "gamma": 1e-6, "amp": False},
+            {"hard_scores": False, "confidence": "pixel", "gamma": 1e-6, "amp": False},
             {"g1_network", "g2_network", "d_network"},
             True,
         ),
@@ -116,6 +116,7 @@ def test_paper_literal_is_the_papers_algorithm(small_phantoms: Path, tmp_path: P
         assert found == weights
         assert parser.get_parsed_content("phase2_use_labeled") is switches
         assert parser.get_parsed_content("phase2_update_d") is switches
+        assert parser.get_parsed_content("hard_scores") is switches
         assert parser.get_parsed_content("separate_ce_step") is literal
 
 
