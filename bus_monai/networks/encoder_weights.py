@@ -15,6 +15,7 @@ from bus_monai.errors import UserError
 from bus_monai.weights import load_weights
 
 ENCODERS = ("resnet18", "resnet101", "densenet121", "efficientnet_b0")
+TORCHVISION = "torchvision's layout"
 logger = logging.getLogger("bus_monai")
 _CLASSIFIER = re.compile(r"^(fc|classifier)\.")
 _DENSE_LAYER = re.compile(r"(denselayer\d+)\.(norm|relu|conv)\.?([12])\.")
@@ -87,9 +88,9 @@ def load_encoder_weights(network: nn.Module, weights: Mapping[str, str | Path]) 
         encoders = [module for module in network.modules() if getattr(module, "name", None) == name]
         if not encoders:
             raise UserError(f"encoder_weights names {name!r}, but the network has no such encoder: leave it out.")
-        state = {from_torchvision(key): value for key, value in _read(path).items() if not _CLASSIFIER.match(key)}
+        state = {from_torchvision(key): value for key, value in read_state(path).items() if not _CLASSIFIER.match(key)}
         for encoder in encoders:
-            _load(encoder, state, name, path)
+            load_state(encoder, state, name=name, path=path, layout=TORCHVISION)
 
 
 def from_torchvision(key: str) -> str:
@@ -113,7 +114,12 @@ def from_torchvision(key: str) -> str:
     return f"{place}.{_CONVOLUTIONS[int(part) + (stage == '1')][int(inner)]}.{rest}"
 
 
-def _read(path: str | Path) -> dict[str, Tensor]:
+def read_state(path: str | Path, *, layout: str = TORCHVISION) -> dict[str, Tensor]:
+    """Read a table of tensors, ``.safetensors`` or what ``torch.save`` wrote.
+
+    Raises:
+        UserError: the file is missing, broken or holds anything else; it names ``layout``.
+    """
     if Path(path).suffix == ".safetensors" and Path(path).is_file():
         try:
             return load_file(path)
@@ -121,11 +127,16 @@ def _read(path: str | Path) -> dict[str, Tensor]:
             raise UserError(f"'{path}' is no whole safetensors file: download or copy it again.") from error
     state = load_weights(path)
     if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise UserError(f"'{path}' holds no table of tensors: give the weights of an encoder in torchvision's layout.")
+        raise UserError(f"'{path}' holds no table of tensors: give the weights of an encoder in {layout}.")
     return dict(state)
 
 
-def _load(encoder: nn.Module, state: Mapping[str, Tensor], name: str, path: str | Path) -> None:
+def load_state(encoder: nn.Module, state: Mapping[str, Tensor], *, name: str, path: str | Path, layout: str) -> None:
+    """Load ``state``, read from ``path``, into an encoder; counters of batch normalisation may be missing.
+
+    Raises:
+        UserError: a tensor is missing, unknown or of another shape; it names ``layout``. Nothing is loaded then.
+    """
     own = encoder.state_dict()
     wrong = [f"{key!r} is missing" for key in own if key not in state and not key.endswith("num_batches_tracked")]
     wrong += [f"{key!r} is unknown" for key in state if key not in own]
@@ -136,7 +147,5 @@ def _load(encoder: nn.Module, state: Mapping[str, Tensor], name: str, path: str 
     ]
     if wrong:
         more = f" and {len(wrong) - 1} more" if len(wrong) > 1 else ""
-        raise UserError(
-            f"'{path}' does not hold the weights of {name} ({wrong[0]}{more}): give a file in torchvision's layout."
-        )
+        raise UserError(f"'{path}' does not hold the weights of {name} ({wrong[0]}{more}): give a file in {layout}.")
     encoder.load_state_dict(state, strict=False)

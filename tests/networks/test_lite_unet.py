@@ -1,0 +1,82 @@
+"""The small U-Net: sizes, exports, gradients, and what presence head and deep supervision add."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from bus_monai.networks.lite_unet import lite_unet
+from tests.networks.onnx_session import onnx_session
+
+COUNTS = {"presence_head": 321, "deep_supervision": 179, "attention": 32_148}
+PLAIN = 3_939_921
+SIZES = ((64, 64), (65, 77))
+OPTIONS = [dict(zip(COUNTS, flags, strict=True)) for flags in itertools.product((False, True), repeat=3)]
+ALL = OPTIONS[-1]
+
+
+def count(net: nn.Module) -> int:
+    return sum(p.numel() for p in net.parameters())
+
+
+@pytest.fixture(scope="module")
+def net() -> nn.Module:
+    torch.manual_seed(0)
+    return lite_unet(**ALL).eval()
+
+
+@pytest.mark.parametrize("options", OPTIONS)
+def test_parameters(options: dict[str, bool]) -> None:
+    with torch.device("meta"):
+        assert count(lite_unet(**options)) == PLAIN + sum(COUNTS[name] for name, on in options.items() if on)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_exports_equal_eager_at_any_size(net: nn.Module, size: tuple[int, int]) -> None:
+    x = torch.rand(2, 1, *size)
+    with torch.no_grad():
+        expected = net(x)
+        assert expected.shape == x.shape
+        torch.testing.assert_close(torch.jit.script(net)(x), expected, atol=1e-4, rtol=1e-4)
+    run = onnx_session(net, torch.rand(1, 1, 64, 96))
+    torch.testing.assert_close(run(x), expected, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("options", "channels"),
+    [({}, 1), ({"presence_head": True}, 2), ({"deep_supervision": True}, 4), (ALL, 5)],
+)
+def test_channels_while_training(options: dict[str, bool], channels: int) -> None:
+    assert lite_unet(**options).train()(torch.rand(2, 1, 65, 77)).shape == (2, channels, 65, 77)
+
+
+def test_gradient_reaches_every_parameter() -> None:
+    torch.manual_seed(0)
+    net = lite_unet(**ALL).train()
+    net(torch.rand(2, 1, 64, 64)).square().mean().backward()
+    assert [name for name, p in net.named_parameters() if p.grad is None or not p.grad.isfinite().all()] == []
+
+
+@pytest.mark.parametrize("bias", [-5.0, 0.0, 40.0])
+def test_logits_are_lowered_by_the_improbability_of_a_lesion(bias: float) -> None:
+    torch.manual_seed(0)
+    with_head, x = lite_unet(presence_head=True).eval(), torch.rand(2, 1, 64, 64)
+    plain = lite_unet().eval()
+    plain.load_state_dict({k: v for k, v in with_head.state_dict().items() if "presence" not in k})
+    with_head.network.presence.weight.data.zero_()
+    with_head.network.presence.bias.data.fill_(bias)
+    with torch.no_grad():
+        lowered = plain(x) - with_head(x)
+    expected = -F.logsigmoid(torch.tensor(bias))
+    torch.testing.assert_close(lowered, expected.expand_as(lowered), atol=1e-5, rtol=0)
+
+
+def test_presence_is_the_same_at_every_pixel() -> None:
+    torch.manual_seed(0)
+    presence = lite_unet(presence_head=True).train()(torch.rand(2, 1, 65, 77))[:, 1]
+    assert torch.equal(presence, presence[:, :1, :1].expand_as(presence))
+    assert not torch.equal(presence[0], presence[1])
