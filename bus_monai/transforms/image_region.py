@@ -1,0 +1,85 @@
+"""Where the B-mode image lies on a screen. Imports neither torch nor MONAI."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+TOLERANCE = 6 / 255
+"""A border's pixels may differ by this much from its colour, as they do after JPEG."""
+PURE, WRITTEN = 0.995, 0.9
+"""Share of a line's pixels that have the border's colour: without and with thin text or a ruler on it."""
+MOST = 0.7
+"""Share of height or of width that may be cut."""
+MARK = 0.04
+"""A mark on the border, such as a line of text or a ruler, is thinner than this share of height or width."""
+
+
+class ImageRegion(NamedTuple):
+    """A rectangle of pixels, ``top`` and ``left`` included, ``bottom`` and ``right`` not."""
+
+    top: int
+    bottom: int
+    left: int
+    right: int
+
+
+def find_image_region(pixels: NDArray[np.floating]) -> ImageRegion:
+    """Find the image without borders of one colour and the thin text, lines and rulers on them.
+
+    From each side rows or columns are taken away as long as nearly all of their pixels have the colour of the
+    outermost one, first those of this colour alone, then those with thin marks. Of height and of width at most 70 %
+    are cut; where it would be more, as on a nearly black frame, the axis stays whole, for then this rule does not
+    understand the image.
+
+    Args:
+        pixels: (H, W), grey values in [0, 1].
+
+    Example:
+        >>> screen = np.zeros((100, 100))
+        >>> screen[20:80, 10:] = np.random.default_rng(0).random((60, 90))
+        >>> tuple(find_image_region(screen))
+        (20, 80, 10, 100)
+    """
+    region = ImageRegion(0, pixels.shape[0], 0, pixels.shape[1])
+    # an axis is seen more clearly when the borders of the other one are gone
+    for share in (PURE, PURE, WRITTEN, WRITTEN):
+        region = _peel(pixels, region, share)
+    top, bottom, left, right = region
+    if bottom - top < (1 - MOST) * pixels.shape[0]:
+        top, bottom = 0, pixels.shape[0]
+    if right - left < (1 - MOST) * pixels.shape[1]:
+        left, right = 0, pixels.shape[1]
+    return ImageRegion(top, bottom, left, right)
+
+
+def _peel(pixels: NDArray[np.floating], region: ImageRegion, share: float) -> ImageRegion:
+    rows = pixels[:, region.left : region.right]
+    top, bottom = _border(rows, share), len(rows) - _border(rows[::-1], share)
+    columns = pixels[top:bottom].T
+    if columns.size == 0:
+        return region
+    left, right = _border(columns, share), len(columns) - _border(columns[::-1], share)
+    return ImageRegion(top, bottom, left, right) if left < right else region
+
+
+def _border(lines: NDArray[np.floating], share: float) -> int:
+    """Return how many of the first lines are border."""
+    colour = float(np.median(lines[0]))
+    plain = (np.abs(lines - colour) <= TOLERANCE).mean(axis=1) >= share
+    if not plain[0]:
+        return 0
+    if share == PURE:
+        return int(np.argmin(plain)) if not plain.all() else len(plain)
+    # border goes on behind a mark when more of it follows than the mark is thick
+    thickest = max(2, round(MARK * len(lines)))
+    edges = np.flatnonzero(np.diff(plain, append=not plain[-1])) + 1
+    end = int(edges[0])
+    for marked, follows in zip(edges[1::2], edges[2::2], strict=False):
+        if marked - end > thickest:
+            break
+        if follows - marked > marked - end:
+            end = int(follows)
+    return end

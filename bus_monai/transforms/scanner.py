@@ -1,0 +1,191 @@
+"""Random changes that make an image look as if another scanner had made it."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Hashable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from monai.config.type_definitions import KeysCollection
+from monai.transforms.transform import MapTransform, RandomizableTransform
+from monai.utils.misc import ensure_tuple_rep
+from monai.utils.type_conversion import convert_to_dst_type
+from torch import Tensor
+from torch.nn import functional as F
+
+from bus_monai.transforms.scanner_effects import (
+    Overlay,
+    Pixels,
+    add_speckle,
+    burn_in,
+    correlated_noise,
+    depth_gain,
+    jpeg,
+    random_overlay,
+)
+
+DEPTHS = 4
+"""Depths at which a gain is drawn."""
+BORDERS = (0.0, 0.0, 0.25, 0.5, 1.0)
+"""Grey values of borders; most are black."""
+
+
+class _RandEffectd(RandomizableTransform, MapTransform):
+    """Change images (1, H, W) with values in [0, 1] with a probability; all keys alike."""
+
+    def __init__(self, keys: KeysCollection, prob: float, allow_missing_keys: bool = False) -> None:
+        MapTransform.__init__(self, keys, allow_missing_keys)
+        RandomizableTransform.__init__(self, prob)
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Change each key."""
+        item = dict(data)
+        self.randomize(None)
+        if self._do_transform:
+            self.draw(tuple(item[self.first_key(item)].shape[1:]))
+            for key in self.key_iterator(item):
+                item[key] = convert_to_dst_type(self.effect(np.asarray(item[key][0]))[None], item[key])[0]
+        return item
+
+    @abstractmethod
+    def draw(self, size: tuple[int, int]) -> None:
+        """Draw the parameters for images of ``size``."""
+
+    @abstractmethod
+    def effect(self, pixels: Pixels) -> Pixels:
+        """Return the changed pixels."""
+
+
+class RandDepthGaind(_RandEffectd):
+    """A gain that changes smoothly with depth.
+
+    Args:
+        keys: images.
+        prob: of a change.
+        decibels: the gain at four depths is drawn from minus to plus this.
+    """
+
+    def __init__(self, keys: KeysCollection, prob: float = 0.5, *, decibels: float = 8.0) -> None:
+        super().__init__(keys, prob)
+        self.decibels = decibels
+        self.gain = np.zeros(DEPTHS)
+
+    def draw(self, size: tuple[int, int]) -> None:
+        """Draw the gain at each depth."""
+        self.gain = self.R.uniform(-self.decibels, self.decibels, DEPTHS)
+
+    def effect(self, pixels: Pixels) -> Pixels:
+        """Return the pixels with gain."""
+        return depth_gain(pixels, self.gain.tolist())
+
+
+class RandSpeckled(_RandEffectd):
+    """Multiplicative noise of random correlation length.
+
+    Args:
+        keys: images.
+        prob: of a change.
+        strength: the noise's standard deviation is drawn from 0 to this.
+        length: its correlation length in pixels is drawn from 0 to this.
+    """
+
+    def __init__(self, keys: KeysCollection, prob: float = 0.5, *, strength: float = 0.4, length: float = 3.0) -> None:
+        super().__init__(keys, prob)
+        self.most = strength
+        self.length = length
+        self.strength = 0.0
+        self.noise: Pixels = np.zeros((1, 1), dtype=np.float32)
+
+    def draw(self, size: tuple[int, int]) -> None:
+        """Draw the noise."""
+        self.strength = float(self.R.uniform(0, self.most))
+        self.noise = correlated_noise(size, float(self.R.uniform(0, self.length)), self.R)
+
+    def effect(self, pixels: Pixels) -> Pixels:
+        """Return the pixels with noise."""
+        return add_speckle(pixels, self.noise, self.strength)
+
+
+class RandBurnInd(_RandEffectd):
+    """Words and calipers burnt into the image, in Pillow's own font."""
+
+    def __init__(self, keys: KeysCollection, prob: float = 0.3) -> None:
+        super().__init__(keys, prob)
+        self.overlay = Overlay()
+
+    def draw(self, size: tuple[int, int]) -> None:
+        """Draw what is written and where."""
+        self.overlay = random_overlay(self.R)
+
+    def effect(self, pixels: Pixels) -> Pixels:
+        """Return the pixels with the overlay."""
+        return burn_in(pixels, self.overlay)
+
+
+class RandJPEGd(_RandEffectd):
+    """Compression by JPEG.
+
+    Args:
+        keys: images.
+        prob: of a change.
+        quality: least quality and most.
+    """
+
+    def __init__(self, keys: KeysCollection, prob: float = 0.3, *, quality: tuple[int, int] = (20, 90)) -> None:
+        super().__init__(keys, prob)
+        self.range = quality
+        self.quality = quality[1]
+
+    def draw(self, size: tuple[int, int]) -> None:
+        """Draw the quality."""
+        self.quality = int(self.R.randint(self.range[0], self.range[1] + 1))
+
+    def effect(self, pixels: Pixels) -> Pixels:
+        """Return the pixels as read again."""
+        return jpeg(pixels, self.quality)
+
+
+class RandLetterboxd(RandomizableTransform, MapTransform):
+    """Borders of one grey value around image and label (1, H, W), squeezed back to their size.
+
+    Args:
+        keys: images of one size; the border's value is that of the first alone, of the others it is 0.
+        prob: of a change.
+        most: each of the four borders is drawn from 0 to this share of the side.
+        mode: interpolation, one for each key.
+    """
+
+    def __init__(
+        self, keys: KeysCollection, prob: float = 0.3, *, most: float = 0.25, mode: tuple[str, ...] | str = "bilinear"
+    ) -> None:
+        MapTransform.__init__(self, keys)
+        RandomizableTransform.__init__(self, prob)
+        self.most = most
+        self.modes = ensure_tuple_rep(mode, len(self.keys))
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Put borders around each key."""
+        item = dict(data)
+        self.randomize(None)
+        if not self._do_transform:
+            return item
+        shares = self.R.uniform(0, self.most, 4)
+        value = BORDERS[int(self.R.randint(len(BORDERS)))]
+        for i, (key, mode) in enumerate(self.key_iterator(item, self.modes)):
+            item[key] = letterbox(item[key], shares.tolist(), value=value if i == 0 else 0.0, mode=mode)
+        return item
+
+
+def letterbox(image: Tensor, shares: list[float], *, value: float, mode: str) -> Tensor:
+    """Return ``image`` (C, H, W) with borders at top, bottom, left and right, shares of its side, at its old size."""
+    height, width = image.shape[1:]
+    rows, columns = (
+        [round(share * side) for share in part] for part, side in ((shares[:2], height), (shares[2:], width))
+    )
+    plain = torch.as_tensor(np.asarray(image))[None]
+    padded = F.pad(plain, [*columns, *rows], value=value)
+    smooth = {"align_corners": False, "antialias": True} if mode == "bilinear" else {}
+    small = F.interpolate(padded, size=(height, width), mode=mode, **smooth)
+    return convert_to_dst_type(small[0], image)[0]
