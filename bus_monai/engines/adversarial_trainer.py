@@ -13,6 +13,7 @@ from monai.utils.enums import CommonKeys as Keys
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
+from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader
 
 from bus_monai.engines.frozen import frozen, plain
@@ -51,6 +52,7 @@ class AdversarialTrainer(ResumableTrainer):
         d_optimizer: of the discriminator.
         objective: the adversarial losses; ``None`` without an adversary.
         g_inferer: runs the generator in its own steps.
+        g_average: moving average of the generator's weights, updated after each of its steps.
         schedule: order of the steps; :class:`~bus_monai.engines.schedule.GeneratorOnly` by default.
         weights: ``region`` and ``adversarial``, factors of the generator's two losses.
         conditional: whether the discriminator sees the image beside the mask.
@@ -92,6 +94,7 @@ class AdversarialTrainer(ResumableTrainer):
         d_optimizer: Optimizer | None = None,
         objective: AdversarialObjective | None = None,
         g_inferer: Inferer | None = None,
+        g_average: AveragedModel | None = None,
         schedule: Schedule | None = None,
         weights: Mapping[str, float] | None = None,
         conditional: bool = True,
@@ -133,6 +136,7 @@ class AdversarialTrainer(ResumableTrainer):
         self.g_network, self.g_optimizer = g_network, g_optimizer
         self.d_network, self.d_optimizer = d_network, d_optimizer
         self.g_inferer = g_inferer or SimpleInferer()
+        self.g_average = g_average
         self.region_loss = region_loss
         self.weights = {"region": 1.0, "adversarial": 0.01} | dict(weights or {})
         self.conditional = conditional
@@ -201,6 +205,8 @@ class AdversarialTrainer(ResumableTrainer):
         self.g_scaler.scale(loss).backward()
         fire(AdversarialIterationEvents.GENERATOR_BACKWARD_COMPLETED)
         output[G_GRADIENT_NORM] = self._update(self.g_network, self.g_optimizer, self.g_scaler)
+        if self.g_average is not None:
+            self.g_average.update_parameters(plain(self.g_network))
         fire(AdversarialIterationEvents.GENERATOR_MODEL_COMPLETED)
 
     def _teach_discriminator(self, image: Tensor, mask: Tensor, fake_mask: Tensor) -> None:
@@ -242,6 +248,8 @@ class AdversarialTrainer(ResumableTrainer):
         yield "g_network", plain(self.g_network)
         yield "g_optimizer", self.g_optimizer
         yield "g_scaler", self.g_scaler
+        if self.g_average is not None:
+            yield "g_average", self.g_average
         if self.objective is not None:
             yield "d_network", plain(self.d_network)
             yield "d_optimizer", self.d_optimizer

@@ -68,6 +68,7 @@ def test_there_are_bundles() -> None:
         "assgan",
         "baseline",
         "cgan_ac_caw",
+        "lite_unet",
         "mammo_cgan",
         "mass_detection",
         "mass_shape",
