@@ -1,0 +1,59 @@
+"""The moving average of weights, alone and in a run that is killed and resumed."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from bus_monai.engines.weight_average import weight_average
+from bus_monai.errors import UserError
+from tests.engines.test_adversarial_trainer import BATCHES, make_trainer
+
+
+def test_first_update_copies_and_the_next_keep_a_share() -> None:
+    network = nn.Linear(1, 1, bias=False)
+    average = weight_average(network, 0.9)
+    for value in (1.0, 2.0, 4.0):
+        network.weight.data.fill_(value)
+        average.update_parameters(network)
+    # 1, then 0.9 + 0.2, then 0.99 + 0.4
+    assert float(average.module.weight) == pytest.approx(1.39)
+
+
+def test_without_decay_it_is_the_network() -> None:
+    network = nn.BatchNorm1d(2)
+    average = weight_average(network, 0)
+    for _ in range(3):
+        network(torch.randn(4, 2))
+        average.update_parameters(network)
+    for key, value in network.state_dict().items():
+        torch.testing.assert_close(average.module.state_dict()[key], value)
+
+
+def test_resumed_run_has_the_same_average_bit_by_bit() -> None:
+    def trainer(epochs: int):
+        made = make_trainer(gan_mode="none", max_epochs=epochs, pretrain_epochs=0)
+        made.g_average = weight_average(made.g_network, 0.9)
+        return made
+
+    whole = trainer(3)
+    whole.run()
+    killed = trainer(1)
+    killed.run()
+    resumed = trainer(3)
+    resumed.load_state_dict(copy.deepcopy(killed.state_dict()))
+    resumed.run()
+    assert int(whole.g_average.n_averaged) == 3 * BATCHES
+    expected = whole.g_average.state_dict()
+    for key, value in resumed.g_average.state_dict().items():
+        assert torch.equal(value, expected[key]), key
+    assert not torch.equal(whole.g_average.module[0].weight, whole.g_network[0].weight)
+
+
+@pytest.mark.parametrize("decay", [-0.1, 1.0, float("nan")])
+def test_decay_outside_its_range_is_one_sentence(decay: float) -> None:
+    with pytest.raises(UserError, match=rf"^ema_decay is {decay}: give a number from 0, and below 1\.$"):
+        weight_average(nn.Linear(1, 1), decay)
