@@ -28,6 +28,9 @@ def evaluate(
     skip_broken: Annotated[
         bool, typer.Option("--skip-broken", help="Go on without images that cannot be read, and name them.")
     ] = False,
+    robustness: Annotated[
+        bool, typer.Option("--robustness", help="Evaluate under letterboxes, gamma, scale, JPEG, text and noise too.")
+    ] = False,
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any key of the bundle's evaluate.json.")
     ] = None,
@@ -36,7 +39,7 @@ def evaluate(
 
     With several models each has a folder of its own below OUT, and OUT/report.html compares them. With several splits
     all this lies below OUT/SPLIT, and OUT/report.html and OUT/curves_NAME.png show ROC, precision and calibration of
-    each split.
+    each split. With --robustness the page also shows what each of nine changes of the images costs: robustness.json.
     """
     from bus_monai.inference.models import parse_models
 
@@ -47,6 +50,7 @@ def evaluate(
     common |= {"protocol": protocol} if protocol else {}
 
     from bus_monai.experiments.evaluate_model import evaluate_model
+    from bus_monai.experiments.evaluate_robustness import check_ultrasound, evaluate_robustness
     from bus_monai.metrics.case_table import read_case_table
     from bus_monai.metrics.comparison import Comparison
     from bus_monai.metrics.write_scores import CASES
@@ -58,12 +62,16 @@ def evaluate(
     splits = [part.strip() for part in split.split(",")]
     for part in splits:
         check_choice("split", part, ["training", "validation", "test"])
+    for model in trained if robustness else ():
+        check_ultrasound(model)
     tables: dict[str, dict[str, list[CaseRow]]] = {model.name: {} for model in trained}
     for part in splits:
         below = out if len(splits) == 1 else out / part
         for model in trained:
             folder = below if len(trained) == 1 else below / model.name
             evaluate_model(model, folder, common | {"split": part})
+            if robustness:
+                evaluate_robustness(model, folder, common | {"split": part})
             print(write_evaluation_report(folder))
             tables[model.name][part] = read_case_table(folder / CASES)
         if len(trained) > 1:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -11,6 +12,7 @@ from bus_monai.metrics.aggregate import summarise, summarise_all
 from bus_monai.metrics.agreement import bland_altman
 from bus_monai.metrics.case_table import CaseRow, read_case_table
 from bus_monai.metrics.operating_curves import operating_curves
+from bus_monai.metrics.robustness import ROBUSTNESS
 from bus_monai.metrics.subgroups import by_diagnosis, by_lesion_size
 from bus_monai.metrics.write_scores import CASES
 from bus_monai.report.agreement_figure import agreement_figure
@@ -21,7 +23,7 @@ from bus_monai.report.page import embed, write_page
 
 
 def write_evaluation_report(folder: Path) -> Path:
-    """Write ``report.html`` from ``cases.csv`` and, where it is there, ``overlays.png`` of ``folder``.
+    """Write ``report.html`` from ``cases.csv`` of ``folder``, and ``overlays.png`` and ``robustness.json`` if there.
 
     Raises:
         UserError: there is no table of cases, or it is broken.
@@ -44,6 +46,7 @@ def write_evaluation_report(folder: Path) -> Path:
             "By diagnosis": _parts(by_diagnosis(rows)),
             "By the size of the lesion": _parts(by_lesion_size(rows)),
         },
+        robustness=json.loads((folder / ROBUSTNESS).read_text()) if (folder / ROBUSTNESS).is_file() else None,
         agreement=agreement,
         areas=embed(agreement_figure(agreement)) if agreement else None,
     )

@@ -87,7 +87,7 @@ def correlated_noise(shape: tuple[int, int], length: float, random: Random) -> P
 def burn_in(pixels: Pixels, overlay: Overlay) -> Pixels:
     """Draw texts and calipers over the image."""
     height, width = pixels.shape
-    image = Image.fromarray(np.ascontiguousarray(pixels, dtype=np.float32), mode="F")
+    image = Image.fromarray(np.ascontiguousarray(pixels, dtype=np.float32))
     draw = ImageDraw.Draw(image)
     font = ImageFont.load_default(max(6, round(overlay.height * height)))
     for (row, column), word in overlay.texts:

@@ -1,0 +1,102 @@
+"""An evaluation of a model on disturbed images."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from bus_monai.data.case import Case
+from bus_monai.data.datalist import Datalist, write_datalist
+from bus_monai.data.dataset import default_dataset_dir, load_dataset
+from bus_monai.data.readers.write_case import IMAGES, MASKS, write_masks
+from bus_monai.errors import UserError
+from bus_monai.experiments.evaluate_model import CONFIG, evaluate_model
+from bus_monai.experiments.perturbations import PERTURBATIONS, Perturbation
+from bus_monai.inference.models import TrainedModel
+from bus_monai.metrics.case_table import read_case_table
+from bus_monai.metrics.robustness import compare_robustness, write_robustness
+from bus_monai.metrics.write_scores import CASES
+from bus_monai.source import read_mask, read_source
+
+
+def evaluate_robustness(model: TrainedModel, folder: Path, settings: Mapping[str, Any]) -> Path:
+    """Evaluate a model under every perturbation and compare with the evaluation in ``folder``.
+
+    The images of the split are disturbed and written to a temporary folder, from which the bundle's own
+    ``evaluate.json`` reads them like any others. Chance depends on the case's id alone, so that two models see the
+    same images.
+
+    Args:
+        model: what to evaluate.
+        folder: of its evaluation, with ``cases.csv``; gets a folder ``robustness`` with one evaluation for each
+            perturbation, and ``robustness.json``.
+        settings: as of that evaluation, with ``split``.
+
+    Returns:
+        The path of ``robustness.json``.
+
+    Raises:
+        UserError: the bundle is not for ultrasound, the data cannot be read, or there is no ``cases.csv``.
+    """
+    check_ultrasound(model)
+    plain = read_case_table(folder / CASES)
+    cases = _cases(model, settings)
+    tables = {}
+    for name, perturb in PERTURBATIONS.items():
+        below = folder / "robustness" / name.replace(" ", "_").replace("/", "_").replace("%", "percent")
+        with tempfile.TemporaryDirectory() as disturbed:
+            write_disturbed(Path(disturbed), cases, perturb, split=settings["split"])
+            # a fold would be drawn anew from the folder's own section
+            evaluate_model(model, below, dict(settings) | {"dataset_dir": disturbed, "protocol": "kfold5"})
+        tables[name] = read_case_table(below / CASES)
+    return write_robustness(folder, compare_robustness(plain, tables))
+
+
+def check_ultrasound(model: TrainedModel) -> None:
+    """Raise a user error unless the model is for ultrasound, whose images these perturbations happen to."""
+    metadata = json.loads((model.bundle / "configs" / "metadata.json").read_text(encoding="utf-8"))
+    modality = metadata["network_data_format"]["inputs"]["image"]["modality"]
+    if modality != "US":
+        raise UserError(
+            f"The bundle '{model.bundle.name}' is for images of the modality {modality}, but --robustness disturbs as "
+            "ultrasound scanners do: leave it out."
+        )
+
+
+def write_disturbed(folder: Path, cases: Sequence[Case], perturb: Perturbation, *, split: str) -> None:
+    """Write disturbed images and masks of ``cases`` as PNG, with a ``datalist.json`` of the one section ``split``."""
+    for name in (IMAGES, MASKS):
+        (folder / name).mkdir()
+    written = []
+    for case in cases:
+        pixels = read_source(case.image).pixels
+        mask = np.zeros(pixels.shape, dtype=bool)
+        for path in case.masks:
+            mask |= read_mask(path, mask.shape)
+        pixels, mask = perturb(pixels, mask, np.random.default_rng(zlib.crc32(case.id.encode())))
+        image = folder / IMAGES / f"{case.id}.png"
+        Image.fromarray(np.round(pixels * 255).astype(np.uint8)).save(image)
+        masks = write_masks(case, folder, [mask]) if case.masks else ()
+        written.append(replace(case, image=image, masks=masks))
+    write_datalist(folder, Datalist.of({split: written}))
+
+
+def _cases(model: TrainedModel, settings: Mapping[str, Any]) -> Sequence[Case]:
+    defaults = json.loads((model.bundle / "configs" / CONFIG).read_text(encoding="utf-8"))
+    known = defaults | model.overrides(CONFIG) | dict(settings)
+    given = "dataset_dir" in model.overrides(CONFIG) | dict(settings)
+    datalist = load_dataset(
+        known["dataset_dir"] if given else default_dataset_dir(),
+        protocol=known["protocol"],
+        seed=known["seed"],
+        skip_broken=known["skip_broken"],
+    )
+    return getattr(datalist, settings["split"])
