@@ -6,6 +6,7 @@ import difflib
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from bus_monai.errors import UserError
 
@@ -38,7 +39,7 @@ def list_bundles() -> list[BundleInfo]:
     }
     infos = []
     for root in sorted(folders, key=lambda folder: folder.name):
-        meta = json.loads((root / "configs" / "metadata.json").read_text(encoding="utf-8"))
+        meta = _metadata(root)
         infos.append(BundleInfo(root.name, root, meta["version"], meta["description"]))
     return infos
 
@@ -59,5 +60,18 @@ def find_bundle(name: str) -> Path:
 
 def output_format(bundle: Path) -> str:
     """Return what the network of the bundle in a folder gives: ``segmentation``, ``classes``, or ``raw`` for boxes."""
-    meta = json.loads((bundle / "configs" / "metadata.json").read_text(encoding="utf-8"))
-    return str(meta["network_data_format"]["outputs"]["pred"]["format"])
+    return str(_metadata(bundle)["network_data_format"]["outputs"]["pred"]["format"])
+
+
+def input_modality(bundle: Path) -> str:
+    """Return what the bundle in a folder takes, by DICOM's codes: ``US``, or ``MG`` for mammograms."""
+    return str(_metadata(bundle)["network_data_format"]["inputs"]["image"]["modality"])
+
+
+def bundle_version(bundle: Path) -> str:
+    """Return the version of the bundle in a folder."""
+    return str(_metadata(bundle)["version"])
+
+
+def _metadata(bundle: Path) -> dict[str, Any]:
+    return json.loads((bundle / "configs" / "metadata.json").read_text(encoding="utf-8"))

@@ -32,6 +32,11 @@ class TrainedModel:
     weights: str | None
     settings: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def files(self) -> list[Path]:
+        """The files of its weights."""
+        return _files(self.bundle, self.weights)
+
     def overrides(self, config: str) -> dict[str, Any]:
         """Return what to set in ``config`` (such as ``evaluate.json``) of the bundle so that it is this model."""
         keys = json.loads((self.bundle / "configs" / config).read_text(encoding="utf-8"))
@@ -64,9 +69,30 @@ def _parse(spec: str, segmenters: bool) -> TrainedModel:
             f"The bundle '{bundle.name}' gives no masks, which this command works on: evaluate it with its own "
             "configs/evaluate.json, see its docs/README.md."
         )
-    files = [Path(part) for part in weights.split(",")] if weights else [bundle / "models" / "model.pt"]
+    files = _check_files(bundle, weights, spec)
+    name = match["name"] or (files[0].resolve().parent.name if weights else match["bundle"])
+    return TrainedModel(name, bundle, weights, read_settings(files[0]))
+
+
+def model_of_folder(bundle: Path, weights: str | None = None) -> TrainedModel:
+    """Return the model of a bundle that lies in any folder, whose configs may run code.
+
+    Raises:
+        UserError: the folder holds no bundle, or weights do not exist.
+    """
+    if not (bundle / "configs" / "metadata.json").is_file():
+        raise UserError(f"'{bundle}' holds no bundle: give a folder with configs/metadata.json.")
+    files = _check_files(bundle, weights, str(bundle))
+    return TrainedModel(bundle.name, bundle, weights, read_settings(files[0]))
+
+
+def _files(bundle: Path, weights: str | None) -> list[Path]:
+    return [Path(part) for part in weights.split(",")] if weights else [bundle / "models" / "model.pt"]
+
+
+def _check_files(bundle: Path, weights: str | None, spec: str) -> list[Path]:
+    files = _files(bundle, weights)
     for file in files:
         if not file.is_file():
             raise UserError(f"The weights '{file}' of '{spec}' do not exist: train first, or give another file.")
-    name = match["name"] or (files[0].resolve().parent.name if weights else match["bundle"])
-    return TrainedModel(name, bundle, weights, read_settings(files[0]))
+    return files

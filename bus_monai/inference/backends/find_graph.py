@@ -1,0 +1,54 @@
+"""The exported graph of a model: shipped, cached, or made once. Imports neither torch nor MONAI but to make it."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from bus_monai.data.cache import cache_folder
+from bus_monai.data.whole_folder import private_folder_beside
+from bus_monai.errors import UserError
+from bus_monai.inference.model_key import model_key
+from bus_monai.inference.models import TrainedModel
+
+GRAPH = "model.onnx"
+CHAIN = "chain.json"
+
+
+def find_graph(model: TrainedModel) -> Path:
+    """Return the folder with ``model.onnx`` and ``chain.json`` of a model.
+
+    A bundle may ship it as ``models/graph-KEY``; else it lies in the cache, where it is made if need be.
+
+    Raises:
+        UserError: the model cannot be exported, or the cache cannot be written to.
+    """
+    name = f"graph-{model_key(model)[:16]}"
+    folders = (model.bundle / "models" / name, cache_folder() / "graphs" / name)
+    for folder in folders:
+        if (folder / GRAPH).is_file() and (folder / CHAIN).is_file():
+            return folder
+    return _make(model, folders[-1])
+
+
+def _make(model: TrainedModel, folder: Path) -> Path:
+    from bus_monai.inference.backends.export_graph import export_graph
+
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        private = private_folder_beside(folder)
+        try:
+            partial = private / folder.name
+            partial.mkdir()
+            export_graph(model, partial)
+            if not (folder / CHAIN).is_file():  # else another process was faster
+                partial.replace(folder)
+        finally:
+            shutil.rmtree(private, ignore_errors=True)
+    except OSError as error:
+        if not (folder / CHAIN).is_file():
+            raise UserError(
+                f"Cannot write the exported model to '{folder}' ({error.strerror}): free space, or set BUS_MONAI_CACHE "
+                "to another folder."
+            ) from error
+    return folder

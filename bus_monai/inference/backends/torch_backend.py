@@ -1,0 +1,43 @@
+"""A bundle as PyTorch runs it."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from monai.data.meta_tensor import MetaTensor
+from numpy.typing import NDArray
+
+from bus_monai.inference.backends.backend import Precision
+from bus_monai.inference.backends.bundle_parts import bundle_parts
+from bus_monai.inference.models import TrainedModel
+
+
+class TorchBackend:
+    """Run the transforms, the inferer and the network of a bundle's ``inference.json`` as they are.
+
+    Args:
+        model: a segmenter.
+        precision: ``fp32``, or ``fast``, which is bfloat16 on CUDA and on processors that have it.
+
+    Raises:
+        UserError: the weights are missing, broken or of another network.
+    """
+
+    name = "torch"
+
+    def __init__(self, model: TrainedModel, precision: Precision = "fast") -> None:
+        self.parts = bundle_parts(model)
+        self.bfloat16 = precision == "fast" and (
+            self.parts.device.type == "cuda" or torch.ops.mkldnn._is_mkldnn_bf16_supported()
+        )
+
+    def __call__(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Segment an image, see :class:`~bus_monai.inference.backends.backend.Backend`."""
+        parts = self.parts
+        item = parts.before({"image": MetaTensor(torch.from_numpy(pixels.copy())[None])})
+        image = item["image"].as_tensor()[None].to(parts.device)
+        with torch.inference_mode(), torch.autocast(parts.device.type, torch.bfloat16, enabled=self.bfloat16):
+            logits = parts.inferer(image, parts.network)[0]
+        # MONAI leaves a plain tensor as it is where it would invert a MetaTensor
+        item["pred"] = MetaTensor(logits.float().cpu())
+        return np.asarray(parts.after(item)["pred"].as_tensor()[0])

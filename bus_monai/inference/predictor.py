@@ -1,0 +1,133 @@
+"""From the pixels of one image to the probability of lesion. Imports neither torch nor MONAI where it need not."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Literal, TypeAlias, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bus_monai.errors import UserError
+from bus_monai.inference.backends.backend import Backend, Precision
+from bus_monai.inference.backends.find_graph import find_graph
+from bus_monai.inference.model_key import weights_hash
+from bus_monai.inference.models import TrainedModel, model_of_folder, parse_models
+from bus_monai.registry import bundle_version, input_modality
+
+BackendName: TypeAlias = Literal["auto", "openvino", "onnx", "torch"]
+MODULES = {"openvino": "openvino", "onnx": "onnxruntime"}
+
+
+class Predictor:
+    """A trained segmenter, ready for images of any size.
+
+    Args:
+        model: of a bundle for ultrasound.
+        backend: ``auto`` is OpenVINO where it is installed and can run the model, else PyTorch.
+        precision: ``fp32``, or ``fast``, which is bfloat16 where the processor computes in it.
+        tta: also segment the image mirrored left to right, and average.
+
+    Raises:
+        UserError: the weights are missing or broken, the backend is not installed or cannot run the model, or the
+            bundle segments no ultrasound images.
+    """
+
+    def __init__(
+        self,
+        model: TrainedModel,
+        *,
+        backend: BackendName = "auto",
+        precision: Precision = "fast",
+        tta: bool = False,
+    ) -> None:
+        if backend not in get_args(BackendName):
+            raise UserError(f"The backend is '{backend}': use one of {', '.join(get_args(BackendName))}.")
+        if input_modality(model.bundle) != "US":
+            raise UserError(f"The bundle '{model.bundle.name}' is not for whole ultrasound images: choose another.")
+        self.model = model
+        self.name = model.bundle.name
+        self.version = bundle_version(model.bundle)
+        self.weights_hash = weights_hash(model)
+        self.precision = precision
+        self.tta = tta
+        self._backend = _make_backend(model, backend, precision)
+        self.backend = self._backend.name
+
+    @classmethod
+    def from_bundle(
+        cls,
+        path_or_name: str | Path,
+        weights: str | Path | None = None,
+        backend: BackendName = "auto",
+        *,
+        precision: Precision = "fast",
+        tta: bool = False,
+    ) -> Predictor:
+        """Build it from a bundle of the package, by name, or from the folder of one, whose configs may run code.
+
+        Args:
+            path_or_name: of the bundle.
+            weights: a file, several joined by commas (an ensemble), or ``None`` for the bundle's own.
+            backend: as above.
+            precision: as above.
+            tta: as above.
+
+        Raises:
+            UserError: as above, or there is no such bundle.
+        """
+        if isinstance(path_or_name, Path) or "/" in path_or_name:
+            model = model_of_folder(Path(path_or_name), None if weights is None else str(weights))
+        else:
+            spec = path_or_name if weights is None else f"{path_or_name}:{weights}"
+            (model,) = parse_models([spec], segmenters=True)
+        return cls(model, backend=backend, precision=precision, tta=tta)
+
+    def predict(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the probability of lesion.
+
+        Args:
+            pixels: (H, W) float32, grey values in [0, 1], rows first.
+
+        Returns:
+            (H, W) float32 in [0, 1].
+
+        Raises:
+            ValueError: the image has another shape, or no pixel.
+        """
+        if pixels.ndim != 2 or not pixels.size:
+            raise ValueError(f"pixels must have the shape (H, W), got {pixels.shape}.")
+        pixels = np.ascontiguousarray(pixels, dtype=np.float32)
+        probability = self._backend(pixels)
+        if self.tta:
+            mirrored = self._backend(np.ascontiguousarray(pixels[:, ::-1]))
+            probability = (probability + mirrored[:, ::-1]) / 2
+        return np.clip(probability, 0, 1)
+
+
+def _make_backend(model: TrainedModel, name: BackendName, precision: Precision) -> Backend:
+    if name == "auto":
+        if find_spec(MODULES["openvino"]) is None:
+            return _make_backend(model, "torch", precision)
+        try:
+            return _make_backend(model, "openvino", precision)
+        except UserError:
+            # not every chain can be exported; where something else is wrong, this says so
+            return _make_backend(model, "torch", precision)
+    if name == "torch":
+        from bus_monai.inference.backends.torch_backend import TorchBackend
+
+        return TorchBackend(model, precision)
+    if find_spec(MODULES[name]) is None:
+        raise UserError(
+            f"The backend '{name}' is not installed: run 'pip install {MODULES[name]}', or use another --backend."
+        )
+    folder = find_graph(model)
+    if name == "openvino":
+        from bus_monai.inference.backends.openvino_backend import OpenVinoBackend
+
+        return OpenVinoBackend(folder, precision)
+    from bus_monai.inference.backends.onnx_backend import OnnxBackend
+
+    return OnnxBackend(folder)

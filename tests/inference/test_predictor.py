@@ -1,0 +1,132 @@
+"""Predictions of every backend against PyTorch in float32 and the bundle's own inference."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from monai.bundle.scripts import create_workflow
+from numpy.typing import NDArray
+from PIL import Image
+
+from bus_monai.errors import UserError
+from bus_monai.inference.backends.chain import Chain
+from bus_monai.inference.predictor import BackendName, Predictor
+from bus_monai.registry import find_bundle
+
+SIZES = ((32, 32), (1, 1), (20, 90), (75, 33), (240, 320))
+FP32 = 1e-5
+"""Greatest difference of probability between backends in float32."""
+BF16 = 0.02
+
+
+def image(shape: tuple[int, int], seed: int = 0) -> NDArray[np.float32]:
+    return np.random.default_rng(seed).random(shape, dtype=np.float32)
+
+
+@pytest.fixture(scope="module")
+def reference(small_weights: Path) -> Predictor:
+    return Predictor.from_bundle("baseline", small_weights, "torch", precision="fp32")
+
+
+@pytest.mark.parametrize("backend", ["openvino", "onnx"])
+def test_backends_agree_at_any_size(reference: Predictor, small_weights: Path, backend: BackendName) -> None:
+    pytest.importorskip({"onnx": "onnxruntime"}.get(backend, backend))
+    predictor = Predictor.from_bundle("baseline", small_weights, backend, precision="fp32")
+    for shape in SIZES:
+        expected = reference.predict(image(shape))
+        assert expected.shape == shape
+        assert expected.dtype == np.float32
+        np.testing.assert_allclose(predictor.predict(image(shape)), expected, atol=FP32)
+
+
+@pytest.mark.parametrize("backend", ["torch", "openvino"])
+def test_fast_stays_near(reference: Predictor, small_weights: Path, backend: BackendName) -> None:
+    if backend != "torch":
+        pytest.importorskip(backend)
+    predictor = Predictor.from_bundle("baseline", small_weights, backend)
+    np.testing.assert_allclose(predictor.predict(image((75, 33))), reference.predict(image((75, 33))), atol=BF16)
+
+
+def test_torch_is_the_inference_of_the_bundle(small_weights: Path, tmp_path: Path) -> None:
+    """Also with the rest of the chain: speckle reduction and equalisation."""
+    (tmp_path / "in").mkdir()
+    grey = (image((48, 60)) * 255).astype(np.uint8)
+    Image.fromarray(grey).save(tmp_path / "in" / "a.png")
+    settings = json.loads((small_weights.parent / "settings.json").read_text())
+    settings |= {"speckle": "lee", "equalization": "clahe"}
+    weights = Path(shutil.copy(small_weights, tmp_path))
+    (tmp_path / "settings.json").write_text(json.dumps(settings))
+    create_workflow(
+        config_file=str(find_bundle("baseline") / "configs" / "inference.json"), run_id="inferring",
+        dataset_dir=str(tmp_path / "in"), output_dir=str(tmp_path), ckpt_path=str(weights), **settings,
+    ).run()  # fmt: skip
+    predictor = Predictor.from_bundle("baseline", weights, precision="fp32")
+    assert predictor.backend == "torch"  # no graph holds these filters
+    mask = predictor.predict(grey.astype(np.float32) / 255) >= 0.5
+    np.testing.assert_array_equal(mask, np.asarray(Image.open(tmp_path / "a_mask.png")) > 0)
+    with pytest.raises(UserError, match=r"has speckle=lee, which no exported graph computes: use --backend torch\.$"):
+        Predictor.from_bundle("baseline", weights, "onnx")
+
+
+def test_mirroring_and_ensembles(reference: Predictor, small_weights: Path, tmp_path: Path) -> None:
+    pixels = image((40, 50))
+    both = Predictor.from_bundle("baseline", small_weights, "torch", precision="fp32", tta=True).predict(pixels)
+    mirrored = reference.predict(np.ascontiguousarray(pixels[:, ::-1]))[:, ::-1]
+    np.testing.assert_allclose(both, (reference.predict(pixels) + mirrored) / 2, atol=1e-6)
+
+    state = torch.load(small_weights, weights_only=True)
+    torch.save({k: v * 1.5 for k, v in state.items()}, tmp_path / "model.pt")
+    shutil.copy(small_weights.parent / "settings.json", tmp_path)
+    other = tmp_path / "model.pt"
+    one = Predictor.from_bundle("baseline", other, "onnx", precision="fp32")
+    two = Predictor.from_bundle("baseline", f"{small_weights},{other}", "onnx", precision="fp32")
+    assert len({one.weights_hash, two.weights_hash, reference.weights_hash}) == 3
+    # at the network's own size nothing is resized after averaging
+    pixels = image((32, 32))
+    mean = (reference.predict(pixels) + one.predict(pixels)) / 2
+    np.testing.assert_allclose(two.predict(pixels), mean, atol=FP32)
+
+
+def test_a_region_is_segmented_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bus_monai.inference.backends.chain._find_region", lambda pixels: (10, 50, 20, 90))
+    pixels = image((60, 100))
+    ours, alone = Chain((32, 32), crop_region=True).inputs(pixels), Chain((32, 32)).inputs(pixels[10:50, 20:90])
+    seen = ours["rows"] @ pixels @ ours["columns"]
+    np.testing.assert_allclose(seen, alone["rows"] @ pixels[10:50, 20:90] @ alone["columns"], atol=1e-5)
+    back = ours["rows_back"] @ seen @ ours["columns_back"]
+    np.testing.assert_allclose(back[10:50, 20:90], alone["rows_back"] @ seen @ alone["columns_back"], atol=1e-5)
+    back[10:50, 20:90] = 0
+    assert not back.any()
+
+
+def test_with_a_cached_graph_neither_torch_nor_monai_is_imported(reference: Predictor, small_weights: Path) -> None:
+    pytest.importorskip("openvino")
+    Predictor.from_bundle("baseline", small_weights)  # fills the cache
+    code = (
+        "import sys, numpy as np\n"
+        "from bus_monai.inference.predictor import Predictor\n"
+        f"p = Predictor.from_bundle('baseline', {str(small_weights)!r})\n"
+        "print(p.backend, p.predict(np.zeros((40, 50), np.float32)).shape, {'torch', 'monai'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "openvino (40, 50) set()\n"
+
+
+def test_what_is_wrong_is_said(small_weights: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"^The backend is 'tvm': use one of auto, openvino, onnx, torch\.$"):
+        Predictor.from_bundle("baseline", small_weights, "tvm")  # type: ignore[arg-type]
+    with pytest.raises(UserError, match=r"^The bundle 'mammo_cgan' is not for whole ultrasound images"):
+        Predictor.from_bundle("mammo_cgan", small_weights)
+    with pytest.raises(UserError, match=r"holds no bundle: give a folder with configs/metadata\.json\.$"):
+        Predictor.from_bundle(tmp_path)
+    with pytest.raises(UserError, match=r"models/model\.pt' of '.*' do not exist: train first"):
+        Predictor.from_bundle(find_bundle("rdau_gan"))
+    with pytest.raises(ValueError, match=r"^pixels must have the shape \(H, W\), got \(1, 4, 4\)\.$"):
+        Predictor.from_bundle("baseline", small_weights, "onnx").predict(np.zeros((1, 4, 4), np.float32))
