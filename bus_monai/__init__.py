@@ -1,3 +1,17 @@
 """Breast tumour segmentation with MONAI: published models as bundles, and what is needed to trust and deploy them."""
 
+from __future__ import annotations
+
+from typing import Any
+
 __version__ = "0.1.0"
+__all__ = ["Result", "segment"]
+
+
+def __getattr__(name: str) -> Any:
+    # not imported above, so that the command and the bundles start without what they do not use
+    if name in __all__:
+        from importlib import import_module
+
+        return getattr(import_module("bus_monai.segmentation"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -81,33 +81,6 @@ def source_kind(path: Path) -> Kind | None:
     return None
 
 
-def list_sources(folder: Path) -> list[tuple[Path, int]]:
-    """List the images below ``folder``, sorted, one entry a frame; or those of one file.
-
-    Masks (``*_mask*``), hidden files, and DICOM objects that are no images (reports, segmentations) are left out. A
-    broken file whose name promises an image is in the list, so that nothing is lost without a word.
-    """
-    sources: list[tuple[Path, int]] = []
-    for path in [folder] if folder.is_file() else sorted(folder.rglob("*")):
-        if not path.is_file() or path.name.startswith(".") or "_mask" in path.stem:
-            continue
-        kind = source_kind(path)
-        if kind == "dicom":
-            sources += [(path, frame) for frame in range(_count_frames(path))]
-        elif kind is not None or path.name.lower().endswith(RASTER_SUFFIXES + NIFTI_SUFFIXES):
-            sources.append((path, 0))
-    return sources
-
-
-def _count_frames(path: Path) -> int:
-    from bus_monai.dicom.read import count_frames
-
-    try:
-        return count_frames(path)
-    except UserError:
-        return 1  # reading it will say what is wrong
-
-
 def read_raster(path: Path) -> NDArray[np.float32]:
     """Read a PNG or JPEG as grey values (H, W) in [0, 1]; an alpha channel means nothing.
 

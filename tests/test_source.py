@@ -17,7 +17,8 @@ from PIL import Image
 from pydicom.data import get_testdata_file
 
 from bus_monai.errors import UserError
-from bus_monai.source import list_sources, read_mask, read_raster, read_source, source_kind
+from bus_monai.source import read_mask, read_raster, read_source, source_kind
+from bus_monai.source_listing import list_sources
 
 GREY = np.arange(6 * 5, dtype=np.uint8).reshape(6, 5) * 8
 RGB = np.random.default_rng(0).integers(0, 256, (6, 5, 3), dtype=np.uint8)

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from bus_monai.errors import UserError
-from bus_monai.source import list_sources, source_kind
+from bus_monai.source import source_kind
+from bus_monai.source_listing import list_sources
 
 
 def inference_items(folder: str | Path, output: str | Path) -> list[dict[str, Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 from pathlib import Path
+from threading import Lock
 from typing import Literal, TypeAlias, get_args
 
 import numpy as np
@@ -52,6 +53,7 @@ class Predictor:
         self.weights_hash = weights_hash(model)
         self.precision = precision
         self.tta = tta
+        self._turn = Lock()  # each backend uses all cores already, and one image's memory at a time is enough
         self._backend = _make_backend(model, backend, precision)
         self.backend = self._backend.name
 
@@ -85,7 +87,7 @@ class Predictor:
         return cls(model, backend=backend, precision=precision, tta=tta)
 
     def predict(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return the probability of lesion.
+        """Return the probability of lesion; threads take turns.
 
         Args:
             pixels: (H, W) float32, grey values in [0, 1], rows first.
@@ -99,10 +101,11 @@ class Predictor:
         if pixels.ndim != 2 or not pixels.size:
             raise ValueError(f"pixels must have the shape (H, W), got {pixels.shape}.")
         pixels = np.ascontiguousarray(pixels, dtype=np.float32)
-        probability = self._backend(pixels)
-        if self.tta:
-            mirrored = self._backend(np.ascontiguousarray(pixels[:, ::-1]))
-            probability = (probability + mirrored[:, ::-1]) / 2
+        with self._turn:
+            probability = self._backend(pixels)
+            mirrored = self._backend(np.ascontiguousarray(pixels[:, ::-1])) if self.tta else None
+        if mirrored is not None:
+            probability = np.float32(0.5) * (probability + mirrored[:, ::-1])
         return np.clip(probability, 0, 1)
 
 

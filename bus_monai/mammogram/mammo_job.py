@@ -18,12 +18,12 @@ from bus_monai.errors import UserError
 from bus_monai.inference.boxed_items import boxed_items
 from bus_monai.inference.items import inference_items
 from bus_monai.mammogram.mammogram_reader import MammogramReader, MassReading
+from bus_monai.mask_file import write_mask
 from bus_monai.networks.shape_cnn import SHAPE_CLASSES
 from bus_monai.report.mass_figure import mass_figure
 from bus_monai.source import read_source
 from bus_monai.source_image import SourceImage
 from bus_monai.transforms.frames import Frame
-from bus_monai.transforms.save import write_mask
 
 MASSES = "masses.csv"
 """A row a mass."""

@@ -6,16 +6,14 @@ from collections.abc import Hashable, Mapping
 from pathlib import Path
 from typing import Any
 
-import nibabel as nib
 import numpy as np
 from monai.config.type_definitions import KeysCollection
 from monai.transforms.transform import MapTransform
 from monai.utils.misc import ensure_tuple
-from numpy.typing import NDArray
-from PIL import Image
 
 from bus_monai.errors import UserError
-from bus_monai.source import read_source, source_kind
+from bus_monai.mask_file import write_mask
+from bus_monai.source import read_source
 
 
 class SaveMaskd(MapTransform):
@@ -58,7 +56,6 @@ class SaveMaskd(MapTransform):
             if data.get(self.merge_key):
                 mask = mask | (read_source(output).pixels > 0)
             try:
-                output.parent.mkdir(parents=True, exist_ok=True)
                 write_mask(mask, source, output)
             except OSError as error:
                 raise UserError(
@@ -66,16 +63,3 @@ class SaveMaskd(MapTransform):
                     "written before are whole."
                 ) from error
         return dict(data)
-
-
-def write_mask(mask: NDArray[np.bool_], source: Path, output: Path) -> None:
-    """Write a mask (H, W), rows first, in the kind of file and the geometry of ``source``."""
-    partial = output.with_name(".part-" + output.name)
-    if source_kind(source) == "nifti":
-        reference = nib.load(source)
-        # NIfTI counts columns first and may hold axes of length one behind
-        values = mask.T.reshape(reference.shape).astype(np.uint8)
-        nib.save(nib.Nifti1Image(values, reference.affine, dtype=np.uint8), partial)
-    else:
-        Image.fromarray(mask.astype(np.uint8) * 255).save(partial, format="PNG")
-    partial.replace(output)

@@ -12,7 +12,8 @@ from bus_monai.data.case import Diagnosis
 from bus_monai.data.datalist import FILE, read_datalist
 from bus_monai.data.readers.busi import CLASSES
 from bus_monai.errors import UserError
-from bus_monai.source import RASTER_SUFFIXES, list_sources
+from bus_monai.source import RASTER_SUFFIXES
+from bus_monai.source_listing import list_sources
 
 MASK_FOLDERS = ("mask", "masks", "gt")
 _MASK = re.compile(r"(?P<image>.+?)_(mask.*|(tumor|other)_?\d*)", re.IGNORECASE)

@@ -14,7 +14,6 @@ from bus_monai.inference.backends.chain import Chain
 from bus_monai.inference.backends.find_graph import CHAIN, GRAPH
 from bus_monai.inference.models import TrainedModel
 
-
 OPSET = 17
 NEUTRAL = {"speckle": "none", "equalization": "none", "inferer_mode": "resize"}
 """Settings with which the chain is resizing alone."""

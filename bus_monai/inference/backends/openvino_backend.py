@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from threading import Lock
 
 import numpy as np
 import openvino
@@ -30,11 +29,8 @@ class OpenVinoBackend:
         if precision == "fp32":
             settings["INFERENCE_PRECISION_HINT"] = "f32"
         self._model = openvino.Core().compile_model(folder / GRAPH, "CPU", settings)
-        # one request, which threads take in turn
-        self._turn = Lock()
 
     def __call__(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
         """Segment an image, see :class:`~bus_monai.inference.backends.backend.Backend`."""
-        inputs = self.chain.inputs(pixels)
-        with self._turn:
-            return np.array(self._model(inputs)[0], dtype=np.float32)
+        # a copy: the result lies in memory of the one request, which the next image overwrites
+        return np.array(self._model(self.chain.inputs(pixels))[0], dtype=np.float32)

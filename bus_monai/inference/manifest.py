@@ -1,0 +1,139 @@
+"""What became of each item of a batch, in a file that survives the end of the process at any moment."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+from bus_monai.errors import UserError
+
+State: TypeAlias = Literal["new", "done", "failed", "skipped"]
+FILE = "manifest.sqlite"
+_TABLES = """
+CREATE TABLE IF NOT EXISTS job (key TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS items (
+    path TEXT PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE COLLATE NOCASE,
+    sha256 TEXT NOT NULL DEFAULT '',
+    state TEXT NOT NULL DEFAULT 'new',
+    reason TEXT NOT NULL DEFAULT '',
+    time TEXT NOT NULL DEFAULT '',
+    outputs TEXT NOT NULL DEFAULT '[]',
+    rows TEXT NOT NULL DEFAULT '[]'
+);
+"""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of an item.
+
+    Args:
+        state: ``done``, ``failed``, or ``skipped`` where it is not what was asked for.
+        reason: why it failed or was skipped.
+        sha256: of the file's content, empty where it could not be read.
+        outputs: files written, relative to the folder of all outputs.
+        rows: of the table of results.
+    """
+
+    state: State
+    reason: str = ""
+    sha256: str = ""
+    outputs: tuple[str, ...] = ()
+    rows: tuple[Mapping[str, Any], ...] = field(default=())
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An item of the manifest.
+
+    Args:
+        path: what identifies it.
+        name: of its outputs, which no other item has, upper and lower case alike.
+        outcome: what is known of it.
+    """
+
+    path: str
+    name: str
+    outcome: Outcome
+
+
+class Manifest:
+    """A table of items in ``manifest.sqlite``, one row an item, for one process at a time.
+
+    Args:
+        folder: of the outputs, which exists.
+
+    Raises:
+        UserError: the file cannot be written, is no manifest, or another process has it.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / FILE
+        with self._errors():
+            self._base = sqlite3.connect(self.path, isolation_level=None, timeout=1)
+            # in exclusive mode a second run is refused, and no file of shared memory is left behind
+            self._base.execute("PRAGMA locking_mode=EXCLUSIVE")
+            self._base.execute("PRAGMA journal_mode=WAL")
+            self._base.execute("PRAGMA synchronous=NORMAL")
+            self._base.executescript(_TABLES)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._base.close()
+
+    def describe(self, **values: str) -> dict[str, str]:
+        """Keep what the job is where nothing is known of it yet, and return what is known."""
+        with self._errors():
+            self._base.executemany("INSERT OR IGNORE INTO job VALUES (?, ?)", values.items())
+            return dict(self._base.execute("SELECT key, value FROM job"))
+
+    def enter(self, path: str, names: Iterable[str]) -> Entry:
+        """Return the item of that path; a new one gets the first of ``names`` that is free."""
+        with self._errors():
+            for name in names:
+                self._base.execute("INSERT OR IGNORE INTO items (path, name) VALUES (?, ?)", (path, name))
+                found = self._select("WHERE path = ?", (path,))
+                for entry in found:
+                    return entry
+        raise ValueError("names is empty.")
+
+    def finish(self, entry: Entry, outcome: Outcome) -> None:
+        """Record what became of an item."""
+        now = datetime.now(timezone.utc).isoformat(timespec="seconds")
+        values = (outcome.sha256, outcome.state, outcome.reason, now, json.dumps(outcome.outputs))
+        with self._errors():
+            self._base.execute(
+                "UPDATE items SET sha256 = ?, state = ?, reason = ?, time = ?, outputs = ?, rows = ? WHERE path = ?",
+                (*values, json.dumps(outcome.rows), entry.path),
+            )
+
+    def entries(self) -> Iterator[Entry]:
+        """Yield all items in the order of their paths."""
+        with self._errors():
+            yield from self._select("ORDER BY path")
+
+    def _select(self, condition: str, values: tuple[str, ...] = ()) -> Iterator[Entry]:
+        columns = "path, name, state, reason, sha256, outputs, rows"
+        for path, name, state, reason, sha256, outputs, rows in self._base.execute(
+            f"SELECT {columns} FROM items {condition}", values
+        ):
+            outcome = Outcome(state, reason, sha256, tuple(json.loads(outputs)), tuple(json.loads(rows)))
+            yield Entry(path, name, outcome)
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.DatabaseError as error:
+            busy = "locked" in str(error)
+            what = "another run is writing there" if busy else str(error)
+            raise UserError(
+                f"Cannot write '{self.path}' ({what}): wait, free space, mend permissions, or give another --out."
+            ) from error

@@ -1,0 +1,98 @@
+"""One unit of work of a batch: a file."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bus_monai.errors import UserError, user_error
+from bus_monai.inference.manifest import Outcome
+from bus_monai.inference.predictor import Predictor
+from bus_monai.inference.segment_frames import segment_frames
+from bus_monai.inference.write_outputs import FileWriter, OutputError
+from bus_monai.source import source_kind
+
+if TYPE_CHECKING:
+    from bus_monai.dicom.algorithm import Algorithm
+
+READ_AT_ONCE = 1 << 20
+
+
+@dataclass(frozen=True)
+class SegmentFile:
+    """Segment files, one a call, from any thread.
+
+    Args:
+        predictor: what finds the lesions.
+        out: folder of all outputs.
+        kinds: what to write, see :data:`~bus_monai.inference.outputs.ENDINGS`.
+        threshold: from which probability on a pixel is lesion.
+        modality: DICOM objects of another one are skipped.
+        creation: date and time in DICOM objects.
+    """
+
+    predictor: Predictor
+    out: Path
+    kinds: Sequence[str]
+    threshold: float
+    modality: str
+    creation: datetime
+
+    def __call__(self, path: Path, name: str) -> Outcome:
+        """Segment a file and write its outputs; whatever is wrong with the file is a reason, not an error.
+
+        Raises:
+            OutputError: nothing more can be written.
+        """
+        is_dicom, sha256 = False, ""
+        try:
+            sha256 = hash_file(path)
+            is_dicom = source_kind(path) == "dicom"
+            other = self._other_modality(path) if is_dicom else ""
+            if other:
+                return Outcome("skipped", f"its modality is {other}", sha256)
+            result = segment_frames(self.predictor, path, self.threshold)
+            writer = FileWriter(path, self.out, name, self._algorithm, self.creation)
+            return Outcome("done", "", sha256, writer.write(result, self.kinds), tuple(result.rows()))
+        except OutputError:
+            raise
+        except Exception as error:  # a decoder's or a library's, which one broken file must not hand to all others
+            reason = str(user_error(error) or f"'{path}' fails with {type(error).__name__}: {error}")
+            return Outcome("failed", _without_identifiers(reason, path) if is_dicom else reason, sha256)
+
+    def _other_modality(self, path: Path) -> str:
+        from bus_monai.dicom.identity import read_modality
+
+        modality = read_modality(path)
+        return "" if modality in ("", self.modality) else modality
+
+    def _algorithm(self) -> Algorithm:
+        from bus_monai.dicom.algorithm import Algorithm
+
+        return Algorithm(self.predictor.name, self.predictor.version, self.predictor.weights_hash)
+
+
+def hash_file(path: Path) -> str:
+    """Return the SHA-256 of a file's content.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    digest = hashlib.sha256()
+    try:
+        with path.open("rb") as file:
+            while part := file.read(READ_AT_ONCE):
+                digest.update(part)
+    except OSError as error:
+        raise UserError(f"Cannot read '{path}' ({error.strerror}): check the path and its permissions.") from error
+    return digest.hexdigest()
+
+
+def _without_identifiers(reason: str, path: Path) -> str:
+    from bus_monai.dicom.identity import without_identifiers
+
+    return without_identifiers(reason, path)

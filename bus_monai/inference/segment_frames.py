@@ -1,0 +1,123 @@
+"""All frames of one file, segmented."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bus_monai.errors import UserError
+from bus_monai.inference.predictor import Predictor
+from bus_monai.source import read_source, source_kind
+from bus_monai.source_image import SourceImage
+
+if TYPE_CHECKING:
+    from bus_monai.lesion import Lesion
+
+
+@dataclass(frozen=True)
+class SegmentedFile:
+    """Lesions of all frames of a file.
+
+    Args:
+        labels: (H, W) a frame, 0 outside; a lesion has the same number in every frame of a cine.
+        lesions: of each frame, numbered as in the labels.
+        spacing_mm: of rows and columns, ``None`` where not known.
+        summary: number of the frame that shows most lesion, the first among equals.
+        summary_pixels: (H, W), that frame.
+    """
+
+    labels: list[NDArray[np.uint16]]
+    lesions: list[list[Lesion]]
+    spacing_mm: tuple[float, float] | None
+    summary: int
+    summary_pixels: NDArray[np.float32]
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return a row a lesion, by the frame that shows most of it, or one row where there is none."""
+        best: dict[int, tuple[int, Lesion]] = {}
+        seen: dict[int, list[int]] = {}
+        for frame, lesions in enumerate(self.lesions):
+            for lesion in lesions:
+                seen.setdefault(lesion.number, []).append(frame)
+                if lesion.number not in best or lesion.area > best[lesion.number][1].area:
+                    best[lesion.number] = (frame, lesion)
+        if not best:
+            return [{"frame": self.summary, "lesions": 0}]
+        return [
+            {"frame": frame, "first_frame": seen[number][0], "last_frame": seen[number][-1], "lesions": len(best)}
+            | _rounded(asdict(lesion))
+            for number, (frame, lesion) in sorted(best.items())
+        ]
+
+
+def segment_frames(predictor: Predictor, path: Path, threshold: float) -> SegmentedFile:
+    """Decode and segment a file frame by frame.
+
+    Raises:
+        UserError: the file cannot be read, or holds no signal.
+    """
+    from bus_monai.lesion import find_lesions
+
+    labels: list[NDArray[np.uint16]] = []
+    found: list[list[Lesion]] = []
+    spacing, summary, shown, most, signal = None, 0, None, -1, False
+    for source in read_all_frames(path):
+        probability = predictor.predict(source.pixels)
+        mask = probability >= threshold
+        numbers, lesions = find_lesions(mask, spacing_mm=source.spacing_mm, probability=probability)
+        labels.append(numbers.astype(np.uint16))
+        found.append(lesions)
+        spacing, signal = source.spacing_mm, signal or bool(source.pixels.any())
+        area = int(np.count_nonzero(mask))
+        if area > most:
+            summary, shown, most = source.frame, source.pixels, area
+    if shown is None or not signal:
+        raise UserError(f"'{path}' holds no signal: every pixel is 0; remove it.")
+    if len(labels) > 1:
+        labels, found = _followed(labels, found)
+    return SegmentedFile(labels, found, spacing, summary, shown)
+
+
+def read_all_frames(path: Path) -> Iterator[SourceImage]:
+    """Read the frames of a file of any kind, one in memory at a time.
+
+    Raises:
+        UserError: the file cannot be read.
+    """
+    if source_kind(path) == "dicom":
+        from bus_monai.dicom.read import read_frames
+
+        yield from read_frames(path)
+    else:
+        yield read_source(path)
+
+
+def _followed(
+    labels: list[NDArray[np.uint16]], lesions: list[list[Lesion]]
+) -> tuple[list[NDArray[np.uint16]], list[list[Lesion]]]:
+    """Give each lesion one number through all frames."""
+    from bus_monai.lesion_tracks import track_lesions
+
+    maps: list[dict[int, int]] = [{} for _ in labels]
+    for number, track in enumerate(track_lesions([numbers.astype(np.int32) for numbers in labels]), start=1):
+        for frame, before in track.items():
+            maps[frame][before] = number
+    renumbered = []
+    for names, numbers in zip(maps, labels, strict=True):
+        table = np.zeros(int(numbers.max()) + 1, dtype=np.uint16)
+        for before, after in names.items():
+            table[before] = after
+        renumbered.append(table[numbers])
+    return renumbered, [
+        sorted((replace(lesion, number=names[lesion.number]) for lesion in of_frame), key=lambda lesion: lesion.number)
+        for names, of_frame in zip(maps, lesions, strict=True)
+    ]
+
+
+def _rounded(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: round(value, 4) if isinstance(value, float) else value for key, value in values.items()}

@@ -1,0 +1,219 @@
+"""The command ``bus-monai segment`` in Python."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import platform
+import time
+import warnings
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from bus_monai import __version__
+from bus_monai.atomic_file import atomic_file
+from bus_monai.errors import UserError
+from bus_monai.inference.manifest import FILE, Manifest
+from bus_monai.inference.model_key import model_key
+from bus_monai.inference.predictor import Predictor
+from bus_monai.inference.segment_file import SegmentFile
+from bus_monai.inference.segment_job import find_items, segment_items
+
+RESULTS = "results.csv"
+"""A row a lesion, an image without lesion, or a file that failed."""
+RUN = "run.json"
+COLUMNS = (
+    "file", "output", "state", "lesions", "lesion", "frame", "first_frame", "last_frame", "unit", "area", "long_axis",
+    "short_axis", "perimeter", "depth_width_ratio", "orientation_deg", "circularity", "row", "column", "top", "left",
+    "height", "width", "probability", "reason",
+)  # fmt: skip
+PACKAGES = (
+    "numpy",
+    "scipy",
+    "scikit-image",
+    "pillow",
+    "pydicom",
+    "highdicom",
+    "openvino",
+    "onnxruntime",
+    "torch",
+    "monai",
+)
+
+
+@dataclass(frozen=True)
+class SegmentSettings:
+    """What decides on the outputs, beside the model.
+
+    Args:
+        kinds: see :data:`~bus_monai.inference.outputs.ENDINGS`.
+        threshold: from which probability on a pixel is lesion.
+        modality: DICOM objects of another one are skipped.
+    """
+
+    kinds: Sequence[str]
+    threshold: float = 0.5
+    modality: str = "US"
+
+
+def segment_inputs(
+    inputs: Sequence[Path], out: Path, predictor: Predictor, settings: SegmentSettings, *, restart: bool = False
+) -> Counter[str]:
+    """Segment files and folders, and write all results, ``results.csv`` and ``run.json``.
+
+    An earlier run into the same folder is taken up where it ended; what failed is tried again.
+
+    Args:
+        inputs: files and folders.
+        out: folder of the results, made where missing.
+        predictor: the model.
+        settings: as above.
+        restart: forget the earlier run and remove its outputs.
+
+    Returns:
+        How many files are ``done``, ``failed`` and ``skipped``, those of earlier runs included.
+
+    Raises:
+        UserError: an input does not exist, there is nothing to segment, an earlier run had other settings, or
+            something cannot be written.
+    """
+    missing = next((source for source in inputs if not os.path.lexists(source)), None)
+    if missing is not None:
+        raise UserError(f"'{missing}' does not exist: give files or folders of DICOM, PNG, JPEG or NIfTI files.")
+    began = datetime.now(timezone.utc)
+    clock = time.monotonic()
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(
+            f"Cannot write to '{out}' ({error.strerror}): mend its permissions or give another --out."
+        ) from error
+    if restart:
+        _forget(out)
+    manifest = Manifest(out)
+    now: Counter[str] = Counter()
+    try:
+        creation = _known_job(manifest, out, predictor, settings, began)
+        job = SegmentFile(predictor, out, settings.kinds, settings.threshold, settings.modality, creation)
+        try:
+            # decoders warn of what a file holds, which may be a name
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                now = segment_items(job, manifest, find_items(inputs, out))
+        finally:
+            seconds = time.monotonic() - clock
+            totals = _write_results(manifest, out)
+            _write_run(out, predictor, settings, totals, {"began": _text(began), "seconds": round(seconds, 2)})
+    finally:
+        manifest.close()
+    if not now:
+        raise UserError(f"'{inputs[0]}' holds no DICOM, PNG, JPEG or NIfTI file: give another folder.")
+    return totals
+
+
+def _known_job(
+    manifest: Manifest, out: Path, predictor: Predictor, settings: SegmentSettings, began: datetime
+) -> datetime:
+    """Check that an earlier run was the same job; return its date, so that the same objects come out."""
+    epoch = os.environ.get("SOURCE_DATE_EPOCH")  # https://reproducible-builds.org/specs/source-date-epoch
+    first = datetime.fromtimestamp(int(epoch), timezone.utc) if epoch else began
+    ours = {
+        "model": model_key(predictor.model),
+        "backend": f"{predictor.backend} {predictor.precision}",
+        "tta": str(predictor.tta),
+        "write": ",".join(settings.kinds),
+        "threshold": str(settings.threshold),
+        "modality": settings.modality,
+    }
+    known = manifest.describe(creation=_text(first), **ours)
+    other = next((key for key, value in ours.items() if known[key] != value), None)
+    if other:
+        raise UserError(
+            f"'{out}' holds results with another {other} ({known[other][:40]}, now {ours[other][:40]}): give --restart "
+            "to make them anew, or another --out."
+        )
+    return datetime.fromisoformat(known["creation"])
+
+
+def _forget(out: Path) -> None:
+    path = out / FILE
+    if path.exists():
+        manifest = Manifest(out)
+        for entry in manifest.entries():
+            for name in entry.outcome.outputs:
+                (out / name).unlink(missing_ok=True)
+        manifest.close()
+        path.unlink()
+
+
+def _write_results(manifest: Manifest, out: Path) -> Counter[str]:
+    """Write the table of all that is known, in the order of the paths, and count it."""
+    totals: Counter[str] = Counter()
+    try:
+        with atomic_file(out / RESULTS) as partial, partial.open("w", newline="", encoding="utf-8") as file:
+            table = csv.DictWriter(file, COLUMNS, restval="", extrasaction="ignore")
+            table.writeheader()
+            for entry in manifest.entries():
+                outcome = entry.outcome
+                totals[outcome.state] += 1
+                shared = {"file": entry.path, "output": entry.name, "state": outcome.state, "reason": outcome.reason}
+                if outcome.state == "failed":
+                    table.writerow(shared)
+                for row in outcome.rows:
+                    totals["lesions"] += "number" in row
+                    table.writerow({"lesion": row.get("number", ""), **row, **shared})
+    except OSError as error:
+        raise UserError(
+            f"Cannot write '{out / RESULTS}' ({error.strerror}): free space or mend permissions, and run the command "
+            "again; what was done before is whole and is not done again."
+        ) from error
+    return totals
+
+
+def _write_run(
+    out: Path, predictor: Predictor, settings: SegmentSettings, totals: Counter[str], times: dict[str, Any]
+) -> None:
+    model = predictor.model
+    record = {
+        "bus_monai": __version__,
+        "python": platform.python_version(),
+        "packages": {name: found for name in PACKAGES if (found := _version(name))},
+        "model": {
+            "bundle": predictor.name,
+            "version": predictor.version,
+            "weights_sha256": predictor.weights_hash,
+            "settings": model.settings,
+        },
+        "settings": {
+            "write": list(settings.kinds),
+            "threshold": settings.threshold,
+            "modality": settings.modality,
+            "backend": predictor.backend,
+            "precision": predictor.precision,
+            "tta": predictor.tta,
+        },
+        "counts": {key: totals[key] for key in ("done", "failed", "skipped", "new", "lesions")},
+        **times,
+    }
+    try:
+        with atomic_file(out / RUN) as partial:
+            partial.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"Cannot write '{out / RUN}' ({error.strerror}): free space or mend permissions.") from error
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return ""
+
+
+def _text(moment: datetime) -> str:
+    return moment.isoformat(timespec="seconds")
