@@ -26,7 +26,7 @@ def read_source(path: str | Path, frame: int = 0) -> SourceImage:
         UserError: the file is missing, broken, too large, or none of these; or it has no such frame.
     """
     path = Path(path)
-    _check_readable(path)
+    check_readable(path)
     kind = source_kind(path)
     if kind == "dicom":
         from bus_monai.dicom.read import read_frame
@@ -142,7 +142,12 @@ def to_unit_range(values: NDArray) -> NDArray[np.float32]:
     return ((values - low) / max(high - low, 1e-12)).astype(np.float32)
 
 
-def _check_readable(path: Path) -> None:
+def check_readable(path: Path) -> None:
+    """Check that there is something to read.
+
+    Raises:
+        UserError: the file is missing, empty or may not be read.
+    """
     try:
         with path.open("rb") as file:
             empty = not file.read(1)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from bus_monai.errors import UserError
 from bus_monai.inference.predictor import Predictor
-from bus_monai.source import read_source, source_kind
+from bus_monai.source import check_readable, read_source, source_kind
 from bus_monai.source_image import SourceImage
 
 if TYPE_CHECKING:
@@ -89,6 +89,7 @@ def read_all_frames(path: Path) -> Iterator[SourceImage]:
     Raises:
         UserError: the file cannot be read.
     """
+    check_readable(path)
     if source_kind(path) == "dicom":
         from bus_monai.dicom.read import read_frames
 

@@ -1,0 +1,92 @@
+"""``bus-monai segment`` from files to files, with a small network that has learnt nothing."""
+
+from __future__ import annotations
+
+import csv
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import bus_monai
+from bus_monai.cli import main as cli
+from bus_monai.errors import UserError
+from bus_monai.inference.predictor import Predictor
+
+
+def image(path: Path, seed: int = 0) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.random.default_rng(seed).integers(0, 256, (40, 56), dtype=np.uint8)).save(path)
+    return path
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *words: object) -> int:
+    monkeypatch.setattr(sys, "argv", ["bus-monai", "segment", *map(str, words)])
+    with pytest.raises(SystemExit) as stop:
+        cli.main()
+    return int(stop.value.code or 0)
+
+
+def test_masks_are_those_of_the_predictor(
+    monkeypatch: pytest.MonkeyPatch, small_weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, out = tmp_path / "in", tmp_path / "out"
+    image(source / "a.png", 1)
+    image(source / "sub" / "b.png", 2)
+    (source / "c.dcm").write_bytes(b"")
+    model = f"baseline:{small_weights}"
+    assert run(monkeypatch, source, "--out", out, "--model", model, "--backend", "onnx", "--tta", "--write", "png") == 1
+    printed = capsys.readouterr().out
+    assert f"lesions in 2 files: {out}" in printed
+    assert f"1 files could not be segmented, see '{out / 'results.csv'}'." in printed
+    predictor = Predictor.from_bundle("baseline", small_weights, "onnx", tta=True)
+    for name in ("a", "sub/b"):
+        pixels = np.asarray(Image.open(source / f"{name}.png"), dtype=np.float32) / np.float32(255)
+        mask = np.asarray(Image.open(out / f"{name}_mask.png")) > 0
+        np.testing.assert_array_equal(mask, predictor.predict(pixels) >= 0.5)
+    with (out / "results.csv").open(newline="") as file:
+        assert {Path(row["file"]).name: row["state"] for row in csv.DictReader(file)} == {
+            "a.png": "done", "b.png": "done", "c.dcm": "failed",
+        }  # fmt: skip
+
+
+def test_in_python(small_weights: Path, tmp_path: Path) -> None:
+    predictor = Predictor.from_bundle("baseline", small_weights, "onnx")
+    path = image(tmp_path / "a.png", 1)
+    result = bus_monai.segment(path, predictor)
+    grey = np.asarray(Image.open(path))
+    of_array = bus_monai.segment(np.stack([grey] * 3, axis=-1), predictor, spacing_mm=(0.5, 0.5))
+    np.testing.assert_allclose(of_array.probability, result.probability, atol=1e-5)
+    np.testing.assert_array_equal(result.mask, result.probability >= 0.5)
+    assert len(result.lesions) == result.labels.max()
+    assert {lesion.unit for lesion in of_array.lesions} <= {"mm"}
+    page = result._repr_html_()
+    assert page.count("<tr>") == 1 + len(result.lesions)
+    assert result._repr_png_().startswith(b"\x89PNG")
+    with pytest.raises(UserError, match=r"^The image has the shape \(3, 4, 5\): give \(H, W\) or \(H, W, 3\)\.$"):
+        bus_monai.segment(np.zeros((3, 4, 5)), predictor)
+
+
+def test_wrong_words_are_one_sentence(
+    monkeypatch: pytest.MonkeyPatch, small_weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = (image(tmp_path / "a.png"), "--out", tmp_path / "out", "--model", f"baseline:{small_weights}")
+    assert run(monkeypatch, *words, "--backend", "tvm", "--write", "png") == 2
+    assert capsys.readouterr().err == "bus-monai: The backend is 'tvm': use one of auto, openvino, onnx, torch.\n"
+    assert run(monkeypatch, *words, "--write", "mask") == 2
+    assert "--write names 'mask': use some of seg, sr" in capsys.readouterr().err
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = (
+        "import sys; sys.argv = ['bus-monai', 'segment', '--help']\n"
+        "from bus_monai.cli.main import main\n"
+        "try: main()\n"
+        "except SystemExit: print({'torch', 'monai', 'numpy', 'pydicom'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.endswith("set()\n")
+    assert "--restart" in done.stdout

@@ -1,0 +1,35 @@
+"""A predictor that needs no network: lesion is what is bright."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bus_monai.inference.models import TrainedModel
+from bus_monai.inference.segment_run import SegmentSettings, segment_inputs
+from bus_monai.registry import find_bundle
+
+
+class BrightPredictor:
+    name, version, weights_hash, backend, precision, tta = "bright", "1", "0" * 64, "numpy", "fp32", False
+
+    def __init__(self, weights: Path, seconds: float = 0) -> None:
+        weights.write_bytes(b"none")
+        self.model = TrainedModel("bright", find_bundle("baseline"), str(weights))
+        self.seconds = seconds
+
+    def predict(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+        time.sleep(self.seconds)
+        return (pixels > 0.5).astype(np.float32)
+
+
+if __name__ == "__main__":
+    source, out, seconds = sys.argv[1:]
+    predictor = BrightPredictor(Path(source).parent / "weights", float(seconds))
+    kinds = ("overlay", "png", "nifti")
+    print("ready", flush=True)
+    segment_inputs([Path(source)], Path(out), predictor, SegmentSettings(kinds))  # type: ignore[arg-type]
