@@ -16,7 +16,7 @@ from bus_monai.demo_files import copy_demo_files
 from bus_monai.inference.segment_run import SegmentSettings, segment_inputs
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "inference"))
-from bright_predictor import BrightPredictor  # noqa: E402
+from bright_predictor import BrightPredictor
 
 KINDS = ("seg", "sr", "overlay", "png", "sc")
 
