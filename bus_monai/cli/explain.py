@@ -18,7 +18,8 @@ def explain(
     source: Annotated[
         Path,
         typer.Argument(
-            metavar="INPUT", help="An image (PNG, JPEG, NIfTI, DICOM), a folder, or a data set with a datalist.json."
+            metavar="INPUT",
+            help="An image (PNG, JPEG, NIfTI, DICOM), a folder, or a data set with a datalist.json or as unpacked.",
         ),
     ],
     out: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("explanation"),
@@ -51,7 +52,9 @@ def explain(
         raise UserError(f"--maps is '{maps}': use png or npy.")
     chosen = parse_methods(methods) if methods else None
     trained = parse_models([model], segmenters=True)
-    items = explain_items(source, split=split, cases=cases)
+    # split as for its training
+    known = {"protocol": "rdau", "seed": 0} | trained[0].settings
+    items = explain_items(source, split=split, protocol=known["protocol"], seed=known["seed"], cases=cases)
 
     from bus_monai.explain.explain_job import IMAGES, explain_images
     from bus_monai.explain.explainer import Explainer

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bus_monai.data.datalist import FILE, read_datalist
+from bus_monai.data.datalist import FILE
+from bus_monai.data.dataset import load_dataset
+from bus_monai.data.readers.catalogue import recognise
 from bus_monai.errors import UserError
 from bus_monai.inference.items import inference_items
 
@@ -31,19 +33,23 @@ class ExplainItem:
     masks: Sequence[Path] | None = None
 
 
-def explain_items(source: Path, *, split: str, cases: int | None = None) -> list[ExplainItem]:
+def explain_items(
+    source: Path, *, split: str, protocol: str, seed: int = 0, cases: int | None = None
+) -> list[ExplainItem]:
     """List the images to explain.
 
     Args:
-        source: an image, a folder of images, or a data set with a ``datalist.json``.
+        source: an image, a folder of images, a data set with a ``datalist.json``, or a published one as unpacked.
         split: section of the data set.
+        protocol: split of a data set without sections of its own.
+        seed: of that split.
         cases: the first so many; ``None`` for all.
 
     Raises:
         UserError: there is nothing to explain.
     """
-    if (source / FILE).is_file():
-        section = getattr(read_datalist(source), split)
+    if source.is_dir() and ((source / FILE).is_file() or recognise(source) is not None):
+        section = getattr(load_dataset(source, protocol=protocol, seed=seed), split)
         if not section:
             raise UserError(f"The data set '{source}' has no case in its section '{split}': choose another --split.")
         # an unlabelled image has no mask either, but then its lesions are not known
