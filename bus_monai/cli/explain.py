@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -53,7 +53,7 @@ def explain(
     chosen = parse_methods(methods) if methods else None
     trained = parse_models([model], segmenters=True)
     # split as for its training
-    known = {"protocol": "rdau", "seed": 0} | trained[0].settings
+    known: dict[str, Any] = {"protocol": "rdau", "seed": 0} | trained[0].settings
     items = explain_items(source, split=split, protocol=known["protocol"], seed=known["seed"], cases=cases)
 
     from bus_monai.explain.explain_job import IMAGES, explain_images
