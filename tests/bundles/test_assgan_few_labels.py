@@ -36,7 +36,7 @@ def phantoms(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Sequence[C
     return folder, [case for case in cases if case.diagnosis != "normal"][: TEST + VALIDATION + POOL]
 
 
-def tested_dice(folder: Path, out: Path, seed: int, method: str) -> float:
+def trained_dice(folder: Path, out: Path, seed: int, method: str) -> float:
     paths = {"dataset_dir": str(folder), "output_dir": str(out)}
     create_workflow(
         config_file=str(CONFIGS / "train.json"), run_id="training", ckpt_dir=str(out), seed=seed, method=method,
@@ -62,5 +62,5 @@ def test_unlabelled_images_help(phantoms: tuple[Path, Sequence[Case]], tmp_path:
         others = [case for case in pool if case not in few]
         write_datalist(folder, Datalist(few, validation, test, others, synthetic=True))
         for method in dices:
-            dices[method].append(tested_dice(folder, tmp_path / f"{method}{seed}", seed, method))
+            dices[method].append(trained_dice(folder, tmp_path / f"{method}{seed}", seed, method))
     assert mean(dices["assgan"]) > mean(dices["supervised"]), dices
