@@ -23,7 +23,7 @@ SETTINGS: dict[str, Any] = {
     "image_size": [64, 64],
     "batch_size": 4,
     "phase1_epochs": 100,
-    "max_epochs": 110,
+    "max_epochs": 105,
     "val_interval": 5,
     "figure_interval": 1000,
 }
