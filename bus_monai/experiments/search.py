@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import math
 import re
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.samplers import GridSampler, TPESampler
+from optuna.samplers import TPESampler
 from optuna.trial import Trial, TrialState
 
 from bus_monai.errors import UserError
@@ -60,11 +61,13 @@ def search(
         study_name=bundle.name,
         direction="maximize",
         load_if_exists=True,
-        sampler=GridSampler(grid, seed=0) if whole and trials is None else TPESampler(seed=0),
+        sampler=TPESampler(seed=0),
         pruner=optuna.pruners.MedianPruner(n_startup_trials=WARM_UP, n_warmup_steps=WARM_UP),
     )
     _same_space(study, space, out)
     _take_up(study)
+    if trials is None:
+        _queue(study, [dict(zip(grid, indices, strict=True)) for indices in itertools.product(*grid.values())])
     finished = sum(trial.state in DONE for trial in study.trials)
 
     def objective(trial: Trial) -> float:
@@ -104,10 +107,10 @@ def _suggest(trial: Trial, choice: Choice) -> Any:
 
 
 def _name(settings: Mapping[str, Any]) -> str:
-    """Name the folder of a trial: readable, and the same for the same settings."""
+    """Name the folder of a trial: readable, without the comma of ensembles, and the same for the same settings."""
     parts = [f"{k}={v:.4g}" if isinstance(v, float) else f"{k}={v}" for k, v in settings.items()]
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:6]
-    return f"{re.sub(r'[^A-Za-z0-9=,._-]+', '_', ','.join(parts))[:100]}-{digest}"
+    return f"{re.sub(r'[^A-Za-z0-9=._-]+', '_', '_'.join(parts))[:100]}-{digest}"
 
 
 def _same_space(study: optuna.Study, space: Sequence[Choice], out: Path) -> None:
@@ -121,6 +124,15 @@ def _take_up(study: optuna.Study) -> None:
     """Queue again the trials whose process ended before they did; their folders hold the last epoch."""
     for trial in study.get_trials(states=(TrialState.RUNNING,)):
         study.tell(trial.number, state=TrialState.FAIL)
-    for trial in study.get_trials(states=(TrialState.FAIL,)):
-        if trial.params and not any(t.params == trial.params for t in study.trials if t.state in DONE):
-            study.enqueue_trial(trial.params)
+    _queue(study, [trial.params for trial in study.get_trials(states=(TrialState.FAIL,)) if trial.params])
+
+
+def _queue(study: optuna.Study, wanted: Sequence[Mapping[str, Any]]) -> None:
+    """Queue what is neither done nor queued."""
+    states = (*DONE, TrialState.WAITING)
+    # the parameters of a trial that waits are not drawn yet
+    known = [trial.system_attrs.get("fixed_params", trial.params) for trial in study.get_trials(states=states)]
+    for params in wanted:
+        if params not in known:
+            study.enqueue_trial(dict(params))
+            known.append(params)
