@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from bus_monai.errors import UserError
 from bus_monai.inference.backends.backend import Backend, Precision
-from bus_monai.inference.backends.find_graph import find_graph
+from bus_monai.inference.backends.chain import Chain
+from bus_monai.inference.backends.find_graph import CHAIN, GRAPH, find_graph
 from bus_monai.inference.model_key import weights_hash
 from bus_monai.inference.models import TrainedModel, model_of_folder, parse_models
 from bus_monai.registry import bundle_version, input_modality
@@ -127,10 +128,11 @@ def _make_backend(model: TrainedModel, name: BackendName, precision: Precision) 
             f"The backend '{name}' is not installed: run 'pip install {MODULES[name]}', or use another --backend."
         )
     folder = find_graph(model)
+    graph, chain = folder / GRAPH, Chain.read(folder / CHAIN)
     if name == "openvino":
         from bus_monai.inference.backends.openvino_backend import OpenVinoBackend
 
-        return OpenVinoBackend(folder, precision)
+        return OpenVinoBackend(graph, chain, precision)
     from bus_monai.inference.backends.onnx_backend import OnnxBackend
 
-    return OnnxBackend(folder)
+    return OnnxBackend(graph, chain)

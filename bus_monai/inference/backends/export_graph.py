@@ -1,7 +1,8 @@
-"""A trained model as one ONNX graph from the pixels of a file to probabilities at their size."""
+"""A trained model as one graph from the pixels of a file to probabilities at their size."""
 
 from __future__ import annotations
 
+from copy import deepcopy
 from pathlib import Path
 
 import torch
@@ -20,13 +21,21 @@ NEUTRAL = {"speckle": "none", "equalization": "none", "inferer_mode": "resize"}
 STEPS = {"SpeckleReductiond", "HistogramEqualizationd", "CropImageRegiond", "Resized"}
 
 
-class _Whole(nn.Module):
+class WholeGraph(nn.Module):
+    """Resize, segment and resize back, with inputs and output as in :meth:`Chain.inputs`.
+
+    Args:
+        network: from (1, 1, h, w) to logits of that shape.
+        size: (h, w).
+    """
+
     def __init__(self, network: nn.Module, size: tuple[int, int]) -> None:
         super().__init__()
         self.network = network
         self.size = size
 
     def forward(self, image: Tensor, rows: Tensor, columns: Tensor, rows_back: Tensor, columns_back: Tensor) -> Tensor:
+        """Return the probabilities (H, W)."""
         # a fixed shape: runtimes optimise the network for it, whatever the size of the image
         seen = (rows @ image @ columns).reshape(1, 1, *self.size)
         probability = self.network(seen).sigmoid().reshape(self.size)
@@ -42,35 +51,62 @@ def export_graph(model: TrainedModel, folder: Path) -> None:
         UserError: the model's chain has more than resizing, or its weights are wrong.
     """
     parts = bundle_parts(model)
-    chain = _chain_of(parts, model)
-    inputs = tuple(torch.from_numpy(value.copy()) for value in chain.inputs(torch.rand(chain.size).numpy()).values())
-    names = ["image", "rows", "columns", "rows_back", "columns_back"]
+    if what := obstacle(parts):
+        raise UserError(f"The model '{model.name}' has {what}, which no exported graph computes: use --backend torch.")
+    chain = chain_of(parts)
+    write_onnx(parts.network, chain, folder / GRAPH)
+    chain.write(folder / CHAIN)
+
+
+def write_onnx(network: nn.Module, chain: Chain, file: Path) -> None:
+    """Write the graph as ONNX."""
+    graph, inputs = traceable(network, chain)
     height, width = {0: "height"}, {1: "width"}
     axes = {"image": height | width, "rows": {1: "height"}, "columns": {0: "width"}, "rows_back": height}
     with torch.no_grad():
         torch.onnx.export(
-            _Whole(parts.network.cpu(), chain.size).eval(),
-            inputs,
-            str(folder / GRAPH),
-            input_names=names,
+            graph,
+            tuple(inputs.values()),
+            str(file),
+            input_names=list(inputs),
             output_names=["probability"],
             dynamic_axes=axes | {"columns_back": width, "probability": height | width},
             opset_version=OPSET,
             dynamo=False,
         )
-    chain.write(folder / CHAIN)
 
 
-def _chain_of(parts: BundleParts, model: TrainedModel) -> Chain:
+def write_torchscript(network: nn.Module, chain: Chain, file: Path) -> None:
+    """Write the graph as TorchScript."""
+    graph, inputs = traceable(network, chain)
+    with torch.no_grad():
+        torch.jit.trace(graph, tuple(inputs.values())).save(str(file))
+
+
+def traceable(network: nn.Module, chain: Chain) -> tuple[WholeGraph, dict[str, Tensor]]:
+    """Return the graph on the CPU, and inputs to trace it with."""
+    inputs = chain.inputs(torch.rand(chain.size).numpy())
+    tensors = {name: torch.from_numpy(value.copy()) for name, value in inputs.items()}
+    # a copy: the network itself may go on computing where it is
+    return WholeGraph(deepcopy(network).cpu(), chain.size).eval(), tensors
+
+
+def chain_of(parts: BundleParts) -> Chain:
+    """Return what surrounds the network, where there is no :func:`obstacle`."""
+    return Chain(parts.size, "CropImageRegiond" in _steps(parts))
+
+
+def obstacle(parts: BundleParts) -> str | None:
+    """Return what of a model's chain no graph computes: a setting, a transform or the inferer; ``None`` for nothing."""
     for key, neutral in NEUTRAL.items():
         value = parts.settings.get(key, neutral)
         if value != neutral:
-            raise UserError(
-                f"The model '{model.name}' has {key}={value}, which no exported graph computes: use --backend torch."
-            )
-    steps = [type(step).__name__ for step in parts.before.transforms]
-    unknown = [step for step in steps if step not in STEPS]
+            return f"{key}={value}"
+    unknown = [step for step in _steps(parts) if step not in STEPS]
     if unknown or not isinstance(parts.inferer, SlidingWindowInferer):
-        what = unknown[0] if unknown else type(parts.inferer).__name__
-        raise UserError(f"The model '{model.name}' has {what}, which no exported graph computes: use --backend torch.")
-    return Chain(parts.size, "CropImageRegiond" in steps)
+        return unknown[0] if unknown else type(parts.inferer).__name__
+    return None
+
+
+def _steps(parts: BundleParts) -> list[str]:
+    return [type(step).__name__ for step in parts.before.flatten().transforms]

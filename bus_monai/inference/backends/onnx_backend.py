@@ -10,24 +10,24 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from bus_monai.inference.backends.chain import Chain
-from bus_monai.inference.backends.find_graph import CHAIN, GRAPH
 
 
 class OnnxBackend:
-    """Run the graph in a folder that :func:`~bus_monai.inference.backends.find_graph.find_graph` found, in float32.
+    """Run a graph of :func:`~bus_monai.inference.backends.export_graph.write_onnx` in float32, or as it is quantised.
 
     Args:
-        folder: with the graph.
+        graph: the ONNX file.
+        chain: what surrounds its network.
     """
 
     name = "onnx"
 
-    def __init__(self, folder: Path) -> None:
-        self.chain = Chain.read(folder / CHAIN)
+    def __init__(self, graph: Path, chain: Chain) -> None:
+        self.chain = chain
         options = onnxruntime.SessionOptions()
         # the variable that OpenMP programs obey, which ONNX Runtime does not
         options.intra_op_num_threads = int(os.environ.get("OMP_NUM_THREADS") or 0)
-        self._session = onnxruntime.InferenceSession(str(folder / GRAPH), options, providers=["CPUExecutionProvider"])
+        self._session = onnxruntime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
 
     def __call__(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
         """Segment an image, see :class:`~bus_monai.inference.backends.backend.Backend`."""

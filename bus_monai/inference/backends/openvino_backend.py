@@ -10,25 +10,25 @@ from numpy.typing import NDArray
 
 from bus_monai.inference.backends.backend import Precision
 from bus_monai.inference.backends.chain import Chain
-from bus_monai.inference.backends.find_graph import CHAIN, GRAPH
 
 
 class OpenVinoBackend:
-    """Run the graph in a folder that :func:`~bus_monai.inference.backends.find_graph.find_graph` found.
+    """Run a graph of :func:`~bus_monai.inference.backends.export_graph.write_onnx`, or OpenVINO's form of it.
 
     Args:
-        folder: with the graph.
+        graph: the ONNX file, or the ``.xml`` that lies beside its ``.bin``.
+        chain: what surrounds its network.
         precision: ``fp32``, or ``fast``, which is what OpenVINO takes for the processor.
     """
 
     name = "openvino"
 
-    def __init__(self, folder: Path, precision: Precision = "fast") -> None:
-        self.chain = Chain.read(folder / CHAIN)
+    def __init__(self, graph: Path, chain: Chain, precision: Precision = "fast") -> None:
+        self.chain = chain
         settings = {"PERFORMANCE_HINT": "LATENCY"}
         if precision == "fp32":
             settings["INFERENCE_PRECISION_HINT"] = "f32"
-        self._model = openvino.Core().compile_model(folder / GRAPH, "CPU", settings)
+        self._model = openvino.Core().compile_model(graph, "CPU", settings)
 
     def __call__(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
         """Segment an image, see :class:`~bus_monai.inference.backends.backend.Backend`."""

@@ -1,0 +1,65 @@
+"""Exported graphs in eight-bit integers."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bus_monai.errors import UserError
+
+Inputs: TypeAlias = Mapping[str, NDArray[np.float32]]
+"""Inputs of a graph by name."""
+
+
+def quantize_onnx(graph: Path, out: Path, calibration: Sequence[Inputs]) -> None:
+    """Write an ONNX graph whose convolutions compute in int8, by ONNX Runtime's static quantisation.
+
+    Ranges are the extremes over the calibration inputs; weights have a scale a channel. All else stays in float32: the
+    matrix products above all, which resize the image and its map.
+    """
+    from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_static
+
+    class Reader(CalibrationDataReader):
+        def __init__(self) -> None:
+            self._inputs: Iterator[Inputs] = iter(calibration)
+
+        def get_next(self) -> Inputs | None:
+            return next(self._inputs, None)
+
+    # it recommends preprocessing, which eager folding of batch norm has done already
+    logging.getLogger().addFilter(_no_advice)
+    try:
+        quantize_static(
+            str(graph), str(out), Reader(), op_types_to_quantize=["Conv"], per_channel=True,
+            activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8,
+        )  # fmt: skip
+    finally:
+        logging.getLogger().removeFilter(_no_advice)
+
+
+def quantize_openvino(model: Any, calibration: Sequence[Inputs]) -> Any:
+    """Return an OpenVINO model quantised to int8 by NNCF; matrix products, which resize, stay as they are.
+
+    Raises:
+        UserError: NNCF is not installed.
+    """
+    if find_spec("nncf") is None:
+        raise UserError("INT8 for openvino needs NNCF, which is not installed: run 'pip install nncf'.")
+    import nncf
+
+    return nncf.quantize(
+        model,
+        nncf.Dataset(calibration),
+        subset_size=len(calibration),
+        ignored_scope=nncf.IgnoredScope(types=["MatMul"], validate=False),
+    )
+
+
+def _no_advice(record: logging.LogRecord) -> bool:
+    return "pre-processing before quantization" not in record.getMessage()

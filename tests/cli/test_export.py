@@ -1,0 +1,53 @@
+"""``bus-monai export`` in words and exit codes."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bus_monai.cli import main as cli
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *words: object) -> int:
+    monkeypatch.setattr(sys, "argv", ["bus-monai", "export", *map(str, words)])
+    with pytest.raises(SystemExit) as stop:
+        cli.main()
+    return int(stop.value.code or 0)
+
+
+def test_the_drift_is_printed(
+    monkeypatch: pytest.MonkeyPatch,
+    small_weights: Path,
+    small_phantoms: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    words = (f"baseline:{small_weights}", "--calibration", small_phantoms)
+    assert run(monkeypatch, *words, "--format", "torchscript", "--out", tmp_path / "a.ts") == 0
+    line = capsys.readouterr().out.splitlines()[-1]
+    pattern = r"/a\.ts: largest difference of probability (\S+), mean change of Dice [+-]0\.0000, 3 images$"
+    found = re.search(pattern, line)
+    assert found is not None, line
+    assert float(found[1]) < 1e-5
+
+    assert run(monkeypatch, *words, "--out", tmp_path / "a.ts") == 2
+    error = f"bus-monai: --out is '{tmp_path / 'a.ts'}': give onnx a name that ends in .onnx.\n"
+    assert capsys.readouterr().err == error
+    assert run(monkeypatch, "mass_detection", "--out", "a.onnx") == 2
+    assert "bus-monai: The bundle 'mass_detection' gives no masks" in capsys.readouterr().err
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = (
+        "import sys; sys.argv = ['bus-monai', 'export', '--help']\n"
+        "from bus_monai.cli.main import main\n"
+        "try: main()\n"
+        "except SystemExit: print({'torch', 'monai', 'numpy', 'openvino'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.endswith("set()\n")
+    assert "--calibration" in done.stdout
