@@ -16,6 +16,7 @@ from torch.nn.utils import clip_grad_norm_
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from bus_monai.engines.processes import share_buffers
 from bus_monai.engines.seeded_epochs import SeededEpochs
 from bus_monai.errors import UserError
 
@@ -43,6 +44,8 @@ class ResumableTrainer(Trainer):
         self.lr_schedulers = tuple(lr_schedulers)
         # not when an epoch ends, so that its handlers see the rate that it had
         self.add_event_handler(Events.EPOCH_STARTED, self._step_schedulers)
+        # first of all when an epoch ends: every process validates the network that the first one saves
+        self.add_event_handler(Events.EPOCH_COMPLETED, self._share_buffers)
 
     @property
     @abstractmethod
@@ -73,6 +76,9 @@ class ResumableTrainer(Trainer):
                 warnings.filterwarnings("ignore", "Detected call of `lr_scheduler.step\\(\\)` before", UserWarning)
                 for scheduler in self.lr_schedulers:
                     scheduler.step()
+
+    def _share_buffers(self) -> None:
+        share_buffers(part for _, part in self._stateful_parts() if isinstance(part, nn.Module))
 
     def _autocast(self) -> torch.autocast:
         # MONAI's engines ask for CUDA's autocast whatever the device is

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import logging
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -24,6 +24,7 @@ def quantize_onnx(graph: Path, out: Path, calibration: Sequence[Inputs]) -> None
     matrix products above all, which resize the image and its map.
     """
     from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_static
+    from onnxruntime.quantization.shape_inference import quant_pre_process
 
     class Reader(CalibrationDataReader):
         def __init__(self) -> None:
@@ -32,15 +33,14 @@ def quantize_onnx(graph: Path, out: Path, calibration: Sequence[Inputs]) -> None
         def get_next(self) -> Inputs | None:
             return next(self._inputs, None)
 
-    # it recommends preprocessing, which eager folding of batch norm has done already
-    logging.getLogger().addFilter(_no_advice)
-    try:
+    with tempfile.TemporaryDirectory() as folder:
+        prepared = Path(folder) / graph.name
+        # biases that the exporter has joined would stay in floating point
+        quant_pre_process(str(graph), str(prepared), skip_symbolic_shape=True)
         quantize_static(
-            str(graph), str(out), Reader(), op_types_to_quantize=["Conv"], per_channel=True,
+            str(prepared), str(out), Reader(), op_types_to_quantize=["Conv"], per_channel=True,
             activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8,
         )  # fmt: skip
-    finally:
-        logging.getLogger().removeFilter(_no_advice)
 
 
 def quantize_openvino(model: Any, calibration: Sequence[Inputs]) -> Any:
@@ -59,7 +59,3 @@ def quantize_openvino(model: Any, calibration: Sequence[Inputs]) -> Any:
         subset_size=len(calibration),
         ignored_scope=nncf.IgnoredScope(types=["MatMul"], validate=False),
     )
-
-
-def _no_advice(record: logging.LogRecord) -> bool:
-    return "pre-processing before quantization" not in record.getMessage()

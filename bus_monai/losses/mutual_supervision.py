@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+from ignite import distributed as idist
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -56,6 +57,9 @@ class MutualSupervision:
     def semi_loss(self, logits: Tensor, teacher_logits: Tensor, trusted: Tensor) -> Tensor:
         """Return the cross-entropy with the teacher's mask, averaged over what is trusted; 0 where nothing is.
 
+        Of several processes each divides by the mean of their counts, so that the mean of their gradients is the
+        gradient of the average over what all trust.
+
         Args:
             logits: of the network that learns, (B, 1, H, W).
             teacher_logits: of the other network, whose mask is where they exceed 0; no gradient goes there.
@@ -66,7 +70,9 @@ class MutualSupervision:
         """
         mask = (teacher_logits.detach() > 0).to(logits.dtype)
         each = F.binary_cross_entropy_with_logits(logits, mask, reduction="none")
-        return (each * trusted).sum() / trusted.sum().clamp(min=1)
+        processes = idist.get_world_size()
+        count = idist.all_reduce(trusted.sum()) / processes
+        return (each * trusted).sum() / count.clamp(min=1 / processes)
 
     def adversarial_loss(self, fake_logits: Tensor) -> Tensor:
         """Return how far predicted masks, scored (B, 1, h, w), are from real ones: non-saturating, a scalar."""
