@@ -145,9 +145,8 @@ def _share(rank: int, folder: Path) -> None:
         words = ""
     except UserError as error:
         words = str(error)
-    torch.save(
-        {"own": own, "shared": plain(one)[1].running_mean, "samples": samples, "words": words}, folder / f"{rank}.pt"
-    )  # type: ignore[index]
+    shared = plain(one)[1].running_mean  # type: ignore[index]
+    torch.save({"own": own, "shared": shared, "samples": samples, "words": words}, folder / f"{rank}.pt")
 
 
 def test_all_validate_the_network_of_the_first_on_shares_without_repeats(tmp_path: Path) -> None:

@@ -162,9 +162,7 @@ def test_what_is_wrong_is_said(
     fails(r"^The model 'small0?' as onnx differs from PyTorch by .* more than 0: nothing was written; choose another")
     assert [path.name for path in tmp_path.iterdir()] == ["one"]
     monkeypatch.setattr("bus_monai.inference.quantize_graph.find_spec", lambda name: None)
-    xml, words = tmp_path / "a.xml", {"format": "openvino", "int8": True}
-    fails(
-        r"^INT8 for openvino needs NNCF, which is not installed: run 'pip install nncf'\.$", tmp_path / "a.xml", **words
-    )
+    message = r"^INT8 for openvino needs NNCF, which is not installed: run 'pip install nncf'\.$"
+    fails(message, tmp_path / "a.xml", format="openvino", int8=True)
     monkeypatch.setattr("bus_monai.inference.export_model.find_spec", lambda name: None)
     fails(r"^The format 'onnx' needs a package: run 'pip install onnx', or use another --format\.$")
