@@ -25,6 +25,12 @@ BUNDLES = {info.name: info.root / "configs" for info in list_bundles()}
 DEFAULT_RUN = "baseline"
 """The bundle that is trained in two processes in every run of the tests; the others are slow."""
 
+OWN: dict[str, dict[str, Any]] = {
+    "baseline": {"network_name": "cgan", "network_options": SMALL},
+    "assgan": {"labeled_fraction": 0.5, "batch_size": 2, "phase1_epochs": 1},
+}
+"""Settings of one bundle: a network that is quick, or enough labels for two processes and both phases."""
+
 
 def launch(configs: Path, **settings: Any) -> str:
     """Train in two processes and return what they printed."""
@@ -51,8 +57,7 @@ def test_two_processes_train_and_resume_with_one_and_back(name: str, small_phant
     assert len(read_datalist(small_phantoms).validation) % 2, "the processes' shares must be uneven"
     configs = BUNDLES[name]
     settings = quick(configs / "train.json") | {"batch_size": 4, "amp": False}
-    if name == DEFAULT_RUN:
-        settings |= {"network_name": "cgan", "network_options": SMALL}
+    settings |= OWN.get(name, {})
     settings |= {"dataset_dir": str(small_phantoms), "output_dir": str(tmp_path), "ckpt_dir": str(tmp_path)}
     printed = launch(configs, max_epochs=1, **settings)
     # the first process alone speaks and writes
