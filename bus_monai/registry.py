@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from bus_monai.errors import UserError
+from bus_monai.weights_file import TRAINED, weights_file
 
 _PACKAGE = Path(__file__).parent
 BUNDLE_FOLDERS = (_PACKAGE / "_bundles", _PACKAGE.parent / "bundles")
@@ -24,12 +25,14 @@ class BundleInfo:
         root: its folder.
         version: of the bundle.
         description: one sentence.
+        weights: its own, trained here or shipped, ``None`` where there are none.
     """
 
     name: str
     root: Path
     version: str
     description: str
+    weights: Path | None
 
 
 def list_bundles() -> list[BundleInfo]:
@@ -40,7 +43,9 @@ def list_bundles() -> list[BundleInfo]:
     infos = []
     for root in sorted(folders, key=lambda folder: folder.name):
         meta = _metadata(root)
-        infos.append(BundleInfo(root.name, root, meta["version"], meta["description"]))
+        weights = weights_file(root / "models" / TRAINED)
+        found = weights if weights.is_file() else None
+        infos.append(BundleInfo(root.name, root, meta["version"], meta["description"], found))
     return infos
 
 

@@ -45,21 +45,32 @@ def write_settings(folder: Path, config: Mapping[str, Any]) -> Path:
 
 
 def read_settings(weights: Path) -> dict[str, Any]:
-    """Read the settings beside a file of weights; none where there is no such file.
+    """Read the settings beside a file of weights, or in it where it was shipped; none where there are none.
 
     Raises:
         UserError: the file is broken.
     """
-    path = weights.parent / FILE
+    shipped = weights.suffix == ".safetensors"
+    path = weights if shipped else weights.parent / FILE
     if not path.is_file():
         return {}
     try:
-        settings = json.loads(path.read_text(encoding="utf-8"))
+        settings = json.loads(_shipped_settings(path) if shipped else path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise UserError(f"'{path}' is no JSON ({error}): correct or remove it.") from error
     if not isinstance(settings, dict):
         raise UserError(f"'{path}' holds no settings: correct or remove it.")
     return settings
+
+
+def _shipped_settings(path: Path) -> str:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="np") as file:
+            return str((file.metadata() or {}).get("settings", "{}"))
+    except SafetensorError as error:
+        raise UserError(f"'{path}' is no whole safetensors file: download or copy it again.") from error
 
 
 def keep_null(overrides: Mapping[str, Any]) -> dict[str, Any]:

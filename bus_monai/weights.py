@@ -3,27 +3,37 @@
 from __future__ import annotations
 
 import copy
+import json
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 from torch import nn
 
+from bus_monai.atomic_file import atomic_file
 from bus_monai.errors import UserError
 from bus_monai.networks.ensemble import Ensemble
+from bus_monai.weights_file import weights_file
 
 
 def load_weights(path: str | Path) -> Any:
-    """Load tensors and plain values to the CPU.
+    """Load tensors and plain values to the CPU; shipped weights come as float32.
+
+    Args:
+        path: what ``torch.save`` wrote, or ``.safetensors``; see also :func:`~bus_monai.weights_file.weights_file`.
 
     Raises:
         UserError: the file is missing, broken, or holds more than tensors and plain values.
     """
-    path = Path(path)
+    path = weights_file(Path(path))
     if not path.is_file():
         raise UserError(f"'{path}' does not exist: train first, or give the path of a checkpoint.")
+    if path.suffix == ".safetensors":
+        return _load_shipped(path)
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises whatever its pickle reader meets
@@ -31,6 +41,14 @@ def load_weights(path: str | Path) -> Any:
             f"'{path}' is no checkpoint that can be trusted and read: it is truncated, not written by PyTorch, or "
             "holds more than tensors; give another file."
         ) from error
+
+
+def _load_shipped(path: Path) -> dict[str, torch.Tensor]:
+    try:
+        state = load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise UserError(f"'{path}' is no whole safetensors file: download or copy it again.") from error
+    return {name: value.float() if value.is_floating_point() else value for name, value in state.items()}
 
 
 def load_network(network: nn.Module, path: str | Path) -> nn.Module:
@@ -74,6 +92,34 @@ def save_weights(state: Mapping[str, Any], path: Path) -> None:
             f"Cannot write '{path}' ({str(error).splitlines()[0][:120]}): free space or give another folder; what was "
             "saved before is whole."
         ) from error
+
+
+def save_shipped(state: Mapping[str, torch.Tensor], path: Path, settings: Mapping[str, Any]) -> None:
+    """Save the weights of a network at half their size, and with them what it was trained with.
+
+    Matrices and kernels are rounded to half precision; vectors, such as the variances of a normalisation, which may be
+    too small or too large for it, stay as they are.
+
+    Args:
+        state: of the network, finite.
+        path: to write, ``.safetensors``.
+        settings: see :func:`~bus_monai.settings.read_settings`.
+
+    Raises:
+        UserError: a weight is not finite or has no half precision, or the file cannot be written.
+    """
+    tensors = {
+        name: (value.half() if value.is_floating_point() and value.ndim > 1 else value).clone().contiguous()
+        for name, value in state.items()
+    }
+    lost = next((name for name, value in tensors.items() if not value.isfinite().all()), None)
+    if lost:
+        raise UserError(f"The weight '{lost}' for '{path}' is not finite in half precision: train longer or anew.")
+    try:
+        with atomic_file(path) as partial:
+            save_file(tensors, partial, metadata={"settings": json.dumps(settings, sort_keys=True)})
+    except (SafetensorError, OSError) as error:
+        raise UserError(f"Cannot write '{path}' ({error}): free space or mend permissions.") from error
 
 
 def check_writable(folder: str | Path) -> Path:

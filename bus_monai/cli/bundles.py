@@ -6,6 +6,7 @@ from bus_monai.registry import list_bundles
 
 
 def bundles() -> None:
-    """List the bundles: name, version, what each is for, where it lies."""
+    """List the bundles: name, version, what each is for, where it lies, whether it has weights."""
     for info in list_bundles():
-        print(f"{info.name}  {info.version}\n    {info.description}\n    {info.root}")
+        weights = f"weights: {info.weights.name}" if info.weights else "no weights: train it, or give your own"
+        print(f"{info.name}  {info.version}\n    {info.description}\n    {info.root}\n    {weights}")

@@ -12,6 +12,7 @@ from typing import Any
 from bus_monai.errors import UserError
 from bus_monai.registry import find_bundle, output_format
 from bus_monai.settings import read_settings
+from bus_monai.weights_file import TRAINED, weights_file
 
 _SPEC = re.compile(r"(?:(?P<name>[\w.-]+)=)?(?P<bundle>\w+)(?::(?P<weights>.+))?")
 
@@ -23,7 +24,8 @@ class TrainedModel:
     Args:
         name: what tables call it.
         bundle: folder of the bundle.
-        weights: a file, several joined by commas (an ensemble), or ``None`` for the bundle's own.
+        weights: a file, several joined by commas (an ensemble), or ``None`` for the bundle's own: ``models/model.pt``,
+            else ``models/model.safetensors``.
         settings: keys of the config that it was trained with, as far as they are known.
     """
 
@@ -87,7 +89,8 @@ def model_of_folder(bundle: Path, weights: str | None = None) -> TrainedModel:
 
 
 def _files(bundle: Path, weights: str | None) -> list[Path]:
-    return [Path(part) for part in weights.split(",")] if weights else [bundle / "models" / "model.pt"]
+    paths = [Path(part) for part in weights.split(",")] if weights else [bundle / "models" / TRAINED]
+    return [weights_file(path) for path in paths]
 
 
 def _check_files(bundle: Path, weights: str | None, spec: str) -> list[Path]:

@@ -94,10 +94,7 @@ def run_mammograms(
 
 
 def _describe(stage: TrainedModel) -> dict[str, Any]:
-    files = (
-        [Path(part) for part in stage.weights.split(",")] if stage.weights else [stage.bundle / "models" / "model.pt"]
-    )
-    digests = [hashlib.sha256(file.read_bytes()).hexdigest() for file in files]
+    digests = [hashlib.sha256(file.read_bytes()).hexdigest() for file in stage.files]
     return {"bundle": stage.bundle.name, "weights_sha256": digests, "settings": stage.settings}
 
 

@@ -73,6 +73,9 @@ def write_onnx(network: nn.Module, chain: Chain, file: Path) -> None:
             dynamic_axes=axes | {"columns_back": width, "probability": height | width},
             opset_version=OPSET,
             dynamo=False,
+            # the weights as they are: runtimes fold constants, and normalisation into kernels, themselves
+            training=torch.onnx.TrainingMode.PRESERVE,
+            do_constant_folding=False,
         )
 
 

@@ -15,6 +15,11 @@ GRAPH = "model.onnx"
 CHAIN = "chain.json"
 
 
+def graph_name(model: TrainedModel) -> str:
+    """Return the name of the folder of a model's graph, another one for whatever may change a prediction."""
+    return f"graph-{model_key(model)[:16]}"
+
+
 def find_graph(model: TrainedModel) -> Path:
     """Return the folder with ``model.onnx`` and ``chain.json`` of a model.
 
@@ -23,7 +28,7 @@ def find_graph(model: TrainedModel) -> Path:
     Raises:
         UserError: the model cannot be exported, or the cache cannot be written to.
     """
-    name = f"graph-{model_key(model)[:16]}"
+    name = graph_name(model)
     folders = (model.bundle / "models" / name, cache_folder() / "graphs" / name)
     for folder in folders:
         if (folder / GRAPH).is_file() and (folder / CHAIN).is_file():

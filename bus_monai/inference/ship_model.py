@@ -1,0 +1,78 @@
+"""A trained model made small enough to come with its bundle.
+
+    python -m bus_monai.inference.ship_model BUNDLE:WEIGHTS
+
+writes ``models/model.safetensors`` and ``models/graph-KEY`` into the bundle's folder. It needs the extra ``export``.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from bus_monai.errors import UserError
+from bus_monai.inference.backends.export_graph import export_graph
+from bus_monai.inference.backends.find_graph import GRAPH, graph_name
+from bus_monai.inference.models import TrainedModel, parse_models
+from bus_monai.weights import load_weights, save_shipped
+from bus_monai.weights_file import SHIPPED
+
+
+def ship_model(spec: str) -> tuple[Path, Path]:
+    """Write weights and graph of a model into its bundle, in place of those that are there.
+
+    Args:
+        spec: ``BUNDLE:WEIGHTS``.
+
+    Returns:
+        The file of weights and the folder of the graph.
+
+    Raises:
+        UserError: there is no such model, it is an ensemble, or a graph cannot compute it.
+    """
+    (model,) = parse_models([spec], segmenters=True)
+    if len(model.files) > 1:
+        raise UserError(f"'{spec}' is an ensemble, of which none is shipped: give one file of weights.")
+    folder = model.bundle / "models"
+    weights = folder / SHIPPED
+    save_shipped(load_weights(model.files[0]), weights, model.settings)
+    shipped = TrainedModel(model.name, model.bundle, str(weights), model.settings)
+    for old in folder.glob("graph-*"):
+        shutil.rmtree(old)
+    graph = folder / graph_name(shipped)
+    graph.mkdir()
+    export_graph(shipped, graph)
+    halve_graph(graph / GRAPH)
+    return weights, graph
+
+
+def halve_graph(path: Path) -> None:
+    """Store what half precision holds without loss in half precision; the graph computes the same, in float32."""
+    model = onnx.load(path)
+    graph = model.graph
+    casts = []
+    for stored in graph.initializer:
+        value = numpy_helper.to_array(stored)
+        if value.dtype == np.float32 and value.ndim > 1:
+            half = value.astype(np.float16)
+            if np.array_equal(half.astype(np.float32), value):
+                name = stored.name
+                stored.CopyFrom(numpy_helper.from_array(half, f"{name}_half"))
+                casts.append(helper.make_node("Cast", [stored.name], [name], to=TensorProto.FLOAT))
+    nodes = [*casts, *graph.node]
+    del graph.node[:]
+    graph.node.extend(nodes)
+    onnx.save(model, path)
+
+
+if __name__ == "__main__":
+    try:
+        for written in ship_model(sys.argv[1]):
+            print(written)
+    except UserError as error:
+        sys.exit(str(error))
