@@ -75,14 +75,36 @@ def find_lesions(
     Returns:
         (H, W) labels, 0 outside, and the lesions in the order of their numbers.
     """
+    labels, _ = label_components(mask)
+    return labels, measure_lesions(labels, spacing_mm=spacing_mm, probability=probability)
+
+
+def label_components(mask: NDArray[np.bool_]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+    """Number the 8-connected components of a mask (H, W), the largest first.
+
+    Returns:
+        (H, W) labels, 0 outside, and the pixels of each component in the order of their numbers.
+    """
     found, count = ndimage.label(mask, structure=np.ones((3, 3)))
     sizes = np.bincount(found.ravel(), minlength=count + 1)[1:]
     order = np.argsort(-sizes, kind="stable")
     renumbered = np.zeros(count + 1, dtype=np.int32)
     renumbered[order + 1] = np.arange(1, count + 1)
-    labels = renumbered[found]
+    return renumbered[found], sizes[order]
+
+
+def measure_lesions(
+    labels: NDArray[np.int32], *, spacing_mm: tuple[float, float] | None = None, probability: NDArray | None = None
+) -> list[Lesion]:
+    """Return the measures of components in the order of their numbers.
+
+    Args:
+        labels: (H, W), each number from 1 one component, 0 outside.
+        spacing_mm: of rows and columns.
+        probability: (H, W), in [0, 1].
+    """
     boxes = ndimage.find_objects(labels)
-    return labels, [
+    return [
         _measure(number, labels[box] == number, box, spacing_mm, None if probability is None else probability[box])
         for number, box in enumerate(boxes, start=1)
     ]

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from bus_monai.errors import UserError
+from bus_monai.inference.findings import find_findings
 from bus_monai.inference.overlay import draw_overlay
 from bus_monai.inference.predictor import Predictor
 from bus_monai.source import read_source, to_unit_range
@@ -33,9 +34,10 @@ class Result:
     """What was found in an image; a notebook shows it as picture and table.
 
     Args:
-        mask: bool (H, W).
+        mask: bool (H, W), the lesions.
         probability: float32 (H, W) in [0, 1].
-        lesions: components of the mask, the largest first.
+        lesions: components of the mask, the largest first, at most ``MOST_LESIONS``, none smaller than
+            :func:`~bus_monai.inference.findings.smallest_area`.
         pixels: float32 (H, W) in [0, 1], the grey image.
         labels: int32 (H, W), the number of the lesion, 0 outside.
     """
@@ -83,8 +85,6 @@ def segment(
         >>> result.lesions[0].long_axis, result.lesions[0].unit  # doctest: +SKIP
         (14.2, 'mm')
     """
-    from bus_monai.lesion import find_lesions
-
     if isinstance(image, np.ndarray):
         pixels = _grey(image)
     else:
@@ -92,9 +92,8 @@ def segment(
         pixels, spacing_mm = source.pixels, spacing_mm or source.spacing_mm
     predictor = model if isinstance(model, Predictor) else _predictor(model)
     probability = predictor.predict(pixels)
-    mask = probability >= threshold
-    labels, lesions = find_lesions(mask, spacing_mm=spacing_mm, probability=probability)
-    return Result(mask, probability, lesions, pixels, labels)
+    found = find_findings(probability, threshold, spacing_mm=spacing_mm)
+    return Result(found.labels > 0, probability, found.lesions, pixels, found.labels)
 
 
 @lru_cache(maxsize=2)

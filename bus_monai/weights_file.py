@@ -11,7 +11,7 @@ SHIPPED = "model.safetensors"
 
 
 def weights_file(path: Path) -> Path:
-    """Return ``path``; where it names a ``model.pt`` that is missing, the ``model.safetensors`` beside it if there is one.
+    """Return ``path``, or the ``model.safetensors`` beside it where it names a ``model.pt`` that is missing.
 
     Example:
         >>> weights_file(Path("nowhere/model.pt")).name

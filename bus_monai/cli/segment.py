@@ -27,6 +27,15 @@ def segment(
         str, typer.Option(metavar="auto|openvino|onnx|torch", help="auto is OpenVINO where installed, else PyTorch.")
     ] = "auto",
     threshold: Annotated[float, typer.Option(min=0, max=1, help="From which probability on a pixel is lesion.")] = 0.5,
+    min_area: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            show_default=False,
+            help="Smallest lesion: in mm2 where the file is calibrated, else in pixels. By default a disc 2 mm across, "
+            "or a thirtieth of the frame's height.",
+        ),
+    ] = None,
     tta: Annotated[
         bool, typer.Option("--tta/--no-tta", help="Also segment each image mirrored, and average: half as fast.")
     ] = False,
@@ -44,7 +53,7 @@ def segment(
     from bus_monai.inference.predictor import Predictor
     from bus_monai.inference.segment_run import RESULTS, SegmentSettings, segment_inputs
 
-    settings = SegmentSettings(parse_kinds(write), threshold, modality)
+    settings = SegmentSettings(parse_kinds(write), threshold, modality, min_area)
     (trained,) = parse_models([model], segmenters=True)
     chosen: BackendName = backend  # type: ignore[assignment]
     predictor = Predictor(trained, backend=chosen, tta=tta)
@@ -56,6 +65,8 @@ def segment(
     print(f"{totals['lesions']} lesions in {totals['done']} files: {out}")
     if totals["skipped"]:
         print(f"{totals['skipped']} files are no {modality} and were left out.")
+    if totals["crowded"]:
+        print(f"{totals['crowded']} files have more lesions in a frame than are kept, see 'note' in '{out / RESULTS}'.")
     if totals["failed"]:
         print(f"{totals['failed']} files could not be segmented, see '{out / RESULTS}'.")
         raise typer.Exit(1)

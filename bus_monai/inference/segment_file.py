@@ -33,6 +33,7 @@ class SegmentFile:
         threshold: from which probability on a pixel is lesion.
         modality: DICOM objects of another one are skipped.
         creation: date and time in DICOM objects.
+        min_area: of a lesion, see :func:`~bus_monai.inference.findings.find_findings`.
     """
 
     predictor: Predictor
@@ -41,6 +42,7 @@ class SegmentFile:
     threshold: float
     modality: str
     creation: datetime
+    min_area: float | None = None
 
     def __call__(self, path: Path, name: str) -> Outcome:
         """Segment a file and write its outputs; whatever is wrong with the file is a reason, not an error.
@@ -55,7 +57,7 @@ class SegmentFile:
             other = self._other_modality(path) if is_dicom else ""
             if other:
                 return Outcome("skipped", f"its modality is {other}", sha256)
-            result = segment_frames(self.predictor, path, self.threshold)
+            result = segment_frames(self.predictor, path, self.threshold, self.min_area)
             writer = FileWriter(path, self.out, name, self._algorithm, self.creation)
             return Outcome("done", "", sha256, writer.write(result, self.kinds), tuple(result.rows()))
         except OutputError:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bus_monai.errors import UserError
+from bus_monai.inference.findings import MOST_LESIONS, find_findings
 from bus_monai.inference.predictor import Predictor
 from bus_monai.source import check_readable, read_source, source_kind
 from bus_monai.source_image import SourceImage
@@ -29,6 +30,8 @@ class SegmentedFile:
         spacing_mm: of rows and columns, ``None`` where not known.
         summary: number of the frame that shows most lesion, the first among equals.
         summary_pixels: (H, W), that frame.
+        specks: components of all frames that were too small for a finding.
+        surplus: components of all frames beyond the largest of their frame.
     """
 
     labels: list[NDArray[np.uint16]]
@@ -36,9 +39,22 @@ class SegmentedFile:
     spacing_mm: tuple[float, float] | None
     summary: int
     summary_pixels: NDArray[np.float32]
+    specks: int = 0
+    surplus: int = 0
+
+    @property
+    def note(self) -> str:
+        """What was left out, in words; empty where nothing was."""
+        notes = [f"{self.specks} too small for a finding left out"] if self.specks else []
+        if self.surplus:
+            notes.append(f"{self.surplus} beyond the {MOST_LESIONS} largest of a frame left out")
+        return "; ".join(notes)
 
     def rows(self) -> list[dict[str, Any]]:
-        """Return a row a lesion, by the frame that shows most of it, or one row where there is none."""
+        """Return a row a lesion, by the frame that shows most of it, or one row where there is none.
+
+        Each also says what was left out of the file.
+        """
         best: dict[int, tuple[int, Lesion]] = {}
         seen: dict[int, list[int]] = {}
         for frame, lesions in enumerate(self.lesions):
@@ -46,41 +62,48 @@ class SegmentedFile:
                 seen.setdefault(lesion.number, []).append(frame)
                 if lesion.number not in best or lesion.area > best[lesion.number][1].area:
                     best[lesion.number] = (frame, lesion)
+        left_out = {"note": self.note, "surplus": self.surplus}
         if not best:
-            return [{"frame": self.summary, "lesions": 0}]
+            return [{"frame": self.summary, "lesions": 0} | left_out]
         return [
             {"frame": frame, "first_frame": seen[number][0], "last_frame": seen[number][-1], "lesions": len(best)}
+            | left_out
             | _rounded(asdict(lesion))
             for number, (frame, lesion) in sorted(best.items())
         ]
 
 
-def segment_frames(predictor: Predictor, path: Path, threshold: float) -> SegmentedFile:
+def segment_frames(predictor: Predictor, path: Path, threshold: float, min_area: float | None = None) -> SegmentedFile:
     """Decode and segment a file frame by frame.
+
+    Args:
+        predictor: what finds the lesions.
+        path: of the file.
+        threshold: from which probability on a pixel is lesion.
+        min_area: of a lesion, see :func:`~bus_monai.inference.findings.find_findings`.
 
     Raises:
         UserError: the file cannot be read, or holds no signal.
     """
-    from bus_monai.lesion import find_lesions
-
     labels: list[NDArray[np.uint16]] = []
     found: list[list[Lesion]] = []
     spacing, summary, shown, most, signal = None, 0, None, -1, False
+    specks = surplus = 0
     for source in read_all_frames(path):
         probability = predictor.predict(source.pixels)
-        mask = probability >= threshold
-        numbers, lesions = find_lesions(mask, spacing_mm=source.spacing_mm, probability=probability)
-        labels.append(numbers.astype(np.uint16))
-        found.append(lesions)
+        findings = find_findings(probability, threshold, spacing_mm=source.spacing_mm, min_area=min_area)
+        labels.append(findings.labels.astype(np.uint16))
+        found.append(findings.lesions)
+        specks, surplus = specks + findings.specks, surplus + findings.surplus
         spacing, signal = source.spacing_mm, signal or bool(source.pixels.any())
-        area = int(np.count_nonzero(mask))
+        area = int(np.count_nonzero(findings.labels))
         if area > most:
             summary, shown, most = source.frame, source.pixels, area
     if shown is None or not signal:
         raise UserError(f"'{path}' holds no signal: every pixel is 0; remove it.")
     if len(labels) > 1:
         labels, found = _followed(labels, found)
-    return SegmentedFile(labels, found, spacing, summary, shown)
+    return SegmentedFile(labels, found, spacing, summary, shown, specks, surplus)
 
 
 def read_all_frames(path: Path) -> Iterator[SourceImage]:

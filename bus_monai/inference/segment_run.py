@@ -19,6 +19,7 @@ from typing import Any
 from bus_monai import __version__
 from bus_monai.atomic_file import atomic_file
 from bus_monai.errors import UserError
+from bus_monai.inference.findings import MOST_LESIONS
 from bus_monai.inference.manifest import FILE, Manifest
 from bus_monai.inference.model_key import model_key
 from bus_monai.inference.predictor import Predictor
@@ -31,7 +32,7 @@ RUN = "run.json"
 COLUMNS = (
     "file", "output", "state", "lesions", "lesion", "frame", "first_frame", "last_frame", "unit", "area", "long_axis",
     "short_axis", "perimeter", "depth_width_ratio", "orientation_deg", "circularity", "row", "column", "top", "left",
-    "height", "width", "probability", "reason",
+    "height", "width", "probability", "note", "reason",
 )  # fmt: skip
 PACKAGES = (
     "numpy",
@@ -55,11 +56,13 @@ class SegmentSettings:
         kinds: see :data:`~bus_monai.inference.outputs.ENDINGS`.
         threshold: from which probability on a pixel is lesion.
         modality: DICOM objects of another one are skipped.
+        min_area: of a lesion, see :func:`~bus_monai.inference.findings.find_findings`.
     """
 
     kinds: Sequence[str]
     threshold: float = 0.5
     modality: str = "US"
+    min_area: float | None = None
 
 
 def segment_inputs(
@@ -77,7 +80,8 @@ def segment_inputs(
         restart: forget the earlier run and remove its outputs.
 
     Returns:
-        How many files are ``done``, ``failed`` and ``skipped``, those of earlier runs included.
+        How many files are ``done``, ``failed``, ``skipped`` and ``crowded`` (more lesions in a frame than are kept),
+        those of earlier runs included, and how many ``lesions`` they hold.
 
     Raises:
         UserError: an input does not exist, there is nothing to segment, an earlier run had other settings, or
@@ -100,7 +104,9 @@ def segment_inputs(
     now: Counter[str] = Counter()
     try:
         creation = _known_job(manifest, out, predictor, settings, began)
-        job = SegmentFile(predictor, out, settings.kinds, settings.threshold, settings.modality, creation)
+        job = SegmentFile(
+            predictor, out, settings.kinds, settings.threshold, settings.modality, creation, settings.min_area
+        )
         try:
             # decoders warn of what a file holds, which may be a name
             with warnings.catch_warnings():
@@ -130,6 +136,7 @@ def _known_job(
         "write": ",".join(settings.kinds),
         "threshold": str(settings.threshold),
         "modality": settings.modality,
+        "min_area": str(settings.min_area),
     }
     known = manifest.describe(creation=_text(first), **ours)
     other = next((key for key, value in ours.items() if known[key] != value), None)
@@ -165,6 +172,7 @@ def _write_results(manifest: Manifest, out: Path) -> Counter[str]:
                 shared = {"file": entry.path, "output": entry.name, "state": outcome.state, "reason": outcome.reason}
                 if outcome.state == "failed":
                     table.writerow(shared)
+                totals["crowded"] += any(row.get("surplus", 0) for row in outcome.rows)
                 for row in outcome.rows:
                     totals["lesions"] += "number" in row
                     table.writerow({"lesion": row.get("number", ""), **row, **shared})
@@ -194,11 +202,13 @@ def _write_run(
             "write": list(settings.kinds),
             "threshold": settings.threshold,
             "modality": settings.modality,
+            "min_area": settings.min_area,
+            "most_lesions": MOST_LESIONS,
             "backend": predictor.backend,
             "precision": predictor.precision,
             "tta": predictor.tta,
         },
-        "counts": {key: totals[key] for key in ("done", "failed", "skipped", "new", "lesions")},
+        "counts": {key: totals[key] for key in ("done", "failed", "skipped", "new", "crowded", "lesions")},
         **times,
     }
     try:

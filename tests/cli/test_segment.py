@@ -14,6 +14,7 @@ from PIL import Image
 import bus_monai
 from bus_monai.cli import main as cli
 from bus_monai.errors import UserError
+from bus_monai.inference.findings import find_findings
 from bus_monai.inference.predictor import Predictor
 
 
@@ -46,7 +47,7 @@ def test_masks_are_those_of_the_predictor(
     for name in ("a", "sub/b"):
         pixels = np.asarray(Image.open(source / f"{name}.png"), dtype=np.float32) / np.float32(255)
         mask = np.asarray(Image.open(out / f"{name}_mask.png")) > 0
-        np.testing.assert_array_equal(mask, predictor.predict(pixels) >= 0.5)
+        np.testing.assert_array_equal(mask, find_findings(predictor.predict(pixels), 0.5).labels > 0)
     with (out / "results.csv").open(newline="") as file:
         assert {Path(row["file"]).name: row["state"] for row in csv.DictReader(file)} == {
             "a.png": "done", "b.png": "done", "c.dcm": "failed",
@@ -60,7 +61,7 @@ def test_in_python(small_weights: Path, tmp_path: Path) -> None:
     grey = np.asarray(Image.open(path))
     of_array = bus_monai.segment(np.stack([grey] * 3, axis=-1), predictor, spacing_mm=(0.5, 0.5))
     np.testing.assert_allclose(of_array.probability, result.probability, atol=1e-5)
-    np.testing.assert_array_equal(result.mask, result.probability >= 0.5)
+    np.testing.assert_array_equal(result.mask, find_findings(result.probability, 0.5).labels > 0)
     assert len(result.lesions) == result.labels.max()
     assert {lesion.unit for lesion in of_array.lesions} <= {"mm"}
     page = result._repr_html_()

@@ -105,8 +105,28 @@ def test_masks_measures_and_names(bright: Any, tmp_path: Path) -> None:
     assert nifti.header.get_zooms()[:2] == (0.5, 2)
     np.testing.assert_array_equal(np.asarray(nifti.dataobj).T * 255, mask)
     record = json.loads((out / "run.json").read_text())
-    assert record["counts"] == {"done": 5, "failed": 0, "skipped": 0, "new": 0, "lesions": 4}
+    assert record["counts"] == {"done": 5, "failed": 0, "skipped": 0, "new": 0, "crowded": 0, "lesions": 4}
     assert record["model"]["weights_sha256"] == bright.weights_hash
+
+
+def test_specks_and_hundreds_of_components_are_left_out(bright: Any, tmp_path: Path) -> None:
+    source, out = tmp_path / "in", tmp_path / "out"
+    squares = [(top, left, top + 6, left + 6) for top in (10, 30, 50, 70, 90) for left in range(10, 60, 10)]
+    draw(source / "crowded.png", *squares, (120, 10, 128, 18), (140, 10, 142, 12), size=(150, 80))
+    draw(source / "specks.png", (10, 10, 12, 12), (20, 20, 23, 23), size=(150, 80))
+    totals = segment_inputs([source], out, bright, SegmentSettings(PNG))
+    assert (totals["lesions"], totals["crowded"]) == (20, 1)
+    rows = {row["lesion"]: row for row in table(out)}
+    # a disc of a thirtieth of the height: 19.6 pixels
+    assert rows[""]["note"] == "2 too small for a finding left out"
+    assert rows["1"]["note"] == "1 too small for a finding left out; 6 beyond the 20 largest of a frame left out"
+    assert (rows["1"]["area"], rows["20"]["area"]) == ("64.0", "36.0")
+    assert (np.asarray(Image.open(out / "crowded_mask.png")) > 0).sum() == 64 + 19 * 36
+    assert not np.asarray(Image.open(out / "specks_mask.png")).any()
+    totals = segment_inputs([source], out, bright, SegmentSettings(PNG, min_area=4), restart=True)
+    assert totals["lesions"] == 22
+    with pytest.raises(UserError, match=r"holds results with another min_area \(4, now None\): give --restart"):
+        segment_inputs([source], out, bright, SegmentSettings(PNG))
 
 
 def test_a_lesion_of_a_cine_is_one_row(bright: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
