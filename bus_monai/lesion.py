@@ -9,9 +9,6 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
-from scipy.spatial import ConvexHull
-from scipy.spatial.distance import cdist
-from skimage.measure import approximate_polygon, find_contours
 
 STAIRS = 0.9
 """Pixels by which a contour may be straightened: steps of pixels make smooth outlines longer by 5 %.
@@ -117,6 +114,10 @@ def _measure(
     spacing_mm: tuple[float, float] | None,
     probability: NDArray | None,
 ) -> Lesion:
+    # here, since these take half a second, which a frame without a lesion need not wait for
+    from scipy.spatial import ConvexHull
+    from skimage.measure import approximate_polygon
+
     spacing = np.array(spacing_mm or (1.0, 1.0))
     area = float(np.count_nonzero(inside) * spacing.prod())
     stairs = _contour(inside)
@@ -150,12 +151,16 @@ def _measure(
 
 def _contour(inside: NDArray[np.bool_]) -> NDArray[np.float64]:
     """Return the closed outer contour of one component, (N, 2) rows and columns, half way between pixels."""
+    from skimage.measure import find_contours
+
     filled = np.pad(ndimage.binary_fill_holes(inside), 1).astype(np.float64)
     (contour,) = find_contours(filled, 0.5, fully_connected="high")
     return contour
 
 
 def _farthest(corners: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    from scipy.spatial.distance import cdist
+
     distances = cdist(corners, corners)
     # a square has two diagonals: rounding must not choose between them
     pairs = corners[np.argwhere(distances >= distances.max() * (1 - 1e-9))]

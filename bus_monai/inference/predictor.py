@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from importlib.util import find_spec
 from pathlib import Path
 from threading import Lock
@@ -19,6 +20,7 @@ from bus_monai.inference.models import TrainedModel, model_of_folder, parse_mode
 from bus_monai.registry import bundle_version, input_modality
 
 BackendName: TypeAlias = Literal["auto", "openvino", "onnx", "torch"]
+logger = logging.getLogger("bus_monai")
 MODULES = {"openvino": "openvino", "onnx": "onnxruntime"}
 
 
@@ -27,7 +29,7 @@ class Predictor:
 
     Args:
         model: of a bundle for ultrasound.
-        backend: ``auto`` is OpenVINO where it is installed and can run the model, else PyTorch.
+        backend: ``auto`` is OpenVINO where it is installed and can run the model, else PyTorch, and a warning says why.
         precision: ``fp32``, or ``fast``, which is bfloat16 where the processor computes in it.
         tta: also segment the image mirrored left to right, and average.
 
@@ -112,13 +114,13 @@ class Predictor:
 
 def _make_backend(model: TrainedModel, name: BackendName, precision: Precision) -> Backend:
     if name == "auto":
-        if find_spec(MODULES["openvino"]) is None:
-            return _make_backend(model, "torch", precision)
         try:
             return _make_backend(model, "openvino", precision)
-        except UserError:
-            # not every chain can be exported; where something else is wrong, this says so
-            return _make_backend(model, "torch", precision)
+        except UserError as error:
+            # not every chain can be exported; where something else is wrong, PyTorch says so
+            made = _make_backend(model, "torch", precision)
+            logger.warning("Segmenting with PyTorch, which is slower than OpenVINO: %s", error)
+            return made
     if name == "torch":
         from bus_monai.inference.backends.torch_backend import TorchBackend
 

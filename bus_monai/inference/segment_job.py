@@ -79,6 +79,8 @@ def segment_items(segment: SegmentFile, manifest: Manifest, items: Iterator[Item
         try:
             for item in items:
                 entry = manifest.enter(item.key, candidate_names(item.relative))
+                if any(entry.path == begun.path for begun, _ in pending):
+                    continue  # given twice, as itself and in its folder
                 if _is_finished(entry, item.path, segment.out):
                     counts["kept"] += 1
                     bar.update()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -52,9 +52,9 @@ class FileWriter:
         self.written: list[Path] = []
 
     def write(self, result: SegmentedFile, kinds: Sequence[str]) -> tuple[str, ...]:
-        """Write some kinds and return the paths, relative to the folder of all outputs."""
+        """Write some kinds and return the paths, relative to the folder of all outputs; all kinds or none."""
         is_dicom = source_kind(self.source) == "dicom"
-        with self._errors():
+        with self._errors(), self._all_or_none():
             parent = (self.out / self.name).parent
             parent.mkdir(parents=True, exist_ok=True)
             if not parent.resolve().is_relative_to(self.out.resolve()):
@@ -111,6 +111,16 @@ class FileWriter:
             pictures = zip(read_all_frames(self.source), result.labels, strict=True)
             rgb = np.stack([draw_overlay(image.pixels, labels) for image, labels in pictures])
             write_dicom(make_secondary_capture(header, rgb, algorithm, creation=creation), self._path("sc"))
+
+    @contextmanager
+    def _all_or_none(self) -> Iterator[None]:
+        try:
+            yield
+        except BaseException:
+            for path in self.written:
+                with suppress(OSError):
+                    path.unlink()
+            raise
 
     @contextmanager
     def _errors(self) -> Iterator[None]:

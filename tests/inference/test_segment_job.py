@@ -11,9 +11,12 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
-from pathlib import Path
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import nibabel as nib
@@ -21,13 +24,15 @@ import numpy as np
 import pydicom
 import pytest
 from bright_predictor import BrightPredictor
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 from pydicom.data import get_testdata_file
 
 from bus_monai.errors import UserError
 from bus_monai.inference import segment_job
-from bus_monai.inference.manifest import FILE
-from bus_monai.inference.outputs import parse_kinds
+from bus_monai.inference.manifest import FILE, Manifest
+from bus_monai.inference.outputs import ENDINGS, candidate_names, output_path, parse_kinds
 from bus_monai.inference.segment_run import SegmentSettings, segment_inputs
 from bus_monai.lesion import Lesion
 
@@ -149,6 +154,29 @@ def test_a_lesion_of_a_cine_is_one_row(bright: Any, tmp_path: Path, monkeypatch:
     assert (np.asarray(Image.open(tmp_path / "out" / "c_frame006_mask.png")) > 0).sum() == 16 * 24
 
 
+def test_lesions_of_a_cine_are_followed_through_gaps(
+    bright: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cine = shutil.copy(str(get_testdata_file("examples_ybr_color.dcm", download=False)), tmp_path / "c.dcm")
+    frame = iter(range(30))
+
+    def predict(pixels: np.ndarray) -> np.ndarray:
+        number, probability = next(frame), np.zeros(pixels.shape, np.float32)
+        if number in (2, 3, 6, 7):  # two frames missing between
+            probability[50:80, 50:80] = 1
+        if 3 <= number < 20:  # moves, and passes where the first was after it has gone
+            probability[100 - 5 * number : 130 - 5 * number, 150 - 7 * number : 190 - 7 * number] = 1
+        if number > 25:
+            probability[50:80, 50:80] = 1
+        return probability
+
+    monkeypatch.setattr(bright, "predict", predict)
+    segment_inputs([Path(cine)], tmp_path / "out", bright, SegmentSettings(PNG))
+    seen = [(row["lesion"], row["first_frame"], row["last_frame"]) for row in table(tmp_path / "out")]
+    assert seen == [("1", "2", "7"), ("2", "3", "19"), ("3", "26", "29")]
+    assert {row["lesions"] for row in table(tmp_path / "out")} == {"3"}
+
+
 def test_broken_items_are_rows_with_reasons(bright: Any, tmp_path: Path) -> None:
     source, out = tmp_path / "in", tmp_path / "out"
     whole = ultrasound(source / "whole.dcm", PatientName="PLANTED^NAME", PatientID="PLANTED-7")
@@ -184,6 +212,87 @@ def test_broken_items_are_rows_with_reasons(bright: Any, tmp_path: Path) -> None
     everything = (out / "results.csv").read_text() + (out / "run.json").read_text()
     assert "PLANTED" not in everything
     assert b"PLANTED" not in (out / FILE).read_bytes()
+
+
+@pytest.mark.parametrize("keyword", ["SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID"])
+def test_a_hostile_identifier_in_a_valid_file(bright: Any, tmp_path: Path, keyword: str) -> None:
+    pytest.importorskip("bus_monai.dicom.segmentation")
+    source, out = tmp_path / "in", tmp_path / "out"
+    good = ultrasound(source / "good.dcm")
+    hostile = pydicom.dcmread(good)
+    with pydicom.config.disable_value_validation():
+        hostile[keyword].value = "../../../hostile"
+        hostile.save_as(source / "hostile.dcm")
+    before = set(tmp_path.rglob("*"))
+    totals = segment_inputs([source], out, bright, SegmentSettings(("seg", "sr", *PNG, "sc")))
+    assert (totals["done"], totals["failed"]) == (1, 1)
+    (reason,) = [row["reason"] for row in table(out) if row["state"] == "failed"]
+    assert reason == (
+        f"'{source / 'hostile.dcm'}' has no valid {keyword}, so that no DICOM result can refer to it: mend it, or "
+        "write masks as PNG instead."
+    )
+    assert all(path.is_relative_to(out) for path in set(tmp_path.rglob("*")) - before)
+    # of a file that failed nothing is left
+    assert {path.name for path in out.iterdir() if path.name.startswith("hostile")} == set()
+    totals = segment_inputs([source], out, bright, SegmentSettings(("png",)), restart=True)
+    assert (totals["done"], totals["failed"]) == (2, 0)
+
+
+@contextmanager
+def without_rights() -> Iterator[Path]:
+    """Give a folder that anybody may enter, and inside the block be nobody where the tests run as root."""
+    root = os.geteuid() == 0
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o777)
+        if root:
+            os.seteuid(65534)
+        try:
+            yield Path(name)
+        finally:
+            if root:
+                os.seteuid(0)
+
+
+def test_an_unreadable_file_is_a_row(tmp_path: Path) -> None:
+    with without_rights() as folder:
+        bright: Any = BrightPredictor(folder / "weights")
+        draw(folder / "in" / "good.png", (2, 2, 8, 8))
+        secret = draw(folder / "in" / "secret.png")
+        secret.chmod(0)
+        closed = draw(folder / "in" / "closed" / "x.png").parent
+        closed.chmod(0)
+        totals = segment_inputs([folder / "in"], folder / "out", bright, SegmentSettings(PNG))
+        rows = {row["file"]: row for row in table(folder / "out")}
+        closed.chmod(0o700)
+    assert (totals["done"], totals["failed"]) == (1, 2)
+    for path in (secret, closed):
+        assert rows[str(path)]["reason"] == (
+            f"Cannot read '{path}' (Permission denied): check the path and its permissions."
+        )
+
+
+def test_a_read_only_folder_of_results_is_one_sentence() -> None:
+    with without_rights() as folder:
+        bright: Any = BrightPredictor(folder / "weights")
+        source, out = folder / "in", folder / "out"
+        draw(source / "a.png", (2, 2, 8, 8))
+        out.mkdir(mode=0o555)
+        with pytest.raises(UserError, match=rf"^Cannot write '{out}/manifest\.sqlite' \(.*\): wait, free space, mend"):
+            segment_inputs([source], out, bright, SegmentSettings(PNG))
+        with pytest.raises(UserError, match=rf"^Cannot write to '{out}/below' \(Permission denied\): mend its permis"):
+            segment_inputs([source], out / "below", bright, SegmentSettings(PNG))
+        assert not list(out.iterdir())
+        # what becomes read-only later loses nothing
+        out.chmod(0o755)
+        segment_inputs([source], out, bright, SegmentSettings(PNG))
+        before = contents(out)
+        draw(source / "sub" / "b.png")
+        (out / "sub").mkdir(mode=0o555)
+        with pytest.raises(UserError, match=rf"^Cannot write to '{out}' \(Permission denied\): free space, mend its"):
+            segment_inputs([source], out, bright, SegmentSettings(PNG))
+        assert contents(out) == before
+        (out / "sub").chmod(0o755)
+        assert segment_inputs([source], out, bright, SegmentSettings(PNG))["done"] == 2
 
 
 def test_identifiers_that_a_decoder_quotes_are_left_out(
@@ -230,6 +339,49 @@ def test_inputs_do_not_share_outputs(bright: Any, tmp_path: Path) -> None:
         draw(tmp_path / folder / "set" / "x.png")
     segment_inputs([tmp_path / "one" / "set", tmp_path / "two" / "set"], tmp_path / "out", bright, SegmentSettings(PNG))
     assert {row["output"] for row in table(tmp_path / "out")} == {"set/x", "set/x_png"}
+
+
+NAMES = st.lists(
+    st.from_regex(r"\A(?:[abAB]{1,2}/)?[abA](?:_frame0\d\d|_2|_png|_mask)?(?:\.png|\.jpg|\.PNG|\.nii\.gz|)\Z"),
+    unique=True,
+    max_size=12,
+)
+
+
+@settings(deadline=None, max_examples=40)
+@given(NAMES)
+def test_no_two_names_share_an_output(names: list[str]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        manifest = Manifest(Path(folder))
+        entries = [manifest.enter(name, candidate_names(PurePosixPath(name))) for name in names]
+        manifest.close()
+    outputs = [
+        str(output_path(Path("out"), entry.name, kind, frame=frame, frames=3)).lower()
+        for entry in entries
+        for kind in ENDINGS
+        for frame in (None, 0, 1, 2)
+    ]
+    assert len(set(outputs)) == len(names) * len(ENDINGS) * 4
+
+
+def test_a_file_given_twice_is_done_once(bright: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = draw(tmp_path / "in" / "a.png", (2, 2, 8, 8))
+    calls: list[int] = []
+    predict = bright.predict
+    monkeypatch.setattr(bright, "predict", lambda pixels: (calls.append(1), time.sleep(0.05), predict(pixels))[2])
+    totals = segment_inputs([path, path, path.parent, path], tmp_path / "out", bright, SegmentSettings(PNG))
+    assert (len(calls), totals["done"], len(table(tmp_path / "out"))) == (1, 1, 1)
+
+
+def test_a_folder_called_as_an_output(bright: Any, tmp_path: Path) -> None:
+    source, out = tmp_path / "in", tmp_path / "out"
+    draw(source / "a.png", (2, 2, 8, 8))
+    draw(source / "a_mask.png" / "b.png", (2, 2, 8, 8))
+    totals = segment_inputs([source], out, bright, SegmentSettings(("png",)))
+    assert (totals["done"], totals["failed"]) == (1, 1)
+    (reason,) = [row["reason"] for row in table(out) if row["reason"]]
+    assert reason.startswith(f"The outputs of '{source}")
+    assert reason.endswith("): rename the file.")
 
 
 def test_out_inside_the_input_is_not_read(bright: Any, tmp_path: Path) -> None:
@@ -326,13 +478,18 @@ def test_files_begun_are_bounded(bright: Any, tmp_path: Path, monkeypatch: pytes
     assert most[0] <= segment_job.AHEAD + 1
 
 
-def killed_and_started_again(tmp_path: Path, files: int, kills: int, sig: int = signal.SIGKILL) -> list[int]:
-    """Kill a run at random moments, let the last one end, and compare with an undisturbed one; return what each did."""
-    source = tmp_path / "in"
+def draw_many(source: Path, files: int) -> random.Random:
     chance = random.Random(files)
     for number in range(files):
         box = (chance.randrange(10), chance.randrange(10), chance.randrange(12, 20), chance.randrange(12, 30))
         draw(source / f"{number % 7}" / f"{number:03d}.png", box)
+    return chance
+
+
+def killed_and_started_again(tmp_path: Path, files: int, kills: int) -> list[int]:
+    """Kill a run at random moments, let the last one end, and compare with an undisturbed one; return what each did."""
+    source = tmp_path / "in"
+    chance = draw_many(source, files)
     environment = os.environ | {"PYTHONPATH": str(SCRIPT.parents[2])}
     command = [sys.executable, str(SCRIPT), str(source)]
     subprocess.run([*command, str(tmp_path / "whole"), "0"], check=True, capture_output=True, env=environment)
@@ -344,7 +501,7 @@ def killed_and_started_again(tmp_path: Path, files: int, kills: int, sig: int = 
         assert run.stdout is not None
         run.stdout.readline()
         time.sleep(chance.random() * files * 0.012 / max(1, kills / 3))
-        run.send_signal(sig)
+        run.kill()
         run.communicate()
         counts.append(len(list((tmp_path / "out").rglob("*_mask.png"))))
     subprocess.run([*command, str(tmp_path / "out"), "0"], check=True, capture_output=True, env=environment)
@@ -365,8 +522,43 @@ def test_killed_twenty_times_over_two_hundred_files(tmp_path: Path) -> None:
     assert len(set(counts)) > 5
 
 
-def test_interrupted_by_the_user(tmp_path: Path) -> None:
-    killed_and_started_again(tmp_path, files=20, kills=1, sig=signal.SIGINT)
+COMMAND = """
+import sys
+from pathlib import Path
+from bright_predictor import BrightPredictor
+from bus_monai.cli.main import main
+from bus_monai.inference import models, predictor
+
+trained = BrightPredictor(Path(sys.argv.pop(1)), 0.02)
+models.parse_models = lambda *specs, **options: [trained.model]
+predictor.Predictor = lambda *arguments, **options: trained
+main()
+"""
+
+
+def test_interrupted_by_the_user(bright: Any, tmp_path: Path) -> None:
+    source, out = tmp_path / "in", tmp_path / "out"
+    draw_many(source, 40)
+    segment_inputs([source], tmp_path / "whole", bright, SegmentSettings(("overlay", "png", "nifti")))
+    path = os.pathsep.join((str(SCRIPT.parent), str(SCRIPT.parents[2])))
+    words = ["segment", str(source), "--out", str(out), "--write", "png,overlay,nifti"]
+    run = subprocess.Popen(
+        [sys.executable, "-c", COMMAND, str(tmp_path / "weights"), *words],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": path},
+    )  # fmt: skip
+    deadline = time.monotonic() + 300
+    while not list(out.rglob("*_mask.png")) and run.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.005)
+    run.send_signal(signal.SIGINT)
+    printed, errors = run.communicate()
+    assert run.returncode == 130, errors
+    assert printed == "Stopped: what was begun is finished and recorded; run the command again to go on.\n"
+    assert "Traceback" not in errors
+    known = [row["output"] for row in table(out)]
+    assert 0 < len(known) < 40
+    assert {f"{name}_mask.png" for name in known} == {str(p.relative_to(out)) for p in out.rglob("*_mask.png")}
+    segment_inputs([source], out, bright, SegmentSettings(("overlay", "png", "nifti")))
+    assert contents(out) == contents(tmp_path / "whole")
 
 
 def test_columns_hold_every_measure() -> None:

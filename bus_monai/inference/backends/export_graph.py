@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from copy import deepcopy
 from pathlib import Path
 
@@ -63,7 +64,8 @@ def write_onnx(network: nn.Module, chain: Chain, file: Path) -> None:
     graph, inputs = traceable(network, chain)
     height, width = {0: "height"}, {1: "width"}
     axes = {"image": height | width, "rows": {1: "height"}, "columns": {0: "width"}, "rows_back": height}
-    with torch.no_grad():
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the tracer and of constants, which the tests of the graph answer
         torch.onnx.export(
             graph,
             tuple(inputs.values()),
