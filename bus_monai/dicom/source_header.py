@@ -24,6 +24,8 @@ NEVER_MISSING = (
     "ReferringPhysicianName",
 )
 """Attributes of patient and study of type 2: empty where unknown, DICOM PS3.3 C.7.1.1 and C.7.2.1."""
+NAMES = ("PatientName", "ReferringPhysicianName")
+"""One name each; a backslash in it, which the standard does not allow, makes it two."""
 PIXELS = 0x7FE0
 CHECKED = ("AE", "AS", "CS", "DA", "DS", "DT", "IS", "TM", "UI")
 """Representations whose values a viewer parses; texts, names and identifiers of patients are copied as they are."""
@@ -51,6 +53,9 @@ def source_header(source: Dataset) -> Dataset:
             header.add(deepcopy(element))
     header.decode()
     header.SpecificCharacterSet = "ISO_IR 192"
+    for keyword in NAMES:
+        if keyword in header and header[keyword].VM > 1:
+            header[keyword].value = " ".join(map(str, header[keyword].value))
     for element in list(header):
         if element.VR in CHECKED and not element.is_empty:
             _mend(header, element.keyword)

@@ -7,7 +7,6 @@ import json
 import os
 import platform
 import time
-import warnings
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from bus_monai.inference.findings import MOST_LESIONS
 from bus_monai.inference.manifest import FILE, Manifest
 from bus_monai.inference.model_key import model_key
 from bus_monai.inference.predictor import Predictor
+from bus_monai.inference.quiet_decoders import quiet_decoders
 from bus_monai.inference.segment_file import SegmentFile
 from bus_monai.inference.segment_job import find_items, segment_items
 
@@ -108,9 +108,7 @@ def segment_inputs(
             predictor, out, settings.kinds, settings.threshold, settings.modality, creation, settings.min_area
         )
         try:
-            # decoders warn of what a file holds, which may be a name
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
+            with quiet_decoders():
                 now = segment_items(job, manifest, find_items(inputs, out))
         finally:
             seconds = time.monotonic() - clock

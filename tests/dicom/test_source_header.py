@@ -62,6 +62,11 @@ def test_old_dates_are_rewritten_and_invalid_codes_left_out(tmp_path: Path) -> N
     assert errors_of(tmp_path / "a.dcm") == []
 
 
+def test_a_name_that_falls_apart_is_one_again() -> None:
+    header = source_header(changed(PatientName="DOE^JANE\\OF SOMEWHERE"))
+    assert header.PatientName == "DOE^JANE OF SOMEWHERE"
+
+
 def test_missing_attributes_are_empty_and_private_ones_left_out() -> None:
     source = changed()
     source.private_block(0x0011, "PRIVATE", create=True).add_new(1, "LO", "secret")

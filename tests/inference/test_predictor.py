@@ -35,6 +35,15 @@ def reference(small_weights: Path) -> Predictor:
     return Predictor.from_bundle("baseline", small_weights, "torch", precision="fp32")
 
 
+@pytest.fixture
+def said(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The warnings; a bundle's logging.conf takes the handlers of pytest away."""
+    texts: list[str] = []
+    warn = "bus_monai.inference.predictor.logger.warning"
+    monkeypatch.setattr(warn, lambda text, *values: texts.append(text % values))
+    return texts
+
+
 @pytest.mark.parametrize("backend", ["openvino", "onnx"])
 def test_backends_agree_at_any_size(reference: Predictor, small_weights: Path, backend: BackendName) -> None:
     pytest.importorskip({"onnx": "onnxruntime"}.get(backend, backend))
@@ -54,9 +63,7 @@ def test_fast_stays_near(reference: Predictor, small_weights: Path, backend: Bac
     np.testing.assert_allclose(predictor.predict(image((75, 33))), reference.predict(image((75, 33))), atol=BF16)
 
 
-def test_torch_is_the_inference_of_the_bundle(
-    small_weights: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_torch_is_the_inference_of_the_bundle(small_weights: Path, tmp_path: Path, said: list[str]) -> None:
     """Also with the rest of the chain: speckle reduction and equalisation."""
     (tmp_path / "in").mkdir()
     grey = (image((48, 60)) * 255).astype(np.uint8)
@@ -69,14 +76,12 @@ def test_torch_is_the_inference_of_the_bundle(
         config_file=str(find_bundle("baseline") / "configs" / "inference.json"), run_id="inferring",
         dataset_dir=str(tmp_path / "in"), output_dir=str(tmp_path), ckpt_path=str(weights), **settings,
     ).run()  # fmt: skip
-    caplog.clear()
     predictor = Predictor.from_bundle("baseline", weights, precision="fp32")
     assert predictor.backend == "torch"  # no graph holds these filters
-    (said,) = [record.getMessage() for record in caplog.records if record.name == "bus_monai"]
-    assert said == (
+    assert said == [
         f"Segmenting with PyTorch, which is slower than OpenVINO: The model '{predictor.model.name}' has speckle=lee, "
         "which no exported graph computes: use --backend torch."
-    )
+    ]
     mask = predictor.predict(grey.astype(np.float32) / 255) >= 0.5
     np.testing.assert_array_equal(mask, np.asarray(Image.open(tmp_path / "a_mask.png")) > 0)
     with pytest.raises(UserError, match=r"has speckle=lee, which no exported graph computes: use --backend torch\.$"):
@@ -84,11 +89,11 @@ def test_torch_is_the_inference_of_the_bundle(
 
 
 def test_without_openvino_torch_is_taken_and_said(
-    small_weights: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    small_weights: Path, monkeypatch: pytest.MonkeyPatch, said: list[str]
 ) -> None:
     monkeypatch.setattr("bus_monai.inference.predictor.find_spec", lambda name: None)
     assert Predictor.from_bundle("baseline", small_weights).backend == "torch"
-    assert [record.getMessage() for record in caplog.records if record.name == "bus_monai"] == [
+    assert said == [
         "Segmenting with PyTorch, which is slower than OpenVINO: The backend 'openvino' is not installed: run "
         "'pip install openvino', or use another --backend."
     ]

@@ -295,6 +295,15 @@ def test_a_read_only_folder_of_results_is_one_sentence() -> None:
         assert segment_inputs([source], out, bright, SegmentSettings(PNG))["done"] == 2
 
 
+def test_decoders_say_no_names(bright: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with pydicom.config.disable_value_validation():
+        ultrasound(tmp_path / "in" / "x.dcm", PatientName="PLANTED" * 12, StudyDate="PLANTED", PatientID="PLANTED" * 12)
+    segment_inputs([tmp_path / "in"], tmp_path / "out", bright, SegmentSettings(("seg", "sr", *PNG)))
+    assert "PLANTED" not in caplog.text
+    pydicom.dcmread(tmp_path / "in" / "x.dcm").StudyDate = "PLANTED-2"
+    assert "PLANTED-2" in caplog.text  # so it would have been there
+
+
 def test_identifiers_that_a_decoder_quotes_are_left_out(
     bright: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
