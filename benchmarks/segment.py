@@ -1,11 +1,14 @@
-"""Images per second of ``bus-monai segment`` against MONAI's own loop, the change of the masks, and the peak memory.
+"""Speed, start, masks and memory of ``bus-monai segment`` against MONAI's own loop.
 
-    python benchmarks/segment.py [--model BUNDLE[:WEIGHTS]] [--images 100] [--rounds 3] [--memory 100 1000]
+    python benchmarks/segment.py [--model BUNDLE[:WEIGHTS]] [--images 40] [--rounds 3] [--memory 100 1000 [5000]]
 
 The loop is LoadImage, Resize, the network in float32 with a batch of one, and the mask at the size of the image as PNG;
 the job writes the same masks. Both run on the same images of BUSI in turn, in processes of their own, so that neither
-warms the other; the rate is that of the images after the first, the model being loaded. Peak memory is that of the
-process, by number of files, which are the images again and again.
+warms the other; the rate is that of the images after the first, the model being loaded. The Dice is that of the job's
+backend against PyTorch in float32, of the masks before specks are left out. A cold start is the command for one image
+with its graph exported already. Peak memory is that of the process, by number of files, which are the images again and
+again. Without --model it is a lite_unet of random weights, scaled so that a few of a hundred pixels are lesion; its
+masks are in pieces, of which rounding changes more than of a trained network's.
 """
 
 from __future__ import annotations
@@ -28,6 +31,20 @@ import numpy as np
 from PIL import Image
 
 SHARED = Path(os.environ.get("BUS_MONAI_SHARED", Path(__file__).resolve().parents[2] / "shared"))
+COLD = """
+import json, resource, sys, time
+began = time.perf_counter()
+from bus_monai.cli.main import main
+try:
+    main()
+except SystemExit:
+    pass
+usage = resource.getrusage(resource.RUSAGE_SELF)
+print(json.dumps({
+    "wall": time.perf_counter() - began, "processor": usage.ru_utime + usage.ru_stime, "modules": len(sys.modules),
+    "heavy": sorted({"torch", "monai", "skimage", "scipy", "pydicom", "openvino", "onnxruntime"} & set(sys.modules)),
+}))
+"""
 
 
 def monai_loop(spec: str, source: Path, out: Path) -> None:
@@ -49,13 +66,13 @@ def monai_loop(spec: str, source: Path, out: Path) -> None:
     began = 0.0
     paths = sorted(source.glob("*.png"))
     with torch.inference_mode():
-        for number, path in enumerate(paths):
+        for path in paths:
             image = load(path).transpose(1, 2)  # MONAI puts columns first
             probability = parts.network(shrink(image).as_tensor()[None])[0].sigmoid()
             mask = Resize(image.shape[1:], mode="bilinear")(probability)[0].numpy() >= 0.5
             Image.fromarray(mask.astype(np.uint8) * 255).save(out / f"{path.stem}_mask.png")
-            began = began or (time.perf_counter() if number == 0 else 0.0)
-    _tell(began, len(paths))
+            began = began or time.perf_counter()
+    tell_rate(began, len(paths))
 
 
 def our_job(spec: str, source: Path, out: Path, backend: str) -> None:
@@ -68,18 +85,80 @@ def our_job(spec: str, source: Path, out: Path, backend: str) -> None:
     segment_inputs(files[:1], out, predictor, SegmentSettings(("png",)))
     began = time.perf_counter()
     segment_inputs([source], out, predictor, SegmentSettings(("png",)))
-    _tell(began, len(files))
+    tell_rate(began, len(files))
 
 
-def _tell(began: float, images: int) -> None:
-    rate = (images - 1) / (time.perf_counter() - began)
+def dice_of_backend(spec: str, source: Path, out: Path, backend: str) -> None:
+    from bus_monai.inference.models import parse_models
+    from bus_monai.inference.predictor import Predictor
+    from bus_monai.source import read_source
+
+    (model,) = parse_models([spec])
+    exact, ours = Predictor(model, backend="torch", precision="fp32"), Predictor(model, backend=backend)  # type: ignore[arg-type]
+    values, shares = [], []
+    for path in sorted(source.glob("*.png")):
+        pixels = read_source(path).pixels
+        one, other = exact.predict(pixels) >= 0.5, ours.predict(pixels) >= 0.5
+        total = int(one.sum() + other.sum())
+        values.append(2 * int((one & other).sum()) / total if total else 1.0)
+        shares.append(float(one.mean()))
+    tell({"dice": values, "share": statistics.mean(shares), "backend": ours.backend})
+
+
+def random_weights(spec: str, source: Path, out: Path) -> None:
+    import torch
+
+    from bus_monai.inference.backends.bundle_parts import bundle_parts
+    from bus_monai.inference.models import TrainedModel
+    from bus_monai.registry import find_bundle
+    from bus_monai.source import read_source
+
+    torch.manual_seed(0)
+    weights = out / "model.pt"
+    bundle = find_bundle(spec)
+    with tempfile.TemporaryDirectory() as name:
+        network = _untrained(bundle)
+        torch.save(network.state_dict(), Path(name) / "model.pt")
+        parts = bundle_parts(TrainedModel(spec, bundle, f"{name}/model.pt"))
+    network = parts.network.cpu()
+    pixels = torch.from_numpy(read_source(sorted(source.glob("*.png"))[0]).pixels)[None, None]
+    small = torch.nn.functional.interpolate(pixels, parts.size, mode="bilinear", antialias=True)
+    head = next(module for name, module in network.named_modules() if name.endswith("head") and hasattr(module, "bias"))
+    with torch.no_grad():
+        head.weight *= 2 / network(small).std()
+        head.bias -= network(small).quantile(0.97)
+    torch.save(network.state_dict(), weights)
+    tell({"weights": str(weights)})
+
+
+def _untrained(bundle: Path) -> Any:
+    from monai.bundle.scripts import create_workflow
+
+    workflow = create_workflow(config_file=str(bundle / "configs" / "inference.json"), workflow_type="infer")
+    return workflow.parser.get_parsed_content("network_def").eval()
+
+
+def tell_rate(began: float, images: int) -> None:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(json.dumps({"rate": rate, "peak_mib": peak}))
+    tell({"rate": (images - 1) / (time.perf_counter() - began), "peak_mib": peak})
+
+
+def tell(found: dict[str, Any]) -> None:
+    print(json.dumps(found))
 
 
 def child(kind: str, spec: str, source: Path, out: Path, backend: str) -> dict[str, Any]:
     out.mkdir()
-    command = [sys.executable, __file__, "--child", kind, str(source), str(out), "--model", spec, "--backend", backend]
+    words = ["--child", kind, str(source), str(out), "--model", spec, "--backend", backend]
+    return last_line([sys.executable, __file__, *words])
+
+
+def cold_start(spec: str, image: Path, out: Path, backend: str) -> dict[str, Any]:
+    words = ["segment", str(image), "--out", str(out), "--model", spec, "--backend", backend]
+    return last_line([sys.executable, "-c", COLD, *words])
+
+
+def last_line(command: list[str]) -> dict[str, Any]:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         sys.exit(done.stderr)
@@ -93,49 +172,60 @@ def link(paths: Sequence[Path], count: int, folder: Path) -> Path:
     return folder
 
 
-def dice(one: Path, other: Path) -> float:
-    a, b = (np.asarray(Image.open(path)) > 0 for path in (one, other))
-    return 2 * float((a & b).sum()) / float(a.sum() + b.sum()) if a.any() or b.any() else 1.0
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=SHARED / "data" / "busi", help="BUSI as published")
-    parser.add_argument("--model", default="lite_unet", help="BUNDLE[:WEIGHTS]")
+    parser.add_argument("--model", default="", help="BUNDLE[:WEIGHTS]")
     parser.add_argument("--backend", default="auto")
-    parser.add_argument("--images", type=int, default=100)
+    parser.add_argument("--images", type=int, default=40)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--memory", type=int, nargs="*", default=[100, 1000], help="numbers of files, such as 5000")
     parser.add_argument("--child", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child:
         kind, source, out = options.child
-        if kind == "monai":
-            monai_loop(options.model, Path(source), Path(out))
-        else:
-            our_job(options.model, Path(source), Path(out), options.backend)
+        run = {"monai": monai_loop, "weights": random_weights, "job": our_job, "dice": dice_of_backend}[kind]
+        more = (options.backend,) if kind in ("job", "dice") else ()
+        run(options.model, Path(source), Path(out), *more)  # type: ignore[operator]
         return
     paths = [path for path in sorted(options.data.glob("*/*.png")) if "_mask" not in path.stem]
     paths = paths[:: max(1, len(paths) // options.images)]
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        source = link(paths, options.images, folder / "images")
-        rates: dict[str, list[float]] = {"monai": [], "job": []}
-        for turn in range(options.rounds):
-            for kind, values in rates.items():
-                found = child(kind, options.model, source, folder / f"{kind}{turn}", options.backend)
-                values.append(found["rate"])
-        pairs = [(path, folder / "job0" / path.name) for path in (folder / "monai0").glob("*_mask.png")]
-        changes = [1 - dice(*pair) for pair in pairs]
+        measure(options, [path.resolve() for path in paths], Path(name))
+
+
+def measure(options: argparse.Namespace, paths: Sequence[Path], folder: Path) -> None:
+    source, backend = link(paths, options.images, folder / "images"), options.backend
+    model = options.model
+    if not model:
+        weights = child("weights", "lite_unet", source, folder / "weights", backend)["weights"]
+        model = f"lite_unet:{weights}"
+        print("lite_unet of random weights")
+    agreement = child("dice", model, source, folder / "dice", backend)  # exports the graph too
+    changes = [1 - value for value in agreement["dice"]]
+    print(
+        f"1 - Dice of {agreement['backend']} against PyTorch in float32: mean {statistics.mean(changes):.4f}, most "
+        f"{max(changes):.4f}, on {len(changes)} images, {agreement['share']:.1%} of the pixels lesion"
+    )
+    rates: dict[str, list[float]] = {"monai": [], "job": []}
+    for turn in range(options.rounds):
         for kind, values in rates.items():
-            print(f"{kind:6} {statistics.median(values):7.1f} images/s")
-        ratios = [job / monai for job, monai in zip(rates["job"], rates["monai"], strict=True)]
-        print(f"ratio  {statistics.median(ratios):7.2f} (of rounds {min(ratios):.2f} to {max(ratios):.2f})")
-        print(f"1 - Dice between their masks: mean {statistics.mean(changes):.4f}, most {max(changes):.4f}")
-        for count in options.memory:
-            many = link(paths, count, folder / f"many{count}")
-            peak = child("job", options.model, many, folder / f"out{count}", options.backend)["peak_mib"]
-            print(f"peak memory with {count:5} files: {peak:.0f} MiB")
+            values.append(child(kind, model, source, folder / f"{kind}{turn}", backend)["rate"])
+    for kind, values in rates.items():
+        print(f"{kind:6} {statistics.median(values):7.1f} images/s")
+    ratios = [job / monai for job, monai in zip(rates["job"], rates["monai"], strict=True)]
+    print(f"ratio job/MONAI loop {statistics.median(ratios):.2f} (of rounds {min(ratios):.2f} to {max(ratios):.2f})")
+    image = next(source.glob("*.png"))
+    starts = [cold_start(model, image, folder / f"cold{turn}", backend) for turn in range(options.rounds)]
+    best = min(starts, key=lambda found: found["processor"])
+    print(
+        f"cold start: {min(s['wall'] for s in starts):.2f} s, {best['processor']:.2f} s of the processor, "
+        f"{best['modules']} modules, of the heavy ones {', '.join(best['heavy'])}"
+    )
+    for count in options.memory:
+        many = link(paths, count, folder / f"many{count}")
+        found = child("job", model, many, folder / f"out{count}", backend)
+        print(f"{count:5} files: peak memory {found['peak_mib']:.0f} MiB, {found['rate']:.1f} images/s")
 
 
 if __name__ == "__main__":

@@ -574,3 +574,5 @@ def test_columns_hold_every_measure() -> None:
     from bus_monai.inference.segment_run import COLUMNS
 
     assert {name for name in Lesion.__dataclass_fields__ if name != "number"} <= set(COLUMNS)
+    told = (Path(__file__).parents[2] / "docs" / "segment.md").read_text(encoding="utf-8")
+    assert [name for name in (*COLUMNS, *ENDINGS) if f"`{name}`" not in told] == []
