@@ -7,8 +7,8 @@ the job writes the same masks. Both run on the same images of BUSI in turn, in p
 warms the other; the rate is that of the images after the first, the model being loaded. The Dice is that of the job's
 backend against PyTorch in float32, of the masks before specks are left out. A cold start is the command for one image
 with its graph exported already. Peak memory is that of the process, by number of files, which are the images again and
-again. Without --model it is a lite_unet of random weights, scaled so that a few of a hundred pixels are lesion; its
-masks are in pieces, of which rounding changes more than of a trained network's.
+again. Without --model it is a lite_unet of random weights, scaled so that part of the pixels are lesion; its masks
+are in pieces, of which rounding changes more than of a trained network's.
 """
 
 from __future__ import annotations
@@ -47,6 +47,16 @@ print(json.dumps({
 """
 
 
+class Clock:
+    def __init__(self) -> None:
+        self.wall, self.processor = time.perf_counter(), time.process_time()
+
+    def tell_rate(self, images: int) -> None:
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        wall, processor = time.perf_counter() - self.wall, time.process_time() - self.processor
+        tell({"rate": images / wall, "processor": processor / images, "peak_mib": peak})
+
+
 def monai_loop(spec: str, source: Path, out: Path) -> None:
     import torch
     from monai.transforms import Compose, EnsureChannelFirst, LoadImage, Resize, ScaleIntensityRange
@@ -63,7 +73,7 @@ def monai_loop(spec: str, source: Path, out: Path) -> None:
         ]
     )
     shrink = Resize(parts.size, mode="bilinear", anti_aliasing=True)
-    began = 0.0
+    began: Clock | None = None
     paths = sorted(source.glob("*.png"))
     with torch.inference_mode():
         for path in paths:
@@ -71,8 +81,9 @@ def monai_loop(spec: str, source: Path, out: Path) -> None:
             probability = parts.network(shrink(image).as_tensor()[None])[0].sigmoid()
             mask = Resize(image.shape[1:], mode="bilinear")(probability)[0].numpy() >= 0.5
             Image.fromarray(mask.astype(np.uint8) * 255).save(out / f"{path.stem}_mask.png")
-            began = began or time.perf_counter()
-    tell_rate(began, len(paths))
+            began = began or Clock()
+    assert began is not None
+    began.tell_rate(len(paths) - 1)
 
 
 def our_job(spec: str, source: Path, out: Path, backend: str) -> None:
@@ -83,9 +94,9 @@ def our_job(spec: str, source: Path, out: Path, backend: str) -> None:
     predictor = Predictor(parse_models([spec])[0], backend=backend)  # type: ignore[arg-type]
     files = sorted(source.glob("*.png"))
     segment_inputs(files[:1], out, predictor, SegmentSettings(("png",)))
-    began = time.perf_counter()
+    began = Clock()
     segment_inputs([source], out, predictor, SegmentSettings(("png",)))
-    tell_rate(began, len(files))
+    began.tell_rate(len(files) - 1)
 
 
 def dice_of_backend(spec: str, source: Path, out: Path, backend: str) -> None:
@@ -121,8 +132,8 @@ def random_weights(spec: str, source: Path, out: Path) -> None:
         torch.save(network.state_dict(), Path(name) / "model.pt")
         parts = bundle_parts(TrainedModel(spec, bundle, f"{name}/model.pt"))
     network = parts.network.cpu()
-    pixels = torch.from_numpy(read_source(sorted(source.glob("*.png"))[0]).pixels)[None, None]
-    small = torch.nn.functional.interpolate(pixels, parts.size, mode="bilinear", antialias=True)
+    images = [torch.from_numpy(read_source(path).pixels)[None, None] for path in sorted(source.glob("*.png"))[:8]]
+    small = torch.cat([torch.nn.functional.interpolate(image, parts.size, mode="bilinear") for image in images])
     head = next(module for name, module in network.named_modules() if name.endswith("head") and hasattr(module, "bias"))
     with torch.no_grad():
         head.weight *= 2 / network(small).std()
@@ -136,11 +147,6 @@ def _untrained(bundle: Path) -> Any:
 
     workflow = create_workflow(config_file=str(bundle / "configs" / "inference.json"), workflow_type="infer")
     return workflow.parser.get_parsed_content("network_def").eval()
-
-
-def tell_rate(began: float, images: int) -> None:
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    tell({"rate": (images - 1) / (time.perf_counter() - began), "peak_mib": peak})
 
 
 def tell(found: dict[str, Any]) -> None:
@@ -207,14 +213,18 @@ def measure(options: argparse.Namespace, paths: Sequence[Path], folder: Path) ->
         f"1 - Dice of {agreement['backend']} against PyTorch in float32: mean {statistics.mean(changes):.4f}, most "
         f"{max(changes):.4f}, on {len(changes)} images, {agreement['share']:.1%} of the pixels lesion"
     )
-    rates: dict[str, list[float]] = {"monai": [], "job": []}
+    runs: dict[str, list[dict[str, Any]]] = {"monai": [], "job": []}
     for turn in range(options.rounds):
-        for kind, values in rates.items():
-            values.append(child(kind, model, source, folder / f"{kind}{turn}", backend)["rate"])
-    for kind, values in rates.items():
-        print(f"{kind:6} {statistics.median(values):7.1f} images/s")
-    ratios = [job / monai for job, monai in zip(rates["job"], rates["monai"], strict=True)]
-    print(f"ratio job/MONAI loop {statistics.median(ratios):.2f} (of rounds {min(ratios):.2f} to {max(ratios):.2f})")
+        for kind, found in runs.items():
+            found.append(child(kind, model, source, folder / f"{kind}{turn}", backend))
+    for kind, found in runs.items():
+        rate, processor = (statistics.median(run[key] for run in found) for key in ("rate", "processor"))
+        print(f"{kind:6} {rate:7.1f} images/s, {processor:.3f} s of the processor an image")
+    pairs = list(zip(runs["job"], runs["monai"], strict=True))
+    print_ratio("images/s, job/MONAI loop", [job["rate"] / monai["rate"] for job, monai in pairs])
+    print_ratio(
+        "seconds of the processor, MONAI loop/job", [monai["processor"] / job["processor"] for job, monai in pairs]
+    )
     image = next(source.glob("*.png"))
     starts = [cold_start(model, image, folder / f"cold{turn}", backend) for turn in range(options.rounds)]
     best = min(starts, key=lambda found: found["processor"])
@@ -226,6 +236,11 @@ def measure(options: argparse.Namespace, paths: Sequence[Path], folder: Path) ->
         many = link(paths, count, folder / f"many{count}")
         found = child("job", model, many, folder / f"out{count}", backend)
         print(f"{count:5} files: peak memory {found['peak_mib']:.0f} MiB, {found['rate']:.1f} images/s")
+
+
+def print_ratio(what: str, ratios: list[float]) -> None:
+    middle = statistics.median(ratios)
+    print(f"ratio of {what}: {middle:.2f} (of rounds {min(ratios):.2f} to {max(ratios):.2f})")
 
 
 if __name__ == "__main__":
