@@ -40,7 +40,7 @@ def launch(configs: Path, **settings: Any) -> str:
     for key, value in settings.items():
         command += [f"--{key}", str(value)]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-    done = subprocess.run(command, env=environment, text=True, capture_output=True, timeout=500, check=False)
+    done = subprocess.run(command, env=environment, text=True, capture_output=True, timeout=900, check=False)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-6000:]
     return done.stdout + done.stderr
 
@@ -50,6 +50,7 @@ def history(folder: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize(
     "name", [name if name == DEFAULT_RUN else pytest.param(name, marks=pytest.mark.slow) for name in BUNDLES]
 )
