@@ -137,7 +137,7 @@ def random_weights(spec: str, source: Path, out: Path) -> None:
     head = next(module for name, module in network.named_modules() if name.endswith("head") and hasattr(module, "bias"))
     with torch.no_grad():
         head.weight *= 2 / network(small).std()
-        head.bias -= network(small).quantile(0.97)
+        head.bias -= network(small).quantile(0.995)
     torch.save(network.state_dict(), weights)
     tell({"weights": str(weights)})
 
