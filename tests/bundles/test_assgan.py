@@ -14,7 +14,9 @@ from PIL import Image
 
 from bus_monai.data.datalist import read_datalist
 from bus_monai.errors import user_error
+from bus_monai.experiments.evaluate_model import evaluate_model
 from bus_monai.experiments.space import parse_space, read_preset
+from bus_monai.inference.models import parse_models
 from bus_monai.registry import find_bundle
 from bus_monai.report.files import read_history
 
@@ -77,6 +79,12 @@ def test_weights_serve_as_either_generator(whole: Path, small_phantoms: Path, tm
         with (tmp_path / used / "cases.csv").open(newline="") as file:
             dices[used] = [row["dice"] for row in csv.DictReader(file)]
     assert dices["first"] != dices["second"]
+    # as the command line does, with the settings of the training
+    evaluate_model(
+        parse_models([f"assgan:{whole / 'model.pt'}"])[0], tmp_path / "cli", {"dataset_dir": str(small_phantoms)}
+    )
+    with (tmp_path / "cli" / "cases.csv").open(newline="") as file:
+        assert [row["dice"] for row in csv.DictReader(file)] == dices["mean"]
 
 
 def network_parts(folder: Path) -> set[str]:

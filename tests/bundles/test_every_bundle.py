@@ -17,9 +17,11 @@ from torch import nn
 
 from bus_monai.data.datalist import read_datalist
 from bus_monai.data.mass_items import mass_items
+from bus_monai.inference.models import parse_models
 from bus_monai.metrics.case_table import read_case_table
 from bus_monai.metrics.shape_rows import read_shape_rows
 from bus_monai.registry import list_bundles, output_format
+from bus_monai.settings import keep_null
 
 SCHEMA = Path(__file__).parent / "meta_schema.json"
 BUNDLES = {info.name: info.root / "configs" for info in list_bundles()}
@@ -158,10 +160,11 @@ def test_a_bundle_trains_resumes_and_is_evaluated(configs: Path, small_phantoms:
     assert [row["epoch"] for row in rows] == ["1", "2"]
     assert all(np.isfinite(float(row["g_region_loss"])) and row[f"val_{metric}"] for row in rows)
 
-    weights = str(tmp_path / "model.pt")
+    # under the settings of the training, as the command line evaluates
+    model = parse_models([f"{configs.parent.name}:{tmp_path / 'model.pt'}"])[0]
     create_workflow(
-        config_file=str(configs / "evaluate.json"), run_id="evaluating", ckpt_path=weights,
-        **common, **quick(configs / "evaluate.json"),
+        config_file=str(configs / "evaluate.json"), run_id="evaluating",
+        **keep_null(model.overrides("evaluate.json") | common),
     ).run()  # fmt: skip
     cases = read_datalist(small_phantoms).test
     kind = output_format(configs.parent)
