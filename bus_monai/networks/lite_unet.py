@@ -11,16 +11,15 @@ from bus_monai.networks.blocks.conv_norm_act import conv_norm_act
 from bus_monai.networks.efficientnet_lite_encoder import EfficientNetLiteEncoder
 from bus_monai.networks.padded import Padded
 
-DECODER_WIDTHS = (128, 96, 48, 32, 16)
-"""Channels of the decoder at 1/16, 1/8, 1/4, 1/2 and all of the image's size."""
-DEEP_MAPS = 3
-"""Coarser maps that deep supervision sees, at 1/2, 1/4 and 1/8 of the image's size."""
+DECODER_WIDTHS = (128, 96, 48, 32)
+"""Channels of the decoder at 1/16, 1/8, 1/4 and 1/2 of the image's size."""
 
 
 class LiteUNet(nn.Module):
     """A small U-Net (Ronneberger et al., MICCAI 2015, doi 10.1007/978-3-319-24574-4_28) on EfficientNet-Lite0.
 
-    3,939,921 parameters; 2.1 billion multiplications for an image of 256 x 256.
+    3,932,961 parameters; 1.6 billion multiplications for an image of 256 x 256. The decoder ends at half of the image's
+    size and its logits are enlarged: a last stage at full size would cost as much as all others together.
 
     With a presence head the logits of an image are lowered by ``-log P``, where P is the probability that it shows a
     lesion at all, as the head reads it off the deepest features: nothing where P is 1, and more the less likely one is.
@@ -31,7 +30,7 @@ class LiteUNet(nn.Module):
 
     Args:
         presence_head: learn whether there is a lesion; 321 parameters.
-        deep_supervision: learn from three coarser maps as well; 179 parameters.
+        deep_supervision: learn from three coarser maps as well; 275 parameters.
         attention: gate the skip connections (Oktay et al., MIDL 2018, arXiv 1804.03999); 32,148 parameters.
 
     Shape:
@@ -51,15 +50,15 @@ class LiteUNet(nn.Module):
         gates: list[nn.Module] = []
         stages: list[nn.Module] = []
         before = deepest
-        for skip, width in zip((*reversed(skips), 0), DECODER_WIDTHS, strict=True):
-            gates.append(AttentionGate(before, skip, skip // 2) if attention and skip else _OpenGate())
+        for skip, width in zip(reversed(skips), DECODER_WIDTHS, strict=True):
+            gates.append(AttentionGate(before, skip, skip // 2) if attention else _OpenGate())
             stages.append(nn.Sequential(conv_norm_act(before + skip, width, 3), conv_norm_act(width, width, 3)))
             before = width
         self.gates, self.stages = nn.ModuleList(gates), nn.ModuleList(stages)
         self.head = nn.Conv2d(before, 1, 1)
         self.presence = nn.Linear(deepest, 1) if presence_head else nn.Identity()
-        coarse = DECODER_WIDTHS[-2 : -2 - DEEP_MAPS : -1]
-        self.deep_heads = nn.ModuleList(nn.Conv2d(width, 1, 1) for width in coarse if deep_supervision)
+        coarser = DECODER_WIDTHS[-2::-1]
+        self.deep_heads = nn.ModuleList(nn.Conv2d(width, 1, 1) for width in coarser if deep_supervision)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the logits of ``x``."""
@@ -68,10 +67,8 @@ class LiteUNet(nn.Module):
         decoded: list[Tensor] = [maps[4]]
         for i, (gate, stage) in enumerate(zip(self.gates, self.stages)):  # noqa: B905 (TorchScript's zip takes no strict)
             y = F.interpolate(decoded[-1], scale_factor=2.0, mode="nearest")
-            if i < 4:
-                y = torch.cat([y, gate(y, maps[3 - i])], dim=1)
-            decoded.append(stage(y))
-        logits = self.head(decoded[-1])
+            decoded.append(stage(torch.cat([y, gate(y, maps[3 - i])], dim=1)))
+        logits = F.interpolate(self.head(decoded[-1]), scale_factor=2.0, mode="bilinear", align_corners=False)
         presence = self.presence(maps[4].mean(dim=(2, 3)))[:, :, None, None]
         if not self.training:
             return logits + F.logsigmoid(presence) if self.presence_head else logits
@@ -79,7 +76,7 @@ class LiteUNet(nn.Module):
         if self.presence_head:
             channels.append(presence.expand(-1, -1, size[0], size[1]))
         for i, head in enumerate(self.deep_heads):
-            channels.append(F.interpolate(head(decoded[4 - i]), size=size, mode="bilinear", align_corners=False))
+            channels.append(F.interpolate(head(decoded[3 - i]), size=size, mode="bilinear", align_corners=False))
         return torch.cat(channels, dim=1)
 
 
