@@ -12,12 +12,11 @@ from pathlib import Path
 def atomic_file(path: Path) -> Iterator[Path]:
     """Yield a name beside ``path`` to write to; at the end it is flushed to the disk and renamed.
 
-    What was there before stays where the block raises. The folder is made where it is missing.
+    What was there before stays where the block raises.
 
     Raises:
-        OSError: the disk is full or the folder cannot be written to.
+        OSError: the disk is full, or the folder is missing or cannot be written to.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(".part-" + path.name)
     try:
         yield partial

@@ -14,7 +14,8 @@ from bus_monai.source import source_kind
 
 
 def write_mask(mask: NDArray[np.bool_], source: Path, output: Path) -> None:
-    """Write a mask (H, W), rows first, in the kind of file and the geometry of ``source``."""
+    """Write a mask (H, W), rows first, in the kind of file and the geometry of ``source``; make the folder."""
+    output.parent.mkdir(parents=True, exist_ok=True)
     if source_kind(source) == "nifti":
         write_nifti_mask([mask], source, output)
     else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 import zlib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -54,6 +55,18 @@ def read_mask(path: Path, shape: tuple[int, ...]) -> NDArray[np.bool_]:
             ": give a mask of the image's size."
         )
     return is_lesion(values, path)
+
+
+def read_masks(paths: Iterable[Path], shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    """Read all masks of an image of that shape into one (H, W), by OR; without any there is no lesion.
+
+    Raises:
+        UserError: one cannot be read or has another size.
+    """
+    merged = np.zeros(shape, dtype=bool)
+    for path in paths:
+        merged |= read_mask(path, shape)
+    return merged
 
 
 def is_lesion(values: NDArray[np.float32], path: Path) -> NDArray[np.bool_]:

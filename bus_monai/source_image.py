@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 MOST_PIXELS = 100_000_000
 """A larger image is a decompression bomb or a mistake."""
 DICOM_SUFFIXES = (".dcm", ".dicom")
+LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
+"""Shares of red, green and blue in grey, ITU-R BT.601."""
 
 
 @dataclass(frozen=True)

@@ -116,6 +116,7 @@ def save_shipped(state: Mapping[str, torch.Tensor], path: Path, settings: Mappin
     if lost:
         raise UserError(f"The weight '{lost}' for '{path}' is not finite in half precision: train longer or anew.")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_file(path) as partial:
             save_file(tensors, partial, metadata={"settings": json.dumps(settings, sort_keys=True)})
     except (SafetensorError, OSError) as error:

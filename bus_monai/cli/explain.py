@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -52,9 +52,7 @@ def explain(
         raise UserError(f"--maps is '{maps}': use png or npy.")
     chosen = parse_methods(methods) if methods else None
     trained = parse_models([model], segmenters=True)
-    # split as for its training
-    known: dict[str, Any] = {"protocol": "rdau", "seed": 0} | trained[0].settings
-    items = explain_items(source, split=split, protocol=known["protocol"], seed=known["seed"], cases=cases)
+    items = explain_items(source, split=split, settings=trained[0].settings, cases=cases)
 
     from bus_monai.explain.explain_job import IMAGES, explain_images
     from bus_monai.explain.explainer import Explainer

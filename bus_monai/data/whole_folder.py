@@ -12,14 +12,15 @@ from bus_monai.data.datalist import FILE
 
 
 @contextmanager
-def whole_folder(folder: Path) -> Iterator[Path]:
+def whole_folder(folder: Path, *, last: str = FILE) -> Iterator[Path]:
     """Yield an empty folder to fill, which becomes ``folder`` at the end.
 
     Everything is written beside ``folder`` and renamed at the end: an interrupted call leaves nothing behind, and of
     two processes that write the same folder one wins.
 
     Args:
-        folder: must not exist yet, or be left with its ``datalist.json`` by the winner of two.
+        folder: must not exist yet, or be left whole by the winner of two.
+        last: file without which a folder is not whole.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     private = private_folder_beside(folder)
@@ -31,7 +32,7 @@ def whole_folder(folder: Path) -> Iterator[Path]:
         try:
             partial.replace(folder)
         except OSError:
-            if not (folder / FILE).is_file():
+            if not (folder / last).is_file():
                 raise
     finally:
         shutil.rmtree(private, ignore_errors=True)

@@ -16,14 +16,12 @@ from pydicom.uid import SegmentationStorage
 
 from bus_monai.dicom.jpeg_luma import has_jpeg_luma, iterate_luma, read_luma
 from bus_monai.errors import UserError
-from bus_monai.source_image import DICOM_SUFFIXES, MOST_PIXELS, SourceImage
+from bus_monai.source_image import DICOM_SUFFIXES, LUMA, MOST_PIXELS, SourceImage
 
 CENTIMETRES = 3
 """Code of the physical units of an ultrasound region, DICOM PS3.3 C.8.5.5.1.15."""
 TWO_DIMENSIONAL = 1
 """Code of the spatial format of a B-mode or colour region, DICOM PS3.3 C.8.5.5.1.1."""
-LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
-"""ITU-R BT.601."""
 
 
 def read_frame(path: Path, frame: int = 0) -> SourceImage:

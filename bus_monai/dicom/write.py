@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from pydicom.dataset import Dataset
 
+from bus_monai.atomic_file import atomic_file
 from bus_monai.errors import UserError
 
 
@@ -17,15 +17,10 @@ def write_dicom(dataset: Dataset, path: str | Path) -> None:
         UserError: the disk is full or the folder cannot be written to; what was there before stays.
     """
     path = Path(path)
-    partial = path.with_name(path.name + ".part")
     try:
-        with partial.open("wb") as file:
-            dataset.save_as(file, enforce_file_format=True)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
+        with atomic_file(path) as partial:
+            dataset.save_as(partial, enforce_file_format=True)
     except OSError as error:
-        partial.unlink(missing_ok=True)
         raise UserError(
             f"Cannot write '{path}' ({error.strerror}): free space, mend the permissions of its folder, or give "
             "another folder."

@@ -24,7 +24,8 @@ from bus_monai.inference.models import TrainedModel
 from bus_monai.metrics.case_table import read_case_table
 from bus_monai.metrics.robustness import compare_robustness, write_robustness
 from bus_monai.metrics.write_scores import CASES
-from bus_monai.source import read_mask, read_source
+from bus_monai.registry import input_modality
+from bus_monai.source import read_masks, read_source
 
 
 def evaluate_robustness(model: TrainedModel, folder: Path, settings: Mapping[str, Any]) -> Path:
@@ -62,8 +63,7 @@ def evaluate_robustness(model: TrainedModel, folder: Path, settings: Mapping[str
 
 def check_ultrasound(model: TrainedModel) -> None:
     """Raise a user error unless the model is for ultrasound, whose images these perturbations happen to."""
-    metadata = json.loads((model.bundle / "configs" / "metadata.json").read_text(encoding="utf-8"))
-    modality = metadata["network_data_format"]["inputs"]["image"]["modality"]
+    modality = input_modality(model.bundle)
     if modality != "US":
         raise UserError(
             f"The bundle '{model.bundle.name}' is for images of the modality {modality}, but --robustness disturbs as "
@@ -78,9 +78,7 @@ def write_disturbed(folder: Path, cases: Sequence[Case], perturb: Perturbation, 
     written = []
     for case in cases:
         pixels = read_source(case.image).pixels
-        mask = np.zeros(pixels.shape, dtype=bool)
-        for path in case.masks:
-            mask |= read_mask(path, mask.shape)
+        mask = read_masks(case.masks, pixels.shape)
         pixels, mask = perturb(pixels, mask, np.random.default_rng(zlib.crc32(case.id.encode())))
         image = folder / IMAGES / f"{case.id}.png"
         Image.fromarray(np.round(pixels * 255).astype(np.uint8)).save(image)

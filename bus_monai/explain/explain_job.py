@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
@@ -17,6 +15,7 @@ from bus_monai.errors import UserError, user_error
 from bus_monai.explain.explainer import Explainer
 from bus_monai.explain.explanation import Explanation, ExplanationMap
 from bus_monai.explain.items import ExplainItem
+from bus_monai.inference.job_tables import job_tables
 from bus_monai.report.explanation_figure import explanation_figure
 
 EXPLAIN = "explain.csv"
@@ -81,36 +80,24 @@ def explain_images(
         UserError: something cannot be written.
     """
     results = []
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        with ExitStack() as stack:
-            table, images = (
-                csv.writer(stack.enter_context((out / name).open("w", newline="", encoding="utf-8", buffering=1)))
-                for name in (EXPLAIN, IMAGES)
+    columns = {EXPLAIN: tuple(ExplainedMap.__dataclass_fields__), IMAGES: ("image", "state", "reason")}
+    with job_tables(out, columns, pictures="pictures") as (table, images):
+        for item in tqdm(items, desc="explaining"):
+            try:
+                explanation = explainer(item)
+            except (UserError, RuntimeError) as error:
+                # what a transform raises arrives as a RuntimeError of MONAI's
+                if (sentence := user_error(error)) is None:
+                    raise
+                results.append(ExplainedImage(item, None, reason=str(sentence)))
+                images.writerow((item.name, "failed", sentence))
+                continue
+            results.append(_write(item, explanation, out, maps))
+            table.writerows(
+                (row.image, row.method, row.layer, _number(row.energy_inside), _number(row.chance))
+                for row in results[-1].maps
             )
-            table.writerow(ExplainedMap.__dataclass_fields__)
-            images.writerow(("image", "state", "reason"))
-            for item in tqdm(items, desc="explaining"):
-                try:
-                    explanation = explainer(item)
-                except (UserError, RuntimeError) as error:
-                    # what a transform raises arrives as a RuntimeError of MONAI's
-                    if (sentence := user_error(error)) is None:
-                        raise
-                    results.append(ExplainedImage(item, None, reason=str(sentence)))
-                    images.writerow((item.name, "failed", sentence))
-                    continue
-                results.append(_write(item, explanation, out, maps))
-                table.writerows(
-                    (row.image, row.method, row.layer, _number(row.energy_inside), _number(row.chance))
-                    for row in results[-1].maps
-                )
-                images.writerow((item.name, "done", ""))
-    except OSError as error:
-        raise UserError(
-            f"Cannot write to '{out}' ({error.strerror}): free space or give another --out; the pictures written "
-            "before are whole."
-        ) from error
+            images.writerow((item.name, "done", ""))
     return results
 
 

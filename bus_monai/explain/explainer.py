@@ -25,7 +25,7 @@ from bus_monai.explain.uncertainty import augmentation_uncertainty, dropout_unce
 from bus_monai.inference.models import TrainedModel
 from bus_monai.networks.ensemble import Ensemble
 from bus_monai.settings import keep_null
-from bus_monai.source import read_mask, read_source
+from bus_monai.source import read_masks, read_source
 
 CONFIG = "inference.json"
 
@@ -111,11 +111,7 @@ class Explainer:
             UserError: image or mask cannot be read, or a mask has another size.
         """
         source = read_source(item.source, item.frame).pixels
-        truth = None
-        if item.masks is not None:
-            truth = np.zeros(source.shape, dtype=bool)
-            for mask in item.masks:
-                truth |= read_mask(mask, source.shape)
+        truth = None if item.masks is None else read_masks(item.masks, source.shape)
         seen = self.preprocessing({"image": str(item.source), "frame": item.frame})["image"].as_tensor()[None]
         seen = seen.to(next(self.network.parameters()).device)
         with torch.no_grad():

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from bus_monai.data.datalist import FILE
-from bus_monai.data.dataset import load_dataset
-from bus_monai.data.readers.catalogue import recognise
 from bus_monai.errors import UserError
-from bus_monai.inference.items import inference_items
+from bus_monai.inference.items import inference_items, item_names
+from bus_monai.inference.training_split import training_split
 
 
 @dataclass(frozen=True)
@@ -34,22 +32,22 @@ class ExplainItem:
 
 
 def explain_items(
-    source: Path, *, split: str, protocol: str, seed: int = 0, cases: int | None = None
+    source: Path, *, split: str, settings: Mapping[str, Any], cases: int | None = None
 ) -> list[ExplainItem]:
     """List the images to explain.
 
     Args:
         source: an image, a folder of images, a data set with a ``datalist.json``, or a published one as unpacked.
         split: section of the data set.
-        protocol: split of a data set without sections of its own.
-        seed: of that split.
+        settings: of the training, see :func:`~bus_monai.inference.training_split.training_split`.
         cases: the first so many; ``None`` for all.
 
     Raises:
         UserError: there is nothing to explain.
     """
-    if source.is_dir() and ((source / FILE).is_file() or recognise(source) is not None):
-        section = getattr(load_dataset(source, protocol=protocol, seed=seed), split)
+    datalist = training_split(source, settings)
+    if datalist is not None:
+        section = getattr(datalist, split)
         if not section:
             raise UserError(f"The data set '{source}' has no case in its section '{split}': choose another --split.")
         # an unlabelled image has no mask either, but then its lesions are not known
@@ -58,13 +56,9 @@ def explain_items(
             for case in section
         ]
     else:
-        folder = source.parent if source.is_file() else source
         listed = inference_items(source, "")
-        frames = Counter(item["source"] for item in listed)
         items = []
-        for item in listed:
-            name = Path(item["source"]).relative_to(folder).as_posix()
-            name += f"#{item['frame']}" if frames[item["source"]] > 1 else ""
+        for item, name in zip(listed, item_names(listed, source), strict=True):
             output = Path(item["output"])
             stem = output.with_name(output.name.rpartition("_mask.")[0])
             items.append(ExplainItem(name, Path(item["source"]), item["frame"], stem))

@@ -10,19 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bus_monai.data.case import Case
-from bus_monai.data.datalist import FILE
-from bus_monai.data.dataset import default_dataset_dir, default_mammogram_dir, load_dataset
-from bus_monai.data.readers.catalogue import recognise
+from bus_monai.data.dataset import default_dataset_dir, default_mammogram_dir
 from bus_monai.errors import UserError
 from bus_monai.inference.items import inference_items
 from bus_monai.inference.models import TrainedModel
+from bus_monai.inference.training_split import training_split
 from bus_monai.registry import input_modality
-from bus_monai.source import read_mask, read_source
+from bus_monai.source import read_masks, read_source
 
 MOST = 64
 """Images of each of the two kinds, taken evenly from what there is."""
-PROTOCOL = "rdau"
-"""Split of a published data set for a model whose training is not known."""
 
 
 @dataclass(frozen=True)
@@ -47,8 +44,7 @@ class ExportImage:
         """Read the lesions (H, W), all masks in one; ``None`` where they are not known."""
         if self.masks is None:
             return None
-        shape = self.pixels().shape
-        return np.logical_or.reduce([np.zeros(shape, bool), *(read_mask(mask, shape) for mask in self.masks)])
+        return read_masks(self.masks, self.pixels().shape)
 
 
 def export_images(
@@ -69,8 +65,8 @@ def export_images(
     """
     if source is None:
         source = Path(default_mammogram_dir() if input_modality(model.bundle) == "MG" else default_dataset_dir())
-    if source.is_dir() and ((source / FILE).is_file() or recognise(source)):
-        datalist = load_dataset(source, protocol=str(model.settings.get("protocol", PROTOCOL)))
+    datalist = training_split(source, model.settings)
+    if datalist is not None:
         known, unseen = datalist.training if calibrate else [], datalist.test
         if not unseen or (calibrate and not known):
             raise UserError(f"The data set '{source}' needs cases in its sections 'training' and 'test': add some.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ def inference_items(folder: str | Path, output: str | Path) -> list[dict[str, An
     sources = list_sources(folder)
     if not sources:
         raise UserError(f"'{folder}' holds no PNG, JPEG, NIfTI or DICOM file: give another folder.")
-    root = folder.parent if folder.is_file() else folder
+    root = _root(folder)
     frames = Counter(path for path, _ in sources)
     stems = Counter(_stem(path) for path in frames)
     items = []
@@ -44,6 +45,20 @@ def inference_items(folder: str | Path, output: str | Path) -> list[dict[str, An
         target = output / path.parent.relative_to(root) / (name + suffix)
         items.append({"image": str(path), "source": str(path), "frame": frame, "output": str(target)})
     return items
+
+
+def item_names(items: Sequence[Mapping[str, Any]], folder: str | Path) -> list[str]:
+    """Return what tables call the items of a folder or file: its path below it, of a cine with ``#`` and the frame."""
+    root = _root(Path(folder))
+    frames = Counter(item["source"] for item in items)
+    return [
+        Path(item["source"]).relative_to(root).as_posix() + (f"#{item['frame']}" if frames[item["source"]] > 1 else "")
+        for item in items
+    ]
+
+
+def _root(folder: Path) -> Path:
+    return folder.parent if folder.is_file() else folder
 
 
 def _stem(path: Path) -> Path:

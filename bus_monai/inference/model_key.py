@@ -11,9 +11,14 @@ from bus_monai.inference.models import TrainedModel
 CONFIGS = ("inference.json", "metadata.json")
 
 
+def weights_hashes(model: TrainedModel) -> list[str]:
+    """Return the SHA-256 of each file of weights."""
+    return [hashlib.sha256(file.read_bytes()).hexdigest() for file in model.files]
+
+
 def weights_hash(model: TrainedModel) -> str:
     """Return the SHA-256 of the file of weights; of several, that of their hashes in order."""
-    digests = [hashlib.sha256(file.read_bytes()).hexdigest() for file in model.files]
+    digests = weights_hashes(model)
     return digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
 
 

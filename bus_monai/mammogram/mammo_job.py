@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import csv
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +14,8 @@ from tqdm import tqdm
 from bus_monai.data.case import Case
 from bus_monai.errors import UserError
 from bus_monai.inference.boxed_items import boxed_items
-from bus_monai.inference.items import inference_items
+from bus_monai.inference.items import inference_items, item_names
+from bus_monai.inference.job_tables import job_tables
 from bus_monai.mammogram.mammogram_reader import MammogramReader, MassReading
 from bus_monai.mask_file import write_mask
 from bus_monai.networks.shape_cnn import SHAPE_CLASSES
@@ -73,18 +72,10 @@ class ReadImage:
 
 def items_of_folder(source: Path, out: Path) -> list[MammogramItem]:
     """List an image file, or the images below a folder, in the order of their paths; ``out`` mirrors the folder."""
-    folder = source.parent if source.is_file() else source
     items = inference_items(source, out)
-    frames = Counter(item["source"] for item in items)
     return [
-        MammogramItem(
-            Path(item["source"]).relative_to(folder).as_posix()
-            + (f"#{item['frame']}" if frames[item["source"]] > 1 else ""),
-            Path(item["source"]),
-            item["frame"],
-            Path(item["output"]),
-        )
-        for item in items
+        MammogramItem(name, Path(item["source"]), item["frame"], Path(item["output"]))
+        for item, name in zip(items, item_names(items, source), strict=True)
     ]
 
 
@@ -126,33 +117,21 @@ def read_mammograms(
         UserError: something cannot be written.
     """
     results = []
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        with ExitStack() as stack:
-            masses, images = (
-                csv.writer(stack.enter_context((out / name).open("w", newline="", encoding="utf-8", buffering=1)))
-                for name in (MASSES, IMAGES)
-            )
-            masses.writerow(MASS_COLUMNS)
-            images.writerow(("image", "state", "masses", "reason"))
-            for item in tqdm(items, desc="reading mammograms"):
-                try:
-                    source = read_source(item.source, item.frame)
-                    image = torch.from_numpy(source.pixels.copy())[None]
-                    readings = reader(image, boxes.get(item.mask, ()) if boxes is not None else None)
-                except UserError as error:
-                    results.append(ReadImage(item, None, str(error)))
-                    images.writerow((item.name, "failed", "", str(error)))
-                    continue
-                _write_pictures(item, source, readings)
-                masses.writerows(_rows(item.name, readings, source))
-                images.writerow((item.name, "done", len(readings), ""))
-                results.append(ReadImage(item, len(readings)))
-    except OSError as error:
-        raise UserError(
-            f"Cannot write to '{out}' ({error.strerror}): free space or give another --out; the masks written before "
-            "are whole."
-        ) from error
+    columns = {MASSES: MASS_COLUMNS, IMAGES: ("image", "state", "masses", "reason")}
+    with job_tables(out, columns, pictures="masks") as (masses, images):
+        for item in tqdm(items, desc="reading mammograms"):
+            try:
+                source = read_source(item.source, item.frame)
+                image = torch.from_numpy(source.pixels.copy())[None]
+                readings = reader(image, boxes.get(item.mask, ()) if boxes is not None else None)
+            except UserError as error:
+                results.append(ReadImage(item, None, str(error)))
+                images.writerow((item.name, "failed", "", str(error)))
+                continue
+            _write_pictures(item, source, readings)
+            masses.writerows(_rows(item.name, readings, source))
+            images.writerow((item.name, "done", len(readings), ""))
+            results.append(ReadImage(item, len(readings)))
     return results
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 import json
 import time
 from collections.abc import Sequence
@@ -19,6 +18,7 @@ from bus_monai.data.datalist import read_datalist
 from bus_monai.data.mass_items import mass_items
 from bus_monai.data.readers.shape_table import SHAPES
 from bus_monai.errors import UserError
+from bus_monai.inference.model_key import weights_hashes
 from bus_monai.inference.models import TrainedModel
 from bus_monai.mammogram.load_stage import load_stage
 from bus_monai.mammogram.mammo_job import (
@@ -94,8 +94,7 @@ def run_mammograms(
 
 
 def _describe(stage: TrainedModel) -> dict[str, Any]:
-    digests = [hashlib.sha256(file.read_bytes()).hexdigest() for file in stage.files]
-    return {"bundle": stage.bundle.name, "weights_sha256": digests, "settings": stage.settings}
+    return {"bundle": stage.bundle.name, "weights_sha256": weights_hashes(stage), "settings": stage.settings}
 
 
 def _write_errors(errors: StageErrors, out: Path) -> None:

@@ -13,7 +13,7 @@ from monai.data.meta_tensor import MetaTensor
 from monai.transforms.transform import MapTransform
 
 from bus_monai.errors import UserError
-from bus_monai.source import read_mask, read_source
+from bus_monai.source import read_masks, read_source
 
 UNKNOWN_SPACING = (float("nan"), float("nan"))
 """Stands for "not known" in metadata, since batches cannot hold ``None``."""
@@ -75,10 +75,7 @@ class LoadMasksd(MapTransform):
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Add the merged mask."""
         item = dict(data)
-        image = item[self.image_key]
-        merged = np.zeros(tuple(image.shape[1:]), dtype=bool)
-        for key in self.keys:
-            for path in item.pop(key):
-                merged |= read_mask(Path(path), merged.shape)
+        paths = [Path(path) for key in self.keys for path in item.pop(key)]
+        merged = read_masks(paths, tuple(item[self.image_key].shape[1:]))
         item[self.label_key] = MetaTensor(torch.from_numpy(merged.astype(np.float32))[None])
         return item

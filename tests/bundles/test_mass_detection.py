@@ -24,9 +24,8 @@ from bus_monai.errors import user_error
 from bus_monai.mammogram.mass_detector import MassDetector
 from bus_monai.metrics.detection import Detection, detection_curve
 from bus_monai.registry import find_bundle
-from bus_monai.source import read_source
+from bus_monai.source import read_mask, read_source
 from bus_monai.transforms.frames import Frame
-from bus_monai.transforms.load import read_mask
 
 EPOCHS = 3
 SIZE = (96, 80)

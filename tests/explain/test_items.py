@@ -29,13 +29,14 @@ def busi(small_phantoms: Path, tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("seed", [0, 1])
 def test_a_published_set_is_split_as_for_training(busi: Path, seed: int) -> None:
-    items = explain_items(busi, split="test", protocol="rdau", seed=seed)
+    settings = {"protocol": "rdau", "seed": seed}
+    items = explain_items(busi, split="test", settings=settings)
     cases = load_dataset(busi, protocol="rdau", seed=seed).test
     assert [(item.name, item.source, item.masks) for item in items] == [(c.id, c.image, c.masks) for c in cases]
     assert 0 < len(items) < 24
-    assert explain_items(busi, split="test", protocol="rdau", seed=seed, cases=1) == items[:1]
+    assert explain_items(busi, split="test", settings=settings, cases=1) == items[:1]
 
 
 def test_of_a_folder_of_images_the_truth_is_not_known(small_phantoms: Path) -> None:
-    items = explain_items(small_phantoms / "images", split="test", protocol="rdau")
+    items = explain_items(small_phantoms / "images", split="test", settings={})
     assert [item.masks for item in items] == [None] * 24

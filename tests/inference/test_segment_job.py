@@ -1,81 +1,28 @@
-"""The batch job: what it writes, what it survives, what it says."""
+"""The batch job: what it writes and what its files are called."""
 
 from __future__ import annotations
 
-import csv
-import errno
 import json
-import os
-import random
 import shutil
-import signal
-import subprocess
-import sys
 import tempfile
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import nibabel as nib
 import numpy as np
-import pydicom
 import pytest
-from bright_predictor import BrightPredictor
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from pydicom.data import get_testdata_file
+from segment_files import PNG, contents, draw, table
 
 from bus_monai.errors import UserError
-from bus_monai.inference import segment_job
-from bus_monai.inference.manifest import FILE, Manifest
+from bus_monai.inference.manifest import Manifest
 from bus_monai.inference.outputs import ENDINGS, candidate_names, output_path, parse_kinds
 from bus_monai.inference.segment_run import SegmentSettings, segment_inputs
 from bus_monai.lesion import Lesion
-
-SCRIPT = Path(__file__).parent / "bright_predictor.py"
-PNG = ("overlay", "png")
-
-
-@pytest.fixture
-def bright(tmp_path: Path) -> Any:
-    return BrightPredictor(tmp_path / "weights")
-
-
-def draw(path: Path, *boxes: tuple[int, int, int, int], size: tuple[int, int] = (24, 32)) -> Path:
-    """Write a grey image with bright boxes (top, left, bottom, right)."""
-    pixels = np.full(size, 40, np.uint8)
-    for top, left, bottom, right in boxes:
-        pixels[top:bottom, left:right] = 200
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(pixels).save(path)
-    return path
-
-
-def ultrasound(path: Path, **changes: Any) -> Path:
-    data = pydicom.dcmread(str(get_testdata_file("US1_UNCR.dcm", download=False)))
-    for key, value in changes.items():
-        setattr(data, key, value)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    data.save_as(path)
-    return path
-
-
-def table(out: Path) -> list[dict[str, str]]:
-    with (out / "results.csv").open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
-
-
-def contents(out: Path) -> dict[str, bytes]:
-    """All files but those that tell the time."""
-    return {
-        str(path.relative_to(out)): path.read_bytes()
-        for path in out.rglob("*")
-        if path.is_file() and path.name not in ("run.json", FILE)
-    }
 
 
 def test_masks_measures_and_names(bright: Any, tmp_path: Path) -> None:
@@ -175,146 +122,6 @@ def test_lesions_of_a_cine_are_followed_through_gaps(
     seen = [(row["lesion"], row["first_frame"], row["last_frame"]) for row in table(tmp_path / "out")]
     assert seen == [("1", "2", "7"), ("2", "3", "19"), ("3", "26", "29")]
     assert {row["lesions"] for row in table(tmp_path / "out")} == {"3"}
-
-
-def test_broken_items_are_rows_with_reasons(bright: Any, tmp_path: Path) -> None:
-    source, out = tmp_path / "in", tmp_path / "out"
-    whole = ultrasound(source / "whole.dcm", PatientName="PLANTED^NAME", PatientID="PLANTED-7")
-    (source / "truncated.dcm").write_bytes(whole.read_bytes()[:9000])
-    (source / "empty.dcm").write_bytes(b"")
-    (source / "text.dcm").write_text("no image at all")
-    bomb = pydicom.dcmread(whole)
-    bomb.Rows = bomb.Columns = 60_000
-    bomb.save_as(source / "bomb.dcm")
-    bare = pydicom.dcmread(whole)
-    del bare.PixelData
-    bare.save_as(source / "bare.dcm")
-    hostile = pydicom.dcmread(whole)
-    with pydicom.config.disable_value_validation():
-        hostile.SOPInstanceUID = hostile.StudyInstanceUID = "../../../hostile"
-        hostile.BitsAllocated = 7
-        hostile.save_as(source / "hostile.dcm")
-    ultrasound(source / "ct.dcm", Modality="CT")
-    (source / "loop.png").symlink_to("loop.png")
-    (source / "down").mkdir()
-    (source / "down" / "up").symlink_to(source)
-    totals = segment_inputs([source], out, bright, SegmentSettings(PNG))
-    assert (totals["done"], totals["skipped"]) == (1, 1)
-    reasons = {Path(row["file"]).name: row["reason"] for row in table(out) if row["state"] == "failed"}
-    parts = {
-        "truncated.dcm": "cannot be decoded", "empty.dcm": "is empty", "text.dcm": "no DICOM object",
-        "bomb.dcm": "3,600,000,000 pixels", "bare.dcm": "cannot be decoded", "hostile.dcm": "cannot be decoded",
-        "loop.png": "Too many levels of symbolic links", "up": "Is a directory",
-    }  # fmt: skip
-    assert reasons.keys() == parts.keys()
-    for name, part in parts.items():
-        assert part in reasons[name], reasons[name]
-    everything = (out / "results.csv").read_text() + (out / "run.json").read_text()
-    assert "PLANTED" not in everything
-    assert b"PLANTED" not in (out / FILE).read_bytes()
-
-
-@pytest.mark.parametrize("keyword", ["SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID"])
-def test_a_hostile_identifier_in_a_valid_file(bright: Any, tmp_path: Path, keyword: str) -> None:
-    pytest.importorskip("bus_monai.dicom.segmentation")
-    source, out = tmp_path / "in", tmp_path / "out"
-    good = ultrasound(source / "good.dcm")
-    hostile = pydicom.dcmread(good)
-    with pydicom.config.disable_value_validation():
-        hostile[keyword].value = "../../../hostile"
-        hostile.save_as(source / "hostile.dcm")
-    before = set(tmp_path.rglob("*"))
-    totals = segment_inputs([source], out, bright, SegmentSettings(("seg", "sr", *PNG, "sc")))
-    assert (totals["done"], totals["failed"]) == (1, 1)
-    (reason,) = [row["reason"] for row in table(out) if row["state"] == "failed"]
-    assert reason == (
-        f"'{source / 'hostile.dcm'}' has no valid {keyword}, so that no DICOM result can refer to it: mend it, or "
-        "write masks as PNG instead."
-    )
-    assert all(path.is_relative_to(out) for path in set(tmp_path.rglob("*")) - before)
-    # of a file that failed nothing is left
-    assert {path.name for path in out.iterdir() if path.name.startswith("hostile")} == set()
-    totals = segment_inputs([source], out, bright, SegmentSettings(("png",)), restart=True)
-    assert (totals["done"], totals["failed"]) == (2, 0)
-
-
-@contextmanager
-def without_rights() -> Iterator[Path]:
-    """Give a folder that anybody may enter, and inside the block be nobody where the tests run as root."""
-    root = os.geteuid() == 0
-    with tempfile.TemporaryDirectory() as name:
-        Path(name).chmod(0o777)
-        if root:
-            os.seteuid(65534)
-        try:
-            yield Path(name)
-        finally:
-            if root:
-                os.seteuid(0)
-
-
-def test_an_unreadable_file_is_a_row(tmp_path: Path) -> None:
-    with without_rights() as folder:
-        bright: Any = BrightPredictor(folder / "weights")
-        draw(folder / "in" / "good.png", (2, 2, 8, 8))
-        secret = draw(folder / "in" / "secret.png")
-        secret.chmod(0)
-        closed = draw(folder / "in" / "closed" / "x.png").parent
-        closed.chmod(0)
-        totals = segment_inputs([folder / "in"], folder / "out", bright, SegmentSettings(PNG))
-        rows = {row["file"]: row for row in table(folder / "out")}
-        closed.chmod(0o700)
-    assert (totals["done"], totals["failed"]) == (1, 2)
-    for path in (secret, closed):
-        assert rows[str(path)]["reason"] == (
-            f"Cannot read '{path}' (Permission denied): check the path and its permissions."
-        )
-
-
-def test_a_read_only_folder_of_results_is_one_sentence() -> None:
-    with without_rights() as folder:
-        bright: Any = BrightPredictor(folder / "weights")
-        source, out = folder / "in", folder / "out"
-        draw(source / "a.png", (2, 2, 8, 8))
-        out.mkdir(mode=0o555)
-        with pytest.raises(UserError, match=rf"^Cannot write '{out}/manifest\.sqlite' \(.*\): wait, free space, mend"):
-            segment_inputs([source], out, bright, SegmentSettings(PNG))
-        with pytest.raises(UserError, match=rf"^Cannot write to '{out}/below' \(Permission denied\): mend its permis"):
-            segment_inputs([source], out / "below", bright, SegmentSettings(PNG))
-        assert not list(out.iterdir())
-        # what becomes read-only later loses nothing
-        out.chmod(0o755)
-        segment_inputs([source], out, bright, SegmentSettings(PNG))
-        before = contents(out)
-        draw(source / "sub" / "b.png")
-        (out / "sub").mkdir(mode=0o555)
-        with pytest.raises(UserError, match=rf"^Cannot write to '{out}' \(Permission denied\): free space, mend its"):
-            segment_inputs([source], out, bright, SegmentSettings(PNG))
-        assert contents(out) == before
-        (out / "sub").chmod(0o755)
-        assert segment_inputs([source], out, bright, SegmentSettings(PNG))["done"] == 2
-
-
-def test_decoders_say_no_names(bright: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    with pydicom.config.disable_value_validation():
-        ultrasound(tmp_path / "in" / "x.dcm", PatientName="PLANTED" * 12, StudyDate="PLANTED", PatientID="PLANTED" * 12)
-    segment_inputs([tmp_path / "in"], tmp_path / "out", bright, SegmentSettings(("seg", "sr", *PNG)))
-    assert "PLANTED" not in caplog.text
-    pydicom.dcmread(tmp_path / "in" / "x.dcm").StudyDate = "PLANTED-2"
-    assert "PLANTED-2" in caplog.text  # so it would have been there
-
-
-def test_identifiers_that_a_decoder_quotes_are_left_out(
-    bright: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = ultrasound(tmp_path / "in" / "x.dcm", PatientName="PLANTED^NAME")
-
-    def fail(pixels: np.ndarray) -> np.ndarray:
-        raise ZeroDivisionError("cannot read 'PLANTED^NAME' nor PLANTED")
-
-    monkeypatch.setattr(bright, "predict", fail)
-    segment_inputs([path], tmp_path / "out", bright, SegmentSettings(PNG))
-    assert table(tmp_path / "out")[0]["reason"].endswith("fails with ZeroDivisionError: cannot read '…' nor …")
 
 
 def test_a_second_run_does_only_what_is_left(bright: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -419,155 +226,6 @@ def test_nothing_to_do_and_nothing_there(bright: Any, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"^--write names 'dcm': use some of seg, sr, overlay, png, nifti, sc\.$"):
         parse_kinds("png,dcm")
     assert parse_kinds("png,seg") == ("seg", "png")
-
-
-def test_a_full_disk_is_one_sentence_and_loses_nothing(
-    bright: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    source, out = tmp_path / "in", tmp_path / "out"
-    for number in range(12):
-        draw(source / f"{number:02d}.png", (2, 2, 6, 6))
-    segment_inputs([source], tmp_path / "undisturbed", bright, SegmentSettings(PNG))
-    real, left = os.fsync, [9]
-
-    def fsync(file: int) -> None:
-        left[0] -= 1
-        if left[0] < 0:
-            raise OSError(errno.ENOSPC, "No space left on device")
-        real(file)
-
-    with monkeypatch.context() as patch:
-        patch.setattr("bus_monai.atomic_file.os.fsync", fsync)
-        with pytest.raises(UserError, match=r"\(No space left on device\): free space"):
-            segment_inputs([source], out, bright, SegmentSettings(PNG))
-    assert not list(out.rglob(".part-*"))
-    segment_inputs([source], out, bright, SegmentSettings(PNG))
-    assert contents(out) == contents(tmp_path / "undisturbed")
-
-
-def test_a_second_run_at_the_same_time_is_refused(bright: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    draw(tmp_path / "in" / "x.png")
-    begun, go_on = threading.Event(), threading.Event()
-    predict = bright.predict
-    monkeypatch.setattr(bright, "predict", lambda pixels: (begun.set(), go_on.wait(30), predict(pixels))[2])
-    first = threading.Thread(
-        target=segment_inputs, args=([tmp_path / "in"], tmp_path / "out", bright, SegmentSettings(PNG))
-    )
-    first.start()
-    begun.wait(30)
-    try:
-        with pytest.raises(UserError, match=r"manifest\.sqlite' \(another run is writing there\)"):
-            segment_inputs([tmp_path / "in"], tmp_path / "out", bright, SegmentSettings(PNG))
-    finally:
-        go_on.set()
-        first.join()
-    assert table(tmp_path / "out")[0]["state"] == "done"
-
-
-def test_files_begun_are_bounded(bright: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Discovery does not run ahead, so that memory does not grow with the number of files."""
-    for number in range(40):
-        draw(tmp_path / "in" / f"{number:02d}.png")
-    found, done, most = [0], [0], [0]
-    real = segment_job.find_sources
-
-    def find(*arguments: Any, **options: Any) -> Any:
-        for path in real(*arguments, **options):
-            found[0] += 1
-            most[0] = max(most[0], found[0] - done[0])
-            yield path
-
-    predict = bright.predict
-    monkeypatch.setattr(segment_job, "find_sources", find)
-    monkeypatch.setattr(
-        bright, "predict", lambda p: (time.sleep(0.002), done.__setitem__(0, done[0] + 1), predict(p))[2]
-    )
-    segment_inputs([tmp_path / "in"], tmp_path / "out", bright, SegmentSettings(PNG))
-    assert (found[0], done[0]) == (40, 40)
-    assert most[0] <= segment_job.AHEAD + 1
-
-
-def draw_many(source: Path, files: int) -> random.Random:
-    chance = random.Random(files)
-    for number in range(files):
-        box = (chance.randrange(10), chance.randrange(10), chance.randrange(12, 20), chance.randrange(12, 30))
-        draw(source / f"{number % 7}" / f"{number:03d}.png", box)
-    return chance
-
-
-def killed_and_started_again(tmp_path: Path, files: int, kills: int) -> list[int]:
-    """Kill a run at random moments, let the last one end, and compare with an undisturbed one; return what each did."""
-    source = tmp_path / "in"
-    chance = draw_many(source, files)
-    environment = os.environ | {"PYTHONPATH": str(SCRIPT.parents[2])}
-    command = [sys.executable, str(SCRIPT), str(source)]
-    subprocess.run([*command, str(tmp_path / "whole"), "0"], check=True, capture_output=True, env=environment)
-    counts = []
-    for _ in range(kills):
-        run = subprocess.Popen(
-            [*command, str(tmp_path / "out"), "0.01"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment
-        )
-        assert run.stdout is not None
-        run.stdout.readline()
-        time.sleep(chance.random() * files * 0.012 / max(1, kills / 3))
-        run.kill()
-        run.communicate()
-        counts.append(len(list((tmp_path / "out").rglob("*_mask.png"))))
-    subprocess.run([*command, str(tmp_path / "out"), "0"], check=True, capture_output=True, env=environment)
-    assert contents(tmp_path / "out") == contents(tmp_path / "whole")
-    assert len(table(tmp_path / "out")) == files
-    return counts
-
-
-def test_killed_at_random_moments(tmp_path: Path) -> None:
-    counts = killed_and_started_again(tmp_path, files=30, kills=3)
-    assert counts == sorted(counts)
-
-
-@pytest.mark.slow
-def test_killed_twenty_times_over_two_hundred_files(tmp_path: Path) -> None:
-    counts = killed_and_started_again(tmp_path, files=200, kills=20)
-    assert counts == sorted(counts)
-    assert len(set(counts)) > 5
-
-
-COMMAND = """
-import sys
-from pathlib import Path
-from bright_predictor import BrightPredictor
-from bus_monai.cli.main import main
-from bus_monai.inference import models, predictor
-
-trained = BrightPredictor(Path(sys.argv.pop(1)), 0.02)
-models.parse_models = lambda *specs, **options: [trained.model]
-predictor.Predictor = lambda *arguments, **options: trained
-main()
-"""
-
-
-def test_interrupted_by_the_user(bright: Any, tmp_path: Path) -> None:
-    source, out = tmp_path / "in", tmp_path / "out"
-    draw_many(source, 160)
-    segment_inputs([source], tmp_path / "whole", bright, SegmentSettings(("overlay", "png", "nifti")))
-    path = os.pathsep.join((str(SCRIPT.parent), str(SCRIPT.parents[2])))
-    words = ["segment", str(source), "--out", str(out), "--write", "png,overlay,nifti"]
-    run = subprocess.Popen(
-        [sys.executable, "-c", COMMAND, str(tmp_path / "weights"), *words],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": path},
-    )  # fmt: skip
-    deadline = time.monotonic() + 300
-    while not list(out.rglob("*_mask.png")) and run.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.005)
-    run.send_signal(signal.SIGINT)
-    printed, errors = run.communicate()
-    assert run.returncode == 130, errors
-    assert printed == "Stopped: what was begun is finished and recorded; run the command again to go on.\n"
-    assert "Traceback" not in errors
-    known = [row["output"] for row in table(out)]
-    assert 0 < len(known) < 160
-    assert {f"{name}_mask.png" for name in known} == {str(p.relative_to(out)) for p in out.rglob("*_mask.png")}
-    segment_inputs([source], out, bright, SegmentSettings(("overlay", "png", "nifti")))
-    assert contents(out) == contents(tmp_path / "whole")
 
 
 def test_columns_hold_every_measure() -> None:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 from bus_monai.data.cache import cache_folder
-from bus_monai.data.whole_folder import private_folder_beside
+from bus_monai.data.whole_folder import whole_folder
 from bus_monai.errors import UserError
 from bus_monai.inference.model_key import model_key
 from bus_monai.inference.models import TrainedModel
@@ -40,18 +39,10 @@ def _make(model: TrainedModel, folder: Path) -> Path:
     from bus_monai.inference.backends.export_graph import export_graph
 
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        private = private_folder_beside(folder)
-        try:
-            partial = private / folder.name
-            partial.mkdir()
+        with whole_folder(folder, last=CHAIN) as partial:
             export_graph(model, partial)
-            if not (folder / CHAIN).is_file():  # else another process was faster
-                partial.replace(folder)
-        finally:
-            shutil.rmtree(private, ignore_errors=True)
     except OSError as error:
-        if not (folder / CHAIN).is_file():
+        if not (folder / CHAIN).is_file():  # else another process was faster
             raise UserError(
                 f"Cannot write the exported model to '{folder}' ({error.strerror}): free space, or set BUS_MONAI_CACHE "
                 "to another folder."

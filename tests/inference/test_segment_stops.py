@@ -1,0 +1,147 @@
+"""The batch job, killed, interrupted and started twice."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from segment_files import PNG, contents, draw, table
+
+from bus_monai.errors import UserError
+from bus_monai.inference import segment_job
+from bus_monai.inference.segment_run import SegmentSettings, segment_inputs
+
+SCRIPT = Path(__file__).parent / "bright_predictor.py"
+
+
+def test_a_second_run_at_the_same_time_is_refused(bright: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    draw(tmp_path / "in" / "x.png")
+    begun, go_on = threading.Event(), threading.Event()
+    predict = bright.predict
+    monkeypatch.setattr(bright, "predict", lambda pixels: (begun.set(), go_on.wait(30), predict(pixels))[2])
+    first = threading.Thread(
+        target=segment_inputs, args=([tmp_path / "in"], tmp_path / "out", bright, SegmentSettings(PNG))
+    )
+    first.start()
+    begun.wait(30)
+    try:
+        with pytest.raises(UserError, match=r"manifest\.sqlite' \(another run is writing there\)"):
+            segment_inputs([tmp_path / "in"], tmp_path / "out", bright, SegmentSettings(PNG))
+    finally:
+        go_on.set()
+        first.join()
+    assert table(tmp_path / "out")[0]["state"] == "done"
+
+
+def test_files_begun_are_bounded(bright: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Discovery does not run ahead, so that memory does not grow with the number of files."""
+    for number in range(40):
+        draw(tmp_path / "in" / f"{number:02d}.png")
+    found, done, most = [0], [0], [0]
+    real = segment_job.find_sources
+
+    def find(*arguments: Any, **options: Any) -> Any:
+        for path in real(*arguments, **options):
+            found[0] += 1
+            most[0] = max(most[0], found[0] - done[0])
+            yield path
+
+    predict = bright.predict
+    monkeypatch.setattr(segment_job, "find_sources", find)
+    monkeypatch.setattr(
+        bright, "predict", lambda p: (time.sleep(0.002), done.__setitem__(0, done[0] + 1), predict(p))[2]
+    )
+    segment_inputs([tmp_path / "in"], tmp_path / "out", bright, SegmentSettings(PNG))
+    assert (found[0], done[0]) == (40, 40)
+    assert most[0] <= segment_job.AHEAD + 1
+
+
+def draw_many(source: Path, files: int) -> random.Random:
+    chance = random.Random(files)
+    for number in range(files):
+        box = (chance.randrange(10), chance.randrange(10), chance.randrange(12, 20), chance.randrange(12, 30))
+        draw(source / f"{number % 7}" / f"{number:03d}.png", box)
+    return chance
+
+
+def killed_and_started_again(tmp_path: Path, files: int, kills: int) -> list[int]:
+    """Kill a run at random moments, let the last one end, and compare with an undisturbed one; return what each did."""
+    source = tmp_path / "in"
+    chance = draw_many(source, files)
+    environment = os.environ | {"PYTHONPATH": str(SCRIPT.parents[2])}
+    command = [sys.executable, str(SCRIPT), str(source)]
+    subprocess.run([*command, str(tmp_path / "whole"), "0"], check=True, capture_output=True, env=environment)
+    counts = []
+    for _ in range(kills):
+        run = subprocess.Popen(
+            [*command, str(tmp_path / "out"), "0.01"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment
+        )
+        assert run.stdout is not None
+        run.stdout.readline()
+        time.sleep(chance.random() * files * 0.012 / max(1, kills / 3))
+        run.kill()
+        run.communicate()
+        counts.append(len(list((tmp_path / "out").rglob("*_mask.png"))))
+    subprocess.run([*command, str(tmp_path / "out"), "0"], check=True, capture_output=True, env=environment)
+    assert contents(tmp_path / "out") == contents(tmp_path / "whole")
+    assert len(table(tmp_path / "out")) == files
+    return counts
+
+
+def test_killed_at_random_moments(tmp_path: Path) -> None:
+    counts = killed_and_started_again(tmp_path, files=30, kills=3)
+    assert counts == sorted(counts)
+
+
+@pytest.mark.slow
+def test_killed_twenty_times_over_two_hundred_files(tmp_path: Path) -> None:
+    counts = killed_and_started_again(tmp_path, files=200, kills=20)
+    assert counts == sorted(counts)
+    assert len(set(counts)) > 5
+
+
+COMMAND = """
+import sys
+from pathlib import Path
+from bright_predictor import BrightPredictor
+from bus_monai.cli.main import main
+from bus_monai.inference import models, predictor
+
+trained = BrightPredictor(Path(sys.argv.pop(1)), 0.02)
+models.parse_models = lambda *specs, **options: [trained.model]
+predictor.Predictor = lambda *arguments, **options: trained
+main()
+"""
+
+
+def test_interrupted_by_the_user(bright: Any, tmp_path: Path) -> None:
+    source, out = tmp_path / "in", tmp_path / "out"
+    draw_many(source, 160)
+    segment_inputs([source], tmp_path / "whole", bright, SegmentSettings(("overlay", "png", "nifti")))
+    path = os.pathsep.join((str(SCRIPT.parent), str(SCRIPT.parents[2])))
+    words = ["segment", str(source), "--out", str(out), "--write", "png,overlay,nifti"]
+    run = subprocess.Popen(
+        [sys.executable, "-c", COMMAND, str(tmp_path / "weights"), *words],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": path},
+    )  # fmt: skip
+    deadline = time.monotonic() + 300
+    while not list(out.rglob("*_mask.png")) and run.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.005)
+    run.send_signal(signal.SIGINT)
+    printed, errors = run.communicate()
+    assert run.returncode == 130, errors
+    assert printed == "Stopped: what was begun is finished and recorded; run the command again to go on.\n"
+    assert "Traceback" not in errors
+    known = [row["output"] for row in table(out)]
+    assert 0 < len(known) < 160
+    assert {f"{name}_mask.png" for name in known} == {str(p.relative_to(out)) for p in out.rglob("*_mask.png")}
+    segment_inputs([source], out, bright, SegmentSettings(("overlay", "png", "nifti")))
+    assert contents(out) == contents(tmp_path / "whole")
