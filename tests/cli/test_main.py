@@ -38,6 +38,19 @@ def test_help_imports_nothing_heavy() -> None:
     assert all(name in output for name in ("train", "bundles", "report", "rdau_gan"))
 
 
+@pytest.mark.parametrize(("command", "option"), [("segment", "--restart"), ("export", "--calibration")])
+def test_help_of_the_fast_commands_imports_nothing_heavy(command: str, option: str) -> None:
+    code = (
+        f"import sys; sys.argv = ['bus-monai', '{command}', '--help']\n"
+        "from bus_monai.cli.main import main\n"
+        "try: main()\n"
+        "except SystemExit: print({'torch', 'monai', 'numpy', 'pydicom', 'openvino'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.endswith("set()\n")
+    assert option in done.stdout
+
+
 @pytest.mark.parametrize("word", ["--help", "bundles"])
 def test_no_waiting(word: str) -> None:
     """Under 0.4 s of the processor; the least of three, since others may use it too."""

@@ -107,15 +107,3 @@ def test_cold_with_a_cached_graph(small_weights: Path, tmp_path: Path) -> None:
         if seconds[-1] < 3:
             break
     assert min(seconds) < 3
-
-
-def test_help_imports_nothing_heavy() -> None:
-    code = (
-        "import sys; sys.argv = ['bus-monai', 'segment', '--help']\n"
-        "from bus_monai.cli.main import main\n"
-        "try: main()\n"
-        "except SystemExit: print({'torch', 'monai', 'numpy', 'pydicom'} & set(sys.modules))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.endswith("set()\n")
-    assert "--restart" in done.stdout
