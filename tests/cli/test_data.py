@@ -80,7 +80,8 @@ def test_prepare(
         (["prepare", "busi", "busi.zip", "--out", "out"], "'busi.zip' is a file: unpack it and give the folder."),
         (
             ["prepare", "bus_bra", "raw", "--out", "out", "--protocol", "x"],
-            "protocol is 'x': use one of rdau, cgan_ac_caw, assgan, multi_encoder, kfold5, leave_one_dataset_out.",
+            "protocol is 'x': use one of rdau, cgan_ac_caw, assgan, multi_encoder, kfold5, all_train, "
+            "leave_one_dataset_out.",
         ),
     ],
 )

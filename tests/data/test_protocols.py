@@ -55,6 +55,14 @@ def test_the_test_sets_of_the_folds_hold_each_case_once() -> None:
     assert len(tested) == len(BUSI)
 
 
+def test_a_model_that_ships_trains_on_all_and_tests_on_none() -> None:
+    split = apply_protocol("all_train", BUSI, 0)
+    assert list(split.training) == BUSI
+    assert set(split.validation) < set(BUSI)
+    assert abs(len(split.validation) - 78) <= 3
+    assert not split.test
+
+
 @st.composite
 def data_sets(draw: st.DrawFn) -> list[Case]:
     rows = draw(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from bus_monai.data.case import Case
 from bus_monai.data.datalist import Datalist
+from bus_monai.data.protocols.all_train import all_train
 from bus_monai.data.protocols.assgan import assgan
 from bus_monai.data.protocols.cgan_ac_caw import cgan_ac_caw
 from bus_monai.data.protocols.kfold5 import FOLDS, kfold5
@@ -58,6 +59,7 @@ PROTOCOLS: dict[str, Protocol] = {
     ),
     "multi_encoder": Protocol(multi_encoder, "all images, 624 : 78 : 78 (multi-encoder U-Net)"),
     "kfold5": Protocol(kfold5, "all images, 5 folds", "fold from 0 to 4, such as kfold5:3", _fold),
+    "all_train": Protocol(all_train, "all images are trained on and none is tested, for a model that ships"),
     "leave_one_dataset_out": Protocol(
         leave_one_dataset_out,
         "all images, one data set is tested",
