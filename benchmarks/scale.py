@@ -12,6 +12,7 @@ on the lesions a frame that the model finds.
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -110,6 +111,7 @@ def measured(words: argparse.Namespace, folder: Path) -> tuple[Units, str]:
 
 def main() -> None:
     words = options()
+    logging.disable(logging.WARNING)
     try:
         with tempfile.TemporaryDirectory() as name:
             units, run = measured(words, Path(name)) if words.measure else (Units.read(words.units), "")
