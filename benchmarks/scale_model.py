@@ -57,7 +57,8 @@ class Units:
             raise UserError(f"The unit costs '{path}' cannot be read ({error}): give a JSON file of {keys}.") from error
 
     def save(self, path: Path) -> None:
-        path.write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
+        rounded = json.loads(json.dumps(asdict(self)), parse_float=lambda text: float(f"{float(text):.4g}"))
+        path.write_text(json.dumps(rounded, indent=1) + "\n", encoding="utf-8")
 
 
 @dataclass(frozen=True)

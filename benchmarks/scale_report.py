@@ -62,13 +62,14 @@ def draw(units: Units, load: Load, clusters: dict[str, Cluster], path: Path) -> 
         found = [hours(units, load, cluster, nodes) for nodes in NODES]
         axes.loglog(NODES, [time for time, _ in found], marker=mark, label=name)
         changes = [i for i in range(len(NODES)) if i == 0 or found[i][1] != found[i - 1][1]]
+        # names of one curve stand above it, of the other below
+        offset, side = ((5, 4), "left") if mark == "s" else ((-5, -9), "right")
         for i in changes:
-            above = mark == "s"
-            axes.annotate(
-                found[i][1], (NODES[i], found[i][0]), (4, 6 if above else -12), textcoords="offset points", fontsize=7
-            )
+            point = (NODES[i], found[i][0])
+            axes.annotate(found[i][1], point, offset, textcoords="offset points", fontsize=7, ha=side)
     axes.axhline(24, color="grey", linewidth=0.8, linestyle="--", label="a day")
     axes.set(xlabel="nodes", ylabel=f"hours for {load.studies:,.0f} studies, {load.files:,.0f} files")
+    axes.margins(x=0.2, y=0.1)
     axes.set_xticks(NODES, [str(nodes) for nodes in NODES])
     axes.legend()
     figure.savefig(path, dpi=110)
