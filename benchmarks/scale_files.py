@@ -77,6 +77,8 @@ def as_ultrasound(rgb: NDArray[np.uint8], syntax: str, number: int = 0) -> Datas
         ds.PhotometricInterpretation, ds.LossyImageCompression = "YBR_FULL_422", "01"
         ds.file_meta.TransferSyntaxUID = JPEGBaseline8Bit
     elif syntax != "uncompressed":
+        if syntax == "JPEG 2000":
+            ds.PhotometricInterpretation = "YBR_RCT"  # what the encoder turns RGB into
         ds.compress(SYNTAXES[syntax], generate_instance_uid=False)
     return ds
 
