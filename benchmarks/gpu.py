@@ -19,6 +19,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 
@@ -92,21 +93,31 @@ def compile_in_place(work: Work) -> str:
     return ""
 
 
-def measure(work: Work, device: torch.device, words: argparse.Namespace) -> tuple[float, float, float | None, str]:
-    """Return FLOPs an image, images per second eager and compiled, and why the latter is missing."""
+@dataclass(frozen=True)
+class Rates:
+    """FLOPs an image, images per second eager and compiled, and why the latter are missing."""
+
+    flops: float
+    eager: float
+    compiled: float | None
+    reason: str = ""
+
+
+def measure(work: Work, device: torch.device, words: argparse.Namespace) -> Rates:
     counted = flops(work.run) / work.images
     eager = work.images / seconds(work.run, device, words.calls, words.rounds)
     reason = compile_in_place(work) if words.compile else "--no-compile"
     if reason:
-        return counted, eager, None, reason
-    return counted, eager, work.images / seconds(work.run, device, words.calls, words.rounds), ""
+        return Rates(counted, eager, None, reason)
+    return Rates(counted, eager, work.images / seconds(work.run, device, words.calls, words.rounds))
 
 
-def row(name: str, what: str, work: Work, counted: float, eager: float, compiled: float | None, top: float) -> str:
-    best = max(eager, compiled or 0.0)
+def row(name: str, what: str, work: Work, rates: Rates, top: float) -> str:
+    share = rates.flops * max(rates.eager, rates.compiled or 0.0) / top
     cells = (
-        name, what, f"{work.pixels[0]} x {work.pixels[1]}", str(work.images), work.precision, f"{counted / GIGA:.2f}",
-        f"{eager:.1f}", "-" if compiled is None else f"{compiled:.1f}", f"{100 * counted * best / top:.1f} %",
+        name, what, f"{work.pixels[0]} x {work.pixels[1]}", str(work.images), work.precision,
+        f"{rates.flops / GIGA:.2f}", f"{rates.eager:.1f}", "-" if rates.compiled is None else f"{rates.compiled:.1f}",
+        f"{100 * share:.1f} %",
     )  # fmt: skip
     return line(cells)
 
@@ -160,10 +171,10 @@ def main() -> None:
             for what, make in makers.items():
                 bar.set_description(f"{info.name} {what}")
                 work = make()
-                *found, reason = measure(work, device, words)
-                if reason and words.compile:
-                    bar.write(f"{info.name} {what} cannot be compiled: {reason}", file=sys.stderr)
-                bar.write(row(info.name, what, work, *found, top))  # type: ignore[arg-type]
+                rates = measure(work, device, words)
+                if rates.reason and words.compile:
+                    bar.write(f"{info.name} {what} cannot be compiled: {rates.reason}", file=sys.stderr)
+                bar.write(row(info.name, what, work, rates, top))
                 bar.update()
 
 

@@ -99,9 +99,10 @@ def test_a_network_that_cannot_be_compiled_is_measured_all_the_same(gpu: Any) ->
     network = Uncompilable()
     work = import_module("gpu_steps").Work(lambda: network(torch.ones(4, 4)), 2, [network], (4, 4), "float32")
     words = argparse.Namespace(calls=1, rounds=1, compile=True)
-    counted, eager, compiled, reason = gpu.measure(work, CPU, words)
-    assert (counted, compiled, reason) == (2 * 4**3 / 2, None, "there is no compiler")
-    assert gpu.row("b", "inference", work, 1e9, eager, None, 4 * eager * 1e9).endswith("| - | 25.0 % |")
+    rates = gpu.measure(work, CPU, words)
+    assert (rates.flops, rates.compiled, rates.reason) == (2 * 4**3 / 2, None, "there is no compiler")
+    assert gpu.row("b", "inference", work, gpu.Rates(1e9, 2.0, None), 8e9).endswith("| 2.0 | - | 25.0 % |")
+    assert gpu.row("b", "inference", work, gpu.Rates(1e9, 2.0, 4.0), 8e9).endswith("| 2.0 | 4.0 | 50.0 % |")
 
 
 def test_without_a_gpu_it_says_so(
