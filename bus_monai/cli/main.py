@@ -18,6 +18,7 @@ from bus_monai.cli.export import export
 from bus_monai.cli.mammo import mammo
 from bus_monai.cli.report import report
 from bus_monai.cli.segment import segment
+from bus_monai.cli.serve import serve
 from bus_monai.cli.sweep import sweep
 from bus_monai.cli.train import train
 from bus_monai.errors import user_error
@@ -37,6 +38,7 @@ app.command()(report)
 app.command()(explain)
 app.command()(mammo)
 app.command()(segment)
+app.command()(serve)
 app.command()(export)
 app.add_typer(data, name="data")
 app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []})(train)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bus_monai.cli.segment_options import Backend, MinArea, Modality, Model, Threshold, Tta
+
 if TYPE_CHECKING:
     from bus_monai.inference.predictor import BackendName
 
@@ -16,29 +18,15 @@ def segment(
         list[Path], typer.Argument(metavar="INPUT...", help="Files and folders of DICOM, PNG, JPEG or NIfTI.")
     ],
     out: Annotated[Path, typer.Option(help="Folder of the results, a mirror of the folder read.")] = Path("segmented"),
-    model: Annotated[
-        str, typer.Option(metavar="BUNDLE[:WEIGHTS]", help="What finds the lesions; several weights by commas.")
-    ] = "lite_unet",
+    model: Model = "lite_unet",
     write: Annotated[
         str, typer.Option(help="Some of seg, sr, overlay, png, nifti, sc; seg, sr and sc for DICOM files alone.")
     ] = "seg,sr,overlay,png",
-    modality: Annotated[str, typer.Option(help="DICOM objects of another modality are skipped.")] = "US",
-    backend: Annotated[
-        str, typer.Option(metavar="auto|openvino|onnx|torch", help="auto is OpenVINO where installed, else PyTorch.")
-    ] = "auto",
-    threshold: Annotated[float, typer.Option(min=0, max=1, help="From which probability on a pixel is lesion.")] = 0.5,
-    min_area: Annotated[
-        float | None,
-        typer.Option(
-            min=0,
-            show_default=False,
-            help="Smallest lesion: in mm2 where the file is calibrated, else in pixels. By default a disc 2 mm across, "
-            "or a thirtieth of the frame's height.",
-        ),
-    ] = None,
-    tta: Annotated[
-        bool, typer.Option("--tta/--no-tta", help="Also segment each image mirrored, and average: half as fast.")
-    ] = False,
+    modality: Modality = "US",
+    backend: Backend = "auto",
+    threshold: Threshold = 0.5,
+    min_area: MinArea = None,
+    tta: Tta = False,
     restart: Annotated[
         bool, typer.Option("--restart", help="Remove what an earlier run wrote into OUT first.")
     ] = False,

@@ -1,0 +1,51 @@
+"""From a received instance to its results, beside it."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+
+from bus_monai.atomic_file import atomic_file
+from bus_monai.inference.manifest import Outcome
+from bus_monai.inference.predictor import Predictor
+from bus_monai.inference.segment_file import SegmentFile
+from bus_monai.inference.segment_run import SegmentSettings
+from bus_monai.pacs.spool import IMAGE, REASON, Spool
+
+
+def segment_spooled(spool: Spool, name: str, predictor: Predictor, settings: SegmentSettings) -> Outcome:
+    """Segment a received instance and bring it into its next state; what is skipped is removed.
+
+    The date in its results is that of its receipt, so that a second try makes the same objects.
+
+    Args:
+        spool: where it is.
+        name: its ID.
+        predictor: what finds the lesions.
+        settings: what to write, and which modality.
+
+    Returns:
+        What became of it.
+
+    Raises:
+        OutputError: the spool cannot be written to; the instance stays as it is.
+        OSError: so does it.
+    """
+    folder = spool.folder("received", name)
+    image = folder / IMAGE
+    for path in folder.iterdir():
+        if path != image:  # of a run that was killed, maybe with another model
+            path.unlink()
+    received = datetime.fromtimestamp(int(image.stat().st_mtime), timezone.utc)
+    segment = SegmentFile(
+        predictor, folder, settings.kinds, settings.threshold, settings.modality, received, settings.min_area
+    )
+    outcome = segment(image, image.stem)
+    if outcome.state == "skipped":
+        spool.forget("received", name)
+    elif outcome.state == "done":
+        spool.move(name, "done")
+    else:
+        with atomic_file(folder / REASON) as partial:
+            partial.write_text(outcome.reason + "\n", encoding="utf-8")
+        spool.move(name, "failed")
+    return outcome

@@ -1,0 +1,179 @@
+"""Received instances on disk, each a folder that is renamed from state to state."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from threading import Event, Lock
+from typing import Literal, TypeAlias
+
+from bus_monai.errors import UserError
+
+State: TypeAlias = Literal["received", "done", "failed"]
+STATES: tuple[State, ...] = ("received", "done", "failed")
+IMAGE = "image.dcm"
+"""The instance as it came."""
+REASON = "reason.txt"
+"""Why a failed one failed."""
+_PARTIAL, _SENT = "partial", "sent"
+
+
+class SpoolFullError(Exception):
+    """There is no room for this instance now."""
+
+
+class Spool:
+    """A folder of instances; what is in it survives the end of the process, and of the machine, at any moment.
+
+    ``received/ID`` is acknowledged and not segmented yet, ``done/ID`` has its results too, ``failed/ID`` a reason;
+    what was sent is removed. An instance's ID is the SHA-256 of its bytes, so that no name comes from the network and
+    the same instance, sent again, is the same. All methods may be called from any thread.
+
+    Args:
+        folder: made where missing, readable for its owner alone.
+        most_bytes: of all files in it, from which on nothing more is received.
+
+    Raises:
+        UserError: the folder cannot be written to, or another process uses it.
+    """
+
+    def __init__(self, folder: Path, most_bytes: float) -> None:
+        self.path, self.most_bytes = folder.absolute(), most_bytes
+        self._turn = Lock()
+        self.news: dict[State, Event] = {state: Event() for state in STATES}
+        try:
+            self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._lock = (self.path / "lock").open("a")
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            for left in (_PARTIAL, _SENT):  # begun, not acknowledged; or sent and not removed yet
+                shutil.rmtree(self.path / left, ignore_errors=True)
+            for name in (*STATES, _PARTIAL, _SENT):
+                (self.path / name).mkdir(exist_ok=True, mode=0o700)
+            sync_folder(self.path)
+        except BlockingIOError as error:
+            raise UserError(f"Another process uses '{folder}': stop it or give another --spool.") from error
+        except OSError as error:
+            raise UserError(
+                f"Cannot write to '{folder}' ({error.strerror}): mend its permissions or give another --spool."
+            ) from error
+        self._used = sum(_size(self.path / state) for state in STATES)
+
+    def close(self) -> None:
+        """Let another process use the folder."""
+        self._lock.close()
+
+    def receive(self, content: bytes) -> str:
+        """Keep an instance; when this returns, it is on the disk.
+
+        Args:
+            content: of a DICOM file.
+
+        Returns:
+            Its ID.
+
+        Raises:
+            SpoolFullError: the spool has reached its limit.
+            OSError: the disk is full or fails.
+        """
+        name = hashlib.sha256(content).hexdigest()[:32]
+        if self._is_waiting(name):
+            return name
+        with self._turn:
+            if self._used + len(content) > self.most_bytes:
+                raise SpoolFullError
+            self._used += len(content)
+        kept = False
+        partial = Path(tempfile.mkdtemp(dir=self.path / _PARTIAL))
+        try:
+            with (partial / IMAGE).open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            sync_folder(partial)
+            with self._turn:
+                if not self._is_waiting(name):
+                    partial.rename(self.folder("received", name))
+                    kept = True
+                sync_folder(self.path / "received")
+        finally:
+            if not kept:
+                shutil.rmtree(partial, ignore_errors=True)
+                with self._turn:
+                    self._used -= len(content)
+        self.news["received"].set()
+        return name
+
+    def names(self, state: State) -> Sequence[str]:
+        """Return the IDs of all instances in a state, the oldest first."""
+        images = (self.path / state).glob(f"*/{IMAGE}")
+        return [path.parent.name for path in sorted(images, key=lambda path: (path.stat().st_mtime_ns, path))]
+
+    def describe(self) -> str:
+        """Say how many instances there are in each state."""
+        received, done, failed = (len(self.names(state)) for state in STATES)
+        return f"{received} to segment, {done} to send, {failed} failed"
+
+    def folder(self, state: State, name: str) -> Path:
+        """Return where an instance is, with its results."""
+        return self.path / state / name
+
+    def move(self, name: str, to: State) -> None:
+        """Bring a received instance, with all that was written beside it, into another state, durably.
+
+        Raises:
+            OSError: the disk fails.
+        """
+        source, target = self.folder("received", name), self.folder(to, name)
+        sync_folder(source)
+        grown = _size(source) - (source / IMAGE).stat().st_size
+        with self._turn:
+            if target.exists():  # it failed before and was sent again
+                self._remove(target)
+            source.rename(target)
+            sync_folder(target.parent)
+            sync_folder(source.parent)
+            self._used += grown
+        self.news[to].set()
+
+    def forget(self, state: State, name: str) -> None:
+        """Remove an instance that needs nothing more.
+
+        Raises:
+            OSError: the disk fails.
+        """
+        with self._turn:
+            self._remove(self.folder(state, name))
+
+    def _remove(self, folder: Path) -> None:
+        # renamed first, so that no half of it is left in its state
+        gone = Path(tempfile.mkdtemp(dir=self.path / _SENT)) / folder.name
+        size = _size(folder)
+        folder.rename(gone)
+        sync_folder(folder.parent)
+        shutil.rmtree(gone.parent, ignore_errors=True)
+        self._used -= size
+
+    def _is_waiting(self, name: str) -> bool:
+        return any(self.folder(state, name).exists() for state in ("received", "done"))
+
+
+def sync_folder(folder: Path) -> None:
+    """Flush the names in a folder to the disk, as ``fsync(2)`` asks for beside that of the files.
+
+    Raises:
+        OSError: the disk fails.
+    """
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _size(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
