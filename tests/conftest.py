@@ -43,6 +43,16 @@ def chromium() -> str:
 
 
 @pytest.fixture(scope="session")
+def orthanc_files() -> tuple[str, Path]:
+    """The program Orthanc, a PACS, and its plugin for DICOMweb."""
+    program = shutil.which("Orthanc", path=os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin"))) or ""
+    plugin = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
+    if not program or not plugin.exists():
+        skip("no PACS: install orthanc and orthanc-dicomweb")
+    return program, plugin
+
+
+@pytest.fixture(scope="session")
 def small_phantoms(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Twenty-four phantoms of 64x64 with a datalist."""
     return write_phantoms(tmp_path_factory.mktemp("phantoms") / "set", count=24, size=(64, 64), seed=3, progress=False)

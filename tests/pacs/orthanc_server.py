@@ -1,0 +1,78 @@
+"""Orthanc as a process, with its own storage and ports that stay the same when it is started again."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import requests
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class OrthancServer:
+    def __init__(self, folder: Path, program: str, plugin: Path) -> None:
+        self.dicom_port, http_port = free_port(), free_port()
+        self.url = f"http://127.0.0.1:{http_port}"
+        self.dicomweb = f"{self.url}/dicom-web"
+        self.program, self.config = program, folder / "orthanc.json"
+        self.process: subprocess.Popen[bytes] | None = None
+        folder.mkdir()
+        settings = {
+            "Name": "test",
+            "StorageDirectory": str(folder / "storage"),
+            "IndexDirectory": str(folder / "storage"),
+            "Plugins": [str(plugin)],
+            "DicomAet": "ORTHANC",
+            "DicomCheckCalledAet": True,
+            "DicomPort": self.dicom_port,
+            "DicomAlwaysAllowStore": True,
+            "HttpPort": http_port,
+            "RemoteAccessAllowed": False,
+            "AuthenticationEnabled": False,
+            "DicomWeb": {"Enable": True, "Root": "/dicom-web/"},
+        }
+        self.config.write_text(json.dumps(settings))
+
+    @property
+    def send_to(self) -> str:
+        return f"ORTHANC@127.0.0.1:{self.dicom_port}"
+
+    def start(self) -> None:
+        self.process = subprocess.Popen(
+            [self.program, self.config], stdout=subprocess.DEVNULL, stderr=(self.config.parent / "log").open("ab")
+        )
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                requests.get(f"{self.url}/system", timeout=5).raise_for_status()
+            except requests.RequestException:
+                assert self.process.poll() is None, (self.config.parent / "log").read_text()
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+            else:
+                return
+
+    def stop(self) -> None:
+        if self.process is not None:
+            self.process.terminate()
+            self.process.wait(60)
+            self.process = None
+
+    def instances(self) -> list[dict[str, Any]]:
+        """The tags of all instances."""
+        names = requests.get(f"{self.url}/instances", timeout=30).json()
+        return [requests.get(f"{self.url}/instances/{name}/simplified-tags", timeout=30).json() for name in names]
+
+    def counts(self) -> dict[str, int]:
+        """Instances of each modality."""
+        modalities = [tags["Modality"] for tags in self.instances()]
+        return {modality: modalities.count(modality) for modality in sorted(set(modalities))}

@@ -1,0 +1,128 @@
+"""``bus-monai serve`` as a process, and who sends to it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pydicom
+from orthanc_server import free_port
+from pydicom.dataset import Dataset
+from pydicom.uid import generate_uid
+from pynetdicom import AE
+from segment_files import ultrasound
+
+ROOT = Path(__file__).parents[2]
+COMMAND = """
+import sys
+from pathlib import Path
+from bright_predictor import BrightPredictor
+from bus_monai.cli.main import main
+from bus_monai.inference import models, predictor
+
+trained = BrightPredictor(Path(sys.argv.pop(1)), float(sys.argv.pop(1)))
+models.parse_models = lambda *specs, **options: [trained.model]
+predictor.Predictor = lambda *arguments, **options: trained
+main()
+"""
+NAME = "SECRET^ANNA"
+
+
+def images(folder: Path, count: int) -> list[Path]:
+    """Ultrasound images of one patient's one study, with a bright box each but the first."""
+    study, series = generate_uid(), generate_uid()
+    paths = []
+    for number in range(count):
+        pixels = np.full((24, 32), 40, np.uint8)
+        if number:
+            pixels[4:16, 4 : 10 + number % 20] = 200
+        path = ultrasound(
+            folder / f"{number:03d}.dcm",
+            PatientName=NAME,
+            PatientID="SECRET-7",
+            StudyInstanceUID=study,
+            SeriesInstanceUID=series,
+            SOPInstanceUID=generate_uid(),
+            InstanceNumber=str(number),
+            Rows=24,
+            Columns=32,
+            SamplesPerPixel=1,
+            PhotometricInterpretation="MONOCHROME2",
+            PixelData=pixels.tobytes(),
+        )
+        data = pydicom.dcmread(path)
+        data.file_meta.MediaStorageSOPInstanceUID = data.SOPInstanceUID
+        for keyword in ("PlanarConfiguration", "SequenceOfUltrasoundRegions"):
+            if keyword in data:
+                delattr(data, keyword)
+        data.save_as(path)
+        paths.append(path)
+    return paths
+
+
+def store(port: int, paths: Sequence[Path], *, called: str = "BUSMONAI", calling: str = "SCANNER") -> list[int | None]:
+    """Send, and return the status of each: ``None`` where there was no answer."""
+    entity = AE(ae_title=calling)
+    meta = pydicom.filereader.read_file_meta_info(paths[0])
+    entity.add_requested_context(meta.MediaStorageSOPClassUID, meta.TransferSyntaxUID)
+    association = entity.associate("127.0.0.1", port, ae_title=called)
+    statuses: list[int | None] = []
+    for path in paths:
+        status = association.send_c_store(path) if association.is_established else Dataset()
+        statuses.append(status.get("Status"))
+    if association.is_established:
+        association.release()
+    return statuses
+
+
+class Serving:
+    def __init__(self, folder: Path, send_to: str, seconds: float = 0) -> None:
+        self.folder, self.spool, self.port = folder, folder / "spool", free_port()
+        self.process: subprocess.Popen[str] | None = None
+        self.words = [
+            sys.executable, "-c", COMMAND, str(folder / "weights"), str(seconds),
+            "serve", "--allow", "SCANNER", "--send-to", send_to, "--spool", str(self.spool), "--port", str(self.port),
+        ]  # fmt: skip
+
+    @property
+    def log(self) -> str:
+        return (self.folder / "log").read_text()
+
+    def start(self) -> None:
+        path = os.pathsep.join((str(ROOT / "tests" / "inference"), str(ROOT)))
+        known = self.log.count("Listening") if (self.folder / "log").exists() else 0
+        with (self.folder / "log").open("a") as log:
+            self.process = subprocess.Popen(self.words, stderr=log, env=os.environ | {"PYTHONPATH": path})
+        self.wait(lambda: self.log.count("Listening") > known)
+
+    def end(self, number: int) -> int:
+        assert self.process is not None
+        self.process.send_signal(number)
+        code = self.process.wait(120)
+        self.process = None
+        return code
+
+    def wait(self, condition: Callable[[], bool], seconds: float = 240) -> None:
+        deadline = time.monotonic() + seconds
+        while not condition():
+            assert self.process is not None
+            assert self.process.poll() is None, self.log
+            assert time.monotonic() < deadline, self.log
+            time.sleep(0.05)
+
+    def count(self, state: str) -> int:
+        return len(list((self.spool / state).iterdir()))
+
+    def __enter__(self) -> Serving:
+        self.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self.process is not None:
+            self.end(signal.SIGKILL)
