@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,8 +16,9 @@ if TYPE_CHECKING:
 
 def segment(
     inputs: Annotated[
-        list[Path], typer.Argument(metavar="INPUT...", help="Files and folders of DICOM, PNG, JPEG or NIfTI.")
-    ],
+        list[Path] | None,
+        typer.Argument(metavar="INPUT...", show_default=False, help="Files and folders of DICOM, PNG, JPEG or NIfTI."),
+    ] = None,
     out: Annotated[Path, typer.Option(help="Folder of the results, a mirror of the folder read.")] = Path("segmented"),
     model: Model = "lite_unet",
     write: Annotated[
@@ -30,23 +32,51 @@ def segment(
     restart: Annotated[
         bool, typer.Option("--restart", help="Remove what an earlier run wrote into OUT first.")
     ] = False,
+    dicomweb: Annotated[
+        str,
+        typer.Option(
+            metavar="URL",
+            show_default=False,
+            help="Instead of INPUT: fetch a study from this DICOMweb service and store its SEG and SR there. A token, if "
+            "it wants one, is read from the environment variable BUS_MONAI_DICOMWEB_TOKEN.",
+        ),
+    ] = "",
+    study: Annotated[
+        str, typer.Option(metavar="UID", show_default=False, help="Study Instance UID, with --dicomweb.")
+    ] = "",
+    series: Annotated[
+        str, typer.Option(metavar="UID", show_default=False, help="One series of it, all without this.")
+    ] = "",
 ) -> None:
     """Segment breast ultrasound: masks, DICOM SEG and SR, overlays, OUT/results.csv and OUT/run.json.
 
     Killed or interrupted, the same command goes on where it ended. A broken file is a row of results.csv with the
     reason, and the exit code is then 1. Not for clinical use.
     """
+    from bus_monai.errors import UserError
     from bus_monai.inference.models import parse_models
     from bus_monai.inference.outputs import parse_kinds
     from bus_monai.inference.predictor import Predictor
     from bus_monai.inference.segment_run import RESULTS, SegmentSettings, segment_inputs
 
+    if bool(inputs) == bool(dicomweb) or bool(dicomweb) != bool(study) or (series and not study):
+        raise UserError("There is no one source: give INPUT, or --dicomweb URL with --study UID.")
     settings = SegmentSettings(parse_kinds(write), threshold, modality, min_area)
     (trained,) = parse_models([model], segmenters=True)
     chosen: BackendName = backend  # type: ignore[assignment]
     predictor = Predictor(trained, backend=chosen, tta=tta)
     try:
-        totals = segment_inputs(inputs, out, predictor, settings, restart=restart)
+        if inputs:
+            totals = segment_inputs(inputs, out, predictor, settings, restart=restart)
+        else:
+            from bus_monai.pacs.extra import need_package
+
+            need_package("dicomweb_client")
+            from bus_monai.pacs.dicomweb import TOKEN, DicomWeb
+            from bus_monai.pacs.segment_study import segment_study
+
+            service = DicomWeb(dicomweb, os.environ.get(TOKEN))
+            totals = segment_study(service, study, out, predictor, settings, series=series or None, restart=restart)
     except KeyboardInterrupt:
         print("Stopped: what was begun is finished and recorded; run the command again to go on.")
         raise typer.Exit(130) from None
@@ -57,4 +87,11 @@ def segment(
         print(f"{totals['crowded']} files have more lesions in a frame than are kept, see 'note' in '{out / RESULTS}'.")
     if totals["failed"]:
         print(f"{totals['failed']} files could not be segmented, see '{out / RESULTS}'.")
+    if dicomweb:
+        print(f"{totals['stored']} results are at {dicomweb}.")
+    if totals["lost"]:
+        print(f"{totals['lost']} instances could not be fetched: run the command again.")
+    if totals["refused"]:
+        print(f"{totals['refused']} results are not stored: run the command again.")
+    if totals["failed"] or totals["lost"] or totals["refused"]:
         raise typer.Exit(1)

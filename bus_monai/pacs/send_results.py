@@ -74,7 +74,14 @@ class ResultSender:
             if name != DESTINATION:  # it may be this instance that the destination does not bear
                 self._backoff.failed(name)
             pause = self._backoff.failed(DESTINATION)
-            logger.warning("%s cannot be reached (%s): trying again in %.0f s.", self.destination, error, pause)
+            waiting = len(self.spool.names("done"))
+            logger.warning(
+                "%s cannot be reached (%s): the results of %d instances wait, trying again in %.0f s.",
+                self.destination,
+                error,
+                waiting,
+                pause,
+            )
         return sent
 
     def _send(self, sender: StoreSender, name: str, results: Sequence[Path]) -> bool:

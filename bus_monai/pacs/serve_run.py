@@ -104,10 +104,8 @@ def _segment(spool: Spool, name: str, predictor: Predictor, settings: SegmentSet
         logger.error("'%s' cannot be written (%s): trying again in %d s.", spool.path, reason, PAUSE)
         stop.wait(PAUSE)
         return
-    if outcome.state == "done":
-        lesions = sum("number" in row for row in outcome.rows)
-        logger.info("%s: %d lesions, %d objects to send", name, lesions, len(outcome.outputs))
-    elif outcome.state == "skipped":
-        logger.info("%s: left out, %s", name, outcome.reason)
-    else:
+    # where it is done, its line comes when its results are sent
+    if outcome.state == "skipped":
+        logger.info("%s: left out, its modality is not %s", name, settings.modality)
+    elif outcome.state == "failed":
         logger.error("%s: cannot be segmented, see '%s'", name, spool.folder("failed", name))

@@ -1,0 +1,167 @@
+"""A PACS by DICOMweb: what a study holds (QIDO-RS), its images (WADO-RS), results put back (STOW-RS); PS3.18."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pydicom
+import requests
+from dicomweb_client.web import DICOMwebClient
+
+from bus_monai.dicom.write import write_dicom
+from bus_monai.errors import UserError
+from bus_monai.pacs.bounded_session import BoundedSession, TooLargeError
+from bus_monai.pacs.node_address import is_loopback
+
+TOKEN = "BUS_MONAI_DICOMWEB_TOKEN"
+"""The environment variable with the token; options are seen by all users of a machine."""
+MOST_BYTES = 2_000_000_000
+"""Of one answer, which holds at most one instance."""
+PAGE, MOST_PAGES = 200, 500
+"""Entries of a list asked for at a time, and how often."""
+PATIENCE = (20, 120)
+"""Seconds until there is a connection, and until its next bytes."""
+_UID = re.compile(r"(?=.{1,64}$)(0|[1-9]\d*)(\.(0|[1-9]\d*))*")
+MODALITY, SERIES_UID, INSTANCE_UID = "00080060", "0020000E", "00080018"
+
+
+class InstanceError(Exception):
+    """This one instance cannot be fetched or stored; the text says why."""
+
+
+class DicomWeb:
+    """A DICOMweb service.
+
+    Args:
+        url: of the service, such as ``https://pacs.local/dicom-web``.
+        token: for ``Authorization: Bearer``, or ``None``.
+        most_bytes: of one instance.
+
+    Raises:
+        UserError: the URL is none, holds a password, or would send the token unencrypted.
+    """
+
+    def __init__(self, url: str, token: str | None = None, *, most_bytes: int = MOST_BYTES) -> None:
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise UserError("--dicomweb is no URL: write https://HOST/PATH, such as https://pacs.local/dicom-web.")
+        if "@" in parts.netloc:
+            raise UserError(
+                f"--dicomweb holds a password, which all users of this machine see: set {TOKEN} or write it to ~/.netrc."
+            )
+        if token and parts.scheme == "http" and not is_loopback(parts.hostname):
+            raise UserError(f"{TOKEN} would be sent unencrypted to '{url}': give an https URL.")
+        self.url = url
+        # a chunked body would be empty when it is sent again, so that all are sent in one
+        self._client = DICOMwebClient(
+            url.rstrip("/"), BoundedSession(most_bytes, token), chunk_size=most_bytes, timeout=PATIENCE
+        )
+        self._client.set_http_retry_params(max_attempts=3, wait_exponential_multiplier=250)
+
+    def instances(self, study: str, modality: str, series: str | None = None) -> list[tuple[str, str]]:
+        """List the instances of a study, or of one series of it, in the order of the service.
+
+        Args:
+            study: its UID.
+            modality: series of another one are left out.
+            series: UID of the one series, or ``None`` for all.
+
+        Returns:
+            UIDs of series and instance.
+
+        Raises:
+            UserError: a UID is none, there is no such study, or the service cannot be reached or refuses.
+        """
+        for option, uid in (("--study", study), ("--series", series)):
+            if uid is not None and not _UID.fullmatch(uid):
+                raise UserError(f"{option} is no UID: give numbers with dots between, at most 64 characters.")
+        with self._errors():
+            found = self._all(lambda **page: self._client.search_for_series(study, **page), SERIES_UID)
+            wanted = [uid for uid, entry in found.items() if _value(entry, MODALITY) == modality]
+            return [
+                (uid, instance)
+                for uid in wanted
+                if series in (None, uid)
+                for instance in self._all(
+                    lambda uid=uid, **page: self._client.search_for_instances(study, uid, **page), INSTANCE_UID
+                )
+            ]
+
+    def fetch(self, study: str, series: str, instance: str, path: Path) -> None:
+        """Write an instance to ``path``, whole or not at all.
+
+        Raises:
+            InstanceError: this one cannot be fetched.
+            UserError: the service cannot be reached or refuses, or the file cannot be written.
+        """
+        with self._errors(one=True):
+            dataset = self._client.retrieve_instance(study, series, instance)
+            if (dataset.get("StudyInstanceUID"), dataset.get("SOPInstanceUID")) != (study, instance):
+                raise InstanceError("the service answers with another instance")
+            write_dicom(dataset, path)
+
+    def store(self, path: Path) -> None:
+        """Store an object in its study.
+
+        Raises:
+            InstanceError: the service does not store this one.
+            UserError: it cannot be reached or refuses.
+        """
+        with self._errors(one=True):
+            dataset = pydicom.dcmread(path)
+            answer = self._client.store_instances([dataset], dataset.StudyInstanceUID)
+            if "FailedSOPSequence" in answer and answer.FailedSOPSequence:
+                reason = answer.FailedSOPSequence[0].get("FailureReason", 0)
+                raise InstanceError(f"the service answers 0x{reason:04X}")
+
+    def _all(self, search: Callable[..., list[dict[str, Any]]], key: str) -> dict[str, Mapping[str, Any]]:
+        """Return all entries by their UID, page by page; a service that knows no pages gives all at once."""
+        found: dict[str, Mapping[str, Any]] = {}
+        for _ in range(MOST_PAGES):
+            entries = search(limit=PAGE, offset=len(found))
+            new = {uid: entry for entry in entries if _UID.fullmatch(uid := _value(entry, key)) and uid not in found}
+            found |= new
+            if not new:
+                break
+        return found
+
+    @contextmanager
+    def _errors(self, *, one: bool = False) -> Iterator[None]:
+        again = "run the command again later, and it goes on where it ended"
+        try:
+            yield
+        except (UserError, InstanceError):
+            raise
+        except requests.exceptions.SSLError as error:
+            raise UserError(
+                f"'{self.url}' shows no certificate that this machine trusts: give REQUESTS_CA_BUNDLE the PEM file of "
+                "its authority."
+            ) from error
+        except requests.TooManyRedirects as error:
+            raise UserError(
+                f"'{self.url}' redirects to another address, which is not followed: give that one as --dicomweb."
+            ) from error
+        except (requests.ConnectionError, requests.Timeout) as error:
+            raise UserError(f"'{self.url}' cannot be reached (no connection): {again}.") from error
+        except requests.HTTPError as error:
+            status = error.response.status_code
+            if status in (401, 403):
+                raise UserError(f"'{self.url}' refuses access ({status}): set {TOKEN} to a valid token.") from error
+            if one and status < 500:
+                raise InstanceError(f"the service answers {status}") from error
+            raise UserError(f"'{self.url}' answers {status}: check the address, or {again}.") from error
+        except Exception as error:  # of whatever the service wrote; its text may quote a patient
+            reason = "it is too large" if isinstance(error, TooLargeError) else f"{type(error).__name__} in the answer"
+            if one:
+                raise InstanceError(reason) from error
+            raise UserError(f"'{self.url}' gives no list of a study ({reason}): check the address.") from error
+
+
+def _value(entry: Mapping[str, Any], tag: str) -> str:
+    values = entry.get(tag, {}).get("Value") or [""]
+    return str(values[0])

@@ -1,0 +1,113 @@
+"""A study of a PACS: fetched, segmented as files are, and its results put back."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import shutil
+from collections import Counter
+from contextlib import closing
+from pathlib import Path
+
+from tqdm import tqdm
+
+from bus_monai.errors import UserError
+from bus_monai.inference.manifest import Manifest
+from bus_monai.inference.predictor import Predictor
+from bus_monai.inference.segment_run import SegmentSettings, segment_inputs
+from bus_monai.pacs.dicomweb import DicomWeb, InstanceError
+
+FETCHED = "fetched"
+"""Folder of the instances as they came, below that of the results."""
+STORED = "stored.txt"
+"""A line a result that the service has: SHA-256, name and URL."""
+logger = logging.getLogger("bus_monai")
+
+
+def segment_study(
+    service: DicomWeb,
+    study: str,
+    out: Path,
+    predictor: Predictor,
+    settings: SegmentSettings,
+    *,
+    series: str | None = None,
+    restart: bool = False,
+) -> Counter[str]:
+    """Fetch a study, segment it and store its DICOM results; each of the three goes on where an earlier run ended.
+
+    Args:
+        service: the PACS.
+        study: its UID.
+        out: folder of the results, and of what was fetched.
+        predictor: the model.
+        settings: what to write, and which modality.
+        series: UID of the one series, or ``None`` for all.
+        restart: forget the earlier run, remove its outputs, fetch and store anew.
+
+    Returns:
+        As :func:`~bus_monai.inference.segment_run.segment_inputs`; also how many instances were not fetched
+        (``lost``), how many results the service has (``stored``) and how many it refused (``refused``).
+
+    Raises:
+        UserError: the service cannot be reached or refuses, the study holds nothing to segment, or ``out`` cannot be
+            written to.
+    """
+    instances = service.instances(study, settings.modality, series)
+    if not instances:
+        raise UserError(
+            f"'{service.url}' has no instance of {settings.modality} in that study or series: check --study, --series "
+            "and --modality."
+        )
+    try:
+        if restart:
+            shutil.rmtree(out / FETCHED, ignore_errors=True)
+            (out / STORED).unlink(missing_ok=True)
+        (out / FETCHED).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(
+            f"Cannot write to '{out}' ({error.strerror}): mend its permissions or give another --out."
+        ) from error
+    lost = 0
+    for of_series, instance in tqdm(instances, desc="fetching", unit="file"):
+        # a name of our own: what comes from the network is no path
+        path = out / FETCHED / (hashlib.sha256(instance.encode()).hexdigest()[:32] + ".dcm")
+        if path.exists():
+            continue
+        try:
+            service.fetch(study, of_series, instance, path)
+        except InstanceError as error:
+            logger.warning("%s cannot be fetched: %s", path.stem, error)
+            lost += 1
+    if lost == len(instances):
+        raise UserError(f"'{service.url}' gives none of the {lost} instances: see the warnings above.")
+    totals = segment_inputs([out / FETCHED], out, predictor, settings, restart=restart)
+    totals["lost"] = lost
+    return totals + _store(service, out)
+
+
+def _store(service: DicomWeb, out: Path) -> Counter[str]:
+    with closing(Manifest(out)) as manifest:
+        names = [name for entry in manifest.entries() for name in entry.outcome.outputs if name.endswith(".dcm")]
+    counts: Counter[str] = Counter()
+    known = out / STORED
+    try:
+        stored = set(known.read_text(encoding="utf-8").splitlines()) if known.exists() else set()
+        with known.open("a", encoding="utf-8") as table:
+            for name in tqdm(names, desc="storing", unit="object"):
+                line = f"{hashlib.sha256((out / name).read_bytes()).hexdigest()}  {name}  {service.url}"
+                if line not in stored:
+                    try:
+                        service.store(out / name)
+                    except InstanceError as error:
+                        logger.warning("'%s' is not stored: %s", out / name, error)
+                        counts["refused"] += 1
+                        continue
+                    table.write(line + "\n")
+                    table.flush()
+                    os.fsync(table.fileno())
+                counts["stored"] += 1
+    except OSError as error:
+        raise UserError(f"Cannot write '{known}' ({error.strerror}): free space or mend permissions.") from error
+    return counts
