@@ -37,8 +37,8 @@ def segment(
         typer.Option(
             metavar="URL",
             show_default=False,
-            help="Instead of INPUT: fetch a study from this DICOMweb service and store its SEG and SR there. A token, if "
-            "it wants one, is read from the environment variable BUS_MONAI_DICOMWEB_TOKEN.",
+            help="Instead of INPUT: fetch a study from this DICOMweb service and store its SEG and SR there. A token, "
+            "if it wants one, is read from the environment variable BUS_MONAI_DICOMWEB_TOKEN.",
         ),
     ] = "",
     study: Annotated[

@@ -52,7 +52,8 @@ class DicomWeb:
             raise UserError("--dicomweb is no URL: write https://HOST/PATH, such as https://pacs.local/dicom-web.")
         if "@" in parts.netloc:
             raise UserError(
-                f"--dicomweb holds a password, which all users of this machine see: set {TOKEN} or write it to ~/.netrc."
+                f"--dicomweb holds a password, which all users of this machine see: set {TOKEN} or write it to "
+                "~/.netrc."
             )
         if token and parts.scheme == "http" and not is_loopback(parts.hostname):
             raise UserError(f"{TOKEN} would be sent unencrypted to '{url}': give an https URL.")
@@ -149,7 +150,7 @@ class DicomWeb:
         except (requests.ConnectionError, requests.Timeout) as error:
             raise UserError(f"'{self.url}' cannot be reached (no connection): {again}.") from error
         except requests.HTTPError as error:
-            status = error.response.status_code
+            status = error.response.status_code if error.response is not None else 0
             if status in (401, 403):
                 raise UserError(f"'{self.url}' refuses access ({status}): set {TOKEN} to a valid token.") from error
             if one and status < 500:

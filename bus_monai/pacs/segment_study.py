@@ -7,6 +7,7 @@ import logging
 import os
 import shutil
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from tqdm import tqdm
 from bus_monai.errors import UserError
 from bus_monai.inference.manifest import Manifest
 from bus_monai.inference.predictor import Predictor
+from bus_monai.inference.quiet_decoders import quiet_decoders
 from bus_monai.inference.segment_run import SegmentSettings, segment_inputs
 from bus_monai.pacs.dicomweb import DicomWeb, InstanceError
 
@@ -69,6 +71,17 @@ def segment_study(
         raise UserError(
             f"Cannot write to '{out}' ({error.strerror}): mend its permissions or give another --out."
         ) from error
+    with quiet_decoders():
+        lost = _fetch(service, study, instances, out)
+        if lost == len(instances):
+            raise UserError(f"'{service.url}' gives none of the {lost} instances: see the warnings above.")
+        totals = segment_inputs([out / FETCHED], out, predictor, settings, restart=restart)
+        totals["lost"] = lost
+        return totals + _store(service, out)
+
+
+def _fetch(service: DicomWeb, study: str, instances: Sequence[tuple[str, str]], out: Path) -> int:
+    """Fetch what is not there yet; return how many cannot be."""
     lost = 0
     for of_series, instance in tqdm(instances, desc="fetching", unit="file"):
         # a name of our own: what comes from the network is no path
@@ -80,11 +93,7 @@ def segment_study(
         except InstanceError as error:
             logger.warning("%s cannot be fetched: %s", path.stem, error)
             lost += 1
-    if lost == len(instances):
-        raise UserError(f"'{service.url}' gives none of the {lost} instances: see the warnings above.")
-    totals = segment_inputs([out / FETCHED], out, predictor, settings, restart=restart)
-    totals["lost"] = lost
-    return totals + _store(service, out)
+    return lost
 
 
 def _store(service: DicomWeb, out: Path) -> Counter[str]:

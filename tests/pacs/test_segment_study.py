@@ -1,0 +1,123 @@
+"""``bus-monai segment --dicomweb`` against a real PACS, which goes away in the middle."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pydicom
+import pytest
+import requests
+from bright_predictor import BrightPredictor
+from orthanc_server import OrthancServer
+from segment_files import table
+from serving import COMMAND, ROOT, images
+
+from bus_monai.errors import UserError
+from bus_monai.inference.segment_run import SegmentSettings
+from bus_monai.pacs.dicomweb import DicomWeb
+from bus_monai.pacs.segment_study import STORED, segment_study
+
+SETTINGS = SegmentSettings(("seg", "sr"))
+
+
+@pytest.fixture
+def bright(tmp_path: Path) -> Any:
+    return BrightPredictor(tmp_path / "weights")
+
+
+def upload(orthanc: OrthancServer, paths: list[Path]) -> str:
+    for path in paths:
+        requests.post(f"{orthanc.url}/instances", path.read_bytes(), timeout=30).raise_for_status()
+    return str(pydicom.dcmread(paths[0]).StudyInstanceUID)
+
+
+def test_fetched_segmented_and_stored_and_the_rest_after_the_pacs_was_down(
+    orthanc: OrthancServer, tmp_path: Path, bright: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study, out = upload(orthanc, images(tmp_path / "in", 4)), tmp_path / "out"
+    upload(orthanc, images(tmp_path / "other", 2))
+    service = DicomWeb(orthanc.dicomweb)
+    fetch, store = DicomWeb.fetch, DicomWeb.store
+    calls: list[str] = []
+
+    def fetch_two(self: DicomWeb, *words: Any) -> None:
+        calls.append("fetch")
+        if len(calls) == 3:
+            orthanc.stop()
+        fetch(self, *words)
+
+    def store_three(self: DicomWeb, path: Path) -> None:
+        calls.append("store")
+        if calls.count("store") == 4:
+            orthanc.stop()
+        store(self, path)
+
+    again = "run the command again later, and it goes on where it ended."
+    sentence = f"^'{orthanc.dicomweb}' cannot be reached \\(no connection\\): {again}$"
+    monkeypatch.setattr(DicomWeb, "fetch", fetch_two)
+    with pytest.raises(UserError, match=sentence):
+        segment_study(service, study, out, bright, SETTINGS)
+    assert calls == ["fetch"] * 3
+    orthanc.start()
+    calls.clear()
+    monkeypatch.setattr(DicomWeb, "fetch", lambda *words: (calls.append("fetch"), fetch(*words)))
+    monkeypatch.setattr(DicomWeb, "store", store_three)
+    with pytest.raises(UserError, match=sentence):
+        segment_study(service, study, out, bright, SETTINGS)
+    assert calls == ["fetch"] * 2 + ["store"] * 4
+    assert len(table(out)) == 4
+    orthanc.start()
+    assert orthanc.counts() == {"SEG": 2, "SR": 1, "US": 6}
+    calls.clear()
+    monkeypatch.setattr(DicomWeb, "store", lambda *words: (calls.append("store"), store(*words)))
+    totals = segment_study(service, study, out, bright, SETTINGS)
+    assert calls == ["store"] * 4
+    assert {key: totals[key] for key in ("done", "lesions", "lost", "stored", "refused")} == {
+        "done": 4, "lesions": 3, "lost": 0, "stored": 7, "refused": 0,
+    }  # fmt: skip
+    assert orthanc.counts() == {"SEG": 3, "SR": 4, "US": 6}
+    ours = [tags for tags in orthanc.instances() if tags["Modality"] != "US"]
+    assert {tags["StudyInstanceUID"] for tags in ours} == {study}
+    written = {str(pydicom.dcmread(path).SOPInstanceUID) for path in out.glob("*.dcm")}
+    assert {tags["SOPInstanceUID"] for tags in ours} == written
+    assert len((out / STORED).read_text().splitlines()) == 7
+
+
+def test_one_series_and_what_there_is_not(orthanc: OrthancServer, tmp_path: Path, bright: Any) -> None:
+    sources = images(tmp_path / "in", 2)
+    study = upload(orthanc, sources)
+    service = DicomWeb(orthanc.dicomweb)
+    series = str(pydicom.dcmread(sources[0]).SeriesInstanceUID)
+    assert len(service.instances(study, "US", series)) == 2
+    missing = f"^'{orthanc.dicomweb}' has no instance of US in that study or series: check --study, --series and --mod"
+    with pytest.raises(UserError, match=missing):
+        segment_study(service, study, tmp_path / "out", bright, SETTINGS, series="1.2.3")
+    with pytest.raises(UserError, match=missing):
+        segment_study(service, "1.2.3", tmp_path / "out", bright, SETTINGS)
+    with pytest.raises(
+        UserError, match=r"^--study is no UID: give numbers with dots between, at most 64 characters\.$"
+    ):
+        segment_study(service, "../../etc", tmp_path / "out", bright, SETTINGS)
+    assert not (tmp_path / "out").exists()
+
+
+def test_command(orthanc: OrthancServer, tmp_path: Path) -> None:
+    study = upload(orthanc, images(tmp_path / "in", 2))
+    path = os.pathsep.join((str(ROOT / "tests" / "inference"), str(ROOT)))
+    words = ["segment", "--dicomweb", orthanc.dicomweb, "--study", study, "--out", str(tmp_path / "out")]
+    command = [sys.executable, "-c", COMMAND, str(tmp_path / "weights"), "0", *words]
+    run = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": path})
+    assert run.returncode == 0, run.stderr
+    assert run.stdout == f"1 lesions in 2 files: {tmp_path / 'out'}\n3 results are at {orthanc.dicomweb}.\n"
+    assert "SECRET" not in run.stdout + run.stderr + (tmp_path / "out" / "results.csv").read_text()
+    orthanc.stop()
+    run = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": path})
+    assert run.returncode == 2
+    assert run.stderr == (
+        f"bus-monai: '{orthanc.dicomweb}' cannot be reached (no connection): run the command again later, and it goes on "
+        "where it ended.\n"
+    )
