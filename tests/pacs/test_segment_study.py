@@ -118,6 +118,6 @@ def test_command(orthanc: OrthancServer, tmp_path: Path) -> None:
     run = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": path})
     assert run.returncode == 2
     assert run.stderr == (
-        f"bus-monai: '{orthanc.dicomweb}' cannot be reached (no connection): run the command again later, and it goes on "
-        "where it ended.\n"
+        f"bus-monai: '{orthanc.dicomweb}' cannot be reached (no connection): "
+        "run the command again later, and it goes on where it ended.\n"
     )

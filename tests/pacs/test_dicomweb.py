@@ -1,0 +1,190 @@
+"""A DICOMweb service that does what it should not."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import pytest
+from certificates import Authority
+from serving import images
+
+from bus_monai.errors import UserError
+from bus_monai.pacs.dicomweb import TOKEN, DicomWeb, InstanceError
+
+Answer = tuple[int, dict[str, str], bytes]
+SERIES = {"0020000E": {"vr": "UI", "Value": ["1.2"]}, "00080060": {"vr": "CS", "Value": ["US"]}}
+
+
+@contextmanager
+def service(answer: Callable[[BaseHTTPRequestHandler], Answer], tls: Any = None) -> Iterator[str]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            status, headers, body = answer(self)
+            self.send_response(status)
+            for key, value in {"Content-Length": str(len(body)), **headers}.items():
+                self.send_header(key, value)
+            self.end_headers()
+            self.wfile.write(body)
+
+        do_POST = do_GET
+
+        def log_message(self, *words: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    if tls:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
+    Thread(target=server.serve_forever, daemon=True).start()
+    yield f"{'https' if tls else 'http'}://127.0.0.1:{server.server_port}/dicom-web"
+    server.shutdown()
+    server.server_close()
+
+
+def text(value: Any) -> Answer:
+    return 200, {"Content-Type": "application/dicom+json"}, json.dumps(value).encode()
+
+
+def test_a_redirection_is_not_followed_and_the_token_stays() -> None:
+    seen: list[str] = []
+
+    def elsewhere(request: BaseHTTPRequestHandler) -> Answer:
+        seen.append(str(request.headers["Authorization"]))
+        return text([])
+
+    def here(request: BaseHTTPRequestHandler) -> Answer:
+        assert request.headers["Authorization"] == "Bearer abc"
+        return 302, {"Location": other + request.path}, b""
+
+    with service(elsewhere) as other, service(here) as url:
+        sentence = f"^'{url}' redirects to another address, which is not followed: give that one as --dicomweb\\.$"
+        with pytest.raises(UserError, match=sentence):
+            DicomWeb(url, "abc").instances("1.2.3", "US")
+    assert seen == []
+
+
+def test_the_token_is_above_netrc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "netrc").write_text("machine 127.0.0.1 login me password secret\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    seen: list[str] = []
+    with service(lambda request: (seen.append(request.headers["Authorization"]), text([]))[1]) as url:
+        DicomWeb(url, "abc").instances("1.2.3", "US")
+        DicomWeb(url).instances("1.2.3", "US")
+    assert seen == ["Bearer abc", "Basic bWU6c2VjcmV0"]
+
+
+def test_answers_that_are_too_large_or_nonsense(tmp_path: Path) -> None:
+    with service(lambda request: (200, {"Content-Type": "application/json"}, b"[" + b" " * 5000 + b"]")) as url:
+        with pytest.raises(
+            UserError, match=rf"^'{url}' gives no list of a study \(it is too large\): check the address"
+        ):
+            DicomWeb(url, most_bytes=1000).instances("1.2.3", "US")
+        with pytest.raises(InstanceError, match=r"^it is too large$"):
+            DicomWeb(url, most_bytes=1000).fetch("1.2.3", "1.2", "1", tmp_path / "x.dcm")
+    for body in (b"<html>SECRET", b'{"a": "SECRET"}', b'["SECRET"]', b"[[]]", b'[{"0020000E": 3}]'):
+        with service(lambda request, body=body: (200, {"Content-Type": "application/json"}, body)) as url:
+            try:
+                assert DicomWeb(url).instances("1.2.3", "US") == []
+            except UserError as error:
+                assert str(error).startswith(f"'{url}' gives no list of a study (")
+                assert "SECRET" not in str(error)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_list_without_pages_and_one_without_end() -> None:
+    """A service that knows no ``offset`` gives the same again; one that lies gives ever new series."""
+    asked: list[str] = []
+
+    def same(request: BaseHTTPRequestHandler) -> Answer:
+        asked.append(request.path)
+        entry = SERIES if request.path.startswith("/dicom-web/studies/1.2.3/series?") else {}
+        return text([{**entry, "00080018": {"vr": "UI", "Value": [uid]}} for uid in ("1.5", "../../x", "1.6")])
+
+    with service(same) as url:
+        assert DicomWeb(url).instances("1.2.3", "US") == [("1.2", "1.5"), ("1.2", "1.6")]
+        assert len(asked) == 4
+        assert DicomWeb(url).instances("1.2.3", "MG") == []
+
+
+def test_another_instance_than_asked_for(tmp_path: Path) -> None:
+    (source,) = images(tmp_path / "in", 1)
+    headers = {"Content-Type": 'multipart/related; type="application/dicom"; boundary=x'}
+    body = b"--x\r\nContent-Type: application/dicom\r\n\r\n" + source.read_bytes() + b"\r\n--x--"
+    with service(lambda request: (200, headers, body)) as url:
+        with pytest.raises(InstanceError, match=r"^the service answers with another instance$"):
+            DicomWeb(url).fetch("1.2.3", "1.2", "1.5", tmp_path / "x.dcm")
+    assert not (tmp_path / "x.dcm").exists()
+
+
+@pytest.mark.parametrize(
+    ("status", "sentence"),
+    [
+        (401, "'{url}' refuses access (401): set BUS_MONAI_DICOMWEB_TOKEN to a valid token."),
+        (403, "'{url}' refuses access (403): set BUS_MONAI_DICOMWEB_TOKEN to a valid token."),
+        (
+            500,
+            "'{url}' answers 500: check the address, or run the command again later, and it goes on where it ended.",
+        ),
+    ],
+)
+def test_refusals_end_the_run(status: int, sentence: str, tmp_path: Path) -> None:
+    (source,) = images(tmp_path / "in", 1)
+    with service(lambda request: (status, {}, b"")) as url:
+        web = DicomWeb(url)
+        for call in (lambda: web.instances("1.2", "US"), lambda: web.store(source)):
+            with pytest.raises(UserError) as error:
+                call()
+            assert str(error.value) == sentence.format(url=url)
+
+
+def test_one_that_is_not_stored(tmp_path: Path) -> None:
+    (source,) = images(tmp_path / "in", 1)
+    failed = {"00081198": {"vr": "SQ", "Value": [{"00081197": {"vr": "US", "Value": [0xA900]}}]}}
+    with (
+        service(lambda request: text(failed)) as url,
+        pytest.raises(InstanceError, match="^the service answers 0xA900$"),
+    ):
+        DicomWeb(url).store(source)
+    with (
+        service(lambda request: (409, {}, b"")) as url,
+        pytest.raises(InstanceError, match=r"^the service answers 409$"),
+    ):
+        DicomWeb(url).store(source)
+
+
+def test_certificates_are_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = Authority(tmp_path / "authority").files(mutual=False)
+    with service(lambda request: text([]), files.server_context()) as url:
+        with pytest.raises(UserError) as error:
+            DicomWeb(url, "abc").instances("1.2.3", "US")
+        assert str(error.value) == (
+            f"'{url}' shows no certificate that this machine trusts: give REQUESTS_CA_BUNDLE the PEM file of its "
+            "authority."
+        )
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "authority" / "authority.pem"))
+        assert DicomWeb(url, "abc").instances("1.2.3", "US") == []
+
+
+@pytest.mark.parametrize(
+    ("url", "token", "sentence"),
+    [
+        ("pacs", None, "--dicomweb is no URL: write https://HOST/PATH, such as https://pacs.local/dicom-web."),
+        ("file:///etc", None, "--dicomweb is no URL: write https://HOST/PATH, such as https://pacs.local/dicom-web."),
+        (
+            "https://me:secret@pacs/x",
+            None,
+            f"--dicomweb holds a password, which all users of this machine see: set {TOKEN} or write it to ~/.netrc.",
+        ),
+        ("http://pacs/x", "abc", f"{TOKEN} would be sent unencrypted to 'http://pacs/x': give an https URL."),
+    ],
+)
+def test_addresses(url: str, token: str | None, sentence: str) -> None:
+    with pytest.raises(UserError) as error:
+        DicomWeb(url, token)
+    assert str(error.value) == sentence
