@@ -11,11 +11,16 @@ from bus_monai.inference.segment_file import SegmentFile
 from bus_monai.inference.segment_run import SegmentSettings
 from bus_monai.pacs.spool import IMAGE, REASON, Spool
 
+BEGUN = "begun"
+"""A byte for each time that the instance was begun; not there where it was finished."""
+MOST_TRIES = 3
+
 
 def segment_spooled(spool: Spool, name: str, predictor: Predictor, settings: SegmentSettings) -> Outcome:
     """Segment a received instance and bring it into its next state; what is skipped is removed.
 
-    The date in its results is that of its receipt, so that a second try makes the same objects.
+    The date in its results is that of its receipt, so that a second try makes the same objects. An instance at which
+    the process ended three times, such as by a fault in a decoder, is failed, so that it holds up nothing more.
 
     Args:
         spool: where it is.
@@ -31,15 +36,24 @@ def segment_spooled(spool: Spool, name: str, predictor: Predictor, settings: Seg
         OSError: so does it.
     """
     folder = spool.folder("received", name)
-    image = folder / IMAGE
+    image, begun = folder / IMAGE, folder / BEGUN
+    tries = begun.stat().st_size if begun.exists() else 0
     for path in folder.iterdir():
-        if path != image:  # of a run that was killed, maybe with another model
+        if path not in (image, begun):  # of a run that was killed, maybe with another model
             path.unlink()
-    received = datetime.fromtimestamp(int(image.stat().st_mtime), timezone.utc)
-    segment = SegmentFile(
-        predictor, folder, settings.kinds, settings.threshold, settings.modality, received, settings.min_area
-    )
-    outcome = segment(image, image.stem)
+    if tries < MOST_TRIES:
+        begun.write_bytes(b"." * (tries + 1))
+        try:
+            received = datetime.fromtimestamp(int(image.stat().st_mtime), timezone.utc)
+            segment = SegmentFile(
+                predictor, folder, settings.kinds, settings.threshold, settings.modality, received, settings.min_area
+            )
+            outcome = segment(image, image.stem)
+        finally:
+            begun.unlink()
+    else:
+        begun.unlink()
+        outcome = Outcome("failed", f"the process ended {tries} times while it was segmented")
     if outcome.state == "skipped":
         spool.forget("received", name)
     elif outcome.state == "done":

@@ -58,7 +58,8 @@ class StoreSender:
         if association.is_rejected:
             raise NotReachedError("it rejects this AE title")
         if not association.is_established:
-            raise NotReachedError("no connection")
+            refused = association.rejected_contexts
+            raise NotReachedError("it takes no objects of this kind" if refused else "no connection")
         self._association = association
         return self
 

@@ -33,7 +33,8 @@ def service(answer: Callable[[BaseHTTPRequestHandler], Answer], tls: Any = None)
             self.end_headers()
             self.wfile.write(body)
 
-        do_POST = do_GET
+        def do_POST(self) -> None:
+            self.do_GET()
 
         def log_message(self, *words: Any) -> None:
             pass
@@ -87,13 +88,12 @@ def test_answers_that_are_too_large_or_nonsense(tmp_path: Path) -> None:
             DicomWeb(url, most_bytes=1000).instances("1.2.3", "US")
         with pytest.raises(InstanceError, match=r"^it is too large$"):
             DicomWeb(url, most_bytes=1000).fetch("1.2.3", "1.2", "1", tmp_path / "x.dcm")
-    for body in (b"<html>SECRET", b'{"a": "SECRET"}', b'["SECRET"]', b"[[]]", b'[{"0020000E": 3}]'):
+    for body in (b"<html>SECRET", b'["SECRET"]', b"[[]]", b'[{"0020000E": 3}]'):
         with service(lambda request, body=body: (200, {"Content-Type": "application/json"}, body)) as url:
-            try:
-                assert DicomWeb(url).instances("1.2.3", "US") == []
-            except UserError as error:
-                assert str(error).startswith(f"'{url}' gives no list of a study (")
-                assert "SECRET" not in str(error)
+            with pytest.raises(UserError) as error:
+                DicomWeb(url).instances("1.2.3", "US")
+            assert str(error.value).startswith(f"'{url}' gives no list of a study (")
+            assert "SECRET" not in str(error.value)
     assert not list(tmp_path.iterdir())
 
 
@@ -116,9 +116,9 @@ def test_another_instance_than_asked_for(tmp_path: Path) -> None:
     (source,) = images(tmp_path / "in", 1)
     headers = {"Content-Type": 'multipart/related; type="application/dicom"; boundary=x'}
     body = b"--x\r\nContent-Type: application/dicom\r\n\r\n" + source.read_bytes() + b"\r\n--x--"
-    with service(lambda request: (200, headers, body)) as url:
-        with pytest.raises(InstanceError, match=r"^the service answers with another instance$"):
-            DicomWeb(url).fetch("1.2.3", "1.2", "1.5", tmp_path / "x.dcm")
+    other = pytest.raises(InstanceError, match=r"^the service answers with another instance$")
+    with service(lambda request: (200, headers, body)) as url, other:
+        DicomWeb(url).fetch("1.2.3", "1.2", "1.5", tmp_path / "x.dcm")
     assert not (tmp_path / "x.dcm").exists()
 
 
@@ -148,7 +148,7 @@ def test_one_that_is_not_stored(tmp_path: Path) -> None:
     failed = {"00081198": {"vr": "SQ", "Value": [{"00081197": {"vr": "US", "Value": [0xA900]}}]}}
     with (
         service(lambda request: text(failed)) as url,
-        pytest.raises(InstanceError, match="^the service answers 0xA900$"),
+        pytest.raises(InstanceError, match=r"^the service answers 0xA900$"),
     ):
         DicomWeb(url).store(source)
     with (

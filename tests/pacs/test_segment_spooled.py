@@ -1,0 +1,115 @@
+"""What becomes of a received instance."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+import pydicom
+import pytest
+from bright_predictor import BrightPredictor
+from segment_files import ultrasound
+from serving import images
+
+from bus_monai.inference.segment_run import SegmentSettings
+from bus_monai.inference.write_outputs import OutputError
+from bus_monai.pacs import serve_run
+from bus_monai.pacs.segment_spooled import BEGUN, segment_spooled
+from bus_monai.pacs.spool import IMAGE, REASON, Spool
+
+SETTINGS = SegmentSettings(("seg", "sr"))
+
+
+@pytest.fixture
+def bright(tmp_path: Path) -> Any:
+    return BrightPredictor(tmp_path / "weights")
+
+
+@pytest.fixture
+def spool(tmp_path: Path) -> Iterator[Spool]:
+    with closing(Spool(tmp_path / "spool", 10**9)) as spool:
+        yield spool
+
+
+def test_results_lie_beside_the_instance_and_are_the_same_again(spool: Spool, bright: Any, tmp_path: Path) -> None:
+    source = images(tmp_path / "in", 2)[1]
+    made = []
+    for _ in range(2):
+        name = spool.receive(source.read_bytes())
+        image = spool.folder("received", name) / IMAGE
+        (image.parent / "image_frame007_seg.dcm").write_bytes(b"of a run that was killed")
+        assert segment_spooled(spool, name, bright, SETTINGS).state == "done"
+        folder = spool.folder("done", name)
+        assert sorted(path.name for path in folder.iterdir()) == [IMAGE, "image_seg.dcm", "image_sr.dcm"]
+        made.append([pydicom.dcmread(folder / f"image_{kind}.dcm") for kind in ("seg", "sr")])
+        spool.forget("done", name)
+    for first, second in zip(*made, strict=True):
+        assert first.SOPInstanceUID == second.SOPInstanceUID
+        assert first.StudyInstanceUID == pydicom.dcmread(source).StudyInstanceUID
+
+
+def test_another_modality_is_left_out(spool: Spool, bright: Any, tmp_path: Path) -> None:
+    name = spool.receive(ultrasound(tmp_path / "mg.dcm", Modality="MG").read_bytes())
+    assert segment_spooled(spool, name, bright, SETTINGS).state == "skipped"
+    assert spool.describe() == "0 to segment, 0 to send, 0 failed"
+
+
+def test_a_broken_one_is_kept_with_its_reason(
+    spool: Spool, bright: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    source = images(tmp_path / "in", 1)[0]
+    data = pydicom.dcmread(source)
+    data.PixelData = b"12"
+    data.save_as(source)
+    content = source.read_bytes()
+    name = spool.receive(content)
+    serve_run._segment(spool, name, bright, SETTINGS, Event())
+    folder = spool.folder("failed", name)
+    assert (folder / IMAGE).read_bytes() == content
+    assert "cannot be decoded" in (folder / REASON).read_text()
+    assert sorted(path.name for path in folder.iterdir()) == [IMAGE, REASON]
+    assert f"{name}: cannot be segmented, see '{folder}'" in caplog.text
+    assert "SECRET" not in caplog.text + (folder / REASON).read_text()
+
+
+def test_a_full_disk_leaves_it_as_it_is(
+    spool: Spool, bright: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    name = spool.receive(images(tmp_path / "in", 1)[0].read_bytes())
+    monkeypatch.setattr(serve_run, "PAUSE", 0)
+
+    def full(*words: Any) -> None:
+        raise OutputError("Cannot write.") from OSError(28, "No space left on device")
+
+    with monkeypatch.context() as broken:
+        broken.setattr("bus_monai.inference.segment_file.FileWriter.write", full)
+        for _ in range(5):
+            serve_run._segment(spool, name, bright, SETTINGS, Event())
+    assert caplog.text.count(f"'{spool.path}' cannot be written (No space left on device): trying again in 0 s.") == 5
+    assert [path.name for path in spool.folder("received", name).iterdir()] == [IMAGE]
+    serve_run._segment(spool, name, bright, SETTINGS, Event())
+    assert spool.names("done") == [name]
+
+
+def test_one_that_ends_the_process_three_times_is_failed(spool: Spool, bright: Any, tmp_path: Path) -> None:
+    name = spool.receive(images(tmp_path / "in", 1)[0].read_bytes())
+
+    def fault(pixels: Any) -> Any:
+        begun.append((spool.folder("received", name) / BEGUN).read_bytes())
+        return predict(pixels)
+
+    begun: list[bytes] = []
+    predict, bright.predict = bright.predict, fault
+    (spool.folder("received", name) / BEGUN).write_bytes(b"..")
+    assert segment_spooled(spool, name, bright, SETTINGS).state == "done"
+    assert begun == [b"..."]
+    spool.forget("done", name)
+    name = spool.receive(images(tmp_path / "in", 1)[0].read_bytes())
+    (spool.folder("received", name) / BEGUN).write_bytes(b"...")
+    assert segment_spooled(spool, name, bright, SETTINGS).state == "failed"
+    assert len(begun) == 1
+    reason = (spool.folder("failed", name) / REASON).read_text()
+    assert reason == "the process ended 3 times while it was segmented\n"
