@@ -19,7 +19,7 @@ def free_port() -> int:
 
 
 class OrthancServer:
-    def __init__(self, folder: Path, program: str, plugin: Path) -> None:
+    def __init__(self, folder: Path, program: str, plugin: Path, **more: Any) -> None:
         self.dicom_port, http_port = free_port(), free_port()
         self.url = f"http://127.0.0.1:{http_port}"
         self.dicomweb = f"{self.url}/dicom-web"
@@ -39,6 +39,7 @@ class OrthancServer:
             "RemoteAccessAllowed": False,
             "AuthenticationEnabled": False,
             "DicomWeb": {"Enable": True, "Root": "/dicom-web/"},
+            **more,
         }
         self.config.write_text(json.dumps(settings))
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import re
 import signal
 from pathlib import Path
 
 import pydicom
-from orthanc_server import OrthancServer
+import requests
+from orthanc_server import OrthancServer, free_port
 from pynetdicom import AE
-from serving import NAME, Serving, images, store
+from serving import NAME, ROOT, Serving, images, store
 
 
 def test_from_scanner_to_pacs_and_none_lost_when_the_pacs_is_down(orthanc: OrthancServer, tmp_path: Path) -> None:
@@ -70,3 +73,28 @@ def test_killed_in_the_middle(orthanc: OrthancServer, tmp_path: Path) -> None:
         }
         assert references == {str(pydicom.dcmread(path).SOPInstanceUID) for path in sources[1:]}
         assert serving.end(signal.SIGTERM) == 0
+
+
+def test_orthanc_as_in_the_documentation(orthanc_files: tuple[str, Path], tmp_path: Path) -> None:
+    """It sends what it stores and takes the results, which start nothing new."""
+    text = (ROOT / "docs" / "pacs.md").read_text()
+    (settings,) = re.findall(r"```json\n(.*?)```", text, re.DOTALL)
+    (script,) = re.findall(r"```lua\n(.*?)```", text, re.DOTALL)
+    (tmp_path / "busmonai.lua").write_text(script)
+    config = json.loads(settings) | {"LuaScripts": [str(tmp_path / "busmonai.lua")]}
+    del config["DicomPort"]
+    orthanc_port = free_port()
+    serving = Serving(tmp_path, f"ORTHANC@127.0.0.1:{orthanc_port}")
+    config["DicomModalities"]["busmonai"]["Port"] = serving.port
+    orthanc = OrthancServer(tmp_path / "orthanc", *orthanc_files, DicomPort=orthanc_port, **config)
+    orthanc.start()
+    try:
+        with serving:
+            for path in images(tmp_path / "in", 3):
+                requests.post(f"{orthanc.url}/instances", path.read_bytes(), timeout=30).raise_for_status()
+            serving.wait(lambda: orthanc.counts() == {"SEG": 2, "SR": 3, "US": 3})
+            assert serving.end(signal.SIGTERM) == 0
+            assert orthanc.counts() == {"SEG": 2, "SR": 3, "US": 3}
+            assert serving.log.count("objects sent to") == 3
+    finally:
+        orthanc.stop()
