@@ -87,7 +87,8 @@ class Serving:
         self.process: subprocess.Popen[str] | None = None
         self.words = [
             sys.executable, "-c", COMMAND, str(folder / "weights"), str(seconds),
-            "serve", "--allow", "SCANNER", "--allow", "ORTHANC", "--send-to", send_to, "--spool", str(self.spool), "--port", str(self.port),
+            "serve", "--allow", "SCANNER", "--allow", "ORTHANC", "--send-to", send_to,
+            "--spool", str(self.spool), "--port", str(self.port),
         ]  # fmt: skip
 
     @property
