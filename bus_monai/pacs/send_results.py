@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import logging
 import ssl
-from collections.abc import Sequence
 from pathlib import Path
 from threading import Event
 
 from bus_monai.pacs.backoff import Backoff
 from bus_monai.pacs.node_address import NodeAddress
 from bus_monai.pacs.spool import IMAGE, Spool
-from bus_monai.pacs.store_sender import NotReachedError, StoreSender
+from bus_monai.pacs.store_sender import NotReachedError, ObjectKind, StoreSender, object_kind
 
 AT_ONCE = 50
 """Instances of one association."""
@@ -58,18 +57,17 @@ class ResultSender:
         due = [name for name in self.spool.names("done") if self._backoff.is_due(name)]
         # what failed comes last, so that it holds nothing up
         names = sorted(due, key=self._backoff.failures)[:AT_ONCE]
-        results = {name: _results(self.spool.folder("done", name)) for name in names}
-        if not names:
+        kinds = {kind for name in names for kind in self._kinds(name)}
+        if not kinds:
             return 0
         sent, name = 0, DESTINATION
-        objects = [path for paths in results.values() for path in paths]
         try:
-            with StoreSender(self.destination, self.title, objects, self.tls) as sender:
+            with StoreSender(self.destination, self.title, kinds, self.tls) as sender:
                 self._backoff.succeeded(DESTINATION)
                 for name in names:
                     if stop.is_set():
                         break
-                    sent += self._send(sender, name, results[name])
+                    sent += self._backoff.is_due(name) and self._send(sender, name)
         except NotReachedError as error:
             if name != DESTINATION:  # it may be this instance that the destination does not bear
                 self._backoff.failed(name)
@@ -84,25 +82,36 @@ class ResultSender:
             )
         return sent
 
-    def _send(self, sender: StoreSender, name: str, results: Sequence[Path]) -> bool:
+    def _kinds(self, name: str) -> set[ObjectKind]:
+        try:
+            return {object_kind(path) for path in self._results(name)}
+        except Exception as error:
+            self._not_sent(name, f"they cannot be read, {type(error).__name__}")
+            return set()
+
+    def _send(self, sender: StoreSender, name: str) -> bool:
+        results = self._results(name)
         for path in results:
-            refused = sender.send(path)
+            try:
+                refused = sender.send(path)
+            except NotReachedError:
+                raise
+            except Exception as error:  # such as a file that the disk broke, which holds up no other
+                refused = f"'{path}' cannot be read, {type(error).__name__}"
             if refused:
-                pause = self._backoff.failed(name)
-                logger.warning(
-                    "%s: %s does not store the results (%s): trying again in %.0f s.",
-                    name,
-                    self.destination,
-                    refused,
-                    pause,
-                )
+                self._not_sent(name, refused)
                 return False
         self.spool.forget("done", name)
         self._backoff.succeeded(name)
         logger.info("%s: %d objects sent to %s", name, len(results), self.destination)
         return True
 
+    def _not_sent(self, name: str, reason: str) -> None:
+        pause = self._backoff.failed(name)
+        logger.warning(
+            "%s: %s does not store the results (%s): trying again in %.0f s.", name, self.destination, reason, pause
+        )
 
-def _results(folder: Path) -> list[Path]:
-    """Return what is to be sent: segmentations before the report that refers to them."""
-    return sorted(path for path in folder.glob("*.dcm") if path.name != IMAGE)
+    def _results(self, name: str) -> list[Path]:
+        """Return what is to be sent: segmentations before the report that refers to them."""
+        return sorted(path for path in self.spool.folder("done", name).glob("*.dcm") if path.name != IMAGE)

@@ -81,9 +81,10 @@ class Spool:
             OSError: the disk is full or fails.
         """
         name = hashlib.sha256(content).hexdigest()[:32]
-        if self._is_waiting(name):
-            return name
         with self._turn:
+            if self._is_waiting(name):
+                sync_folder(self.path / "received")  # at which an earlier try may have failed
+                return name
             if self._used + len(content) > self.most_bytes:
                 raise SpoolFullError
             self._used += len(content)

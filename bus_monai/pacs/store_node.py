@@ -120,6 +120,8 @@ class StoreNode:
 class _Server(ThreadedAssociationServer):
     """As its base, but a silent caller stops nobody else: TLS is agreed on in the caller's own thread."""
 
+    daemon_threads = True
+
     def get_request(self) -> tuple[socket.socket, Any]:
         request, address = cast(socket.socket, self.socket).accept()
         request.settimeout(PATIENCE)

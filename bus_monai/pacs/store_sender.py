@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
+from typing import TypeAlias
 
 from pydicom.filereader import read_file_meta_info
 from pydicom.uid import UID, ImplicitVRLittleEndian
@@ -16,6 +17,8 @@ from pynetdicom.status import code_to_category
 
 from bus_monai.pacs.node_address import NodeAddress
 
+ObjectKind: TypeAlias = tuple[str, str]
+"""UIDs of the SOP class and of the transfer syntax."""
 PATIENCE = 60
 """Seconds that the destination may be silent."""
 
@@ -30,7 +33,7 @@ class StoreSender:
     Args:
         destination: where to.
         title: our own AE title.
-        objects: all that may be sent, which decides on what is agreed.
+        kinds: of all objects that may be sent, see :func:`object_kind`.
         tls: of the destination, or ``None`` for a plain association.
 
     Raises:
@@ -38,12 +41,12 @@ class StoreSender:
     """
 
     def __init__(
-        self, destination: NodeAddress, title: str, objects: Sequence[Path], tls: ssl.SSLContext | None = None
+        self, destination: NodeAddress, title: str, kinds: Iterable[ObjectKind], tls: ssl.SSLContext | None = None
     ) -> None:
         self.destination = destination
         entity = AE(ae_title=title)
         entity.connection_timeout = entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = PATIENCE
-        self._entity, self._contexts, self._tls = entity, _contexts(objects), tls
+        self._entity, self._contexts, self._tls = entity, _contexts(kinds), tls
         self._association: Association | None = None
 
     def __enter__(self) -> StoreSender:
@@ -93,12 +96,20 @@ class StoreSender:
         return "" if stored else f"it answers 0x{status.Status:04X}"
 
 
-def _contexts(objects: Sequence[Path]) -> list[PresentationContext]:
+def object_kind(path: Path) -> ObjectKind:
+    """Return what is to be agreed on for a DICOM file.
+
+    Raises:
+        Exception: of pydicom, where it is none.
+    """
+    meta = read_file_meta_info(path)
+    return str(meta.MediaStorageSOPClassUID), str(meta.TransferSyntaxUID)
+
+
+def _contexts(kinds: Iterable[ObjectKind]) -> list[PresentationContext]:
     syntaxes: dict[str, set[str]] = {}
-    for path in objects:
-        meta = read_file_meta_info(path)
-        syntax = UID(meta.TransferSyntaxUID)
+    for sop_class, syntax in kinds:
         # the one that every node takes, PS3.5 10.1; pynetdicom converts
-        default = set() if syntax.is_compressed else {str(ImplicitVRLittleEndian)}
-        syntaxes.setdefault(str(meta.MediaStorageSOPClassUID), set()).update({str(syntax)} | default)
+        default = set() if UID(syntax).is_compressed else {str(ImplicitVRLittleEndian)}
+        syntaxes.setdefault(sop_class, set()).update({syntax} | default)
     return [build_context(sop_class, sorted(known, reverse=True)) for sop_class, known in sorted(syntaxes.items())]

@@ -133,6 +133,20 @@ def test_one_that_the_destination_does_not_bear_comes_last(spool: Spool) -> None
     assert set(there.stored) == {f"{name} {kind}" for name in others for kind in ("seg", "sr")}
 
 
+@pytest.mark.parametrize("kept", [0, 200, 1000])
+def test_results_that_the_disk_broke_hold_up_no_others(
+    spool: Spool, caplog: pytest.LogCaptureFixture, kept: int
+) -> None:
+    first, *others = spool.names("done")
+    path = spool.folder("done", first) / "image_seg.dcm"
+    path.write_bytes(path.read_bytes()[:kept])
+    there = Destination()
+    with there.up():
+        run(ResultSender(spool, there.address, "BUSMONAI"), lambda: spool.names("done") == [first])
+    assert there.stored == [f"{name} {kind}" for name in others for kind in ("seg", "sr")]
+    assert f"{first}: {there.address} does not store the results (" in caplog.text
+
+
 def test_a_warning_is_stored(spool: Spool) -> None:
     there = Destination(lambda what, event: 0xB000)
     with there.up():
