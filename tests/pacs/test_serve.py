@@ -52,19 +52,19 @@ def test_from_scanner_to_pacs_and_none_lost_when_the_pacs_is_down(orthanc: Ortha
 
 def test_killed_in_the_middle(orthanc: OrthancServer, tmp_path: Path) -> None:
     """What was acknowledged is segmented and sent once, whatever the moment; the sender sends again what was not."""
-    sources = images(tmp_path / "in", 24)
-    with Serving(tmp_path, orthanc.send_to, seconds=0.1) as serving:
-        assert store(serving.port, sources[:12]) == [0] * 12
-        serving.wait(lambda: serving.count("received") < 11)
+    sources = images(tmp_path / "in", 10)
+    with Serving(tmp_path, orthanc.send_to, seconds=0.3) as serving:
+        assert store(serving.port, sources[:5]) == [0] * 5
+        serving.wait(lambda: serving.count("received") < 4)
         serving.end(signal.SIGKILL)
         assert serving.count("received") > 0
         serving.start()
-        assert store(serving.port, sources[10:]) == [0] * 14  # two of them again
-        serving.wait(lambda: serving.count("received") < 6)
+        assert store(serving.port, sources[3:]) == [0] * 7  # two of them again
+        serving.wait(lambda: serving.count("received") < 3)
         serving.end(signal.SIGKILL)
         serving.start()
         serving.wait(lambda: serving.count("received") + serving.count("done") == 0)
-        assert orthanc.counts() == {"SEG": 23, "SR": 24}
+        assert orthanc.counts() == {"SEG": 9, "SR": 10}
         assert serving.count("failed") == 0
         references = {
             tags["ReferencedSeriesSequence"][0]["ReferencedInstanceSequence"][0]["ReferencedSOPInstanceUID"]
