@@ -29,7 +29,7 @@ def test_a_run_may_go_on_for_longer_than_it_was_planned() -> None:
     for _ in range(2):
         first.optimizer.step()
         first.step()
-    longer = scheduler(31)
+    longer = scheduler(11)
     longer.load_state_dict(first.state_dict())
     longer.optimizer.step()
     longer.step()
