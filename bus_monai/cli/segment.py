@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bus_monai.cli.segment_options import Backend, MinArea, Modality, Model, Threshold, Tta
+from bus_monai.errors import UserError
 
 if TYPE_CHECKING:
+    from bus_monai.inference.engines.engine import Engine
     from bus_monai.inference.predictor import BackendName
 
 
@@ -29,6 +31,23 @@ def segment(
     threshold: Threshold = 0.5,
     min_area: MinArea = None,
     tta: Tta = False,
+    engine: Annotated[
+        str, typer.Option(metavar="local|ray", help="ray spreads the files over processes, also of several machines.")
+    ] = "local",
+    ray_address: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HOST:PORT",
+            show_default=False,
+            help="Of the head of a Ray cluster; without it RAY_ADDRESS counts, or Ray is started on this machine.",
+        ),
+    ] = None,
+    ray_workers: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", min=1, show_default=False, help="Workers, each with a model of its own; by default one a core."
+        ),
+    ] = None,
     restart: Annotated[
         bool, typer.Option("--restart", help="Remove what an earlier run wrote into OUT first.")
     ] = False,
@@ -53,7 +72,6 @@ def segment(
     Killed or interrupted, the same command goes on where it ended. A broken file is a row of results.csv with the
     reason, and the exit code is then 1. Not for clinical use.
     """
-    from bus_monai.errors import UserError
     from bus_monai.inference.models import parse_models
     from bus_monai.inference.outputs import parse_kinds
     from bus_monai.inference.predictor import Predictor
@@ -61,13 +79,14 @@ def segment(
 
     if bool(inputs) == bool(dicomweb) or bool(dicomweb) != bool(study) or (series and not study):
         raise UserError("There is no one source: give INPUT, or --dicomweb URL with --study UID.")
+    runner = _engine(engine, ray_address, ray_workers)
     settings = SegmentSettings(parse_kinds(write), threshold, modality, min_area)
     (trained,) = parse_models([model], segmenters=True)
     chosen: BackendName = backend  # type: ignore[assignment]
     predictor = Predictor(trained, backend=chosen, tta=tta)
     try:
         if inputs:
-            totals = segment_inputs(inputs, out, predictor, settings, restart=restart)
+            totals = segment_inputs(inputs, out, predictor, settings, restart=restart, engine=runner)
         else:
             from bus_monai.pacs.extra import need_package
 
@@ -76,7 +95,9 @@ def segment(
             from bus_monai.pacs.segment_study import segment_study
 
             service = DicomWeb(dicomweb, os.environ.get(TOKEN))
-            totals = segment_study(service, study, out, predictor, settings, series=series or None, restart=restart)
+            totals = segment_study(
+                service, study, out, predictor, settings, series=series or None, restart=restart, engine=runner
+            )
     except KeyboardInterrupt:
         print("Stopped: what was begun is finished and recorded; run the command again to go on.")
         raise typer.Exit(130) from None
@@ -95,3 +116,17 @@ def segment(
         print(f"{totals['refused']} results are not stored: run the command again.")
     if totals["failed"] or totals["lost"] or totals["refused"]:
         raise typer.Exit(1)
+
+
+def _engine(name: str, address: str | None, workers: int | None) -> Engine:
+    if name == "ray":
+        from bus_monai.inference.engines.ray_engine import RayEngine
+
+        return RayEngine(address, workers)
+    if name != "local":
+        raise UserError(f"--engine is '{name}': use local or ray.")
+    if address or workers:
+        raise UserError("--ray-address and --ray-workers are for --engine ray: add it, or leave them out.")
+    from bus_monai.inference.engines.local_engine import LocalEngine
+
+    return LocalEngine()

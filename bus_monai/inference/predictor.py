@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from threading import Lock
-from typing import Literal, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -88,6 +89,11 @@ class Predictor:
             spec = path_or_name if weights is None else f"{path_or_name}:{weights}"
             (model,) = parse_models([spec], segmenters=True)
         return cls(model, backend=backend, precision=precision, tta=tta)
+
+    def __reduce__(self) -> tuple[partial[Predictor], tuple[TrainedModel]]:
+        # another process loads the model anew, with the backend that was found here, so that results are the same
+        chosen: Any = {"backend": self.backend, "precision": self.precision, "tta": self.tta}
+        return partial(type(self), **chosen), (self.model,)
 
     def predict(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the probability of lesion; threads take turns.

@@ -1,25 +1,20 @@
-"""Files segmented one after the other, in a job that can be killed at any moment and started again."""
+"""Files segmented by any engine, in a job that can be killed at any moment and started again."""
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from tqdm import tqdm
 
 from bus_monai.errors import UserError
+from bus_monai.inference.engines.engine import Engine, Task
 from bus_monai.inference.manifest import Entry, Manifest, Outcome
 from bus_monai.inference.outputs import candidate_names
 from bus_monai.inference.segment_file import SegmentFile, hash_file
 from bus_monai.source_listing import find_sources
-
-WORKERS = 3
-"""Threads: while one file is segmented, the next is decoded and the last is written."""
-AHEAD = 2 * WORKERS
-"""Files that may be begun and not recorded yet, which bounds the memory."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +48,7 @@ def find_items(inputs: Sequence[Path], out: Path) -> Iterator[Item]:
             yield Item(path, prefix / _text(path.relative_to(root).as_posix()))
 
 
-def segment_items(segment: SegmentFile, manifest: Manifest, items: Iterator[Item]) -> Counter[str]:
+def segment_items(engine: Engine, segment: SegmentFile, manifest: Manifest, items: Iterator[Item]) -> Counter[str]:
     """Segment what the manifest does not know as done, and record each.
 
     Returns:
@@ -64,47 +59,29 @@ def segment_items(segment: SegmentFile, manifest: Manifest, items: Iterator[Item
         KeyboardInterrupt: what was begun is finished and recorded.
     """
     counts: Counter[str] = Counter()
-    pending: deque[tuple[Entry, Future[Outcome]]] = deque()
-    bar = tqdm(desc="segmenting", unit="file")
+    drawn: set[str] = set()
 
-    def record() -> None:
-        entry, future = pending[0]
-        outcome = future.result()
-        pending.popleft()
-        manifest.finish(entry, outcome)
+    def tasks_left() -> Iterator[Task]:
+        for item in items:
+            entry = manifest.enter(item.key, candidate_names(item.relative))
+            if entry.path in drawn:
+                continue  # given twice, as itself and in its folder
+            if _is_finished(entry, item.path, segment.out):
+                counts["kept"] += 1
+                bar.update()
+                continue
+            drawn.add(entry.path)
+            yield Task(item.path, entry)
+
+    def record(task: Task, outcome: Outcome) -> None:
+        manifest.finish(task.entry, outcome)
+        drawn.discard(task.entry.path)
         counts[outcome.state] += 1
         bar.update()
 
-    with bar, ThreadPoolExecutor(WORKERS, thread_name_prefix="segment") as pool:
-        try:
-            for item in items:
-                entry = manifest.enter(item.key, candidate_names(item.relative))
-                if any(entry.path == begun.path for begun, _ in pending):
-                    continue  # given twice, as itself and in its folder
-                if _is_finished(entry, item.path, segment.out):
-                    counts["kept"] += 1
-                    bar.update()
-                    continue
-                pending.append((entry, pool.submit(segment, item.path, entry.name)))
-                while len(pending) >= AHEAD:
-                    record()
-            while pending:
-                record()
-        except BaseException:
-            _record_what_is_done(pending, manifest, counts)
-            raise
+    with tqdm(desc="segmenting", unit="file") as bar:
+        engine(segment, tasks_left(), record)
     return counts
-
-
-def _record_what_is_done(
-    pending: deque[tuple[Entry, Future[Outcome]]], manifest: Manifest, counts: Counter[str]
-) -> None:
-    for _, future in pending:
-        future.cancel()
-    for entry, future in pending:
-        if not future.cancelled() and future.exception() is None:
-            manifest.finish(entry, future.result())
-            counts[future.result().state] += 1
 
 
 def _is_finished(entry: Entry, path: Path, out: Path) -> bool:

@@ -18,6 +18,8 @@ from typing import Any
 from bus_monai import __version__
 from bus_monai.atomic_file import atomic_file
 from bus_monai.errors import UserError
+from bus_monai.inference.engines.engine import Engine
+from bus_monai.inference.engines.local_engine import LocalEngine
 from bus_monai.inference.findings import MOST_LESIONS
 from bus_monai.inference.manifest import FILE, Manifest
 from bus_monai.inference.model_key import model_key
@@ -34,6 +36,7 @@ COLUMNS = (
     "short_axis", "perimeter", "depth_width_ratio", "orientation_deg", "circularity", "row", "column", "top", "left",
     "height", "width", "probability", "note", "reason",
 )  # fmt: skip
+LOCAL = LocalEngine()
 PACKAGES = (
     "numpy",
     "scipy",
@@ -66,7 +69,13 @@ class SegmentSettings:
 
 
 def segment_inputs(
-    inputs: Sequence[Path], out: Path, predictor: Predictor, settings: SegmentSettings, *, restart: bool = False
+    inputs: Sequence[Path],
+    out: Path,
+    predictor: Predictor,
+    settings: SegmentSettings,
+    *,
+    restart: bool = False,
+    engine: Engine = LOCAL,
 ) -> Counter[str]:
     """Segment files and folders, and write all results, ``results.csv`` and ``run.json``.
 
@@ -78,6 +87,7 @@ def segment_inputs(
         predictor: the model.
         settings: as above.
         restart: forget the earlier run and remove its outputs.
+        engine: where the files are segmented, which changes no result.
 
     Returns:
         How many files are ``done``, ``failed``, ``skipped`` and ``crowded`` (more lesions in a frame than are kept),
@@ -109,11 +119,12 @@ def segment_inputs(
         )
         try:
             with quiet_decoders():
-                now = segment_items(job, manifest, find_items(inputs, out))
+                now = segment_items(engine, job, manifest, find_items(inputs, out))
         finally:
             seconds = time.monotonic() - clock
             totals = _write_results(manifest, out)
-            _write_run(out, predictor, settings, totals, {"began": _text(began), "seconds": round(seconds, 2)})
+            told = {"engine": engine.name, "began": _text(began), "seconds": round(seconds, 2)}
+            _write_run(out, predictor, settings, totals, told)
     finally:
         manifest.close()
     if not now:
@@ -183,7 +194,7 @@ def _write_results(manifest: Manifest, out: Path) -> Counter[str]:
 
 
 def _write_run(
-    out: Path, predictor: Predictor, settings: SegmentSettings, totals: Counter[str], times: dict[str, Any]
+    out: Path, predictor: Predictor, settings: SegmentSettings, totals: Counter[str], told: dict[str, Any]
 ) -> None:
     model = predictor.model
     record = {
@@ -207,7 +218,7 @@ def _write_run(
             "tta": predictor.tta,
         },
         "counts": {key: totals[key] for key in ("done", "failed", "skipped", "new", "crowded", "lesions")},
-        **times,
+        **told,
     }
     try:
         with atomic_file(out / RUN) as partial:

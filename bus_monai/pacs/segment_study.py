@@ -14,10 +14,11 @@ from pathlib import Path
 from tqdm import tqdm
 
 from bus_monai.errors import UserError
+from bus_monai.inference.engines.engine import Engine
 from bus_monai.inference.manifest import Manifest
 from bus_monai.inference.predictor import Predictor
 from bus_monai.inference.quiet_decoders import quiet_decoders
-from bus_monai.inference.segment_run import SegmentSettings, segment_inputs
+from bus_monai.inference.segment_run import LOCAL, SegmentSettings, segment_inputs
 from bus_monai.pacs.dicomweb import DicomWeb, InstanceError
 
 FETCHED = "fetched"
@@ -36,6 +37,7 @@ def segment_study(
     *,
     series: str | None = None,
     restart: bool = False,
+    engine: Engine = LOCAL,
 ) -> Counter[str]:
     """Fetch a study, segment it and store its DICOM results; each of the three goes on where an earlier run ended.
 
@@ -47,6 +49,7 @@ def segment_study(
         settings: what to write, and which modality.
         series: UID of the one series, or ``None`` for all.
         restart: forget the earlier run, remove its outputs, fetch and store anew.
+        engine: where the files are segmented.
 
     Returns:
         As :func:`~bus_monai.inference.segment_run.segment_inputs`; also how many instances were not fetched
@@ -75,7 +78,7 @@ def segment_study(
         lost = _fetch(service, study, instances, out)
         if lost == len(instances):
             raise UserError(f"'{service.url}' gives none of the {lost} instances: see the warnings above.")
-        totals = segment_inputs([out / FETCHED], out, predictor, settings, restart=restart)
+        totals = segment_inputs([out / FETCHED], out, predictor, settings, restart=restart, engine=engine)
         totals["lost"] = lost
         return totals + _store(service, out)
 

@@ -79,6 +79,19 @@ def test_wrong_words_are_one_sentence(
     assert capsys.readouterr().err == "bus-monai: The backend is 'tvm': use one of auto, openvino, onnx, torch.\n"
     assert run(monkeypatch, *words, "--write", "mask") == 2
     assert "--write names 'mask': use some of seg, sr" in capsys.readouterr().err
+    assert run(monkeypatch, *words, "--engine", "dask") == 2
+    assert capsys.readouterr().err == "bus-monai: --engine is 'dask': use local or ray.\n"
+    assert run(monkeypatch, *words, "--ray-workers", "2") == 2
+    assert capsys.readouterr().err == (
+        "bus-monai: --ray-address and --ray-workers are for --engine ray: add it, or leave them out.\n"
+    )
+    with monkeypatch.context() as patch:
+        patch.setattr("bus_monai.inference.engines.ray_engine.find_spec", lambda name: None)
+        assert run(patch, *words, "--engine", "ray") == 2
+    assert capsys.readouterr().err == (
+        "bus-monai: --engine ray needs Ray, which is not installed: run \"pip install 'bus-monai[ray]'\".\n"
+    )
+    assert not (tmp_path / "out").exists()
 
 
 def test_cold_with_a_cached_graph(small_weights: Path, tmp_path: Path) -> None:
@@ -90,7 +103,7 @@ def test_cold_with_a_cached_graph(small_weights: Path, tmp_path: Path) -> None:
         "import sys, resource; from bus_monai.cli.main import main\n"
         "try: main()\n"
         "except SystemExit: pass\n"
-        "heavy = {'torch', 'monai', 'pandas', 'matplotlib', 'pydicom', 'highdicom'} & set(sys.modules)\n"
+        "heavy = {'torch', 'monai', 'pandas', 'matplotlib', 'pydicom', 'highdicom', 'ray'} & set(sys.modules)\n"
         "usage = resource.getrusage(resource.RUSAGE_SELF)\n"
         "print(heavy, usage.ru_utime + usage.ru_stime)"
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import shutil
 import subprocess
 import sys
@@ -53,6 +54,13 @@ def test_backends_agree_at_any_size(reference: Predictor, small_weights: Path, b
         assert expected.shape == shape
         assert expected.dtype == np.float32
         np.testing.assert_allclose(predictor.predict(image(shape)), expected, atol=FP32)
+
+
+def test_another_process_predicts_the_same(small_weights: Path) -> None:
+    predictor = Predictor.from_bundle("baseline", small_weights, "onnx", precision="fp32", tta=True)
+    loaded = pickle.loads(pickle.dumps(predictor))
+    assert (loaded.model, loaded.backend, loaded.precision, loaded.tta) == (predictor.model, "onnx", "fp32", True)
+    np.testing.assert_array_equal(loaded.predict(image((40, 56))), predictor.predict(image((40, 56))))
 
 
 @pytest.mark.parametrize("backend", ["torch", "openvino"])

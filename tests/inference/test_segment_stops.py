@@ -17,6 +17,7 @@ from segment_files import PNG, contents, draw, table
 
 from bus_monai.errors import UserError
 from bus_monai.inference import segment_job
+from bus_monai.inference.engines.local_engine import AHEAD
 from bus_monai.inference.segment_run import SegmentSettings, segment_inputs
 
 SCRIPT = Path(__file__).parent / "bright_predictor.py"
@@ -61,7 +62,7 @@ def test_files_begun_are_bounded(bright: Any, tmp_path: Path, monkeypatch: pytes
     )
     segment_inputs([tmp_path / "in"], tmp_path / "out", bright, SegmentSettings(PNG))
     assert (found[0], done[0]) == (40, 40)
-    assert most[0] <= segment_job.AHEAD + 1
+    assert most[0] <= AHEAD + 1
 
 
 def draw_many(source: Path, files: int) -> random.Random:

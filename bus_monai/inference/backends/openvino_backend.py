@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import openvino
@@ -25,7 +27,9 @@ class OpenVinoBackend:
 
     def __init__(self, graph: Path, chain: Chain, precision: Precision = "fast") -> None:
         self.chain = chain
-        settings = {"PERFORMANCE_HINT": "LATENCY"}
+        settings: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY"}
+        # what other runtimes heed by themselves; 0 is as many as there are
+        settings["INFERENCE_NUM_THREADS"] = int(os.environ.get("OMP_NUM_THREADS") or 0)
         if precision == "fp32":
             settings["INFERENCE_PRECISION_HINT"] = "f32"
         self._model = openvino.Core().compile_model(graph, "CPU", settings)

@@ -1,0 +1,136 @@
+"""How ``bus-monai segment --engine ray`` gains by workers.
+
+    python benchmarks/ray_engine.py [--model BUNDLE[:WEIGHTS]] [--images 200] [--workers 1 2] [--rounds 3]
+
+Phantoms as DICOM become masks, SEG and SR. The rate is that of the files recorded after the first batch, so that the
+start of the workers is no part of it; efficiency is the rate by that of the fewest workers, a worker. The numbers of
+workers take turns. The local engine stands beside them. Without --model it is a lite_unet of random weights.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pydicom
+from PIL import Image
+from pydicom.data import get_testdata_file
+from pydicom.uid import ExplicitVRLittleEndian, generate_uid
+
+from bus_monai.data.phantoms import make_phantom
+from bus_monai.inference.engines.engine import Engine, Record, Task
+from bus_monai.inference.engines.local_engine import LocalEngine
+from bus_monai.inference.engines.ray_engine import RayEngine
+from bus_monai.inference.engines.ray_session import ray_session
+from bus_monai.inference.manifest import Outcome
+from bus_monai.inference.models import parse_models
+from bus_monai.inference.predictor import Predictor
+from bus_monai.inference.segment_file import SegmentFile
+from bus_monai.inference.segment_run import SegmentSettings, segment_inputs
+
+KINDS = ("seg", "sr", "png")
+PICTURES = 8
+"""Phantoms as PNG too, to which random weights are scaled."""
+
+
+@dataclass
+class Timed:
+    """An engine, and when it recorded each file."""
+
+    engine: Engine
+    times: list[float] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        return self.engine.name
+
+    def __call__(self, segment: SegmentFile, tasks: Iterator[Task], record: Record) -> None:
+        def timed(task: Task, outcome: Outcome) -> None:
+            record(task, outcome)
+            self.times.append(time.perf_counter())
+
+        self.engine(segment, tasks, timed)
+
+    def rate(self, batch: int) -> float:
+        """Return the files a second after the first ``batch``."""
+        return (len(self.times) - batch) / (self.times[-1] - self.times[batch - 1])
+
+
+def write_phantoms(folder: Path, count: int, size: tuple[int, int]) -> Path:
+    folder.mkdir()
+    header = pydicom.dcmread(str(get_testdata_file("US1_UNCR.dcm", download=False)))
+    for number in range(count):
+        pixels = make_phantom(number, size).image
+        header.SOPInstanceUID = header.file_meta.MediaStorageSOPInstanceUID = generate_uid(entropy_srcs=[str(number)])
+        header.Rows, header.Columns = size
+        header.SamplesPerPixel, header.PhotometricInterpretation = 1, "MONOCHROME2"
+        header.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+        header.PixelData = pixels.tobytes()
+        header.pop("PlanarConfiguration", None)
+        header.save_as(folder / f"{number:05d}.dcm", enforce_file_format=True)
+        if number < PICTURES:
+            Image.fromarray(pixels).save(folder.with_name(f"{number}.png"))
+    return folder
+
+
+def measure(predictor: Predictor, source: Path, out: Path, engine: Engine, batch: int) -> tuple[float, float]:
+    """Return the files a second, and the seconds of the whole job."""
+    timed = Timed(engine)
+    began = time.perf_counter()
+    totals = segment_inputs([source], out, predictor, SegmentSettings(KINDS), engine=timed)
+    seconds = time.perf_counter() - began
+    if totals["failed"]:
+        sys.exit(f"{totals['failed']} phantoms could not be segmented, see '{out}/results.csv'.")
+    return timed.rate(batch), seconds
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="", help="BUNDLE[:WEIGHTS]")
+    parser.add_argument("--backend", default="auto")
+    parser.add_argument("--images", type=int, default=200)
+    parser.add_argument("--size", type=int, nargs=2, default=(480, 640), metavar=("ROWS", "COLUMNS"))
+    parser.add_argument("--workers", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--rounds", type=int, default=3)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        source = write_phantoms(folder / "phantoms", options.images, tuple(options.size))
+        model = options.model or _random_weights(folder, options.backend)
+        predictor = Predictor(parse_models([model])[0], backend=options.backend)
+        engines: dict[str, Engine] = {"local": LocalEngine()}
+        engines |= {f"ray {count}": RayEngine(workers=count) for count in options.workers}
+        found: dict[str, list[tuple[float, float]]] = {name: [] for name in engines}
+        with ray_session("local", max(options.workers)):
+            for turn in range(options.rounds):
+                for name, engine in engines.items():
+                    # what a worker is handed at once is recorded at once
+                    batch = 1 if name == "local" else RayEngine.at_once(options.images, engine.workers)  # type: ignore[attr-defined]
+                    found[name].append(measure(predictor, source, folder / f"{name}{turn}", engine, batch))
+    tell(found, options.workers)
+
+
+def tell(found: dict[str, list[tuple[float, float]]], workers: list[int]) -> None:
+    rates = {name: statistics.median(rate for rate, _ in runs) for name, runs in found.items()}
+    least = min(workers)
+    print("| engine | files/s | efficiency | seconds in all |\n|---|---:|---:|---:|")
+    for name, runs in found.items():
+        gain = [rate / other for (rate, _), (other, _) in zip(runs, found[f"ray {least}"], strict=True)]
+        share = "-" if name == "local" else f"{statistics.median(gain) * least / int(name.split()[1]):.2f}"
+        print(f"| {name} | {rates[name]:.1f} | {share} | {statistics.median(seconds for _, seconds in runs):.1f} |")
+
+
+def _random_weights(folder: Path, backend: str) -> str:
+    from segment import child
+
+    return f"lite_unet:{child('weights', 'lite_unet', folder, folder / 'weights', backend)['weights']}"
+
+
+if __name__ == "__main__":
+    main()

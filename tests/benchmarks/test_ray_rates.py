@@ -1,0 +1,33 @@
+"""The benchmark of the Ray engine: its phantoms are segmented, its table is that of its rates."""
+
+from __future__ import annotations
+
+import runpy
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bus_monai.inference.engines.local_engine import LocalEngine
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "inference"))
+from bright_predictor import BrightPredictor
+
+PATH = Path(__file__).parents[2] / "benchmarks" / "ray_engine.py"
+
+
+def test_phantoms_are_timed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    benchmark = runpy.run_path(str(PATH))
+    source = benchmark["write_phantoms"](tmp_path / "phantoms", 3, (64, 80))
+    predictor: Any = BrightPredictor(tmp_path / "weights", 0.05)
+    rate, seconds = benchmark["measure"](predictor, source, tmp_path / "out", LocalEngine(), 1)
+    assert 2 / seconds <= rate < 1000
+    assert len(list((tmp_path / "out").glob("*_sr.dcm"))) == 3
+    assert len(list(tmp_path.glob("*.png"))) == 3
+    benchmark["tell"]({"local": [(9, 4), (9, 4)], "ray 1": [(5, 8), (4, 9)], "ray 2": [(8, 6), (6.4, 7)]}, [1, 2])
+    assert capsys.readouterr().out.splitlines()[2:] == [
+        "| local | 9.0 | - | 4.0 |",
+        "| ray 1 | 4.5 | 1.00 | 8.5 |",
+        "| ray 2 | 7.2 | 0.80 | 6.5 |",
+    ]
