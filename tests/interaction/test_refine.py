@@ -1,0 +1,159 @@
+"""Clicks and a box make a segmentation better, exactly where they say."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from scipy.ndimage import label
+
+from bus_monai.data.phantoms import make_phantom
+from bus_monai.detection.mask_box import mask_box
+from bus_monai.errors import UserError
+from bus_monai.interaction.click import Click, disc
+from bus_monai.interaction.refine import refine
+
+SIZE = (96, 128)
+DARK = [Click(30, 34), Click(60, 92)]
+RADIUS = 16
+
+
+def discs(*centres: Click, radius: float = RADIUS) -> NDArray[np.bool_]:
+    return np.any([disc(SIZE, centre, radius) for centre in centres], axis=0)
+
+
+def image_of(lesions: NDArray[np.bool_]) -> NDArray[np.float64]:
+    noise = np.random.default_rng(0).normal(0, 0.03, lesions.shape)
+    return np.where(lesions, 0.2, 0.6) + noise
+
+
+IMAGE = image_of(discs(*DARK))
+NOTHING = np.zeros(SIZE)
+
+
+def dice(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
+    return float(2 * (one & other).sum() / (one.sum() + other.sum()))
+
+
+def test_without_clicks_it_is_the_mask() -> None:
+    probability = np.linspace(0, 1, IMAGE.size).reshape(SIZE)
+    assert np.array_equal(refine(IMAGE, probability, ()), probability >= 0.5)
+
+
+def test_a_negative_click_removes_one_component() -> None:
+    mask = discs(*DARK, Click(80, 20), radius=9)
+    left = refine(IMAGE, mask, [Click(80, 20, positive=False)])
+    assert np.array_equal(left, discs(*DARK, radius=9))
+
+
+def test_components_that_touch_at_a_corner_are_one() -> None:
+    mask = np.zeros(SIZE, dtype=bool)
+    mask[10:20, 10:20] = mask[20:22, 20:22] = True
+    assert not refine(IMAGE, mask, [Click(15, 15, positive=False)]).any()
+
+
+def test_a_positive_click_grows_a_lesion_that_was_missed() -> None:
+    found = discs(DARK[0])
+    both = refine(IMAGE, found, [DARK[1]])
+    assert np.array_equal(both[:, :60], found[:, :60])
+    assert dice(both, discs(*DARK)) > 0.98
+
+
+def test_a_click_beside_the_middle_grows_it_too() -> None:
+    assert dice(refine(IMAGE, NOTHING, [Click(34, 28)]), discs(DARK[0])) > 0.95
+
+
+@pytest.mark.parametrize("seed", [1, 3, 5])
+def test_a_click_grows_the_lesion_of_a_phantom(seed: int) -> None:
+    phantom = make_phantom(seed, (128, 160))
+    (truth,) = phantom.masks
+    row, column = np.argwhere(truth).mean(axis=0).round().astype(int)
+    mask = refine(phantom.image / 255, np.zeros(truth.shape), [Click(int(row), int(column))])
+    assert dice(mask, truth) > 0.7
+
+
+def test_clicks_correct_an_outline_without_moving_the_rest() -> None:
+    truth, mask = discs(DARK[0]), discs(DARK[0])
+    mask[:, 40:60] = False
+    corrected = refine(IMAGE, mask, [Click(30, 45)])
+    assert dice(corrected, truth) > 0.97 > dice(mask, truth)
+    mask = discs(DARK[0]) | disc(SIZE, Click(30, 54), 9)
+    corrected = refine(IMAGE, mask, [DARK[0], Click(30, 56, positive=False)])
+    assert dice(corrected, truth) > 0.95 > dice(mask, truth)
+
+
+def test_a_negative_click_leaves_the_lesion_that_a_positive_one_confirmed() -> None:
+    mask = discs(DARK[0])
+    assert not refine(IMAGE, mask, [Click(32, 36, positive=False)]).any()
+    kept = refine(IMAGE, mask, [DARK[0], Click(32, 36, positive=False)])
+    assert kept[DARK[0].row, DARK[0].column]
+
+
+def test_a_box_bounds_its_lesion_and_leaves_the_others() -> None:
+    truth = discs(DARK[0])
+    mask = discs(DARK[0], radius=22) | disc(SIZE, DARK[1], 9)
+    boxed = refine(IMAGE, mask, (), mask_box(truth))
+    inside = np.zeros(SIZE, dtype=bool)
+    left, top, right, bottom = mask_box(truth)
+    inside[top:bottom, left:right] = True
+    assert np.array_equal(boxed & ~inside, disc(SIZE, DARK[1], 9))
+    assert dice(boxed & inside, truth) > 0.97
+
+
+def test_a_click_corrects_what_a_box_gave() -> None:
+    box = mask_box(discs(DARK[0]))
+    assert not refine(IMAGE, NOTHING, [Click(30, 34, positive=False)], box).any()
+
+
+CLICKS = st.lists(st.builds(Click, st.integers(0, SIZE[0] - 1), st.integers(0, SIZE[1] - 1), st.booleans()), max_size=6)
+
+
+@settings(max_examples=25, deadline=None)
+@given(CLICKS, st.sampled_from([NOTHING, discs(*DARK), discs(DARK[0], radius=5), NOTHING + 1]))
+def test_clicks_are_honoured_and_the_mask_is_always_the_same(clicks: list[Click], given_mask: NDArray) -> None:
+    mask = refine(IMAGE, given_mask, clicks)
+    last = {(click.row, click.column): click.positive for click in clicks}
+    assert {place: bool(mask[place]) for place in last} == last
+    assert np.array_equal(mask, refine(IMAGE, given_mask, clicks))
+
+
+def test_an_image_without_contrast_is_no_error() -> None:
+    flat = np.full(SIZE, 0.5)
+    mask = refine(flat, NOTHING, [Click(40, 60), Click(40, 90, positive=False), Click(95, 127)])
+    assert label(mask)[1] == 2
+
+
+@pytest.mark.parametrize(
+    ("click", "where"),
+    [
+        (Click(96, 3), "row 96 and column 3"),
+        (Click(-1, 3), "row -1 and column 3"),
+        (Click(0, 128), "row 0 and column 128"),
+    ],
+)
+def test_a_click_outside_is_an_error(click: Click, where: str) -> None:
+    with pytest.raises(UserError) as error:
+        refine(IMAGE, NOTHING, [DARK[0], click])
+    assert str(error.value) == f"Click 2 at {where} is outside the image of 96 x 128 pixels: click inside it."
+
+
+def test_a_box_without_area_is_an_error() -> None:
+    with pytest.raises(UserError) as error:
+        refine(IMAGE, NOTHING, (), (10, 20, 10, 30))
+    assert str(error.value) == (
+        "The box (10, 20, 10, 30) has no area: give left, top, right and bottom with left < right, top < bottom."
+    )
+
+
+def test_a_box_outside_is_an_error() -> None:
+    with pytest.raises(UserError) as error:
+        refine(IMAGE, NOTHING, (), (10, 20, 129, 30))
+    assert str(error.value) == ("The box (10, 20, 129, 30) leaves the image of 96 x 128 pixels: give one inside it.")
+
+
+def test_a_mask_of_another_size_is_an_error() -> None:
+    with pytest.raises(UserError) as error:
+        refine(IMAGE, NOTHING[:90], ())
+    assert str(error.value) == ("The image has 96 x 128 pixels but its mask 90 x 128: give a mask of the image's size.")
