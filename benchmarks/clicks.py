@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from unittest.mock import patch
@@ -49,6 +49,7 @@ SHARED = Path(os.environ.get("BUS_MONAI_SHARED", Path(__file__).resolve().parent
 TARGET, MOST = 0.9, 20
 Mask = NDArray[np.bool_]
 Image = NDArray[np.floating]
+Window = tuple[slice, slice]
 
 
 @dataclass(frozen=True)
@@ -75,30 +76,31 @@ def flood(image: Image, mask: Mask, click: Click, before: Sequence[Click], dista
 
 
 def chan_vese(image: Image, mask: Mask, click: Click, before: Sequence[Click], distance: float) -> Mask:
-    return evolve(
-        mask, click, distance, lambda window, start: morphological_chan_vese(
-            gaussian_filter(image[window], 2), 20, init_level_set=start, smoothing=2
-        ),
-    )  # fmt: skip
+    window, start = level_set(click, distance, mask.shape)
+    evolved = morphological_chan_vese(gaussian_filter(image[window], 2), 20, init_level_set=start, smoothing=2)
+    return near_click(evolved, window, click, distance, mask.shape)
 
 
 def active_contour(image: Image, mask: Mask, click: Click, before: Sequence[Click], distance: float) -> Mask:
-    return evolve(
-        mask, click, 0.6 / 0.8 * distance, lambda window, start: morphological_geodesic_active_contour(
-            inverse_gaussian_gradient(image[window], sigma=2), 30, init_level_set=start, balloon=1, threshold=0.5
-        ),
-    )  # fmt: skip
+    distance *= 0.75
+    window, start = level_set(click, distance, mask.shape)
+    edges = inverse_gaussian_gradient(image[window], sigma=2)
+    evolved = morphological_geodesic_active_contour(edges, 30, init_level_set=start, balloon=1, threshold=0.5)
+    return near_click(evolved, window, click, distance, mask.shape)
 
 
-def evolve(mask: Mask, click: Click, distance: float, run: Callable[[tuple[slice, slice], NDArray], NDArray]) -> Mask:
+def level_set(click: Click, distance: float, shape: tuple[int, ...]) -> tuple[Window, NDArray[np.int8]]:
     reach = int(REACH * distance) + 2
-    window = (
-        slice(max(click.row - reach, 0), click.row + reach + 1),
-        slice(max(click.column - reach, 0), click.column + reach + 1),
-    )
-    region = np.zeros_like(mask)
-    region[window] = run(window, disc(mask.shape, click, max(1.5, 0.8 * distance))[window].astype(np.int8)) > 0
-    return region & disc(mask.shape, click, REACH * distance)
+    rows = slice(max(click.row - reach, 0), click.row + reach + 1)
+    columns = slice(max(click.column - reach, 0), click.column + reach + 1)
+    start = disc(shape, click, max(1.5, 0.8 * distance))
+    return (rows, columns), start[rows, columns].astype(np.int8)
+
+
+def near_click(evolved: NDArray, window: Window, click: Click, distance: float, shape: tuple[int, ...]) -> Mask:
+    region = np.zeros(shape, dtype=bool)
+    region[window] = evolved > 0
+    return region & disc(shape, click, REACH * distance)
 
 
 def walk_from_guess(image: Image, probability: Image, guess: Guess, clicks: Sequence[Click]) -> Mask:

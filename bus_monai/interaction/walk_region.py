@@ -25,6 +25,8 @@ BETA = 300
 SIDE = 96
 """Pixels of a side at most on which the walk is solved, so that it takes a few hundredths of a second."""
 
+OWN, OTHER = 1, 2
+
 
 def walk_region(
     image: NDArray[np.floating],
@@ -35,8 +37,8 @@ def walk_region(
 ) -> NDArray[np.bool_]:
     """Return the region of a click by random walks (Grady 2006, doi 10.1109/TPAMI.2006.233).
 
-    A walker who sets out from a pixel of the region comes to the click before it comes to a click of the other kind or
-    to the edge of the reach.
+    A walker from a pixel of the region comes to the core around the click, or to a click of its kind, sooner than to a
+    click of the other kind or, at the edge of the reach, to pixels of the other kind; steps in grey hinder it.
 
     Args:
         image: (H, W), grey values in [0, 1].
@@ -49,27 +51,29 @@ def walk_region(
         (H, W), true in the region.
     """
     reach = math.ceil(REACH * distance) + 2
-    top, left = max(click.row - reach, 0), max(click.column - reach, 0)
-    window = np.s_[top : click.row + reach + 1, left : click.column + reach + 1]
-    rows, columns = mask[window].shape
+    window = np.s_[
+        max(click.row - reach, 0) : click.row + reach + 1, max(click.column - reach, 0) : click.column + reach + 1
+    ]
+    size = mask[window].shape
+    step = math.ceil(max(size) / SIDE)
     near = disc(mask.shape, click, REACH * distance)
-    step = math.ceil(max(rows, columns) / SIDE)
-    seeds = np.zeros(mask.shape, dtype=np.int32)
-    seeds[~near] = np.where(mask[~near] == click.positive, 1, 2)
-    for other in before:
-        same = other.positive == click.positive
-        apart = math.hypot(other.row - click.row, other.column - click.column)
-        seeds[disc(mask.shape, other, max(2, step, 0 if same else AWAY * apart)) & near] = 1 if same else 2
-    core = disc(mask.shape, click, max(1.5, step, CORE * distance))
-    seeds[core & (seeds != 2) | disc(mask.shape, click, step)] = 1
-    small = seeds[window][::step, ::step]
+    seeds = np.where(near, 0, np.where(mask == click.positive, OWN, OTHER))
+    for one in before:
+        same = one.positive == click.positive
+        apart = math.hypot(one.row - click.row, one.column - click.column)
+        # never smaller than a step, between the pixels of which it might get lost
+        seeds[near & disc(mask.shape, one, max(2, step, 0 if same else AWAY * apart))] = OWN if same else OTHER
+    core = disc(mask.shape, click, max(1.5, CORE * distance)) & (seeds != OTHER)
+    seeds[core | disc(mask.shape, click, step)] = OWN
     region = np.zeros_like(mask)
-    if not (small == 2).any():
+    small = seeds[window][::step, ::step]
+    if not (small == OTHER).any():
         region[window] = near[window]
         return region
-    grey = gaussian_filter(image[window], max(1.0, step), mode="nearest")[::step, ::step]
+    grey = gaussian_filter(image[window], step, mode="nearest")[::step, ::step]
     with warnings.catch_warnings():
+        # the solver stops early, with probabilities a little outside [0, 1], since only the outline is wanted
         warnings.simplefilter("ignore", UserWarning)
         own = random_walker(grey, small, beta=BETA, mode="cg_j", tol=1e-2, return_full_prob=True)[0]
-    region[window] = (resize(own.astype(float), (rows, columns), order=1, mode="edge") >= 0.5) & near[window]
+    region[window] = (resize(own.astype(float), size, order=1, mode="edge") >= 0.5) & near[window]
     return region
