@@ -27,8 +27,7 @@ demo: $(READY)
 		--ckpt_path $(DEMO)/models/model.pt --output_dir $(DEMO)
 	$(BIN)/bus-monai report $(DEMO)
 	$(BIN)/python -m bus_monai.demo_files $(DEMO)/dicom
-	$(BIN)/python -m monai.bundle run inferring --config_file $(CONFIGS)/inference.json \
-		--ckpt_path $(DEMO)/models/model.pt --dataset_dir $(DEMO)/dicom --output_dir $(DEMO)/masks
+	$(BIN)/bus-monai segment $(DEMO)/dicom --out $(DEMO)/segmented
 
 test: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/pytest

@@ -86,7 +86,7 @@ class RayWorker:
                 what = self._segment(path, name)
             except UserError as error:
                 what = self._error = error
-        if tries:
+        if 0 < tries <= MOST_TRIES:  # a file given up stays inside: when its batch is done again, it is not tried again
             self._turnstile.leave.remote(number)
         return pickle.dumps((number, what))
 
