@@ -153,7 +153,6 @@ def main() -> None:
     if device.type == "cuda" and not torch.cuda.is_available():
         print(NO_GPU, file=sys.stderr)
         sys.exit(2)
-    logging.disable(logging.WARNING)
     size = [words.size, words.size] if words.size else None
     asked = {"dataset_dir": words.data, "batch_size": words.batch, "image_size": size}
     settings = {key: value for key, value in asked.items() if value is not None}
@@ -179,4 +178,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    logging.disable(logging.WARNING)
     main()

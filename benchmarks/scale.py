@@ -111,7 +111,6 @@ def measured(words: argparse.Namespace, folder: Path) -> tuple[Units, str]:
 
 def main() -> None:
     words = options()
-    logging.disable(logging.WARNING)
     try:
         with tempfile.TemporaryDirectory() as name:
             units, run = measured(words, Path(name)) if words.measure else (Units.read(words.units), "")
@@ -130,4 +129,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    logging.disable(logging.WARNING)
     main()
