@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,9 @@ from bus_monai.data.phantoms import make_phantom, write_phantoms
 ROOT = Path(__file__).parent.parent
 BUNDLE = ROOT / "bundles" / "rdau_gan"
 SMALL = {"base_width": 4, "depth": 5}
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # so a shell starts what it puts in the background
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def skip(reason: str) -> None:
