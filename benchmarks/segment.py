@@ -102,6 +102,7 @@ def our_job(spec: str, source: Path, out: Path, backend: str) -> None:
 def dice_of_backend(spec: str, source: Path, out: Path, backend: str) -> None:
     from bus_monai.inference.models import parse_models
     from bus_monai.inference.predictor import Predictor
+    from bus_monai.metrics.mask_dice import mask_dice
     from bus_monai.source import read_source
 
     (model,) = parse_models([spec])
@@ -110,8 +111,7 @@ def dice_of_backend(spec: str, source: Path, out: Path, backend: str) -> None:
     for path in sorted(source.glob("*.png")):
         pixels = read_source(path).pixels
         one, other = exact.predict(pixels) >= 0.5, ours.predict(pixels) >= 0.5
-        total = int(one.sum() + other.sum())
-        values.append(2 * int((one & other).sum()) / total if total else 1.0)
+        values.append(mask_dice(one, other))
         shares.append(float(one.mean()))
     tell({"dice": values, "share": statistics.mean(shares), "backend": ours.backend})
 

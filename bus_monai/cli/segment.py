@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bus_monai.cli.segment_options import Backend, MinArea, Modality, Model, Threshold, Tta
+from bus_monai.cli.segment_options import Backend, MinArea, Modality, Model, Threshold, Tta, load_predictor
 from bus_monai.errors import UserError
 
 if TYPE_CHECKING:
     from bus_monai.inference.engines.engine import Engine
-    from bus_monai.inference.predictor import BackendName
 
 
 def segment(
@@ -72,18 +71,14 @@ def segment(
     Killed or interrupted, the same command goes on where it ended. A broken file is a row of results.csv with the
     reason, and the exit code is then 1. Not for clinical use.
     """
-    from bus_monai.inference.models import parse_models
     from bus_monai.inference.outputs import parse_kinds
-    from bus_monai.inference.predictor import Predictor
     from bus_monai.inference.segment_run import RESULTS, SegmentSettings, segment_inputs
 
     if bool(inputs) == bool(dicomweb) or bool(dicomweb) != bool(study) or (series and not study):
         raise UserError("There is no one source: give INPUT, or --dicomweb URL with --study UID.")
     runner = _engine(engine, ray_address, ray_workers)
     settings = SegmentSettings(parse_kinds(write), threshold, modality, min_area)
-    (trained,) = parse_models([model], segmenters=True)
-    chosen: BackendName = backend  # type: ignore[assignment]
-    predictor = Predictor(trained, backend=chosen, tta=tta)
+    predictor = load_predictor(model, backend, tta)
     try:
         if inputs:
             totals = segment_inputs(inputs, out, predictor, settings, restart=restart, engine=runner)

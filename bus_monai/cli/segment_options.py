@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, TypeAlias
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
+
+if TYPE_CHECKING:
+    from bus_monai.inference.predictor import BackendName, Predictor
 
 Model: TypeAlias = Annotated[
     str, typer.Option(metavar="BUNDLE[:WEIGHTS]", help="What finds the lesions; several weights by commas.")
@@ -26,3 +29,18 @@ MinArea: TypeAlias = Annotated[
 Tta: TypeAlias = Annotated[
     bool, typer.Option("--tta/--no-tta", help="Also segment each image mirrored, and average: half as fast.")
 ]
+
+
+def load_predictor(model: str, backend: str, tta: bool) -> Predictor:
+    """Load the model of these options.
+
+    Raises:
+        UserError: as :func:`~bus_monai.inference.models.parse_models` and
+            :class:`~bus_monai.inference.predictor.Predictor`.
+    """
+    from bus_monai.inference.models import parse_models
+    from bus_monai.inference.predictor import Predictor
+
+    (trained,) = parse_models([model], segmenters=True)
+    chosen: BackendName = backend  # type: ignore[assignment]
+    return Predictor(trained, backend=chosen, tta=tta)

@@ -5,14 +5,11 @@ from __future__ import annotations
 import signal
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from bus_monai.cli.segment_options import Backend, MinArea, Modality, Model, Threshold, Tta
-
-if TYPE_CHECKING:
-    from bus_monai.inference.predictor import BackendName
+from bus_monai.cli.segment_options import Backend, MinArea, Modality, Model, Threshold, Tta, load_predictor
 
 TLS = "Encrypt what is received and sent"
 
@@ -70,8 +67,6 @@ def serve(
     import logging
     from threading import Event
 
-    from bus_monai.inference.models import parse_models
-    from bus_monai.inference.predictor import Predictor
     from bus_monai.inference.segment_run import SegmentSettings
     from bus_monai.pacs.node_address import NodeAddress, check_title
     from bus_monai.pacs.serve_run import ServeSettings
@@ -92,9 +87,7 @@ def serve(
         NodeLimits(callers, max_associations, int(max_instance_mb * 1e6)),
         TlsFiles(tls_cert, tls_key, tls_ca) if tls_cert and tls_key else None,
     )
-    (trained,) = parse_models([model], segmenters=True)
-    chosen: BackendName = backend  # type: ignore[assignment]
-    predictor = Predictor(trained, backend=chosen, tta=tta)
+    predictor = load_predictor(model, backend, tta)
     stop = Event()
 
     def end(number: int, frame: FrameType | None) -> None:

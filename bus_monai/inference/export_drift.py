@@ -9,6 +9,8 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from bus_monai.metrics.mask_dice import mask_dice
+
 Segment: TypeAlias = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 """From grey pixels (H, W) in [0, 1] to probabilities (H, W)."""
 
@@ -49,12 +51,7 @@ def measure_drift(
         ours, theirs = exported(pixels), eager(pixels)
         largest.append(float(np.abs(ours - theirs).max()))
         lesion = theirs >= 0.5 if truth is None else truth
-        changes.append(_dice(ours >= 0.5, lesion) - _dice(theirs >= 0.5, lesion))
+        changes.append(mask_dice(ours >= 0.5, lesion) - mask_dice(theirs >= 0.5, lesion))
     if not changes:
         raise ValueError("There is no image to compare on.")
     return Drift(len(changes), max(largest), float(np.mean(changes)))
-
-
-def _dice(mask: NDArray[np.bool_], truth: NDArray[np.bool_]) -> float:
-    pixels = int(mask.sum() + truth.sum())
-    return 2 * int((mask & truth).sum()) / pixels if pixels else 1.0

@@ -8,11 +8,12 @@ from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import distance_transform_edt, label
+from scipy.ndimage import distance_transform_edt
 
 from bus_monai.interaction.click import Click
 from bus_monai.interaction.find_outline import Guess, find_outline
 from bus_monai.interaction.walk_region import walk_region
+from bus_monai.lesion import label_components
 
 Correct: TypeAlias = Callable[
     [NDArray[np.floating], NDArray[np.bool_], Click, Sequence[Click], float], NDArray[np.bool_]
@@ -83,7 +84,7 @@ def _region(
 
 
 def _component(mask: NDArray[np.bool_], click: Click) -> NDArray[np.bool_]:
-    labels, _ = label(mask, structure=np.ones((3, 3)))
+    labels, _ = label_components(mask)
     return labels == labels[click.row, click.column]
 
 

@@ -6,9 +6,9 @@ from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import label
 
 from bus_monai.interaction.find_outline import Guess, find_outline
+from bus_monai.lesion import label_components
 
 Box: TypeAlias = tuple[int, int, int, int]
 LEAST, MOST = 0.3, 1.4
@@ -29,7 +29,7 @@ def fill_box(
     """
     left, top, right, bottom = box
     inside = np.s_[top:bottom, left:right]
-    labels, _ = label(mask, structure=np.ones((3, 3)))
+    labels, _ = label_components(mask)
     filled = mask & ~np.isin(labels, labels[inside])
     height, width = (bottom - top) / 2, (right - left) / 2
     guess = Guess((top + bottom - 1) / 2, (left + right - 1) / 2, height, width, LEAST, MOST, PRICE)

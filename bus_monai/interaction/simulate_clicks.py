@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 
 from bus_monai.interaction.click import Click
+from bus_monai.metrics.mask_dice import mask_dice
 
 
 class ClickedCase(NamedTuple):
@@ -43,11 +44,11 @@ def simulate_clicks(
     """
     clicks: list[Click] = []
     mask = segment(())
-    dice = [_dice(mask, truth)]
+    dice = [mask_dice(mask, truth)]
     while dice[-1] < target and len(clicks) < most:
         clicks.append(next_click(mask, truth, clicks))
         mask = segment(tuple(clicks))
-        dice.append(_dice(mask, truth))
+        dice.append(mask_dice(mask, truth))
     return ClickedCase(tuple(clicks), tuple(dice))
 
 
@@ -86,8 +87,3 @@ def _depth(wrong: NDArray[np.bool_], clicks: Sequence[Click]) -> NDArray[np.floa
     for click in clicks:
         depth[click.row, click.column] = 0
     return depth
-
-
-def _dice(mask: NDArray[np.bool_], truth: NDArray[np.bool_]) -> float:
-    total = int(mask.sum() + truth.sum())
-    return 2 * int((mask & truth).sum()) / total if total else 1.0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +9,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from bus_monai.inference.backends.chain import Chain
+from bus_monai.inference.backends.threads import wanted_threads
 
 
 class OnnxBackend:
@@ -25,8 +25,7 @@ class OnnxBackend:
     def __init__(self, graph: Path, chain: Chain) -> None:
         self.chain = chain
         options = onnxruntime.SessionOptions()
-        # the variable that OpenMP programs obey, which ONNX Runtime does not
-        options.intra_op_num_threads = int(os.environ.get("OMP_NUM_THREADS") or 0)
+        options.intra_op_num_threads = wanted_threads()
         self._session = onnxruntime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
 
     def __call__(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 
 from bus_monai.inference.backends.backend import Precision
 from bus_monai.inference.backends.chain import Chain
+from bus_monai.inference.backends.threads import wanted_threads
 
 
 class OpenVinoBackend:
@@ -28,8 +28,7 @@ class OpenVinoBackend:
     def __init__(self, graph: Path, chain: Chain, precision: Precision = "fast") -> None:
         self.chain = chain
         settings: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY"}
-        # what other runtimes heed by themselves; 0 is as many as there are
-        settings["INFERENCE_NUM_THREADS"] = int(os.environ.get("OMP_NUM_THREADS") or 0)
+        settings["INFERENCE_NUM_THREADS"] = wanted_threads()
         if precision == "fp32":
             settings["INFERENCE_PRECISION_HINT"] = "f32"
         self._model = openvino.Core().compile_model(graph, "CPU", settings)
