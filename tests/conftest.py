@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import signal
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,29 @@ SMALL = {"base_width": 4, "depth": 5}
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # so a shell starts what it puts in the background
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+_failed = pytest.StashKey[bool]()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if report.failed:
+        item.stash[_failed] = True
+    return report
+
+
+@pytest.fixture
+def tmp_path(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
+    """A folder of the test's own, emptied after it unless it failed: checkpoints of all tests fill a disk.
+
+    The folder itself stays, so that no other gets its name: MLflow keeps its connection to a store by the path.
+    """
+    yield tmp_path
+    if not request.node.stash.get(_failed, False):
+        for path in tmp_path.iterdir():
+            shutil.rmtree(path, ignore_errors=True) if path.is_dir() and not path.is_symlink() else path.unlink()
 
 
 def skip(reason: str) -> None:
