@@ -1,0 +1,123 @@
+"""Every command on README, docs and cards names programs, options, settings and presets that exist."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.main import get_command
+
+from bus_monai.cli.main import app
+from bus_monai.errors import UserError
+from bus_monai.experiments.space import read_preset
+from bus_monai.registry import list_bundles
+from tests.conftest import ROOT
+
+BUNDLES = {info.name: info.root for info in list_bundles()}
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "benchmarks" / "README.md", *(ROOT / "docs").glob("*.md")]
+PAGES += [root / "docs" / "README.md" for root in BUNDLES.values()]
+PROGRAMS = ("bus-monai", "python", "make", "torchrun")
+
+
+def commands() -> list[tuple[str, list[str]]]:
+    """Page and words of each command: indented, of a known program; lines that end in a backslash are joined."""
+    found = []
+    for page in PAGES:
+        text = page.read_text().replace("\\\n", " ")
+        for line in re.findall(r"^ {4,}((?:OMP_NUM_THREADS=\d )?(?:\.venv/bin/)?[a-z][a-z-]* .*)$", text, re.MULTILINE):
+            line = re.sub(r"^OMP_NUM_THREADS=\d |^\.venv/bin/", "", line)
+            if line.split()[0] in PROGRAMS:
+                # what is optional is written in brackets; a pipe stands for a choice
+                words = shlex.split(line.replace(" [--", " --").replace("] --", " --"), comments=True)
+                found.append((page.relative_to(ROOT).as_posix(), words))
+    return found
+
+
+COMMANDS = commands()
+
+
+def options(words: list[str]) -> list[str]:
+    return [word.partition("=")[0].rstrip("]") for word in words if word.startswith("--")]
+
+
+def values(words: list[str], option: str) -> list[str]:
+    return [words[i + 1] for i, word in enumerate(words) if word == option]
+
+
+def config(bundle: str, name: str) -> dict[str, Any]:
+    return json.loads((BUNDLES[bundle] / "configs" / f"{name}.json").read_text())
+
+
+def check_keys(keys: list[str], settings: dict[str, Any]) -> None:
+    assert [key for key in keys if key.partition("#")[0] not in settings] == []
+
+
+def check_bus_monai(words: list[str]) -> None:
+    command: Any = get_command(app)
+    while hasattr(command, "commands"):
+        assert words[0] in command.commands
+        command = command.commands[words.pop(0)]
+    given = options(words)
+    if command.name == "train":
+        check_keys([option[2:] for option in given], config(words[0], "train"))
+        return
+    known = {text for parameter in command.params for text in (*parameter.opts, *parameter.secondary_opts)}
+    assert set(given) <= known
+    if command.name == "sweep":
+        varied = [word.partition("=")[0] for option in ("--vary", "--set") for word in values(words, option)]
+        check_keys(varied, config(words[0], "train"))
+        for name in values(words, "--preset"):
+            read_preset(BUNDLES[words[0]], name)
+
+
+def check_python(words: list[str]) -> None:
+    if words[:3] == ["-m", "monai.bundle", "run"]:
+        (files,) = values(words, "--config_file")
+        settings: dict[str, Any] = {}
+        for file in files.strip("[]").replace("'", "").split(","):
+            settings |= json.loads((ROOT / file).read_text())
+        check_keys([words[3], *(option[2:] for option in options(words[4:]) if option != "--config_file")], settings)
+    elif words[0] == "-m":
+        assert importlib.util.find_spec(words[1])
+    else:
+        source = (ROOT / words[0]).read_text()
+        assert [option for option in options(words) if f'"{option}"' not in source] == []
+
+
+def check(words: list[str]) -> None:
+    program, *rest = words
+    if program == "bus-monai":
+        check_bus_monai(rest)
+    elif program == "python":
+        check_python(rest)
+    elif program == "make":
+        assert re.search(rf"^{rest[0]}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    else:
+        check_python(rest[rest.index("-m") :])
+
+
+@pytest.mark.parametrize(("page", "words"), COMMANDS, ids=[f"{page}-{i}" for i, (page, _) in enumerate(COMMANDS)])
+def test_command_exists(page: str, words: list[str]) -> None:
+    check(words)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "bus-monai segmend A",
+        "bus-monai segment A --oout B",
+        "bus-monai train rdau_gan --no_such_key 1",
+        "bus-monai sweep assgan --preset none --out A",
+        "python -m monai.bundle run training --config_file bundles/rdau_gan/configs/train.json --no_such_key 1",
+        "python benchmarks/export.py --no-such-option",
+        "make nothing",
+    ],
+)
+def test_a_command_that_does_not_exist_is_found(line: str) -> None:
+    with pytest.raises((AssertionError, UserError)):
+        check(shlex.split(line))
