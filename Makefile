@@ -30,7 +30,7 @@ demo: $(READY)
 	$(BIN)/bus-monai segment $(DEMO)/dicom --out $(DEMO)/segmented
 
 test: $(READY)
-	OMP_NUM_THREADS=1 $(BIN)/pytest
+	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2 --dist loadfile
 
 test-slow: $(READY)
 	$(BIN)/pytest -m slow

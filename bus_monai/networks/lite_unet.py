@@ -24,7 +24,7 @@ class LiteUNet(nn.Module):
     """A small U-Net (Ronneberger et al., MICCAI 2015, doi 10.1007/978-3-319-24574-4_28) on EfficientNet-Lite0.
 
     3,932,961 parameters; 1.6 billion multiplications for an image of 256 x 256. The decoder ends at half of the image's
-    size and its logits are enlarged: a last stage at full size would cost as much as all others together.
+    size and its logits are enlarged: a last stage at full size would cost another half billion.
 
     With a presence head the logits of an image are lowered by ``-2.5 log P``, where P is the probability that it shows
     a lesion at all, as the head reads it off the deepest features: nothing where P is 1, and more the less likely one

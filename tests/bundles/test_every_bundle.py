@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -109,7 +110,11 @@ def test_torchscript_export(configs: Path, network: nn.Module, weights: Path, tm
     assert_equals_eager(lambda x: torch.jit.load(str(script))(x).numpy(), network, input_shape(configs))
 
 
-def test_onnx_export(configs: Path, network: nn.Module, weights: Path, tmp_path: Path) -> None:
+def test_onnx_export(
+    configs: Path, network: nn.Module, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # MONAI's onnx_export leaves the weights of its temporary graph behind
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     model = tmp_path / "model.onnx"
     onnx_export(
         net_id="network_def", filepath=str(model), ckpt_file=str(weights), meta_file=meta(configs),
