@@ -47,16 +47,16 @@ def cross_validate(bundle: Path, out: Path, overrides: Mapping[str, Any]) -> Pat
         )
     table, pool = POOLS[kind]
     check_writable(out)
-    parent = ParentRun(out, experiment=bundle.name, name=f"{bundle.name}, {FOLDS} folds")
     folders = [out / f"fold{fold}" for fold in range(FOLDS)]
-    for fold, folder in enumerate(folders):
-        common = {"parent_run": parent.id, "run_name": f"fold {fold}"}
-        if not (folder / table).is_file():
-            settings = dict(overrides) | {"protocol": f"kfold5:{fold}"}
-            train_run(bundle, folder, settings | common)
-            weights = folder / "model.pt"
-            model = TrainedModel(folder.name, bundle, str(weights), read_settings(weights) | settings)
-            evaluate_model(model, folder, common | {"run_name": f"fold {fold}, test"})
+    with ParentRun(out, experiment=bundle.name, name=f"{bundle.name}, {FOLDS} folds") as parent:
+        for fold, folder in enumerate(folders):
+            common = {"parent_run": parent.id, "run_name": f"fold {fold}"}
+            if not (folder / table).is_file():
+                settings = dict(overrides) | {"protocol": f"kfold5:{fold}"}
+                train_run(bundle, folder, settings | common)
+                weights = folder / "model.pt"
+                model = TrainedModel(folder.name, bundle, str(weights), read_settings(weights) | settings)
+                evaluate_model(model, folder, common | {"run_name": f"fold {fold}, test"})
     metrics, files = pool(out, folders)
     parent.complete({f"test_{key}": value for key, value in metrics.items()}, *files)
     return files[-1]

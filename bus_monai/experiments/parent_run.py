@@ -18,7 +18,8 @@ FILE = "mlflow_run"
 class ParentRun:
     """A run whose children are single trainings.
 
-    All of them go to one store: ``MLFLOW_TRACKING_URI``, or ``mlflow.db`` in the experiment's folder.
+    All of them go to one store: ``MLFLOW_TRACKING_URI``, or ``mlflow.db`` in the experiment's folder, which the variable
+    names as long as the ``with`` block lasts.
 
     Args:
         folder: of the experiment.
@@ -27,18 +28,27 @@ class ParentRun:
     """
 
     def __init__(self, folder: Path, *, experiment: str, name: str) -> None:
-        os.environ.setdefault(STORE, path_to_sqlite_uri(str(folder / "mlflow.db")))
-        self.client = MlflowClient(os.environ[STORE])
+        self._before = os.environ.get(STORE)
+        self.store = self._before or path_to_sqlite_uri(str(folder / "mlflow.db"))
+        self.client = MlflowClient(self.store)
         known = folder / FILE
         if known.is_file():
             self.run: Run = self.client.get_run(known.read_text(encoding="utf-8").strip())
             return
         found = self.client.get_experiment_by_name(experiment)
         # a local store would put artifacts below the working folder
-        place = folder.resolve().as_uri() + "/mlruns" if os.environ[STORE].startswith("sqlite:") else None
+        place = folder.resolve().as_uri() + "/mlruns" if self.store.startswith("sqlite:") else None
         id = found.experiment_id if found else self.client.create_experiment(experiment, artifact_location=place)
         self.run = self.client.create_run(id, run_name=name)
         known.write_text(self.id + "\n", encoding="utf-8")
+
+    def __enter__(self) -> ParentRun:
+        os.environ[STORE] = self.store
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._before is None:
+            del os.environ[STORE]
 
     @property
     def id(self) -> str:

@@ -93,7 +93,8 @@ def search(
         print(f"trial {trial.number + 1}: {trial.user_attrs['folder']}: {score}")
 
     if finished < total:
-        study.optimize(objective, n_trials=total - finished, callbacks=[tell])
+        with parent:
+            study.optimize(objective, n_trials=total - finished, callbacks=[tell])
     study.trials_dataframe().to_csv(out / TABLE, index=False)
     parent.complete({"best_val_score": study.best_value}, out / TABLE)
     return study

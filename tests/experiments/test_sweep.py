@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -49,6 +50,8 @@ def bus_monai(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
         monkeypatch.setattr(sys, "argv", ["bus-monai", "sweep", "baseline", *settings, *arguments])
         with pytest.raises(SystemExit) as stop:
             cli.main()
+        # what comes after in the same process keeps a store of its own
+        assert "MLFLOW_TRACKING_URI" not in os.environ
         return stop.value.code or 0  # type: ignore[return-value]
 
     return run
