@@ -18,8 +18,8 @@ FILE = "mlflow_run"
 class ParentRun:
     """A run whose children are single trainings.
 
-    All of them go to one store: ``MLFLOW_TRACKING_URI``, or ``mlflow.db`` in the experiment's folder, which the variable
-    names as long as the ``with`` block lasts.
+    All of them go to one store: ``MLFLOW_TRACKING_URI``, or ``mlflow.db`` in the experiment's folder, which the
+    variable names as long as the ``with`` block lasts.
 
     Args:
         folder: of the experiment.
