@@ -24,7 +24,16 @@ class Ensemble(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the logits of the mean probability."""
-        # log of the mean of sigmoids and of their complements, so that far logits do not become infinite
         logits = torch.stack([network(x) for network in self.networks])
-        log = nn.functional.logsigmoid
-        return torch.logsumexp(log(logits), dim=0) - torch.logsumexp(log(-logits), dim=0)
+        return _log_sum(logits) - _log_sum(-logits)
+
+
+def _log_sum(logits: Tensor) -> Tensor:
+    """Return the logarithm of the sum of sigmoids over the first axis, finite for far logits too.
+
+    Not by ``logsumexp``, which OpenVINO reads as a sum over all axes, nor by ``logsigmoid``, which ONNX writes as the
+    logarithm of what has become 0.
+    """
+    logs = -nn.functional.softplus(-logits)
+    largest = logs.amax(dim=0)
+    return largest + (logs - largest).exp().sum(dim=0).log()
