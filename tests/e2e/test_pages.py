@@ -1,0 +1,36 @@
+"""The first commands of the pages for users, word by word."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize(
+    ("page", "left"),
+    [
+        ("hospital", ["segmented/results.csv", "segmented/US1_J2KR_sr.dcm", "segmented/US1_J2KR_overlay.png"]),
+        pytest.param("researcher", ["demo/results/cases.csv", "demo/results/report.html"], marks=pytest.mark.slow),
+    ],
+)
+def test_first_commands(page: str, left: list[str], tmp_path: Path) -> None:
+    text = (ROOT / "docs" / f"{page}.md").read_text().replace("\\\n", " ")
+    block = re.search(r"^(?: {4}.+\n)+", text, re.MULTILINE)
+    assert block is not None
+    programs = {"python": [sys.executable], "bus-monai": [sys.executable, "-m", "bus_monai"]}
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    for line in block[0].splitlines():
+        program, *words = shlex.split(line)
+        command = [*programs[program], *words]
+        done = subprocess.run(command, cwd=tmp_path, env=environment, text=True, capture_output=True, check=False)
+        assert done.returncode == 0, done.stderr[-3000:]
+    assert [name for name in left if not (tmp_path / name).is_file()] == []
