@@ -5,6 +5,7 @@ from __future__ import annotations
 from copy import deepcopy
 
 from pydicom.config import RAISE
+from pydicom.datadict import dictionary_VM
 from pydicom.dataset import Dataset
 from pydicom.uid import UID, UltrasoundImageStorage
 from pydicom.valuerep import validate_value
@@ -81,6 +82,8 @@ def _mend(header: Dataset, keyword: str) -> None:
         element.value = str(element.value).replace(separator, "")
     values = element.value if element.VM > 1 else [element.value]
     try:
+        if element.VM > 1 and dictionary_VM(element.tag) == "1":
+            raise ValueError("one value too many")
         for value in values:
             validate_value(element.VR, str(value), RAISE)
     except ValueError:

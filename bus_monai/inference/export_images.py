@@ -52,8 +52,8 @@ def export_images(
 ) -> tuple[list[ExportImage], list[ExportImage]]:
     """Return the images to calibrate on and those to compare on, none in both.
 
-    Of a data set these are the sections ``training`` and ``test``; of other images, where some are to calibrate on,
-    every second.
+    Of a data set these are the sections ``training`` and ``test``; of other images, and of a data set of which none is
+    held out, every second, where some are to calibrate on.
 
     Args:
         model: decides on the split of a data set that has none, as in its training.
@@ -66,12 +66,13 @@ def export_images(
     if source is None:
         source = Path(default_mammogram_dir() if input_modality(model.bundle) == "MG" else default_dataset_dir())
     datalist = training_split(source, model.settings)
-    if datalist is not None:
-        known, unseen = datalist.training if calibrate else [], datalist.test
-        if not unseen or (calibrate and not known):
-            raise UserError(f"The data set '{source}' needs cases in its sections 'training' and 'test': add some.")
-        return _some([_of(case) for case in known]), _some([_of(case) for case in unseen])
-    images = [ExportImage(Path(item["source"]), item["frame"]) for item in inference_items(source, "")]
+    if datalist is None:
+        images = [ExportImage(Path(item["source"]), item["frame"]) for item in inference_items(source, "")]
+    elif datalist.training and datalist.test:
+        known = datalist.training if calibrate else ()
+        return _some([_of(case) for case in known]), _some([_of(case) for case in datalist.test])
+    else:
+        images = [_of(case) for name, cases in datalist.sections() if name != "unlabeled" for case in cases]
     if not calibrate:
         return [], _some(images)
     if len(images) < 2:

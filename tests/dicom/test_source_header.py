@@ -49,6 +49,11 @@ def test_names_of_any_script_survive(tmp_path: Path) -> None:
     assert errors_of(tmp_path / "a.dcm") == []
 
 
+def test_several_values_where_one_is_allowed_are_left_out() -> None:
+    header = source_header(changed(StudyDate=["", ""], StudyTime=["1120", "1130"], PatientBirthDate=["19700101", ""]))
+    assert (header.StudyDate, header.StudyTime, header.PatientBirthDate) == ("", "", "")
+
+
 def test_old_dates_are_rewritten_and_invalid_codes_left_out(tmp_path: Path) -> None:
     source = changed(
         StudyDate="1994.11.05", StudyTime="11:20:00", PatientAge="old", PatientSex="female", PatientBirthDate="unknown"

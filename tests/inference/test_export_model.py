@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 from monai.bundle.scripts import create_workflow
 from PIL import Image
 
+from bus_monai.data.datalist import Datalist, read_datalist, write_datalist
 from bus_monai.errors import UserError
 from bus_monai.inference.backends.chain import Chain
 from bus_monai.inference.export_drift import Drift, measure_drift
@@ -128,13 +130,18 @@ def test_drift_of_known_masks() -> None:
     )
 
 
-def test_calibration_and_comparison_share_no_image(model: TrainedModel, small_phantoms: Path) -> None:
+def test_calibration_and_comparison_share_no_image(model: TrainedModel, small_phantoms: Path, tmp_path: Path) -> None:
     known, unseen = export_images(model, small_phantoms, calibrate=True)
     assert (len(known), len(unseen)) == (18, 3)
     folder = small_phantoms / "images"
     every_second, others = export_images(model, folder, calibrate=True)
     assert (len(every_second), len(others)) == (12, 12)
-    for one, other in ((known, unseen), (every_second, others)):
+    shutil.copytree(small_phantoms, tmp_path / "all")
+    write_datalist(tmp_path / "all", Datalist(training=read_datalist(tmp_path / "all").training))
+    halves = export_images(model, tmp_path / "all", calibrate=True)
+    assert [len(half) for half in halves] == [9, 9]
+    assert halves[1][0].truth() is not None
+    for one, other in ((known, unseen), (every_second, others), halves):
         assert not {image.source for image in one} & {image.source for image in other}
     assert len(export_images(model, folder, calibrate=False)[1]) == 24
     assert others[0].truth() is None

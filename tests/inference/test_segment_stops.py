@@ -81,13 +81,17 @@ def killed_and_started_again(tmp_path: Path, files: int, kills: int) -> list[int
     command = [sys.executable, str(SCRIPT), str(source)]
     subprocess.run([*command, str(tmp_path / "whole"), "0"], check=True, capture_output=True, env=environment)
     counts = []
+    masks = 0
     for _ in range(kills):
+        wanted = masks + chance.randrange(3 * files // (2 * kills))
         run = subprocess.Popen(
             [*command, str(tmp_path / "out"), "0.01"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment
         )
         assert run.stdout is not None
         run.stdout.readline()
-        time.sleep(chance.random() * files * 0.012 / max(1, kills / 3))
+        while masks < wanted and run.poll() is None:
+            masks = len(list((tmp_path / "out").rglob("*_mask.png")))
+        time.sleep(0.02 * chance.random())
         run.kill()
         run.communicate()
         counts.append(len(list((tmp_path / "out").rglob("*_mask.png"))))
