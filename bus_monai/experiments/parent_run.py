@@ -10,6 +10,8 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric, Run, RunStatus
 from monai.utils.misc import path_to_sqlite_uri
 
+from bus_monai.handlers.no_telemetry import stop_telemetry
+
 STORE = "MLFLOW_TRACKING_URI"
 FILE = "mlflow_run"
 """Holds the identity of the parent in the experiment's folder, so that a second start goes on with it."""
@@ -28,6 +30,7 @@ class ParentRun:
     """
 
     def __init__(self, folder: Path, *, experiment: str, name: str) -> None:
+        stop_telemetry()
         self._before = os.environ.get(STORE)
         self.store = self._before or path_to_sqlite_uri(str(folder / "mlflow.db"))
         self.client = MlflowClient(self.store)

@@ -18,6 +18,7 @@ from monai.handlers.mlflow_handler import MLFlowHandler
 
 from bus_monai import __version__
 from bus_monai.data.datalist import SECTIONS
+from bus_monai.handlers.no_telemetry import stop_telemetry
 from bus_monai.handlers.training_checkpoint import TrainingCheckpoint
 
 RUN_KEY = "mlflow_run_id"
@@ -65,6 +66,7 @@ class MLflowTracker(MLFlowHandler):
         self.enabled = enabled
         if not enabled:
             return
+        stop_telemetry()
         super().__init__(
             tracking_uri=tracking_uri,
             iteration_log=False,
