@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from bus_monai.segmentation import Result as Result
+    from bus_monai.segmentation import segment as segment
 
 __version__ = "0.1.0"
-__all__ = ["Result", "segment"]
 
 
 def __getattr__(name: str) -> Any:
     # not imported above, so that the command and the bundles start without what they do not use
-    if name in __all__:
+    if name in ("Result", "segment"):
         from importlib import import_module
 
         return getattr(import_module("bus_monai.segmentation"), name)
