@@ -9,7 +9,7 @@ export PATH="$venv/bin:$PATH" USER="${USER:-busmonai}"
 export HOME
 
 case ${1-} in
-mlflow) exec "$@" ;;
+mlflow) exec "$venv/bin/python" -m "$@" ;;
 label)
 	# the cache is a volume, which an image cannot write to
 	cache=${BUS_MONAI_CACHE:-$HOME/.cache/bus_monai}

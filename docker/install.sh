@@ -4,7 +4,7 @@ set -eu
 venv=$1
 source=$(cd "$(dirname "$0")/.." && pwd)
 
-# torch first, since the choice of its build is the choice of the image
+# torch alone first, since the choice of its build is the choice of the image
 case $2 in
 cpu) extras=openvino,pacs && set -- --index-url https://download.pytorch.org/whl/cpu ;;
 cuda) extras=pacs && set -- ;; # the index's own build brings CUDA's libraries along
@@ -13,10 +13,10 @@ esac
 
 export PIP_CONSTRAINT="$source/constraints.txt" PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_QUIET=1
 python3 -m venv "$venv"
-"$venv/bin/pip" install "$@" torch
-"$venv/bin/pip" wheel --no-deps --wheel-dir "$venv/wheel" "$source"
+"$venv/bin/python" -m pip install --no-deps "$@" torch
+"$venv/bin/python" -m pip wheel --no-deps --wheel-dir "$venv/wheel" "$source"
 wheel=$(ls "$venv"/wheel/bus_monai-*.whl)
-"$venv/bin/pip" install "bus-monai[$extras] @ file://$wheel"
+"$venv/bin/python" -m pip install "bus-monai[$extras] @ file://$wheel"
 rm -r "$venv/wheel"
 mkdir -p "$venv/docker"
 cp "$source"/docker/entrypoint.sh "$source"/docker/health.sh "$venv/docker"

@@ -1,0 +1,87 @@
+"""What a container of docker/compose.yaml would run, run here: its command, its health check, its folder."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+DOCKER = Path(__file__).parents[2] / "docker"
+STATE, INSTALLED = "/var/lib/busmonai", "/opt/bus_monai"
+
+
+def compose() -> dict[str, Any]:
+    return yaml.safe_load((DOCKER / "compose.yaml").read_text())
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Container:
+    """A service of compose.yaml whose image is ours, from an installation in a folder, on a port that is free.
+
+    Args:
+        name: of the service.
+        venv: that docker/install.sh made.
+        home: of its user.
+        more: replaced in command and health check.
+    """
+
+    def __init__(self, name: str, venv: Path, home: Path, **more: str) -> None:
+        self.service, self.home, self.port = compose()["services"][name], home, free_port()
+        self.venv = venv
+        (port,) = (word for word in self.service["command"] if word.isdecimal() and len(word) > 3)
+        self._replaced = {STATE: str(home), INSTALLED: str(venv), port: str(self.port), "0.0.0.0": "127.0.0.1", **more}
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def words(self, words: list[str]) -> list[str]:
+        for old, new in self._replaced.items():
+            words = [word.replace(old, new) for word in words]
+        return words
+
+    @property
+    def environment(self) -> dict[str, str]:
+        # nothing of the environment that the tests run in, but what makes torch frugal
+        kept = {key: value for key, value in os.environ.items() if key in ("PATH", "OMP_NUM_THREADS")}
+        return {**kept, "HOME": str(self.home)}
+
+    def __enter__(self) -> Container:
+        self.home.mkdir(exist_ok=True)
+        command = [str(self.venv / "docker" / "entrypoint.sh"), *self.words(self.service["command"])]
+        self.process = subprocess.Popen(
+            command, env=self.environment, cwd=self.home, stderr=(self.home / "log").open("wb")
+        )
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def is_healthy(self) -> bool:
+        kind, *command = self.service["healthcheck"]["test"]
+        assert kind == "CMD"
+        done = subprocess.run(self.words(command), env=self.environment, capture_output=True, timeout=60)
+        return done.returncode == 0
+
+    def wait_until_healthy(self) -> None:
+        deadline = time.monotonic() + 60
+        while not self.is_healthy():
+            assert self.process is not None
+            assert self.process.poll() is None, (self.home / "log").read_text()
+            assert time.monotonic() < deadline, (self.home / "log").read_text()
+            time.sleep(0.5)
+
+    def stop(self) -> int:
+        assert self.process is not None
+        self.process.terminate()
+        try:
+            return self.process.wait(60)
+        finally:
+            self.process.kill()

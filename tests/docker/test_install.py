@@ -1,0 +1,96 @@
+"""What the images hold, installed and run in a clean folder."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import requests
+from container import DOCKER, Container
+from PIL import Image
+
+from bus_monai import __version__
+from bus_monai.data.phantoms import make_phantom
+from bus_monai.demo_files import copy_demo_files
+
+sys.path.append(str(Path(__file__).parents[1] / "pacs"))
+from orthanc_server import OrthancServer
+
+
+def run(venv: Path, home: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    environment = {"PATH": "/usr/bin:/bin", "HOME": str(home), "OMP_NUM_THREADS": "1"}
+    command = [str(venv / "docker" / "entrypoint.sh"), *words]
+    return subprocess.run(command, env=environment, cwd=home, capture_output=True, text=True, timeout=120)
+
+
+def test_the_installation_is_whole(installed: Path, tmp_path: Path) -> None:
+    done = run(installed, tmp_path, "--version")
+    assert done.stdout.split()[-1] == __version__, done.stderr
+    (package,) = installed.glob("lib/python*/site-packages/bus_monai")
+    assert (package / "_bundles" / "lite_unet" / "models" / "model.safetensors").is_file()
+    assert not (installed / "wheel").exists()
+
+
+def test_a_phantom_is_segmented(installed: Path, tmp_path: Path) -> None:
+    Image.fromarray(make_phantom(0, (128, 128)).image).save(tmp_path / "phantom.png")
+    done = run(installed, tmp_path, "segment", "phantom.png", "--out", "segmented")
+    assert done.returncode == 0, done.stderr
+    assert Image.open(tmp_path / "segmented" / "phantom_mask.png").size == (128, 128)
+
+
+def test_orthanc_sends_to_the_node_and_gets_the_results(
+    installed: Path, tmp_path: Path, orthanc_files: tuple[str, Path]
+) -> None:
+    """With the configuration and the script that docker/compose.yaml mounts."""
+    settings = json.loads((DOCKER / "orthanc.json").read_text())
+    (peer,) = settings["DicomModalities"].values()
+    settings["LuaScripts"] = [str(DOCKER / "orthanc.lua")]
+    orthanc = OrthancServer(tmp_path / "orthanc", *orthanc_files)
+    node = Container("serve", installed, tmp_path / "home", **{"orthanc:4242": f"127.0.0.1:{orthanc.dicom_port}"})
+    assert not node.is_healthy()
+    assert [peer["AET"], peer["Host"], str(peer["Port"])] == ["BUSMONAI", "serve", "11112"]
+    peer |= {"Host": "127.0.0.1", "Port": node.port}
+    del settings["DicomPort"]
+    orthanc.config.write_text(json.dumps(json.loads(orthanc.config.read_text()) | settings))
+    (image,) = copy_demo_files(tmp_path / "images")[:1]
+    with node:
+        node.wait_until_healthy()
+        orthanc.start()
+        try:
+            requests.post(f"{orthanc.url}/instances", data=image.read_bytes(), timeout=30).raise_for_status()
+            deadline = time.monotonic() + 60
+            while orthanc.counts().get("SR", 0) == 0:
+                assert time.monotonic() < deadline, (tmp_path / "home" / "log").read_text()
+                time.sleep(0.2)
+            assert requests.get(f"{orthanc.dicomweb}/studies", timeout=30).status_code == 200
+        finally:
+            orthanc.stop()
+        assert node.stop() == 0
+    assert not node.is_healthy()
+
+
+def test_mlflow_answers_to_its_names_alone(installed: Path, tmp_path: Path) -> None:
+    with Container("mlflow", installed, tmp_path / "home") as mlflow:
+        mlflow.wait_until_healthy()
+        names = [f"mlflow:{mlflow.port}", f"127.0.0.1:{mlflow.port}", "other.example"]
+        assert [ask(mlflow.port, name) for name in names] == [200, 200, 403]
+        assert (tmp_path / "home" / "mlflow.db").is_file()
+
+
+def ask(port: int, name: str) -> int:
+    url = f"http://127.0.0.1:{port}/api/2.0/mlflow/experiments/search"
+    return requests.post(url, json={"max_results": 1}, headers={"Host": name}, timeout=30).status_code
+
+
+def test_a_wrong_kind_of_image_is_named(tmp_path: Path) -> None:
+    done = subprocess.run([DOCKER / "install.sh", tmp_path, "rocm"], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (2, "install.sh: 'rocm' is no kind of image: give cpu or cuda.\n")
+
+
+@pytest.mark.parametrize("script", ["install.sh", "label.sh", "entrypoint.sh", "health.sh"])
+def test_the_scripts_can_be_run(script: str) -> None:
+    assert (DOCKER / script).stat().st_mode & 0o111 == 0o111
