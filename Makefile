@@ -1,6 +1,7 @@
 # make demo   set up, train a few epochs on phantoms, evaluate, segment, leave demo/report.html
 # make test   set up, run every test but the slow ones
-# Both make and use .venv; nothing else is needed than Python 3.10 to 3.13.
+# make docs   set up, write the API reference to docs/api
+# All make and use .venv; nothing else is needed than Python 3.10 to 3.13.
 
 PYTHON ?= python3
 VENV := .venv
@@ -10,7 +11,7 @@ BUNDLE := bundles/rdau_gan
 CONFIGS := $(BUNDLE)/configs
 DEMO := demo
 
-.PHONY: demo test test-slow lint setup clean
+.PHONY: demo docs test test-slow lint setup clean
 
 setup: $(READY)
 
@@ -40,5 +41,8 @@ lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+docs: $(READY)
+	$(BIN)/python docs/build_api.py
+
 clean:
-	rm -rf $(VENV) $(DEMO)
+	rm -rf $(VENV) $(DEMO) docs/api

@@ -71,7 +71,7 @@ class Container:
         return done.returncode == 0
 
     def wait_until_healthy(self) -> None:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 120
         while not self.is_healthy():
             assert self.process is not None
             assert self.process.poll() is None, (self.home / "log").read_text()

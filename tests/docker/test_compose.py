@@ -15,6 +15,7 @@ import pytest
 from container import DOCKER
 
 from bus_monai import __version__
+from tests.conftest import skip
 
 ROOT = DOCKER.parent
 OURS = ("label", "mlflow", "serve")
@@ -23,8 +24,9 @@ LOGIN = {"ORTHANC_USER": "annotator", "ORTHANC_PASSWORD": "s3cret"}
 
 def tool(name: str) -> str:
     found = shutil.which(name, path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
-    assert found, f"{name} is not installed: pip install 'bus-monai[test]'"
-    return found
+    if not found:
+        skip(f"no {name}: pip install 'bus-monai[test]' with Python 3.11 or later")
+    return str(found)
 
 
 def config(**environment: str) -> subprocess.CompletedProcess[str]:

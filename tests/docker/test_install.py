@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -71,6 +72,19 @@ def test_orthanc_sends_to_the_node_and_gets_the_results(
             orthanc.stop()
         assert node.stop() == 0
     assert not node.is_healthy()
+
+
+@pytest.mark.skipif(find_spec("bus_monai.label") is None, reason="there is no bus-monai label")
+def test_the_label_server_starts_with_the_environment_of_the_image(installed: Path, tmp_path: Path) -> None:
+    subprocess.run([DOCKER / "label.sh", installed], check=True, timeout=300)
+    studies = tmp_path / "studies"
+    studies.mkdir()
+    Image.fromarray(make_phantom(0, (64, 64)).image).save(studies / "phantom.png")
+    with Container("label", installed, tmp_path / "home", **{"http://orthanc:8042/dicom-web": str(studies)}) as label:
+        label.wait_until_healthy()
+        listed = requests.get(f"http://127.0.0.1:{label.port}/datastore/?output=all", timeout=30).json()
+        assert list(listed["objects"]) == ["phantom"]
+    assert [path.is_symlink() for path in (tmp_path / "home").glob(".cache/bus_monai/monailabel-*")] == [True]
 
 
 def test_mlflow_answers_to_its_names_alone(installed: Path, tmp_path: Path) -> None:
