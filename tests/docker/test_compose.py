@@ -83,6 +83,21 @@ def test_the_login_comes_from_the_environment_alone(services: dict[str, Any]) ->
     assert "required variable ORTHANC_PASSWORD is missing a value: write a password to docker/.env" in without.stderr
 
 
+def test_the_first_command_of_the_page_writes_a_password(tmp_path: Path) -> None:
+    (tmp_path / "docker").mkdir()
+    shutil.copy(DOCKER / "env.example", tmp_path / "docker")
+    command = next(line for line in (DOCKER / "README.md").read_text().splitlines() if "> docker/.env" in line)
+    subprocess.run(command, shell=True, cwd=tmp_path, check=True)
+    user, password = (tmp_path / "docker" / ".env").read_text().splitlines()[1:]
+    assert user == "ORTHANC_USER=annotator"
+    assert re.fullmatch("ORTHANC_PASSWORD=[0-9a-f]{48}", password)
+
+
+def test_the_page_names_our_version() -> None:
+    named = re.findall(r"busmonai:(\d+\.\d+\.\d+)", "".join(path.read_text() for path in DOCKER.iterdir()))
+    assert set(named) == {__version__}
+
+
 def test_the_login_is_in_no_commit_and_no_image() -> None:
     assert subprocess.run(["git", "check-ignore", "--quiet", "docker/.env"], cwd=ROOT).returncode == 0
     ignored, *kept = [line for line in (ROOT / ".dockerignore").read_text().splitlines() if not line.startswith("#")]
