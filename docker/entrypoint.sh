@@ -3,6 +3,7 @@
 set -eu
 venv=$(cd "$(dirname "$0")/.." && pwd)
 export PATH="$venv/bin:$PATH" USER="${USER:-busmonai}"
+export MLFLOW_DISABLE_TELEMETRY=true # nothing leaves but to whom one names
 
 # with `docker run --user` the home belongs to somebody else
 [ -w "${HOME:-/}" ] || HOME=$(mktemp -d)

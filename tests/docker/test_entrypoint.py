@@ -14,6 +14,7 @@ TELL = """#!/bin/sh
 echo "$@"
 echo "$HOME"
 echo "${ORTHANC_PASSWORD-}"
+echo "$MLFLOW_DISABLE_TELEMETRY"
 cp "${NETRC:-/dev/null}" netrc
 """
 
@@ -41,6 +42,10 @@ def call(venv: Path, *words: str, **environment: str) -> list[str]:
 def test_words_go_to_the_command_as_they_are(venv: Path) -> None:
     assert call(venv, "segment", "a b", "--out", "*")[:2] == ["segment a b --out *", str(venv.parent)]
     assert (venv / "netrc").read_text() == ""
+
+
+def test_mlflow_reports_to_nobody(venv: Path) -> None:
+    assert call(venv, "train", "rdau_gan")[3] == "true"
 
 
 def test_a_home_of_somebody_else_is_replaced(venv: Path) -> None:
