@@ -15,6 +15,7 @@ from bus_monai.cli.data import data
 from bus_monai.cli.evaluate import evaluate
 from bus_monai.cli.explain import explain
 from bus_monai.cli.export import export
+from bus_monai.cli.label import label
 from bus_monai.cli.mammo import mammo
 from bus_monai.cli.report import report
 from bus_monai.cli.segment import segment
@@ -40,6 +41,7 @@ app.command()(mammo)
 app.command()(segment)
 app.command()(serve)
 app.command()(export)
+app.command()(label)
 app.add_typer(data, name="data")
 app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []})(train)
 

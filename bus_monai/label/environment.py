@@ -1,0 +1,79 @@
+"""A Python environment for MONAI Label, on top of ours."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+from bus_monai.data.cache import cache_folder
+from bus_monai.errors import UserError
+
+PACKAGES = (
+    "monailabel==0.8.5",
+    "pydicom-seg==0.4.1",
+    # what monailabel imports when its server starts
+    "SimpleITK>=2.3",
+    "bcrypt>=4.1.2",
+    "dicomweb-client>=0.59.1",
+    "diskcache>=5.6",
+    "expiring-dict>=1.1.0",
+    "girder-client>=3.2.3",
+    "httpcore>=1.0",
+    "httpx>=0.27.0",
+    "passlib>=1.7.4",
+    "psutil>=5.9",
+    "pydantic-settings>=2.2.1",
+    "pyjwt>=2.8.0",
+    "pynrrd>=1.0.0",
+    "python-multipart>=0.0.9",
+    "requests-toolbelt>=1.0.0",
+    "schedule>=1.2.1",
+    "setuptools<81; python_version >= '3.12'",  # distutils, which Python no longer has
+    "legacy-cgi; python_version >= '3.13'",
+    "timeloop>=1.0.2",
+    "watchdog>=4.0.0",
+)
+"""Installed without what they ask for.
+
+MONAI Label 0.8.5 cannot be an extra of this package: it asks for numpymaxflow 0.0.7 (``numpy<2``), pydicom-seg 0.4.1
+(``numpy<2``, ``jsonschema<4``) and sam2, which is built from source against a torch of its own. Its server needs none
+of these limits: numpymaxflow is for scribbles in volumes, sam2 is optional, and pydicom-seg, which it imports, is not
+called here. So the environment sees our packages, in our versions, and adds these.
+"""
+READY = ".ready"
+
+
+def label_environment() -> Path:
+    """Make the environment once, in the cache folder, and return its Python.
+
+    Raises:
+        UserError: the packages cannot be installed.
+    """
+    # another Python, place of ours or list of packages makes another one
+    ours = sysconfig.get_paths()["purelib"]
+    key = hashlib.sha256("\n".join((sys.version, ours, *PACKAGES)).encode()).hexdigest()[:12]
+    folder = cache_folder() / f"monailabel-{key}"
+    python = folder / "bin" / "python"
+    if not (folder / READY).is_file():
+        print(f"Making an environment for MONAI Label, once: {folder}", flush=True)
+        _make(folder, python, ours)
+        (folder / READY).touch()
+    return python
+
+
+def _make(folder: Path, python: Path, ours: str) -> None:
+    try:
+        subprocess.run([sys.executable, "-m", "venv", "--clear", folder], check=True, capture_output=True, text=True)
+        (packages,) = folder.glob("lib/python*/site-packages")
+        (packages / "_bus_monai.pth").write_text(f"import site; site.addsitedir({ours!r})\n", encoding="utf-8")
+        install = [python, "-m", "pip", "install", "--quiet", "--no-deps", "--disable-pip-version-check", *PACKAGES]
+        subprocess.run(install, check=True, capture_output=True, text=True)
+    except subprocess.CalledProcessError as error:
+        reason = (error.stderr or error.stdout or "no message").strip().splitlines()[-1]
+        raise UserError(
+            f"The environment '{folder}' for MONAI Label cannot be made ({reason}): see that pip reaches a package "
+            "index, and run the command again."
+        ) from error

@@ -1,0 +1,87 @@
+"""The app, which MONAI Label finds by the name of this file."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from monailabel.interfaces.app import MONAILabelApp
+from monailabel.interfaces.tasks.infer_v2 import InferTask
+from monailabel.interfaces.tasks.scoring import ScoringMethod
+from monailabel.interfaces.tasks.strategy import Strategy
+from monailabel.interfaces.tasks.train import TrainTask
+from monailabel.tasks.activelearning.first import First
+from monailabel.tasks.activelearning.random import Random
+
+import bus_monai.label.compatibility  # noqa: F401 - before monailabel, see there
+from bus_monai import __version__
+from bus_monai.errors import UserError
+from bus_monai.inference.models import parse_models
+from bus_monai.label.model_versions import ModelVersions
+from bus_monai.label.scoring import DiceScoring, UncertaintyScoring
+from bus_monai.label.segment_task import LESIONS, SegmentTask
+from bus_monai.label.store import LabelStore
+from bus_monai.label.strategies import Diversity, Uncertainty
+from bus_monai.label.train_task import FineTuneTask
+
+
+class BreastUltrasoundApp(MONAILabelApp):
+    """Segmentation of breast ultrasound that learns from the labels. Not for clinical use.
+
+    Args:
+        app_dir: folder of this file.
+        studies: folder of the images, or the URL of a DICOMweb server.
+        conf: ``models``, a JSON list of models as the command line names them; the first chooses what to label next.
+    """
+
+    def __init__(self, app_dir: str, studies: str, conf: dict[str, str]) -> None:
+        self.store = _open_store(studies)
+        models = parse_models(json.loads(conf["models"]), segmenters=True)
+        self.models = {m.name: ModelVersions(self.store.kept / "models" / m.name, m) for m in models}
+        self.segmenters = {name: SegmentTask(versions) for name, versions in self.models.items()}
+        super().__init__(
+            app_dir, studies, conf, "bus_monai", str(type(self).__doc__).splitlines()[0], __version__, LESIONS
+        )
+
+    def init_datastore(self) -> LabelStore:
+        """Return the store."""
+        return self.store
+
+    def init_infers(self) -> dict[str, InferTask]:
+        """Return a task a model."""
+        return dict(self.segmenters)
+
+    def init_trainers(self) -> dict[str, TrainTask]:
+        """Return a task a model."""
+        return {name: FineTuneTask(versions) for name, versions in self.models.items()}
+
+    def init_strategies(self) -> dict[str, Strategy]:
+        """Return the ways to choose what to label next."""
+        first = next(iter(self.segmenters.values()))
+        return {"first": First(), "random": Random(), "uncertainty": Uncertainty(first), "diversity": Diversity(first)}
+
+    def init_scoring_methods(self) -> dict[str, ScoringMethod]:
+        """Return what can be measured of the labels and of the images without one."""
+        first = next(iter(self.segmenters.values()))
+        return {"dice": DiceScoring(first), "uncertainty": UncertaintyScoring(first)}
+
+    def on_init_complete(self) -> None:
+        """Leave out the parent's clean-up of sessions, which runs a thread that does not end with the server."""
+
+    def versions(self, model: str) -> ModelVersions:
+        """Return the versions of a model.
+
+        Raises:
+            UserError: there is no such model.
+        """
+        if model not in self.models:
+            raise UserError(f"There is no model '{model}': choose one of {', '.join(self.models)}.")
+        return self.models[model]
+
+
+def _open_store(studies: str) -> LabelStore:
+    if studies.startswith(("http://", "https://")):
+        from bus_monai.label.dicomweb import DicomWebStore
+
+        return DicomWebStore(studies)
+    return LabelStore(Path(studies))

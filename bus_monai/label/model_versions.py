@@ -1,0 +1,123 @@
+"""The versions of a model that were trained on the labels of a store."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from bus_monai.atomic_file import atomic_file
+from bus_monai.errors import UserError
+from bus_monai.inference.models import TrainedModel
+from bus_monai.settings import read_settings
+from bus_monai.weights_file import TRAINED
+
+ACTIVE = "active.json"
+REPORT = "report.json"
+IN_PROGRESS = "in_progress"
+
+
+class ModelVersions:
+    """Versions of one model on disk: ``0001``, ``0002``, ... beside the file that says which is active.
+
+    A version is a folder that gets its name when it is whole; the active one changes by the renaming of one file. So
+    whatever is stopped, and when, a whole model is active.
+
+    Args:
+        folder: of the versions; need not exist.
+        start: the model as it came, version 0.
+    """
+
+    def __init__(self, folder: Path, start: TrainedModel) -> None:
+        self.folder, self.start = folder, start
+
+    @property
+    def active(self) -> int:
+        """Number of the version that serves."""
+        history = self._history()
+        return history[-1] if history else 0
+
+    def model(self, number: int | None = None) -> TrainedModel:
+        """Return the active model, or another version.
+
+        Raises:
+            UserError: there is no such version.
+        """
+        number = self.active if number is None else number
+        if number == 0:
+            return self.start
+        weights = self.folder / f"{number:04d}" / TRAINED
+        if not weights.is_file():
+            raise UserError(f"'{self.start.name}' has no version {number}: choose one of {self._numbers()}.")
+        return replace(self.start, weights=str(weights), settings=read_settings(weights))
+
+    def activate(self, number: int) -> None:
+        """Let a version serve.
+
+        Raises:
+            UserError: there is no such version.
+        """
+        self.model(number)
+        self._write_history([*self._history(), number])
+
+    def roll_back(self) -> int:
+        """Let the version serve that did before the active one; return its number.
+
+        Raises:
+            UserError: the model as it came is active.
+        """
+        history = self._history()
+        if not history:
+            raise UserError(f"'{self.start.name}' is as it came: there is nothing to roll back to.")
+        self._write_history(history[:-1])
+        return self.active
+
+    @contextmanager
+    def training(self) -> Iterator[Path]:
+        """Yield an empty folder for a training, which one process at a time may use.
+
+        Raises:
+            UserError: the model is being trained already.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with (self.folder / ".lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise UserError(
+                    f"'{self.start.name}' is being trained already: wait for its end, or stop it."
+                ) from error
+            folder = self.folder / IN_PROGRESS
+            # what a killed training left
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+            yield folder
+
+    def keep(self, folder: Path, report: Mapping[str, Any]) -> int:
+        """Make a finished training the next version, with its report; return its number."""
+        number = 1 + max(self._numbers())
+        with atomic_file(folder / REPORT) as partial:
+            partial.write_text(json.dumps({"version": number, **report}, indent=1) + "\n", encoding="utf-8")
+        folder.rename(self.folder / f"{number:04d}")
+        return number
+
+    def info(self) -> dict[str, Any]:
+        """Return the number of the active version, and the reports of all."""
+        paths = [self.folder / f"{number:04d}" / REPORT for number in self._numbers() if number]
+        return {"active": self.active, "versions": [json.loads(path.read_text(encoding="utf-8")) for path in paths]}
+
+    def _numbers(self) -> list[int]:
+        return [0, *sorted(int(path.parent.name) for path in self.folder.glob(f"[0-9]*/{TRAINED}"))]
+
+    def _history(self) -> list[int]:
+        path = self.folder / ACTIVE
+        return list(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else []
+
+    def _write_history(self, history: list[int]) -> None:
+        with atomic_file(self.folder / ACTIVE) as partial:
+            partial.write_text(json.dumps(history) + "\n", encoding="utf-8")

@@ -1,0 +1,67 @@
+"""What ``bus-monai label`` is asked for, checked. Imports neither torch nor MONAI."""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import os
+from pathlib import Path
+
+from bus_monai.errors import UserError
+from bus_monai.inference.models import parse_models
+from bus_monai.registry import input_modality, list_bundles, output_format
+
+logger = logging.getLogger("bus_monai")
+
+
+def offered_models(text: str) -> list[str]:
+    """Read models joined by commas; without any, name every segmenter of ultrasound that has weights.
+
+    Raises:
+        UserError: a model that there is not or that segments no ultrasound, or there is none.
+    """
+    specs = [word.strip() for word in text.split(",") if word.strip()]
+    if not specs:
+        specs = [info.name for info in list_bundles() if info.weights and _segments(info.root)]
+    if not specs:
+        raise UserError("No bundle has weights: train one, or give --bundles BUNDLE:WEIGHTS.")
+    for model in parse_models(specs, segmenters=True):
+        if not _segments(model.bundle):
+            raise UserError(f"The bundle '{model.bundle.name}' is not for whole ultrasound images: choose another.")
+    return specs
+
+
+def check_studies(studies: str) -> str:
+    """Return the URL as it is, or the folder's full path.
+
+    Raises:
+        UserError: there is no such folder, or it may not be written to.
+    """
+    if studies.startswith(("http://", "https://")):
+        return studies.rstrip("/")
+    folder = Path(studies).expanduser().resolve()
+    if not folder.is_dir():
+        raise UserError(
+            f"--studies '{studies}' is no folder: give a folder of images, or the URL of a DICOMweb server."
+        )
+    if not os.access(folder, os.W_OK):
+        raise UserError(f"--studies '{studies}' cannot be written to, where labels go: mend its permissions.")
+    return str(folder)
+
+
+def warn_if_open(host: str) -> None:
+    """Warn where other computers reach the server and nobody asks who they are."""
+    try:
+        loopback = ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        loopback = host == "localhost"
+    if not loopback and os.environ.get("MONAI_LABEL_AUTH_ENABLE", "").lower() not in ("true", "1"):
+        logger.warning(
+            "The server listens on %s without authentication: whoever reaches it sees and changes images and labels; "
+            "see MONAI_LABEL_AUTH_ENABLE of MONAI Label.",
+            host,
+        )
+
+
+def _segments(bundle: Path) -> bool:
+    return output_format(bundle) == "segmentation" and input_modality(bundle) == "US"

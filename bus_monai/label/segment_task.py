@@ -1,0 +1,100 @@
+"""A segmenter as MONAI Label asks for it."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from datetime import datetime, timezone
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType
+
+from bus_monai.inference.findings import MOST_LESIONS
+from bus_monai.inference.models import TrainedModel
+from bus_monai.inference.predictor import Predictor
+from bus_monai.inference.segment_frames import SegmentedFile, segment_frames
+from bus_monai.label.contours import label_contours
+from bus_monai.label.label_file import write_labels
+from bus_monai.label.model_versions import ModelVersions
+from bus_monai.label.result_object import write_object
+from bus_monai.registry import bundle_version
+
+LESIONS = {f"lesion {number}": number for number in range(1, MOST_LESIONS + 1)}
+"""Names of label values: a lesion has the same in every frame of a cine."""
+
+
+class SegmentTask(InferTask):
+    """Segment an image with the active version of a model.
+
+    The request may hold ``threshold`` (0.5), ``min_area`` and ``result_extension``: ``.png``, ``.nii.gz``, ``.nii``,
+    ``.json`` (contours) or ``.dcm`` (DICOM SEG, of a cine the frame that shows most lesion). Without it NIfTI images
+    and cines give ``.nii.gz``, others ``.png``.
+
+    Args:
+        versions: of the model.
+    """
+
+    def __init__(self, versions: ModelVersions) -> None:
+        bundle = versions.start.bundle
+        super().__init__(
+            InferType.SEGMENTATION, LESIONS, 2, f"Lesions by {bundle.name} {bundle_version(bundle)}", {"threshold": 0.5}
+        )
+        self.versions = versions
+        self._lock = Lock()
+        self._loaded: tuple[TrainedModel, Predictor] | None = None
+
+    def is_valid(self) -> bool:
+        """Whether it can be offered: it always has weights."""
+        return True
+
+    def get_path(self, validate: bool = True) -> str:
+        """Return the file of the active weights."""
+        return str(self.versions.model().files[0])
+
+    def __call__(self, request: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+        """Return a new file of the result, and contours, measures and the number of the model's version.
+
+        Raises:
+            UserError: the image cannot be read, or the result cannot be of that kind.
+        """
+        image = Path(request["image"])
+        predictor, version = self.predictor()
+        found = segment_frames(predictor, image, float(request.get("threshold", 0.5)), request.get("min_area"))
+        simple = len(found.labels) == 1 and not image.name.endswith((".nii", ".nii.gz"))
+        suffix = request.get("result_extension") or (".png" if simple else ".nii.gz")
+        params = {
+            "label_names": {
+                name: n for name, n in LESIONS.items() if any((frame == n).any() for frame in found.labels)
+            },
+            "contours": label_contours(found.labels),
+            "lesions": found.rows(),
+            "model_version": version,
+        }
+        with tempfile.NamedTemporaryFile(prefix="bus_monai-", suffix=suffix, delete=False) as file:
+            output = Path(file.name)
+        try:
+            _write(found, image, output, predictor, params)
+        except BaseException:
+            output.unlink(missing_ok=True)
+            raise
+        return str(output), params
+
+    def predictor(self) -> tuple[Predictor, int]:
+        """Return the active model, loaded, and the number of its version."""
+        with self._lock:
+            version = self.versions.active
+            model = self.versions.model(version)
+            if self._loaded is None or self._loaded[0] != model:
+                self._loaded = model, Predictor(model, backend="torch")
+            return self._loaded[1], version
+
+
+def _write(found: SegmentedFile, image: Path, output: Path, predictor: Predictor, params: dict[str, Any]) -> None:
+    if output.suffix == ".json":
+        output.write_text(json.dumps(params["contours"]), encoding="utf-8")
+    elif output.suffix == ".dcm":
+        write_object(found, image, output, predictor, datetime.now(timezone.utc))
+    else:
+        write_labels(found.labels, image, output)

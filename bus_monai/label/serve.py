@@ -1,0 +1,92 @@
+"""The server, run in the environment of MONAI Label: ``python -m bus_monai.label.serve``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import bus_monai.label.compatibility  # noqa: F401 - before monailabel, see there
+from bus_monai.errors import UserError
+
+
+def main() -> None:
+    """Serve until stopped."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--studies", required=True)
+    parser.add_argument("--models", required=True)
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--host", required=True)
+    given = parser.parse_args()
+    _settle(given.studies, given.models, given.port)
+
+    import uvicorn
+
+    uvicorn.run(make_server(), host=given.host, port=given.port, log_level="warning")
+
+
+def make_server() -> Any:
+    """Return MONAI Label's server with our errors and the versions of models; its settings are in the environment."""
+    import monailabel.endpoints.infer as infer
+    from fastapi import Request
+    from fastapi.responses import JSONResponse
+    from monailabel.app import app
+    from monailabel.interfaces.exception import MONAILabelException
+    from monailabel.interfaces.utils.app import app_instance
+
+    run = infer.run_inference
+
+    def run_inference(
+        tasks: Any, model: str, image: str, session: str, params: str, file: Any, label: Any, output: Any = None
+    ) -> Any:
+        # MONAI Label's own way to DICOM SEG takes volumes alone
+        if output == "dicom_seg":
+            params = json.dumps(json.loads(params or "{}") | {"result_extension": ".dcm"})
+            output = infer.ResultType.image
+        return run(tasks, model, image, session, params, file, label, output)
+
+    infer.run_inference = run_inference
+
+    @app.exception_handler(UserError)
+    async def user_error(request: Request, error: UserError) -> JSONResponse:
+        return JSONResponse({"detail": str(error)}, status_code=400)
+
+    @app.exception_handler(MONAILabelException)
+    async def label_error(request: Request, error: MONAILabelException) -> JSONResponse:
+        return JSONResponse({"detail": error.msg}, status_code=404)
+
+    @app.get("/bus/models")
+    def versions() -> dict[str, Any]:
+        return {name: versions.info() for name, versions in app_instance().models.items()}
+
+    @app.post("/bus/models/{model}/rollback")
+    def roll_back(model: str) -> dict[str, int]:
+        return {"active": app_instance().versions(model).roll_back()}
+
+    @app.post("/bus/models/{model}/activate/{number}")
+    def activate(model: str, number: int) -> dict[str, int]:
+        app_instance().versions(model).activate(number)
+        return {"active": number}
+
+    return app
+
+
+def _settle(studies: str, models: str, port: int) -> None:
+    """Write MONAI Label's settings where it and the processes that it starts look for them."""
+    app = Path(__file__).parent
+    os.environ |= {
+        "MONAI_LABEL_APP_DIR": str(app),
+        "MONAI_LABEL_STUDIES": studies,
+        "MONAI_LABEL_APP_CONF": json.dumps({"models": models}),
+        "MONAI_LABEL_SERVER_PORT": str(port),
+        "MONAI_LABEL_AUTO_UPDATE_SCORING": "false",
+        "MONAI_LABEL_SESSIONS": "false",
+        # it is taken for granted when a training starts
+        "PYTHONPATH": os.environ.get("PYTHONPATH", ""),
+    }
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,167 @@
+"""Images and labels of a folder."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import shutil
+import time
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from filelock import FileLock
+from monailabel.datastore.local import DataModel, ImageLabelModel, LocalDatastore
+from monailabel.interfaces.datastore import DefaultLabelTag
+
+from bus_monai.atomic_file import atomic_file
+from bus_monai.errors import UserError
+from bus_monai.label.image_shape import image_shape
+from bus_monai.label.label_file import SUFFIXES, label_suffix, read_labels
+from bus_monai.source import NIFTI_SUFFIXES, RASTER_SUFFIXES, read_source
+from bus_monai.source_image import DICOM_SUFFIXES
+from bus_monai.source_listing import find_sources
+
+KEPT = ".bus_monai"
+"""Folder beside the images for versions of labels and models."""
+LABELS = "labels"
+_NAME = re.compile(r"[^\W.][\w .+-]*(/[^\W.][\w .+-]*)*")
+logger = logging.getLogger("bus_monai")
+
+
+class LabelStore(LocalDatastore):
+    """The store of MONAI Label over a folder of ultrasound images, which loses no label.
+
+    Its layout is MONAI Label's own: ``labels/final/ID.png``, ``labels/original/ID.png`` and ``datastore_v2.json``.
+    An image is called by its path below the folder without suffix. Every label that was ever saved stays below
+    ``.bus_monai/labels``, numbered.
+
+    Args:
+        folder: of PNG, JPEG, NIfTI and DICOM files, also below further folders; masks (``*_mask*``) are left out.
+
+    Raises:
+        UserError: ``datastore_v2.json`` is broken.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder.resolve()
+        self.kept = self.folder / KEPT
+        try:
+            super().__init__(
+                str(self.folder),
+                extensions=[f"*{suffix}" for suffix in (*SUFFIXES, *RASTER_SUFFIXES, *NIFTI_SUFFIXES, *DICOM_SUFFIXES)],
+            )
+        except ValueError as error:
+            raise UserError(f"'{self.folder}/datastore_v2.json' is broken: remove it, labels stay.") from error
+
+    def image_path(self, image_id: str) -> Path:
+        """Return the file of an image.
+
+        Raises:
+            UserError: there is no such image.
+        """
+        uri = self.get_image_uri(image_id)
+        if not uri:
+            raise UserError(f"There is no image '{image_id}': choose one that GET /datastore/?output=all lists.")
+        return Path(uri)
+
+    def label_path(self, image_id: str, tag: str) -> Path:
+        """Return the file of a label; an empty path where there is none."""
+        return Path(self.get_label_uri(image_id, tag))
+
+    def save_label(self, image_id: str, label_filename: str, label_tag: str, label_info: dict[str, Any]) -> str:
+        """Check a label, keep it as a numbered version and make it the one of its image; return the image's name.
+
+        Raises:
+            UserError: there is no such image, the name of the tag is none, or the label is broken or of another size;
+                nothing has changed then.
+        """
+        image = self.image_path(image_id)
+        # members of the enumeration are text too, but print as its name
+        tag = str(getattr(label_tag, "value", label_tag))
+        if not re.fullmatch(r"\w[\w.-]*", tag):
+            raise UserError(f"The tag '{tag}' is no name: use letters, digits, '_', '-' and '.'.")
+        given = Path(label_filename)
+        suffix = label_suffix(given.name)
+        shape = image_shape(image)
+        try:
+            read_labels(given, shape)
+        except UserError as error:
+            raise UserError(str(error).replace(given.name, image_id + suffix)) from error
+        target = self.folder / LABELS / tag / (image_id + suffix)
+        info = {**(label_info or {}), "ts": int(time.time()), "name": image_id + suffix}
+        with FileLock(self._lock_file):
+            info["version"] = self._keep(given, tag, image_id, suffix)
+            _copy(given, target)
+            for other in set(SUFFIXES) - {suffix}:
+                (target.parent / (PurePosixPath(image_id).name + other)).unlink(missing_ok=True)
+            self._datastore.objects[image_id].labels[tag] = DataModel(info=info, ext=suffix)
+            self._update_datastore_file(lock=False)
+        return image_id
+
+    def add_image(self, image_id: str, image_filename: str, image_info: dict[str, Any]) -> str:
+        """Add an image under a name; return it.
+
+        Raises:
+            UserError: the file is no image that can be read, or the name leads out of the folder or is taken.
+        """
+        given = Path(image_filename)
+        name, suffix = self._to_id(given.name)
+        image_id = image_id or name
+        if not _NAME.fullmatch(image_id) or PurePosixPath(image_id).parts[0] == LABELS:
+            raise UserError(f"'{image_id}' is no name for an image: use letters, digits, '_', '-', '.' and '/'.")
+        if image_id in self._datastore.objects:
+            raise UserError(f"There is an image '{image_id}' already: give the new one another name.")
+        try:
+            read_source(given)
+        except UserError as error:
+            raise UserError(str(error).replace(str(given), image_id + suffix)) from error
+        with FileLock(self._lock_file):
+            _copy(given, self.folder / (image_id + suffix))
+            info = {**(image_info or {}), "ts": int(time.time()), "name": image_id + suffix}
+            self._datastore.objects[image_id] = ImageLabelModel(image=DataModel(info=info, ext=suffix))
+            self._update_datastore_file(lock=False)
+        return image_id
+
+    def _keep(self, given: Path, tag: str, image_id: str, suffix: str) -> int:
+        folder = self.kept / LABELS / tag / image_id
+        number = 1 + max((int(path.name.split(".")[0]) for path in folder.glob("[0-9]*")), default=0)
+        _copy(given, folder / f"{number:04d}{suffix}")
+        return number
+
+    def _to_id(self, file: str) -> tuple[str, str]:
+        suffix = next((s for s in (".nii.gz",) if file.lower().endswith(s)), PurePosixPath(file).suffix)
+        return (file[: -len(suffix)] if suffix else file), file[len(file) - len(suffix) :]
+
+    def _list_files(self, path: str, patterns: Sequence[str]) -> dict[str, str]:
+        """List images below the folder, or label files of a tag, by their paths in it."""
+        if Path(path).resolve() == self.folder:
+            found = find_sources(self.folder, leave_out=self.folder / LABELS)
+            files = [file for file in found if KEPT not in file.relative_to(self.folder).parts]
+        else:
+            files = [file for file in Path(path).rglob("*") if file.name.endswith(SUFFIXES) and file.name[0] != "."]
+        names = [file.relative_to(path if Path(path).resolve() != self.folder else self.folder) for file in files]
+        return {name.as_posix(): name.as_posix() for name in names}
+
+    def _update_datastore_file(self, lock: bool = True) -> None:
+        if lock:
+            with FileLock(self._lock_file):
+                self._update_datastore_file(lock=False)
+            return
+        content = json.dumps(self._datastore.model_dump(exclude={"base_path"}), indent=2, default=str)
+        path = Path(self._datastore_config_path)
+        with atomic_file(path) as partial:
+            partial.write_text(content, encoding="utf-8")
+        self._config_ts = path.stat().st_mtime
+
+
+def final_labels(store: LabelStore) -> dict[str, Path]:
+    """Return the files of the final labels by the names of their images."""
+    return {image: store.label_path(image, DefaultLabelTag.FINAL.value) for image in store.get_labeled_images()}
+
+
+def _copy(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_file(target) as partial:
+        shutil.copyfile(source, partial)

@@ -1,0 +1,71 @@
+"""Which image to label next."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from monailabel.interfaces.tasks.strategy import Strategy
+from numpy.typing import NDArray
+
+from bus_monai.label.image_scores import embed, image_uncertainty, sample
+from bus_monai.label.k_centre import k_centre
+from bus_monai.label.segment_task import SegmentTask
+from bus_monai.label.store import LabelStore
+
+MOST_SCORED = 50
+"""Of the unlabelled images a drawn sample is scored, so that whoever waits for the next image waits for seconds."""
+
+
+class Uncertainty(Strategy):
+    """Choose the image that the active model is least sure about.
+
+    Args:
+        task: whose model.
+    """
+
+    def __init__(self, task: SegmentTask) -> None:
+        super().__init__("The image that the model is least sure about")
+        self.task = task
+
+    def __call__(self, request: dict[str, Any], datastore: LabelStore) -> dict[str, Any] | None:
+        """Return the name of the image and its uncertainty, ``None`` where all are labelled."""
+        datastore.refresh()
+        names = sample(datastore.get_unlabeled_images(), MOST_SCORED)
+        scores = {name: image_uncertainty(self.task, datastore, name) for name in names}
+        known = {name: score for name, score in scores.items() if score is not None}
+        if not known:
+            return None
+        best = max(known, key=known.__getitem__)
+        return {"id": best, "uncertainty": known[best]}
+
+
+class Diversity(Strategy):
+    """Choose the image that is farthest from all labelled ones, in features of the active model.
+
+    Args:
+        task: whose model.
+    """
+
+    def __init__(self, task: SegmentTask) -> None:
+        super().__init__("The image that is least like those labelled already")
+        self.task = task
+        self._known: dict[tuple[int, str], NDArray[np.float32] | None] = {}
+
+    def __call__(self, request: dict[str, Any], datastore: LabelStore) -> dict[str, Any] | None:
+        """Return the name of the image, ``None`` where all are labelled."""
+        datastore.refresh()
+        labelled = self._embed(datastore, datastore.get_labeled_images())
+        rest = self._embed(datastore, sample(datastore.get_unlabeled_images(), MOST_SCORED))
+        if not rest:
+            return None
+        chosen = k_centre(np.stack(list(rest.values())), np.stack(list(labelled.values())) if labelled else None)
+        return {"id": list(rest)[chosen]}
+
+    def _embed(self, datastore: LabelStore, names: list[str]) -> dict[str, NDArray[np.float32]]:
+        version = self.task.versions.active
+        for name in names:
+            if (version, name) not in self._known:
+                self._known[version, name] = embed(self.task, datastore, name)
+        found = {name: self._known[version, name] for name in names}
+        return {name: values for name, values in found.items() if values is not None}

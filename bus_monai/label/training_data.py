@@ -1,0 +1,141 @@
+"""The labels made so far as a data set."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from bus_monai.data.case import Case
+from bus_monai.data.datalist import Datalist, write_datalist
+from bus_monai.data.readers.case_id import case_id
+from bus_monai.errors import UserError
+from bus_monai.inference.segment_frames import read_all_frames
+from bus_monai.label.image_shape import image_shape
+from bus_monai.label.label_file import read_labels
+from bus_monai.mask_file import write_png_mask
+from bus_monai.source import source_kind
+
+HELD_OUT = {"test": 0.15, "validation": 0.3}
+"""Up to which hash in [0, 1) a group belongs to a section; those above are trained on."""
+logger = logging.getLogger("bus_monai")
+
+
+def write_training_data(
+    labels: Mapping[str, Path], unlabeled: Mapping[str, Path], images: Mapping[str, Path], folder: Path
+) -> Datalist:
+    """Write images and masks with a ``datalist.json`` into a folder; images are linked, not copied, where that works.
+
+    Of a cine every frame that shows a lesion is a case. Unlabelled files that cannot be read are left out with a
+    warning.
+
+    Args:
+        labels: files of the final labels by image.
+        unlabeled: files of images without one, by name.
+        images: files of the labelled images by name.
+        folder: empty.
+
+    Raises:
+        UserError: fewer than three patients are labelled, or a file cannot be read.
+    """
+    groups = {name: _group(images[name], name) for name in labels}
+    sections: dict[str, list[Case]] = {name: [] for name in ("training", "validation", "test", "unlabeled")}
+    of_group = split_groups(sorted(set(groups.values())))
+    for name, label in sorted(labels.items()):
+        sections[of_group[groups[name]]] += _labelled(name, images[name], label, groups[name], folder)
+    for name, image in sorted(unlabeled.items()):
+        try:
+            image_shape(image)
+        except UserError as error:
+            logger.warning("Left out: %s", error)
+            continue
+        sections["unlabeled"].append(_case(name, _linked(image, folder, name), (), _group(image, name)))
+    datalist = Datalist.of(sections)
+    write_datalist(folder, datalist)
+    return datalist
+
+
+def split_groups(groups: Sequence[str]) -> dict[str, str]:
+    """Assign patients to ``training``, ``validation`` and ``test`` so that more labels never test what was trained on.
+
+    By a hash of the name; where a held-out section would be empty it gets the group of the least hash of those left.
+
+    Raises:
+        UserError: there are fewer than three.
+    """
+    if len(groups) < 3:
+        raise UserError(f"{len(groups)} patients are labelled: label images of at least 3 before a training.")
+    left = sorted(groups, key=lambda group: (_hash(group), group))
+    sections: dict[str, str] = {}
+    for section, limit in HELD_OUT.items():
+        chosen = [group for group in left if _hash(group) < limit] if section == "test" else []
+        if section == "validation":
+            chosen = [group for group in left if HELD_OUT["test"] <= _hash(group) < limit]
+        # never all of them: the least of those left, and at least one to train on
+        chosen = (chosen or left[:1])[: len(left) - (2 if section == "test" else 1)]
+        sections |= dict.fromkeys(chosen, section)
+        left = [group for group in left if group not in chosen]
+    return sections | dict.fromkeys(left, "training")
+
+
+def _hash(group: str) -> float:
+    return int.from_bytes(hashlib.sha256(group.encode()).digest()[:8], "big") / 2**64
+
+
+def _group(image: Path, name: str) -> str:
+    """Return the patient of a DICOM file, else the image's own name."""
+    if source_kind(image) != "dicom":
+        return name
+    import pydicom
+
+    header = pydicom.dcmread(image, stop_before_pixels=True, force=True, specific_tags=["PatientID"])
+    return str(header.get("PatientID") or name)
+
+
+def _labelled(name: str, image: Path, label: Path, group: str, folder: Path) -> Iterator[Case]:
+    values = read_labels(label, image_shape(image))
+    if len(values) == 1:
+        yield _case(name, _linked(image, folder, name), _masks(values[0], folder, name), group)
+        return
+    for number, (source, frame) in enumerate(zip(read_all_frames(image), values, strict=True)):
+        if frame.any():
+            of_frame = f"{name}_frame{number:03d}"
+            picture = folder / f"{_file_name(of_frame)}.png"
+            Image.fromarray(np.rint(source.pixels * 255).astype(np.uint8)).save(picture)
+            yield _case(of_frame, picture, _masks(frame, folder, of_frame), group)
+
+
+def _case(name: str, image: Path, masks: tuple[Path, ...], group: str) -> Case:
+    return Case(_file_name(name), image, masks, group, "unknown")
+
+
+def _masks(labels: NDArray[np.uint8], folder: Path, name: str) -> tuple[Path, ...]:
+    if not labels.any():
+        return ()
+    path = folder / f"{_file_name(name)}_mask.png"
+    write_png_mask(labels > 0, path)
+    return (path,)
+
+
+def _linked(image: Path, folder: Path, name: str) -> Path:
+    path = folder / (
+        _file_name(name) + "".join(image.suffixes[-2:] if image.name.endswith(".nii.gz") else image.suffixes[-1:])
+    )
+    try:
+        os.link(image, path)
+    except OSError:
+        shutil.copyfile(image, path)
+    return path
+
+
+def _file_name(name: str) -> str:
+    """Return an id that no other name has."""
+    clean = case_id(name)
+    return clean if clean == name else f"{clean}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
