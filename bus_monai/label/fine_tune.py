@@ -87,7 +87,7 @@ def fine_tune(
 
 
 def held_out_score(model: TrainedModel, datalist: Datalist) -> float:
-    """Return the mean Dice over the section ``test``; an image without a lesion scores 1 where none is found, else 0."""
+    """Return the mean Dice over the section ``test``; an image without lesion scores 1 where none is found, else 0."""
     predictor = Predictor(model, backend="torch", precision="fp32")
     scores = []
     for case in datalist.test:

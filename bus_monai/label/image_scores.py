@@ -6,6 +6,7 @@ import logging
 import random
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -18,10 +19,12 @@ from bus_monai.explain.layers import choose_layer
 from bus_monai.explain.uncertainty import augmentation_uncertainty, dropout_uncertainty, has_dropout
 from bus_monai.inference.backends.bundle_parts import BundleParts, bundle_parts
 from bus_monai.inference.predictor import Predictor
-from bus_monai.label.segment_task import SegmentTask
-from bus_monai.label.store import LabelStore
 from bus_monai.networks.mutual_generators import MutualGenerators
 from bus_monai.source import read_source
+
+if TYPE_CHECKING:
+    from bus_monai.label.segment_task import SegmentTask
+    from bus_monai.label.store import LabelStore
 
 SAMPLES = 10
 """Passes with dropout."""

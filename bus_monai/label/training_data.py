@@ -43,7 +43,7 @@ def write_training_data(
         folder: empty.
 
     Raises:
-        UserError: fewer than three patients are labelled, or a file cannot be read.
+        UserError: too few patients are labelled, or a file cannot be read.
     """
     groups = {name: _group(images[name], name) for name in labels}
     sections: dict[str, list[Case]] = {name: [] for name in ("training", "validation", "test", "unlabeled")}
@@ -65,23 +65,21 @@ def write_training_data(
 def split_groups(groups: Sequence[str]) -> dict[str, str]:
     """Assign patients to ``training``, ``validation`` and ``test`` so that more labels never test what was trained on.
 
-    By a hash of the name; where a held-out section would be empty it gets the group of the least hash of those left.
+    In the order of a hash of their names; a held-out section has at least one.
 
     Raises:
-        UserError: there are fewer than three.
+        UserError: none is left to train on.
     """
-    if len(groups) < 3:
-        raise UserError(f"{len(groups)} patients are labelled: label images of at least 3 before a training.")
     left = sorted(groups, key=lambda group: (_hash(group), group))
     sections: dict[str, str] = {}
     for section, limit in HELD_OUT.items():
-        chosen = [group for group in left if _hash(group) < limit] if section == "test" else []
-        if section == "validation":
-            chosen = [group for group in left if HELD_OUT["test"] <= _hash(group) < limit]
-        # never all of them: the least of those left, and at least one to train on
-        chosen = (chosen or left[:1])[: len(left) - (2 if section == "test" else 1)]
-        sections |= dict.fromkeys(chosen, section)
-        left = [group for group in left if group not in chosen]
+        count = max(sum(_hash(group) < limit for group in left), 1)
+        sections |= dict.fromkeys(left[:count], section)
+        left = left[count:]
+    if not left:
+        raise UserError(
+            f"All of the {len(groups)} labelled patients are held out to validate and test with: label more images."
+        )
     return sections | dict.fromkeys(left, "training")
 
 

@@ -1,0 +1,75 @@
+"""Which model, which image next."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from bus_monai.errors import UserError
+from bus_monai.label.image_scores import sample, uncertainty_map
+from bus_monai.label.k_centre import k_centre
+from bus_monai.label.offered_models import check_studies, offered_models, warn_if_open
+from bus_monai.networks.mutual_generators import MutualGenerators
+
+
+def test_the_farthest_point_is_next() -> None:
+    points = np.array([[0.0, 0.0], [1.0, 0.0], [5.0, 0.0]])
+    assert k_centre(points, None) == 1
+    assert k_centre(points, points[1:2]) == 2
+    assert k_centre(points[:2], points[2:]) == 0
+
+
+def test_a_sample_is_the_same_each_time() -> None:
+    names = [str(n) for n in range(100)]
+    assert sample(names[:3], 50) == ["0", "1", "2"]
+    assert sample(names, 50) == sample(names[::-1], 50)
+    assert len(set(sample(names, 50))) == 50
+
+
+class _Constant(nn.Module):
+    def __init__(self, logit: float) -> None:
+        super().__init__()
+        self.logit = logit
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.full_like(x, self.logit)
+
+
+def test_generators_disagree() -> None:
+    network = MutualGenerators(backbone="resnet18")
+    network.ensemble.networks = nn.ModuleList([_Constant(0.0), _Constant(float(np.log(4)))])
+    # probabilities 0.5 and 0.8
+    torch.testing.assert_close(uncertainty_map(network, torch.zeros(1, 1, 4, 5)), torch.full((4, 5), 0.15))
+
+
+def test_dropout_comes_before_flips() -> None:
+    image = torch.full((1, 1, 32, 32), 0.5)
+    assert uncertainty_map(_Constant(0.3), image).max() < 1e-6
+    assert uncertainty_map(nn.Sequential(_Constant(1.0), nn.Dropout(0.5)), image).max() > 0.1
+
+
+def test_shipped_segmenters_are_offered() -> None:
+    assert offered_models("") == ["lite_unet"]
+    assert offered_models("lite_unet, ") == ["lite_unet"]
+    with pytest.raises(UserError, match=r"^The weights '.*model\.pt' of 'assgan' do not exist: train first, or"):
+        offered_models("assgan")
+
+
+def test_studies_that_are_no_folder(tmp_path: Path) -> None:
+    assert check_studies("http://host/dicom-web/") == "http://host/dicom-web"
+    assert check_studies(str(tmp_path)) == str(tmp_path)
+    message = r"^--studies 'nowhere' is no folder: give a folder of images, or the URL of a DICOMweb server\.$"
+    with pytest.raises(UserError, match=message):
+        check_studies("nowhere")
+
+
+@pytest.mark.parametrize(("host", "warnings"), [("127.0.0.1", 0), ("::1", 0), ("localhost", 0), ("0.0.0.0", 1)])
+def test_an_open_server_warns(host: str, warnings: int, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING, "bus_monai"):
+        warn_if_open(host)
+    assert len(caplog.records) == warnings
