@@ -54,7 +54,8 @@ def fine_tune(
         datalist = write_data(folder / "data")
         config = old.bundle / "configs" / "train.json"
         keys = json.loads(config.read_text(encoding="utf-8"))
-        chosen = {key: value for key, value in ({**SHORT, **old.settings, **SHORT, **settings}).items() if key in keys}
+        wanted = old.settings | SHORT | dict(settings)
+        chosen = {key: value for key, value in wanted.items() if key in keys}
         epochs = int(chosen["max_epochs"])
         if "phase1_epochs" in chosen:
             chosen["phase1_epochs"] = min(int(chosen["phase1_epochs"]), max(epochs - 1, 0))

@@ -14,10 +14,12 @@ from typing import Any
 
 import pytest
 
+from bus_monai.data.datalist import read_datalist
 from bus_monai.errors import UserError
 from tests.conftest import skip
 
 START_S = 400
+MODEL = "small"
 
 
 @pytest.fixture(scope="session")
@@ -35,13 +37,14 @@ def label_python() -> Path:
     return python
 
 
-@pytest.fixture(scope="session")
-def images(small_phantoms: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Six phantoms without their masks."""
-    folder = tmp_path_factory.mktemp("images")
-    for path in sorted(small_phantoms.rglob("*.png")):
-        if "_mask" not in path.stem and len(list(folder.iterdir())) < 6:
-            shutil.copy(path, folder / path.name)
+@pytest.fixture(scope="module")
+def studies(small_phantoms: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of six phantoms without their masks, and of a broken image."""
+    folder = tmp_path_factory.mktemp("label") / "studies"
+    folder.mkdir()
+    for case in read_datalist(small_phantoms).training[:6]:
+        shutil.copy(case.image, folder)
+    (folder / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\nbroken")
     return folder
 
 
@@ -52,9 +55,10 @@ class Server:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
+        self.weights = weights
         self.studies, self.url = studies, f"http://127.0.0.1:{self.port}"
         self.command = [sys.executable, "-m", "bus_monai", "label", "--studies", str(studies)]
-        self.command += ["--bundles", f"baseline={'baseline'}:{weights}", "--port", str(self.port)]
+        self.command += ["--bundles", f"{MODEL}=baseline:{weights}", "--port", str(self.port)]
         self.process: subprocess.Popen[str] | None = None
 
     def start(self) -> Server:

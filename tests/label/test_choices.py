@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from bus_monai.label.image_scores import sample, uncertainty_map
 from bus_monai.label.k_centre import k_centre
 from bus_monai.label.offered_models import check_studies, offered_models, warn_if_open
 from bus_monai.networks.mutual_generators import MutualGenerators
+from bus_monai.registry import list_bundles
 
 
 def test_the_farthest_point_is_next() -> None:
@@ -53,11 +55,20 @@ def test_dropout_comes_before_flips() -> None:
     assert uncertainty_map(nn.Sequential(_Constant(1.0), nn.Dropout(0.5)), image).max() > 0.1
 
 
-def test_shipped_segmenters_are_offered() -> None:
-    assert offered_models("") == ["lite_unet"]
-    assert offered_models("lite_unet, ") == ["lite_unet"]
-    with pytest.raises(UserError, match=r"^The weights '.*model\.pt' of 'assgan' do not exist: train first, or"):
-        offered_models("assgan")
+def test_segmenters_with_weights_are_offered(monkeypatch: pytest.MonkeyPatch, small_weights: Path) -> None:
+    infos = [replace(info, weights=small_weights) for info in list_bundles() if info.name != "lite_unet"]
+    monkeypatch.setattr("bus_monai.label.offered_models.list_bundles", lambda: infos)
+    monkeypatch.setattr("bus_monai.label.offered_models.parse_models", lambda specs, segmenters: [])
+    assert offered_models("") == ["assgan", "baseline", "cgan_ac_caw", "multi_encoder_unet", "rdau_gan"]
+    assert offered_models(f"baseline:{small_weights}, ") == [f"baseline:{small_weights}"]
+    monkeypatch.setattr("bus_monai.label.offered_models.list_bundles", list)
+    with pytest.raises(UserError, match=r"^No bundle has weights: train one, or give --bundles BUNDLE:WEIGHTS\.$"):
+        offered_models("")
+
+
+def test_a_model_of_mammograms_is_refused(small_weights: Path) -> None:
+    with pytest.raises(UserError, match=r"^The bundle 'mammo_cgan' is not for whole ultrasound images: choose another"):
+        offered_models(f"mammo_cgan:{small_weights}")
 
 
 def test_studies_that_are_no_folder(tmp_path: Path) -> None:

@@ -1,0 +1,186 @@
+"""A real server, driven by MONAI Label's own client."""
+
+from __future__ import annotations
+
+import json
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.label.conftest import MODEL, Server
+
+Serve = Callable[[Path | str], Server]
+
+
+def _labels(path: str | Path) -> np.ndarray:
+    return np.asarray(Image.open(path))
+
+
+def _detail(call: Callable[[], Any]) -> str:
+    """Return the sentence of a refused request."""
+    from monailabel.client.client import MONAILabelClientException
+
+    with pytest.raises(MONAILabelClientException) as caught:
+        call()
+    return str(json.loads(caught.value.msg.partition("Response: ")[2])["detail"])
+
+
+def _post(url: str) -> dict[str, Any]:
+    with urllib.request.urlopen(urllib.request.Request(url, method="POST")) as answer:
+        return json.load(answer)
+
+
+@pytest.fixture(scope="module")
+def server(serve: Serve, studies: Path) -> Server:
+    return serve(studies)
+
+
+def test_the_app_offers_its_parts(server: Server) -> None:
+    info = server.client().info()
+    assert list(info["models"]) == [MODEL]
+    assert info["labels"]["lesion 1"] == 1
+    assert list(info["trainers"]) == [MODEL]
+    assert list(info["strategies"]) == ["first", "random", "uncertainty", "diversity"]
+    assert list(info["scoring"]) == ["dice", "uncertainty"]
+    assert info["datastore"] == {"total": 7, "completed": 0, "label_tags": {}}
+
+
+def test_lesions_are_numbered_and_outlined(server: Server, studies: Path) -> None:
+    from bus_monai import segment
+    from bus_monai.inference.predictor import Predictor
+
+    file, params = server.client().infer(MODEL, "phantom_0001", {})
+    predictor = Predictor.from_bundle("baseline", server.weights, "torch")
+    expected = segment(studies / "phantom_0001.png", predictor).labels
+    assert expected.max() > 1
+    np.testing.assert_array_equal(_labels(file), expected)
+    assert sorted(params["label_names"].values()) == list(range(1, expected.max() + 1))
+    assert {contour["label"] for contour in params["contours"]} == set(params["label_names"].values())
+    assert params["model_version"] == 0
+
+
+def test_two_clients_at_once(server: Server) -> None:
+    names = [f"phantom_{n:04d}" for n in range(4)]
+    alone = [_labels(server.client().infer(MODEL, name, {})[0]) for name in names]
+    with ThreadPoolExecutor(2) as pool:
+        together = list(pool.map(lambda name: _labels(server.client().infer(MODEL, name, {})[0]), names))
+    for one, other in zip(alone, together, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_images_that_are_missing_or_broken(server: Server) -> None:
+    client = server.client()
+    assert _detail(lambda: client.infer(MODEL, "nothing", {})) == (
+        "There is no image 'nothing': choose one that GET /datastore/?output=all lists."
+    )
+    assert _detail(lambda: client.infer(MODEL, "broken", {})).startswith(
+        f"'{server.studies}/broken.png' cannot be decoded"
+    )
+    assert _detail(lambda: client.infer("other", "phantom_0000", {})) == (
+        "Inference Task is not Initialized. There is no model 'other' available"
+    )
+
+
+def test_a_broken_label_changes_nothing(server: Server, tmp_path: Path) -> None:
+    client = server.client()
+    good, _ = client.infer(MODEL, "phantom_0000", {})
+    client.save_label("phantom_0000", good, "final")
+    before = {path: path.read_bytes() for path in Path(server.studies).rglob("*") if path.is_file()}
+    bad = tmp_path / "bad.png"
+    bad.write_bytes(Path(good).read_bytes()[:60])
+    assert _detail(lambda: client.save_label("phantom_0000", str(bad), "final")).startswith(
+        "The label 'phantom_0000.png' cannot be read ("
+    )
+    Image.fromarray(np.zeros((5, 5), np.uint8)).save(bad)
+    assert _detail(lambda: client.save_label("phantom_0000", str(bad), "final")) == (
+        "The label 'phantom_0000.png' is 1 x 5 x 5 but its image 1 x 64 x 64 (frames, rows, columns): draw anew."
+    )
+    assert {path: path.read_bytes() for path in Path(server.studies).rglob("*") if path.is_file()} == before
+
+
+def test_every_label_that_was_saved_is_kept(server: Server, tmp_path: Path) -> None:
+    client, sent = server.client(), []
+    for n in range(3):
+        values = np.zeros((64, 64), np.uint8)
+        values[10:20, 10 : 20 + n] = 1
+        sent.append(values)
+        Image.fromarray(values).save(tmp_path / "label.png")
+        client.save_label("phantom_0005", str(tmp_path / "label.png"), "final")
+    kept = sorted((Path(server.studies) / ".bus_monai" / "labels" / "final" / "phantom_0005").iterdir())
+    assert [path.name for path in kept] == ["0001.png", "0002.png", "0003.png"]
+    for path, values in zip(kept, sent, strict=True):
+        np.testing.assert_array_equal(_labels(path), values)
+    np.testing.assert_array_equal(_labels(client.download_label("phantom_0005", "final")), sent[-1])
+
+
+def test_strategies_choose_images_without_label(server: Server) -> None:
+    client = server.client()
+    done = {name for name, entry in client.datastore()["objects"].items() if "final" in entry["labels"]}
+    assert done
+    for strategy in ("first", "random", "uncertainty", "diversity"):
+        chosen = client.next_sample(strategy, {})["id"]
+        assert chosen not in done
+        assert strategy in ("first", "random") or chosen != "broken"
+
+
+def test_learning_and_rolling_back(server: Server, images: Path) -> None:
+    client = server.client()
+    for n in range(6):
+        name = f"phantom_{n:04d}"
+        truth = images.parent / "truth" / f"{name}.png"
+        client.save_label(name, str(truth), "final")
+    client.train_start(MODEL, {"max_epochs": 2, "batch_size": 2})
+    task = _finished(client)
+    assert task["status"] == "DONE", task["details"]
+    stats = client.info()["train_stats"][MODEL]
+    (report,) = stats["versions"]
+    assert report["activated"] == (report["dice"] >= report["dice_before"])
+    assert stats["active"] == int(report["activated"])
+    assert stats["progress"]["epoch"] == 2
+    assert sum(report["images"].values()) == 6
+    version = Path(server.studies) / ".bus_monai" / "models" / MODEL / "0001"
+    assert (version / "mlflow.db").is_file()
+
+    assert _post(f"{server.url}/bus/models/{MODEL}/activate/1") == {"active": 1}
+    assert client.infer(MODEL, "phantom_0001", {})[1]["model_version"] == 1
+    while _post(f"{server.url}/bus/models/{MODEL}/rollback")["active"]:
+        pass
+    assert client.infer(MODEL, "phantom_0001", {})[1]["model_version"] == 0
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        _post(f"{server.url}/bus/models/{MODEL}/rollback")
+    assert json.load(caught.value)["detail"] == f"'{MODEL}' is as it came: there is nothing to roll back to."
+
+
+def test_killed_while_training_no_label_is_lost(server: Server) -> None:
+    client = server.client()
+    client.train_start(MODEL, {"max_epochs": 1000, "batch_size": 2})
+    folder = Path(server.studies) / ".bus_monai" / "models" / MODEL
+    end = time.monotonic() + 300
+    while not list(folder.glob("in_progress/model.pt")):
+        assert time.monotonic() < end
+        time.sleep(0.5)
+    before = client.datastore()["objects"]
+    server.kill()
+    server.start()
+    client = server.client()
+    assert client.datastore()["objects"] == before
+    assert client.info()["train_stats"][MODEL]["active"] == 0
+    assert client.infer(MODEL, "phantom_0001", {})[1]["model_version"] == 0
+
+
+def _finished(client: Any) -> dict[str, Any]:
+    end = time.monotonic() + 400
+    while client.train_status(check_if_running=True):
+        assert time.monotonic() < end, client.train_status()
+        time.sleep(0.5)
+    while (task := client.train_status())["status"] == "RUNNING":
+        time.sleep(0.2)
+    return task
