@@ -11,6 +11,7 @@ from typing import Any
 
 from bus_monai.atomic_file import atomic_file
 from bus_monai.data.datalist import Datalist
+from bus_monai.errors import UserError
 from bus_monai.experiments.train_run import train_run
 from bus_monai.inference.models import TrainedModel
 from bus_monai.inference.predictor import Predictor
@@ -45,11 +46,13 @@ def fine_tune(
         of the one that was active before on the held-out images, and whether it was activated.
 
     Raises:
-        UserError: it is being trained already, or data or settings are wrong.
+        UserError: it is being trained already, it is an ensemble, or data or settings are wrong.
     """
     with versions.training() as folder:
         before = versions.active
         old = versions.model(before)
+        if len(old.files) > 1:
+            raise UserError(f"'{old.name}' is an ensemble, which cannot be trained further: offer one of its files.")
         (folder / "data").mkdir()
         datalist = write_data(folder / "data")
         config = old.bundle / "configs" / "train.json"
@@ -68,7 +71,7 @@ def fine_tune(
             return go_on()
 
         overrides = chosen | {"dataset_dir": str(folder / "data"), "run_name": f"from version {before}"}
-        train_run(old.bundle, folder, overrides, start=",".join(map(str, old.files)), on_epoch=on_epoch)
+        train_run(old.bundle, folder, overrides, start=str(old.files[0]), on_epoch=on_epoch)
         if not go_on():
             return {"stopped": True}
         weights = folder / TRAINED
