@@ -42,6 +42,8 @@ class SegmentTask(InferTask):
             InferType.SEGMENTATION, LESIONS, 2, f"Lesions by {bundle.name} {bundle_version(bundle)}", {"threshold": 0.5}
         )
         self.versions = versions
+        # apart, since MONAI Label's client saves under the same name in the common temporary folder
+        self._results = tempfile.TemporaryDirectory(prefix="bus_monai-")
         self._lock = Lock()
         self._loaded: tuple[TrainedModel, Predictor] | None = None
 
@@ -72,7 +74,7 @@ class SegmentTask(InferTask):
             "lesions": found.rows(),
             "model_version": version,
         }
-        with tempfile.NamedTemporaryFile(prefix="bus_monai-", suffix=suffix, delete=False) as file:
+        with tempfile.NamedTemporaryFile(dir=self._results.name, suffix=suffix, delete=False) as file:
             output = Path(file.name)
         try:
             _write(found, image, output, predictor, params)
