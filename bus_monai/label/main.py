@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from pathlib import Path
+from typing import Any
 
+import bus_monai.label.compatibility  # noqa: F401 isort: skip - before monailabel, see there
 from monailabel.interfaces.app import MONAILabelApp
 from monailabel.interfaces.tasks.infer_v2 import InferTask
 from monailabel.interfaces.tasks.scoring import ScoringMethod
@@ -13,7 +16,6 @@ from monailabel.interfaces.tasks.train import TrainTask
 from monailabel.tasks.activelearning.first import First
 from monailabel.tasks.activelearning.random import Random
 
-import bus_monai.label.compatibility  # noqa: F401 - before monailabel, see there
 from bus_monai import __version__
 from bus_monai.errors import UserError
 from bus_monai.inference.models import parse_models
@@ -67,6 +69,17 @@ class BreastUltrasoundApp(MONAILabelApp):
 
     def on_init_complete(self) -> None:
         """Leave out the parent's clean-up of sessions, which runs a thread that does not end with the server."""
+
+    def infer(self, request: dict[str, Any], datastore: LabelStore | None = None) -> dict[str, Any]:
+        """Segment an image of the store, or one that was sent along.
+
+        Raises:
+            UserError: it is neither, or cannot be read.
+        """
+        # the parent opens whatever path of this computer it is asked for; what was sent lies among the temporary files
+        if Path(request["image"]).parent != Path(tempfile.gettempdir()):
+            self.store.get_image_uri(request["image"])
+        return super().infer(request, datastore)
 
     def versions(self, model: str) -> ModelVersions:
         """Return the versions of a model.

@@ -55,16 +55,20 @@ class LabelStore(LocalDatastore):
         except ValueError as error:
             raise UserError(f"'{self.folder}/datastore_v2.json' is broken: remove it, labels stay.") from error
 
-    def image_path(self, image_id: str) -> Path:
+    def get_image_uri(self, image_id: str) -> str:
         """Return the file of an image.
 
         Raises:
             UserError: there is no such image.
         """
-        uri = self.get_image_uri(image_id)
+        uri = super().get_image_uri(image_id)
         if not uri:
             raise UserError(f"There is no image '{image_id}': choose one that GET /datastore/?output=all lists.")
-        return Path(uri)
+        return uri
+
+    def image_path(self, image_id: str) -> Path:
+        """Return the file of an image, see :meth:`get_image_uri`."""
+        return Path(self.get_image_uri(image_id))
 
     def label_path(self, image_id: str, tag: str) -> Path:
         """Return the file of a label; an empty path where there is none."""
@@ -88,7 +92,8 @@ class LabelStore(LocalDatastore):
         try:
             read_labels(given, shape)
         except UserError as error:
-            raise UserError(str(error).replace(given.name, image_id + suffix)) from error
+            sentence = str(error).replace(str(given), given.name).replace(given.name, image_id + suffix)
+            raise UserError(sentence) from error
         target = self.folder / LABELS / tag / (image_id + suffix)
         info = {**(label_info or {}), "ts": int(time.time()), "name": image_id + suffix}
         with FileLock(self._lock_file):
