@@ -19,14 +19,13 @@ from bus_monai.weights_file import TRAINED
 
 ACTIVE = "active.json"
 REPORT = "report.json"
-IN_PROGRESS = "in_progress"
 
 
 class ModelVersions:
     """Versions of one model on disk: ``0001``, ``0002``, ... beside the file that says which is active.
 
-    A version is a folder that gets its name when it is whole; the active one changes by the renaming of one file. So
-    whatever is stopped, and when, a whole model is active.
+    A version is one from when its report is written, as the last of its files; the active one changes by the renaming
+    of one file. So whatever is stopped, and when, a whole model is active.
 
     Args:
         folder: of the versions; need not exist.
@@ -52,7 +51,7 @@ class ModelVersions:
         if number == 0:
             return self.start
         weights = self.folder / f"{number:04d}" / TRAINED
-        if not weights.is_file():
+        if number not in self._numbers():
             raise UserError(f"'{self.start.name}' has no version {number}: choose one of {self._numbers()}.")
         return replace(self.start, weights=str(weights), settings=read_settings(weights))
 
@@ -79,7 +78,7 @@ class ModelVersions:
 
     @contextmanager
     def training(self) -> Iterator[Path]:
-        """Yield an empty folder for a training, which one process at a time may use.
+        """Yield the empty folder of the next version, which one process at a time may fill.
 
         Raises:
             UserError: the model is being trained already.
@@ -92,18 +91,17 @@ class ModelVersions:
                 raise UserError(
                     f"'{self.start.name}' is being trained already: wait for its end, or stop it."
                 ) from error
-            folder = self.folder / IN_PROGRESS
+            folder = self.folder / f"{1 + max(self._numbers()):04d}"
             # what a killed training left
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir()
             yield folder
 
     def keep(self, folder: Path, report: Mapping[str, Any]) -> int:
-        """Make a finished training the next version, with its report; return its number."""
-        number = 1 + max(self._numbers())
+        """Make what a training left in its folder a version, with its report; return its number."""
+        number = int(folder.name)
         with atomic_file(folder / REPORT) as partial:
             partial.write_text(json.dumps({"version": number, **report}, indent=1) + "\n", encoding="utf-8")
-        folder.rename(self.folder / f"{number:04d}")
         return number
 
     def info(self) -> dict[str, Any]:
@@ -112,7 +110,7 @@ class ModelVersions:
         return {"active": self.active, "versions": [json.loads(path.read_text(encoding="utf-8")) for path in paths]}
 
     def _numbers(self) -> list[int]:
-        return [0, *sorted(int(path.parent.name) for path in self.folder.glob(f"[0-9]*/{TRAINED}"))]
+        return [0, *sorted(int(path.parent.name) for path in self.folder.glob(f"[0-9]*/{REPORT}"))]
 
     def _history(self) -> list[int]:
         path = self.folder / ACTIVE

@@ -12,10 +12,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from bus_monai.data.datalist import read_datalist
 from bus_monai.errors import UserError
+from bus_monai.source import read_masks
 from tests.conftest import skip
 
 START_S = 400
@@ -42,10 +45,18 @@ def studies(small_phantoms: Path, tmp_path_factory: pytest.TempPathFactory) -> P
     """A folder of six phantoms without their masks, and of a broken image."""
     folder = tmp_path_factory.mktemp("label") / "studies"
     folder.mkdir()
-    for case in read_datalist(small_phantoms).training[:6]:
-        shutil.copy(case.image, folder)
+    for number, case in enumerate(read_datalist(small_phantoms).training[:6]):
+        shutil.copy(case.image, folder / f"phantom_{number:04d}.png")
     (folder / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\nbroken")
     return folder
+
+
+@pytest.fixture(scope="module")
+def truth(small_phantoms: Path) -> dict[str, NDArray[np.uint8]]:
+    """The labels of those phantoms by their names."""
+    cases = read_datalist(small_phantoms).training[:6]
+    masks = [read_masks(case.masks, (64, 64)).astype(np.uint8) for case in cases]
+    return {f"phantom_{number:04d}": mask for number, mask in enumerate(masks)}
 
 
 class Server:
