@@ -57,7 +57,9 @@ def fine_tune(
         datalist = write_data(folder / "data")
         config = old.bundle / "configs" / "train.json"
         keys = json.loads(config.read_text(encoding="utf-8"))
-        wanted = old.settings | SHORT | dict(settings)
+        # every label counts: what has none is unlabelled, and nothing else
+        labelled = {"labeled_fraction": None if datalist.unlabeled else 1}
+        wanted = old.settings | SHORT | labelled | dict(settings)
         chosen = {key: value for key, value in wanted.items() if key in keys}
         epochs = int(chosen["max_epochs"])
         if "phase1_epochs" in chosen:

@@ -26,6 +26,7 @@ from bus_monai.source_listing import find_sources
 KEPT = ".bus_monai"
 """Folder beside the images for versions of labels and models."""
 LABELS = "labels"
+IMAGES = (*sorted(NIFTI_SUFFIXES, key=len, reverse=True), *RASTER_SUFFIXES, *DICOM_SUFFIXES)
 _NAME = re.compile(r"[^\W.][\w .+-]*(/[^\W.][\w .+-]*)*")
 logger = logging.getLogger("bus_monai")
 
@@ -50,7 +51,7 @@ class LabelStore(LocalDatastore):
         try:
             super().__init__(
                 str(self.folder),
-                extensions=[f"*{suffix}" for suffix in (*SUFFIXES, *RASTER_SUFFIXES, *NIFTI_SUFFIXES, *DICOM_SUFFIXES)],
+                extensions=[f"*{suffix}" for suffix in IMAGES],
             )
         except ValueError as error:
             raise UserError(f"'{self.folder}/datastore_v2.json' is broken: remove it, labels stay.") from error
@@ -136,8 +137,10 @@ class LabelStore(LocalDatastore):
         return number
 
     def _to_id(self, file: str) -> tuple[str, str]:
-        suffix = next((s for s in (".nii.gz",) if file.lower().endswith(s)), PurePosixPath(file).suffix)
-        return (file[: -len(suffix)] if suffix else file), file[len(file) - len(suffix) :]
+        # the end of a UID is no suffix
+        suffix = next((known for known in IMAGES if file.lower().endswith(known)), "")
+        end = len(file) - len(suffix)
+        return file[:end], file[end:]
 
     def _list_files(self, path: str, patterns: Sequence[str]) -> dict[str, str]:
         """List images below the folder, or label files of a tag, by their paths in it."""

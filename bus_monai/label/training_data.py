@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from bus_monai.data.case import Case
+from bus_monai.data.case import Case, Diagnosis
 from bus_monai.data.datalist import Datalist, write_datalist
 from bus_monai.data.readers.case_id import case_id
 from bus_monai.errors import UserError
@@ -100,7 +100,8 @@ def _group(image: Path, name: str) -> str:
 def _labelled(name: str, image: Path, label: Path, group: str, folder: Path) -> Iterator[Case]:
     values = read_labels(label, image_shape(image))
     if len(values) == 1:
-        yield _case(name, _linked(image, folder, name), _masks(values[0], folder, name), group)
+        masks = _masks(values[0], folder, name)
+        yield _case(name, _linked(image, folder, name), masks, group, "unknown" if masks else "normal")
         return
     for number, (source, frame) in enumerate(zip(read_all_frames(image), values, strict=True)):
         if frame.any():
@@ -110,8 +111,8 @@ def _labelled(name: str, image: Path, label: Path, group: str, folder: Path) -> 
             yield _case(of_frame, picture, _masks(frame, folder, of_frame), group)
 
 
-def _case(name: str, image: Path, masks: tuple[Path, ...], group: str) -> Case:
-    return Case(_file_name(name), image, masks, group, "unknown")
+def _case(name: str, image: Path, masks: tuple[Path, ...], group: str, diagnosis: Diagnosis = "unknown") -> Case:
+    return Case(_file_name(name), image, masks, group, diagnosis)
 
 
 def _masks(labels: NDArray[np.uint8], folder: Path, name: str) -> tuple[Path, ...]:
