@@ -30,9 +30,11 @@ def main() -> None:
 def make_server() -> Any:
     """Return MONAI Label's server with our errors and the versions of models; its settings are in the environment."""
     import monailabel.endpoints.infer as infer
-    from fastapi import Request
+    from fastapi import Depends, Request
     from fastapi.responses import JSONResponse
     from monailabel.app import app
+    from monailabel.config import settings
+    from monailabel.endpoints.user.auth import RBAC
     from monailabel.interfaces.exception import MONAILabelException
     from monailabel.interfaces.utils.app import app_instance
 
@@ -57,15 +59,19 @@ def make_server() -> Any:
     async def label_error(request: Request, error: MONAILabelException) -> JSONResponse:
         return JSONResponse({"detail": error.msg}, status_code=404)
 
-    @app.get("/bus/models")
+    user, admin = (
+        [Depends(RBAC(role))] for role in (settings.MONAI_LABEL_AUTH_ROLE_USER, settings.MONAI_LABEL_AUTH_ROLE_ADMIN)
+    )
+
+    @app.get("/bus/models", dependencies=user)
     def versions() -> dict[str, Any]:
         return {name: versions.info() for name, versions in app_instance().models.items()}
 
-    @app.post("/bus/models/{model}/rollback")
+    @app.post("/bus/models/{model}/rollback", dependencies=admin)
     def roll_back(model: str) -> dict[str, int]:
         return {"active": app_instance().versions(model).roll_back()}
 
-    @app.post("/bus/models/{model}/activate/{number}")
+    @app.post("/bus/models/{model}/activate/{number}", dependencies=admin)
     def activate(model: str, number: int) -> dict[str, int]:
         app_instance().versions(model).activate(number)
         return {"active": number}
@@ -86,6 +92,8 @@ def _settle(studies: str, models: str, port: int) -> None:
         # it is taken for granted when a training starts
         "PYTHONPATH": os.environ.get("PYTHONPATH", ""),
     }
+    # by default every web page that somebody has open may ask for the images
+    os.environ.setdefault("MONAI_LABEL_CORS_ORIGINS", json.dumps([f"http://127.0.0.1:{port}"]))
 
 
 if __name__ == "__main__":
