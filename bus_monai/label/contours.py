@@ -30,8 +30,9 @@ def label_contours(labels: Sequence[NDArray[np.integer]]) -> list[Contour]:
     for frame, values in enumerate(labels):
         for number in (int(n) for n in np.unique(values) if n):
             for line in find_contours(np.pad(values == number, 1).astype(np.float64), 0.5, fully_connected="high"):
-                corners = approximate_polygon(line, STAIRS) - 1
-                points = [[round(float(column), 2), round(float(row), 2)] for row, column in corners[:-1]]
-                if len(points) > 2:
-                    contours.append({"label": number, "frame": frame, "points": points})
+                straight = approximate_polygon(line, STAIRS)
+                # what is thinner than the tolerance would vanish
+                corners = (straight if len(straight) > 3 else line)[:-1] - 1
+                points = [[round(float(column), 2), round(float(row), 2)] for row, column in corners]
+                contours.append({"label": number, "frame": frame, "points": points})
     return contours

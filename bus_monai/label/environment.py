@@ -30,6 +30,7 @@ PACKAGES = (
     "pynrrd>=1.0.0",
     "python-multipart>=0.0.9",
     "requests-toolbelt>=1.0.0",
+    "retrying>=1.3",
     "schedule>=1.2.1",
     "setuptools<81; python_version >= '3.12'",  # distutils, which Python no longer has
     "legacy-cgi; python_version >= '3.13'",
