@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import sys
+import traceback
 from pathlib import Path
 from typing import Any
 
 from monailabel.interfaces.tasks.train import TrainTask
 
+from bus_monai.errors import user_error
 from bus_monai.label.fine_tune import PROGRESS, SHORT, fine_tune
 from bus_monai.label.model_versions import ModelVersions
 from bus_monai.label.store import LabelStore, final_labels
@@ -47,7 +50,8 @@ class FineTuneTask(TrainTask):
         """Train, and return the report of the new version.
 
         Raises:
-            UserError: it is being trained already, or labels or settings are wrong.
+            SystemExit: it is being trained already, labels or settings are wrong, or the training fails; the last line of
+                the process says why in a sentence, since MONAI Label keeps few.
         """
         # whoever kills the server does not want a model from nobody's training
         parent = os.getppid()
@@ -59,6 +63,16 @@ class FineTuneTask(TrainTask):
             return write_training_data(labels, unlabeled, images, folder)
 
         settings = {key: value for key, value in request.items() if key not in OF_MONAI_LABEL}
-        report = fine_tune(self.versions, write, settings, go_on=lambda: os.getppid() == parent)
+        try:
+            report = fine_tune(self.versions, write, settings, go_on=lambda: os.getppid() == parent)
+        except Exception as error:
+            traceback.print_exc()
+            sys.exit(f"bus-monai: {user_error(error) or repr(_root(error))}")
         print(json.dumps(report), flush=True)
         return report
+
+
+def _root(error: BaseException) -> BaseException:
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return error
