@@ -50,8 +50,8 @@ class FineTuneTask(TrainTask):
         """Train, and return the report of the new version.
 
         Raises:
-            SystemExit: it is being trained already, labels or settings are wrong, or the training fails; the last line of
-                the process says why in a sentence, since MONAI Label keeps few.
+            SystemExit: it is being trained already, labels or settings are wrong, or the training fails; the last line
+                that is printed says why, since MONAI Label keeps few.
         """
         # whoever kills the server does not want a model from nobody's training
         parent = os.getppid()
