@@ -27,7 +27,7 @@ PAGE, MOST_PAGES = 200, 500
 PATIENCE = (20, 120)
 """Seconds until there is a connection, and until its next bytes."""
 _UID = re.compile(r"(?=.{1,64}$)(0|[1-9]\d*)(\.(0|[1-9]\d*))*")
-MODALITY, SERIES_UID, INSTANCE_UID = "00080060", "0020000E", "00080018"
+MODALITY, STUDY_UID, SERIES_UID, INSTANCE_UID = "00080060", "0020000D", "0020000E", "00080018"
 
 
 class InstanceError(Exception):
@@ -63,6 +63,18 @@ class DicomWeb:
             url.rstrip("/"), BoundedSession(most_bytes, token), chunk_size=most_bytes, timeout=PATIENCE
         )
         self._client.set_http_retry_params(max_attempts=3, wait_exponential_multiplier=250)
+
+    def studies(self, modality: str) -> list[str]:
+        """List the UIDs of the studies with a series of a modality, in the order of the service.
+
+        Raises:
+            UserError: the service cannot be reached or refuses.
+        """
+        wanted = {"ModalitiesInStudy": modality}
+        with self._errors():
+            return list(
+                self._all(lambda **page: self._client.search_for_studies(search_filters=wanted, **page), STUDY_UID)
+            )
 
     def instances(self, study: str, modality: str, series: str | None = None) -> list[tuple[str, str]]:
         """List the instances of a study, or of one series of it, in the order of the service.

@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import shutil
-import socket
-import subprocess
-import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,59 +10,27 @@ import nibabel as nib
 import numpy as np
 import pydicom
 import pytest
+import requests
 from pydicom.data import get_testdata_file
 from pydicom.filebase import DicomBytesIO
 
 from bus_monai.dicom.read import count_frames
-from tests.conftest import skip
 from tests.label.conftest import MODEL, Server
+from tests.pacs.orthanc_server import OrthancServer
 
-PLUGINS = Path("/usr/share/orthanc/plugins")
 SINGLE, CINE = "US1_UNCR.dcm", "examples_ybr_color.dcm"
 
 
-@pytest.fixture(scope="module")
-def orthanc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of an Orthanc with DICOMweb that holds an ultrasound image and a cine."""
-    program = shutil.which("Orthanc") or shutil.which("Orthanc", path="/usr/sbin")
-    if not program or not (PLUGINS / "libOrthancDicomWeb.so").exists():
-        skip("no DICOM server: install orthanc and orthanc-dicomweb")
-    folder = tmp_path_factory.mktemp("orthanc")
-    with socket.socket() as http, socket.socket() as dicom:
-        http.bind(("127.0.0.1", 0))
-        dicom.bind(("127.0.0.1", 0))
-        ports = http.getsockname()[1], dicom.getsockname()[1]
-    config = {
-        "StorageDirectory": str(folder / "db"),
-        "IndexDirectory": str(folder / "db"),
-        "Plugins": [str(PLUGINS / "libOrthancDicomWeb.so")],
-        "HttpPort": ports[0],
-        "DicomPort": ports[1],
-        "RemoteAccessAllowed": False,
-        "DicomWeb": {"Enable": True},
-    }
-    (folder / "orthanc.json").write_text(json.dumps(config))
-    url = f"http://127.0.0.1:{ports[0]}"
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen([program, str(folder / "orthanc.json")], stdout=log, stderr=log)
-    try:
-        for name in (SINGLE, CINE):
-            _store(url, Path(str(get_testdata_file(name, download=False))).read_bytes())
-        yield url
-    finally:
-        process.terminate()
-        process.wait()
-
-
-def _store(url: str, content: bytes) -> None:
-    end = time.monotonic() + 60
-    while True:
-        try:
-            urllib.request.urlopen(urllib.request.Request(f"{url}/instances", content, method="POST")).close()
-            return
-        except OSError:
-            assert time.monotonic() < end
-            time.sleep(0.2)
+@pytest.fixture
+def orthanc(tmp_path: Path, orthanc_files: tuple[str, Path]) -> Iterator[str]:
+    """The DICOMweb address of an Orthanc that holds an ultrasound image and a cine."""
+    server = OrthancServer(tmp_path / "orthanc", *orthanc_files)
+    server.start()
+    for name in (SINGLE, CINE):
+        content = Path(str(get_testdata_file(name, download=False))).read_bytes()
+        requests.post(f"{server.url}/instances", content, timeout=30).raise_for_status()
+    yield server.dicomweb
+    server.stop()
 
 
 def _uid(name: str) -> str:
@@ -84,9 +47,10 @@ def test_ultrasound_of_orthanc(
 ) -> None:
     # the images go to a cache of this test, in which the environment is made already
     environment = label_python.parent.parent
-    (tmp_path / environment.name).symlink_to(environment)
-    monkeypatch.setenv("BUS_MONAI_CACHE", str(tmp_path))
-    server = serve(f"{orthanc}/dicom-web")
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "cache" / environment.name).symlink_to(environment)
+    monkeypatch.setenv("BUS_MONAI_CACHE", str(tmp_path / "cache"))
+    server = serve(orthanc)
     client = server.client()
     assert set(client.datastore()["objects"]) == {_uid(SINGLE), _uid(CINE)}
 
