@@ -9,7 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from skimage.measure import approximate_polygon, find_contours
 
-from bus_monai.lesion import STAIRS
+TOLERANCE = 0.3
+"""Pixels by which an outline may be straightened. The middle of a pixel is at least sqrt(2) / 4 away from it, so that
+filling the polygons gives the labels back."""
 
 
 class Contour(TypedDict):
@@ -30,9 +32,7 @@ def label_contours(labels: Sequence[NDArray[np.integer]]) -> list[Contour]:
     for frame, values in enumerate(labels):
         for number in (int(n) for n in np.unique(values) if n):
             for line in find_contours(np.pad(values == number, 1).astype(np.float64), 0.5, fully_connected="high"):
-                straight = approximate_polygon(line, STAIRS)
-                # what is thinner than the tolerance would vanish
-                corners = (straight if len(straight) > 3 else line)[:-1] - 1
+                corners = approximate_polygon(line, TOLERANCE)[:-1] - 1
                 points = [[round(float(column), 2), round(float(row), 2)] for row, column in corners]
                 contours.append({"label": number, "frame": frame, "points": points})
     return contours

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from PIL import Image
+from skimage.draw import polygon2mask
 
 from bus_monai.errors import UserError
 from bus_monai.label.contours import label_contours
@@ -17,7 +18,7 @@ from bus_monai.label.label_file import label_suffix, read_labels, write_labels
 stacks = arrays(np.uint8, array_shapes(min_dims=3, max_dims=3, max_side=5), elements=st.integers(0, 20))
 
 
-@settings(max_examples=25)
+@settings(max_examples=25, deadline=None)
 @given(stacks)
 def test_labels_come_back_from_nifti(tmp_path_factory: pytest.TempPathFactory, labels: np.ndarray) -> None:
     path = tmp_path_factory.mktemp("labels") / "a.nii.gz"
@@ -63,7 +64,21 @@ def test_what_is_no_label_is_refused(tmp_path: Path) -> None:
         label_suffix("a.nrrd")
 
 
-def test_contours_go_around_lesions_and_holes() -> None:
+@settings(max_examples=25, deadline=None)
+@given(arrays(np.uint8, (7, 8), elements=st.integers(0, 2)))
+def test_filled_contours_are_the_labels(labels: np.ndarray) -> None:
+    filled = np.zeros_like(labels)
+    for number in (1, 2):
+        inside = np.zeros(labels.shape, bool)
+        for contour in label_contours([labels]):
+            if contour["label"] == number:
+                # an outline within another one is that of a hole
+                inside ^= polygon2mask(labels.shape, np.array(contour["points"])[:, ::-1])
+        filled[inside] = number
+    np.testing.assert_array_equal(filled, labels)
+
+
+def test_contours_say_lesion_and_frame() -> None:
     labels = np.zeros((8, 9), np.uint8)
     labels[1:4, 2:6] = 1
     labels[5:8, 5:8] = 2
@@ -71,5 +86,4 @@ def test_contours_go_around_lesions_and_holes() -> None:
     contours = label_contours([np.zeros((8, 9), np.uint8), labels])
     assert [(contour["label"], contour["frame"]) for contour in contours] == [(1, 1), (2, 1), (2, 1)]
     points = np.array(contours[0]["points"])
-    assert points.min(axis=0).tolist() == [1.5, 0.5]
-    assert points.max(axis=0).tolist() == [5.5, 3.5]
+    assert (points.min(axis=0).tolist(), points.max(axis=0).tolist()) == ([1.5, 0.5], [5.5, 3.5])
