@@ -67,10 +67,21 @@ def label_environment() -> Path:
 
 def _make(folder: Path, python: Path, ours: str) -> None:
     try:
-        subprocess.run([sys.executable, "-m", "venv", "--clear", folder], check=True, capture_output=True, text=True)
+        subprocess.run(
+            [sys.executable, "-m", "venv", "--clear", str(folder)], check=True, capture_output=True, text=True
+        )
         (packages,) = folder.glob("lib/python*/site-packages")
         (packages / "_bus_monai.pth").write_text(f"import site; site.addsitedir({ours!r})\n", encoding="utf-8")
-        install = [python, "-m", "pip", "install", "--quiet", "--no-deps", "--disable-pip-version-check", *PACKAGES]
+        install = [
+            str(python),
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--no-deps",
+            "--disable-pip-version-check",
+            *PACKAGES,
+        ]
         subprocess.run(install, check=True, capture_output=True, text=True)
     except subprocess.CalledProcessError as error:
         reason = (error.stderr or error.stdout or "no message").strip().splitlines()[-1]
