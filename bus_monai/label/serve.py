@@ -92,8 +92,12 @@ def _settle(studies: str, models: str, port: int) -> None:
         # it is taken for granted when a training starts
         "PYTHONPATH": os.environ.get("PYTHONPATH", ""),
     }
-    # by default every web page that somebody has open may ask for the images
-    os.environ.setdefault("MONAI_LABEL_CORS_ORIGINS", json.dumps([f"http://127.0.0.1:{port}"]))
+    # by default every web page that somebody has open may ask for the images; not in the environment, for a training
+    # cannot print it there, and dies
+    origins = os.environ.pop("MONAI_LABEL_CORS_ORIGINS", json.dumps([f"http://127.0.0.1:{port}"]))
+    from monailabel.config import settings
+
+    settings.MONAI_LABEL_CORS_ORIGINS = json.loads(origins)
 
 
 if __name__ == "__main__":
