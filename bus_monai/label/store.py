@@ -7,12 +7,13 @@ import logging
 import re
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from filelock import FileLock
-from monailabel.datastore.local import DataModel, ImageLabelModel, LocalDatastore
+from monailabel.datastore.local import DataModel, ImageLabelModel, LocalDatastore, LocalDatastoreModel
 from monailabel.interfaces.datastore import DefaultLabelTag
 
 from bus_monai.atomic_file import atomic_file
@@ -36,7 +37,7 @@ class LabelStore(LocalDatastore):
 
     Its layout is MONAI Label's own: ``labels/final/ID.png``, ``labels/original/ID.png`` and ``datastore_v2.json``.
     An image is called by its path below the folder without suffix. Every label that was ever saved stays below
-    ``.bus_monai/labels``, numbered.
+    ``.bus_monai/labels``, numbered. Servers, scorings and trainings may use one folder at the same time.
 
     Args:
         folder: of PNG, JPEG, NIfTI and DICOM files, also below further folders; masks (``*_mask*``) are left out.
@@ -45,16 +46,14 @@ class LabelStore(LocalDatastore):
         UserError: ``datastore_v2.json`` is broken.
     """
 
+    _config_ts: Any
+
     def __init__(self, folder: Path) -> None:
         self.folder = folder.resolve()
         self.kept = self.folder / KEPT
-        try:
-            super().__init__(
-                str(self.folder),
-                extensions=[f"*{suffix}" for suffix in IMAGES],
-            )
-        except ValueError as error:
-            raise UserError(f"'{self.folder}/datastore_v2.json' is broken: remove it, labels stay.") from error
+        # one object, which a thread may take again; the parent makes one at each call, and would wait for itself
+        self._lock = FileLock(self.folder / ".lock")
+        super().__init__(str(self.folder), extensions=[f"*{suffix}" for suffix in IMAGES])
 
     def get_image_uri(self, image_id: str) -> str:
         """Return the file of an image.
@@ -97,13 +96,12 @@ class LabelStore(LocalDatastore):
             raise UserError(sentence) from error
         target = self.folder / LABELS / tag / (image_id + suffix)
         info = {**(label_info or {}), "ts": int(time.time()), "name": image_id + suffix}
-        with FileLock(self._lock_file):
+        with self._changing():
             info["version"] = self._keep(given, tag, image_id, suffix)
             _copy(given, target)
             for other in set(SUFFIXES) - {suffix}:
                 (target.parent / (PurePosixPath(image_id).name + other)).unlink(missing_ok=True)
             self._datastore.objects[image_id].labels[tag] = DataModel(info=info, ext=suffix)
-            self._update_datastore_file(lock=False)
         return image_id
 
     def add_image(self, image_id: str, image_filename: str, image_info: dict[str, Any]) -> str:
@@ -123,12 +121,21 @@ class LabelStore(LocalDatastore):
             read_source(given)
         except UserError as error:
             raise UserError(str(error).replace(str(given), image_id + suffix)) from error
-        with FileLock(self._lock_file):
+        with self._changing():
             _copy(given, self.folder / (image_id + suffix))
             info = {**(image_info or {}), "ts": int(time.time()), "name": image_id + suffix}
             self._datastore.objects[image_id] = ImageLabelModel(image=DataModel(info=info, ext=suffix))
-            self._update_datastore_file(lock=False)
         return image_id
+
+    def update_image_info(self, image_id: str, info: dict[str, Any]) -> None:
+        """Keep more with an image."""
+        with self._changing():
+            super().update_image_info(image_id, info)
+
+    def update_label_info(self, label_id: str, label_tag: str, info: dict[str, Any]) -> None:
+        """Keep more with a label."""
+        with self._changing():
+            super().update_label_info(label_id, label_tag, info)
 
     def _keep(self, given: Path, tag: str, image_id: str, suffix: str) -> int:
         folder = self.kept / LABELS / tag / image_id
@@ -152,16 +159,35 @@ class LabelStore(LocalDatastore):
         names = [file.relative_to(path if Path(path).resolve() != self.folder else self.folder) for file in files]
         return {name.as_posix(): name.as_posix() for name in names}
 
-    def _update_datastore_file(self, lock: bool = True) -> None:
-        if lock:
-            with FileLock(self._lock_file):
-                self._update_datastore_file(lock=False)
-            return
-        content = json.dumps(self._datastore.model_dump(exclude={"base_path"}), indent=2, default=str)
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        """Change what the file says now, which other processes write too."""
+        with self._lock:
+            self._init_from_datastore_file()
+            yield
+            self._update_datastore_file()
+
+    def _reconcile_datastore(self) -> None:
+        with self._lock:
+            super()._reconcile_datastore()
+
+    def _init_from_datastore_file(self, throw_exception: bool = False) -> None:
         path = Path(self._datastore_config_path)
-        with atomic_file(path) as partial:
+        if not path.is_file() or self._config_ts == _stamp(path):
+            return
+        self._config_ts = _stamp(path)
+        try:
+            self._datastore = LocalDatastoreModel.model_validate_json(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise UserError(f"'{path}' is broken: remove it, labels stay.") from error
+        self._datastore.base_path = str(self.folder)
+
+    def _update_datastore_file(self, lock: bool = True) -> None:
+        path = Path(self._datastore_config_path)
+        content = json.dumps(self._datastore.model_dump(exclude={"base_path"}), indent=2, default=str)
+        with self._lock, atomic_file(path) as partial:
             partial.write_text(content, encoding="utf-8")
-        self._config_ts = path.stat().st_mtime
+        self._config_ts = _stamp(path)
 
 
 def final_labels(store: LabelStore) -> dict[str, Path]:
@@ -173,3 +199,9 @@ def _copy(source: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     with atomic_file(target) as partial:
         shutil.copyfile(source, partial)
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    """Return what changes whenever a file is replaced, even within a tick of the clock."""
+    status = path.stat()
+    return status.st_ino, status.st_mtime_ns

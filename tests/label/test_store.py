@@ -1,0 +1,76 @@
+"""The store by itself, as several processes use it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from bus_monai.errors import UserError
+
+if TYPE_CHECKING:
+    from bus_monai.label.store import LabelStore
+
+Open = Callable[[], "LabelStore"]
+
+
+@pytest.fixture
+def open_store(label_python: Path, tmp_path: Path) -> Open:
+    """Open the store of two images anew, as another process does."""
+    import bus_monai.label.compatibility  # noqa: F401
+    from bus_monai.label.store import LabelStore
+
+    for name in ("a", "b"):
+        Image.fromarray(np.full((4, 5), 100, np.uint8)).save(tmp_path / f"{name}.png")
+    return lambda: LabelStore(tmp_path)
+
+
+def _label(folder: Path, value: int) -> str:
+    path = folder.parent / f"{folder.name}_{value}.png"
+    Image.fromarray(np.full((4, 5), value, np.uint8)).save(path)
+    return str(path)
+
+
+def test_what_others_saved_is_not_written_over(open_store: Open, tmp_path: Path) -> None:
+    scoring, server = open_store(), open_store()
+    server.save_label("a", _label(tmp_path, 1), "final", {"by": "annotator"})
+    scoring.update_image_info("b", {"score": 1})
+    server.update_label_info("a", "final", {"checked": True})
+    after = open_store()
+    info = after.get_label_info("a", "final")
+    assert (info["by"], info["version"], info["checked"]) == ("annotator", 1, True)
+    assert after.get_image_info("b")["score"] == 1
+    assert after.get_unlabeled_images() == ["b"]
+
+
+def test_labels_saved_at_once_are_all_kept(open_store: Open, tmp_path: Path) -> None:
+    stores = [open_store() for _ in range(4)]
+    given = [_label(tmp_path, value) for value in range(1, 21)]
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda n: stores[n % 4].save_label("a", given[n], "final", {}), range(20)))
+    kept = sorted((tmp_path / ".bus_monai" / "labels" / "final" / "a").iterdir())
+    assert [path.name for path in kept] == [f"{n:04d}.png" for n in range(1, 21)]
+    assert sorted(int(np.asarray(Image.open(path))[0, 0]) for path in kept) == list(range(1, 21))
+    after = open_store()
+    assert after.get_label_info("a", "final")["version"] == 20
+    assert after.label_path("a", "final").read_bytes() == kept[-1].read_bytes()
+
+
+def test_new_and_removed_files_are_noticed(open_store: Open, tmp_path: Path) -> None:
+    store = open_store()
+    (tmp_path / "a.png").rename(tmp_path / "c.png")
+    store.refresh()
+    assert sorted(store.list_images()) == ["b", "c"]
+
+
+def test_a_broken_list_is_named(open_store: Open, tmp_path: Path) -> None:
+    open_store()
+    (tmp_path / "datastore_v2.json").write_text("{")
+    with pytest.raises(UserError) as caught:
+        open_store()
+    assert str(caught.value) == f"'{tmp_path}/datastore_v2.json' is broken: remove it, labels stay."
