@@ -22,17 +22,20 @@ class Contour(TypedDict):
     points: list[list[float]]
 
 
-def label_contours(labels: Sequence[NDArray[np.integer]]) -> list[Contour]:
+def label_contours(labels: Sequence[NDArray[np.integer]], *, tolerance: float = TOLERANCE) -> list[Contour]:
     """Return the outlines of lesions and of their holes, one or more a lesion and frame.
 
     Args:
         labels: (H, W) a frame, the number of the lesion, 0 outside.
+        tolerance: pixels by which an outline may be straightened, where a polygon is left of it.
     """
     contours: list[Contour] = []
     for frame, values in enumerate(labels):
         for number in (int(n) for n in np.unique(values) if n):
             for line in find_contours(np.pad(values == number, 1).astype(np.float64), 0.5, fully_connected="high"):
-                corners = approximate_polygon(line, TOLERANCE)[:-1] - 1
-                points = [[round(float(column), 2), round(float(row), 2)] for row, column in corners]
+                corners = approximate_polygon(line, tolerance)
+                if len(corners) < 4:
+                    corners = approximate_polygon(line, TOLERANCE)
+                points = [[round(float(column), 2), round(float(row), 2)] for row, column in corners[:-1] - 1]
                 contours.append({"label": number, "frame": frame, "points": points})
     return contours

@@ -19,9 +19,11 @@ from monailabel.tasks.activelearning.random import Random
 from bus_monai import __version__
 from bus_monai.errors import UserError
 from bus_monai.inference.models import parse_models
+from bus_monai.label.click_task import CLICKS, ClickTask
 from bus_monai.label.model_versions import ModelVersions
+from bus_monai.label.result_files import LESIONS
 from bus_monai.label.scoring import DiceScoring, UncertaintyScoring
-from bus_monai.label.segment_task import LESIONS, SegmentTask
+from bus_monai.label.segment_task import SegmentTask
 from bus_monai.label.store import LabelStore
 from bus_monai.label.strategies import Diversity, Uncertainty
 from bus_monai.label.train_task import FineTuneTask
@@ -50,8 +52,9 @@ class BreastUltrasoundApp(MONAILabelApp):
         return self.store
 
     def init_infers(self) -> dict[str, InferTask]:
-        """Return a task a model."""
-        return dict(self.segmenters)
+        """Return two tasks a model: what it finds, and that after clicks and a box."""
+        clicks = {f"{name}{CLICKS}": ClickTask(task) for name, task in self.segmenters.items()}
+        return {**self.segmenters, **clicks}
 
     def init_trainers(self) -> dict[str, TrainTask]:
         """Return a task a model."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import tempfile
 from datetime import datetime, timezone
 from pathlib import Path
 from threading import Lock
@@ -11,26 +9,21 @@ from typing import Any
 
 from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType
 
-from bus_monai.inference.findings import MOST_LESIONS
 from bus_monai.inference.models import TrainedModel
 from bus_monai.inference.predictor import Predictor
-from bus_monai.inference.segment_frames import SegmentedFile, segment_frames
-from bus_monai.label.contours import label_contours
-from bus_monai.label.label_file import write_labels
+from bus_monai.inference.segment_frames import segment_frames
 from bus_monai.label.model_versions import ModelVersions
+from bus_monai.label.result_files import LESIONS, ResultFiles, describe
 from bus_monai.label.result_object import write_object
 from bus_monai.registry import bundle_version
-
-LESIONS = {f"lesion {number}": number for number in range(1, MOST_LESIONS + 1)}
-"""Names of label values: a lesion has the same in every frame of a cine."""
 
 
 class SegmentTask(InferTask):
     """Segment an image with the active version of a model.
 
-    The request may hold ``threshold`` (0.5), ``min_area`` and ``result_extension``: ``.png``, ``.nii.gz``, ``.nii``,
-    ``.json`` (contours) or ``.dcm`` (DICOM SEG, of a cine the frame that shows most lesion). Without it NIfTI images
-    and cines give ``.nii.gz``, others ``.png``.
+    The request may hold ``threshold`` (0.5), ``min_area``, ``tolerance`` of the contours in the answer in pixels, and
+    ``result_extension``: ``.png``, ``.nii.gz``, ``.nii``, ``.json`` (contours) or ``.dcm`` (DICOM SEG, of a cine the
+    frame that shows most lesion). Without it NIfTI images and cines give ``.nii.gz``, others ``.png``.
 
     Args:
         versions: of the model.
@@ -42,8 +35,7 @@ class SegmentTask(InferTask):
             InferType.SEGMENTATION, LESIONS, 2, f"Lesions by {bundle.name} {bundle_version(bundle)}", {"threshold": 0.5}
         )
         self.versions = versions
-        # apart, since MONAI Label's client saves under the same name in the common temporary folder
-        self._results = tempfile.TemporaryDirectory(prefix="bus_monai-")
+        self._results = ResultFiles()
         self._lock = Lock()
         self._loaded: tuple[TrainedModel, Predictor] | None = None
 
@@ -64,23 +56,12 @@ class SegmentTask(InferTask):
         image = Path(request["image"])
         predictor, version = self.predictor()
         found = segment_frames(predictor, image, float(request.get("threshold", 0.5)), request.get("min_area"))
-        simple = len(found.labels) == 1 and not image.name.endswith((".nii", ".nii.gz"))
-        suffix = request.get("result_extension") or (".png" if simple else ".nii.gz")
-        params = {
-            "label_names": {
-                name: n for name, n in LESIONS.items() if any((frame == n).any() for frame in found.labels)
-            },
-            "contours": label_contours(found.labels),
-            "lesions": found.rows(),
-            "model_version": version,
-        }
-        with tempfile.NamedTemporaryFile(dir=self._results.name, suffix=suffix, delete=False) as file:
-            output = Path(file.name)
-        try:
-            _write(found, image, output, predictor, params)
-        except BaseException:
-            output.unlink(missing_ok=True)
-            raise
+        params = describe(found.labels, request) | {"lesions": found.rows(), "model_version": version}
+        if request.get("result_extension") == ".dcm":
+            made = datetime.now(timezone.utc)
+            output = self._results.make(".dcm", lambda path: write_object(found, image, path, predictor, made))
+        else:
+            output = self._results.write(found.labels, image, request, params)
         return str(output), params
 
     def predictor(self) -> tuple[Predictor, int]:
@@ -91,12 +72,3 @@ class SegmentTask(InferTask):
             if self._loaded is None or self._loaded[0] != model:
                 self._loaded = model, Predictor(model, backend="torch")
             return self._loaded[1], version
-
-
-def _write(found: SegmentedFile, image: Path, output: Path, predictor: Predictor, params: dict[str, Any]) -> None:
-    if output.suffix == ".json":
-        output.write_text(json.dumps(params["contours"]), encoding="utf-8")
-    elif output.suffix == ".dcm":
-        write_object(found, image, output, predictor, datetime.now(timezone.utc))
-    else:
-        write_labels(found.labels, image, output)

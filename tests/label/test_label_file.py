@@ -9,10 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from PIL import Image
-from skimage.draw import polygon2mask
 
 from bus_monai.errors import UserError
-from bus_monai.label.contours import label_contours
 from bus_monai.label.label_file import label_suffix, read_labels, write_labels
 
 stacks = arrays(np.uint8, array_shapes(min_dims=3, max_dims=3, max_side=5), elements=st.integers(0, 20))
@@ -62,28 +60,3 @@ def test_what_is_no_label_is_refused(tmp_path: Path) -> None:
     assert message().startswith("The label 'a.png' cannot be read (")
     with pytest.raises(UserError, match=r"^A label comes as '\.nrrd': send it as one of \.png, \.nii\.gz, \.nii\.$"):
         label_suffix("a.nrrd")
-
-
-@settings(max_examples=25, deadline=None)
-@given(arrays(np.uint8, (7, 8), elements=st.integers(0, 2)))
-def test_filled_contours_are_the_labels(labels: np.ndarray) -> None:
-    filled = np.zeros_like(labels)
-    for number in (1, 2):
-        inside = np.zeros(labels.shape, bool)
-        for contour in label_contours([labels]):
-            if contour["label"] == number:
-                # an outline within another one is that of a hole
-                inside ^= polygon2mask(labels.shape, np.array(contour["points"])[:, ::-1])
-        filled[inside] = number
-    np.testing.assert_array_equal(filled, labels)
-
-
-def test_contours_say_lesion_and_frame() -> None:
-    labels = np.zeros((8, 9), np.uint8)
-    labels[1:4, 2:6] = 1
-    labels[5:8, 5:8] = 2
-    labels[6, 6] = 0
-    contours = label_contours([np.zeros((8, 9), np.uint8), labels])
-    assert [(contour["label"], contour["frame"]) for contour in contours] == [(1, 1), (2, 1), (2, 1)]
-    points = np.array(contours[0]["points"])
-    assert (points.min(axis=0).tolist(), points.max(axis=0).tolist()) == ([1.5, 0.5], [5.5, 3.5])

@@ -49,7 +49,10 @@ def server(serve: Serve, studies: Path) -> Server:
 
 def test_the_app_offers_its_parts(server: Server) -> None:
     info = server.client().info()
-    assert list(info["models"]) == [MODEL]
+    assert {name: model["type"] for name, model in info["models"].items()} == {
+        MODEL: "segmentation",
+        f"{MODEL}_clicks": "deepgrow",
+    }
     assert info["labels"]["lesion 1"] == 1
     assert list(info["trainers"]) == [MODEL]
     assert list(info["strategies"]) == ["first", "random", "uncertainty", "diversity"]
@@ -68,6 +71,35 @@ def test_lesions_are_numbered_and_outlined(server: Server, studies: Path) -> Non
     assert set(params["label_names"].values()) == numbers
     assert {contour["label"] for contour in params["contours"]} == numbers
     assert params["model_version"] == 0
+
+
+def test_clicks_and_a_box_change_the_result(server: Server) -> None:
+    client, name = server.client(), "phantom_0001"
+    found, _ = client.infer(MODEL, name, {})
+    before = _labels(found)
+
+    def clicked(**prompts: Any) -> tuple[np.ndarray, dict[str, Any]]:
+        file, params = client.infer(f"{MODEL}_clicks", name, prompts)
+        return _labels(file), params
+
+    np.testing.assert_array_equal(clicked()[0], before)
+    row, column = (int(n) for n in np.argwhere(before == 0)[0])
+    grown, params = clicked(foreground=[[column, row, 0]])
+    assert grown[row, column]
+    np.testing.assert_array_equal(clicked(clicks=[[column, row, 0, 1], [column, row, 0, 0]])[0][row, column], 0)
+    assert params["model_version"] == 0
+    # what was drawn so far in place of the model's result
+    drawn = [{"label": 7, "frame": 0, "points": [[1.5, 1.5], [1.5, 9.5], [9.5, 9.5], [9.5, 1.5]]}]
+    kept, params = clicked(contours=drawn, roi=[30, 50, 30, 50])
+    assert (kept[2:10, 2:10] == 7).all()
+    assert kept[40, 40] == 1
+    assert {contour["label"] for contour in params["contours"]} == {1, 7}
+    assert _detail(lambda: clicked(foreground=[[64, 0]])) == (
+        "Click 1 at row 0 and column 64 is outside the image of 64 x 64 pixels: click inside it."
+    )
+    assert _detail(lambda: clicked(foreground=[[1, 1, 1]])) == (
+        "There is no frame 1 in 'phantom_0001.png': number them from 0 to 0."
+    )
 
 
 def test_two_clients_at_once(server: Server) -> None:
