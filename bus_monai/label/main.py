@@ -13,8 +13,6 @@ from monailabel.interfaces.tasks.infer_v2 import InferTask
 from monailabel.interfaces.tasks.scoring import ScoringMethod
 from monailabel.interfaces.tasks.strategy import Strategy
 from monailabel.interfaces.tasks.train import TrainTask
-from monailabel.tasks.activelearning.first import First
-from monailabel.tasks.activelearning.random import Random
 
 from bus_monai import __version__
 from bus_monai.errors import UserError
@@ -25,7 +23,7 @@ from bus_monai.label.result_files import LESIONS
 from bus_monai.label.scoring import DiceScoring, UncertaintyScoring
 from bus_monai.label.segment_task import SegmentTask
 from bus_monai.label.store import LabelStore
-from bus_monai.label.strategies import Diversity, Uncertainty
+from bus_monai.label.strategies import Diversity, InOrder, Uncertainty, shuffled
 from bus_monai.label.train_task import FineTuneTask
 
 
@@ -63,7 +61,12 @@ class BreastUltrasoundApp(MONAILabelApp):
     def init_strategies(self) -> dict[str, Strategy]:
         """Return the ways to choose what to label next."""
         first = next(iter(self.segmenters.values()))
-        return {"first": First(), "random": Random(), "uncertainty": Uncertainty(first), "diversity": Diversity(first)}
+        return {
+            "first": InOrder("The first by name", sorted),
+            "random": InOrder("Any", shuffled),
+            "uncertainty": Uncertainty(first),
+            "diversity": Diversity(first),
+        }
 
     def init_scoring_methods(self) -> dict[str, ScoringMethod]:
         """Return what can be measured of the labels and of the images without one."""

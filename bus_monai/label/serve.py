@@ -38,6 +38,8 @@ def make_server() -> Any:
     from monailabel.interfaces.exception import MONAILabelException
     from monailabel.interfaces.utils.app import app_instance
 
+    from bus_monai.label.page_routes import add_page
+
     run = infer.run_inference
 
     def run_inference(
@@ -76,6 +78,7 @@ def make_server() -> Any:
         app_instance().versions(model).activate(number)
         return {"active": number}
 
+    add_page(app, user)
     return app
 
 

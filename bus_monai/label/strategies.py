@@ -2,19 +2,54 @@
 
 from __future__ import annotations
 
+import random
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from monailabel.interfaces.tasks.strategy import Strategy
 from numpy.typing import NDArray
 
+from bus_monai.errors import UserError
 from bus_monai.label.image_scores import embed, image_uncertainty, sample
+from bus_monai.label.image_shape import image_shape
 from bus_monai.label.k_centre import k_centre
 from bus_monai.label.segment_task import SegmentTask
 from bus_monai.label.store import LabelStore
 
 MOST_SCORED = 50
 """Of the unlabelled images a drawn sample is scored, so that whoever waits for the next image waits for seconds."""
+
+
+class InOrder(Strategy):
+    """Choose the first image that can be read.
+
+    MONAI Label's own strategies come back to a broken image again and again.
+
+    Args:
+        description: for those who choose.
+        order: puts names in order.
+    """
+
+    def __init__(self, description: str, order: Callable[[list[str]], list[str]]) -> None:
+        super().__init__(description)
+        self.order = order
+
+    def __call__(self, request: dict[str, Any], datastore: LabelStore) -> dict[str, Any] | None:
+        """Return the name of the image, ``None`` where all are labelled."""
+        datastore.refresh()
+        for name in self.order(datastore.get_unlabeled_images()):
+            try:
+                image_shape(datastore.image_path(name))
+            except UserError:
+                continue
+            return {"id": name}
+        return None
+
+
+def shuffled(names: list[str]) -> list[str]:
+    """Return the names in an order of chance."""
+    return random.sample(names, len(names))
 
 
 class Uncertainty(Strategy):

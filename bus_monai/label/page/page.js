@@ -1,0 +1,310 @@
+// The page of `bus-monai label`. An outline is {label, frame, points}, points [column, row], 0 in the middle of a pixel;
+// in Annotorious 0 is the edge of the image.
+const $ = (id) => document.getElementById(id);
+const COLOURS = ["#00d5ff", "#ff9f1c", "#7dff6b", "#ff5fa2", "#c59bff", "#ffe14d"];
+const TOLERANCE = 0.9; // pixels; outlines of every corner of a pixel cannot be edited by hand
+
+let image = null; // {id, frames, rows, columns}
+let contours = []; // of all frames
+let base = []; // what the clicks change: outlines, or null for what the model finds
+let clicks = []; // [column, row, frame, 1 or 0] since then
+let roi = null; // [left, right, top, bottom, frame] since then
+let annotator = null;
+let unsaved = false;
+
+async function ask(url, method = "GET", body = undefined) {
+  const form = body instanceof FormData;
+  const headers = body && !form ? { "Content-Type": "application/json" } : {};
+  const answer = await fetch(url, { method, headers, body: body && !form ? JSON.stringify(body) : body });
+  const content = await answer.json().catch(() => ({}));
+  if (!answer.ok) throw new Error(content.detail ?? `The server answers ${answer.status}.`);
+  return content;
+}
+
+function say(text, error = false) {
+  $("status").textContent = text;
+  $("status").className = error ? "error" : "";
+}
+
+// one thing at a time, with its error in words
+let busy = false;
+async function during(text, work) {
+  if (busy) return;
+  busy = true;
+  say(text);
+  try {
+    say((await work()) ?? "");
+  } catch (error) {
+    say(error.message, true);
+  } finally {
+    busy = false;
+  }
+}
+
+const frame = () => Number($("frame").value);
+const query = (id) => `image=${encodeURIComponent(id)}`;
+
+async function listImages() {
+  const images = await ask("/bus/images");
+  $("images").replaceChildren(
+    ...images.map(({ id, labelled }) => {
+      const item = document.createElement("li");
+      const button = document.createElement("button");
+      button.textContent = id;
+      button.ariaCurrent = String(id === image?.id);
+      button.onclick = () => during(`Opening ${id} ...`, () => open(id));
+      item.className = labelled ? "labelled" : "";
+      item.append(button);
+      return item;
+    }),
+  );
+  $("count").textContent = `${images.filter((one) => one.labelled).length} of ${images.length} labelled`;
+  return images;
+}
+
+async function open(id) {
+  if (unsaved && !confirm(`Leave ${image.id} without submitting its outlines?`)) return;
+  const found = await ask(`/bus/label?${query(id)}&tolerance=${TOLERANCE}`);
+  const picture = new Image();
+  picture.src = `/bus/frame?${query(id)}&frame=0`;
+  await picture.decode();
+  annotator?.destroy();
+  $("view").replaceChildren(picture);
+  image = { id, ...found };
+  $("frame").max = image.frames - 1;
+  $("frame").value = 0;
+  $("frames").hidden = image.frames === 1;
+  annotator = Annotorious.createImageAnnotator(picture, {
+    drawingEnabled: false,
+    drawingMode: "click",
+    style: ({ bodies }, state) => {
+      const colour = COLOURS[((bodies[0]?.value ?? 1) - 1) % COLOURS.length];
+      return { stroke: colour, strokeWidth: 2, fill: colour, fillOpacity: state?.selected ? 0.25 : 0.1 };
+    },
+  });
+  annotator.setDrawingTool("polygon");
+  annotator.on("createAnnotation", (made) => {
+    // without a number yet
+    annotator.updateAnnotation({ ...made, bodies: [body(made.id, freeNumber())] });
+    edited();
+  });
+  annotator.on("updateAnnotation", edited);
+  annotator.on("deleteAnnotation", edited);
+  annotator.on("selectionChanged", selected);
+  start(found.contours);
+  unsaved = false;
+  useTool();
+  const { clientWidth, clientHeight } = $("view");
+  $("zoom").value = Math.floor(100 * Math.min(1, (clientHeight * image.columns) / image.rows / clientWidth));
+  zoom();
+  await listImages();
+  return found.contours.length ? "Its label, as it was saved." : "No label yet.";
+}
+
+function start(outlines, from = outlines) {
+  contours = outlines;
+  [base, clicks, roi] = [from, [], null];
+  draw();
+}
+
+const body = (id, number) => ({ id: crypto.randomUUID(), annotation: id, purpose: "tagging", value: number });
+const freeNumber = () => {
+  const taken = new Set(annotator.getAnnotations().map((one) => one.bodies[0]?.value));
+  let number = 1;
+  while (taken.has(number)) number += 1;
+  return number;
+};
+
+function draw() {
+  const shown = contours.filter((contour) => contour.frame === frame());
+  annotator.setAnnotations(
+    shown.map(({ label, points }) => {
+      const id = crypto.randomUUID();
+      const moved = points.map(([column, row]) => [column + 0.5, row + 0.5]);
+      const [columns, rows] = [moved.map((point) => point[0]), moved.map((point) => point[1])];
+      const bounds = {
+        minX: Math.min(...columns), minY: Math.min(...rows), maxX: Math.max(...columns), maxY: Math.max(...rows),
+      };
+      const selector = { type: "POLYGON", geometry: { bounds, points: moved } };
+      return { id, bodies: [body(id, label)], target: { annotation: id, selector } };
+    }),
+  );
+  selected([]);
+}
+
+// by hand: from here on the clicks change what is drawn
+function edited() {
+  const drawn = annotator.getAnnotations().map((one) => ({
+    label: one.bodies[0]?.value ?? 1,
+    frame: frame(),
+    points: one.target.selector.geometry.points.map(([x, y]) => [x - 0.5, y - 0.5]),
+  }));
+  contours = [...contours.filter((contour) => contour.frame !== frame()), ...drawn];
+  [base, clicks, roi] = [contours, [], null];
+  unsaved = true;
+}
+
+function selected(annotations) {
+  const one = annotations[0];
+  $("number").disabled = $("delete").disabled = !one;
+  if (one) $("number").value = one.bodies[0]?.value ?? 1;
+}
+
+async function infer(model, params) {
+  const form = new FormData();
+  form.append("params", JSON.stringify({ tolerance: TOLERANCE, ...params }));
+  return ask(`/infer/${encodeURIComponent(model)}?${query(image.id)}&output=json`, "POST", form);
+}
+
+async function refine() {
+  const params = { clicks, roi, ...(base && { contours: base }) };
+  contours = (await infer(`${$("model").value}_clicks`, params)).contours;
+  unsaved = true;
+  draw();
+}
+
+// clicks and boxes go to a cover above the outlines
+function useTool() {
+  const tool = document.querySelector("input[name=tool]:checked").value;
+  $("cover")?.remove();
+  annotator?.cancelSelected();
+  annotator?.setDrawingEnabled(tool === "draw");
+  if (!annotator || tool === "edit" || tool === "draw") return;
+  const cover = document.createElement("div");
+  cover.id = "cover";
+  annotator.element.append(cover);
+  let from = null;
+  const rubber = document.createElement("div");
+  rubber.id = "rubber";
+  const at = (event) => {
+    const { left, top, width, height } = cover.getBoundingClientRect();
+    const place = (share, count) => Math.min(Math.max(Math.floor(share * count), 0), count - 1);
+    const [x, y] = [(event.clientX - left) / width, (event.clientY - top) / height];
+    return { column: place(x, image.columns), row: place(y, image.rows), x: 100 * x, y: 100 * y };
+  };
+  cover.onpointerdown = (event) => {
+    from = at(event);
+    cover.setPointerCapture(event.pointerId);
+    if (tool === "box") cover.append(rubber);
+  };
+  cover.onpointermove = (event) => {
+    if (!from) return;
+    const to = at(event);
+    rubber.style.left = `${Math.min(from.x, to.x)}%`;
+    rubber.style.top = `${Math.min(from.y, to.y)}%`;
+    rubber.style.width = `${Math.abs(from.x - to.x)}%`;
+    rubber.style.height = `${Math.abs(from.y - to.y)}%`;
+  };
+  cover.onpointerup = (event) => {
+    if (!from) return;
+    const [first, last] = [from, at(event)];
+    from = null;
+    rubber.remove();
+    if (tool !== "box") {
+      during("Changing the outlines ...", async () => {
+        clicks.push([first.column, first.row, frame(), Number(tool === "lesion")]);
+        await refine();
+        return `${clicks.length} click${clicks.length > 1 ? "s" : ""}`;
+      });
+    } else {
+      during("Filling the box ...", async () => {
+        if (roi || clicks.length) [base, clicks] = [contours, []];
+        const [left, right] = [first.column, last.column].sort((a, b) => a - b);
+        const [top, bottom] = [first.row, last.row].sort((a, b) => a - b);
+        roi = [left, right + 1, top, bottom + 1, frame()];
+        await refine();
+        return "Filled.";
+      });
+    }
+  };
+}
+
+function zoom() {
+  const picture = document.querySelector("#view img");
+  if (picture) picture.style.width = `${($("view").clientWidth * $("zoom").value) / 100}px`;
+}
+
+async function follow() {
+  $("stop").disabled = false;
+  try {
+    for (;;) {
+      const { status, details = [] } = await ask("/train/");
+      if (status === "RUNNING" || status === "SUBMITTED") {
+        say(`Training: ${details.at(-1) ?? "it starts"}`);
+        await new Promise((wake) => setTimeout(wake, 1000));
+      } else {
+        const { active, versions } = (await ask("/bus/models"))[$("model").value];
+        const last = versions.at(-1);
+        const scores = last && `Dice ${last.dice.toFixed(3)}, before ${last.dice_before.toFixed(3)}`;
+        if (status === "DONE" && last) return `Version ${last.version}: ${scores}. Version ${active} is active.`;
+        if (status === "DONE" || status === "STOPPED") return "The training was stopped.";
+        throw new Error(details.at(-1) ?? "The training failed.");
+      }
+    }
+  } finally {
+    $("stop").disabled = true;
+  }
+}
+
+$("infer").onclick = () =>
+  during("The model looks ...", async () => {
+    const found = await infer($("model").value, {});
+    start(found.contours, null);
+    unsaved = true;
+    return `Version ${found.model_version} found ${Object.keys(found.label_names).length}.`;
+  });
+$("submit").onclick = () =>
+  during("Saving ...", async () => {
+    const { version } = await ask(`/bus/label?${query(image.id)}`, "PUT", { contours });
+    unsaved = false;
+    await listImages();
+    return `Saved as version ${version} of the label of ${image.id}.`;
+  });
+$("next").onclick = () =>
+  during("Choosing ...", async () => {
+    const { id } = await ask(`/activelearning/${$("strategy").value}`, "POST", {});
+    return id ? open(id) : "Every image that can be read is labelled.";
+  });
+$("train").onclick = () =>
+  during("Training ...", async () => {
+    await ask(`/train/${encodeURIComponent($("model").value)}`, "POST", {});
+    return follow();
+  });
+$("stop").onclick = () => ask("/train/", "DELETE").catch((error) => say(error.message, true));
+$("delete").onclick = () => {
+  for (const one of annotator.getSelected()) annotator.removeAnnotation(one.id);
+  edited();
+};
+$("number").onchange = () => {
+  for (const one of annotator.getSelected()) {
+    annotator.updateAnnotation({ ...one, bodies: [body(one.id, Number($("number").value))] });
+  }
+  edited();
+};
+$("undo").onclick = () =>
+  during("Taking back ...", async () => {
+    if (clicks.length) {
+      clicks.pop();
+      await refine();
+    } else {
+      annotator.undo();
+      edited();
+    }
+  });
+$("frame").oninput = async () => {
+  $("at").textContent = `${frame() + 1} of ${image.frames}`;
+  document.querySelector("#view img").src = `/bus/frame?${query(image.id)}&frame=${frame()}`;
+  draw();
+};
+$("zoom").oninput = zoom;
+$("tools").onchange = useTool;
+window.onbeforeunload = (event) => unsaved && event.preventDefault();
+
+await during("Opening ...", async () => {
+  const { trainers, strategies } = await ask("/info/");
+  $("model").append(...Object.keys(trainers).map((name) => new Option(name)));
+  $("strategy").append(...Object.keys(strategies).map((name) => new Option(name)));
+  const images = await listImages();
+  const first = images.find((one) => !one.labelled) ?? images[0];
+  return first ? open(first.id) : "There are no images.";
+});

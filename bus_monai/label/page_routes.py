@@ -1,0 +1,82 @@
+"""What the page for labelling asks the server for."""
+
+from __future__ import annotations
+
+import io
+import tempfile
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+from fastapi import APIRouter, Body, FastAPI, Response
+from fastapi.staticfiles import StaticFiles
+from monailabel.interfaces.datastore import DefaultLabelTag
+from monailabel.interfaces.utils.app import app_instance
+from PIL import Image
+
+from bus_monai.errors import UserError
+from bus_monai.inference.segment_frames import read_all_frames
+from bus_monai.label.contours import TOLERANCE, label_contours
+from bus_monai.label.fill_contours import fill_contours
+from bus_monai.label.image_shape import image_shape
+from bus_monai.label.label_file import read_labels, write_labels
+from bus_monai.label.store import LabelStore, final_labels
+from bus_monai.source import source_kind
+
+PAGE = Path(__file__).parent / "page"
+FINAL = DefaultLabelTag.FINAL.value
+
+
+def add_page(app: FastAPI, dependencies: list[Any]) -> None:
+    """Serve the page as ``/bus/``, with its images and labels.
+
+    Args:
+        app: of MONAI Label.
+        dependencies: that let only those in who may label.
+    """
+    router = APIRouter(prefix="/bus", dependencies=dependencies)
+
+    @router.get("/images")
+    def list_images() -> list[dict[str, Any]]:
+        store = _store()
+        store.refresh()
+        labelled = final_labels(store)
+        return [{"id": name, "labelled": name in labelled} for name in sorted(store.list_images())]
+
+    @router.get("/frame")
+    def show_frame(image: str, frame: int = 0) -> Response:
+        frames = enumerate(read_all_frames(_store().image_path(image)))
+        pixels = next((source.pixels for number, source in frames if number == frame), None)
+        if pixels is None:
+            raise UserError(f"There is no frame {frame} in '{image}': choose another.")
+        file = io.BytesIO()
+        Image.fromarray(np.rint(pixels * 255).astype(np.uint8)).save(file, format="PNG")
+        return Response(file.getvalue(), media_type="image/png")
+
+    @router.get("/label")
+    def outline_label(image: str, tolerance: float = TOLERANCE) -> dict[str, Any]:
+        store = _store()
+        shape = image_shape(store.image_path(image))
+        path = final_labels(store).get(image)
+        contours = [] if path is None else label_contours(list(read_labels(path, shape)), tolerance=tolerance)
+        return {"frames": shape[0], "rows": shape[1], "columns": shape[2], "contours": contours}
+
+    @router.put("/label")
+    def save_label(image: str, contours: Annotated[list[dict[str, Any]], Body(embed=True)]) -> dict[str, Any]:
+        store = _store()
+        path = store.image_path(image)
+        labels = fill_contours(contours, image_shape(path))
+        suffix = ".png" if len(labels) == 1 and source_kind(path) != "nifti" else ".nii.gz"
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / f"label{suffix}"
+            write_labels(list(labels), path, file)
+            store.save_label(image, str(file), FINAL, {})
+        return {"version": store.get_label_info(image, FINAL)["version"]}
+
+    app.include_router(router)
+    app.mount("/bus", StaticFiles(directory=PAGE, html=True), name="bus")
+
+
+def _store() -> LabelStore:
+    store: LabelStore = app_instance().store
+    return store

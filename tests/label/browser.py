@@ -1,0 +1,114 @@
+"""A page in headless Chromium, by the DevTools protocol over a pipe."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import select
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+PATIENCE_S = 120
+
+
+class Browser:
+    """One page, with a mouse; ``errors`` holds what its scripts failed with, and what its policy forbade."""
+
+    def __init__(self, program: str, profile: Path) -> None:
+        theirs, self._to = os.pipe()
+        self._from, back = os.pipe()
+        options = "--headless=new --no-sandbox --disable-gpu --no-first-run --window-size=1200,900"
+        # Chromium reads from 3 and writes to 4; over other numbers, since those may be taken
+        command = f'exec "$0" {options} --remote-debugging-pipe "--user-data-dir=$1" 3<&{theirs} 4>&{back}'
+        self._process = subprocess.Popen(
+            ["/bin/bash", "-c", command, program, str(profile)],
+            pass_fds=(theirs, back),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        os.close(theirs)
+        os.close(back)
+        self._count, self._rest = 0, b""
+        self._answers: dict[int, dict[str, Any]] = {}
+        self.errors: list[str] = []
+        self._session: str | None = None
+        target = self._call("Target.createTarget", url="about:blank")["targetId"]
+        self._session = self._call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        for domain in ("Page", "Runtime", "Log"):
+            self._call(f"{domain}.enable")
+
+    def open(self, url: str) -> None:
+        self._call("Page.navigate", url=url)
+
+    def read(self, script: str) -> Any:
+        """Return the value of an expression."""
+        found = self._call("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
+        assert "exceptionDetails" not in found, found["exceptionDetails"]
+        return found["result"].get("value")
+
+    def wait(self, script: str) -> Any:
+        """Return the value of an expression as soon as it is true."""
+        end = time.monotonic() + PATIENCE_S
+        while not (value := self.read(script)):
+            assert time.monotonic() < end, f"{script}: {self.read('document.body.innerText')}"
+            time.sleep(0.05)
+        return value
+
+    def mouse(self, *way: tuple[float, float]) -> None:
+        """Press at the first point, drag over the others, release at the last, quickly enough for a click."""
+        events = [("mousePressed", way[0]), *(("mouseMoved", at) for at in way[1:]), ("mouseReleased", way[-1])]
+        sent = [
+            self._send("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", buttons=1, clickCount=1)
+            for kind, (x, y) in events
+        ]
+        for number in sent:
+            self._answer(number)
+
+    def press(self, selector: str) -> None:
+        """Click in the middle of an element."""
+        box = f"document.querySelector({json.dumps(selector)}).getBoundingClientRect()"
+        self.mouse(tuple(self.read(f"(b => [b.x + b.width / 2, b.y + b.height / 2])({box})")))
+
+    def picture(self, path: Path) -> None:
+        path.write_bytes(base64.b64decode(self._call("Page.captureScreenshot", format="png")["data"]))
+
+    def close(self) -> None:
+        os.close(self._to)
+        self._process.wait(30)
+        os.close(self._from)
+
+    def _call(self, method: str, **params: Any) -> dict[str, Any]:
+        return self._answer(self._send(method, **params))
+
+    def _send(self, method: str, **params: Any) -> int:
+        self._count += 1
+        message = {"id": self._count, "method": method, "params": params}
+        if self._session:
+            message["sessionId"] = self._session
+        os.write(self._to, json.dumps(message).encode() + b"\0")
+        return self._count
+
+    def _answer(self, number: int) -> dict[str, Any]:
+        while number not in self._answers:
+            message = self._receive()
+            if "id" in message:
+                self._answers[message["id"]] = message
+            entry = message.get("params", {}).get("entry", {})
+            refused = entry.get("level") == "error" and entry["source"] != "network"
+            if message.get("method") == "Runtime.exceptionThrown" or refused:
+                self.errors.append(str(message["params"]))
+        answer = self._answers.pop(number)
+        assert "error" not in answer, answer["error"]
+        return dict(answer["result"])
+
+    def _receive(self) -> dict[str, Any]:
+        while b"\0" not in self._rest:
+            assert select.select([self._from], [], [], PATIENCE_S)[0], "the browser does not answer"
+            found = os.read(self._from, 1 << 20)
+            assert found, "the browser has ended"
+            self._rest += found
+        line, _, self._rest = self._rest.partition(b"\0")
+        return dict(json.loads(line))
