@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-PATIENCE_S = 120
+PATIENCE_S = 60
 
 
 class Browser:
@@ -59,7 +59,12 @@ class Browser:
 
     def mouse(self, *way: tuple[float, float]) -> None:
         """Press at the first point, drag over the others, release at the last, quickly enough for a click."""
-        events = [("mousePressed", way[0]), *(("mouseMoved", at) for at in way[1:]), ("mouseReleased", way[-1])]
+        events = [
+            ("mouseMoved", way[0]),
+            ("mousePressed", way[0]),
+            *(("mouseMoved", at) for at in way[1:]),
+            ("mouseReleased", way[-1]),
+        ]
         sent = [
             self._send("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", buttons=1, clickCount=1)
             for kind, (x, y) in events
