@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import subprocess
 import sys
@@ -58,10 +59,14 @@ def label_environment() -> Path:
     key = hashlib.sha256("\n".join((sys.version, ours, *PACKAGES)).encode()).hexdigest()[:12]
     folder = cache_folder() / f"monailabel-{key}"
     python = folder / "bin" / "python"
-    if not (folder / READY).is_file():
-        print(f"Making an environment for MONAI Label, once: {folder}", flush=True)
-        _make(folder, python, ours)
-        (folder / READY).touch()
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with folder.with_suffix(".lock").open("w") as lock:
+        # who comes while it is made waits for it
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / READY).is_file():
+            print(f"Making an environment for MONAI Label, once: {folder}", flush=True)
+            _make(folder, python, ours)
+            (folder / READY).touch()
     return python
 
 

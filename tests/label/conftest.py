@@ -25,9 +25,9 @@ START_S = 400
 MODEL = "small"
 
 
-@pytest.fixture(scope="session")
-def label_python() -> Path:
-    """The Python of MONAI Label's environment, which the command itself makes."""
+@pytest.fixture(scope="module")
+def label_python() -> Iterator[Path]:
+    """The Python of MONAI Label's environment, which the command itself makes; its packages can be imported here."""
     from bus_monai.label.environment import label_environment
 
     try:
@@ -37,7 +37,8 @@ def label_python() -> Path:
     (packages,) = python.parent.parent.glob("lib/python*/site-packages")
     # behind ours, so that nothing of ours is hidden
     sys.path.append(str(packages))
-    return python
+    yield python
+    sys.path.remove(str(packages))
 
 
 @pytest.fixture(scope="module")

@@ -111,6 +111,18 @@ def test_two_clients_at_once(server: Server) -> None:
         np.testing.assert_array_equal(one, other)
 
 
+def test_two_clients_save_at_once(server: Server, tmp_path: Path) -> None:
+    def save(number: int) -> None:
+        path = tmp_path / f"{number}.png"
+        Image.fromarray(np.full((64, 64), number, np.uint8)).save(path)
+        server.client().save_label("phantom_0004", str(path), "final")
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(save, range(1, 11)))
+    kept = (Path(server.studies) / ".bus_monai" / "labels" / "final" / "phantom_0004").iterdir()
+    assert sorted(int(_labels(path)[0, 0]) for path in kept) == list(range(1, 11))
+
+
 def test_images_that_are_missing_or_broken(server: Server) -> None:
     client = server.client()
     assert _detail(lambda: client.infer(MODEL, "nothing", {})) == (

@@ -1,0 +1,21 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bus_monai.errors import UserError
+from bus_monai.label.environment import READY, label_environment
+
+
+def test_without_a_package_index_there_is_no_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BUS_MONAI_CACHE", str(tmp_path))
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    with pytest.raises(UserError) as caught:
+        label_environment()
+    (folder,) = (path for path in tmp_path.iterdir() if path.is_dir())
+    assert str(caught.value) == (
+        f"The environment '{folder}' for MONAI Label cannot be made (ERROR: No matching distribution found for "
+        "monailabel==0.8.5): see that pip reaches a package index, and run the command again."
+    )
+    assert not (folder / READY).exists()
