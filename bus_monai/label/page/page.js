@@ -230,7 +230,7 @@ async function follow() {
     for (;;) {
       const { status, details = [] } = await ask("/train/");
       if (status === "RUNNING" || status === "SUBMITTED") {
-        say(`Training: ${details.at(-1) ?? "it starts"}`);
+        say(`Training: ${details.findLast((line) => line.startsWith("epoch ")) ?? "it starts"}`);
         await new Promise((wake) => setTimeout(wake, 1000));
       } else {
         const { active, versions } = (await ask("/bus/models"))[$("model").value];
