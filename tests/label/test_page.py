@@ -95,7 +95,11 @@ def test_an_image_is_segmented_changed_and_submitted(
     assert browser.read("document.querySelector('#count').textContent") == "2 of 7 labelled"
 
     browser.press("#train")
-    assert _said(browser, "bus-monai: ") == (
+    training = "document.getElementById('training').textContent"
+    browser.wait(f"{training} === 'Training of {MODEL}: it starts'")
+    browser.press("#next")
+    _said(browser, "No label yet.")
+    assert browser.wait(f"!document.getElementById('train').disabled && {training}") == (
         "bus-monai: All of the 2 labelled patients are held out to validate and test with: label more images."
     )
     assert not browser.errors

@@ -224,26 +224,31 @@ function zoom() {
   if (picture) picture.style.width = `${($("view").clientWidth * $("zoom").value) / 100}px`;
 }
 
+// a training goes on while others label, and while the page is closed
 async function follow() {
+  $("train").disabled = true;
   $("stop").disabled = false;
-  try {
-    for (;;) {
-      const { status, details = [] } = await ask("/train/");
-      if (status === "RUNNING" || status === "SUBMITTED") {
-        say(`Training: ${details.findLast((line) => line.startsWith("epoch ")) ?? "it starts"}`);
-        await new Promise((wake) => setTimeout(wake, 1000));
-      } else {
-        const { active, versions } = (await ask("/bus/models"))[$("model").value];
-        const last = versions.at(-1);
-        const scores = last && `Dice ${last.dice.toFixed(3)}, before ${last.dice_before.toFixed(3)}`;
-        if (status === "DONE" && last) return `Version ${last.version}: ${scores}. Version ${active} is active.`;
-        if (status === "DONE" || status === "STOPPED") return "The training was stopped.";
-        throw new Error(details.at(-1) ?? "The training failed.");
-      }
-    }
-  } finally {
-    $("stop").disabled = true;
+  let note;
+  do {
+    note = await progress().catch((error) => ({ text: error.message }));
+    $("training").textContent = note.text;
+    if (note.running) await new Promise((wake) => setTimeout(wake, 1000));
+  } while (note.running);
+  $("train").disabled = false;
+  $("stop").disabled = true;
+}
+
+async function progress() {
+  const { status, request, details = [] } = await ask("/train/");
+  if (status === "RUNNING" || status === "SUBMITTED") {
+    const last = details.findLast((line) => line.startsWith("epoch ")) ?? "it starts";
+    return { running: true, text: `Training of ${request.model}: ${last}` };
   }
+  if (status !== "DONE") return { text: status === "STOPPED" ? "The training was stopped." : details.at(-1) };
+  const { active, versions } = (await ask("/bus/models"))[request.model];
+  const { version, dice, dice_before: before } = versions.at(-1);
+  const scores = `Dice ${dice.toFixed(3)}, before ${before.toFixed(3)}`;
+  return { text: `Version ${version} of ${request.model}: ${scores}. Version ${active} is active.` };
 }
 
 $("infer").onclick = () =>
@@ -266,9 +271,9 @@ $("next").onclick = () =>
     return id ? open(id) : "Every image that can be read is labelled.";
   });
 $("train").onclick = () =>
-  during("Training ...", async () => {
+  during("", async () => {
     await ask(`/train/${encodeURIComponent($("model").value)}`, "POST", {});
-    return follow();
+    follow();
   });
 $("stop").onclick = () => ask("/train/", "DELETE").catch((error) => say(error.message, true));
 $("delete").onclick = () => {
@@ -283,8 +288,8 @@ $("number").onchange = () => {
 };
 $("undo").onclick = () =>
   during("Taking back ...", async () => {
-    if (clicks.length) {
-      clicks.pop();
+    if (clicks.length || roi) {
+      if (!clicks.pop()) roi = null;
       await refine();
     } else {
       annotator.undo();
@@ -304,6 +309,7 @@ await during("Opening ...", async () => {
   const { trainers, strategies } = await ask("/info/");
   $("model").append(...Object.keys(trainers).map((name) => new Option(name)));
   $("strategy").append(...Object.keys(strategies).map((name) => new Option(name)));
+  if ((await ask("/train/?check_if_running=true").catch(() => ({}))).status) follow();
   const images = await listImages();
   const first = images.find((one) => !one.labelled) ?? images[0];
   return first ? open(first.id) : "There are no images.";
