@@ -271,10 +271,9 @@ $("next").onclick = () =>
     return id ? open(id) : "Every image that can be read is labelled.";
   });
 $("train").onclick = () =>
-  during("", async () => {
-    await ask(`/train/${encodeURIComponent($("model").value)}`, "POST", {});
-    follow();
-  });
+  ask(`/train/${encodeURIComponent($("model").value)}`, "POST", {})
+    .then(follow)
+    .catch((error) => say(error.message, true));
 $("stop").onclick = () => ask("/train/", "DELETE").catch((error) => say(error.message, true));
 $("delete").onclick = () => {
   for (const one of annotator.getSelected()) annotator.removeAnnotation(one.id);
@@ -303,7 +302,9 @@ $("frame").oninput = async () => {
 };
 $("zoom").oninput = zoom;
 $("tools").onchange = useTool;
-window.onbeforeunload = (event) => unsaved && event.preventDefault();
+window.onbeforeunload = (event) => {
+  if (unsaved) event.preventDefault();
+};
 
 await during("Opening ...", async () => {
   const { trainers, strategies } = await ask("/info/");
