@@ -59,6 +59,8 @@ def label_environment() -> Path:
     key = hashlib.sha256("\n".join((sys.version, ours, *PACKAGES)).encode()).hexdigest()[:12]
     folder = cache_folder() / f"monailabel-{key}"
     python = folder / "bin" / "python"
+    if (folder / READY).is_file():  # where it lies may be read-only
+        return python
     folder.parent.mkdir(parents=True, exist_ok=True)
     with folder.with_suffix(".lock").open("w") as lock:
         # who comes while it is made waits for it
