@@ -62,7 +62,7 @@ def label_environment() -> Path:
     if (folder / READY).is_file():  # where it lies may be read-only
         return python
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with folder.with_suffix(".lock").open("w") as lock:
+    with (folder.parent / f".{folder.name}.lock").open("w") as lock:
         # who comes while it is made waits for it
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (folder / READY).is_file():
