@@ -6,7 +6,6 @@ import logging
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from threading import Lock
 from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
@@ -57,7 +56,6 @@ class Predictor:
         self.weights_hash = weights_hash(model)
         self.precision = precision
         self.tta = tta
-        self._turn = Lock()  # each backend uses all cores already, and one image's memory at a time is enough
         self._backend = _make_backend(model, backend, precision)
         self.backend = self._backend.name
 
@@ -96,7 +94,7 @@ class Predictor:
         return partial(type(self), **chosen), (self.model,)
 
     def predict(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return the probability of lesion; threads take turns.
+        """Return the probability of lesion; threads may call it at once.
 
         Args:
             pixels: (H, W) float32, grey values in [0, 1], rows first.
@@ -110,10 +108,9 @@ class Predictor:
         if pixels.ndim != 2 or not pixels.size:
             raise ValueError(f"pixels must have the shape (H, W), got {pixels.shape}.")
         pixels = np.ascontiguousarray(pixels, dtype=np.float32)
-        with self._turn:
-            probability = self._backend(pixels)
-            mirrored = self._backend(np.ascontiguousarray(pixels[:, ::-1])) if self.tta else None
-        if mirrored is not None:
+        probability = self._backend(pixels)
+        if self.tta:
+            mirrored = self._backend(np.ascontiguousarray(pixels[:, ::-1]))
             probability = np.float32(0.5) * (probability + mirrored[:, ::-1])
         return np.clip(probability, 0, 1)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from itertools import pairwise
 from math import erf, sqrt
 
 import numpy as np
@@ -31,27 +32,25 @@ def resize_matrix(source: int, target: int, *, anti_aliasing: bool) -> NDArray[n
     positions = np.maximum((np.arange(target) + 0.5) * (source / target) - 0.5, 0)
     left = positions.astype(int)
     right = np.minimum(left + 1, source - 1)
-    weight = (positions - left)[:, None]
-    columns = np.arange(source)
-    sigma = (source / target - 1) / 2 if anti_aliasing and target < source else 0.0
-    kernel = _gaussian(sigma)
-    matrix = (1 - weight) * kernel(columns - left[:, None]) + weight * kernel(columns - right[:, None])
-    matrix = matrix.astype(np.float32)
+    weight = positions - left
+    kernel = _gaussian((source / target - 1) / 2 if anti_aliasing and target < source else 0.0)
+    tail = len(kernel) // 2
+    # so wide that what lies beyond the edges has a place too
+    wide = np.zeros((target, source + 2 * tail))
+    lines = np.arange(target)
+    for offset, share in enumerate(kernel):
+        wide[lines, left + offset] += (1 - weight) * share
+    for offset, share in enumerate(kernel):
+        wide[lines, right + offset] += weight * share
+    matrix = wide[:, tail : tail + source].astype(np.float32)
     matrix.flags.writeable = False
     return matrix
 
 
-class _gaussian:  # noqa: N801, a function that remembers its table
-    def __init__(self, sigma: float) -> None:
-        self.tail = int(max(sigma * TRUNCATED, 0.5) + 0.5)
-        offsets = range(-self.tail, self.tail + 1)
-        if sigma > 0:
-            table = [(erf((x + 0.5) / (sqrt(2) * sigma)) - erf((x - 0.5) / (sqrt(2) * sigma))) / 2 for x in offsets]
-        else:
-            table = [float(x == 0) for x in offsets]
-        # one zero more at the end, for all that lies beyond the tail
-        self.table = np.array([*table, 0.0])
-
-    def __call__(self, offsets: NDArray[np.int_]) -> NDArray[np.float64]:
-        inside = np.abs(offsets) <= self.tail
-        return self.table[np.where(inside, offsets + self.tail, -1)]
+def _gaussian(sigma: float) -> list[float]:
+    """Return the weights of the pixels around one, an odd number of them."""
+    if sigma <= 0:
+        return [1.0]
+    tail = int(max(sigma * TRUNCATED, 0.5) + 0.5)
+    edges = [erf((x - 0.5) / (sqrt(2) * sigma)) for x in range(-tail, tail + 2)]
+    return [(after - before) / 2 for before, after in pairwise(edges)]

@@ -68,9 +68,10 @@ def _peel(pixels: NDArray[np.floating], region: ImageRegion, share: float) -> Im
 def _border(lines: NDArray[np.floating], share: float) -> int:
     """Return how many of the first lines are border."""
     colour = float(np.median(lines[0]))
-    plain = (np.abs(lines - colour) <= TOLERANCE).mean(axis=1) >= share
-    if not plain[0]:
+    # mostly the first line tells that there is no border, and the others need not be looked at
+    if not _is_plain(lines[:1], colour, share)[0]:
         return 0
+    plain = _is_plain(lines, colour, share)
     if share == PURE:
         return int(np.argmin(plain)) if not plain.all() else len(plain)
     # border goes on behind a mark when more of it follows than the mark is thick
@@ -83,3 +84,7 @@ def _border(lines: NDArray[np.floating], share: float) -> int:
         if follows - marked > marked - end:
             end = int(follows)
     return end
+
+
+def _is_plain(lines: NDArray[np.floating], colour: float, share: float) -> NDArray[np.bool_]:
+    return np.count_nonzero(np.abs(lines - colour) <= TOLERANCE, axis=1) >= share * lines.shape[1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,8 @@ from bus_monai.inference.backends.threads import wanted_threads
 
 class OpenVinoBackend:
     """Run a graph of :func:`~bus_monai.inference.backends.export_graph.write_onnx`, or OpenVINO's form of it.
+
+    Threads may call it at once; the network itself takes one image after the other, on all cores.
 
     Args:
         graph: the ONNX file, or the ``.xml`` that lies beside its ``.bin``.
@@ -32,8 +35,12 @@ class OpenVinoBackend:
         if precision == "fp32":
             settings["INFERENCE_PRECISION_HINT"] = "f32"
         self._model = openvino.Core().compile_model(graph, "CPU", settings)
+        # requests of several threads at once have been seen to wait for each other for ever
+        self._turn = Lock()
 
     def __call__(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
         """Segment an image, see :class:`~bus_monai.inference.backends.backend.Backend`."""
-        # a copy: the result lies in memory of the one request, which the next image overwrites
-        return np.array(self._model(self.chain.inputs(pixels))[0], dtype=np.float32)
+        inputs = self.chain.inputs(pixels)
+        with self._turn:
+            # a copy: the result lies in memory of the one request, which the next image overwrites
+            return np.array(self._model(inputs)[0], dtype=np.float32)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from threading import Lock
+
 import numpy as np
 import torch
 from monai.data.meta_tensor import MetaTensor
@@ -27,6 +29,7 @@ class TorchBackend:
 
     def __init__(self, model: TrainedModel, precision: Precision = "fast") -> None:
         self.parts = bundle_parts(model)
+        self._turn = Lock()  # an image has all cores already, and the memory of one at a time is enough
         self.bfloat16 = precision == "fast" and (
             self.parts.device.type == "cuda" or torch.ops.mkldnn._is_mkldnn_bf16_supported()
         )
@@ -34,10 +37,11 @@ class TorchBackend:
     def __call__(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
         """Segment an image, see :class:`~bus_monai.inference.backends.backend.Backend`."""
         parts = self.parts
-        item = parts.before({"image": MetaTensor(torch.from_numpy(pixels.copy())[None])})
-        image = item["image"].as_tensor()[None].to(parts.device)
-        with torch.inference_mode(), torch.autocast(parts.device.type, torch.bfloat16, enabled=self.bfloat16):
-            logits = parts.inferer(image, parts.network)[0]
-        # MONAI leaves a plain tensor as it is where it would invert a MetaTensor
-        item["pred"] = MetaTensor(logits.float().cpu())
-        return np.asarray(parts.after(item)["pred"].as_tensor()[0])
+        with self._turn:
+            item = parts.before({"image": MetaTensor(torch.from_numpy(pixels.copy())[None])})
+            image = item["image"].as_tensor()[None].to(parts.device)
+            with torch.inference_mode(), torch.autocast(parts.device.type, torch.bfloat16, enabled=self.bfloat16):
+                logits = parts.inferer(image, parts.network)[0]
+            # MONAI leaves a plain tensor as it is where it would invert a MetaTensor
+            item["pred"] = MetaTensor(logits.float().cpu())
+            return np.asarray(parts.after(item)["pred"].as_tensor()[0])
