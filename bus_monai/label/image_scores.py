@@ -19,6 +19,7 @@ from bus_monai.explain.layers import choose_layer
 from bus_monai.explain.uncertainty import augmentation_uncertainty, dropout_uncertainty, has_dropout
 from bus_monai.inference.backends.bundle_parts import BundleParts, bundle_parts
 from bus_monai.inference.predictor import Predictor
+from bus_monai.label.image_features import image_features
 from bus_monai.networks.mutual_generators import MutualGenerators
 from bus_monai.source import read_source
 
@@ -69,16 +70,7 @@ def embed(task: SegmentTask, store: LabelStore, name: str) -> NDArray[np.float32
     parts, image = _seen(task, store, name)
     if image is None:
         return None
-    layer = parts.network.get_submodule(_layer(task.predictor()[0]))
-    found: list[Tensor] = []
-    hook = layer.register_forward_hook(lambda module, inputs, output: found.append(output.mean(dim=(2, 3))[0]))
-    try:
-        with torch.no_grad():
-            parts.network(image)
-    finally:
-        hook.remove()
-    values = found[0].float().cpu().numpy()
-    return np.asarray(values / max(float(np.linalg.norm(values)), 1e-12), dtype=np.float32)
+    return image_features(parts.network, _layer(task.predictor()[0]), image)
 
 
 def sample(names: Sequence[str], most: int) -> list[str]:
