@@ -163,7 +163,7 @@ class DetectionMetric(Metric):
 
 def source_size(item: Mapping[str, Any]) -> tuple[int, int]:
     """Return (height, width) in pixels of the file that an item's image was loaded from."""
-    height, width = (int(side) for side in item[Keys.IMAGE].meta["spatial_shape"])
+    height, width = (int(side) for side in item[Keys.IMAGE].meta["source_shape"])
     return height, width
 
 

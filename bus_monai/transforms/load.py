@@ -23,7 +23,7 @@ class LoadUltrasoundd(MapTransform):
     """Read PNG, JPEG, NIfTI or DICOM to a grey image.
 
     The result is a float32 ``MetaTensor`` (1, H, W), rows first, values in [0, 1]. Its metadata: ``filename_or_obj``,
-    ``spatial_shape`` (H, W), ``spacing_mm`` (rows, columns; NaN where the file does not say) and ``frame``.
+    ``source_shape`` (H, W), ``spacing_mm`` (rows, columns; NaN where the file does not say) and ``frame``.
 
     Args:
         keys: paths to read.
@@ -47,7 +47,8 @@ class LoadUltrasoundd(MapTransform):
                 raise UserError(f"'{item[key]}' holds no signal: every pixel is 0; remove it from the data set.")
             meta = {
                 "filename_or_obj": str(item[key]),
-                "spatial_shape": np.asarray(source.pixels.shape),
+                # not MONAI's spatial_shape, which is columns first: MONAI Label would resize masks to it
+                "source_shape": np.asarray(source.pixels.shape),
                 "spacing_mm": np.asarray(source.spacing_mm or UNKNOWN_SPACING),
                 "frame": source.frame,
             }

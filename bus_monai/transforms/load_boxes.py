@@ -49,7 +49,7 @@ class LoadMassBoxesd(MapTransform):
         """Add the boxes and labels."""
         item = dict(data)
         image = item[self.image_key]
-        source = tuple(int(side) for side in image.meta["spatial_shape"])
+        source = tuple(int(side) for side in image.meta["source_shape"])
         paths = [Path(path) for key in self.keys for path in item.pop(key)]
         boxes = torch.tensor([_box(path, source) for path in paths], dtype=torch.float32).reshape(-1, 4)
         scale = torch.tensor([now / before for now, before in zip(image.shape[1:], source, strict=True)])

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from monai.config.type_definitions import KeysCollection
 from monai.transforms.transform import MapTransform
 from monai.utils.misc import ensure_tuple
@@ -22,11 +23,14 @@ class SaveMaskd(MapTransform):
     The mask of a NIfTI file is a NIfTI file with its affine and shape; that of any other source is a PNG with 0 and
     255, as large as the source. Files are written beside their place and renamed.
 
+    An item that does not say where is saved by whoever runs the bundle, such as MONAI Label: the mask takes the place
+    of the probabilities, columns first as MONAI's writers want it.
+
     Args:
         keys: probabilities (1, H, W) in [0, 1], H and W those of the source.
         threshold: from which on a pixel is lesion.
         source_key: path of the source file.
-        output_key: path of the mask, whose folder is made when missing.
+        output_key: path of the mask, whose folder is made when missing; an item may lack it.
         merge_key: where true, the mask is joined with OR to the one that is there.
 
     Raises:
@@ -49,9 +53,13 @@ class SaveMaskd(MapTransform):
         self.merge_key = merge_key
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """Write the mask of each key; return ``data`` unchanged."""
-        for key in self.key_iterator(data):
+        """Write the mask of each key and return ``data`` unchanged, or with the mask, uint8 (W, H) of 0 and 1."""
+        item = dict(data)
+        for key in self.key_iterator(item):
             mask = np.asarray(data[key][0].cpu()) >= self.threshold
+            if self.output_key not in item:
+                item[key] = torch.from_numpy(mask.T.astype(np.uint8))
+                continue
             source, output = (Path(ensure_tuple(data[k])[0]) for k in (self.source_key, self.output_key))
             if data.get(self.merge_key):
                 mask = mask | (read_source(output).pixels > 0)
@@ -62,4 +70,4 @@ class SaveMaskd(MapTransform):
                     f"Cannot write '{output}' ({error.strerror}): free space or give another output_dir; the masks "
                     "written before are whole."
                 ) from error
-        return dict(data)
+        return item

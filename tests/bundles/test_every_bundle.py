@@ -6,6 +6,8 @@ import csv
 import json
 import tempfile
 from collections.abc import Callable
+from functools import reduce
+from operator import getitem
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,7 @@ from bus_monai.data.mass_items import mass_items
 from bus_monai.inference.models import parse_models
 from bus_monai.metrics.case_table import read_case_table
 from bus_monai.metrics.shape_rows import read_shape_rows
-from bus_monai.registry import list_bundles, output_format
+from bus_monai.registry import input_modality, list_bundles, output_format
 from bus_monai.settings import keep_null
 
 SCHEMA = Path(__file__).parent / "meta_schema.json"
@@ -141,6 +143,20 @@ def test_properties(config: str, kind: str, configs: Path, weights: Path, small_
     workflow = create_workflow(config_file=str(file), workflow_type=kind, **size, **paths)
     assert workflow.check_properties() == []
     assert workflow.dataset_dir == str(small_phantoms)
+
+
+def test_inference_repeats_the_metadata(configs: Path) -> None:
+    """MONAI Label's app for bundles runs ``inference.json`` of the segmenters of ultrasound without the metadata."""
+    metadata, evaluate, inference = (
+        json.loads((configs / f"{name}.json").read_text()) for name in ("metadata", "evaluate", "inference")
+    )
+    alone = input_modality(configs.parent) == "US"
+    shared = {key: value for key, value in evaluate.items() if str(value).startswith("%_meta_#")}
+    assert "network_def" in shared
+    for key, path in shared.items():
+        part = reduce(getitem, path.split("#")[1:], metadata)
+        assert inference.get(key, path) == (part if alone else path)
+    assert ("%" in json.dumps(inference)) is not alone
 
 
 def test_each_bundle_has_a_card_and_a_licence(configs: Path) -> None:

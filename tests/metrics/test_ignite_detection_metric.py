@@ -15,7 +15,7 @@ SIZE = (100, 200)
 
 
 def item(id: str) -> dict:
-    return {"id": id, "image": MetaTensor(torch.zeros(1, 300, 300), meta={"spatial_shape": torch.tensor(SIZE)})}
+    return {"id": id, "image": MetaTensor(torch.zeros(1, 300, 300), meta={"source_shape": torch.tensor(SIZE)})}
 
 
 def shares(*frames: Frame) -> torch.Tensor:

@@ -34,7 +34,7 @@ def test_image_and_merged_mask(tmp_path: Path) -> None:
     assert out["image"].dtype == out["label"].dtype == torch.float32
     assert float(out["image"].mean()) == pytest.approx(128 / 255)
     assert out["label"][0].nonzero().tolist() == [[1, 2], [4, 8]]
-    assert tuple(out["image"].meta["spatial_shape"]) == (6, 9)
+    assert tuple(out["image"].meta["source_shape"]) == (6, 9)
     assert np.isnan(out["image"].meta["spacing_mm"]).all()
     assert "masks" not in out
     assert isinstance(item["masks"], list), "the caller's item is left as it was"

@@ -46,12 +46,14 @@ def bundle_parts(model: TrainedModel) -> BundleParts:
     Raises:
         UserError: the weights are missing, broken or of another network, or a setting is wrong.
     """
-    # the config makes its output folder, which nothing is written to here
+    # the config makes its output folder, which nothing is written to here; outside of a running workflow it does not
+    # know where it lies, and would take the weights of the package's bundle
     with tempfile.TemporaryDirectory() as unused:
+        folders = {"bundle_root": str(model.bundle), "output_dir": unused, "dataset_dir": unused}
         workflow = create_workflow(
             config_file=str(model.bundle / "configs" / CONFIG),
             run_id="inferring",
-            **(keep_null(model.overrides(CONFIG)) | {"output_dir": unused, "dataset_dir": unused}),
+            **(keep_null(model.overrides(CONFIG)) | folders),
         )
     get = workflow.parser.get_parsed_content
     height, width = get("image_size")
