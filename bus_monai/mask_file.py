@@ -22,6 +22,13 @@ def write_mask(mask: NDArray[np.bool_], source: Path, output: Path) -> None:
         write_png_mask(mask, output)
 
 
+def source_affine(source: Path) -> NDArray[np.float64]:
+    """Return the affine (4, 4) of a NIfTI file, of any other the identity."""
+    import nibabel as nib
+
+    return np.asarray(nib.load(source).affine) if source_kind(source) == "nifti" else np.eye(4)
+
+
 def write_png_mask(mask: NDArray[np.bool_], output: Path) -> None:
     """Write a mask (H, W) as PNG with 0 and 255."""
     with atomic_file(output) as partial:

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 import torch
 from monai.config.type_definitions import KeysCollection
+from monai.data.meta_tensor import MetaTensor
 from monai.transforms.transform import MapTransform
 from monai.utils.misc import ensure_tuple
 
 from bus_monai.errors import UserError
-from bus_monai.mask_file import write_mask
+from bus_monai.mask_file import source_affine, write_mask
 from bus_monai.source import read_source
 
 
@@ -24,7 +25,7 @@ class SaveMaskd(MapTransform):
     255, as large as the source. Files are written beside their place and renamed.
 
     An item that does not say where is saved by whoever runs the bundle, such as MONAI Label: the mask takes the place
-    of the probabilities, columns first as MONAI's writers want it.
+    of the probabilities, as MONAI's writers want it: (1, W, H, 1), columns first, with the affine of a NIfTI file.
 
     Args:
         keys: probabilities (1, H, W) in [0, 1], H and W those of the source.
@@ -53,12 +54,14 @@ class SaveMaskd(MapTransform):
         self.merge_key = merge_key
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """Write the mask of each key and return ``data`` unchanged, or with the mask, uint8 (W, H) of 0 and 1."""
+        """Write the mask of each key and return ``data`` unchanged, or with the mask of 0 and 1 as uint8."""
         item = dict(data)
         for key in self.key_iterator(item):
             mask = np.asarray(data[key][0].cpu()) >= self.threshold
             if self.output_key not in item:
-                item[key] = torch.from_numpy(mask.T.astype(np.uint8))
+                affine = source_affine(Path(data[key].meta["filename_or_obj"]))
+                values = torch.from_numpy(mask.T.astype(np.uint8))
+                item[key] = MetaTensor(values[None, ..., None], torch.from_numpy(affine))
                 continue
             source, output = (Path(ensure_tuple(data[k])[0]) for k in (self.source_key, self.output_key))
             if data.get(self.merge_key):

@@ -56,6 +56,15 @@ def test_backends_agree_at_any_size(reference: Predictor, small_weights: Path, b
         np.testing.assert_allclose(predictor.predict(image(shape)), expected, atol=FP32)
 
 
+def test_a_bundle_in_another_folder_has_its_own_weights(
+    reference: Predictor, small_weights: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(find_bundle("baseline") / "configs", tmp_path / "configs")
+    shutil.copytree(small_weights.parent, tmp_path / "models")
+    predictor = Predictor.from_bundle(tmp_path, backend="torch", precision="fp32")
+    np.testing.assert_array_equal(predictor.predict(image(SIZES[0])), reference.predict(image(SIZES[0])))
+
+
 def test_another_process_predicts_the_same(small_weights: Path) -> None:
     predictor = Predictor.from_bundle("baseline", small_weights, "onnx", precision="fp32", tta=True)
     loaded = pickle.loads(pickle.dumps(predictor))

@@ -28,6 +28,7 @@ MODELS = ("lite_unet", "rdau_gan")
 IMAGES = ("phantom.png", "volume.nii.gz")
 SIZE = (160, 200)
 """Rows and columns: what is transposed has another size."""
+AFFINE = np.array([[0.2, 0, 0, 3], [0, -0.1, 0, 4], [0, 0, 1, 5], [0, 0, 0, 1]])
 UNUSED = {"shapely/geometry.py": "Point = Polygon = None", "torchvision/utils.py": "make_grid = save_image = None"}
 """What the app imports and does not call for images such as these."""
 RUN = "import bus_monai.label.compatibility, monailabel.main; monailabel.main.Main().run()"
@@ -65,12 +66,12 @@ def server(app: Path, label_python: Path) -> Iterator[Server]:
     studies.mkdir()
     first, second = (make_phantom(number, SIZE).image for number in range(2))
     Image.fromarray(first).save(studies / IMAGES[0])
-    nib.save(nib.Nifti1Image(second.T[..., None], np.diag([0.2, 0.1, 1, 1])), studies / IMAGES[1])
+    nib.save(nib.Nifti1Image(second.T[..., None], AFFINE), studies / IMAGES[1])
     server = Server(studies, Path())
     server.command = [str(label_python), "-c", RUN, "start_server", "--app", str(app), "--studies", str(studies)]
     server.command += ["--host", "127.0.0.1", "--port", str(server.port), "--verbose", "ERROR", "--log_level", "error"]
     # any source but the default, which asks for the list of MONAI's model zoo
-    for key, value in {"models": ",".join(MODELS), "zoo_source": "local"}.items():
+    for key, value in {"models": ",".join(MODELS), "zoo_source": "local", "skip_trainers": "true"}.items():
         server.command += ["--conf", key, value]
     for name, content in UNUSED.items():
         if find_spec(Path(name).parts[0]) is None:
@@ -102,9 +103,11 @@ def test_its_masks_are_ours(name: str, image: str, server: Server, app: Path, tm
     expected = predictor.predict(read_source(Path(server.studies) / image).pixels) >= 0.5
     assert 0 < expected.mean() < 1
     np.testing.assert_array_equal(_mask(Path(file)), expected)
+    if image.endswith(".nii.gz"):
+        np.testing.assert_allclose(nib.load(file).affine, AFFINE, atol=1e-6)
     assert params["label_names"] == {"lesion": 1}
 
 
 def _mask(path: Path) -> NDArray[np.uint8]:
     """Return the values of a file, rows first."""
-    return np.asarray(Image.open(path)) if path.suffix == ".png" else np.asarray(nib.load(path).dataobj).T
+    return np.asarray(Image.open(path)) if path.suffix == ".png" else np.asarray(nib.load(path).dataobj)[..., 0].T

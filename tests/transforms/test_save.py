@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import torch
+from monai.data.meta_tensor import MetaTensor
 from PIL import Image
 
 from bus_monai.transforms.save import SaveMaskd
@@ -21,7 +23,12 @@ def test_a_mask_is_written_where_the_item_says(tmp_path: Path) -> None:
     assert np.asarray(Image.open(output)).tolist() == [[0, 255, 255], [0, 0, 255]]
 
 
-def test_else_the_item_holds_it_columns_first() -> None:
-    mask = SaveMaskd(threshold=0.55)({"pred": PROBABILITY})["pred"]
+def test_else_the_item_holds_it_columns_first_with_the_affine(tmp_path: Path) -> None:
+    affine = np.array([[-0.2, 0, 0, 3], [0, 0.1, 0, 4], [0, 0, 1, 0], [0, 0, 0, 1]])
+    path = tmp_path / "i.nii.gz"
+    nib.save(nib.Nifti1Image(np.ones((3, 2), np.uint8), affine), path)
+    pred = MetaTensor(PROBABILITY, meta={"filename_or_obj": str(path)})
+    mask = SaveMaskd(threshold=0.55)({"pred": pred})["pred"]
     assert mask.dtype == torch.uint8
-    assert mask.tolist() == [[0, 0], [0, 0], [1, 1]]
+    assert mask[0, ..., 0].tolist() == [[0, 0], [0, 0], [1, 1]]
+    np.testing.assert_allclose(mask.affine, affine, atol=1e-7)
