@@ -23,10 +23,10 @@ def write_mask(mask: NDArray[np.bool_], source: Path, output: Path) -> None:
 
 
 def source_affine(source: Path) -> NDArray[np.float64]:
-    """Return the affine (4, 4) of a NIfTI file, of any other the identity."""
+    """Return the affine (4, 4) of a NIfTI file, of any other that with which ITK and so 3D Slicer show pixels."""
     import nibabel as nib
 
-    return np.asarray(nib.load(source).affine) if source_kind(source) == "nifti" else np.eye(4)
+    return np.asarray(nib.load(source).affine) if source_kind(source) == "nifti" else np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
 def write_png_mask(mask: NDArray[np.bool_], output: Path) -> None:

@@ -83,6 +83,8 @@ def check_python(words: list[str]) -> None:
         check_keys([words[3], *(option[2:] for option in options(words[4:]) if option != "--config_file")], settings)
     elif words[0] == "-m":
         assert importlib.util.find_spec(words[1])
+    elif words[0] == "-c":
+        exec("\n".join(line for line in words[1].split("; ") if "import " in line), {})
     else:
         source = (ROOT / words[0]).read_text()
         assert [option for option in options(words) if f'"{option}"' not in source] == []

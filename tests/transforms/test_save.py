@@ -21,6 +21,8 @@ def test_a_mask_is_written_where_the_item_says(tmp_path: Path) -> None:
     item = {"pred": PROBABILITY, "source": str(source), "output": str(output)}
     assert SaveMaskd()(item)["pred"] is PROBABILITY
     assert np.asarray(Image.open(output)).tolist() == [[0, 255, 255], [0, 0, 255]]
+    pred = MetaTensor(PROBABILITY, meta={"filename_or_obj": str(source)})
+    np.testing.assert_array_equal(SaveMaskd()({"pred": pred})["pred"].affine, np.diag([-1, -1, 1, 1]))
 
 
 def test_else_the_item_holds_it_columns_first_with_the_affine(tmp_path: Path) -> None:
