@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ def main() -> None:
 def make_server() -> Any:
     """Return MONAI Label's server with our errors and the versions of models; its settings are in the environment."""
     import monailabel.endpoints.infer as infer
-    from fastapi import Depends, Request
+    from fastapi import Depends, Request, Response
     from fastapi.responses import JSONResponse
     from monailabel.app import app
     from monailabel.config import settings
@@ -38,6 +39,7 @@ def make_server() -> Any:
     from monailabel.interfaces.exception import MONAILabelException
     from monailabel.interfaces.utils.app import app_instance
 
+    from bus_monai.label.foreign_request import is_foreign
     from bus_monai.label.page_routes import add_page
 
     run = infer.run_inference
@@ -60,6 +62,15 @@ def make_server() -> Any:
     @app.exception_handler(MONAILabelException)
     async def label_error(request: Request, error: MONAILabelException) -> JSONResponse:
         return JSONResponse({"detail": error.msg}, status_code=404)
+
+    @app.middleware("http")
+    async def refuse_foreign(request: Request, answer: Callable[[Request], Awaitable[Response]]) -> Response:
+        if not is_foreign(request.method, request.headers, settings.MONAI_LABEL_CORS_ORIGINS):
+            return await answer(request)
+        detail = (
+            f"A page of {request.headers['origin']} may not do this: name it in MONAI_LABEL_CORS_ORIGINS to let it."
+        )
+        return JSONResponse({"detail": detail}, status_code=403)
 
     user, admin = (
         [Depends(RBAC(role))] for role in (settings.MONAI_LABEL_AUTH_ROLE_USER, settings.MONAI_LABEL_AUTH_ROLE_ADMIN)

@@ -123,6 +123,24 @@ def test_two_clients_save_at_once(server: Server, tmp_path: Path) -> None:
     assert sorted(int(_labels(path)[0, 0]) for path in kept) == list(range(1, 11))
 
 
+def test_a_page_of_another_site_changes_nothing(server: Server) -> None:
+    def post(origin: str) -> tuple[int, str]:
+        url = f"{server.url}/bus/models/{MODEL}/rollback"
+        try:
+            urllib.request.urlopen(urllib.request.Request(url, headers={"Origin": origin}, method="POST"))
+        except urllib.error.HTTPError as error:
+            return error.code, json.load(error)["detail"]
+        raise AssertionError("there is nothing to roll back")
+
+    assert post("https://evil.example") == (
+        403,
+        "A page of https://evil.example may not do this: name it in MONAI_LABEL_CORS_ORIGINS to let it.",
+    )
+    # its own page is asked, and the model has one version
+    assert post(server.url)[0] == 400
+    assert post(server.url.replace("127.0.0.1", "localhost"))[0] == 403
+
+
 def test_images_that_are_missing_or_broken(server: Server) -> None:
     client = server.client()
     assert _detail(lambda: client.infer(MODEL, "nothing", {})) == (
