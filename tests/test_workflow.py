@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
+from typing import Any
 
 import pytest
+from monai.bundle.config_parser import ConfigParser
 
 from bus_monai.errors import UserError, user_error
 from bus_monai.registry import find_bundle, list_bundles
@@ -68,11 +69,20 @@ def test_train_evaluate_and_inference_share_their_settings(name: str) -> None:
     """A setting that evaluation needs has the default that training had."""
     configs = find_bundle(name) / "configs"
     names = ("train", "evaluate", "inference")
-    train, evaluate, infer = (json.loads((configs / f"{name}.json").read_text()) for name in names)
+    train, evaluate, infer = (_resolved(configs / f"{name}.json") for name in names)
     own = {"imports", "preprocessing", "dataset_dir", "output_dir", "network", "initialize", "run_name"}
     for other in (evaluate, infer):
         shared = {key for key in other if key in train} - own
         assert {key: other[key] for key in shared} == {key: train[key] for key in shared}
+
+
+def _resolved(config: Path) -> dict[str, Any]:
+    """Read a config with what it takes from the metadata, which ``inference.json`` may hold itself."""
+    parser = ConfigParser()
+    parser.read_meta(config.with_name("metadata.json"))
+    parser.read_config(config)
+    parser.resolve_macro_and_relative_ids()
+    return {key: value for key, value in parser.get().items() if key != "_meta_"}
 
 
 def test_unknown_bundle_is_named_with_the_closest() -> None:
