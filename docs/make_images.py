@@ -9,11 +9,14 @@ Needs Chromium for the pages. ``docs/images/scale.png`` comes from ``benchmarks/
 from __future__ import annotations
 
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
+import requests
 from PIL import Image
 
 from bus_monai.data.phantoms import make_phantom
@@ -32,15 +35,48 @@ def save_jpeg(source: Path, name: str, width: int) -> None:
         image.convert("RGB").resize((width, height), Image.Resampling.LANCZOS).save(IMAGES / name, quality=85)
 
 
-def save_page(page: Path, name: str, height: int) -> None:
+def save_page(url: str, name: str, height: int) -> None:
     browser = shutil.which("chromium") or shutil.which("google-chrome")
     if browser is None:
         sys.exit("No browser: install chromium.")
     with tempfile.TemporaryDirectory() as folder:
         shot = Path(folder) / "page.png"
-        options = ["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", f"--window-size=1100,{height}"]
-        subprocess.run([browser, *options, f"--screenshot={shot}", page.resolve().as_uri()], check=True, timeout=120)
+        options = ["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--virtual-time-budget=20000"]
+        options += [f"--window-size=1100,{height}", f"--screenshot={shot}"]
+        subprocess.run([browser, *options, url], check=True, timeout=120)
         save_jpeg(shot, name, 1100)
+
+
+def save_label_page(work: Path) -> None:
+    """Label three phantoms with what the model finds, and take a picture of the page that shows the first."""
+    studies = work / "studies"
+    studies.mkdir()
+    for number in range(3):
+        phantom = make_phantom(PHANTOM + number, (384, 512)).image
+        Image.fromarray(phantom).save(studies / f"phantom_{number}.png")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "bus_monai", "label", "--studies", str(studies), "--bundles", "lite_unet"]
+    server = subprocess.Popen([*command, "--port", str(port)])
+    url = f"http://127.0.0.1:{port}"
+    try:
+        while True:
+            try:
+                requests.get(f"{url}/info/", timeout=60).raise_for_status()
+                break
+            except requests.ConnectionError:
+                time.sleep(1)
+        for path in sorted(studies.glob("*.png")):
+            found = requests.post(f"{url}/infer/lite_unet?image={path.stem}&output=image", timeout=60)
+            found.raise_for_status()
+            label = {"label": ("label.png", found.content)}
+            saved = requests.put(f"{url}/datastore/label?image={path.stem}&tag=final", files=label, timeout=60)
+            saved.raise_for_status()
+        save_page(f"{url}/bus/", "label_page.jpg", 700)
+    finally:
+        server.terminate()
+        server.wait()
 
 
 def main() -> None:
@@ -50,11 +86,12 @@ def main() -> None:
         work = Path(folder)
         evaluate = [sys.executable, "-m", "bus_monai", "evaluate", f"rdau_gan:{demo / 'models' / 'model.pt'}"]
         subprocess.run([*evaluate, "--out", str(work / "results")], check=True)
-        save_page(next(work.glob("results/**/report.html")), "evaluation_page.jpg", 1500)
+        save_page((work / "results" / "report.html").as_uri(), "evaluation_page.jpg", 1500)
         Image.fromarray(make_phantom(PHANTOM, (384, 512)).image).save(work / "phantom.png")
         predictor = Predictor(parse_models(["lite_unet"])[0])
         segment_inputs([work / "phantom.png"], work / "out", predictor, SegmentSettings(("overlay",)))
         save_jpeg(work / "out" / "phantom_overlay.png", "segment_overlay.jpg", 512)
+        save_label_page(work)
 
 
 if __name__ == "__main__":
