@@ -122,7 +122,8 @@ def _write(reference: ExportReference, file: Path, format: Format, known: Sequen
     if format == "openvino":
         import openvino
 
-        converted: Any = openvino.convert_model(graph)
+        # not by convert_model, which reports its use to OpenVINO's makers
+        converted: Any = openvino.Core().read_model(graph)
         if inputs is not None:
             converted = quantize_openvino(converted, inputs)
         openvino.save_model(converted, file, compress_to_fp16=False)

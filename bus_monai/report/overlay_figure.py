@@ -36,7 +36,8 @@ def overlay_figure(
     for column, (image, truth, probability) in enumerate(zip(images, truths, probabilities, strict=True)):
         grey = np.repeat(np.clip(image, 0, 1)[..., None], 3, axis=2)
         axes[0, column].imshow(grey)
-        axes[0, column].set_title(titles[column], fontsize=12)
+        # on two lines, which are no wider than the image
+        axes[0, column].set_title(titles[column].replace(": ", ":\n", 1), fontsize=12)
         axes[1, column].imshow(_coloured(grey, truth > 0.5, probability >= threshold))
     for axis in axes.flat:
         axis.axis("off")

@@ -6,7 +6,6 @@ import json
 import subprocess
 import sys
 import time
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -74,7 +73,6 @@ def test_orthanc_sends_to_the_node_and_gets_the_results(
     assert not node.is_healthy()
 
 
-@pytest.mark.skipif(find_spec("bus_monai.label") is None, reason="there is no bus-monai label")
 def test_the_label_server_starts_with_the_environment_of_the_image(installed: Path, tmp_path: Path) -> None:
     subprocess.run([DOCKER / "label.sh", installed], check=True, timeout=300)
     studies = tmp_path / "studies"
