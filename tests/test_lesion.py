@@ -127,7 +127,7 @@ def test_lengths_scale_with_the_spacing(seed: int, scale: float) -> None:
 def test_measures_do_not_turn_with_the_lesion(degrees: float, long: float, flat: float) -> None:
     turned, lying = only(ellipse(long, long * flat, degrees)), only(ellipse(long, long * flat, 0))
     for name in (*LENGTHS, "area"):
-        assert getattr(turned, name) == pytest.approx(getattr(lying, name), rel=0.02 + 1 / (long * flat)), name
+        assert getattr(turned, name) == pytest.approx(getattr(lying, name), rel=0.02 + 1.5 / (long * flat)), name
 
 
 @settings(max_examples=30, deadline=None)

@@ -88,8 +88,10 @@ async function open(id) {
     annotator.updateAnnotation({ ...made, bodies: [body(made.id, freeNumber())] });
     edited();
   });
-  annotator.on("updateAnnotation", edited);
-  annotator.on("deleteAnnotation", edited);
+  // some come late: below the cover nothing is edited by hand any more
+  const unlessCovered = () => $("cover") || edited();
+  annotator.on("updateAnnotation", unlessCovered);
+  annotator.on("deleteAnnotation", unlessCovered);
   annotator.on("selectionChanged", selected);
   start(found.contours);
   unsaved = false;
@@ -167,6 +169,7 @@ async function refine() {
 function useTool() {
   const tool = document.querySelector("input[name=tool]:checked").value;
   $("cover")?.remove();
+  if (annotator?.getSelected().length) edited();
   annotator?.cancelSelected();
   annotator?.setDrawingEnabled(tool === "draw");
   if (!annotator || tool === "edit" || tool === "draw") return;
