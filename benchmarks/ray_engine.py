@@ -4,7 +4,7 @@
 
 Phantoms as DICOM become masks, SEG and SR. The rate is that of the files recorded after the first batch, so that the
 start of the workers is no part of it; efficiency is the rate by that of the fewest workers, a worker. The numbers of
-workers take turns. The local engine stands beside them. Without --model it is a lite_unet of random weights.
+workers take turns. The local engine stands beside them.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from bus_monai.inference.segment_run import SegmentSettings, segment_inputs
 
 KINDS = ("seg", "sr", "png")
 PICTURES = 8
-"""Phantoms as PNG too, to which random weights are scaled."""
+"""Phantoms as PNG too, beside the folder."""
 
 
 @dataclass
@@ -92,7 +92,7 @@ def measure(predictor: Predictor, source: Path, out: Path, engine: Engine, batch
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default="", help="BUNDLE[:WEIGHTS]")
+    parser.add_argument("--model", default="lite_unet", help="BUNDLE[:WEIGHTS]")
     parser.add_argument("--backend", default="auto")
     parser.add_argument("--images", type=int, default=200)
     parser.add_argument("--size", type=int, nargs=2, default=(480, 640), metavar=("ROWS", "COLUMNS"))
@@ -102,8 +102,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         source = write_phantoms(folder / "phantoms", options.images, tuple(options.size))
-        model = options.model or _random_weights(folder, options.backend)
-        predictor = Predictor(parse_models([model])[0], backend=options.backend)
+        predictor = Predictor(parse_models([options.model])[0], backend=options.backend)
         engines: dict[str, Engine] = {"local": LocalEngine()}
         engines |= {f"ray {count}": RayEngine(workers=count) for count in options.workers}
         found: dict[str, list[tuple[float, float]]] = {name: [] for name in engines}
@@ -124,12 +123,6 @@ def tell(found: dict[str, list[tuple[float, float]]], workers: list[int]) -> Non
         gain = [rate / other for (rate, _), (other, _) in zip(runs, found[f"ray {least}"], strict=True)]
         share = "-" if name == "local" else f"{statistics.median(gain) * least / int(name.split()[1]):.2f}"
         print(f"| {name} | {rates[name]:.1f} | {share} | {statistics.median(seconds for _, seconds in runs):.1f} |")
-
-
-def _random_weights(folder: Path, backend: str) -> str:
-    from segment import child
-
-    return f"lite_unet:{child('weights', 'lite_unet', folder, folder / 'weights', backend)['weights']}"
 
 
 if __name__ == "__main__":
