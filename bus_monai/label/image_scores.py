@@ -51,6 +51,12 @@ def image_uncertainty(task: SegmentTask, store: LabelStore, name: str) -> float 
     return total
 
 
+def known_uncertainties(task: SegmentTask, store: LabelStore, names: Sequence[str]) -> dict[str, float]:
+    """Return the :func:`image_uncertainty` of the images that can be read, by name."""
+    scores = {name: image_uncertainty(task, store, name) for name in names}
+    return {name: score for name, score in scores.items() if score is not None}
+
+
 def uncertainty_map(network: nn.Module, image: Tensor) -> Tensor:
     """Return the uncertainty (H, W) of an image (1, 1, H, W), values in [0, 0.5]."""
     if isinstance(network, MutualGenerators) and len(network.ensemble.networks) > 1:

@@ -48,6 +48,11 @@ def read_labels(path: Path, shape: tuple[int, int, int]) -> NDArray[np.uint8]:
     return (labels > 0).astype(np.uint8) if set(np.unique(labels)) <= {0, 255} else labels
 
 
+def usual_suffix(frames: int, source: Path) -> str:
+    """Return ``.nii.gz`` for the labels of a NIfTI image or a cine, ``.png`` for those of others."""
+    return ".png" if frames == 1 and source_kind(source) != "nifti" else ".nii.gz"
+
+
 def write_labels(labels: Sequence[NDArray[np.integer]], source: Path, output: Path) -> None:
     """Write labels (H, W), one a frame, as the suffix of ``output`` says, with the affine of a NIfTI ``source``.
 

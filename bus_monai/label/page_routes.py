@@ -19,9 +19,8 @@ from bus_monai.inference.segment_frames import read_all_frames
 from bus_monai.label.contours import TOLERANCE, label_contours
 from bus_monai.label.fill_contours import fill_contours
 from bus_monai.label.image_shape import image_shape
-from bus_monai.label.label_file import read_labels, write_labels
+from bus_monai.label.label_file import read_labels, usual_suffix, write_labels
 from bus_monai.label.store import LabelStore, final_labels
-from bus_monai.source import source_kind
 
 PAGE = Path(__file__).parent / "page"
 FINAL = DefaultLabelTag.FINAL.value
@@ -66,7 +65,7 @@ def add_page(app: FastAPI, dependencies: list[Any]) -> None:
         store = _store()
         path = store.image_path(image)
         labels = fill_contours(contours, image_shape(path))
-        suffix = ".png" if len(labels) == 1 and source_kind(path) != "nifti" else ".nii.gz"
+        suffix = usual_suffix(len(labels), path)
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / f"label{suffix}"
             write_labels(list(labels), path, file)

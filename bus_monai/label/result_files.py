@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from bus_monai.inference.findings import MOST_LESIONS
 from bus_monai.label.contours import TOLERANCE, label_contours
-from bus_monai.label.label_file import write_labels
+from bus_monai.label.label_file import usual_suffix, write_labels
 
 LESIONS = {f"lesion {number}": number for number in range(1, MOST_LESIONS + 1)}
 """Names of label values: a lesion has the same in every frame of a cine."""
@@ -53,8 +53,7 @@ class ResultFiles:
         Raises:
             UserError: there is no such kind, or a PNG is asked for several frames.
         """
-        simple = len(labels) == 1 and not image.name.endswith((".nii", ".nii.gz"))
-        suffix = request.get("result_extension") or (".png" if simple else ".nii.gz")
+        suffix = request.get("result_extension") or usual_suffix(len(labels), image)
         if suffix == ".json":
             return self.make(suffix, lambda path: _write_text(json.dumps(params["contours"]), path))
         return self.make(suffix, lambda path: write_labels(labels, image, path))

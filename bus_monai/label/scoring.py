@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from monailabel.interfaces.tasks.scoring import ScoringMethod
 
 from bus_monai.inference.segment_frames import read_all_frames
-from bus_monai.label.image_scores import image_uncertainty
+from bus_monai.label.image_scores import known_uncertainties
 from bus_monai.label.image_shape import image_shape
 from bus_monai.label.label_file import read_labels
 from bus_monai.label.segment_task import SegmentTask
 from bus_monai.label.store import LabelStore, final_labels
+from bus_monai.metrics.mask_dice import mask_dice
 
 
 class DiceScoring(ScoringMethod):
@@ -36,11 +38,8 @@ class DiceScoring(ScoringMethod):
         for name, label in final_labels(datastore).items():
             image = datastore.image_path(name)
             truth = read_labels(label, image_shape(image)) > 0
-            both = total = 0
-            for frame, true in zip(read_all_frames(image), truth, strict=True):
-                found = predictor.predict(frame.pixels) >= 0.5
-                both, total = both + int((found & true).sum()), total + int(found.sum() + true.sum())
-            result[name] = 2 * both / total if total else 1.0
+            found = np.stack([predictor.predict(frame.pixels) >= 0.5 for frame in read_all_frames(image)])
+            result[name] = mask_dice(found, truth)
             datastore.update_image_info(name, {"dice": {"model": f"{predictor.name} {version}", "dice": result[name]}})
         return result
 
@@ -58,6 +57,4 @@ class UncertaintyScoring(ScoringMethod):
 
     def __call__(self, request: dict[str, Any], datastore: LabelStore) -> dict[str, float]:
         """Return the sum for each image that can be read, and keep it with the image."""
-        names = sorted(datastore.get_unlabeled_images())
-        scores = {name: image_uncertainty(self.task, datastore, name) for name in names}
-        return {name: score for name, score in scores.items() if score is not None}
+        return known_uncertainties(self.task, datastore, sorted(datastore.get_unlabeled_images()))

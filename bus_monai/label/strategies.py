@@ -11,7 +11,7 @@ from monailabel.interfaces.tasks.strategy import Strategy
 from numpy.typing import NDArray
 
 from bus_monai.errors import UserError
-from bus_monai.label.image_scores import embed, image_uncertainty, sample
+from bus_monai.label.image_scores import embed, known_uncertainties, sample
 from bus_monai.label.image_shape import image_shape
 from bus_monai.label.k_centre import k_centre
 from bus_monai.label.segment_task import SegmentTask
@@ -66,9 +66,7 @@ class Uncertainty(Strategy):
     def __call__(self, request: dict[str, Any], datastore: LabelStore) -> dict[str, Any] | None:
         """Return the name of the image and its uncertainty, ``None`` where all are labelled."""
         datastore.refresh()
-        names = sample(datastore.get_unlabeled_images(), MOST_SCORED)
-        scores = {name: image_uncertainty(self.task, datastore, name) for name in names}
-        known = {name: score for name, score in scores.items() if score is not None}
+        known = known_uncertainties(self.task, datastore, sample(datastore.get_unlabeled_images(), MOST_SCORED))
         if not known:
             return None
         best = max(known, key=known.__getitem__)
