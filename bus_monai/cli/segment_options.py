@@ -32,15 +32,17 @@ Tta: TypeAlias = Annotated[
 
 
 def load_predictor(model: str, backend: str, tta: bool) -> Predictor:
-    """Load the model of these options.
+    """Load the model of these options into a process that shall run for long in even memory.
 
     Raises:
         UserError: as :func:`~bus_monai.inference.models.parse_models` and
             :class:`~bus_monai.inference.predictor.Predictor`.
     """
+    from bus_monai.engines.memory import share_one_heap
     from bus_monai.inference.models import parse_models
     from bus_monai.inference.predictor import Predictor
 
+    share_one_heap()
     (trained,) = parse_models([model], segmenters=True)
     chosen: BackendName = backend  # type: ignore[assignment]
     return Predictor(trained, backend=chosen, tta=tta)
