@@ -59,23 +59,6 @@ class Lesion:
     unit: Literal["mm", "px"]
 
 
-def find_lesions(
-    mask: NDArray[np.bool_], *, spacing_mm: tuple[float, float] | None = None, probability: NDArray | None = None
-) -> tuple[NDArray[np.int32], list[Lesion]]:
-    """Return the 8-connected components of a mask, the largest first.
-
-    Args:
-        mask: (H, W).
-        spacing_mm: of rows and columns.
-        probability: (H, W), in [0, 1].
-
-    Returns:
-        (H, W) labels, 0 outside, and the lesions in the order of their numbers.
-    """
-    labels, _ = label_components(mask)
-    return labels, measure_lesions(labels, spacing_mm=spacing_mm, probability=probability)
-
-
 def label_components(mask: NDArray[np.bool_]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
     """Number the 8-connected components of a mask (H, W), the largest first.
 
@@ -91,7 +74,10 @@ def label_components(mask: NDArray[np.bool_]) -> tuple[NDArray[np.int32], NDArra
 
 
 def measure_lesions(
-    labels: NDArray[np.int32], *, spacing_mm: tuple[float, float] | None = None, probability: NDArray | None = None
+    labels: NDArray[np.int32],
+    *,
+    spacing_mm: tuple[float, float] | None = None,
+    probability: NDArray[np.floating] | None = None,
 ) -> list[Lesion]:
     """Return the measures of components in the order of their numbers.
 
@@ -112,7 +98,7 @@ def _measure(
     inside: NDArray[np.bool_],
     box: tuple[slice, slice],
     spacing_mm: tuple[float, float] | None,
-    probability: NDArray | None,
+    probability: NDArray[np.floating] | None,
 ) -> Lesion:
     # here, since these take half a second, which a frame without a lesion need not wait for
     from scipy.spatial import ConvexHull
@@ -154,6 +140,7 @@ def _contour(inside: NDArray[np.bool_]) -> NDArray[np.float64]:
     from skimage.measure import find_contours
 
     filled = np.pad(ndimage.binary_fill_holes(inside), 1).astype(np.float64)
+    contour: NDArray[np.float64]
     (contour,) = find_contours(filled, 0.5, fully_connected="high")
     return contour
 

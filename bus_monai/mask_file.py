@@ -36,13 +36,13 @@ def write_png_mask(mask: NDArray[np.bool_], output: Path) -> None:
 
 
 def write_nifti_mask(
-    masks: Sequence[NDArray[np.bool_]],
+    masks: Sequence[NDArray[np.bool_] | NDArray[np.uint8]],
     source: Path,
     output: Path,
     *,
     spacing_mm: tuple[float, float] | None = None,
 ) -> None:
-    """Write masks (H, W), one a frame, as NIfTI with 0 and 1, columns first.
+    """Write masks (H, W), one a frame, as NIfTI with 0 and 1, or with numbers of lesions, columns first.
 
     The affine is that of ``source`` where it is NIfTI, else ``spacing_mm`` of rows and columns, 1 where not known.
     """

@@ -79,4 +79,5 @@ def bundle_version(bundle: Path) -> str:
 
 
 def _metadata(bundle: Path) -> dict[str, Any]:
-    return json.loads((bundle / "configs" / "metadata.json").read_text(encoding="utf-8"))
+    metadata: dict[str, Any] = json.loads((bundle / "configs" / "metadata.json").read_text(encoding="utf-8"))
+    return metadata

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,7 +60,7 @@ class Result:
 
 
 def segment(
-    image: NDArray | str | Path,
+    image: NDArray[Any] | str | Path,
     model: str | Path | Predictor = DEFAULT_MODEL,
     *,
     threshold: float = 0.5,
@@ -101,7 +101,7 @@ def _predictor(model: str | Path) -> Predictor:
     return Predictor.from_bundle(Path(bundle) if isinstance(model, Path) else bundle, weights or None)
 
 
-def _grey(image: NDArray) -> NDArray[np.float32]:
+def _grey(image: NDArray[Any]) -> NDArray[np.float32]:
     if not (image.ndim == 2 or (image.ndim == 3 and image.shape[2] == 3)) or not image.size:
         raise UserError(f"The image has the shape {image.shape}: give (H, W) or (H, W, 3).")
     values = to_unit_range(image)

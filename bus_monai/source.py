@@ -5,8 +5,8 @@ from __future__ import annotations
 import warnings
 import zlib
 from collections.abc import Iterable
-from pathlib import Path
-from typing import Literal, TypeAlias
+from pathlib import Path, PurePath
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,6 +72,11 @@ def read_masks(paths: Iterable[Path], shape: tuple[int, ...]) -> NDArray[np.bool
 def is_lesion(values: NDArray[np.float32], path: Path) -> NDArray[np.bool_]:
     """Tell which pixels of a mask are lesion: any value but 0, in a JPEG, which blurs edges, any from half on."""
     return values >= 0.5 if path.suffix.lower() in (".jpg", ".jpeg") else values > 0
+
+
+def image_stem(name: str) -> str:
+    """Return the name of a file without its ending, ``.nii.gz`` as a whole."""
+    return name.removesuffix(".nii.gz" if name.endswith(".nii.gz") else PurePath(name).suffix)
 
 
 def source_kind(path: Path) -> Kind | None:
@@ -144,7 +149,7 @@ def _read_nifti(path: Path) -> SourceImage:
     return SourceImage(to_unit_range(stored), spacing)
 
 
-def to_unit_range(values: NDArray) -> NDArray[np.float32]:
+def to_unit_range(values: NDArray[Any]) -> NDArray[np.float32]:
     """Scale to [0, 1]: 8-bit values by 255, others by their own range unless they lie in [0, 1] already."""
     if values.dtype == np.uint8:
         return values.astype(np.float32) / np.float32(255)

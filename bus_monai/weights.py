@@ -81,13 +81,11 @@ def save_weights(state: Mapping[str, Any], path: Path) -> None:
     Raises:
         UserError: the disk is full or the folder cannot be written to; what was there before stays.
     """
-    partial = path.with_name(path.name + ".part")
     try:
-        torch.save(state, partial)
-        partial.replace(path)
+        with atomic_file(path) as partial:
+            torch.save(state, partial)
     except (OSError, RuntimeError) as error:
         # torch reports a full disk as a RuntimeError of its zip writer
-        partial.unlink(missing_ok=True)
         raise UserError(
             f"Cannot write '{path}' ({str(error).splitlines()[0][:120]}): free space or give another folder; what was "
             "saved before is whole."

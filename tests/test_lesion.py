@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.special import ellipe
 
-from bus_monai.lesion import Lesion, find_lesions
+from bus_monai.lesion import Lesion, label_components, measure_lesions
 
 LENGTHS = ("long_axis", "short_axis", "perimeter")
 
@@ -28,8 +28,17 @@ def ellipse(
     return (along / long) ** 2 + (across / short) ** 2 <= 1
 
 
+def find_lesions(
+    mask: NDArray[np.bool_],
+    spacing: tuple[float, float] | None = None,
+    probability: NDArray[np.floating] | None = None,
+) -> tuple[NDArray[np.int32], list[Lesion]]:
+    labels, _ = label_components(mask)
+    return labels, measure_lesions(labels, spacing_mm=spacing, probability=probability)
+
+
 def only(mask: NDArray[np.bool_], spacing: tuple[float, float] | None = None) -> Lesion:
-    (lesion,) = find_lesions(mask, spacing_mm=spacing)[1]
+    (lesion,) = find_lesions(mask, spacing)[1]
     return lesion
 
 
@@ -113,7 +122,7 @@ def test_the_smallest_lesions_are_measured(rows: int, columns: int) -> None:
 @given(st.integers(0, 2**32 - 1), st.floats(0.01, 100))
 def test_lengths_scale_with_the_spacing(seed: int, scale: float) -> None:
     mask = np.random.default_rng(seed).random((12, 12)) < 0.4
-    pixels, scaled = find_lesions(mask)[1], find_lesions(mask, spacing_mm=(scale, scale))[1]
+    pixels, scaled = find_lesions(mask)[1], find_lesions(mask, (scale, scale))[1]
     for one, other in zip(pixels, scaled, strict=True):
         for name in LENGTHS:
             assert getattr(other, name) == pytest.approx(scale * getattr(one, name))

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from bus_monai.lesion import find_lesions
+from bus_monai.lesion import label_components
 from bus_monai.lesion_tracks import GAP, track_lesions
 
 
@@ -51,7 +51,7 @@ def test_nothing_overlaps() -> None:
 @given(st.integers(0, 2**32 - 1), st.floats(0.05, 0.6))
 def test_every_component_is_in_exactly_one_track(seed: int, density: float) -> None:
     masks = np.random.default_rng(seed).random((6, 8, 8)) < density
-    labels = [find_lesions(mask)[0] for mask in masks]
+    labels = [label_components(mask)[0] for mask in masks]
     tracks = track_lesions(labels)
     members = [(index, number) for track in tracks for index, number in track.items()]
     assert sorted(members) == [(index, n) for index, x in enumerate(labels) for n in range(1, x.max() + 1)]

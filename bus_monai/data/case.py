@@ -7,6 +7,13 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 Diagnosis: TypeAlias = Literal["benign", "malignant", "normal", "unknown"]
+DIAGNOSES: tuple[Diagnosis, ...] = ("benign", "malignant", "normal")
+"""Those that are known, which are also the folders and words of data sets."""
+
+
+def to_diagnosis(word: str) -> Diagnosis:
+    """Return the diagnosis that a table calls by its name, in capitals or not; any other word is ``unknown``."""
+    return next((known for known in DIAGNOSES if known == word.lower()), "unknown")
 
 
 @dataclass(frozen=True)

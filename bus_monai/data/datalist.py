@@ -11,6 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, get_args
 
+from bus_monai.atomic_file import atomic_file
 from bus_monai.data.case import Case, Diagnosis
 from bus_monai.errors import UserError
 
@@ -88,9 +89,10 @@ def write_datalist(folder: Path, datalist: Datalist) -> Path:
             for case in cases
         ]
     # complete or not there: whoever is stopped half-way leaves no datalist that looks whole
-    part = folder / f".{FILE}.part"
-    part.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    return part.replace(folder / FILE)
+    path = folder / FILE
+    with atomic_file(path) as partial:
+        partial.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    return path
 
 
 def read_datalist(folder: Path) -> Datalist:

@@ -135,7 +135,8 @@ def _check_case(case: Case) -> None:
 
 
 def _progress(cases: Sequence[Case]) -> Iterable[Case]:
-    return tqdm(cases, desc="checking images and masks", disable=len(cases) < 100, leave=False)
+    bar: Iterable[Case] = tqdm(cases, desc="checking images and masks", disable=len(cases) < 100, leave=False)
+    return bar
 
 
 def to_items(cases: Sequence[Case]) -> list[dict[str, Any]]:

@@ -54,7 +54,7 @@ def power_law_noise(size: tuple[int, int], rng: np.random.Generator, exponent: f
     frequency = np.hypot(np.fft.fftfreq(size[0])[:, None], np.fft.rfftfreq(size[1])[None])
     frequency[0, 0] = np.inf
     noise = np.fft.irfft2(np.fft.rfft2(rng.standard_normal(size)) * frequency ** (-exponent / 2), s=size)
-    return (noise - noise.mean()) / noise.std()
+    return np.asarray((noise - noise.mean()) / noise.std())
 
 
 def breast(size: tuple[int, int], rng: np.random.Generator) -> tuple[Map, Map]:

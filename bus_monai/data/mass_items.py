@@ -17,6 +17,7 @@ from bus_monai.data.shape_words import CLASS_OF_WORD
 from bus_monai.errors import UserError
 from bus_monai.metrics.classification import class_weights
 from bus_monai.networks.shape_cnn import SHAPE_CLASSES
+from bus_monai.source import image_stem
 
 TRUTH = "truth"
 
@@ -99,7 +100,7 @@ def _predicted(folder: Path) -> dict[str, Path]:
 
 
 def _of(case: Case, found: Mapping[str, Path], folder: str | Path) -> str:
-    stem = case.image.name.removesuffix(".gz").rpartition(".")[0]
+    stem = image_stem(case.image.name)
     name = next((name for name in (f"{stem}_mask.png", f"{stem}_mask.nii.gz") if name in found), None)
     if name is None:
         raise UserError(f"'{folder}' has no mask '{stem}_mask.png' of the case '{case.id}': run inference on it first.")

@@ -79,9 +79,9 @@ class Lesion:
 
     def insert_into(self, echogenicity: Map) -> Map:
         """Return ``echogenicity`` (H, W) in dB with the lesion in it."""
-        inside = gaussian_filter(self.mask.astype(np.float32), self.softness)
+        inside: Map = gaussian_filter(self.mask.astype(np.float32), self.softness)
         rim = binary_dilation(self.mask, iterations=3) & ~self.mask
-        around = gaussian_filter(rim.astype(np.float32), 1.0) * self.rim_db
+        around: Map = gaussian_filter(rim.astype(np.float32), 1.0) * self.rim_db
         return (echogenicity + around) * (1 - inside) + (self.contrast_db + self.texture) * inside
 
 
@@ -154,7 +154,7 @@ def outline(
             off = np.angle(np.exp(1j * (angle - rng.uniform(0, 6.3))))
             limit += rng.uniform(0.08, 0.35) * np.exp(-((off / rng.uniform(0.06, 0.14)) ** 2))
         limit = np.maximum(limit, 0.4)
-    return distance <= radius * limit
+    return np.asarray(distance <= radius * limit)
 
 
 def _border(width: int, level: float, wave: float, rng: np.random.Generator) -> NDArray[np.float64]:
@@ -174,7 +174,7 @@ def _smooth_noise(size: tuple[int, int], sigma: tuple[float, float], rng: np.ran
     if factor > 1:
         noise = zoom(noise, factor, order=1)
     noise = noise[: size[0], : size[1]]
-    return (noise - noise.mean()) / max(float(noise.std()), 1e-6)
+    return np.asarray((noise - noise.mean()) / max(float(noise.std()), 1e-6))
 
 
 def _add_fat_lobules(echo: Map, gland: NDArray[np.bool_], rng: np.random.Generator) -> Map:

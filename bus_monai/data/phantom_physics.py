@@ -36,7 +36,7 @@ def speckle_envelope(
     # the filter averages, which takes 1 / (4 pi s_a s_l) of the variance; give it back
     gain = np.sqrt(4 * np.pi * axial * lateral)
     real, imaginary = (gaussian_filter(part, (axial, lateral), mode="reflect") * gain for part in field)
-    return np.hypot(real, imaginary)
+    return np.asarray(np.hypot(real, imaginary))
 
 
 def b_mode(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pydicom
@@ -75,13 +76,13 @@ def _decoding(path: Path) -> Iterator[None]:
         ) from error
 
 
-def _pixels(path: Path, frame: int, header: Dataset) -> NDArray:
+def _pixels(path: Path, frame: int, header: Dataset) -> NDArray[Any]:
     if has_jpeg_luma(header):
         return read_luma(path, frame)
     # the first channel of YBR is the luma: no need to convert to RGB and back, which takes most of the time
     if str(header.get("PhotometricInterpretation")).startswith("YBR_FULL"):
-        return pixel_array(path, index=frame, raw=True)[..., 0]
-    return pixel_array(path, index=frame)
+        return np.asarray(pixel_array(path, index=frame, raw=True)[..., 0])
+    return np.asarray(pixel_array(path, index=frame))
 
 
 def count_frames(path: Path) -> int:
@@ -158,7 +159,7 @@ def _check(path: Path, frame: int, frames: int, size: int) -> None:
         raise UserError(f"'{path}' has {size:,} pixels a frame: scale it down to at most {MOST_PIXELS:,} pixels.")
 
 
-def _grey(pixels: NDArray, header: Dataset) -> NDArray[np.float32]:
+def _grey(pixels: NDArray[Any], header: Dataset) -> NDArray[np.float32]:
     """Turn decoded pixels, (H, W) or (H, W, 3) in RGB, into luma in [0, 1]."""
     if header.PhotometricInterpretation == "PALETTE COLOR":
         return _palette_luma(pixels, header)
@@ -167,11 +168,11 @@ def _grey(pixels: NDArray, header: Dataset) -> NDArray[np.float32]:
     if int(header.get("PixelRepresentation", 0)) and values.ndim == 2:
         values += (top + 1) / 2
     values = values @ LUMA if values.ndim == 3 else values
-    unit = np.clip(values / np.float32(top), 0, 1).astype(np.float32)
+    unit = np.asarray(np.clip(values / np.float32(top), 0, 1), dtype=np.float32)
     return 1 - unit if header.PhotometricInterpretation == "MONOCHROME1" else unit
 
 
-def _palette_luma(pixels: NDArray, header: Dataset) -> NDArray[np.float32]:
+def _palette_luma(pixels: NDArray[Any], header: Dataset) -> NDArray[np.float32]:
     entries, first, bits = (int(value) for value in header.RedPaletteColorLookupTableDescriptor)
     if "SegmentedRedPaletteColorLookupTableData" in header:
         colours = apply_color_lut(pixels, header)[..., :3]
@@ -186,7 +187,7 @@ def _palette_luma(pixels: NDArray, header: Dataset) -> NDArray[np.float32]:
     return luma[np.clip(pixels.astype(np.int32) - first, 0, len(luma) - 1)]
 
 
-def _scaled_luma(colours: NDArray, bits: int) -> NDArray[np.float32]:
+def _scaled_luma(colours: NDArray[Any], bits: int) -> NDArray[np.float32]:
     # tables say 8 bits and use 16, and the other way round
     top = np.float32(2 ** min(bits, 8 * colours.dtype.itemsize) - 1)
-    return np.clip(colours.astype(np.float32) @ LUMA / top, 0, 1).astype(np.float32)
+    return np.asarray(np.clip(colours.astype(np.float32) @ LUMA / top, 0, 1), dtype=np.float32)

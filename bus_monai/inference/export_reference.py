@@ -49,7 +49,7 @@ class ExportReference:
             return self._whole(pixels)
         with torch.inference_mode():
             image = torch.from_numpy(pixels.copy())[None, None].to(self.parts.device)
-            return self.parts.network(image)[0, 0].sigmoid().cpu().numpy()
+            return np.asarray(self.parts.network(image)[0, 0].sigmoid().cpu())
 
     def read(self, image: ExportImage) -> tuple[NDArray[np.float32], NDArray[np.bool_] | None]:
         """Return what the graph takes of an image, and its lesions where they are known and of the same pixels."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bus_monai.errors import UserError
-from bus_monai.source import source_kind
+from bus_monai.source import image_stem, source_kind
 from bus_monai.source_listing import list_sources
 
 
@@ -35,10 +35,11 @@ def inference_items(folder: str | Path, output: str | Path) -> list[dict[str, An
         raise UserError(f"'{folder}' holds no PNG, JPEG, NIfTI or DICOM file: give another folder.")
     root = _root(folder)
     frames = Counter(path for path, _ in sources)
-    stems = Counter(_stem(path) for path in frames)
+    stems = Counter(path.with_name(image_stem(path.name)) for path in frames)
     items = []
     for path, frame in sources:
-        name = path.name.replace(".", "_") if stems[_stem(path)] > 1 else _stem(path).name
+        stem = path.with_name(image_stem(path.name))
+        name = path.name.replace(".", "_") if stems[stem] > 1 else stem.name
         if frames[path] > 1:
             name += f"_frame{frame:04d}"
         suffix = "_mask.nii.gz" if source_kind(path) == "nifti" else "_mask.png"
@@ -59,11 +60,3 @@ def item_names(items: Sequence[Mapping[str, Any]], folder: str | Path) -> list[s
 
 def _root(folder: Path) -> Path:
     return folder.parent if folder.is_file() else folder
-
-
-def _stem(path: Path) -> Path:
-    name = path.name
-    for suffix in (".nii.gz", path.suffix):
-        if suffix and name.endswith(suffix):
-            return path.with_name(name[: -len(suffix)])
-    return path

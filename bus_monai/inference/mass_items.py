@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from bus_monai.data.mass_items import mass_id
 from bus_monai.errors import UserError
-from bus_monai.source import NIFTI_SUFFIXES, RASTER_SUFFIXES, source_kind
+from bus_monai.source import NIFTI_SUFFIXES, RASTER_SUFFIXES, image_stem, source_kind
 from bus_monai.transforms.load_mass import components, read_mask_file
 from bus_monai.transforms.mass_crop import crop_mass
 
@@ -31,7 +31,7 @@ def masses_of_folder(folder: str | Path) -> list[dict[str, Any]]:
     paths = [path for path in sorted(folder.rglob("*")) if path.is_file() and _is_mask(path)]
     if not paths:
         raise UserError(f"'{folder}' holds no PNG, JPEG, NIfTI or DICOM file: give another dataset_dir.")
-    stems = [_stem(path) for path in paths]
+    stems = [path.with_name(image_stem(path.name)) for path in paths]
     items = []
     for path, stem in zip(tqdm(paths, desc="reading masks", disable=len(paths) < 100, leave=False), stems, strict=True):
         name = stem if stems.count(stem) == 1 else path
@@ -46,8 +46,3 @@ def masses_of_folder(folder: str | Path) -> list[dict[str, Any]]:
 def _is_mask(path: Path) -> bool:
     promised = path.name.lower().endswith(RASTER_SUFFIXES + NIFTI_SUFFIXES)
     return not path.name.startswith(".") and (promised or source_kind(path) is not None)
-
-
-def _stem(path: Path) -> Path:
-    suffix = ".nii.gz" if path.name.endswith(".nii.gz") else path.suffix
-    return path.with_name(path.name.removesuffix(suffix))

@@ -8,6 +8,7 @@ from itertools import count
 from pathlib import Path, PurePosixPath
 
 from bus_monai.errors import UserError
+from bus_monai.source import image_stem
 
 ENDINGS = {
     "seg": "_seg.dcm",
@@ -42,7 +43,7 @@ def candidate_names(relative: PurePosixPath) -> Iterator[str]:
     ``a/b.dcm`` gives ``a/b``, then ``a/b_dcm``, ``a/b_dcm_2``, ... No two different names give the same file, whatever
     the kind and the frame.
     """
-    stem = _stem(relative.name)
+    stem = image_stem(relative.name)
     # 'b_frame003' is for the third frame of a cine 'b'
     if stem and not _LIKE_A_FRAME.search(stem):
         yield str(relative.with_name(stem))
@@ -65,10 +66,3 @@ def output_path(out: Path, name: str, kind: str, *, frame: int | None = None, fr
     digits = max(3, len(str(frames - 1)))
     number = "" if frame is None else f"_frame{frame:0{digits}d}"
     return out / (name + number + ENDINGS[kind])
-
-
-def _stem(name: str) -> str:
-    for suffix in (".nii.gz", PurePosixPath(name).suffix):
-        if suffix and name.endswith(suffix):
-            return name[: -len(suffix)]
-    return name

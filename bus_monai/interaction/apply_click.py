@@ -85,7 +85,7 @@ def _region(
 
 def _component(mask: NDArray[np.bool_], click: Click) -> NDArray[np.bool_]:
     labels, _ = label_components(mask)
-    return labels == labels[click.row, click.column]
+    return np.asarray(labels == labels[click.row, click.column])
 
 
 def _distance(wanted: NDArray[np.bool_], click: Click) -> float:

@@ -25,4 +25,4 @@ class Click(NamedTuple):
 def disc(shape: tuple[int, ...], centre: Click, radius: float) -> NDArray[np.bool_]:
     """Mark the pixels (H, W) of an image that are at most ``radius`` pixels from a click."""
     rows, columns = np.ogrid[: shape[0], : shape[1]]
-    return (rows - centre.row) ** 2 + (columns - centre.column) ** 2 <= radius**2
+    return np.asarray((rows - centre.row) ** 2 + (columns - centre.column) ** 2 <= radius**2)

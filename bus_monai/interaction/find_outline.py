@@ -87,7 +87,8 @@ def find_outline(
     down, right = np.ogrid[: image.shape[0], : image.shape[1]]
     down, right = (down - guess.row) / guess.height, (right - guess.column) / guess.width
     ray = np.arctan2(down, right) % (2 * math.pi)
-    return np.hypot(down, right) <= np.interp(ray, np.append(angles, 2 * math.pi), np.append(outline, outline[0]))
+    reach = np.interp(ray, np.append(angles, 2 * math.pi), np.append(outline, outline[0]))
+    return np.asarray(np.hypot(down, right) <= reach)
 
 
 def _rise(values: NDArray[np.floating]) -> NDArray[np.floating]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,7 +56,7 @@ def refine(
     return mask
 
 
-def _check(image: NDArray, given: NDArray, clicks: Sequence[Click], box: Box | None) -> None:
+def _check(image: NDArray[Any], given: NDArray[Any], clicks: Sequence[Click], box: Box | None) -> None:
     if image.shape != given.shape:
         raise UserError(
             f"The image has {_size(image)} pixels but its mask {_size(given)}: give a mask of the image's size."
@@ -76,5 +77,5 @@ def _check(image: NDArray, given: NDArray, clicks: Sequence[Click], box: Box | N
         raise UserError(f"The box {box} leaves the image of {_size(image)} pixels: give one inside it.")
 
 
-def _size(pixels: NDArray) -> str:
+def _size(pixels: NDArray[Any]) -> str:
     return " x ".join(str(side) for side in pixels.shape)

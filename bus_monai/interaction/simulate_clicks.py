@@ -83,7 +83,7 @@ def next_click(mask: NDArray[np.bool_], truth: NDArray[np.bool_], clicks: Sequen
 
 def _depth(wrong: NDArray[np.bool_], clicks: Sequence[Click]) -> NDArray[np.float64]:
     """Return the distance of each wrong pixel to the nearest that is not, 0 where a click was."""
-    depth = distance_transform_edt(np.pad(wrong, 1))[1:-1, 1:-1]
+    depth: NDArray[np.float64] = distance_transform_edt(np.pad(wrong, 1))[1:-1, 1:-1]
     for click in clicks:
         depth[click.row, click.column] = 0
     return depth

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from bus_monai.errors import UserError
 from bus_monai.inference.predictor import Predictor
-from bus_monai.inference.segment_frames import read_all_frames, segment_frames
+from bus_monai.inference.segment_frames import segment_frames
 from bus_monai.interaction.refine import refine
 from bus_monai.label.fill_contours import fill_contours
 from bus_monai.label.image_shape import image_shape
@@ -20,6 +20,7 @@ from bus_monai.label.keep_numbers import keep_numbers
 from bus_monai.label.prompts import read_prompts
 from bus_monai.label.result_files import LESIONS, ResultFiles, describe
 from bus_monai.label.segment_task import SegmentTask
+from bus_monai.source import read_source
 
 CLICKS = "_clicks"
 """What follows the name of the model in that of the task."""
@@ -63,11 +64,10 @@ class ClickTask(InferTask):
             labels = [frame.astype(np.uint8) for frame in _found(predictor, image, stamp)]
         else:
             labels = list(fill_contours(drawn, shape))
-        for frame, source in enumerate(read_all_frames(image)):
-            if frame in prompts:
-                before = labels[frame]
-                belief = before > 0 if drawn is not None else _belief(predictor, image, stamp, frame, before)
-                labels[frame] = keep_numbers(refine(source.pixels, belief, *prompts[frame]), before)
+        for frame, said in prompts.items():
+            before = labels[frame]
+            belief = before > 0 if drawn is not None else _belief(predictor, image, stamp, frame, before)
+            labels[frame] = keep_numbers(refine(read_source(image, frame).pixels, belief, *said), before)
         params = describe(labels, request) | {"model_version": version}
         return str(self._results.write(labels, image, request, params)), params
 
@@ -88,6 +88,4 @@ def _found(predictor: Predictor, image: Path, stamp: int) -> list[NDArray[np.uin
 
 @lru_cache(maxsize=1)
 def _probability(predictor: Predictor, image: Path, stamp: int, frame: int) -> NDArray[np.float32]:
-    return next(
-        predictor.predict(source.pixels) for number, source in enumerate(read_all_frames(image)) if number == frame
-    )
+    return predictor.predict(read_source(image, frame).pixels)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 
 
-def k_centre(points: NDArray, chosen: NDArray | None) -> int:
+def k_centre(points: NDArray[np.float32], chosen: NDArray[np.float32] | None) -> int:
     """Return which point comes next in the greedy solution of the k-centre problem.
 
     Sener and Savarese, ICLR 2018, arXiv 1708.00489.

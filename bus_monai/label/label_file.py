@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,7 @@ from PIL import Image
 
 from bus_monai.atomic_file import atomic_file
 from bus_monai.errors import UserError
+from bus_monai.mask_file import write_nifti_mask
 from bus_monai.source import source_kind
 
 SUFFIXES = (".png", ".nii.gz", ".nii")
@@ -65,18 +67,11 @@ def write_labels(labels: Sequence[NDArray[np.integer]], source: Path, output: Pa
             raise UserError(f"'{source.name}' has {len(frames)} frames, which a PNG cannot hold: ask for .nii.gz.")
         with atomic_file(output) as partial:
             Image.fromarray(frames[0]).save(partial, format="PNG")
-        return
-    import nibabel as nib
-
-    values, affine = np.stack([frame.T for frame in frames], axis=2), np.eye(4)
-    if source_kind(source) == "nifti":
-        reference = nib.load(source)
-        values, affine = values.reshape(reference.shape), reference.affine
-    with atomic_file(output) as partial:
-        nib.save(nib.Nifti1Image(values, affine, dtype=np.uint8), partial)
+    else:
+        write_nifti_mask(frames, source, output)
 
 
-def _read(path: Path) -> NDArray:
+def _read(path: Path) -> NDArray[Any]:
     kind = source_kind(path)
     try:
         if kind == "raster":

@@ -85,7 +85,8 @@ class BreastUltrasoundApp(MONAILabelApp):
         # the parent opens whatever path of this computer it is asked for; what was sent lies among the temporary files
         if Path(request["image"]).parent != Path(tempfile.gettempdir()):
             self.store.get_image_uri(request["image"])
-        return super().infer(request, datastore)
+        answer: dict[str, Any] = super().infer(request, datastore)
+        return answer
 
     def versions(self, model: str) -> ModelVersions:
         """Return the versions of a model.

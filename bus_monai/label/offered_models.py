@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import ipaddress
 import logging
 import os
 from pathlib import Path
 
 from bus_monai.errors import UserError
 from bus_monai.inference.models import parse_models
+from bus_monai.pacs.node_address import is_loopback
 from bus_monai.registry import input_modality, list_bundles, output_format
 
 logger = logging.getLogger("bus_monai")
@@ -51,11 +51,7 @@ def check_studies(studies: str) -> str:
 
 def warn_if_open(host: str) -> None:
     """Warn where other computers reach the server and nobody asks who they are."""
-    try:
-        loopback = ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        loopback = host == "localhost"
-    if not loopback and os.environ.get("MONAI_LABEL_AUTH_ENABLE", "").lower() not in ("true", "1"):
+    if not is_loopback(host) and os.environ.get("MONAI_LABEL_AUTH_ENABLE", "").lower() not in ("true", "1"):
         logger.warning(
             "The server listens on %s without authentication: whoever reaches it sees and changes images and labels; "
             "see MONAI_LABEL_AUTH_ENABLE of MONAI Label.",

@@ -14,13 +14,12 @@ from monailabel.interfaces.datastore import DefaultLabelTag
 from monailabel.interfaces.utils.app import app_instance
 from PIL import Image
 
-from bus_monai.errors import UserError
-from bus_monai.inference.segment_frames import read_all_frames
 from bus_monai.label.contours import TOLERANCE, label_contours
 from bus_monai.label.fill_contours import fill_contours
 from bus_monai.label.image_shape import image_shape
 from bus_monai.label.label_file import read_labels, usual_suffix, write_labels
 from bus_monai.label.store import LabelStore, final_labels
+from bus_monai.source import read_source
 
 PAGE = Path(__file__).parent / "page"
 FINAL = DefaultLabelTag.FINAL.value
@@ -34,46 +33,46 @@ def add_page(app: FastAPI, dependencies: list[Any]) -> None:
         dependencies: that let only those in who may label.
     """
     router = APIRouter(prefix="/bus", dependencies=dependencies)
-
-    @router.get("/images")
-    def list_images() -> list[dict[str, Any]]:
-        store = _store()
-        store.refresh()
-        labelled = final_labels(store)
-        return [{"id": name, "labelled": name in labelled} for name in sorted(store.list_images())]
-
-    @router.get("/frame")
-    def show_frame(image: str, frame: int = 0) -> Response:
-        frames = enumerate(read_all_frames(_store().image_path(image)))
-        pixels = next((source.pixels for number, source in frames if number == frame), None)
-        if pixels is None:
-            raise UserError(f"There is no frame {frame} in '{image}': choose another.")
-        file = io.BytesIO()
-        Image.fromarray(np.rint(pixels * 255).astype(np.uint8)).save(file, format="PNG")
-        return Response(file.getvalue(), media_type="image/png")
-
-    @router.get("/label")
-    def outline_label(image: str, tolerance: float = TOLERANCE) -> dict[str, Any]:
-        store = _store()
-        shape = image_shape(store.image_path(image))
-        path = final_labels(store).get(image)
-        contours = [] if path is None else label_contours(list(read_labels(path, shape)), tolerance=tolerance)
-        return {"frames": shape[0], "rows": shape[1], "columns": shape[2], "contours": contours}
-
-    @router.put("/label")
-    def save_label(image: str, contours: Annotated[list[dict[str, Any]], Body(embed=True)]) -> dict[str, Any]:
-        store = _store()
-        path = store.image_path(image)
-        labels = fill_contours(contours, image_shape(path))
-        suffix = usual_suffix(len(labels), path)
-        with tempfile.TemporaryDirectory() as folder:
-            file = Path(folder) / f"label{suffix}"
-            write_labels(list(labels), path, file)
-            store.save_label(image, str(file), FINAL, {})
-        return {"version": store.get_label_info(image, FINAL)["version"]}
-
+    router.get("/images")(_list_images)
+    router.get("/frame")(_show_frame)
+    router.get("/label")(_outline_label)
+    router.put("/label")(_save_label)
     app.include_router(router)
     app.mount("/bus", StaticFiles(directory=PAGE, html=True), name="bus")
+
+
+def _list_images() -> list[dict[str, Any]]:
+    store = _store()
+    store.refresh()
+    labelled = final_labels(store)
+    return [{"id": name, "labelled": name in labelled} for name in sorted(store.list_images())]
+
+
+def _show_frame(image: str, frame: int = 0) -> Response:
+    pixels = read_source(_store().image_path(image), frame).pixels
+    file = io.BytesIO()
+    Image.fromarray(np.rint(pixels * 255).astype(np.uint8)).save(file, format="PNG")
+    return Response(file.getvalue(), media_type="image/png")
+
+
+def _outline_label(image: str, tolerance: float = TOLERANCE) -> dict[str, Any]:
+    store = _store()
+    shape = image_shape(store.image_path(image))
+    path = final_labels(store).get(image)
+    contours = [] if path is None else label_contours(list(read_labels(path, shape)), tolerance=tolerance)
+    return {"frames": shape[0], "rows": shape[1], "columns": shape[2], "contours": contours}
+
+
+def _save_label(image: str, contours: Annotated[list[dict[str, Any]], Body(embed=True)]) -> dict[str, Any]:
+    store = _store()
+    path = store.image_path(image)
+    labels = fill_contours(contours, image_shape(path))
+    suffix = usual_suffix(len(labels), path)
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / f"label{suffix}"
+        write_labels(list(labels), path, file)
+        store.save_label(image, str(file), FINAL, {})
+    return {"version": store.get_label_info(image, FINAL)["version"]}
 
 
 def _store() -> LabelStore:

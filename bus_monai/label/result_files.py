@@ -28,7 +28,7 @@ class ResultFiles:
     def __init__(self) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="bus_monai-")
 
-    def make(self, suffix: str, write: Callable[[Path], None]) -> Path:
+    def make(self, suffix: str, write: Callable[[Path], object]) -> Path:
         """Return a new file that ``write`` has filled; there is none where that fails."""
         with tempfile.NamedTemporaryFile(dir=self._folder.name, suffix=suffix, delete=False) as file:
             output = Path(file.name)
@@ -55,7 +55,7 @@ class ResultFiles:
         """
         suffix = request.get("result_extension") or usual_suffix(len(labels), image)
         if suffix == ".json":
-            return self.make(suffix, lambda path: _write_text(json.dumps(params["contours"]), path))
+            return self.make(suffix, lambda path: path.write_text(json.dumps(params["contours"]), encoding="utf-8"))
         return self.make(suffix, lambda path: write_labels(labels, image, path))
 
 
@@ -65,7 +65,3 @@ def describe(labels: Sequence[NDArray[np.integer]], request: Mapping[str, Any]) 
         "label_names": {name: n for name, n in LESIONS.items() if any((frame == n).any() for frame in labels)},
         "contours": label_contours(labels, tolerance=float(request.get("tolerance", TOLERANCE))),
     }
-
-
-def _write_text(text: str, path: Path) -> None:
-    path.write_text(text, encoding="utf-8")

@@ -55,15 +55,12 @@ def make_server() -> Any:
 
     infer.run_inference = run_inference
 
-    @app.exception_handler(UserError)
     async def user_error(request: Request, error: UserError) -> JSONResponse:
         return JSONResponse({"detail": str(error)}, status_code=400)
 
-    @app.exception_handler(MONAILabelException)
     async def label_error(request: Request, error: MONAILabelException) -> JSONResponse:
         return JSONResponse({"detail": error.msg}, status_code=404)
 
-    @app.middleware("http")
     async def refuse_foreign(request: Request, answer: Callable[[Request], Awaitable[Response]]) -> Response:
         if not is_foreign(request.method, request.headers, settings.MONAI_LABEL_CORS_ORIGINS):
             return await answer(request)
@@ -72,23 +69,25 @@ def make_server() -> Any:
         )
         return JSONResponse({"detail": detail}, status_code=403)
 
-    user, admin = (
-        [Depends(RBAC(role))] for role in (settings.MONAI_LABEL_AUTH_ROLE_USER, settings.MONAI_LABEL_AUTH_ROLE_ADMIN)
-    )
-
-    @app.get("/bus/models", dependencies=user)
     def versions() -> dict[str, Any]:
         return {name: versions.info() for name, versions in app_instance().models.items()}
 
-    @app.post("/bus/models/{model}/rollback", dependencies=admin)
     def roll_back(model: str) -> dict[str, int]:
         return {"active": app_instance().versions(model).roll_back()}
 
-    @app.post("/bus/models/{model}/activate/{number}", dependencies=admin)
     def activate(model: str, number: int) -> dict[str, int]:
         app_instance().versions(model).activate(number)
         return {"active": number}
 
+    app.exception_handler(UserError)(user_error)
+    app.exception_handler(MONAILabelException)(label_error)
+    app.middleware("http")(refuse_foreign)
+    user, admin = (
+        [Depends(RBAC(role))] for role in (settings.MONAI_LABEL_AUTH_ROLE_USER, settings.MONAI_LABEL_AUTH_ROLE_ADMIN)
+    )
+    app.get("/bus/models", dependencies=user)(versions)
+    app.post("/bus/models/{model}/rollback", dependencies=admin)(roll_back)
+    app.post("/bus/models/{model}/activate/{number}", dependencies=admin)(activate)
     add_page(app, user)
     return app
 

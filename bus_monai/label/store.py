@@ -61,7 +61,7 @@ class LabelStore(LocalDatastore):
         Raises:
             UserError: there is no such image.
         """
-        uri = super().get_image_uri(image_id)
+        uri: str = super().get_image_uri(image_id)
         if not uri:
             raise UserError(f"There is no image '{image_id}': choose one that GET /datastore/?output=all lists.")
         return uri

@@ -21,7 +21,7 @@ from bus_monai.inference.segment_frames import read_all_frames
 from bus_monai.label.image_shape import image_shape
 from bus_monai.label.label_file import read_labels
 from bus_monai.mask_file import write_png_mask
-from bus_monai.source import source_kind
+from bus_monai.source import image_stem, source_kind
 
 HELD_OUT = {"test": 0.15, "validation": 0.3}
 """Up to which hash in [0, 1) a group belongs to a section; those above are trained on."""
@@ -124,9 +124,7 @@ def _masks(labels: NDArray[np.uint8], folder: Path, name: str) -> tuple[Path, ..
 
 
 def _linked(image: Path, folder: Path, name: str) -> Path:
-    path = folder / (
-        _file_name(name) + "".join(image.suffixes[-2:] if image.name.endswith(".nii.gz") else image.suffixes[-1:])
-    )
+    path = folder / (_file_name(name) + image.name.removeprefix(image_stem(image.name)))
     try:
         os.link(image, path)
     except OSError:

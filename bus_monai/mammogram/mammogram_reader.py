@@ -9,10 +9,10 @@ from typing import TypeAlias
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.ndimage import label
 from torch import Tensor
 
 from bus_monai.detection.mask_box import mask_box
+from bus_monai.lesion import label_components
 from bus_monai.mammogram.mass_detector import FoundMass
 from bus_monai.transforms.frames import Frame
 
@@ -22,7 +22,6 @@ Classify: TypeAlias = Callable[[Tensor], Mapping[str, float]]
 
 LEAST_SHARE = 0.02
 """Of the box in which a component was found; what is smaller is a speck."""
-_EIGHT = np.ones((3, 3), dtype=int)
 
 
 @dataclass(frozen=True)
@@ -81,7 +80,8 @@ class MammogramReader:
         merged = np.zeros(tuple(image.shape[1:]), dtype=bool)
         for box, _ in found:
             merged |= _without_specks(self.segment(image, box)[0].cpu().numpy(), box)
-        masses = [self._read(component, found) for component in _components(merged)]
+        labels, areas = label_components(merged)
+        masses = [self._read(labels == number, found) for number in range(1, len(areas) + 1)]
         return sorted(masses, key=lambda mass: (-(mass.score or 0.0), -int(mass.mask.sum())))
 
     def _read(self, component: NDArray[np.bool_], found: Sequence[tuple[Frame, float | None]]) -> MassReading:
@@ -96,13 +96,6 @@ class MammogramReader:
 
 
 def _without_specks(mask: NDArray[np.bool_], box: Frame) -> NDArray[np.bool_]:
-    labels, count = label(mask, structure=_EIGHT)
-    areas = np.bincount(labels.ravel(), minlength=count + 1)
-    kept = areas >= LEAST_SHARE * (box.bottom - box.top) * (box.right - box.left)
-    kept[0] = False
-    return kept[labels]
-
-
-def _components(mask: NDArray[np.bool_]) -> list[NDArray[np.bool_]]:
-    labels, count = label(mask, structure=_EIGHT)
-    return [labels == number for number in range(1, count + 1)]
+    labels, areas = label_components(mask)
+    kept = np.count_nonzero(areas >= LEAST_SHARE * (box.bottom - box.top) * (box.right - box.left))
+    return (labels > 0) & (labels <= kept)

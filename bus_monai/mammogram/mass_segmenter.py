@@ -63,4 +63,5 @@ class MassSegmenter:
             logits = self.network(item["image"].as_tensor()[None].to(self.device))[0]
         # MONAI leaves a plain tensor as it is where it would invert a MetaTensor
         item["pred"] = MetaTensor(logits.float().cpu())
-        return self.postprocessing(item)["pred"].as_tensor() >= self.threshold
+        probability: Tensor = self.postprocessing(item)["pred"].as_tensor()
+        return probability >= self.threshold

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from ipaddress import ip_address
 
 from bus_monai.errors import UserError
 
@@ -55,4 +56,7 @@ def check_title(title: str, option: str) -> str:
 
 def is_loopback(host: str) -> bool:
     """Tell whether a host is this machine, seen from itself alone."""
-    return host in ("localhost", "::1") or re.fullmatch(r"127(\.\d+){3}", host) is not None
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -14,7 +14,7 @@ from bus_monai.dicom.measurement_report import make_report
 from bus_monai.dicom.read import spacing_mm
 from bus_monai.dicom.segmentation import make_segmentations, tracking_uid
 from bus_monai.dicom.write import write_dicom
-from bus_monai.lesion import Lesion, find_lesions
+from bus_monai.lesion import Lesion, label_components, measure_lesions
 from tests.dicom.objects import (
     ALGORITHM,
     CALIBRATED,
@@ -34,8 +34,8 @@ pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 def lesions_of(source: Dataset) -> tuple[list[Dataset], list[list[Lesion]]]:
     labels, lesions = labels_of(source), []
     for frame in range(len(labels)):
-        labels[frame], found = find_lesions(labels[frame] > 0, spacing_mm=spacing_mm(source))
-        lesions.append(found)
+        labels[frame], _ = label_components(labels[frame] > 0)
+        lesions.append(measure_lesions(labels[frame], spacing_mm=spacing_mm(source)))
     return make_segmentations(source, labels, ALGORITHM, creation=CREATION), lesions
 
 

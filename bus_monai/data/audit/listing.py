@@ -8,9 +8,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from bus_monai.data.case import Diagnosis
+from bus_monai.data.case import DIAGNOSES, Diagnosis
 from bus_monai.data.datalist import FILE, read_datalist
-from bus_monai.data.readers.busi import CLASSES
+from bus_monai.data.readers.folder import require_folder
 from bus_monai.errors import UserError
 from bus_monai.source import RASTER_SUFFIXES
 from bus_monai.source_listing import list_sources
@@ -49,10 +49,7 @@ def list_images(folder: Path) -> tuple[list[ListedImage], list[Path]]:
     Raises:
         UserError: the folder is missing, is a file, or holds no image; or its datalist is wrong.
     """
-    if folder.is_file():
-        raise UserError(f"'{folder}' is a file: unpack it and give the folder.")
-    if not folder.is_dir():
-        raise UserError(f"The folder '{folder}' does not exist: give one that does.")
+    require_folder(folder)
     if (folder / FILE).is_file():
         # the datalist has resolved its paths, against which links in the folder's own path must not stand out
         cases = [(name, case) for name, cases in read_datalist(folder).sections() for case in cases]
@@ -104,4 +101,4 @@ def _assign(masks: Iterable[Path], images: list[Path], folder: Path) -> tuple[Ma
 
 def _diagnosis(path: Path, folder: Path) -> Diagnosis:
     names = [part.lower() for part in path.relative_to(folder).parts[:-1]]
-    return next((name for name in CLASSES if name in names), "unknown")
+    return next((name for name in DIAGNOSES if name in names), "unknown")

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
-from scipy.ndimage import label
 
 from bus_monai.data.audit.finding import Finding
 from bus_monai.data.audit.listing import ListedImage
 from bus_monai.errors import UserError
+from bus_monai.lesion import label_components
 from bus_monai.source import is_lesion, read_raster
 
 LEAST_SHARE = 0.001
@@ -41,12 +41,11 @@ def find_mask_faults(image: ListedImage, shape: tuple[int, int]) -> Iterator[Fin
         read += 1
     if read == 0:
         return
-    regions, _ = label(merged, structure=np.ones((3, 3)))
-    shares = np.bincount(regions.ravel())[1:] / merged.size
-    if shares.size == 0 and image.diagnosis != "normal":
+    _, sizes = label_components(merged)
+    tiny = sizes[sizes < LEAST_SHARE * merged.size]
+    if sizes.size == 0 and image.diagnosis != "normal":
         yield Finding("empty_mask", (image.path,), f"no lesion, but the image is {image.diagnosis}")
-    if (shares < LEAST_SHARE).any():
-        pixels = ", ".join(str(round(share * merged.size)) for share in shares[shares < LEAST_SHARE][:5])
-        yield Finding("tiny_lesion", (image.path,), f"{int((shares < LEAST_SHARE).sum())} below 0.1 %: {pixels} pixels")
-    if (shares >= LEAST_SHARE).sum() > 1:
-        yield Finding("several_lesions", (image.path,), f"{int((shares >= LEAST_SHARE).sum())} lesions")
+    if tiny.size:
+        yield Finding("tiny_lesion", (image.path,), f"{tiny.size} below 0.1 %: {', '.join(map(str, tiny[:5]))} pixels")
+    if sizes.size - tiny.size > 1:
+        yield Finding("several_lesions", (image.path,), f"{sizes.size - tiny.size} lesions")

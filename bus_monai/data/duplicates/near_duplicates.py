@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from bus_monai.atomic_file import atomic_file
 from bus_monai.data.cache import cache_folder
 from bus_monai.data.duplicates.known_duplicates import known_duplicates
 from bus_monai.data.duplicates.pairs import find_pairs, join_pairs
@@ -70,9 +71,8 @@ def _similar(images: dict[str, Path]) -> list[tuple[str, str]]:
         pairs = _compare(images)
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        part = file.with_suffix(".part")
-        part.write_text(json.dumps(pairs), encoding="utf-8")
-        part.replace(file)
+        with atomic_file(file) as partial:
+            partial.write_text(json.dumps(pairs), encoding="utf-8")
     except OSError as error:
         logger.info("The duplicates are not kept in '%s': %s", file, error.strerror)
     return pairs

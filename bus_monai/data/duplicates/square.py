@@ -49,7 +49,7 @@ def equalise(values: NDArray[np.float32]) -> NDArray[np.float32]:
 
     Any growing change of grey values, such as a gamma, leaves the result as it is. A constant gives zeros.
     """
-    ranks = rankdata(values, axis=-1)
+    ranks: NDArray[np.float64] = rankdata(values, axis=-1)
     ranks -= ranks.mean(axis=-1, keepdims=True)
     norm = np.linalg.norm(ranks, axis=-1, keepdims=True)
     return (ranks / np.where(norm > 0, norm, 1)).astype(np.float32)

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from bus_monai.data.case import Case, Diagnosis
+from bus_monai.data.case import Case, to_diagnosis
 from bus_monai.data.readers.folder import require_files, require_folder
 from bus_monai.data.readers.shape_table import write_shape_table
 from bus_monai.data.readers.tables import read_xlsx_table
 
-DIAGNOSES: dict[str, Diagnosis] = {"benign": "benign", "malignant": "malignant", "normal": "normal"}
 TABLE = "BrEaST-Lesions-USG-clinical-data-Dec-15-2023.xlsx"
 NOT_GIVEN = "NA"
 COLUMNS = ("CaseID", "Image_filename", "Mask_tumor_filename", "Classification")
@@ -40,7 +39,7 @@ def read_breast(folder: str | Path) -> list[Case]:
         image = row["Image_filename"]
         # a file that is missing keeps the name it should have
         paths = [files.get(name, folder / name) for name in (image, *_masks(row))]
-        diagnosis = DIAGNOSES.get(row["Classification"].lower(), "unknown")
+        diagnosis = to_diagnosis(row["Classification"])
         cases.append(Case(Path(image).stem, paths[0], tuple(paths[1:]), f"patient_{row['CaseID']}", diagnosis))
     require_files((path for case in cases for path in (case.image, *case.masks)), table)
     return cases

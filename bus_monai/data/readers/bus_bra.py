@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bus_monai.data.case import Case, Diagnosis
+from bus_monai.data.case import Case, to_diagnosis
 from bus_monai.data.readers.folder import require_files, require_folder
 from bus_monai.data.readers.tables import read_csv_table
 
 TABLE = "bus_data.csv"
-DIAGNOSES: dict[str, Diagnosis] = {"benign": "benign", "malignant": "malignant"}
 
 
 def is_bus_bra(folder: Path) -> bool:
@@ -30,7 +29,7 @@ def read_bus_bra(folder: str | Path) -> list[Case]:
     for row in read_csv_table(folder / TABLE, ("ID", "Case", "Pathology")):
         name = row["ID"]
         mask = folder / "Masks" / f"mask_{name.removeprefix('bus_')}.png"
-        diagnosis = DIAGNOSES.get(row["Pathology"].lower(), "unknown")
-        cases.append(Case(name, folder / "Images" / f"{name}.png", (mask,), f"patient_{row['Case']}", diagnosis))
+        image, diagnosis = folder / "Images" / f"{name}.png", to_diagnosis(row["Pathology"])
+        cases.append(Case(name, image, (mask,), f"patient_{row['Case']}", diagnosis))
     require_files((path for case in cases for path in (case.image, *case.masks)), folder / TABLE)
     return cases

@@ -9,14 +9,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from bus_monai.data.case import Case, Diagnosis
+from bus_monai.data.case import DIAGNOSES, Case, Diagnosis, to_diagnosis
 from bus_monai.data.readers.folder import raster_files, require_files, require_folder, require_pairs
 from bus_monai.data.readers.tables import read_csv_table
 from bus_monai.data.readers.write_case import copy_image, write_masks
 from bus_monai.errors import UserError
 from bus_monai.source import read_raster
 
-DIAGNOSES: dict[str, Diagnosis] = {"benign": "benign", "malignant": "malignant", "normal": "normal"}
 TABLE = "INFO.csv"
 _NAME = re.compile(r"[A-Z]{4}_\d{3}")
 
@@ -66,7 +65,7 @@ def _read_colours(folder: Path) -> list[Case]:
     labels: dict[str, Diagnosis] = {}
     if (folder / TABLE).is_file():
         for row in read_csv_table(folder / TABLE, ("Image", "Label"), delimiter=";"):
-            labels[Path(row["Image"]).stem] = DIAGNOSES.get(row["Label"].lower(), "unknown")
+            labels[Path(row["Image"]).stem] = to_diagnosis(row["Label"])
         require_files((folder / "images" / f"{name}.png" for name in labels), folder / TABLE)
     require_pairs(images, masks, folder)
     return [
@@ -88,14 +87,12 @@ def _diagnosis(mask: Path) -> Diagnosis:
 
 def _read_classes(folder: Path) -> list[Case]:
     cases = []
-    for name, diagnosis in DIAGNOSES.items():
-        images = _images(folder / name)
-        masks = {m.stem.removesuffix("_mask"): m for m in raster_files(folder / name) if m.stem.endswith("_mask")}
-        if diagnosis == "normal":  # a copy may leave out empty masks
-            images_to_pair = {key: path for key, path in images.items() if key in masks}
-        else:
-            images_to_pair = images
-        require_pairs(images_to_pair, masks, folder / name)
+    for diagnosis in DIAGNOSES:
+        home = folder / diagnosis
+        images = _images(home)
+        masks = {m.stem.removesuffix("_mask"): m for m in raster_files(home) if m.stem.endswith("_mask")}
+        # a copy may leave out empty masks
+        require_pairs({k: path for k, path in images.items() if k in masks or diagnosis != "normal"}, masks, home)
         for key, image in images.items():
             cases.append(Case(key, image, (masks[key],) if key in masks else (), key[:4], diagnosis))
     return cases

@@ -5,19 +5,18 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from bus_monai.data.case import Case, Diagnosis
+from bus_monai.data.case import DIAGNOSES, Case, Diagnosis
 from bus_monai.data.duplicates.known_duplicates import KNOWN_DUPLICATES
 from bus_monai.data.duplicates.near_duplicates import group_near_duplicates
 from bus_monai.data.readers.folder import require_folder, require_pairs
 from bus_monai.errors import UserError
 
-CLASSES: tuple[Diagnosis, ...] = ("benign", "malignant", "normal")
 _IMAGE = re.compile(r"^(?P<name>\w+ \(\d+\))\.png$")
 
 
 def is_busi(folder: Path) -> bool:
     """Whether ``folder`` looks like BUSI: it has a folder for a class with images named as published."""
-    return any(_IMAGE.match(path.name) for name in CLASSES for path in (folder / name).glob(f"{name} (*).png"))
+    return any(_IMAGE.match(path.name) for name in DIAGNOSES for path in (folder / name).glob(f"{name} (*).png"))
 
 
 def read_busi(folder: str | Path) -> list[Case]:
@@ -32,14 +31,14 @@ def read_busi(folder: str | Path) -> list[Case]:
     folder = require_folder(folder)
     if not is_busi(folder):
         raise UserError(f"'{folder}' is no BUSI folder: it must hold benign/, malignant/ and normal/ as published.")
-    for diagnosis in CLASSES:
+    for diagnosis in DIAGNOSES:
         masks = sorted((folder / diagnosis).glob(f"{diagnosis} (*)_mask*.png"))
         stray = {
             mask.name: mask for mask in masks if not mask.with_name(f"{mask.stem.split('_mask')[0]}.png").is_file()
         }
         require_pairs({}, stray, folder / diagnosis)
     found: list[tuple[Path, tuple[Path, ...], Diagnosis]] = []
-    for diagnosis in CLASSES:
+    for diagnosis in DIAGNOSES:
         # by the class's own name, since an image of another class here would share its id with one of this
         images = [path for path in (folder / diagnosis).glob(f"{diagnosis} (*).png") if _IMAGE.match(path.name)]
         for image in sorted(images, key=_number):

@@ -87,7 +87,7 @@ def b_mode(echoes: NDArray[np.float64]) -> NDArray[np.float32]:
     envelope = _to_square_pixels(np.abs(hilbert(echoes - echoes.mean(axis=0), axis=0)))
     relative = envelope / max(float(envelope.max()), 1e-12)
     decibels = 20 * np.log10(np.maximum(relative, 1e-12))
-    return np.clip(decibels / RANGE_DB + 1, 0, 1).astype(np.float32)
+    return np.asarray(np.clip(decibels / RANGE_DB + 1, 0, 1), dtype=np.float32)
 
 
 def _diagnoses(lesions: Sequence[dict[str, Any]]) -> dict[str, Diagnosis]:
@@ -103,7 +103,7 @@ def _diagnoses(lesions: Sequence[dict[str, Any]]) -> dict[str, Diagnosis]:
     return SWAPPED if opposing > agreeing else DIAGNOSES
 
 
-def _to_square_pixels(values: NDArray) -> NDArray[np.float32]:
+def _to_square_pixels(values: NDArray[Any]) -> NDArray[np.float32]:
     samples, lines = values.shape
     sample_mm = SOUND_MM_PER_S / SAMPLES_PER_S / 2
     rows = max(round(samples * sample_mm / (APERTURE_MM / lines)), 1)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bus_monai.data.case import Case, Diagnosis
+from bus_monai.data.case import DIAGNOSES, Case, Diagnosis, to_diagnosis
 from bus_monai.data.duplicates.near_duplicates import group_near_duplicates
 from bus_monai.data.readers.folder import raster_files, require_files, require_folder, require_pairs
 from bus_monai.data.readers.tables import read_xlsx_table
 from bus_monai.errors import UserError
 
 TABLE = "DatasetB.xlsx"
-DIAGNOSES: dict[str, Diagnosis] = {"benign": "benign", "malignant": "malignant"}
 
 
 def is_udiat(folder: Path) -> bool:
@@ -47,7 +46,7 @@ def read_udiat(folder: str | Path) -> list[Case]:
 
 
 def _parts(folder: Path) -> dict[Path, Diagnosis]:
-    parts: dict[Path, Diagnosis] = {folder: "unknown", **{folder / name: d for name, d in DIAGNOSES.items()}}
+    parts: dict[Path, Diagnosis] = {folder: "unknown", **{folder / d: d for d in DIAGNOSES}}
     return {part: d for part, d in parts.items() if (part / "original").is_dir() and (part / "GT").is_dir()}
 
 
@@ -56,6 +55,6 @@ def _types(folder: Path) -> dict[str, Diagnosis]:
     if not table.is_file():
         return {}
     rows = read_xlsx_table(table, ("Image", "Type"))
-    types = {row["Image"].zfill(6): DIAGNOSES.get(row["Type"].lower(), "unknown") for row in rows}
+    types = {row["Image"].zfill(6): to_diagnosis(row["Type"]) for row in rows}
     require_files((folder / "original" / f"{name}.png" for name in types), table)
     return types

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from copy import deepcopy
 from pathlib import Path
+from typing import Any
 
 import torch
 from monai.inferers.inferer import SlidingWindowInferer
@@ -39,7 +40,7 @@ class WholeGraph(nn.Module):
         """Return the probabilities (H, W)."""
         # a fixed shape: runtimes optimise the network for it, whatever the size of the image
         seen = (rows @ image @ columns).reshape(1, 1, *self.size)
-        probability = self.network(seen).sigmoid().reshape(self.size)
+        probability: Tensor = self.network(seen).sigmoid().reshape(self.size)
         return rows_back @ probability @ columns_back
 
 
@@ -84,8 +85,9 @@ def write_onnx(network: nn.Module, chain: Chain, file: Path) -> None:
 def write_torchscript(network: nn.Module, chain: Chain, file: Path) -> None:
     """Write the graph as TorchScript."""
     graph, inputs = traceable(network, chain)
+    jit: Any = torch.jit  # which has no types
     with torch.no_grad():
-        torch.jit.trace(graph, tuple(inputs.values())).save(str(file))
+        jit.trace(graph, tuple(inputs.values())).save(str(file))
 
 
 def traceable(network: nn.Module, chain: Chain) -> tuple[WholeGraph, dict[str, Tensor]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,7 +24,8 @@ class TorchScriptBackend:
 
     def __init__(self, graph: Path, chain: Chain) -> None:
         self.chain = chain
-        self._module = torch.jit.load(str(graph), map_location="cpu")
+        jit: Any = torch.jit  # which has no types
+        self._module = jit.load(str(graph), map_location="cpu")
 
     def __call__(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
         """Segment an image, see :class:`~bus_monai.inference.backends.backend.Backend`."""

@@ -133,7 +133,7 @@ def test_copies_in_two_sections_of_a_datalist(small_phantoms: Path, tmp_path: Pa
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("missing", "The folder '{}' does not exist: give one that does."),
+        ("missing", "'{}' does not exist: give the folder of the unpacked data set."),
         ("set.zip", "'{}' is a file: unpack it and give the folder."),
         ("empty", "'{}' holds no image: give a folder of PNG, JPEG, NIfTI or DICOM files."),
     ],
