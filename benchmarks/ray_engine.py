@@ -31,8 +31,8 @@ from bus_monai.inference.engines.ray_session import ray_session
 from bus_monai.inference.manifest import Outcome
 from bus_monai.inference.models import parse_models
 from bus_monai.inference.predictor import Predictor
-from bus_monai.inference.segment_file import SegmentFile
-from bus_monai.inference.segment_run import SegmentSettings, segment_inputs
+from bus_monai.inference.segment_file import SegmentFile, SegmentSettings
+from bus_monai.inference.segment_run import segment_inputs
 
 KINDS = ("seg", "sr", "png")
 PICTURES = 8

@@ -89,7 +89,8 @@ def our_job(spec: str, source: Path, out: Path, backend: str) -> None:
     from bus_monai.engines.memory import share_one_heap
     from bus_monai.inference.models import parse_models
     from bus_monai.inference.predictor import Predictor
-    from bus_monai.inference.segment_run import SegmentSettings, segment_inputs
+    from bus_monai.inference.segment_file import SegmentSettings
+    from bus_monai.inference.segment_run import segment_inputs
 
     share_one_heap()  # as the command does
     predictor = Predictor(parse_models([spec])[0], backend=backend)  # type: ignore[arg-type]

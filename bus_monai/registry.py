@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bus_monai.choices import did_you_mean
 from bus_monai.errors import UserError
 from bus_monai.weights_file import TRAINED, weights_file
 
 _PACKAGE = Path(__file__).parent
 BUNDLE_FOLDERS = (_PACKAGE / "_bundles", _PACKAGE.parent / "bundles")
 """Where bundles lie: in an installed wheel, and in a checkout."""
+DEFAULT_MODEL = "lite_unet"
+"""The bundle that segments where none is named: it comes with weights."""
 
 
 @dataclass(frozen=True)
@@ -58,9 +60,10 @@ def find_bundle(name: str) -> Path:
     bundles = {info.name: info.root for info in list_bundles()}
     if name in bundles:
         return bundles[name]
-    close = difflib.get_close_matches(name, bundles, n=1)
-    hint = f" (did you mean '{close[0]}'?)" if close else ""
-    raise UserError(f"There is no bundle '{name}'{hint}: choose one of {', '.join(bundles) or 'none installed'}.")
+    raise UserError(
+        f"There is no bundle '{name}'{did_you_mean(name, bundles)}: choose one of "
+        f"{', '.join(bundles) or 'none installed'}."
+    )
 
 
 def output_format(bundle: Path) -> str:

@@ -18,13 +18,13 @@ from bus_monai.errors import UserError
 from bus_monai.inference.findings import find_findings
 from bus_monai.inference.overlay import draw_overlay
 from bus_monai.inference.predictor import Predictor
+from bus_monai.registry import DEFAULT_MODEL
 from bus_monai.source import read_source, to_unit_range
 from bus_monai.source_image import LUMA
 
 if TYPE_CHECKING:
     from bus_monai.lesion import Lesion
 
-DEFAULT_MODEL = "lite_unet"
 SHOWN = ("number", "area", "long_axis", "short_axis", "depth_width_ratio", "circularity", "probability", "unit")
 
 

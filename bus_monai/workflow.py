@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import re
 import sys
@@ -19,6 +18,8 @@ from monai.bundle.properties import InferProperties, MetaProperties, TrainProper
 from monai.bundle.utils import ID_SEP_KEY
 from monai.bundle.workflows import ConfigWorkflow
 
+from bus_monai.choices import check_choice as check_choice
+from bus_monai.choices import did_you_mean
 from bus_monai.errors import UserError, user_error
 from bus_monai.registry import find_bundle
 from bus_monai.settings import write_settings
@@ -129,7 +130,8 @@ def check_config(config: Mapping[str, Any]) -> None:
         used |= {prop["id"].split("::")[0] for prop in properties.values()}
     for key in config:
         if key not in used:
-            raise UserError(f"The config key '{key}' does nothing{_suggest(key, config)}: correct or remove it.")
+            hint = did_you_mean(key, config.keys() - {key})
+            raise UserError(f"The config key '{key}' does nothing{hint}: correct or remove it.")
     locator = ComponentLocator()
     for path, component in _components(config):
         _check_arguments(path, component, locator)
@@ -147,7 +149,7 @@ def _check_arguments(path: str, component: Mapping[str, Any], locator: Component
         if argument not in parameters and argument not in ConfigComponent.non_arg_keys:
             raise UserError(
                 f"The config key '{path}#{argument}' is no argument of {component['_target_']}"
-                f"{_suggest(argument, parameters)}: correct or remove it."
+                f"{did_you_mean(argument, parameters)}: correct or remove it."
             )
 
 
@@ -175,20 +177,9 @@ def _components(node: Any, path: str = "") -> Iterator[tuple[str, Mapping[str, A
             yield from _components(value, f"{path}#{i}")
 
 
-def _suggest(wrong: str, known: Mapping[str, Any]) -> str:
-    close = difflib.get_close_matches(wrong, [key for key in known if key != wrong], n=1)
-    return f" (did you mean '{close[0]}'?)" if close else ""
-
-
 def _one_line_at_the_end(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     """Print the traceback, and below it the sentence that the user can act on."""
     traceback.print_exception(kind, error, trace)
     sentence = user_error(error)
     if sentence is not None:
         print(f"\nbus_monai: {sentence}", file=sys.stderr)
-
-
-def check_choice(key: str, value: Any, choices: Sequence[Any]) -> None:
-    """Raise a user error unless ``value``, that of the config key ``key``, is one of ``choices``."""
-    if value not in choices:
-        raise UserError(f"{key} is {value!r}: use one of {', '.join(map(str, choices))}.")

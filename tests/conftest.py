@@ -83,7 +83,7 @@ def orthanc_files() -> tuple[str, Path]:
 @pytest.fixture(scope="session")
 def small_phantoms(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Twenty-four phantoms of 64x64 with a datalist."""
-    return write_phantoms(tmp_path_factory.mktemp("phantoms") / "set", count=24, size=(64, 64), seed=3, progress=False)
+    return write_phantoms(tmp_path_factory.mktemp("phantoms") / "set", count=24, size=(64, 64), seed=3)
 
 
 @pytest.fixture(scope="session")

@@ -9,14 +9,13 @@ from typing import Annotated
 import typer
 
 from bus_monai.cli.data_audit import audit
+from bus_monai.cli.options import SkipBroken
 
 data = typer.Typer(
     help="Published data sets: which there are, and preparing them for training.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
-
-
 data.command()(audit)
 
 
@@ -70,9 +69,7 @@ def prepare(
         str, typer.Option(help="How to split it; the default keeps all images, 624 : 78 : 78.")
     ] = "multi_encoder",
     seed: Annotated[int, typer.Option(help="Of the split.")] = 0,
-    skip_broken: Annotated[
-        bool, typer.Option("--skip-broken", help="Go on without images that cannot be read, and name them.")
-    ] = False,
+    skip_broken: SkipBroken = False,
 ) -> None:
     """Copy or convert a data set into OUT, split by patient or duplicate group, ready for --dataset_dir OUT."""
     from bus_monai.data.prepare import prepare_dataset

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bus_monai.choices import check_choice
+from bus_monai.cli.options import Data, SkipBroken
 from bus_monai.setting_text import parse_setting
 
 if TYPE_CHECKING:
@@ -17,17 +19,13 @@ def evaluate(
     models: Annotated[
         list[str], typer.Argument(help="BUNDLE, BUNDLE:WEIGHTS or NAME=BUNDLE:WEIGHTS; A.pt,B.pt is an ensemble.")
     ],
-    data: Annotated[
-        Path | None, typer.Option(help="Folder with a datalist.json, or a raw data set; phantoms if not given.")
-    ] = None,
+    data: Data = None,
     split: Annotated[str, typer.Option(help="training, validation or test, or several joined by commas.")] = "test",
     out: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("evaluation"),
     protocol: Annotated[
         str | None, typer.Option(help="Split of a raw data set; that of the training by default.")
     ] = None,
-    skip_broken: Annotated[
-        bool, typer.Option("--skip-broken", help="Go on without images that cannot be read, and name them.")
-    ] = False,
+    skip_broken: SkipBroken = False,
     robustness: Annotated[
         bool, typer.Option("--robustness", help="Evaluate under letterboxes, gamma, scale, JPEG, text and noise too.")
     ] = False,
@@ -43,6 +41,9 @@ def evaluate(
     """
     from bus_monai.inference.models import parse_models
 
+    splits = [part.strip() for part in split.split(",")]
+    for part in splits:
+        check_choice("--split", part, ("training", "validation", "test"))
     trained = parse_models(models, segmenters=True)
     common = dict(parse_setting(text) for text in settings or ())
     common |= {"skip_broken": True} if skip_broken else {}
@@ -57,11 +58,7 @@ def evaluate(
     from bus_monai.report.comparison_report import write_comparison_report
     from bus_monai.report.evaluation_report import write_evaluation_report
     from bus_monai.report.split_report import write_split_report
-    from bus_monai.workflow import check_choice
 
-    splits = [part.strip() for part in split.split(",")]
-    for part in splits:
-        check_choice("split", part, ["training", "validation", "test"])
     for model in trained if robustness else ():
         check_ultrasound(model)
     tables: dict[str, dict[str, list[CaseRow]]] = {model.name: {} for model in trained}

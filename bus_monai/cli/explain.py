@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bus_monai.choices import check_choice
 from bus_monai.explain.methods import METHODS, parse_methods
 
 if TYPE_CHECKING:
@@ -42,14 +43,12 @@ def explain(
     Of a data set with known masks the table also says how much of each map lies inside the lesion.
     """
     from bus_monai.data.datalist import SECTIONS
-    from bus_monai.errors import UserError
     from bus_monai.explain.items import explain_items
     from bus_monai.inference.models import parse_models
 
-    if split not in SECTIONS:
-        raise UserError(f"--split is '{split}': use one of {', '.join(SECTIONS)}.")
-    if maps not in (None, "png", "npy"):
-        raise UserError(f"--maps is '{maps}': use png or npy.")
+    check_choice("--split", split, SECTIONS)
+    if maps is not None:
+        check_choice("--maps", maps, ("png", "npy"))
     chosen = parse_methods(methods) if methods else None
     trained = parse_models([model], segmenters=True)
     items = explain_items(source, split=split, settings=trained[0].settings, cases=cases)

@@ -16,7 +16,7 @@ def label(
     bundles: Annotated[
         str, typer.Option(metavar="BUNDLE[:WEIGHTS],...", help="Models; by default all segmenters that have weights.")
     ] = "",
-    port: Annotated[int, typer.Option(min=1, max=65535)] = 8000,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 8000,
     host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 is reached from other computers.")] = (
         "127.0.0.1"
     ),

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from bus_monai.choices import check_choice
+
 
 def mammo(
     source: Annotated[
@@ -34,13 +36,12 @@ def mammo(
     Of a data set with known masks the report also shows how errors pass from stage to stage.
     """
     from bus_monai.data.datalist import FILE, SECTIONS
-    from bus_monai.errors import UserError
     from bus_monai.inference.models import parse_models
 
-    if split not in SECTIONS[:3]:
-        raise UserError(f"--split is '{split}': use one of {', '.join(SECTIONS[:3])}.")
+    check_choice("--split", split, SECTIONS[:3])
     stages = parse_models([f"detection={detection}", f"segmentation={segmentation}", f"shape={shape}"])
 
+    from bus_monai.mammogram.mammo_job import IMAGES
     from bus_monai.mammogram.mammo_run import run_mammograms
 
     is_set = (source / FILE).is_file()
@@ -48,5 +49,5 @@ def mammo(
     failed = sum(result.masses is None for result in results)
     print(f"{sum(result.masses or 0 for result in results)} masses in {len(results) - failed} images: {out}")
     if failed:
-        print(f"{failed} of {len(results)} images could not be read, see '{out / 'images.csv'}'.")
+        print(f"{failed} of {len(results)} images could not be read, see '{out / IMAGES}'.")
         raise typer.Exit(1)

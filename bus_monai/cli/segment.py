@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bus_monai.cli.segment_options import Backend, MinArea, Modality, Model, Threshold, Tta, load_predictor
+from bus_monai.choices import check_choice
+from bus_monai.cli.options import Backend, MinArea, Modality, Model, Threshold, Tta, load_predictor
 from bus_monai.errors import UserError
+from bus_monai.registry import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from bus_monai.inference.engines.engine import Engine
@@ -21,7 +23,7 @@ def segment(
         typer.Argument(metavar="INPUT...", show_default=False, help="Files and folders of DICOM, PNG, JPEG or NIfTI."),
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder of the results, a mirror of the folder read.")] = Path("segmented"),
-    model: Model = "lite_unet",
+    model: Model = DEFAULT_MODEL,
     write: Annotated[
         str, typer.Option(help="Some of seg, sr, overlay, png, nifti, sc; seg, sr and sc for DICOM files alone.")
     ] = "seg,sr,overlay,png",
@@ -72,7 +74,8 @@ def segment(
     reason, and the exit code is then 1. Not for clinical use.
     """
     from bus_monai.inference.outputs import parse_kinds
-    from bus_monai.inference.segment_run import RESULTS, SegmentSettings, segment_inputs
+    from bus_monai.inference.segment_file import SegmentSettings
+    from bus_monai.inference.segment_run import RESULTS, segment_inputs
 
     if bool(inputs) == bool(dicomweb) or bool(dicomweb) != bool(study) or (series and not study):
         raise UserError("There is no one source: give INPUT, or --dicomweb URL with --study UID.")
@@ -83,7 +86,7 @@ def segment(
         if inputs:
             totals = segment_inputs(inputs, out, predictor, settings, restart=restart, engine=runner)
         else:
-            from bus_monai.pacs.extra import need_package
+            from bus_monai.need_package import need_package
 
             need_package("dicomweb_client")
             from bus_monai.pacs.dicomweb import TOKEN, DicomWeb
@@ -114,12 +117,11 @@ def segment(
 
 
 def _engine(name: str, address: str | None, workers: int | None) -> Engine:
+    check_choice("--engine", name, ("local", "ray"))
     if name == "ray":
         from bus_monai.inference.engines.ray_engine import RayEngine
 
         return RayEngine(address, workers)
-    if name != "local":
-        raise UserError(f"--engine is '{name}': use local or ray.")
     if address or workers:
         raise UserError("--ray-address and --ray-workers are for --engine ray: add it, or leave them out.")
     from bus_monai.inference.engines.local_engine import LocalEngine

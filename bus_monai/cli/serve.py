@@ -9,7 +9,8 @@ from typing import Annotated
 
 import typer
 
-from bus_monai.cli.segment_options import Backend, MinArea, Modality, Model, Threshold, Tta, load_predictor
+from bus_monai.cli.options import Backend, MinArea, Modality, Model, Threshold, Tta, load_predictor
+from bus_monai.registry import DEFAULT_MODEL
 
 TLS = "Encrypt what is received and sent"
 
@@ -25,7 +26,7 @@ def serve(
     host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 is all of this machine's.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 11112,
     spool: Annotated[Path, typer.Option(help="Folder of what is received and not sent yet.")] = Path("spool"),
-    model: Model = "lite_unet",
+    model: Model = DEFAULT_MODEL,
     modality: Modality = "US",
     backend: Backend = "auto",
     threshold: Threshold = 0.5,
@@ -58,7 +59,7 @@ def serve(
     Not for clinical use.
     """
     from bus_monai.errors import UserError
-    from bus_monai.pacs.extra import need_package
+    from bus_monai.need_package import need_package
 
     need_package("pynetdicom")
     if bool(tls_cert) != bool(tls_key) or (tls_ca and not tls_cert):
@@ -67,7 +68,7 @@ def serve(
     import logging
     from threading import Event
 
-    from bus_monai.inference.segment_run import SegmentSettings
+    from bus_monai.inference.segment_file import SegmentSettings
     from bus_monai.pacs.node_address import NodeAddress, check_title
     from bus_monai.pacs.serve_run import ServeSettings
     from bus_monai.pacs.serve_run import serve as run

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from bus_monai.cli.options import Data
 from bus_monai.errors import UserError
 from bus_monai.setting_text import parse_setting
 
@@ -21,9 +22,7 @@ def sweep(
     ] = None,
     folds: Annotated[bool, typer.Option("--folds", help="Cross-validate over five folds.")] = False,
     trials: Annotated[int | None, typer.Option(help="Trainings in all; without it every combination of A,B.")] = None,
-    data: Annotated[
-        Path | None, typer.Option(help="Folder with a datalist.json, or a raw data set; phantoms if not given.")
-    ] = None,
+    data: Data = None,
     out: Annotated[Path, typer.Option(help="Folder of the results; start again with it to go on.")] = Path("sweep"),
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any key of the bundle's train.json.")

@@ -1,4 +1,4 @@
-"""Data sets that are generated once."""
+"""The cache folder, and data sets that are generated once into it."""
 
 from __future__ import annotations
 

@@ -49,11 +49,11 @@ class Mass:
         return Mass(self.shape, self.margin, np.fliplr(self.mask), np.fliplr(self.attenuation))
 
 
-def power_law_noise(size: tuple[int, int], rng: np.random.Generator, exponent: float = EXPONENT) -> Map:
-    """Return Gaussian noise (H, W) of mean 0 and standard deviation 1 whose power falls as 1/f^exponent."""
+def power_law_noise(size: tuple[int, int], rng: np.random.Generator) -> Map:
+    """Return Gaussian noise (H, W) of mean 0 and standard deviation 1 whose power falls as 1/f^:data:`EXPONENT`."""
     frequency = np.hypot(np.fft.fftfreq(size[0])[:, None], np.fft.rfftfreq(size[1])[None])
     frequency[0, 0] = np.inf
-    noise = np.fft.irfft2(np.fft.rfft2(rng.standard_normal(size)) * frequency ** (-exponent / 2), s=size)
+    noise = np.fft.irfft2(np.fft.rfft2(rng.standard_normal(size)) * frequency ** (-EXPONENT / 2), s=size)
     return np.asarray((noise - noise.mean()) / noise.std())
 
 

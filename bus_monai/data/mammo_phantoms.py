@@ -8,24 +8,15 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
-from tqdm import tqdm
 
 from bus_monai.data.cache import cached_dataset
-from bus_monai.data.case import Case, Diagnosis
-from bus_monai.data.datalist import Datalist, write_datalist
+from bus_monai.data.case import Diagnosis
 from bus_monai.data.mammo_anatomy import Mass, breast, calcifications, draw_mass
-from bus_monai.data.phantom_anatomy import Shape
-from bus_monai.data.readers.shape_table import write_shape_table
-from bus_monai.data.readers.write_case import IMAGES, MASKS, write_masks
-from bus_monai.data.shape_words import WORD_OF_CLASS
-from bus_monai.data.splits import split_by_group
-from bus_monai.data.whole_folder import whole_folder
-from bus_monai.errors import UserError
+from bus_monai.data.phantom_anatomy import Shape, check_size
+from bus_monai.data.write_phantom_set import Phantom, write_phantom_set
 
 VERSION = 1
 """Part of the cache's name: raise it whenever an image of some seed changes."""
-LEAST_SIDE = 64
 DEFAULT_COUNT = 120
 DEFAULT_SIZE = (512, 400)
 HEIGHT_MM = 200.0
@@ -66,8 +57,7 @@ def make_mammo_phantom(seed: int, size: tuple[int, int] = DEFAULT_SIZE) -> Mammo
     Raises:
         UserError: a side below 64 pixels.
     """
-    if min(size) < LEAST_SIDE:
-        raise UserError(f"A phantom of {size[0]} x {size[1]} pixels is too small: give sides of at least {LEAST_SIDE}.")
+    check_size(size)
     rng = np.random.default_rng([VERSION, seed])
     grey, distance = breast(size, rng)
     shares = np.array(list(SHAPE_COUNTS.values())) / sum(SHAPE_COUNTS.values())
@@ -86,9 +76,7 @@ def make_mammo_phantom(seed: int, size: tuple[int, int] = DEFAULT_SIZE) -> Mammo
     return MammoPhantom(image, tuple(masses), "L", spacing)
 
 
-def write_mammo_phantoms(
-    folder: Path, *, count: int, size: tuple[int, int] = DEFAULT_SIZE, seed: int = 0, progress: bool = True
-) -> Path:
+def write_mammo_phantoms(folder: Path, *, count: int, size: tuple[int, int] = DEFAULT_SIZE, seed: int = 0) -> Path:
     """Write phantoms as PNG with a mask a mass, ``datalist.json`` and ``mass_shapes.csv``, and return ``folder``.
 
     Shapes are written in the words of CBIS-DDSM, whose prepared folders have the same table.
@@ -98,24 +86,16 @@ def write_mammo_phantoms(
         count: number of phantoms, at least 3, since each section of the datalist gets one.
         size: height and width in pixels.
         seed: of the first phantom; the others follow.
-        progress: show a progress bar.
 
     Raises:
         UserError: a side below 64 pixels, or fewer than 3 phantoms.
     """
-    with whole_folder(folder) as partial:
-        for name in (IMAGES, MASKS):
-            (partial / name).mkdir()
-        cases, rows = [], []
-        for i in tqdm(range(count), desc="generating phantoms", disable=not progress, leave=False):
-            phantom = make_mammo_phantom(seed * 1_000_000 + i, size)
-            cases.append(_write_one(partial, f"mammo_{i:04d}", phantom))
-            rows += [
-                (cases[-1].id, number, WORD_OF_CLASS[mass.shape]) for number, mass in enumerate(phantom.masses, start=1)
-            ]
-        write_shape_table(partial, rows)
-        write_datalist(partial, Datalist(**split_by_group(cases, SHARES, seed=seed), synthetic=True))
-    return folder
+    drawn = (make_mammo_phantom(seed * 1_000_000 + i, size) for i in range(count))
+    phantoms = (
+        Phantom(one.image, tuple(m.mask for m in one.masses), one.diagnosis, tuple(m.shape for m in one.masses))
+        for one in drawn
+    )
+    return write_phantom_set(folder, "mammo", phantoms, SHARES, count=count, seed=seed)
 
 
 def mammo_phantom_dataset(*, count: int = DEFAULT_COUNT, size: tuple[int, int] = DEFAULT_SIZE, seed: int = 0) -> Path:
@@ -124,11 +104,3 @@ def mammo_phantom_dataset(*, count: int = DEFAULT_COUNT, size: tuple[int, int] =
         f"mammo-phantoms-v{VERSION}-{count}x{size[0]}x{size[1]}-seed{seed}",
         lambda folder: write_mammo_phantoms(folder, count=count, size=size, seed=seed),
     )
-
-
-def _write_one(folder: Path, name: str, phantom: MammoPhantom) -> Case:
-    image = folder / IMAGES / f"{name}.png"
-    Image.fromarray(phantom.image).save(image)
-    case = Case(name, image, (), name, phantom.diagnosis)
-    masks = write_masks(case, folder, (mass.mask for mass in phantom.masses))
-    return Case(name, image, masks, name, phantom.diagnosis)

@@ -10,12 +10,21 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import binary_dilation, gaussian_filter, zoom
 
+from bus_monai.errors import UserError
+
 Shape: TypeAlias = Literal["round", "oval", "lobular", "irregular"]
 Map: TypeAlias = NDArray[np.float32]
 
 LAYERS_DB = {"skin": 5.0, "fat": -11.0, "gland": 0.0, "deep fat": -9.0, "muscle": -5.0}
 """Typical echogenicity relative to glandular tissue: fat is darker, skin brighter."""
 MOST_OVERLAP_TRIES = 20
+LEAST_SIDE = 64
+
+
+def check_size(size: tuple[int, int]) -> None:
+    """Raise a user error for an image with a side below 64 pixels, which is too small for a lesion."""
+    if min(size) < LEAST_SIDE:
+        raise UserError(f"A phantom of {size[0]} x {size[1]} pixels is too small: give sides of at least {LEAST_SIDE}.")
 
 
 def tissue(size: tuple[int, int], rng: np.random.Generator) -> tuple[Map, Map]:

@@ -7,16 +7,11 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
 AXIAL_SIGMA, LATERAL_SIGMA = 0.9, 2.0
-"""Widths of the point-spread function in pixels: a pulse is shorter than a beam is wide."""
+"""Standard deviations of the point-spread function along and across depth, in pixels: a pulse is shorter than a beam is
+wide."""
 
 
-def speckle_envelope(
-    amplitude: NDArray[np.float32],
-    rng: np.random.Generator,
-    *,
-    axial: float = AXIAL_SIGMA,
-    lateral: float = LATERAL_SIGMA,
-) -> NDArray[np.float32]:
+def speckle_envelope(amplitude: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
     """Return the envelope of the echoes of many scatterers a resolution cell.
 
     Scatterers are circular complex Gaussian with the given amplitude; the point-spread function is Gaussian. Where the
@@ -26,16 +21,14 @@ def speckle_envelope(
     Args:
         amplitude: (H, W), non-negative, rows are depth.
         rng: source of the scatterers.
-        axial: standard deviation of the point-spread function along depth, pixels.
-        lateral: and across it.
 
     Returns:
         (H, W), non-negative; of mean square 2 where the amplitude is 1.
     """
     field = rng.standard_normal((2, *amplitude.shape), dtype=np.float32) * amplitude
     # the filter averages, which takes 1 / (4 pi s_a s_l) of the variance; give it back
-    gain = np.sqrt(4 * np.pi * axial * lateral)
-    real, imaginary = (gaussian_filter(part, (axial, lateral), mode="reflect") * gain for part in field)
+    gain = np.sqrt(4 * np.pi * AXIAL_SIGMA * LATERAL_SIGMA)
+    real, imaginary = (gaussian_filter(part, (AXIAL_SIGMA, LATERAL_SIGMA), mode="reflect") * gain for part in field)
     return np.asarray(np.hypot(real, imaginary))
 
 

@@ -12,7 +12,7 @@ from pydicom.valuerep import validate_value
 
 from bus_monai.errors import UserError
 
-IDENTIFIERS = ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID")
+UIDS = ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID")
 NEVER_MISSING = (
     "PatientID",
     "PatientName",
@@ -41,7 +41,7 @@ def source_header(source: Dataset) -> Dataset:
     Raises:
         UserError: an identifier is missing or not valid: nothing can refer to such an object.
     """
-    for keyword in IDENTIFIERS:
+    for keyword in UIDS:
         if not UID(str(source.get(keyword) or "")).is_valid:
             name = getattr(source, "filename", None) or "The DICOM object"
             raise UserError(

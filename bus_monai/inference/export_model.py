@@ -6,10 +6,10 @@ import json
 import shutil
 from collections.abc import Sequence
 from dataclasses import asdict
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
 
+from bus_monai.choices import check_choice
 from bus_monai.data.whole_folder import private_folder_beside
 from bus_monai.errors import UserError
 from bus_monai.inference.backends.backend import Backend
@@ -21,6 +21,7 @@ from bus_monai.inference.export_reference import ExportReference
 from bus_monai.inference.model_key import weights_hash
 from bus_monai.inference.models import TrainedModel
 from bus_monai.inference.quantize_graph import quantize_onnx, quantize_openvino
+from bus_monai.need_package import need_package
 from bus_monai.registry import bundle_version
 
 Format: TypeAlias = Literal["onnx", "openvino", "torchscript"]
@@ -99,15 +100,13 @@ def open_exported(file: Path, format: Format, chain: Chain) -> Backend:
 
 
 def _check(out: Path, format: Format, int8: bool) -> None:
-    if format not in get_args(Format):
-        raise UserError(f"--format is '{format}': use one of {', '.join(get_args(Format))}.")
+    check_choice("--format", format, get_args(Format))
     if int8 and format == "torchscript":
         raise UserError("--int8 is for onnx and openvino: leave it out, or choose another --format.")
     if out.suffix != ENDINGS[format]:
         raise UserError(f"--out is '{out}': give {format} a name that ends in {ENDINGS[format]}.")
-    missing = next((name for name in MODULES[format] if find_spec(name) is None), None)
-    if missing:
-        raise UserError(f"The format '{format}' needs a package: run 'pip install {missing}', or use another --format.")
+    for name in MODULES[format]:
+        need_package(name)
 
 
 def _write(reference: ExportReference, file: Path, format: Format, known: Sequence[ExportImage] | None) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bus_monai.errors import UserError
+from bus_monai.inference.outputs import frame_mark
 from bus_monai.source import image_stem, source_kind
 from bus_monai.source_listing import list_sources
 
@@ -22,7 +23,7 @@ def inference_items(folder: str | Path, output: str | Path) -> list[dict[str, An
     Returns:
         Items with ``image`` and ``source`` (path), ``frame`` (from 0) and ``output`` (path of the mask):
         ``a/b.jpg`` gives ``a/b_mask.png``, ``a/b.nii.gz`` gives ``a/b_mask.nii.gz``, the third frame of a cine
-        ``a/c.dcm`` gives ``a/c_frame0002_mask.png``. Two sources of one stem keep their suffix in the name.
+        ``a/c.dcm`` gives ``a/c_frame002_mask.png``. Two sources of one stem keep their suffix in the name.
 
     Raises:
         UserError: there is no such folder or file, or nothing in it can be read.
@@ -41,7 +42,7 @@ def inference_items(folder: str | Path, output: str | Path) -> list[dict[str, An
         stem = path.with_name(image_stem(path.name))
         name = path.name.replace(".", "_") if stems[stem] > 1 else stem.name
         if frames[path] > 1:
-            name += f"_frame{frame:04d}"
+            name += frame_mark(frame, frames[path])
         suffix = "_mask.nii.gz" if source_kind(path) == "nifti" else "_mask.png"
         target = output / path.parent.relative_to(root) / (name + suffix)
         items.append({"image": str(path), "source": str(path), "frame": frame, "output": str(target)})

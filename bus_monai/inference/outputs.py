@@ -63,6 +63,9 @@ def output_path(out: Path, name: str, kind: str, *, frame: int | None = None, fr
         frame: of a cine, from 0, where there is a file a frame.
         frames: of the cine, which decides on the digits, at least three.
     """
-    digits = max(3, len(str(frames - 1)))
-    number = "" if frame is None else f"_frame{frame:0{digits}d}"
-    return out / (name + number + ENDINGS[kind])
+    return out / (name + ("" if frame is None else frame_mark(frame, frames)) + ENDINGS[kind])
+
+
+def frame_mark(frame: int, frames: int) -> str:
+    """Return what stands in the name of a file of one frame of a cine, such as ``_frame007``, counted from 0."""
+    return f"_frame{frame:0{max(3, len(str(frames - 1)))}d}"

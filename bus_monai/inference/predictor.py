@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import logging
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bus_monai.choices import check_choice
 from bus_monai.errors import UserError
 from bus_monai.inference.backends.backend import Backend, Precision
 from bus_monai.inference.backends.chain import Chain
 from bus_monai.inference.backends.find_graph import CHAIN, GRAPH, find_graph
 from bus_monai.inference.model_key import weights_hash
 from bus_monai.inference.models import TrainedModel, model_of_folder, parse_models
+from bus_monai.need_package import need_package
 from bus_monai.registry import bundle_version, input_modality
 
 BackendName: TypeAlias = Literal["auto", "openvino", "onnx", "torch"]
@@ -46,8 +47,7 @@ class Predictor:
         precision: Precision = "fast",
         tta: bool = False,
     ) -> None:
-        if backend not in get_args(BackendName):
-            raise UserError(f"The backend is '{backend}': use one of {', '.join(get_args(BackendName))}.")
+        check_choice("The backend", backend, get_args(BackendName))
         if input_modality(model.bundle) != "US":
             raise UserError(f"The bundle '{model.bundle.name}' is not for whole ultrasound images: choose another.")
         self.model = model
@@ -128,10 +128,7 @@ def _make_backend(model: TrainedModel, name: BackendName, precision: Precision) 
         from bus_monai.inference.backends.torch_backend import TorchBackend
 
         return TorchBackend(model, precision)
-    if find_spec(MODULES[name]) is None:
-        raise UserError(
-            f"The backend '{name}' is not installed: run 'pip install {MODULES[name]}', or use another --backend."
-        )
+    need_package(MODULES[name])
     folder = find_graph(model)
     graph, chain = folder / GRAPH, Chain.read(folder / CHAIN)
     if name == "openvino":

@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bus_monai.errors import UserError
+from bus_monai.need_package import need_package
 
 Inputs: TypeAlias = Mapping[str, NDArray[np.float32]]
 """Inputs of a graph by name."""
@@ -50,8 +49,7 @@ def quantize_openvino(model: Any, calibration: Sequence[Inputs]) -> Any:
     Raises:
         UserError: NNCF is not installed.
     """
-    if find_spec("nncf") is None:
-        raise UserError("INT8 for openvino needs NNCF, which is not installed: run 'pip install nncf'.")
+    need_package("nncf")
     # asked when it is imported: whether it reports its use to its makers
     os.environ.setdefault("NNCF_CI", "1")
     import nncf

@@ -23,26 +23,37 @@ READ_AT_ONCE = 1 << 20
 
 
 @dataclass(frozen=True)
+class SegmentSettings:
+    """What decides on the outputs, beside the model.
+
+    Args:
+        kinds: what to write, see :data:`~bus_monai.inference.outputs.ENDINGS`.
+        threshold: from which probability on a pixel is lesion.
+        modality: DICOM objects of another one are skipped.
+        min_area: of a lesion, see :func:`~bus_monai.inference.findings.find_findings`.
+    """
+
+    kinds: Sequence[str]
+    threshold: float = 0.5
+    modality: str = "US"
+    min_area: float | None = None
+
+
+@dataclass(frozen=True)
 class SegmentFile:
     """Segment files, one a call, from any thread.
 
     Args:
         predictor: what finds the lesions.
         out: folder of all outputs.
-        kinds: what to write, see :data:`~bus_monai.inference.outputs.ENDINGS`.
-        threshold: from which probability on a pixel is lesion.
-        modality: DICOM objects of another one are skipped.
+        settings: what to write, and of what.
         creation: date and time in DICOM objects.
-        min_area: of a lesion, see :func:`~bus_monai.inference.findings.find_findings`.
     """
 
     predictor: Predictor
     out: Path
-    kinds: Sequence[str]
-    threshold: float
-    modality: str
+    settings: SegmentSettings
     creation: datetime
-    min_area: float | None = None
 
     def __call__(self, path: Path, name: str) -> Outcome:
         """Segment a file and write its outputs; whatever is wrong with the file is a reason, not an error.
@@ -57,9 +68,9 @@ class SegmentFile:
             other = self._other_modality(path) if is_dicom else ""
             if other:
                 return Outcome("skipped", f"its modality is {other}", sha256)
-            result = segment_frames(self.predictor, path, self.threshold, self.min_area)
+            result = segment_frames(self.predictor, path, self.settings.threshold, self.settings.min_area)
             writer = FileWriter(path, self.out, name, self._algorithm, self.creation)
-            return Outcome("done", "", sha256, writer.write(result, self.kinds), tuple(result.rows()))
+            return Outcome("done", "", sha256, writer.write(result, self.settings.kinds), tuple(result.rows()))
         except OutputError:
             raise
         except Exception as error:  # a decoder's or a library's, which one broken file must not hand to all others
@@ -70,7 +81,7 @@ class SegmentFile:
         from bus_monai.dicom.identity import read_modality
 
         modality = read_modality(path)
-        return "" if modality in ("", self.modality) else modality
+        return "" if modality in ("", self.settings.modality) else modality
 
     def _algorithm(self) -> Algorithm:
         from bus_monai.dicom.algorithm import Algorithm

@@ -9,7 +9,6 @@ import platform
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -25,7 +24,7 @@ from bus_monai.inference.manifest import FILE, Manifest
 from bus_monai.inference.model_key import model_key
 from bus_monai.inference.predictor import Predictor
 from bus_monai.inference.quiet_decoders import quiet_decoders
-from bus_monai.inference.segment_file import SegmentFile
+from bus_monai.inference.segment_file import SegmentFile, SegmentSettings
 from bus_monai.inference.segment_job import find_items, segment_items
 
 RESULTS = "results.csv"
@@ -38,34 +37,8 @@ COLUMNS = (
 )  # fmt: skip
 LOCAL = LocalEngine()
 PACKAGES = (
-    "numpy",
-    "scipy",
-    "scikit-image",
-    "pillow",
-    "pydicom",
-    "highdicom",
-    "openvino",
-    "onnxruntime",
-    "torch",
-    "monai",
-)
-
-
-@dataclass(frozen=True)
-class SegmentSettings:
-    """What decides on the outputs, beside the model.
-
-    Args:
-        kinds: see :data:`~bus_monai.inference.outputs.ENDINGS`.
-        threshold: from which probability on a pixel is lesion.
-        modality: DICOM objects of another one are skipped.
-        min_area: of a lesion, see :func:`~bus_monai.inference.findings.find_findings`.
-    """
-
-    kinds: Sequence[str]
-    threshold: float = 0.5
-    modality: str = "US"
-    min_area: float | None = None
+    "numpy", "scipy", "scikit-image", "pillow", "pydicom", "highdicom", "openvino", "onnxruntime", "torch", "monai",
+)  # fmt: skip
 
 
 def segment_inputs(
@@ -114,9 +87,7 @@ def segment_inputs(
     now: Counter[str] = Counter()
     try:
         creation = _known_job(manifest, out, predictor, settings, began)
-        job = SegmentFile(
-            predictor, out, settings.kinds, settings.threshold, settings.modality, creation, settings.min_area
-        )
+        job = SegmentFile(predictor, out, settings, creation)
         try:
             with quiet_decoders():
                 now = segment_items(engine, job, manifest, find_items(inputs, out))
@@ -196,7 +167,6 @@ def _write_results(manifest: Manifest, out: Path) -> Counter[str]:
 def _write_run(
     out: Path, predictor: Predictor, settings: SegmentSettings, totals: Counter[str], told: dict[str, Any]
 ) -> None:
-    model = predictor.model
     record = {
         "bus_monai": __version__,
         "python": platform.python_version(),
@@ -205,7 +175,7 @@ def _write_run(
             "bundle": predictor.name,
             "version": predictor.version,
             "weights_sha256": predictor.weights_hash,
-            "settings": model.settings,
+            "settings": predictor.model.settings,
         },
         "settings": {
             "write": list(settings.kinds),

@@ -101,7 +101,7 @@ class BreastUltrasoundApp(MONAILabelApp):
 
 def _open_store(studies: str) -> LabelStore:
     if studies.startswith(("http://", "https://")):
-        from bus_monai.label.dicomweb import DicomWebStore
+        from bus_monai.label.dicomweb_store import DicomWebStore
 
         return DicomWebStore(studies)
     return LabelStore(Path(studies))

@@ -17,6 +17,7 @@ from bus_monai.data.case import Case, Diagnosis
 from bus_monai.data.datalist import Datalist, write_datalist
 from bus_monai.data.readers.case_id import case_id
 from bus_monai.errors import UserError
+from bus_monai.inference.outputs import frame_mark
 from bus_monai.inference.segment_frames import read_all_frames
 from bus_monai.label.image_shape import image_shape
 from bus_monai.label.label_file import read_labels
@@ -105,7 +106,7 @@ def _labelled(name: str, image: Path, label: Path, group: str, folder: Path) -> 
         return
     for number, (source, frame) in enumerate(zip(read_all_frames(image), values, strict=True)):
         if frame.any():
-            of_frame = f"{name}_frame{number:03d}"
+            of_frame = name + frame_mark(number, len(values))
             picture = folder / f"{_file_name(of_frame)}.png"
             Image.fromarray(np.rint(source.pixels * 255).astype(np.uint8)).save(picture)
             yield _case(of_frame, picture, _masks(frame, folder, of_frame), group)

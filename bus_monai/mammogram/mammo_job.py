@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 from tqdm import tqdm
 
@@ -16,7 +15,7 @@ from bus_monai.errors import UserError
 from bus_monai.inference.boxed_items import boxed_items
 from bus_monai.inference.items import inference_items, item_names
 from bus_monai.inference.job_tables import job_tables
-from bus_monai.mammogram.mammogram_reader import MammogramReader, MassReading
+from bus_monai.mammogram.mammogram_reader import MammogramReader, MassReading, merge_masks
 from bus_monai.mask_file import write_mask
 from bus_monai.networks.shape_cnn import SHAPE_CLASSES
 from bus_monai.report.mass_figure import mass_figure
@@ -137,10 +136,7 @@ def read_mammograms(
 
 def _write_pictures(item: MammogramItem, source: SourceImage, readings: Sequence[MassReading]) -> None:
     item.mask.parent.mkdir(parents=True, exist_ok=True)
-    merged = np.zeros(source.pixels.shape, dtype=bool)
-    for reading in readings:
-        merged |= reading.mask[0].numpy()
-    write_mask(merged, item.source, item.mask)
+    write_mask(merge_masks(readings, source.pixels.shape), item.source, item.mask)
     mass_figure(source.pixels, readings).savefig(item.overlay)
 
 

@@ -47,6 +47,12 @@ class MassReading:
         return max(self.shapes, key=lambda name: self.shapes[name])
 
 
+def merge_masks(readings: Sequence[MassReading], shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    """Return the masses of an image of that shape in one mask (H, W)."""
+    masks = [reading.mask[0].numpy() for reading in readings]
+    return np.any([np.zeros(shape, dtype=bool), *masks], axis=0)
+
+
 @dataclass(frozen=True)
 class MammogramReader:
     """The pipeline of Singh et al., Expert Systems with Applications 2020, doi 10.1016/j.eswa.2019.112855.

@@ -13,12 +13,13 @@ from tqdm import tqdm
 
 from bus_monai.data.case import Case
 from bus_monai.data.framed_items import framed_items
-from bus_monai.mammogram.mammogram_reader import MammogramReader, MassReading
+from bus_monai.mammogram.mammogram_reader import MammogramReader, MassReading, merge_masks
 from bus_monai.metrics.aggregate import summarise
 from bus_monai.metrics.case_scores import score_case
 from bus_monai.metrics.case_table import CaseRow
 from bus_monai.metrics.classification import Interval
 from bus_monai.metrics.grouped_mean import grouped_mean
+from bus_monai.metrics.mask_dice import mask_dice
 from bus_monai.source import read_mask, read_source
 from bus_monai.transforms.frames import Frame
 
@@ -130,8 +131,8 @@ def measure_stage_errors(reader: MammogramReader, cases: Sequence[Case], shapes:
         given, found = reader(image, boxes), reader(image)
         merged = np.any([np.zeros(source.pixels.shape, dtype=bool), *truths], axis=0)
         for rows, readings in ((with_box, given), (detected, found)):
-            predicted = np.any([np.zeros_like(merged), *(reading.mask[0].numpy() for reading in readings)], axis=0)
-            scores = score_case(predicted.astype(np.float32), merged, spacing_mm=source.spacing_mm)
+            predicted = merge_masks(readings, merged.shape).astype(np.float32)
+            scores = score_case(predicted, merged, spacing_mm=source.spacing_mm)
             rows.append(CaseRow.of(scores, id=case.id, group=case.group, diagnosis=case.diagnosis))
         for number, (path, truth) in enumerate(zip(case.masks, truths, strict=True), start=1):
             told = reader.classify(torch.from_numpy(truth)[None])
@@ -157,8 +158,7 @@ def _best(readings: Sequence[MassReading], truth: NDArray[np.bool_]) -> tuple[fl
     """Return Dice and shape of the reading that overlaps ``truth`` most."""
     best = (0.0, "")
     for reading in readings:
-        mask = reading.mask[0].numpy()
-        dice = 2 * float((mask & truth).sum()) / float(mask.sum() + truth.sum())
+        dice = mask_dice(reading.mask[0].numpy(), truth)
         if dice > best[0]:
             best = (dice, reading.shape)
     return best

@@ -7,8 +7,7 @@ from datetime import datetime, timezone
 from bus_monai.atomic_file import atomic_file
 from bus_monai.inference.manifest import Outcome
 from bus_monai.inference.predictor import Predictor
-from bus_monai.inference.segment_file import SegmentFile
-from bus_monai.inference.segment_run import SegmentSettings
+from bus_monai.inference.segment_file import SegmentFile, SegmentSettings
 from bus_monai.pacs.spool import IMAGE, REASON, Spool
 
 BEGUN = "begun"
@@ -45,10 +44,7 @@ def segment_spooled(spool: Spool, name: str, predictor: Predictor, settings: Seg
         begun.write_bytes(b"." * (tries + 1))
         try:
             received = datetime.fromtimestamp(int(image.stat().st_mtime), timezone.utc)
-            segment = SegmentFile(
-                predictor, folder, settings.kinds, settings.threshold, settings.modality, received, settings.min_area
-            )
-            outcome = segment(image, image.stem)
+            outcome = SegmentFile(predictor, folder, settings, received)(image, image.stem)
         finally:
             begun.unlink()
     else:

@@ -18,7 +18,8 @@ from bus_monai.inference.engines.engine import Engine
 from bus_monai.inference.manifest import Manifest
 from bus_monai.inference.predictor import Predictor
 from bus_monai.inference.quiet_decoders import quiet_decoders
-from bus_monai.inference.segment_run import LOCAL, SegmentSettings, segment_inputs
+from bus_monai.inference.segment_file import SegmentSettings
+from bus_monai.inference.segment_run import LOCAL, segment_inputs
 from bus_monai.pacs.dicomweb import DicomWeb, InstanceError
 
 FETCHED = "fetched"

@@ -11,7 +11,7 @@ from threading import Event, Thread
 from bus_monai.errors import UserError
 from bus_monai.inference.predictor import Predictor
 from bus_monai.inference.quiet_decoders import quiet_decoders
-from bus_monai.inference.segment_run import SegmentSettings
+from bus_monai.inference.segment_file import SegmentSettings
 from bus_monai.inference.write_outputs import OutputError
 from bus_monai.pacs.node_address import NodeAddress, is_loopback
 from bus_monai.pacs.segment_spooled import segment_spooled

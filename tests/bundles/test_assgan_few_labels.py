@@ -31,7 +31,7 @@ SETTINGS: dict[str, Any] = {
 
 @pytest.fixture(scope="module")
 def phantoms(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Sequence[Case]]:
-    folder = write_phantoms(tmp_path_factory.mktemp("few") / "set", count=160, progress=False)
+    folder = write_phantoms(tmp_path_factory.mktemp("few") / "set", count=160)
     cases = sorted((case for _, part in read_datalist(folder).sections() for case in part), key=lambda case: case.id)
     return folder, [case for case in cases if case.diagnosis != "normal"][: TEST + VALIDATION + POOL]
 

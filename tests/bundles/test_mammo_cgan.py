@@ -33,7 +33,7 @@ SMALL = {"image_size": [64, 64], "base_width": 4}
 def mammograms(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Sixteen mammograms; some have two masses."""
     folder = tmp_path_factory.mktemp("mammograms") / "set"
-    return write_mammo_phantoms(folder, count=16, size=(128, 100), seed=2, progress=False)
+    return write_mammo_phantoms(folder, count=16, size=(128, 100), seed=2)
 
 
 @pytest.fixture(scope="module")

@@ -45,7 +45,7 @@ def training(data: Path, out: Path, **more: Any) -> ConfigWorkflow:
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Twelve mammograms, the last of the test set without a mass."""
     folder = tmp_path_factory.mktemp("mammograms") / "set"
-    write_mammo_phantoms(folder, count=12, size=SIZE, seed=1, progress=False)
+    write_mammo_phantoms(folder, count=12, size=SIZE, seed=1)
     content = json.loads((folder / "datalist.json").read_text())
     content["test"][-1] |= {"masks": [], "diagnosis": "normal"}
     (folder / "datalist.json").write_text(json.dumps(content))

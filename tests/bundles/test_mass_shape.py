@@ -51,7 +51,7 @@ def sentence(error: pytest.ExceptionInfo[RuntimeError]) -> str:
 @pytest.fixture(scope="module")
 def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("mammograms") / "set"
-    return write_mammo_phantoms(folder, count=24, size=(96, 80), seed=4, progress=False)
+    return write_mammo_phantoms(folder, count=24, size=(96, 80), seed=4)
 
 
 @pytest.fixture(scope="module")

@@ -125,7 +125,7 @@ def test_a_broken_image_is_a_row_and_exit_code_1(
             "network.network.decoder.9, network.network.encoder.9, network.network.decoder.8.",
         ),
         (["--split", "train"], "--split is 'train': use one of training, validation, test, unlabeled."),
-        (["--maps", "jpg"], "--maps is 'jpg': use png or npy."),
+        (["--maps", "jpg"], "--maps is 'jpg': use one of png, npy."),
     ],
 )
 def test_what_is_wrong_is_said_in_a_sentence(

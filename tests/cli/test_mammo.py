@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -18,13 +19,13 @@ from PIL import Image
 
 from bus_monai.cli import main as cli
 from bus_monai.data.datalist import read_datalist
-from bus_monai.data.mammo_phantom_dicom import as_dicom_mg
 from bus_monai.data.mammo_phantoms import make_mammo_phantom, write_mammo_phantoms
 from bus_monai.errors import UserError
 from bus_monai.inference.models import TrainedModel
 from bus_monai.mammogram.load_stage import load_stage
 from bus_monai.metrics.case_table import read_case_table
 from bus_monai.registry import find_bundle
+from tests.data.mammo_phantom_dicom import as_dicom_mg
 
 SIZE = (160, 120)
 SETTINGS: dict[str, dict[str, Any]] = {
@@ -119,7 +120,7 @@ def test_a_folder_with_boxes_and_a_broken_file(run: Run, tmp_path: Path, capsys:
 
 
 def test_a_data_set_is_compared_with_its_truth(run: Run, tmp_path: Path) -> None:
-    source = write_mammo_phantoms(tmp_path / "set", count=8, size=SIZE, progress=False)
+    source = write_mammo_phantoms(tmp_path / "set", count=8, size=SIZE)
     assert run(source, "--out", tmp_path / "out", "--split", "training") == 0
     cases = read_datalist(source).training
     outcomes = table(tmp_path / "out" / "stage_errors.csv")
@@ -151,6 +152,15 @@ def test_wrong_input_is_a_sentence(
     assert run(*words, "--out", "out") == 2
     assert capsys.readouterr().err.strip() == f"bus-monai: {sentence}"
     assert not Path("out").exists()
+
+
+def test_a_stage_leaves_its_bundle_as_it_is(tmp_path: Path, stages: list[str]) -> None:
+    # where the package is installed nobody may write to it
+    bundle = shutil.copytree(find_bundle("mass_shape"), tmp_path / "bundle", ignore=shutil.ignore_patterns("eval"))
+    before = sorted(bundle.rglob("*"))
+    weights = stages[stages.index("--shape") + 1].removeprefix("mass_shape:")
+    assert load_stage(TrainedModel("shape", bundle, weights))(torch.ones(1, 9, 9, dtype=torch.bool))
+    assert sorted(bundle.rglob("*")) == before
 
 
 def test_another_bundle_is_no_stage(tmp_path: Path) -> None:

@@ -80,16 +80,16 @@ def test_wrong_words_are_one_sentence(
     assert run(monkeypatch, *words, "--write", "mask") == 2
     assert "--write names 'mask': use some of seg, sr" in capsys.readouterr().err
     assert run(monkeypatch, *words, "--engine", "dask") == 2
-    assert capsys.readouterr().err == "bus-monai: --engine is 'dask': use local or ray.\n"
+    assert capsys.readouterr().err == "bus-monai: --engine is 'dask': use one of local, ray.\n"
     assert run(monkeypatch, *words, "--ray-workers", "2") == 2
     assert capsys.readouterr().err == (
         "bus-monai: --ray-address and --ray-workers are for --engine ray: add it, or leave them out.\n"
     )
     with monkeypatch.context() as patch:
-        patch.setattr("bus_monai.inference.engines.ray_engine.find_spec", lambda name: None)
+        patch.setattr("bus_monai.need_package.find_spec", lambda name: None)
         assert run(patch, *words, "--engine", "ray") == 2
     assert capsys.readouterr().err == (
-        "bus-monai: --engine ray needs Ray, which is not installed: run \"pip install 'bus-monai[ray]'\".\n"
+        "bus-monai: The package 'ray' is not installed: run \"pip install 'bus-monai[ray]'\".\n"
     )
     assert not (tmp_path / "out").exists()
 

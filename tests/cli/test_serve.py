@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from bus_monai import need_package
 from bus_monai.cli import main as cli
-from bus_monai.pacs import extra
 
 SERVE = ["serve", "--allow", "SCANNER", "--send-to", "PACS@127.0.0.1:104"]
 ONE_SOURCE = "There is no one source: give INPUT, or --dicomweb URL with --study UID."
@@ -54,7 +54,7 @@ def test_nobody_is_allowed_unasked(option: str, monkeypatch: pytest.MonkeyPatch,
 
 
 def test_without_the_extra(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(extra, "find_spec", lambda name: None)
+    monkeypatch.setattr(need_package, "find_spec", lambda name: None)
     monkeypatch.setattr(sys, "argv", ["bus-monai", *SERVE])
     with pytest.raises(SystemExit, match="2"):
         cli.main()

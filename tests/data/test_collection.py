@@ -17,7 +17,7 @@ from tests.published_layouts import bus_bra, plain_folder
 
 
 def test_a_data_set_is_left_out_and_names_do_not_clash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write_phantoms(tmp_path / "phantoms", count=12, size=(64, 64), progress=False)
+    write_phantoms(tmp_path / "phantoms", count=12, size=(64, 64))
     plain_folder(tmp_path / "mine")
     bus_bra(tmp_path / "bus_bra")
     (tmp_path / "notes").mkdir()

@@ -17,7 +17,7 @@ from bus_monai.data.phantoms import make_phantom
 from bus_monai.data.prepare import prepare_dataset
 from bus_monai.data.readers.cbis_ddsm import read_masses, write_mass_shapes
 from bus_monai.data.readers.shape_table import read_shape_table
-from bus_monai.inference.mass_items import masses_of_folder
+from bus_monai.inference.masses_of_folder import masses_of_folder
 from bus_monai.networks.shape_cnn import SHAPE_CLASSES
 from tests import published_layouts
 

@@ -167,7 +167,7 @@ def test_too_small_is_refused() -> None:
 
 
 def test_written_data_set_reads_back(tmp_path: Path) -> None:
-    folder = write_phantoms(tmp_path / "set", count=60, size=(64, 64), progress=False)
+    folder = write_phantoms(tmp_path / "set", count=60, size=(64, 64))
     datalist = read_datalist(folder)
     assert datalist.synthetic
     for name, share in (("training", 538 / 645), ("validation", 50 / 645), ("test", 57 / 645)):
@@ -182,7 +182,7 @@ def test_written_data_set_reads_back(tmp_path: Path) -> None:
 
 def test_two_runs_write_the_same_bytes(tmp_path: Path) -> None:
     def contents(folder: Path) -> dict[str, bytes]:
-        write_phantoms(folder, count=6, size=(64, 64), seed=2, progress=False)
+        write_phantoms(folder, count=6, size=(64, 64), seed=2)
         return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
     one, two = contents(tmp_path / "a" / "set"), contents(tmp_path / "b" / "set")
@@ -192,7 +192,7 @@ def test_two_runs_write_the_same_bytes(tmp_path: Path) -> None:
 
 def test_others_may_read_what_was_written(tmp_path: Path) -> None:
     (tmp_path / "usual").mkdir()
-    folder = write_phantoms(tmp_path / "set", count=3, size=(64, 64), progress=False)
+    folder = write_phantoms(tmp_path / "set", count=3, size=(64, 64))
     assert folder.stat().st_mode == (tmp_path / "usual").stat().st_mode
 
 
@@ -200,7 +200,7 @@ def test_a_folder_with_other_content_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "set").mkdir()
     (tmp_path / "set" / "mine.txt").write_text("mine")
     with pytest.raises(OSError, match="not empty"):
-        write_phantoms(tmp_path / "set", count=3, size=(64, 64), progress=False)
+        write_phantoms(tmp_path / "set", count=3, size=(64, 64))
     assert [path.name for path in tmp_path.rglob("*")] == ["set", "mine.txt"]
 
 
@@ -212,14 +212,14 @@ def test_interrupted_generation_leaves_nothing(tmp_path: Path, monkeypatch: pyte
 
     monkeypatch.setattr(phantoms, "make_phantom", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        write_phantoms(tmp_path / "set", count=5, size=(64, 64), progress=False)
+        write_phantoms(tmp_path / "set", count=5, size=(64, 64))
     assert list(tmp_path.iterdir()) == []
 
 
 def test_of_two_writers_the_loser_takes_the_winners_folder(tmp_path: Path) -> None:
-    winner = write_phantoms(tmp_path / "set", count=4, size=(64, 64), progress=False)
+    winner = write_phantoms(tmp_path / "set", count=4, size=(64, 64))
     stamp = (winner / "datalist.json").stat().st_mtime_ns
-    assert write_phantoms(tmp_path / "set", count=4, size=(64, 64), progress=False) == winner
+    assert write_phantoms(tmp_path / "set", count=4, size=(64, 64)) == winner
     assert (winner / "datalist.json").stat().st_mtime_ns == stamp
 
 

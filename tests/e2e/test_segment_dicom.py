@@ -13,7 +13,8 @@ import pytest
 from PIL import Image
 
 from bus_monai.demo_files import copy_demo_files
-from bus_monai.inference.segment_run import SegmentSettings, segment_inputs
+from bus_monai.inference.segment_file import SegmentSettings
+from bus_monai.inference.segment_run import segment_inputs
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "inference"))
 from bright_predictor import BrightPredictor

@@ -27,7 +27,7 @@ TINY = ["network_name=erfnet", "image_size=[32,32]", "max_epochs=1", "batch_size
 @pytest.fixture(scope="module")
 def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A raw folder, images beside their masks, so that the protocol makes the split."""
-    made = write_phantoms(tmp_path_factory.mktemp("made") / "set", count=20, size=(64, 64), seed=5, progress=False)
+    made = write_phantoms(tmp_path_factory.mktemp("made") / "set", count=20, size=(64, 64), seed=5)
     folder = tmp_path_factory.mktemp("raw")
     content = json.loads((made / "datalist.json").read_text())
     for section in ("training", "validation", "test"):

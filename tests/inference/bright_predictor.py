@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bus_monai.inference.models import TrainedModel
-from bus_monai.inference.segment_run import SegmentSettings, segment_inputs
+from bus_monai.inference.segment_file import SegmentSettings
+from bus_monai.inference.segment_run import segment_inputs
 from bus_monai.registry import find_bundle
 
 

@@ -168,8 +168,8 @@ def test_what_is_wrong_is_said(
     monkeypatch.setattr("bus_monai.inference.export_model.TOLERANCE", 0.0)
     fails(r"^The model 'small0?' as onnx differs from PyTorch by .* more than 0: nothing was written; choose another")
     assert [path.name for path in tmp_path.iterdir()] == ["one"]
-    monkeypatch.setattr("bus_monai.inference.quantize_graph.find_spec", lambda name: None)
-    message = r"^INT8 for openvino needs NNCF, which is not installed: run 'pip install nncf'\.$"
+    monkeypatch.setattr("bus_monai.need_package.find_spec", lambda name: None if name == "nncf" else True)
+    message = r"^The package 'nncf' is not installed: run \"pip install 'bus-monai\[int8\]'\"\.$"
     fails(message, tmp_path / "a.xml", format="openvino", int8=True)
-    monkeypatch.setattr("bus_monai.inference.export_model.find_spec", lambda name: None)
-    fails(r"^The format 'onnx' needs a package: run 'pip install onnx', or use another --format\.$")
+    monkeypatch.setattr("bus_monai.need_package.find_spec", lambda name: None)
+    fails(r"^The package 'onnx' is not installed: run \"pip install 'bus-monai\[export\]'\"\.$")

@@ -108,11 +108,11 @@ def test_torch_is_the_inference_of_the_bundle(small_weights: Path, tmp_path: Pat
 def test_without_openvino_torch_is_taken_and_said(
     small_weights: Path, monkeypatch: pytest.MonkeyPatch, said: list[str]
 ) -> None:
-    monkeypatch.setattr("bus_monai.inference.predictor.find_spec", lambda name: None)
+    monkeypatch.setattr("bus_monai.need_package.find_spec", lambda name: None)
     assert Predictor.from_bundle("baseline", small_weights).backend == "torch"
     assert said == [
-        "Segmenting with PyTorch, which is slower than OpenVINO: The backend 'openvino' is not installed: run "
-        "'pip install openvino', or use another --backend."
+        "Segmenting with PyTorch, which is slower than OpenVINO: The package 'openvino' is not installed: run "
+        "\"pip install 'bus-monai[openvino]'\"."
     ]
 
 

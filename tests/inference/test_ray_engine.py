@@ -21,7 +21,8 @@ from bus_monai.errors import UserError
 from bus_monai.inference.engines import ray_engine
 from bus_monai.inference.engines.ray_engine import RayEngine
 from bus_monai.inference.manifest import FILE
-from bus_monai.inference.segment_run import SegmentSettings, segment_inputs
+from bus_monai.inference.segment_file import SegmentSettings
+from bus_monai.inference.segment_run import segment_inputs
 
 ray = pytest.importorskip("ray")
 pytestmark = pytest.mark.timeout(900)

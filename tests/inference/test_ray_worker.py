@@ -23,8 +23,8 @@ from bus_monai.inference.engines.ray_worker import RayWorker, Recipe
 from bus_monai.inference.engines.turnstile import Turnstile
 from bus_monai.inference.manifest import FILE
 from bus_monai.inference.model_key import model_key
-from bus_monai.inference.segment_file import SegmentFile
-from bus_monai.inference.segment_run import SegmentSettings, segment_inputs
+from bus_monai.inference.segment_file import SegmentFile, SegmentSettings
+from bus_monai.inference.segment_run import segment_inputs
 from bus_monai.inference.write_outputs import OutputError
 
 ray = pytest.importorskip("ray")
@@ -48,7 +48,7 @@ def _one_process(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def recipe(predictor: Any, out: Path, key: str = "") -> Recipe:
-    segment = SegmentFile(predictor, out, ("png",), 0.5, "US", datetime.now(timezone.utc))
+    segment = SegmentFile(predictor, out, SegmentSettings(("png",)), datetime.now(timezone.utc))
     return Recipe(pickle.dumps(segment), out, key or model_key(predictor.model), Path.cwd())
 
 

@@ -18,7 +18,8 @@ from segment_files import PNG, contents, draw, table, ultrasound
 
 from bus_monai.errors import UserError
 from bus_monai.inference.manifest import FILE
-from bus_monai.inference.segment_run import SegmentSettings, segment_inputs
+from bus_monai.inference.segment_file import SegmentSettings
+from bus_monai.inference.segment_run import segment_inputs
 
 
 def test_broken_items_are_rows_with_reasons(bright: Any, tmp_path: Path) -> None:

@@ -17,8 +17,8 @@ from pydicom.data import get_testdata_file
 from pydicom.uid import ExplicitVRLittleEndian
 
 from bus_monai.inference.manifest import Outcome
-from bus_monai.inference.segment_file import SegmentFile
-from bus_monai.inference.segment_run import SegmentSettings, segment_inputs
+from bus_monai.inference.segment_file import SegmentFile, SegmentSettings
+from bus_monai.inference.segment_run import segment_inputs
 
 NAMES = (
     "US1_UNCR.dcm",

@@ -21,7 +21,8 @@ from segment_files import PNG, contents, draw, table
 from bus_monai.errors import UserError
 from bus_monai.inference.manifest import Manifest
 from bus_monai.inference.outputs import ENDINGS, candidate_names, output_path, parse_kinds
-from bus_monai.inference.segment_run import SegmentSettings, segment_inputs
+from bus_monai.inference.segment_file import SegmentSettings
+from bus_monai.inference.segment_run import segment_inputs
 from bus_monai.lesion import Lesion
 
 

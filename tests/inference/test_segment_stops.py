@@ -18,7 +18,8 @@ from segment_files import PNG, contents, draw, table
 from bus_monai.errors import UserError
 from bus_monai.inference import segment_job
 from bus_monai.inference.engines.local_engine import AHEAD
-from bus_monai.inference.segment_run import SegmentSettings, segment_inputs
+from bus_monai.inference.segment_file import SegmentSettings
+from bus_monai.inference.segment_run import segment_inputs
 
 SCRIPT = Path(__file__).parent / "bright_predictor.py"
 

@@ -14,7 +14,7 @@ from bright_predictor import BrightPredictor
 from segment_files import ultrasound
 from serving import images
 
-from bus_monai.inference.segment_run import SegmentSettings
+from bus_monai.inference.segment_file import SegmentSettings
 from bus_monai.inference.write_outputs import OutputError
 from bus_monai.pacs import serve_run
 from bus_monai.pacs.segment_spooled import BEGUN, segment_spooled

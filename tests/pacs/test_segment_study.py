@@ -17,7 +17,7 @@ from segment_files import table
 from serving import COMMAND, ROOT, images
 
 from bus_monai.errors import UserError
-from bus_monai.inference.segment_run import SegmentSettings
+from bus_monai.inference.segment_file import SegmentSettings
 from bus_monai.pacs.dicomweb import DicomWeb
 from bus_monai.pacs.segment_study import STORED, segment_study
 

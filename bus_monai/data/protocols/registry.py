@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from bus_monai.choices import check_choice
 from bus_monai.data.case import Case
 from bus_monai.data.datalist import Datalist
 from bus_monai.data.protocols.all_train import all_train
@@ -77,8 +78,7 @@ def apply_protocol(name: str, cases: Sequence[Case], seed: int) -> Datalist:
         UserError: unknown name, or a parameter that the protocol does not take.
     """
     key, colon, text = name.partition(":")
-    if key not in PROTOCOLS:
-        raise UserError(f"protocol is {name!r}: use one of {', '.join(PROTOCOLS)}.")
+    check_choice("protocol", key, list(PROTOCOLS))
     protocol = PROTOCOLS[key]
     if not colon and not protocol.required:
         return protocol.split(cases, seed)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from bus_monai.choices import did_you_mean
 from bus_monai.data.case import Case
 from bus_monai.data.readers.breast import is_breast, read_breast, write_breast_shapes
 from bus_monai.data.readers.bus_bra import is_bus_bra, read_bus_bra
@@ -222,6 +222,5 @@ def find_set(name: str) -> PublishedSet:
     sets = {published.name: published for published in SETS}
     if name in sets:
         return sets[name]
-    close = difflib.get_close_matches(name.lower().replace("-", "_"), sets, n=1)
-    hint = f" (did you mean '{close[0]}'?)" if close else ""
+    hint = did_you_mean(name.lower().replace("-", "_"), sets)
     raise UserError(f"There is no data set '{name}'{hint}: choose one of {', '.join(sets)}.")

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from monai.bundle.config_parser import ConfigParser
 from monai.bundle.scripts import create_workflow
 from monai.transforms.compose import Compose
 from torch import nn
@@ -46,16 +47,8 @@ def bundle_parts(model: TrainedModel) -> BundleParts:
     Raises:
         UserError: the weights are missing, broken or of another network, or a setting is wrong.
     """
-    # the config makes its output folder, which nothing is written to here; outside of a running workflow it does not
-    # know where it lies, and would take the weights of the package's bundle
-    with tempfile.TemporaryDirectory() as unused:
-        folders = {"bundle_root": str(model.bundle), "output_dir": unused, "dataset_dir": unused}
-        workflow = create_workflow(
-            config_file=str(model.bundle / "configs" / CONFIG),
-            run_id="inferring",
-            **(keep_null(model.overrides(CONFIG)) | folders),
-        )
-    get = workflow.parser.get_parsed_content
+    parser = inference_parser(model)
+    get = parser.get_parsed_content
     height, width = get("image_size")
     return BundleParts(
         get("network").eval(),
@@ -65,5 +58,23 @@ def bundle_parts(model: TrainedModel) -> BundleParts:
         Compose(get("postprocessing").transforms[:-1]),
         get("device"),
         (height, width),
-        dict(workflow.parser.get()),
+        dict(parser.get()),
     )
+
+
+def inference_parser(model: TrainedModel) -> ConfigParser:
+    """Return the ``inference.json`` of a bundle with the model's weights and settings; nothing is written to disk.
+
+    Raises:
+        UserError: a setting is wrong.
+    """
+    # the config makes its output folder, which nothing is written to here; outside of a running workflow it does not
+    # know where it lies, and would take the weights of the package's bundle
+    with tempfile.TemporaryDirectory() as unused:
+        folders = {"bundle_root": str(model.bundle), "output_dir": unused, "dataset_dir": unused}
+        workflow = create_workflow(
+            config_file=str(model.bundle / "configs" / CONFIG),
+            run_id="inferring",
+            **(keep_null(model.overrides(CONFIG)) | folders),
+        )
+    return workflow.parser

@@ -7,7 +7,6 @@ import pickle
 from collections.abc import Iterator
 from concurrent.futures import Future, as_completed
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any
@@ -20,6 +19,7 @@ from bus_monai.inference.engines.turnstile import Turnstile
 from bus_monai.inference.manifest import Outcome
 from bus_monai.inference.model_key import model_key
 from bus_monai.inference.segment_file import SegmentFile
+from bus_monai.need_package import need_package
 
 MOST_AT_ONCE = 16
 """Files that a worker is handed at once: more hide what handing them over costs, fewer are recorded earlier."""
@@ -50,8 +50,7 @@ class RayEngine:
     name: str = "ray"
 
     def __post_init__(self) -> None:
-        if find_spec("ray") is None:
-            raise UserError("--engine ray needs Ray, which is not installed: run \"pip install 'bus-monai[ray]'\".")
+        need_package("ray")
 
     def __call__(self, segment: SegmentFile, tasks: Iterator[Task], record: Record) -> None:
         """Segment every file and record each as it comes back; all tasks are drawn before the first.

@@ -1,7 +1,8 @@
-"""Options that several commands share: which model finds lesions, and what a lesion is."""
+"""Options that several commands share: which data, which model finds lesions, and what a lesion is."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
@@ -9,6 +10,12 @@ import typer
 if TYPE_CHECKING:
     from bus_monai.inference.predictor import BackendName, Predictor
 
+Data: TypeAlias = Annotated[
+    Path | None, typer.Option(help="Folder with a datalist.json, or a raw data set; phantoms if not given.")
+]
+SkipBroken: TypeAlias = Annotated[
+    bool, typer.Option("--skip-broken", help="Go on without images that cannot be read, and name them.")
+]
 Model: TypeAlias = Annotated[
     str, typer.Option(metavar="BUNDLE[:WEIGHTS]", help="What finds the lesions; several weights by commas.")
 ]
