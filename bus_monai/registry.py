@@ -76,6 +76,12 @@ def input_modality(bundle: Path) -> str:
     return str(_metadata(bundle)["network_data_format"]["inputs"]["image"]["modality"])
 
 
+def require_ultrasound(bundle: Path) -> None:
+    """Raise a user error unless the bundle in a folder takes whole ultrasound images."""
+    if input_modality(bundle) != "US":
+        raise UserError(f"The bundle '{bundle.name}' is not for whole ultrasound images: choose another.")
+
+
 def bundle_version(bundle: Path) -> str:
     """Return the version of the bundle in a folder."""
     return str(_metadata(bundle)["version"])

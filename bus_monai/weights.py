@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from bus_monai.atomic_file import atomic_file
+from bus_monai.check_writable import check_writable as check_writable
 from bus_monai.errors import UserError
 from bus_monai.networks.ensemble import Ensemble
 from bus_monai.weights_file import weights_file
@@ -119,22 +119,3 @@ def save_shipped(state: Mapping[str, torch.Tensor], path: Path, settings: Mappin
             save_file(tensors, partial, metadata={"settings": json.dumps(settings, sort_keys=True)})
     except (SafetensorError, OSError) as error:
         raise UserError(f"Cannot write '{path}' ({error}): free space or mend permissions.") from error
-
-
-def check_writable(folder: str | Path) -> Path:
-    """Make ``folder``, write a byte to it, and return it.
-
-    Raises:
-        UserError: it cannot be made or written to.
-    """
-    folder = Path(folder)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        # a file without a name: processes that check the same folder at once do not meet
-        with tempfile.TemporaryFile(dir=folder) as probe:
-            probe.write(b"\0")
-    except OSError as error:
-        raise UserError(
-            f"Cannot write to '{folder}' ({error.strerror}): free space, mend its permissions, or give another folder."
-        ) from error
-    return folder

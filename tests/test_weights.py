@@ -10,8 +10,9 @@ import pytest
 import torch
 from torch import nn
 
+from bus_monai.check_writable import check_writable
 from bus_monai.errors import UserError
-from bus_monai.weights import check_writable, load_network, load_weights, save_weights
+from bus_monai.weights import load_network, load_weights, save_weights
 
 
 class Evil:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
@@ -58,8 +58,7 @@ def explain(
     from bus_monai.report.explanation_report import write_explanation_report
 
     explainer = Explainer.load(trained[0], output_dir=out, methods=chosen, layer=layer, samples=samples)
-    kind: MapFormat | None = maps  # type: ignore[assignment]
-    results = explain_images(explainer, items, out, maps=kind)
+    results = explain_images(explainer, items, out, maps=cast("MapFormat | None", maps))
     print(write_explanation_report(out, trained[0].name, results))
     failed = sum(result.figure is None for result in results)
     if failed:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
@@ -35,9 +35,8 @@ def export(
     from bus_monai.inference.models import parse_models
 
     (trained,) = parse_models([model], segmenters=True)
-    chosen: Format = format  # type: ignore[assignment]
 
     from bus_monai.inference.export_model import export_model
 
-    drift = export_model(trained, out, format=chosen, int8=int8, images=calibration)
+    drift = export_model(trained, out, format=cast("Format", format), int8=int8, images=calibration)
     print(f"{out}: {drift}")

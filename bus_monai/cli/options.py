@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeAlias
+from typing import TYPE_CHECKING, Annotated, TypeAlias, cast
 
 import typer
 
@@ -51,5 +51,4 @@ def load_predictor(model: str, backend: str, tta: bool) -> Predictor:
 
     share_one_heap()
     (trained,) = parse_models([model], segmenters=True)
-    chosen: BackendName = backend  # type: ignore[assignment]
-    return Predictor(trained, backend=chosen, tta=tta)
+    return Predictor(trained, backend=cast("BackendName", backend), tta=tta)

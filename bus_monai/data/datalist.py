@@ -42,7 +42,8 @@ class Datalist:
     @classmethod
     def of(cls, sections: Mapping[str, Sequence[Case]]) -> Datalist:
         """Make a datalist of real images from cases by the names of their sections."""
-        return cls(**{name: sections.get(name, ()) for name in SECTIONS})  # type: ignore[arg-type]
+        known: dict[str, Any] = {name: sections.get(name, ()) for name in SECTIONS}
+        return cls(**known)
 
     def sections(self) -> Iterator[tuple[str, Sequence[Case]]]:
         """Yield each section that has cases, with its name."""

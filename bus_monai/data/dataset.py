@@ -101,11 +101,11 @@ def check_dataset(datalist: Datalist, *, sections: Sequence[str]) -> None:
 
 def without_broken(datalist: Datalist) -> Datalist:
     """Return the cases that can be read; a warning names each of the others."""
-    sections = {}
+    sections: dict[str, Any] = {}
     for name, cases in datalist.sections():
         whole = {case.id for case in _progress(_needed(name, cases)) if _is_whole(case)}
         sections[name] = [case for case in cases if case.id in whole]
-    return replace(datalist, **sections)  # type: ignore[arg-type]
+    return replace(datalist, **sections)
 
 
 def _needed(section: str, cases: Sequence[Case]) -> list[Case]:

@@ -18,7 +18,7 @@ from bus_monai.inference.backends.find_graph import CHAIN, GRAPH, find_graph
 from bus_monai.inference.model_key import weights_hash
 from bus_monai.inference.models import TrainedModel, model_of_folder, parse_models
 from bus_monai.need_package import need_package
-from bus_monai.registry import bundle_version, input_modality
+from bus_monai.registry import bundle_version, require_ultrasound
 
 BackendName: TypeAlias = Literal["auto", "openvino", "onnx", "torch"]
 logger = logging.getLogger("bus_monai")
@@ -48,8 +48,7 @@ class Predictor:
         tta: bool = False,
     ) -> None:
         check_choice("The backend", backend, get_args(BackendName))
-        if input_modality(model.bundle) != "US":
-            raise UserError(f"The bundle '{model.bundle.name}' is not for whole ultrasound images: choose another.")
+        require_ultrasound(model.bundle)
         self.model = model
         self.name = model.bundle.name
         self.version = bundle_version(model.bundle)

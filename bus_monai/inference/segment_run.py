@@ -16,6 +16,7 @@ from typing import Any
 
 from bus_monai import __version__
 from bus_monai.atomic_file import atomic_file
+from bus_monai.check_writable import check_writable
 from bus_monai.errors import UserError
 from bus_monai.inference.engines.engine import Engine
 from bus_monai.inference.engines.local_engine import LocalEngine
@@ -75,12 +76,7 @@ def segment_inputs(
         raise UserError(f"'{missing}' does not exist: give files or folders of DICOM, PNG, JPEG or NIfTI files.")
     began = datetime.now(timezone.utc)
     clock = time.monotonic()
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(
-            f"Cannot write to '{out}' ({error.strerror}): mend its permissions or give another --out."
-        ) from error
+    check_writable(out)
     if restart:
         _forget(out)
     manifest = Manifest(out)

@@ -79,17 +79,8 @@ def _make(folder: Path, python: Path, ours: str) -> None:
         )
         (packages,) = folder.glob("lib/python*/site-packages")
         (packages / "_bus_monai.pth").write_text(f"import site; site.addsitedir({ours!r})\n", encoding="utf-8")
-        install = [
-            str(python),
-            "-m",
-            "pip",
-            "install",
-            "--quiet",
-            "--no-deps",
-            "--disable-pip-version-check",
-            *PACKAGES,
-        ]
-        subprocess.run(install, check=True, capture_output=True, text=True)
+        install = [str(python), "-m", "pip", "install", "--quiet", "--no-deps", "--disable-pip-version-check"]
+        subprocess.run([*install, *PACKAGES], check=True, capture_output=True, text=True)
     except subprocess.CalledProcessError as error:
         reason = (error.stderr or error.stdout or "no message").strip().splitlines()[-1]
         raise UserError(

@@ -55,15 +55,8 @@ def fine_tune(
             raise UserError(f"'{old.name}' is an ensemble, which cannot be trained further: offer one of its files.")
         (folder / "data").mkdir()
         datalist = write_data(folder / "data")
-        config = old.bundle / "configs" / "train.json"
-        keys = json.loads(config.read_text(encoding="utf-8"))
-        # every label counts: what has none is unlabelled, and nothing else
-        labelled = {"labeled_fraction": None if datalist.unlabeled else 1}
-        wanted = old.settings | SHORT | labelled | dict(settings)
-        chosen = {key: value for key, value in wanted.items() if key in keys}
+        chosen = _choose_settings(old, datalist, settings)
         epochs = int(chosen["max_epochs"])
-        if "phase1_epochs" in chosen:
-            chosen["phase1_epochs"] = min(int(chosen["phase1_epochs"]), max(epochs - 1, 0))
 
         def on_epoch(epoch: int, score: float) -> bool:
             note = {"epoch": epoch, "max_epochs": epochs, "dice": round(score, 4)}
@@ -90,6 +83,18 @@ def fine_tune(
         if report["activated"]:
             versions.activate(number)
         return {"version": number, **report}
+
+
+def _choose_settings(model: TrainedModel, datalist: Datalist, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is set in ``train.json``: as it was for the model, but short, and as is asked for."""
+    keys = json.loads((model.bundle / "configs" / "train.json").read_text(encoding="utf-8"))
+    # every label counts: what has none is unlabelled, and nothing else
+    labelled = {"labeled_fraction": None if datalist.unlabeled else 1}
+    wanted = model.settings | SHORT | labelled | dict(settings)
+    chosen = {key: value for key, value in wanted.items() if key in keys}
+    if "phase1_epochs" in chosen:
+        chosen["phase1_epochs"] = min(int(chosen["phase1_epochs"]), max(int(chosen["max_epochs"]) - 1, 0))
+    return chosen
 
 
 def held_out_score(model: TrainedModel, datalist: Datalist) -> float:

@@ -9,7 +9,7 @@ from pathlib import Path
 from bus_monai.errors import UserError
 from bus_monai.inference.models import parse_models
 from bus_monai.pacs.node_address import is_loopback
-from bus_monai.registry import input_modality, list_bundles, output_format
+from bus_monai.registry import input_modality, list_bundles, output_format, require_ultrasound
 
 logger = logging.getLogger("bus_monai")
 
@@ -26,8 +26,7 @@ def offered_models(text: str) -> list[str]:
     if not specs:
         raise UserError("No bundle has weights: train one, or give --bundles BUNDLE:WEIGHTS.")
     for model in parse_models(specs, segmenters=True):
-        if not _segments(model.bundle):
-            raise UserError(f"The bundle '{model.bundle.name}' is not for whole ultrasound images: choose another.")
+        require_ultrasound(model.bundle)
     return specs
 
 

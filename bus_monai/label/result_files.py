@@ -40,11 +40,7 @@ class ResultFiles:
         return output
 
     def write(
-        self,
-        labels: Sequence[NDArray[np.integer]],
-        image: Path,
-        request: Mapping[str, Any],
-        params: Mapping[str, Any],
+        self, labels: Sequence[NDArray[np.integer]], image: Path, request: Mapping[str, Any], params: Mapping[str, Any]
     ) -> Path:
         """Return a new file of the labels (H, W), one a frame, of the kind that is asked for as ``result_extension``.
 

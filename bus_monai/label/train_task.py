@@ -57,10 +57,8 @@ class FineTuneTask(TrainTask):
         parent = os.getppid()
 
         def write(folder: Path) -> Any:
-            labels = final_labels(datastore)
             images = {name: datastore.image_path(name) for name in datastore.list_images()}
-            unlabeled = {name: path for name, path in images.items() if name not in labels}
-            return write_training_data(labels, unlabeled, images, folder)
+            return write_training_data(final_labels(datastore), images, folder)
 
         settings = {key: value for key, value in request.items() if key not in OF_MONAI_LABEL}
         try:

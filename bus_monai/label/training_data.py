@@ -29,9 +29,7 @@ HELD_OUT = {"test": 0.15, "validation": 0.3}
 logger = logging.getLogger("bus_monai")
 
 
-def write_training_data(
-    labels: Mapping[str, Path], unlabeled: Mapping[str, Path], images: Mapping[str, Path], folder: Path
-) -> Datalist:
+def write_training_data(labels: Mapping[str, Path], images: Mapping[str, Path], folder: Path) -> Datalist:
     """Write images and masks with a ``datalist.json`` into a folder; images are linked, not copied, where that works.
 
     Of a cine every frame that shows a lesion is a case. Unlabelled files that cannot be read are left out with a
@@ -39,8 +37,7 @@ def write_training_data(
 
     Args:
         labels: files of the final labels by image.
-        unlabeled: files of images without one, by name.
-        images: files of the labelled images by name.
+        images: files of all images by name.
         folder: empty.
 
     Raises:
@@ -51,7 +48,9 @@ def write_training_data(
     of_group = split_groups(sorted(set(groups.values())))
     for name, label in sorted(labels.items()):
         sections[of_group[groups[name]]] += _labelled(name, images[name], label, groups[name], folder)
-    for name, image in sorted(unlabeled.items()):
+    for name, image in sorted(images.items()):
+        if name in labels:
+            continue
         try:
             image_shape(image)
         except UserError as error:

@@ -49,8 +49,10 @@ class MassReading:
 
 def merge_masks(readings: Sequence[MassReading], shape: tuple[int, ...]) -> NDArray[np.bool_]:
     """Return the masses of an image of that shape in one mask (H, W)."""
-    masks = [reading.mask[0].numpy() for reading in readings]
-    return np.any([np.zeros(shape, dtype=bool), *masks], axis=0)
+    merged = np.zeros(shape, dtype=bool)
+    for reading in readings:
+        merged |= reading.mask[0].numpy()
+    return merged
 
 
 @dataclass(frozen=True)

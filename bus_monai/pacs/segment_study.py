@@ -13,6 +13,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from bus_monai.check_writable import check_writable
 from bus_monai.errors import UserError
 from bus_monai.inference.engines.engine import Engine
 from bus_monai.inference.manifest import Manifest
@@ -66,15 +67,11 @@ def segment_study(
             f"'{service.url}' has no instance of {settings.modality} in that study or series: check --study, --series "
             "and --modality."
         )
-    try:
-        if restart:
-            shutil.rmtree(out / FETCHED, ignore_errors=True)
-            (out / STORED).unlink(missing_ok=True)
-        (out / FETCHED).mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(
-            f"Cannot write to '{out}' ({error.strerror}): mend its permissions or give another --out."
-        ) from error
+    check_writable(out)
+    if restart:
+        shutil.rmtree(out / FETCHED, ignore_errors=True)
+        (out / STORED).unlink(missing_ok=True)
+    check_writable(out / FETCHED)
     with quiet_decoders():
         lost = _fetch(service, study, instances, out)
         if lost == len(instances):

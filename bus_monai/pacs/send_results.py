@@ -72,13 +72,9 @@ class ResultSender:
             if name != DESTINATION:  # it may be this instance that the destination does not bear
                 self._backoff.failed(name)
             pause = self._backoff.failed(DESTINATION)
-            waiting = len(self.spool.names("done"))
             logger.warning(
                 "%s cannot be reached (%s): the results of %d instances wait, trying again in %.0f s.",
-                self.destination,
-                error,
-                waiting,
-                pause,
+                *(self.destination, error, len(self.spool.names("done")), pause),
             )
         return sent
 

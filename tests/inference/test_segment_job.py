@@ -19,6 +19,7 @@ from pydicom.data import get_testdata_file
 from segment_files import PNG, contents, draw, table
 
 from bus_monai.errors import UserError
+from bus_monai.inference.items import inference_items
 from bus_monai.inference.manifest import Manifest
 from bus_monai.inference.outputs import ENDINGS, candidate_names, output_path, parse_kinds
 from bus_monai.inference.segment_file import SegmentSettings
@@ -99,6 +100,8 @@ def test_a_lesion_of_a_cine_is_one_row(bright: Any, tmp_path: Path, monkeypatch:
     assert row["probability"] == "0.75"
     masks = sorted(path.name for path in (tmp_path / "out").glob("*_mask.png"))
     assert masks == [f"c_frame{number:03d}_mask.png" for number in range(30)]
+    # a bundle's own inference calls them the same
+    assert masks == [Path(item["output"]).name for item in inference_items(cine, tmp_path)]
     assert (np.asarray(Image.open(tmp_path / "out" / "c_frame006_mask.png")) > 0).sum() == 16 * 24
 
 

@@ -60,7 +60,7 @@ def test_labels_become_a_data_set(tmp_path: Path) -> None:
     folder = tmp_path / "data"
     folder.mkdir()
 
-    write_training_data(labels, {"sub/3": images["sub/3"], "broken": broken}, images, folder)
+    write_training_data(labels, images | {"broken": broken}, folder)
 
     datalist = read_datalist(folder)
     cases = [case for name in ("training", "validation", "test") for case in getattr(datalist, name)]
