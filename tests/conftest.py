@@ -11,12 +11,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
 from bus_monai.data.phantoms import make_phantom, write_phantoms
 
 ROOT = Path(__file__).parent.parent
 BUNDLE = ROOT / "bundles" / "rdau_gan"
 SMALL = {"base_width": 4, "depth": 5}
+
+# a shared machine may stand still for longer than any example takes
+settings.register_profile("bus_monai", deadline=None)
+settings.load_profile("bus_monai")
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # so a shell starts what it puts in the background
     signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -25,16 +25,16 @@ def encode_boxes(boxes: Tensor, defaults: Tensor) -> Tensor:
     Returns:
         (N, 4), offsets in x, y, width and height.
     """
-    centres, sizes = _as_centres(boxes).split(2, dim=-1)
-    default_centres, default_sizes = defaults.split(2, dim=-1)
+    centres, sizes = torch.split(_as_centres(boxes), 2, dim=-1)
+    default_centres, default_sizes = torch.split(defaults, 2, dim=-1)
     shifts = (centres - default_centres) / default_sizes / CENTRE_VARIANCE
     return torch.cat([shifts, (sizes / default_sizes).log() / SIZE_VARIANCE], dim=-1)
 
 
 def decode_boxes(offsets: Tensor, defaults: Tensor) -> Tensor:
     """Return the boxes of offsets (N, 4) from default boxes (N, 4): the inverse of :func:`encode_boxes`."""
-    shifts, logs = offsets.split(2, dim=-1)
-    default_centres, default_sizes = defaults.split(2, dim=-1)
+    shifts, logs = torch.split(offsets, 2, dim=-1)
+    default_centres, default_sizes = torch.split(defaults, 2, dim=-1)
     centres = default_centres + shifts * CENTRE_VARIANCE * default_sizes
     # an untrained network may say anything, but an infinite box has no IoU
     sizes = default_sizes * (logs * SIZE_VARIANCE).clamp(max=MOST_LOG_SIZE).exp()
@@ -43,8 +43,10 @@ def decode_boxes(offsets: Tensor, defaults: Tensor) -> Tensor:
 
 def as_corners(boxes: Tensor) -> Tensor:
     """Turn centre x, centre y, width, height (N, 4) into left, top, right, bottom (N, 4)."""
-    return convert_box_mode(boxes, src_mode=CenterSizeMode, dst_mode=StandardMode)
+    corners: Tensor = convert_box_mode(boxes, src_mode=CenterSizeMode, dst_mode=StandardMode)
+    return corners
 
 
 def _as_centres(boxes: Tensor) -> Tensor:
-    return convert_box_mode(boxes, src_mode=StandardMode, dst_mode=CenterSizeMode)
+    centres: Tensor = convert_box_mode(boxes, src_mode=StandardMode, dst_mode=CenterSizeMode)
+    return centres

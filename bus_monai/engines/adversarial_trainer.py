@@ -86,7 +86,7 @@ class AdversarialTrainer(ResumableTrainer):
         *,
         device: str | torch.device,
         max_epochs: int,
-        train_data_loader: DataLoader,
+        train_data_loader: DataLoader[Any],
         g_network: nn.Module,
         g_optimizer: Optimizer,
         region_loss: Callable[[Tensor, Tensor], Tensor],
@@ -132,7 +132,6 @@ class AdversarialTrainer(ResumableTrainer):
             decollate=False,
         )
         self._set_up(seed=seed, amp=amp, max_grad_norm=max_grad_norm, lr_schedulers=lr_schedulers)
-        self.register_events(*AdversarialIterationEvents)
         self.g_network, self.g_optimizer = g_network, g_optimizer
         self.d_network, self.d_optimizer = d_network, d_optimizer
         self.g_inferer = g_inferer or SimpleInferer()
@@ -147,7 +146,8 @@ class AdversarialTrainer(ResumableTrainer):
     @property
     def is_pretraining(self) -> bool:
         """Whether the current epoch is one of pre-training."""
-        return self.state.epoch <= self.pretrain_epochs
+        pretraining: bool = self.state.epoch <= self.pretrain_epochs
+        return pretraining
 
     @property
     def stage(self) -> str:
@@ -157,10 +157,11 @@ class AdversarialTrainer(ResumableTrainer):
     def _iteration(self, engine: Trainer, batchdata: list[Step]) -> dict[str, Any]:
         """Take the steps of one iteration; return MONAI's keys, losses as detached scalars."""
         # handlers and events read the output while it grows
-        self.state.output = {}
+        output: dict[str, Any] = {}
+        self.state.output = output
         for step in batchdata:
             image, mask = self.prepare_batch(step.batch, self.state.device, self.non_blocking)
-            self.state.output.update({Keys.IMAGE: image, Keys.LABEL: mask, AdversarialKeys.REALS: mask})
+            output.update({Keys.IMAGE: image, Keys.LABEL: mask, AdversarialKeys.REALS: mask})
             if step.network == "discriminator":
                 self._teach_discriminator(image, mask, self._frozen_prediction(image))
                 continue
@@ -168,19 +169,20 @@ class AdversarialTrainer(ResumableTrainer):
             if step.network == "both":
                 self._teach_discriminator(image, mask, logits.detach().sigmoid())
             self._teach_generator(image, mask, logits)
-        return self.state.output
+        return output
 
     def _predict(self, image: Tensor) -> Tensor:
         self.g_network.train()
         with self._autocast():
-            logits = self.g_inferer(image, self.g_network).float()
+            logits: Tensor = self.g_inferer(image, self.g_network).float()
         self.state.output[Keys.PRED] = self.state.output[AdversarialKeys.FAKES] = logits
         self.fire_event(AdversarialIterationEvents.GENERATOR_FORWARD_COMPLETED)
         return logits
 
     def _frozen_prediction(self, image: Tensor) -> Tensor:
         with torch.no_grad(), frozen(plain(self.g_network)) as generator, self._autocast():
-            return generator(image).float().sigmoid()
+            logits: Tensor = generator(image)
+            return logits.float().sigmoid()
 
     def _teach_generator(self, image: Tensor, mask: Tensor, logits: Tensor) -> None:
         output, fire = self.state.output, self.fire_event
@@ -202,7 +204,7 @@ class AdversarialTrainer(ResumableTrainer):
             loss = self.weights["region"] * region + self.weights["adversarial"] * adversarial
 
         output[Keys.LOSS] = loss.detach()
-        self.g_scaler.scale(loss).backward()
+        torch.autograd.backward(self.g_scaler.scale(loss))
         fire(AdversarialIterationEvents.GENERATOR_BACKWARD_COMPLETED)
         output[G_GRADIENT_NORM] = self._update(self.g_network, self.g_optimizer, self.g_scaler)
         if self.g_average is not None:
@@ -235,7 +237,7 @@ class AdversarialTrainer(ResumableTrainer):
         output[self.objective.discriminator_metric] = self.objective.measure(real_logits, fake_logits).detach()
         fire(AdversarialIterationEvents.DISCRIMINATOR_LOSS_COMPLETED)
 
-        self.d_scaler.scale(loss).backward()
+        torch.autograd.backward(self.d_scaler.scale(loss))
         fire(AdversarialIterationEvents.DISCRIMINATOR_BACKWARD_COMPLETED)
         output[D_GRADIENT_NORM] = self._update(self.d_network, self.d_optimizer, self.d_scaler)
         self.objective.after_discriminator_step(self.d_network)

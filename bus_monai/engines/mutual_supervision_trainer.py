@@ -88,8 +88,8 @@ class MutualSupervisionTrainer(ResumableTrainer):
         device: str | torch.device,
         max_epochs: int,
         phase1_epochs: int,
-        labeled_loader: DataLoader,
-        unlabeled_loader: DataLoader | None,
+        labeled_loader: DataLoader[Any],
+        unlabeled_loader: DataLoader[Any] | None,
         g_networks: Sequence[nn.Module],
         g_optimizers: Sequence[Optimizer],
         d_network: nn.Module | None = None,
@@ -140,7 +140,6 @@ class MutualSupervisionTrainer(ResumableTrainer):
         self.weights = WEIGHTS | dict(weights or {})
         self.g_scalers = tuple(self._make_scaler() for _ in self.g_networks)
         self.d_scaler = self._make_scaler()
-        self.register_events(*AdversarialIterationEvents)
         self.add_event_handler(Events.EPOCH_STARTED, self._start_epoch)
         self._register_handlers(train_handlers or ())
 
@@ -168,7 +167,7 @@ class MutualSupervisionTrainer(ResumableTrainer):
         if not self.phase2_use_labeled and (self.method == "supervised" or alone):
             raise UserError("Without labelled images phase 2 has nothing to learn: set phase2_use_labeled to true.")
 
-    def _check_loaders(self, labeled: DataLoader, unlabeled: DataLoader | None) -> None:
+    def _check_loaders(self, labeled: DataLoader[Any], unlabeled: DataLoader[Any] | None) -> None:
         self.unlabeled_batches = 0 if unlabeled is None else len(unlabeled)
         if self.method != "supervised" and not self.unlabeled_batches:
             raise UserError(
@@ -249,7 +248,7 @@ class MutualSupervisionTrainer(ResumableTrainer):
     def _predict(self, image: Tensor, known: int) -> list[Tensor]:
         """Return each generator's logits, of the ``known`` labelled images first."""
         # apart: in one batch, batch norm ties labelled images to unlabelled ones, and test images see neither
-        parts = [part for part in image.split([known, len(image) - known]) if len(part)]
+        parts = [part for part in torch.split(image, [known, len(image) - known]) if len(part)]
         for network in self.g_networks:
             network.train()
         with self._autocast():
@@ -260,7 +259,7 @@ class MutualSupervisionTrainer(ResumableTrainer):
         sides = zip(self.g_networks, self.g_optimizers, self.g_scalers, losses, strict=True)
         for network, optimizer, scaler, loss in sides:
             optimizer.zero_grad(set_to_none=True)
-            scaler.scale(loss).backward()
+            torch.autograd.backward(scaler.scale(loss))
             self._update(network, optimizer, scaler)
 
     def _realism(self, masks: Sequence[Tensor]) -> list[Tensor]:
@@ -304,7 +303,7 @@ class MutualSupervisionTrainer(ResumableTrainer):
         loss = self.losses.discriminator_loss(real, fake)
         output[AdversarialKeys.DISCRIMINATOR_LOSS] = loss.detach()
         self.fire_event(AdversarialIterationEvents.DISCRIMINATOR_LOSS_COMPLETED)
-        self.d_scaler.scale(loss).backward()
+        torch.autograd.backward(self.d_scaler.scale(loss))
         self._update(self.d_network, self.d_optimizer, self.d_scaler)
         self.fire_event(AdversarialIterationEvents.DISCRIMINATOR_MODEL_COMPLETED)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -54,7 +55,7 @@ def share_buffers(networks: Iterable[nn.Module]) -> None:
                 dist.broadcast(buffer, src=0)
 
 
-def validation_sampler(dataset: Dataset) -> DistributedSampler:
+def validation_sampler(dataset: Dataset[Any]) -> DistributedSampler:
     """Return a sampler of this process's share of ``dataset``, each of whose items one process has.
 
     Raises:

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from ignite.engine import Events
 from monai.engines.trainer import Trainer
+from monai.utils.enums import AdversarialIterationEvents
 from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
 from torch.optim import Optimizer
@@ -46,16 +47,17 @@ class ResumableTrainer(Trainer):
         self.add_event_handler(Events.EPOCH_STARTED, self._step_schedulers)
         # first of all when an epoch ends: every process validates the network that the first one saves
         self.add_event_handler(Events.EPOCH_COMPLETED, self._share_buffers)
+        self.register_events(*AdversarialIterationEvents)
 
     @property
     @abstractmethod
     def stage(self) -> str:
         """What is going on in the current epoch, in words."""
 
-    @property
-    def is_last_epoch(self) -> bool:
-        """Whether no epoch follows the current one."""
-        return self.state.epoch == self.state.max_epochs or bool(self.should_terminate)
+    def is_due(self, interval: int) -> bool:
+        """Whether what happens every ``interval`` epochs, and in the last one, happens in the current epoch."""
+        epoch, last = self.state.epoch, self.state.max_epochs
+        return epoch % interval == 0 or epoch == last or bool(self.should_terminate)
 
     def run(self) -> None:
         """Train up to ``max_epochs``; a finished run that is resumed stays as it is.

@@ -28,7 +28,7 @@ class SeededEpochs:
         seed: of the whole run.
     """
 
-    def __init__(self, loader: DataLoader, *, seed: int) -> None:
+    def __init__(self, loader: DataLoader[Any], *, seed: int) -> None:
         if loader.persistent_workers:
             raise ValueError("loader must not have persistent_workers: their random state outlives an epoch.")
         self.loader = loader

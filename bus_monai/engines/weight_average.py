@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
@@ -20,4 +22,6 @@ def weight_average(network: nn.Module, decay: float) -> AveragedModel:
     """
     if not 0 <= decay < 1:
         raise UserError(f"ema_decay is {decay}: give a number from 0, and below 1.")
-    return AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)
+    # torch gives it no types
+    make_update: Callable[[float], Callable[..., None]] = get_ema_multi_avg_fn
+    return AveragedModel(network, multi_avg_fn=make_update(decay), use_buffers=True)

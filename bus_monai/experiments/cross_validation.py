@@ -18,6 +18,7 @@ from bus_monai.registry import output_format
 from bus_monai.report.files import SHAPE_ROWS
 from bus_monai.settings import read_settings
 from bus_monai.weights import check_writable
+from bus_monai.weights_file import TRAINED
 
 POOLS = {"segmentation": (CASES, pool_cases), "classes": (SHAPE_ROWS, pool_shapes)}
 """The table of a fold, and what reports on all of them, by what a bundle gives."""
@@ -54,7 +55,7 @@ def cross_validate(bundle: Path, out: Path, overrides: Mapping[str, Any]) -> Pat
             if not (folder / table).is_file():
                 settings = dict(overrides) | {"protocol": f"kfold5:{fold}"}
                 train_run(bundle, folder, settings | common)
-                weights = folder / "model.pt"
+                weights = folder / TRAINED
                 model = TrainedModel(folder.name, bundle, str(weights), read_settings(weights) | settings)
                 evaluate_model(model, folder, common | {"run_name": f"fold {fold}, test"})
     metrics, files = pool(out, folders)

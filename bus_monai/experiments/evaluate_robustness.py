@@ -97,4 +97,5 @@ def _cases(model: TrainedModel, settings: Mapping[str, Any]) -> Sequence[Case]:
         seed=known["seed"],
         skip_broken=known["skip_broken"],
     )
-    return getattr(datalist, settings["split"])
+    cases: Sequence[Case] = getattr(datalist, settings["split"])
+    return cases

@@ -56,7 +56,8 @@ class ParentRun:
     @property
     def id(self) -> str:
         """Identity of the run."""
-        return self.run.info.run_id
+        run_id: str = self.run.info.run_id
+        return run_id
 
     def complete(self, metrics: Mapping[str, float], *files: Path) -> None:
         """Log what the experiment as a whole came to, and end the run."""

@@ -9,9 +9,9 @@ import numpy as np
 
 from bus_monai.metrics.aggregate import means
 from bus_monai.metrics.case_table import read_case_table
-from bus_monai.metrics.classification import class_figures
+from bus_monai.metrics.classification import macro_auc
 from bus_monai.metrics.roc import macro_roc
-from bus_monai.metrics.shape_rows import ShapeRow, read_shape_rows
+from bus_monai.metrics.shape_rows import read_shape_rows
 from bus_monai.metrics.shape_summary import found_scores, summary_lines
 from bus_monai.metrics.write_scores import CASES, SUMMARY, write_scores
 from bus_monai.report.evaluation_report import write_evaluation_report
@@ -40,7 +40,7 @@ def pool_shapes(out: Path, folds: Sequence[Path]) -> Pooled:
     tables = [read_shape_rows(fold / SHAPE_ROWS) for fold in folds]
     known = [found_scores(rows) for rows in tables]
     curves = [curve for true, scores in known if (curve := macro_roc(true, scores)) is not None]
-    areas = [area for rows in tables if (area := _macro_auc(rows)) is not None]
+    areas = [area for true, scores in known if not np.isnan(area := macro_auc(true, scores))]
     files = [out / name for name in (SHAPE_ROWS, CONFUSION, ROC)]
     more = {}
     if curves:
@@ -51,8 +51,3 @@ def pool_shapes(out: Path, folds: Sequence[Path]) -> Pooled:
     print(summary_lines(summary))
     figures = {key: summary[key]["value"] for key in ("accuracy", "macro_f1", "macro_auc") if summary.get(key)}
     return figures, [*files, out / SUMMARY]
-
-
-def _macro_auc(rows: Sequence[ShapeRow]) -> float | None:
-    areas = [one.auc for one in class_figures(*found_scores(rows)) if one.auc is not None]
-    return float(np.mean(areas)) if areas else None

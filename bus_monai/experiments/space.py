@@ -56,7 +56,7 @@ def read_preset(bundle: Path, name: str) -> list[str]:
         UserError: the bundle has no such preset.
     """
     file = bundle / "configs" / PRESETS
-    presets = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    presets: dict[str, list[str]] = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
     if name not in presets:
         raise UserError(
             f"The bundle {bundle.name} has no preset '{name}': use one of {', '.join(presets) or 'none, it has none'}."

@@ -18,6 +18,7 @@ from bus_monai.networks.blocks.cbam import CBAM
 from bus_monai.networks.blocks.non_local import NonLocal
 
 ATTENTION_BLOCKS = (CBAM, NonLocal, AttentionGate, AttentionBlock, CAW)
+_Rule = Callable[[nn.Module, Tensor, Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ def attention_maps(network: nn.Module, image: Tensor) -> list[AttentionMap]:
     """
     maps: list[AttentionMap] = []
 
-    def keep(name: str, rule: Callable[[nn.Module, Tensor, Tensor], Tensor]) -> Any:
+    def keep(name: str, rule: _Rule) -> Any:
         def hook(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
             values = rule(module, inputs[0], output)
             if values.ndim == 4:
@@ -71,9 +72,6 @@ def attention_maps(network: nn.Module, image: Tensor) -> list[AttentionMap]:
         for handle in hooks:
             handle.remove()
     return maps
-
-
-_Rule = Callable[[nn.Module, Tensor, Tensor], Tensor]
 
 
 def _watched(network: nn.Module) -> Iterator[tuple[str, nn.Module, _Rule]]:

@@ -62,7 +62,8 @@ class _Copied(nn.Module):
         self.module = module
 
     def forward(self, *inputs: Tensor) -> Tensor:
-        return self.module(*inputs).clone()
+        output: Tensor = self.module(*inputs)
+        return output.clone()
 
 
 class _RegionScore(nn.Module):
@@ -73,7 +74,7 @@ class _RegionScore(nn.Module):
         self.network = network
 
     def forward(self, x: Tensor) -> Tensor:
-        logits = self.network(x)
+        logits: Tensor = self.network(x)
         score = (logits * predicted_region(logits.detach())).sum(dim=(2, 3))
         # Grad-CAM++ multiplies all by exp(score), which overflows; the gradient is that of the score
         return score - score.detach()

@@ -46,7 +46,7 @@ def occlusion_map(network: nn.Module, image: Tensor) -> Tensor:
         # MONAI indexes with a list of slices, of which torch warns
         warnings.filterwarnings("ignore", message="Using a non-tuple sequence")
         occluded, _ = sensitivity(image)
-    whole = (logits.sigmoid() * region).sum() / region.sum()
+    whole: Tensor = (logits.sigmoid() * region).sum() / region.sum()
     return (whole - torch.as_tensor(occluded).as_subclass(Tensor)[0, 0]).clamp(min=0)
 
 
@@ -59,4 +59,5 @@ class _RegionProbability(nn.Module):
         self.region = region
 
     def forward(self, x: Tensor) -> Tensor:
-        return (self.network(x).sigmoid() * self.region).sum(dim=(2, 3)) / self.region.sum()
+        logits: Tensor = self.network(x)
+        return (logits.sigmoid() * self.region).sum(dim=(2, 3)) / self.region.sum()

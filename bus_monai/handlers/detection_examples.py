@@ -20,20 +20,17 @@ class DetectionExamples:
     Args:
         metric: holds what was found.
         folder: where the file goes.
-        enabled: ``False`` on all processes but the first.
     """
 
-    def __init__(self, *, metric: DetectionMetric, folder: str | Path, enabled: bool = True) -> None:
+    def __init__(self, *, metric: DetectionMetric, folder: str | Path) -> None:
         self.metric = metric
         self.folder = Path(folder)
-        self.enabled = enabled
         self._images = KeptImages()
 
     def attach(self, engine: Engine) -> None:
         """Attach to an evaluator."""
-        if self.enabled:
-            self._images.attach(engine)
-            engine.add_event_handler(Events.COMPLETED, self._write)
+        self._images.attach(engine)
+        engine.add_event_handler(Events.COMPLETED, self._write)
 
     def _write(self) -> None:
         errors = {image.id: len(image.truths) for image in self.metric.images}

@@ -25,21 +25,18 @@ class DetectionReport:
     Args:
         metric: holds what was found.
         folder: where the files go.
-        enabled: ``False`` on all processes but the first.
 
     Raises:
         UserError: the folder cannot be written to.
     """
 
-    def __init__(self, *, metric: DetectionMetric, folder: str | Path, enabled: bool = True) -> None:
+    def __init__(self, *, metric: DetectionMetric, folder: str | Path) -> None:
         self.metric = metric
         self.folder = check_writable(folder)
-        self.enabled = enabled
 
     def attach(self, engine: Engine) -> None:
         """Attach to an evaluator."""
-        if self.enabled:
-            engine.add_event_handler(Events.COMPLETED, self._write)
+        engine.add_event_handler(Events.COMPLETED, self._write)
 
     def _write(self) -> None:
         metric = self.metric

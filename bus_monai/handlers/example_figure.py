@@ -25,22 +25,19 @@ class ExampleFigure:
         metric: holds the scores.
         folder: where the files go.
         threshold: from which on a pixel is lesion.
-        enabled: ``False`` on all processes but the first.
     """
 
-    def __init__(self, *, metric: CaseMetric, folder: str | Path, threshold: float = 0.5, enabled: bool = True) -> None:
+    def __init__(self, *, metric: CaseMetric, folder: str | Path, threshold: float = 0.5) -> None:
         self.metric = metric
         self.folder = Path(folder)
         self.threshold = threshold
-        self.enabled = enabled
-        self._maps: dict[str, tuple[NDArray, NDArray, NDArray]] = {}
+        self._maps: dict[str, tuple[NDArray[np.float16], NDArray[np.float16], NDArray[np.float16]]] = {}
 
     def attach(self, engine: Engine) -> None:
         """Attach to an evaluator whose output holds probabilities of the label's size."""
-        if self.enabled:
-            engine.add_event_handler(Events.STARTED, self._reset)
-            engine.add_event_handler(Events.ITERATION_COMPLETED, self._collect)
-            engine.add_event_handler(Events.COMPLETED, self._write)
+        engine.add_event_handler(Events.STARTED, self._reset)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self._collect)
+        engine.add_event_handler(Events.COMPLETED, self._write)
 
     def _reset(self) -> None:
         self._maps.clear()

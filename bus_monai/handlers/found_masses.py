@@ -31,12 +31,9 @@ class FoundMasses:
 
     def attach(self, engine: Engine) -> None:
         """Attach to an evaluator whose predictions are lists of masses."""
-        engine.add_event_handler(Events.STARTED, self._reset)
+        engine.add_event_handler(Events.STARTED, self._rows.clear)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._collect)
         engine.add_event_handler(Events.COMPLETED, self._write)
-
-    def _reset(self) -> None:
-        self._rows.clear()
 
     def _collect(self, engine: Engine) -> None:
         for output, masses in zip(engine.state.batch["output"], engine.state.output[Keys.PRED], strict=True):

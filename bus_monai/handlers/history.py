@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 
 from ignite.engine import Engine, Events
 
 from bus_monai.handlers.training_checkpoint import TrainingCheckpoint
+from bus_monai.metrics.write_table import write_table
 from bus_monai.report.files import HISTORY
 
 
@@ -43,9 +43,4 @@ class History:
             row |= {f"val_{name}": float(value) for name, value in self.evaluator.state.metrics.items()}
         rows.append(row)
         columns = list(dict.fromkeys(name for row in rows for name in row))
-        partial = self.path.with_name(self.path.name + ".part")
-        with partial.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, columns)
-            writer.writeheader()
-            writer.writerows(rows)
-        partial.replace(self.path)
+        write_table(self.path, columns, ([row.get(name) for name in columns] for row in rows))

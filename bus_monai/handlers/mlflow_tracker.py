@@ -91,7 +91,8 @@ class MLflowTracker(MLFlowHandler):
     @property
     def run_id(self) -> str:
         """Identity of the current run."""
-        return self.cur_run.info.run_id
+        run_id: str = self.cur_run.info.run_id
+        return run_id
 
     def start(self, engine: Engine) -> None:
         """Begin a run of its own, or go on with the resumed one."""
@@ -142,9 +143,9 @@ class MLflowTracker(MLFlowHandler):
         values = [Metric(name, float(value), now, engine.state.epoch) for name, value in metrics.items()]
         self.client.log_batch(self.run_id, metrics=values)
 
-    def log_figure(self, figure: Figure, name: str) -> None:
-        """Log a figure as an artifact called ``name``."""
-        self.client.log_figure(self.run_id, figure, name)
+    def log_validation(self, figure: Figure, epoch: int) -> None:
+        """Log a figure of an epoch's validation as an artifact."""
+        self.client.log_figure(self.run_id, figure, f"validation/epoch_{epoch:04d}.png")
 
     def complete(self) -> None:
         """Log the files that are there."""

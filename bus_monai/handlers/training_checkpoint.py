@@ -11,9 +11,9 @@ from torch import nn
 from bus_monai.engines.resumable_trainer import ResumableTrainer
 from bus_monai.errors import UserError
 from bus_monai.weights import check_writable, load_weights, save_weights
+from bus_monai.weights_file import TRAINED
 
 LATEST = "checkpoint.pt"
-BEST = "model.pt"
 
 
 class TrainingCheckpoint:
@@ -66,10 +66,10 @@ class TrainingCheckpoint:
 
     def _save_best(self, evaluator: Engine) -> None:
         if evaluator.state.best_metric_epoch == evaluator.state.epoch:
-            save_weights(self.network.state_dict(), self.folder / BEST)
+            save_weights(self.network.state_dict(), self.folder / TRAINED)
 
     def _save_latest(self, engine: ResumableTrainer) -> None:
-        if engine.state.epoch % self.interval and not engine.is_last_epoch:
+        if not engine.is_due(self.interval):
             return
         state = {
             "trainer": engine.state_dict(),

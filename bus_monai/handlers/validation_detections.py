@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ignite.engine import Engine, Events
 
+from bus_monai.engines.resumable_trainer import ResumableTrainer
 from bus_monai.handlers.kept_images import KeptImages
 from bus_monai.handlers.mlflow_tracker import MLflowTracker
 from bus_monai.metrics.ignite_detection_metric import DetectionMetric
@@ -36,16 +37,15 @@ class ValidationDetections:
         self.interval = interval
         self._images = KeptImages(count)
 
-    def attach(self, engine: Engine) -> None:
+    def attach(self, engine: ResumableTrainer) -> None:
         """Attach to the trainer, after validation."""
         if self.tracker.enabled:
             self._images.attach(self.evaluator)
             engine.add_event_handler(Events.EPOCH_COMPLETED, self._log)
 
-    def _log(self, engine: Engine) -> None:
-        epoch = engine.state.epoch
-        if self._images and (epoch % self.interval == 0 or epoch == engine.state.max_epochs):
+    def _log(self, engine: ResumableTrainer) -> None:
+        if self._images and engine.is_due(self.interval):
             shown = [image for image in self.metric.images if image.id in self._images]
             pixels = [self._images[image.id] for image in shown]
             figure = detection_figure(pixels, shown, threshold=self.metric.threshold)
-            self.tracker.log_figure(figure, f"validation/epoch_{epoch:04d}.png")
+            self.tracker.log_validation(figure, engine.state.epoch)

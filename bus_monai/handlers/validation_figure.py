@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ignite.engine import Engine, Events
 from monai.utils.enums import CommonKeys as Keys
 
@@ -25,7 +27,7 @@ class ValidationFigure:
         self.tracker = tracker
         self.interval = interval
         self.count = count
-        self._shown: list[tuple] = []
+        self._shown: list[tuple[Any, ...]] = []
 
     def attach(self, engine: ResumableTrainer) -> None:
         """Attach to the trainer, after validation."""
@@ -45,7 +47,5 @@ class ValidationFigure:
             self._shown.append((*maps, item["id"]))
 
     def _log(self, engine: ResumableTrainer) -> None:
-        epoch = engine.state.epoch
-        if self._shown and (epoch % self.interval == 0 or engine.is_last_epoch):
-            figure = contour_figure(*zip(*self._shown, strict=True))
-            self.tracker.log_figure(figure, f"validation/epoch_{epoch:04d}.png")
+        if self._shown and engine.is_due(self.interval):
+            self.tracker.log_validation(contour_figure(*zip(*self._shown, strict=True)), engine.state.epoch)

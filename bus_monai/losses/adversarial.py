@@ -127,7 +127,8 @@ class WassersteinGPObjective(WassersteinObjective):
             between = (share * real.float() + (1 - share) * fake.float()).requires_grad_(True)
             scores = discriminator(between)
             (gradient,) = torch.autograd.grad(scores.sum(), between, create_graph=True)
-            return self.weight * ((gradient.flatten(1).norm(dim=1) - 1) ** 2).mean()
+            norms: Tensor = gradient.flatten(1).norm(dim=1)
+            return self.weight * ((norms - 1) ** 2).mean()
 
     def after_discriminator_step(self, discriminator: nn.Module) -> None:
         """Leave the weights as they are: the penalty takes the place of clipping."""

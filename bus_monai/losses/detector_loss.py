@@ -24,4 +24,5 @@ class DetectorLoss(nn.Module):
 
     def forward(self, output: Tensor, truths: Sequence[Tensor]) -> Tensor:
         """Return the loss."""
-        return self.multibox(*split_output(output), truths)
+        loss: Tensor = self.multibox(*split_output(output), truths)
+        return loss

@@ -36,7 +36,7 @@ class LiteLoss(nn.Module):
     def forward(self, output: Tensor, mask: Tensor) -> Tensor:
         """Return the sum of the terms."""
         has_lesion = mask.flatten(1).any(dim=1)
-        maps = output.split(1, dim=1)
+        maps = torch.split(output, 1, dim=1)
         total = output.new_zeros(())
         if self.presence_head:
             presence, maps = maps[1][:, 0, 0, 0], maps[:1] + maps[2:]
@@ -48,5 +48,5 @@ class LiteLoss(nn.Module):
         return total
 
     def _region(self, logits: Tensor, mask: Tensor, has_lesion: Tensor) -> Tensor:
-        loss = self._bce(logits, mask)
+        loss: Tensor = self._bce(logits, mask)
         return loss + self._dice(logits[has_lesion], mask[has_lesion]) if torch.any(has_lesion) else loss

@@ -71,7 +71,7 @@ class MutualSupervision:
         mask = (teacher_logits.detach() > 0).to(logits.dtype)
         each = F.binary_cross_entropy_with_logits(logits, mask, reduction="none")
         processes = idist.get_world_size()
-        count = idist.all_reduce(trusted.sum()) / processes
+        count: Tensor = idist.all_reduce(trusted.sum()) / processes
         return (each * trusted).sum() / count.clamp(min=1 / processes)
 
     def adversarial_loss(self, fake_logits: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 from monai.losses.dice import DiceLoss
 from monai.losses.ssim_loss import SSIMLoss
@@ -55,7 +56,7 @@ class RegionLoss(nn.Module):
     def forward(self, logits: Tensor, mask: Tensor) -> Tensor:
         """Return the sum of the terms whose weight is not 0."""
         p = logits.sigmoid()
-        terms = {
+        terms: dict[str, Callable[[], Tensor]] = {
             "l1": lambda: F.l1_loss(p, mask),
             "ssim": lambda: self._ssim(p, mask),
             "dice": lambda: self._dice(p, mask),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -93,7 +94,11 @@ class CaseScores:
 
 
 def score_case(
-    probability: NDArray, truth: NDArray, *, threshold: float = 0.5, spacing_mm: tuple[float, float] | None = None
+    probability: NDArray[np.floating],
+    truth: NDArray[Any],
+    *,
+    threshold: float = 0.5,
+    spacing_mm: tuple[float, float] | None = None,
 ) -> CaseScores:
     """Compare a probability map with the true mask.
 
@@ -175,7 +180,7 @@ def _distances_in(
     return hausdorff95(distances), average_distance(distances)
 
 
-def _m_iou(probability: NDArray, truth: NDArray[np.bool_]) -> float:
+def _m_iou(probability: NDArray[np.floating], truth: NDArray[np.bool_]) -> float:
     of_lesion, true_area = probability[truth], int(np.count_nonzero(truth))
     values = []
     for threshold in M_IOU_THRESHOLDS:
@@ -188,7 +193,9 @@ def _m_iou(probability: NDArray, truth: NDArray[np.bool_]) -> float:
     return float(np.mean(values))
 
 
-def _check(probability: NDArray, truth: NDArray, threshold: float, spacing_mm: tuple[float, float] | None) -> None:
+def _check(
+    probability: NDArray[np.floating], truth: NDArray[Any], threshold: float, spacing_mm: tuple[float, float] | None
+) -> None:
     if probability.ndim != 2 or probability.size == 0:
         raise ValueError(f"probability must have the shape (H, W), got {probability.shape}.")
     if truth.shape != probability.shape:

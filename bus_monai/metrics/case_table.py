@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import os
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -13,6 +12,7 @@ from bus_monai.data.case import Diagnosis
 from bus_monai.errors import UserError
 from bus_monai.metrics.case_scores import CaseScores
 from bus_monai.metrics.probability_histogram import BINS
+from bus_monai.metrics.write_table import write_table
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,18 +49,7 @@ def write_case_table(path: str | Path, rows: Iterable[CaseRow]) -> None:
     Raises:
         UserError: the file cannot be written.
     """
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with temporary.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            writer.writerow(COLUMNS)
-            writer.writerows([_to_text(getattr(row, name)) for name in COLUMNS] for row in rows)
-        temporary.replace(path)
-    except OSError as error:
-        raise UserError(f"Cannot write '{path}' ({error.strerror}): check the folder and its permissions.") from error
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_table(Path(path), COLUMNS, ([_to_text(getattr(row, name)) for name in COLUMNS] for row in rows))
 
 
 def read_case_table(path: str | Path) -> list[CaseRow]:

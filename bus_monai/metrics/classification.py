@@ -103,16 +103,16 @@ def summarise_classes(
         low, high = np.nanpercentile([figure(true[draw], scores[draw]) for draw in draws], LEVEL)
         return Interval(value, float(low), float(high))
 
-    accuracy, macro_f1 = interval(_accuracy), interval(_macro_f1)
+    accuracy, f1 = interval(_accuracy), interval(macro_f1)
     # both exist as soon as there is a case
     assert accuracy is not None
-    assert macro_f1 is not None
+    assert f1 is not None
     return ClassificationSummary(
         confusion_matrix(true, scores.argmax(axis=1), scores.shape[1]),
         class_figures(true, scores),
         accuracy,
-        macro_f1,
-        interval(_macro_auc),
+        f1,
+        interval(macro_auc),
     )
 
 
@@ -162,16 +162,18 @@ def class_weights(true: NDArray[np.int64], classes: int) -> NDArray[np.float64]:
     return len(true) / (classes * counts)
 
 
-def _accuracy(true: NDArray[np.int64], scores: NDArray[np.float64]) -> float:
-    return float((scores.argmax(axis=1) == true).mean())
-
-
-def _macro_f1(true: NDArray[np.int64], scores: NDArray[np.float64]) -> float:
+def macro_f1(true: NDArray[np.int64], scores: NDArray[np.float64]) -> float:
+    """Return the mean F1 of the classes that have one, from true classes (N,), at least one, and scores (N, C)."""
     confusion = confusion_matrix(true, scores.argmax(axis=1), scores.shape[1])
     size = confusion.sum(axis=0) + confusion.sum(axis=1)
     return float((2 * confusion.diagonal()[size > 0] / size[size > 0]).mean())
 
 
-def _macro_auc(true: NDArray[np.int64], scores: NDArray[np.float64]) -> float:
+def macro_auc(true: NDArray[np.int64], scores: NDArray[np.float64]) -> float:
+    """Return the mean one-vs-rest AUC of the classes that have one, NaN where none has."""
     values = [value for c in range(scores.shape[1]) if (value := auc(scores[:, c], true == c)) is not None]
     return float(np.mean(values)) if values else float("nan")
+
+
+def _accuracy(true: NDArray[np.int64], scores: NDArray[np.float64]) -> float:
+    return float((scores.argmax(axis=1) == true).mean())

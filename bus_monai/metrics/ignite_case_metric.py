@@ -5,11 +5,9 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
-import torch
-from ignite import distributed as idist
 from ignite.engine import Engine
 from ignite.metrics import Metric
 from monai.data.meta_tensor import MetaTensor
@@ -20,8 +18,7 @@ from bus_monai.errors import UserError
 from bus_monai.metrics.aggregate import LOWER_IS_BETTER, get_rule, means
 from bus_monai.metrics.case_scores import score_case
 from bus_monai.metrics.case_table import CaseRow
-
-Row = TypeVar("Row")
+from bus_monai.metrics.gather_rows import gather_rows
 
 
 class CaseMetric(Metric):
@@ -96,9 +93,7 @@ class CaseMetric(Metric):
 
     def compute(self) -> float:
         """Gather the rows of all processes and return the mean of the metric."""
-        # a sampler pads its last round with cases that another process has, too
-        rows = {row.id: row for part in gather(list(self._collected.values())) for row in part}
-        self.rows = [rows[id] for id in sorted(rows)]
+        self.rows = gather_rows(self._collected)
         values = means(self.rows, self.rule)
         if self.metric in values:
             return values[self.metric]
@@ -157,12 +152,3 @@ def scored_spacing(item: Mapping[str, Any]) -> tuple[float, float] | None:
         return None
     rows, columns = np.asarray(stored, dtype=np.float64) * affine_to_spacing(np.asarray(label.affine), r=2)
     return (float(rows), float(columns)) if rows > 0 and columns > 0 else None
-
-
-def gather(rows: list[Row]) -> list[list[Row]]:
-    """Return the rows of each process."""
-    if idist.get_world_size() == 1:
-        return [rows]
-    parts: list[list[Row]] = [[] for _ in range(idist.get_world_size())]
-    torch.distributed.all_gather_object(parts, rows)
-    return parts

@@ -17,7 +17,7 @@ from bus_monai.detection.default_boxes import default_boxes
 from bus_monai.detection.find_boxes import LEAST_SCORE, MOST_OVERLAP, find_boxes
 from bus_monai.errors import UserError
 from bus_monai.metrics.detection import Box, Detection, DetectionCurve, detection_curve, match_detections
-from bus_monai.metrics.ignite_case_metric import gather
+from bus_monai.metrics.gather_rows import gather_rows
 from bus_monai.networks.detectors import split_output
 from bus_monai.transforms.frames import Frame
 
@@ -126,9 +126,7 @@ class DetectionMetric(Metric):
 
     def compute(self) -> float:
         """Gather the images of all processes and return the average precision."""
-        # a sampler pads its last round with images that another process has, too
-        images = {image.id: image for part in gather(list(self._collected.values())) for image in part}
-        self.images = [images[id] for id in sorted(images)]
+        self.images = gather_rows(self._collected)
         truths = {image.id: [as_box(frame) for frame in image.truths] for image in self.images}
         detections = [
             Detection(image.id, as_box(frame), score)

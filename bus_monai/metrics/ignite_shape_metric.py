@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
-import torch
-from ignite import distributed as idist
 from ignite.engine import Engine
 from ignite.metrics import Metric
 
-from bus_monai.metrics.classification import class_figures
+from bus_monai.metrics.classification import class_figures, macro_auc, macro_f1
+from bus_monai.metrics.gather_rows import gather_rows
 from bus_monai.metrics.shape_rows import ShapeRow
 from bus_monai.metrics.shape_summary import found_scores
 from bus_monai.networks.shape_cnn import SHAPE_CLASSES
@@ -50,15 +50,9 @@ class ShapeMetric(Metric):
 
     def compute(self) -> float:
         """Gather the rows of all processes and return the macro F1; 0 where no mass was found."""
-        parts = [self._collected]
-        if idist.get_world_size() > 1:
-            parts = [{} for _ in range(idist.get_world_size())]
-            torch.distributed.all_gather_object(parts, self._collected)
-        # a sampler pads its last round with masses that another process has, too
-        rows = {id: row for part in parts for id, row in part.items()}
-        self.rows = [rows[id] for id in sorted(rows)]
-        f1 = [figures.f1 for figures in class_figures(*found_scores(self.rows)) if figures.f1 is not None]
-        return sum(f1) / len(f1) if f1 else 0.0
+        self.rows = gather_rows(self._collected)
+        true, scores = found_scores(self.rows)
+        return macro_f1(true, scores) if len(true) else 0.0
 
     def completed(self, engine: Engine, name: str) -> None:
         """Put the macro F1 under ``name``, and what goes beside it, into ``engine.state.metrics``."""
@@ -66,12 +60,10 @@ class ShapeMetric(Metric):
         true, scores = found_scores(self.rows)
         if not len(true):
             return
-        figures = class_figures(true, scores)
         metrics = engine.state.metrics
         metrics["accuracy"] = float((scores.argmax(axis=1) == true).mean())
-        aucs = [one.auc for one in figures if one.auc is not None]
-        if aucs:
-            metrics["macro_auc"] = sum(aucs) / len(aucs)
-        for shape, one in zip(SHAPE_CLASSES, figures, strict=True):
+        if not math.isnan(area := macro_auc(true, scores)):
+            metrics["macro_auc"] = area
+        for shape, one in zip(SHAPE_CLASSES, class_figures(true, scores), strict=True):
             if one.recall is not None:
                 metrics[f"recall_{shape}"] = one.recall

@@ -14,7 +14,7 @@ CENTRES = 1 / (1 + np.exp(-np.concatenate([[_LOGITS[0]], (_LOGITS[1:] + _LOGITS[
 """The probability that stands for each bin."""
 
 
-def probability_histogram(probabilities: NDArray) -> tuple[int, ...]:
+def probability_histogram(probabilities: NDArray[np.floating]) -> tuple[int, ...]:
     """Count probabilities in [0, 1] of any shape by bin; ``BINS`` counts.
 
     A bin holds its lower border, so that thresholding at a border splits no bin.

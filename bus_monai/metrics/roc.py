@@ -41,4 +41,5 @@ def macro_roc(true: NDArray[np.int64], scores: NDArray[np.float64]) -> NDArray[n
     classes = [c for c in range(scores.shape[1]) if 0 < np.count_nonzero(true == c) < len(true)]
     if not classes:
         return None
-    return np.mean([np.interp(GRID, *roc_curve(scores[:, c], true == c)) for c in classes], axis=0)
+    mean: NDArray[np.float64] = np.mean([np.interp(GRID, *roc_curve(scores[:, c], true == c)) for c in classes], axis=0)
+    return mean

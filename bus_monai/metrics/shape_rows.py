@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from bus_monai.errors import UserError
+from bus_monai.metrics.write_table import write_table
 from bus_monai.networks.shape_cnn import SHAPE_CLASSES
 
 COLUMNS = ("id", "group", "truth", "predicted", *SHAPE_CLASSES)
@@ -48,13 +49,15 @@ class ShapeRow:
 
 
 def write_shape_rows(path: Path, rows: Iterable[ShapeRow]) -> None:
-    """Write a table as CSV: ``None`` and what is not known as an empty field, numbers with all their digits."""
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(COLUMNS)
-        for row in rows:
-            values = [repr(value) for value in row.probabilities] or [""] * len(SHAPE_CLASSES)
-            writer.writerow([row.id, row.group, row.truth or "", row.predicted or "", *values])
+    """Write a table as CSV: ``None`` and what is not known as an empty field, numbers with all their digits.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    nothing = [None] * len(SHAPE_CLASSES)
+    write_table(
+        path, COLUMNS, ((row.id, row.group, row.truth, row.predicted, *(row.probabilities or nothing)) for row in rows)
+    )
 
 
 def read_shape_rows(path: Path) -> list[ShapeRow]:

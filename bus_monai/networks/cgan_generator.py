@@ -101,7 +101,8 @@ class CGANGenerator(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the logits of ``x``."""
-        return 2 * self.network(2 * x - 1)
+        logits: Tensor = 2 * self.network(2 * x - 1)
+        return logits
 
 
 class _Hourglass(nn.Module):
@@ -137,7 +138,8 @@ class _Hourglass(nn.Module):
             elif self.skip_mode == "add":
                 x = x + skip
             x = self.relu(x)
-        return self.head(x)
+        logits: Tensor = self.head(x)
+        return logits
 
 
 def _down(in_channels: int, out_channels: int, *, has_norm: bool) -> list[nn.Module]:

@@ -68,7 +68,8 @@ class _Pyramid(nn.Module):
         seen = [branch(x) for branch in self.branches]
         pooled = self.pooled(x.mean(dim=[2, 3], keepdim=True))
         seen.append(pooled.expand(-1, -1, x.shape[2], x.shape[3]))
-        return self.project(torch.cat(seen, dim=1))
+        projected: Tensor = self.project(torch.cat(seen, dim=1))
+        return projected
 
 
 def _separable(in_channels: int, out_channels: int) -> nn.Sequential:

@@ -40,7 +40,7 @@ class OneTensor(nn.Module):
 
 def split_output(output: Tensor) -> tuple[Tensor, Tensor]:
     """Take the output of a detector (B, 6, D) apart: offsets (B, D, 4) and logits (B, D, 2)."""
-    offsets, logits = output.transpose(1, 2).split([4, 2], dim=2)
+    offsets, logits = torch.split(output.transpose(1, 2), [4, 2], dim=2)
     return offsets, logits
 
 

@@ -39,7 +39,8 @@ class ERFNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the logits of ``x``."""
-        return self.decoder(self.encoder(x))
+        logits: Tensor = self.decoder(self.encoder(x))
+        return logits
 
 
 class _Downsampler(nn.Module):

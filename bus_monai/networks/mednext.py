@@ -40,7 +40,8 @@ class MedNeXt(nn.Module):
         x = self.bottleneck(x)
         for up, stage in zip(self.up_blocks, self.dec_stages):  # noqa: B905
             x = stage(up(x) + skips.pop())
-        return self.out_0(x)
+        logits: Tensor = self.out_0(x)
+        return logits
 
 
 class _Block(nn.Module):
@@ -52,7 +53,8 @@ class _Block(nn.Module):
         self.conv2, self.act, self.conv3 = parts.conv2, parts.act, parts.conv3
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.conv3(self.act(self.conv2(self.norm(self.conv1(x)))))
+        change: Tensor = self.conv3(self.act(self.conv2(self.norm(self.conv1(x)))))
+        return x + change
 
 
 class _Resample(nn.Module):

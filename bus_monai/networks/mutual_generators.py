@@ -55,8 +55,10 @@ class MutualGenerators(nn.Module):
         """Return the logits of the mean probability, or those of the generator that is used."""
         for i, network in enumerate(self.ensemble.networks):
             if self.used == i + 1:
-                return network(x)
-        return self.ensemble(x)
+                logits: Tensor = network(x)
+                return logits
+        mean: Tensor = self.ensemble(x)
+        return mean
 
     def fit(self, images: Iterable[Tensor]) -> None:
         """Give all generators the mean and standard deviation of ``images``, each in [0, 1]."""

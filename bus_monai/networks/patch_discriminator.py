@@ -47,4 +47,5 @@ class PatchDiscriminator(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the score of each patch."""
-        return self.layers(x)
+        scores: Tensor = self.layers(x)
+        return scores

@@ -51,7 +51,8 @@ class RDACritic(nn.Module):
         pooled = self.features(x).float().mean(dim=(2, 3))
         # under weight clipping scores differ by less than bfloat16 resolves
         with torch.autocast(x.device.type, enabled=False):
-            return self.head(pooled)
+            score: Tensor = self.head(pooled)
+            return score
 
 
 def _conv(in_channels: int, out_channels: int, *, stride: int, norm: str) -> list[nn.Module]:

@@ -100,7 +100,8 @@ class RDAUNet(nn.Module):
             # to the skip's own size rather than times two, so that odd sizes fit
             x = F.interpolate(x, size=[skip.shape[2], skip.shape[3]], mode="nearest")
             x = unit(torch.cat([x, gate(x, skip)], dim=1))
-        return self.head(self.after_decoder(x))
+        logits: Tensor = self.head(self.after_decoder(x))
+        return logits
 
 
 class _PassSkip(nn.Module):

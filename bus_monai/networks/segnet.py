@@ -37,7 +37,8 @@ class SegNet(nn.Module):
             places.append(place)
         for i, stage in enumerate(self.decoder):
             x = stage(_unpool(x, places[len(places) - 1 - i]))
-        return self.head(x)
+        logits: Tensor = self.head(x)
+        return logits
 
 
 def _stages(width: int, stages: Sequence[Sequence[int]]) -> tuple[nn.ModuleList, int]:

@@ -51,7 +51,8 @@ class ShapeCNN(nn.Module):
         # TorchScript knows no constants of a module
         if not torch.jit.is_scripting():  # type: ignore[attr-defined]
             _check_size(x)
-        return self.head(self.features(x))
+        logits: Tensor = self.head(self.features(x))
+        return logits
 
 
 def _check_size(x: Tensor) -> None:

@@ -35,7 +35,8 @@ class Standardised(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the logits of ``x``."""
-        return self.network((x - self.mean) / self.std)
+        logits: Tensor = self.network((x - self.mean) / self.std)
+        return logits
 
     def fit(self, images: Iterable[Tensor]) -> None:
         """Take mean and standard deviation over all pixels of ``images``, each in [0, 1]; do nothing if ``fixed``."""

@@ -41,7 +41,8 @@ class SwinUNETR(monai_swin.SwinUNETR):
         y = self.decoder4(y, self.encoder4(states[2]))
         y = self.decoder3(y, self.encoder3(states[1]))
         y = self.decoder2(y, self.encoder2(states[0]))
-        return self.out(self.decoder1(y, self.encoder1(x)))
+        logits: Tensor = self.out(self.decoder1(y, self.encoder1(x)))
+        return logits
 
 
 class _Transformer(nn.Module):
@@ -88,7 +89,8 @@ class _Stage(nn.Module):
         self.downsample = _PatchMerging(parts.downsample)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.downsample(self.blocks(x))
+        merged: Tensor = self.downsample(self.blocks(x))
+        return merged
 
 
 class _Block(nn.Module):
@@ -111,7 +113,8 @@ class _Block(nn.Module):
         mask = _mask(height + below, width + right, self.window, self.shift, x.device)
         y = _join(self.attn(_partition(y, self.window), mask), height + below, width + right, self.window)
         x = x + torch.roll(y, [self.shift, self.shift], [1, 2])[:, :height, :width]
-        return x + self.mlp(self.norm2(x))
+        change: Tensor = self.mlp(self.norm2(x))
+        return x + change
 
 
 class _PatchMerging(nn.Module):
@@ -123,7 +126,8 @@ class _PatchMerging(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         four = [x[:, 0::2, 0::2], x[:, 1::2, 0::2], x[:, 0::2, 1::2], x[:, 1::2, 1::2]]
-        return self.reduction(self.norm(torch.cat(four, dim=-1)))
+        merged: Tensor = self.reduction(self.norm(torch.cat(four, dim=-1)))
+        return merged
 
 
 def _partition(x: Tensor, window: int) -> Tensor:

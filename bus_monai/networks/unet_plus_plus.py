@@ -26,4 +26,5 @@ class UNetPlusPlus(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the logits of ``x``."""
-        return self.network(x)[0]
+        logits: Tensor = self.network(x)[0]
+        return logits

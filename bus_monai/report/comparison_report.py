@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict, astuple, fields
 from pathlib import Path
 
 from bus_monai.metrics.aggregate import DISTANCES, LOWER_IS_BETTER, RULES
 from bus_monai.metrics.comparison import RULE, Comparison
 from bus_monai.metrics.operating_curves import operating_curves
 from bus_monai.metrics.paired import PairedTest
+from bus_monai.metrics.write_table import write_table
 from bus_monai.report.box_figure import box_figure
 from bus_monai.report.files import COMPARISON, REPORT
 from bus_monai.report.operating_figure import operating_figure
@@ -39,7 +39,7 @@ def write_comparison_report(comparison: Comparison, folder: Path, *, published: 
     models = {name: {key: asdict(s) for key, s in part.items()} for name, part in comparison.summaries.items()}
     curves = {name: c for name, part in tables.items() if (c := operating_curves(part)) is not None}
     check_writable(folder)
-    _write_tests(folder / COMPARISON, comparison.tests)
+    write_table(folder / COMPARISON, [field.name for field in fields(PairedTest)], map(astuple, comparison.tests))
     return write_page(
         folder / REPORT,
         "comparison_report.html.jinja",
@@ -80,10 +80,3 @@ def comparison_text(comparison: Comparison) -> str:
         for test in comparison.tests
     ]
     return "\n".join(lines)
-
-
-def _write_tests(path: Path, tests: Sequence[PairedTest]) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, [field.name for field in fields(PairedTest)])
-        writer.writeheader()
-        writer.writerows(asdict(test) for test in tests)

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from numpy.typing import NDArray
+
+from bus_monai.report.image_grid import add_legend, image_grid
 
 TRUTH_COLOUR = "#2ca02c"
 PREDICTION_COLOUR = "#ff7f0e"
 """Green and orange: told apart in the common forms of colour blindness, and from grey."""
-COLUMNS = 3
 
 
 def contour_figure(
@@ -31,26 +31,18 @@ def contour_figure(
         truths: (H, W), values in {0, 1}.
         probabilities: (H, W), values in [0, 1].
         titles: one an image.
-        threshold: above which a pixel is predicted lesion.
+        threshold: from which on a pixel is predicted lesion.
 
     Returns:
         A figure with up to three images a row.
     """
-    columns = min(COLUMNS, len(images))
-    rows = -(-len(images) // columns)
-    figure = Figure(figsize=(4 * columns, 4.2 * rows + 0.5), layout="constrained")
-    axes = figure.subplots(rows, columns, squeeze=False)
-    for axis in axes.flat:
-        axis.axis("off")
-    for axis, image, truth, probability, title in zip(axes.flat, images, truths, probabilities, titles, strict=False):
+    figure, axes = image_grid(len(images), (4, 4.2), below=0.5)
+    for axis, image, truth, probability, title in zip(axes, images, truths, probabilities, titles, strict=False):
         axis.imshow(image, cmap="gray", vmin=0, vmax=1)
         draw_contour(axis, truth, 0.5, TRUTH_COLOUR)
         draw_contour(axis, probability, threshold, PREDICTION_COLOUR)
         axis.set_title(title, fontsize=10)
-    handles = [
-        Line2D([], [], color=c, label=t) for c, t in ((TRUTH_COLOUR, "truth"), (PREDICTION_COLOUR, "prediction"))
-    ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=2, frameon=False)
+    add_legend(figure, {"truth": TRUTH_COLOUR, "prediction": PREDICTION_COLOUR})
     return figure
 
 

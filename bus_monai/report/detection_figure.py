@@ -7,12 +7,12 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
 from bus_monai.metrics.ignite_detection_metric import ImageDetections
-from bus_monai.report.contour_figure import COLUMNS, PREDICTION_COLOUR, TRUTH_COLOUR
+from bus_monai.report.contour_figure import PREDICTION_COLOUR, TRUTH_COLOUR
+from bus_monai.report.image_grid import add_legend, image_grid
 from bus_monai.transforms.frames import Frame
 
 
@@ -29,13 +29,8 @@ def detection_figure(
     Returns:
         A figure with up to three images a row.
     """
-    columns = min(COLUMNS, len(images))
-    rows = -(-len(images) // columns)
-    figure = Figure(figsize=(4 * columns, 4.8 * rows + 0.5), layout="constrained")
-    axes = figure.subplots(rows, columns, squeeze=False)
-    for axis in axes.flat:
-        axis.axis("off")
-    for axis, image, one in zip(axes.flat, images, detections, strict=False):
+    figure, axes = image_grid(len(images), (4, 4.8), below=0.5)
+    for axis, image, one in zip(axes, images, detections, strict=False):
         height, width = one.size
         axis.imshow(image, cmap="gray", vmin=0, vmax=1, extent=(0, width, height, 0))
         found = {frame: score for frame, score in zip(one.found, one.scores, strict=True) if score >= threshold}
@@ -44,9 +39,7 @@ def detection_figure(
         for frame, score in found.items():
             axis.text(frame.left, frame.top, f"{score:.2f}", color=PREDICTION_COLOUR, fontsize=8, va="bottom")
         axis.set_title(f"{one.id}: {len(one.truths)} masses, {len(found)} found", fontsize=10)
-    names = ((TRUTH_COLOUR, "truth"), (PREDICTION_COLOUR, f"found, with scores from {threshold:g} on"))
-    handles = [Line2D([], [], color=colour, label=text) for colour, text in names]
-    figure.legend(handles=handles, loc="outside lower center", ncols=2, frameon=False)
+    add_legend(figure, {"truth": TRUTH_COLOUR, f"found, with scores from {threshold:g} on": PREDICTION_COLOUR})
     return figure
 
 

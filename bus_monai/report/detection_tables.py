@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from bus_monai.errors import UserError
+from bus_monai.metrics.write_table import write_table
 from bus_monai.transforms.frames import Frame
 
 
@@ -38,7 +37,7 @@ def write_detections(path: Path, rows: Iterable[DetectionRow]) -> None:
         UserError: the file cannot be written.
     """
     lines = [(row.id, row.score, *row.frame, row.matched) for row in rows]
-    _write(path, ("id", "score", *Frame._fields, "matched"), lines)
+    write_table(path, ("id", "score", *Frame._fields, "matched"), lines)
 
 
 def write_truths(path: Path, rows: Iterable[TruthRow]) -> None:
@@ -48,14 +47,4 @@ def write_truths(path: Path, rows: Iterable[TruthRow]) -> None:
         UserError: the file cannot be written.
     """
     lines = [(row.id, *row.frame, row.score is not None, row.score) for row in rows]
-    _write(path, ("id", *Frame._fields, "found", "score"), lines)
-
-
-def _write(path: Path, columns: Sequence[str], lines: Sequence[Sequence[object]]) -> None:
-    partial = path.with_name(path.name + ".part")
-    try:
-        with partial.open("w", newline="", encoding="utf-8") as file:
-            csv.writer(file).writerows([columns, *lines])
-        partial.replace(path)
-    except OSError as error:
-        raise UserError(f"Cannot write '{path}' ({error.strerror}): check the folder and its permissions.") from error
+    write_table(path, ("id", *Frame._fields, "found", "score"), lines)

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from bus_monai.report.contour_figure import PREDICTION_COLOUR, TRUTH_COLOUR, draw_contour
+from bus_monai.report.image_grid import add_legend, image_grid
 
 if TYPE_CHECKING:
     from bus_monai.explain.explanation import Explanation, ExplanationMap
@@ -29,16 +29,10 @@ def explanation_figure(explanation: Explanation, name: str) -> Figure:
         explanation: of the image.
         name: of the image.
     """
-    panels = 2 + len(explanation.maps)
-    columns = min(COLUMNS, panels)
-    rows = -(-panels // columns)
     height, width = explanation.image.shape
     # from the image's form, so that the panels touch
     tall = min(max(4.2 * height / width, 2.2), 6.0)
-    figure = Figure(figsize=(4.4 * columns, (tall + 0.6) * rows + 0.8), layout="constrained")
-    axes = list(figure.subplots(rows, columns, squeeze=False).flat)
-    for axis in axes:
-        axis.axis("off")
+    figure, axes = image_grid(2 + len(explanation.maps), (4.4, tall + 0.6), below=0.8, columns=COLUMNS)
     axes[0].imshow(explanation.image, cmap="gray", vmin=0, vmax=1)
     axes[0].set_title("image", fontsize=10)
     axes[1].imshow(explanation.image, cmap="gray", vmin=0, vmax=1)
@@ -52,8 +46,7 @@ def explanation_figure(explanation: Explanation, name: str) -> Figure:
     outlines = {"prediction": PREDICTION_COLOUR}
     if explanation.truth is not None:
         outlines = {"truth": TRUTH_COLOUR} | outlines
-    handles = [Line2D([], [], color=colour, label=text) for text, colour in outlines.items()]
-    figure.legend(handles=handles, loc="outside lower center", ncols=2, frameon=False)
+    add_legend(figure, outlines)
     figure.suptitle(name)
     return figure
 

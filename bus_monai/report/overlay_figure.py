@@ -50,7 +50,9 @@ def overlay_figure(
     return figure
 
 
-def _coloured(grey: NDArray, truth: NDArray[np.bool_], predicted: NDArray[np.bool_]) -> NDArray:
+def _coloured(
+    grey: NDArray[np.floating], truth: NDArray[np.bool_], predicted: NDArray[np.bool_]
+) -> NDArray[np.floating]:
     result = grey.copy()
     for name, where in zip(COLOURS, (truth & predicted, truth & ~predicted, ~truth & predicted), strict=True):
         result[where] = (1 - OPACITY) * result[where] + OPACITY * np.asarray(to_rgb(COLOURS[name]))

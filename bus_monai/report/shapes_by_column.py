@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ from bus_monai.data.mass_items import case_and_number
 from bus_monai.data.readers.tables import read_csv_table
 from bus_monai.errors import UserError
 from bus_monai.metrics.shape_rows import ShapeRow
+from bus_monai.metrics.write_table import write_table
 from bus_monai.networks.shape_cnn import SHAPE_CLASSES
 
 ColumnValues = Mapping[tuple[str, int | None], str]
@@ -59,12 +59,11 @@ def write_shapes_by_column(path: Path, rows: Sequence[ShapeRow], values: ColumnV
             missing.append(row.id)
         else:
             counts[value][row.predicted] += 1
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        shares = [f"{name}_share" for name in SHAPE_CLASSES]
-        writer.writerow([column, "masses", "not_found", *SHAPE_CLASSES, *shares])
-        for value, shapes in sorted(counts.items()):
-            found = shapes.total() - shapes[None]
-            parts = [f"{shapes[name] / found:.4f}" if found else "" for name in SHAPE_CLASSES]
-            writer.writerow([value, shapes.total(), shapes[None], *(shapes[name] for name in SHAPE_CLASSES), *parts])
+    lines = []
+    for value, shapes in sorted(counts.items()):
+        found = shapes.total() - shapes[None]
+        shares = [f"{shapes[name] / found:.4f}" if found else "" for name in SHAPE_CLASSES]
+        lines.append([value, shapes.total(), shapes[None], *(shapes[name] for name in SHAPE_CLASSES), *shares])
+    columns = [column, "masses", "not_found", *SHAPE_CLASSES, *(f"{name}_share" for name in SHAPE_CLASSES)]
+    write_table(path, columns, lines)
     return missing

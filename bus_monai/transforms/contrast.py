@@ -44,7 +44,8 @@ class HistogramEqualization(Transform):
             equalised = equalize_hist(pixels)
         else:
             equalised = equalize_adapthist(pixels, clip_limit=self.clip_limit)
-        return convert_to_dst_type(np.clip(equalised, 0, 1).astype(np.float32)[None], image)[0]
+        result: Tensor = convert_to_dst_type(np.clip(equalised, 0, 1).astype(np.float32)[None], image)[0]
+        return result
 
 
 class HistogramEqualizationd(MapTransform):

@@ -87,4 +87,5 @@ def _border(lines: NDArray[np.floating], share: float) -> int:
 
 
 def _is_plain(lines: NDArray[np.floating], colour: float, share: float) -> NDArray[np.bool_]:
-    return np.count_nonzero(np.abs(lines - colour) <= TOLERANCE, axis=1) >= share * lines.shape[1]
+    plain: NDArray[np.bool_] = np.count_nonzero(np.abs(lines - colour) <= TOLERANCE, axis=1) >= share * lines.shape[1]
+    return plain

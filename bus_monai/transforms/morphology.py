@@ -34,7 +34,8 @@ class Morphology(Transform):
         pixels = convert_to_numpy(mask[0]) > 0.5
         closed = _erode(binary_dilation(pixels, SQUARE_3), SQUARE_3)
         cleaned = binary_dilation(_erode(closed, SQUARE_2), SQUARE_3)
-        return convert_to_dst_type(cleaned[None], mask)[0]
+        result: Tensor = convert_to_dst_type(cleaned[None], mask)[0]
+        return result
 
 
 class Morphologyd(MapTransform):
@@ -51,4 +52,5 @@ class Morphologyd(MapTransform):
 
 def _erode(pixels: NDArray[np.bool_], element: NDArray[np.bool_]) -> NDArray[np.bool_]:
     # SciPy's own closing erodes with zeros outside, and so eats what touches the border
-    return binary_erosion(pixels, element, border_value=1)
+    eroded: NDArray[np.bool_] = binary_erosion(pixels, element, border_value=1)
+    return eroded

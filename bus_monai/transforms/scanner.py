@@ -188,4 +188,5 @@ def letterbox(image: Tensor, shares: list[float], *, value: float, mode: str) ->
     padded = F.pad(plain, [*columns, *rows], value=value)
     smooth = {"align_corners": False, "antialias": True} if mode == "bilinear" else {}
     small = F.interpolate(padded, size=(height, width), mode=mode, **smooth)
-    return convert_to_dst_type(small[0], image)[0]
+    result: Tensor = convert_to_dst_type(small[0], image)[0]
+    return result

@@ -81,7 +81,8 @@ def add_speckle(pixels: Pixels, noise: Pixels, strength: float) -> Pixels:
 def correlated_noise(shape: tuple[int, int], length: float, random: Random) -> Pixels:
     """Draw Gaussian noise of mean 0 and standard deviation 1, smooth over ``length`` pixels."""
     noise = gaussian_filter(random.standard_normal(shape), length, mode="wrap")
-    return ((noise - noise.mean()) / max(float(noise.std()), 1e-6)).astype(np.float32)
+    unit: Pixels = ((noise - noise.mean()) / max(float(noise.std()), 1e-6)).astype(np.float32)
+    return unit
 
 
 def burn_in(pixels: Pixels, overlay: Overlay) -> Pixels:
@@ -122,5 +123,6 @@ def jpeg(pixels: Pixels, quality: int) -> Pixels:
     return _clipped(np.asarray(Image.open(buffer)) / 255)
 
 
-def _clipped(pixels: NDArray) -> Pixels:
-    return np.clip(pixels, 0, 1).astype(np.float32)
+def _clipped(pixels: NDArray[np.floating]) -> Pixels:
+    clipped: Pixels = np.clip(pixels, 0, 1).astype(np.float32)
+    return clipped

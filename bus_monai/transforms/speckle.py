@@ -26,7 +26,8 @@ def median(image: Image, *, size: int = 5) -> Image:
     """Median of square windows of ``size`` pixels, by ITK."""
     import itk
 
-    return itk.array_from_image(itk.median_image_filter(itk.image_from_array(image), radius=size // 2))
+    filtered: Image = itk.array_from_image(itk.median_image_filter(itk.image_from_array(image), radius=size // 2))
+    return filtered
 
 
 def median3(image: Image) -> Image:
@@ -44,7 +45,8 @@ def nlm(image: Image, *, patch_size: int = 5, patch_distance: int = 5, strength:
     h = strength * _noise(image)
     if h <= 0:
         return image
-    return denoise_nl_means(image, patch_size=patch_size, patch_distance=patch_distance, h=h, fast_mode=True)
+    filtered: Image = denoise_nl_means(image, patch_size=patch_size, patch_distance=patch_distance, h=h, fast_mode=True)
+    return filtered
 
 
 def curvature_diffusion(
@@ -53,7 +55,7 @@ def curvature_diffusion(
     """Modified curvature diffusion (Whitaker and Xue, ICIP 2001), by ITK."""
     import itk
 
-    return itk.array_from_image(
+    filtered: Image = itk.array_from_image(
         itk.curvature_anisotropic_diffusion_image_filter(
             itk.image_from_array(image),
             number_of_iterations=iterations,
@@ -61,6 +63,7 @@ def curvature_diffusion(
             conductance_parameter=conductance,
         )
     )
+    return filtered
 
 
 def bilateral(image: Image, *, sigma_spatial: float = 2.0, strength: float = 2.0) -> Image:
@@ -114,7 +117,8 @@ class SpeckleReduction(Transform):
         # ITK takes the axes of a column-major array in reverse
         pixels = np.ascontiguousarray(image[0], dtype=np.float32)
         filtered = np.clip(METHODS[self.method](pixels, **self.parameters), 0, 1)
-        return convert_to_dst_type(filtered[None], image)[0]
+        result: Tensor = convert_to_dst_type(filtered[None], image)[0]
+        return result
 
 
 class SpeckleReductiond(MapTransform):

@@ -45,13 +45,13 @@ def expected(losses: list[float], patience: int) -> int:
     return len(losses)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(losses=LOSSES, patience=st.integers(1, 4))
 def test_a_run_ends_when_its_lowest_loss_is_too_old(losses: list[float], patience: int) -> None:
     assert epochs_run(losses, patience, {}) == expected(losses, patience)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(losses=LOSSES, patience=st.integers(1, 4), cut=st.integers(0, 12))
 def test_a_resumed_run_ends_in_the_same_epoch(losses: list[float], patience: int, cut: int) -> None:
     extra: dict[str, Any] = {}
@@ -59,7 +59,7 @@ def test_a_resumed_run_ends_in_the_same_epoch(losses: list[float], patience: int
     assert done + epochs_run(losses[done:], patience, extra) == epochs_run(losses, patience, {})
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(losses=LOSSES, patience=st.integers(1, 4))
 def test_a_metric_may_be_better_the_higher(losses: list[float], patience: int) -> None:
     scores = [1 - loss for loss in losses]

@@ -15,7 +15,7 @@ from bus_monai.detection.match_boxes import match_boxes
 from bus_monai.losses.multibox import MultiBoxLoss, hard_negatives
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.integers(0, 2**32 - 1), st.integers(0, 6))
 def test_the_hardest_negatives_three_a_positive(seed: int, positives: int) -> None:
     rng = torch.Generator().manual_seed(seed)

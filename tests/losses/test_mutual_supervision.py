@@ -85,7 +85,7 @@ GAMMAS = st.floats(0, 1, exclude_min=True, exclude_max=True)
 
 
 @given(GAMMAS, GAMMAS, st.sampled_from(["mask_mean", "pixel"]))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_a_higher_gamma_never_trusts_more(one: float, other: float, confidence: str) -> None:
     few, many = (
         MutualSupervision(gamma=gamma, confidence=confidence).trusted(torch.from_numpy(SCORES), (4, 5))

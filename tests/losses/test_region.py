@@ -56,7 +56,7 @@ def example(seed: int, batch: int = 2) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 @pytest.mark.parametrize(("name", "term"), TERMS.items())
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(seed=st.integers(0, 999), weight=st.floats(0.1, 200), batch=st.integers(1, 3))
 def test_each_term(name: str, term: Callable[[NDArray, NDArray], float], seed: int, weight: float, batch: int) -> None:
     logits, mask = example(seed, batch)

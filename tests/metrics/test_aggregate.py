@@ -179,7 +179,7 @@ def test_one_group_gives_no_interval() -> None:
 
 
 @given(tables(), st.sampled_from(sorted(RULES)), st.integers(0, 3))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_interval_contains_the_mean(rows: list[CaseRow], rule: str, seed: int) -> None:
     for summary in summarise(rows, rule, resamples=200, seed=seed):
         if summary.n_groups > 1:
@@ -190,7 +190,7 @@ def test_interval_contains_the_mean(rows: list[CaseRow], rule: str, seed: int) -
 
 
 @given(tables(), st.sampled_from(sorted(RULES)), st.randoms(use_true_random=False))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_the_order_of_rows_does_not_matter(rows: list[CaseRow], rule: str, shuffler: random.Random) -> None:
     shuffled = list(rows)
     shuffler.shuffle(shuffled)
@@ -198,7 +198,7 @@ def test_the_order_of_rows_does_not_matter(rows: list[CaseRow], rule: str, shuff
 
 
 @given(tables(), st.sampled_from(["lesion", "pooled", "all_cases_zero"]))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_missing_a_lesion_improves_no_metric_of_the_lesion(rows: list[CaseRow], rule: str) -> None:
     before = means(rows, rule)
     for index, one in enumerate(rows):

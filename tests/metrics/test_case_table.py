@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bus_monai.errors import UserError
@@ -42,7 +42,6 @@ def test_rows_come_back_as_they_were(tmp_path: Path) -> None:
     group=st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0")),
     has_lesion=st.booleans(),
 )
-@settings(deadline=None)
 def test_round_trip_is_exact(tmp_path_factory: pytest.TempPathFactory, **values: object) -> None:
     path = tmp_path_factory.mktemp("table") / "cases.csv"
     row = replace(LESION, **values)  # type: ignore[arg-type]

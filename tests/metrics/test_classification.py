@@ -34,7 +34,7 @@ def test_by_hand() -> None:
     assert summary.macro_auc.value == pytest.approx((5 / 6 + 5 / 8 + 0.9) / 3)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(st.tuples(st.integers(0, 5), st.booleans()), min_size=1, max_size=20))
 def test_auc_is_the_share_of_ordered_pairs(cases: list[tuple[int, bool]]) -> None:
     pairs = [(a > b) + (a == b) / 2 for a, x in cases for b, y in cases if x and not y]
@@ -42,7 +42,7 @@ def test_auc_is_the_share_of_ordered_pairs(cases: list[tuple[int, bool]]) -> Non
     assert value == (pytest.approx(np.mean(pairs)) if pairs else None)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(st.integers(0, 3), max_size=30))
 def test_class_weights_make_all_classes_count_alike(more: list[int]) -> None:
     true = np.array([0, 1, 2, 3, *more])

@@ -79,7 +79,7 @@ def counts_at(table: list[Detection], truths: dict[str, list[Box]], threshold: f
     return len(found), len(kept) - len(found)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(tables, truth_lists, st.randoms())
 def test_against_brute_force(table: list[Detection], truths: dict[str, list[Box]], random: object) -> None:
     points = [counts_at(table, truths, score) for score in sorted({d.score for d in table}, reverse=True)]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from bus_monai.metrics.grouped_mean import grouped_mean
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.lists(st.tuples(st.floats(0, 1), st.sampled_from("abcdefgh")), min_size=1, max_size=30))
 def test_the_mean_is_that_of_all_values_and_lies_in_its_interval(cases: list[tuple[float, str]]) -> None:
     values, groups = zip(*cases, strict=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
@@ -26,7 +26,6 @@ def plain(predicted: NDArray[np.bool_], truth: NDArray[np.bool_]) -> Detections:
     return Detections(n, found, false)
 
 
-@settings(deadline=None)
 @given(predicted=masks, truth=masks)
 def test_against_a_plain_loop(predicted: NDArray[np.bool_], truth: NDArray[np.bool_]) -> None:
     assert count_detections(predicted, truth) == plain(predicted, truth)

@@ -61,7 +61,7 @@ def test_nothing_found_at_all() -> None:
     assert summary_lines(summary) == "1 masses, 1 of them not found."
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(st.tuples(st.integers(0, 8), st.booleans()), min_size=2, max_size=40))
 def test_area_under_the_curve_is_the_sum_of_ranks(cases: list[tuple[int, bool]]) -> None:
     scores, positive = np.array([c[0] / 8 for c in cases]), np.array([c[1] for c in cases])

@@ -43,7 +43,7 @@ def weighting_by_loops(x: NDArray, block: CAW) -> NDArray:
     return np.stack([plane / (1 + np.exp(-logit)) for plane, logit in zip(x, logits, strict=True)])
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.integers(1, 5), st.integers(1, 3), st.integers(1, 3), st.floats(-2, 2), st.integers(0, 99))
 def test_channel_attention(channels: int, height: int, width: int, beta: float, seed: int) -> None:
     torch.manual_seed(seed)

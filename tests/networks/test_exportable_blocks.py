@@ -21,7 +21,7 @@ from bus_monai.networks.swin_unetr import SwinUNETR
 
 
 @given(st.integers(1, 30), st.integers(1, 30), st.integers(1, 7))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_adaptive_mean(height: int, width: int, bins: int) -> None:
     x = torch.rand(2, 3, height, width, dtype=torch.float64)
     torch.testing.assert_close(adaptive_mean(x, bins), F.adaptive_avg_pool2d(x, bins))

@@ -19,7 +19,7 @@ class Seen(nn.Module):
 
 
 @given(st.integers(1, 40), st.integers(1, 40), st.integers(1, 16))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_the_network_sees_multiples_and_the_caller_his_own_size(height: int, width: int, multiple: int) -> None:
     seen = Seen()
     x = torch.rand(1, 2, height, width)

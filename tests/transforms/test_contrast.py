@@ -40,7 +40,7 @@ def test_clahe_raises_local_contrast() -> None:
 
 
 @pytest.mark.parametrize("method", METHODS)
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(
     image=hnp.arrays(np.float32, st.tuples(st.integers(1, 50), st.integers(1, 50)), elements=st.floats(0, 1, width=32))
 )

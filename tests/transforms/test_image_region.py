@@ -32,7 +32,7 @@ def texture(height: int, width: int, seed: int) -> NDArray[np.float32]:
     return np.clip(speckle * np.linspace(1, 0.4, height)[:, None], 0, 1).astype(np.float32)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(sides, sides, st.tuples(shares, shares, shares, shares), st.sampled_from(COLOURS), st.integers(0, 99))
 def test_borders_of_one_colour_go(
     height: int, width: int, border: tuple[float, float, float, float], colour: float, seed: int
@@ -44,7 +44,7 @@ def test_borders_of_one_colour_go(
     np.testing.assert_allclose(found, (top, top + height, left, left + width), atol=2)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(sides, sides, st.integers(0, 99))
 def test_without_border_nothing_goes(height: int, width: int, seed: int) -> None:
     assert find_image_region(texture(height, width, seed)) == (0, height, 0, width)

@@ -21,7 +21,7 @@ def disc(height: int, width: int, row: int, column: int, radius: float) -> torch
     return ((rows - row) ** 2 + (columns - column) ** 2 <= radius**2)[None]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 40), st.integers(0, 70), st.integers(1, 20), st.integers(1, 20))
 def test_place_and_size_of_the_image_do_not_matter(top: int, left: int, height: int, width: int) -> None:
     mass = torch.rand(height, width, generator=torch.Generator().manual_seed(height * width)) < 0.6

@@ -34,20 +34,20 @@ def by_loops(mask: NDArray) -> NDArray:
     return mask
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(MASKS)
 def test_any_mask(mask: NDArray) -> None:
     np.testing.assert_array_equal(clean(mask), by_loops(mask))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(MASKS, st.data())
 def test_more_in_is_more_out(mask: NDArray, data: st.DataObject) -> None:
     larger = mask | data.draw(hnp.arrays(np.bool_, mask.shape))
     assert not (clean(mask) & ~clean(larger)).any()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(hnp.arrays(np.bool_, (6, 7)), st.integers(0, 9), st.integers(0, 9))
 def test_a_shifted_mask_gives_the_shifted_result(mask: NDArray, down: int, right: int) -> None:
     def placed(row: int, column: int) -> NDArray:

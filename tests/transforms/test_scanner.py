@@ -31,7 +31,7 @@ def item(height: int = 60, width: int = 80) -> dict[str, MetaTensor]:
 
 
 @pytest.mark.parametrize("kind", EFFECTS)
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(20, 90), st.integers(20, 90), st.integers(0, 99))
 def test_size_range_and_metadata_stay(kind: type, height: int, width: int, seed: int) -> None:
     before = item(height, width)

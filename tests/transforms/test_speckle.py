@@ -76,7 +76,7 @@ def test_a_constant_image_stays(method: str, value: float) -> None:
 
 
 @pytest.mark.parametrize("method", FILTERS)
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(
     image=hnp.arrays(
         np.float32, st.tuples(st.integers(12, 40), st.integers(12, 40)), elements=st.floats(0, 1, width=32)

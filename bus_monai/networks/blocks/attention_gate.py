@@ -35,7 +35,8 @@ class AttentionGate(nn.Module):
     def forward(self, gating: Tensor, skip: Tensor) -> Tensor:
         """Return the gated skip connection."""
         joint = self.relu(self.project_gating(gating) + self.project_skip(skip))
-        return skip * self.alpha(self.reduce(joint))
+        alpha: Tensor = self.alpha(self.reduce(joint))
+        return skip * alpha
 
 
 def _project(in_channels: int, out_channels: int) -> nn.Sequential:

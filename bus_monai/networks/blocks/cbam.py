@@ -35,4 +35,5 @@ class CBAM(nn.Module):
         mean, maximum = x.mean(dim=(2, 3), keepdim=True), x.amax(dim=(2, 3), keepdim=True)
         x = x * (self.perceptron(mean) + self.perceptron(maximum)).sigmoid()
         seen = torch.cat([x.mean(dim=1, keepdim=True), x.amax(dim=1, keepdim=True)], dim=1)
-        return x * self.pixel(seen).sigmoid()
+        weights: Tensor = self.pixel(seen).sigmoid()
+        return x * weights

@@ -53,7 +53,7 @@ class DilatedModule(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the sum of the branches."""
-        outputs = []
+        outputs: list[Tensor] = []
         for branch in self.branches:
             y = branch(x)
             outputs.append(y)

@@ -33,8 +33,10 @@ class NonLocal(nn.Module):
         seen = (self.g(x).flatten(2) @ self.affinity(x).transpose(1, 2)).reshape(
             x.shape[0], x.shape[1] // 2, x.shape[2], x.shape[3]
         )
-        return x + self.out(seen)
+        change: Tensor = self.out(seen)
+        return x + change
 
     def affinity(self, x: Tensor) -> Tensor:
         """Return the weights (B, H W, H W) with which each pixel (row) sees each other; a row sums to 1."""
-        return (self.theta(x).flatten(2).transpose(1, 2) @ self.phi(x).flatten(2)).softmax(dim=2)
+        weights: Tensor = (self.theta(x).flatten(2).transpose(1, 2) @ self.phi(x).flatten(2)).softmax(dim=2)
+        return weights

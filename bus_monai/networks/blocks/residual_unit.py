@@ -49,5 +49,5 @@ class ResidualUnit(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Apply the unit."""
-        residual = self.residual(self.pre(x))
+        residual: Tensor = self.residual(self.pre(x))
         return residual + self.shortcut(x) if self.use_shortcut else residual

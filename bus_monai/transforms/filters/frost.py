@@ -37,4 +37,5 @@ def frost(image: NDArray[np.float32], *, size: int = 7, damping: float = 2.0) ->
         weight = np.exp(-rate * np.float32(distance))
         total += weight * sum(padded[down : down + height, right : right + width] for down, right in offsets)
         norm += weight * len(offsets)
-    return np.clip(total / norm, 0, 1)
+    filtered: NDArray[np.float32] = np.clip(total / norm, 0, 1)
+    return filtered

@@ -27,4 +27,5 @@ def lee(image: NDArray[np.float32], *, size: int = 7) -> NDArray[np.float32]:
     signal = np.maximum((variance - mean * mean * noise) / (1 + noise), 0)
     total = signal * (1 + noise) + mean * mean * noise
     weight = np.divide(signal, total, out=np.zeros_like(signal), where=total > 0)
-    return np.clip(mean + weight * (image - mean), 0, 1)
+    filtered: NDArray[np.float32] = np.clip(mean + weight * (image - mean), 0, 1)
+    return filtered

@@ -19,7 +19,8 @@ def local_mean_variance(image: NDArray[np.float32], size: int) -> tuple[NDArray[
 
 def squared_variation(mean: NDArray[np.float32], variance: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the squared coefficient of variation, variance by squared mean."""
-    return variance / np.maximum(mean, LEAST_MEAN) ** 2
+    squared: NDArray[np.float32] = variance / np.maximum(mean, LEAST_MEAN) ** 2
+    return squared
 
 
 def noise_variation(mean: NDArray[np.float32], variance: NDArray[np.float32]) -> float:

@@ -45,7 +45,8 @@ def _diffusion(image: NDArray[np.float32], q0: np.float32) -> NDArray[np.float32
     laplacian = (north + south + west + east) / image
     # on coarse grids the denominator can reach 0, where the edge is as strong as can be
     q = np.maximum(0.5 * gradient - laplacian**2 / 16, 0) / np.maximum((1 + 0.25 * laplacian) ** 2, 1e-6)
-    return np.clip(1 / np.maximum(1 + (q - q0) / (q0 * (1 + q0)), 1e-6), 0, 1)
+    coefficient: NDArray[np.float32] = np.clip(1 / np.maximum(1 + (q - q0) / (q0 * (1 + q0)), 1e-6), 0, 1)
+    return coefficient
 
 
 def _divergence(image: NDArray[np.float32], coefficient: NDArray[np.float32]) -> NDArray[np.float32]:
