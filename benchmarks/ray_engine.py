@@ -99,8 +99,8 @@ def main() -> None:
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
+    with tempfile.TemporaryDirectory() as below:
+        folder = Path(below)
         source = write_phantoms(folder / "phantoms", options.images, tuple(options.size))
         predictor = Predictor(parse_models([options.model])[0], backend=options.backend)
         engines: dict[str, Engine] = {"local": LocalEngine()}

@@ -61,7 +61,7 @@ def _options(
         bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
     ] = False,
 ) -> None:
-    global _debug
+    global _debug  # noqa: PLW0603 (Typer reads the option before the command, main() after it)
     _debug = debug
 
 

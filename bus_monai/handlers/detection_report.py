@@ -71,8 +71,10 @@ def _text(summary: dict[str, Any]) -> str:
     """Put the summary into words."""
     lines = [
         f"\n{summary['masses']} masses in {summary['images']} images, found where the IoU is 0.5 or more",
-        f"  from a score of {summary['threshold']:g} on: {summary['found']} found, {summary['missed']} missed, "
-        f"{summary['false_positives']} false positives",
+        (
+            f"  from a score of {summary['threshold']:g} on: {summary['found']} found, {summary['missed']} missed, "
+            f"{summary['false_positives']} false positives"
+        ),
     ]
     if summary["froc"] is not None:
         lines.append(f"  average precision {summary['average_precision_50']:.4f}")

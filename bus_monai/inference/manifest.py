@@ -122,7 +122,8 @@ class Manifest:
     def _select(self, condition: str, values: tuple[str, ...] = ()) -> Iterator[Entry]:
         columns = "path, name, state, reason, sha256, outputs, rows"
         for path, name, state, reason, sha256, outputs, rows in self._base.execute(
-            f"SELECT {columns} FROM items {condition}", values
+            f"SELECT {columns} FROM items {condition}",  # noqa: S608 (conditions of this file alone)
+            values,
         ):
             outcome = Outcome(state, reason, sha256, tuple(json.loads(outputs)), tuple(json.loads(rows)))
             yield Entry(path, name, outcome)

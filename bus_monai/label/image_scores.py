@@ -82,7 +82,7 @@ def embed(task: SegmentTask, store: LabelStore, name: str) -> NDArray[np.float32
 def sample(names: Sequence[str], most: int) -> list[str]:
     """Return some of the names, the same each time as long as none comes or goes."""
     ordered = sorted(names)
-    return ordered if len(ordered) <= most else random.Random(0).sample(ordered, most)
+    return ordered if len(ordered) <= most else random.Random(0).sample(ordered, most)  # noqa: S311
 
 
 def _seen(task: SegmentTask, store: LabelStore, name: str) -> tuple[BundleParts, Tensor | None]:

@@ -74,7 +74,7 @@ class _Block(nn.Module):
         self.project = _conv_norm_act(inner, out_channels, 1)[:-1]
 
     def forward(self, x: Tensor) -> Tensor:
-        y = self.project(self.depthwise(self.expand(x)))
+        y: Tensor = self.project(self.depthwise(self.expand(x)))
         return x + y if self.residual else y
 
 

@@ -18,7 +18,7 @@ from bus_monai.errors import UserError
 from bus_monai.pacs.bounded_session import BoundedSession, TooLargeError
 from bus_monai.pacs.node_address import is_loopback
 
-TOKEN = "BUS_MONAI_DICOMWEB_TOKEN"
+TOKEN = "BUS_MONAI_DICOMWEB_TOKEN"  # noqa: S105 (a name, no secret)
 """The environment variable with the token; options are seen by all users of a machine."""
 MOST_BYTES = 2_000_000_000
 """Of one answer, which holds at most one instance."""

@@ -123,7 +123,7 @@ class _Found:
         try:
             for batch in dataset.iter_batches(batch_size=None, prefetch_batches=0):
                 for found in batch["found"]:
-                    self._tell(*pickle.loads(found))
+                    self._tell(*pickle.loads(found))  # noqa: S301 (our own workers wrote it)
                 if self._closed.is_set():
                     break
         except Exception as caught:  # Ray has many
