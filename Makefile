@@ -7,6 +7,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+INSTALL = $(BIN)/pip install --constraint constraints.txt
 BUNDLE := bundles/rdau_gan
 CONFIGS := $(BUNDLE)/configs
 DEMO := demo
@@ -16,10 +17,18 @@ DEMO := demo
 setup: $(READY)
 
 $(READY): pyproject.toml constraints.txt
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --constraint constraints.txt torch
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[dev]"
-	touch $@
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 14))' || { \
+		echo "'$(PYTHON)' is no Python 3.10 to 3.13: install one, and name it as in 'make setup PYTHON=python3.12'."; \
+		exit 2; } >&2
+	@test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV) || { \
+		echo "'$(PYTHON)' made no environment in $(VENV): mend what it says above (Debian: apt install python3-venv)."; \
+		exit 2; } >&2
+	@$(INSTALL) torch && echo "Now MONAI and the rest, a minute or two in silence" && \
+		$(INSTALL) --quiet --editable ".[dev]" || { \
+		echo "pip stopped: if it says 'Retrying' above, no package index is reached; if 'No space', free 3 GB; then run" \
+			"the same command again."; \
+		exit 2; } >&2
+	@touch $@
 
 demo: $(READY)
 	$(BIN)/bus-monai train rdau_gan --batch_size 8 --pretrain_epochs 8 --max_epochs 4 \

@@ -12,8 +12,11 @@ EXTRAS = {
     "nncf": "int8",
     "onnx": "export",
     "onnxruntime": "export",
+    "onnxscript": "export",
     "openvino": "openvino",
+    "optuna": "search",
     "ray": "ray",
+    "requests": "pacs",
 }
 """The extra that brings each package, by the name that it is imported by."""
 
@@ -25,4 +28,9 @@ def need_package(name: str) -> None:
         UserError: it is not.
     """
     if find_spec(name) is None:
-        raise UserError(f"The package '{name}' is not installed: run \"pip install 'bus-monai[{EXTRAS[name]}]'\".")
+        raise missing_package(name)
+
+
+def missing_package(name: str) -> UserError:
+    """Return what to say of a package of :data:`EXTRAS` that is not installed."""
+    return UserError(f"The package '{name}' is not installed: run \"pip install 'bus-monai[{EXTRAS[name]}]'\".")

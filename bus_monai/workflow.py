@@ -20,7 +20,8 @@ from monai.bundle.workflows import ConfigWorkflow
 
 from bus_monai.choices import check_choice as check_choice
 from bus_monai.choices import did_you_mean
-from bus_monai.errors import UserError, user_error
+from bus_monai.errors import UserError
+from bus_monai.mendable_error import mendable_error
 from bus_monai.registry import find_bundle
 from bus_monai.settings import write_settings
 
@@ -94,13 +95,15 @@ def prepare() -> None:
     """Check the current workflow's config before anything of it is built, and let user errors end in one line.
 
     Raises:
-        UserError: a key that nothing refers to, or an argument that its component does not take.
+        UserError: a key that nothing refers to, an argument that its component does not take, or a device that is not
+            there.
     """
     sys.excepthook = _one_line_at_the_end
     workflow = current_workflow()
     if workflow is not None:
         _read_words(workflow)
         check_config(workflow.parser.get())
+        _check_device(workflow.parser.get("device"))
 
 
 WORDS = {"true": True, "false": False, "null": None}
@@ -114,6 +117,18 @@ def _read_words(workflow: ConfigWorkflow) -> None:
             # both in place, since setting through the parser would forget what is parsed
             config[key] = WORDS[value.lower()]
             workflow.parser.ref_resolver.get_item(key).update_config(config[key])
+
+
+def _check_device(device: Any) -> None:
+    if not isinstance(device, str) or device.startswith(("@", "$")):
+        return
+    try:
+        torch.empty(0, device=device)
+    except (AssertionError, RuntimeError) as error:
+        raise UserError(
+            f"The config key 'device' is '{device}', which PyTorch does not have here "
+            f"({str(error).strip().splitlines()[0]}): give cpu, or leave it out."
+        ) from error
 
 
 def check_config(config: Mapping[str, Any]) -> None:
@@ -180,6 +195,6 @@ def _components(node: Any, path: str = "") -> Iterator[tuple[str, Mapping[str, A
 def _one_line_at_the_end(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     """Print the traceback, and below it the sentence that the user can act on."""
     traceback.print_exception(kind, error, trace)
-    sentence = user_error(error)
+    sentence = mendable_error(error)
     if sentence is not None:
         print(f"\nbus_monai: {sentence}", file=sys.stderr)

@@ -10,7 +10,7 @@ from monai.bundle.config_parser import ConfigParser
 
 from bus_monai.errors import UserError, user_error
 from bus_monai.registry import find_bundle, list_bundles
-from bus_monai.workflow import check_choice, check_config
+from bus_monai.workflow import _check_device, check_choice, check_config
 
 CONFIG = {
     "imports": ["$import torch"],
@@ -92,3 +92,12 @@ def test_unknown_bundle_is_named_with_the_closest() -> None:
         find_bundle("rdau_gann")
     assert (find_bundle("rdau_gan") / "configs" / "train.json").is_file()
     assert isinstance(find_bundle("rdau_gan"), Path)
+
+
+def test_a_device_that_is_not_there() -> None:
+    with pytest.raises(UserError) as raised:
+        _check_device("gpu")
+    assert str(raised.value).startswith("The config key 'device' is 'gpu', which PyTorch does not have here (")
+    assert str(raised.value).endswith("): give cpu, or leave it out.")
+    for device in ("cpu", None, "$torch.device('cuda')"):
+        _check_device(device)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import sys
 import traceback
+import warnings
 from typing import Annotated
 
 import typer
@@ -22,7 +24,7 @@ from bus_monai.cli.segment import segment
 from bus_monai.cli.serve import serve
 from bus_monai.cli.sweep import sweep
 from bus_monai.cli.train import train
-from bus_monai.errors import user_error
+from bus_monai.mendable_error import mendable_error
 
 app = typer.Typer(
     help="Breast tumour segmentation with MONAI. Not for clinical use.",
@@ -67,10 +69,15 @@ def _options(
 
 def main() -> None:
     """Run the command line; a user's error is one sentence and exit code 2."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # a path or a name that the terminal's encoding lacks is no reason to stop
+        sys.stdout.reconfigure(errors="backslashreplace")
+    # MONAI's warning of configs that are code; those of this package are as trustworthy as the package
+    warnings.filterwarnings("ignore", "parsing config_file")
     try:
         app()
     except Exception as error:
-        sentence = user_error(error)
+        sentence = mendable_error(error)
         if sentence is None or _debug:
             traceback.print_exc()
         print(f"bus-monai: {sentence or f'unexpected {type(error).__name__}: {error}'}", file=sys.stderr)

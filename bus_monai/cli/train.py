@@ -39,7 +39,11 @@ def train(
     from monai.bundle.scripts import create_workflow
 
     workflow = create_workflow(config_file=str(config), run_id="training", **keep_null(overrides))
-    workflow.run()
+    try:
+        workflow.run()
+    except KeyboardInterrupt:
+        print("Stopped: the same command with --resume true goes on after the last epoch that was saved.")
+        raise typer.Exit(130) from None
     workflow.finalize()
 
 

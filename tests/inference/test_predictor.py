@@ -116,6 +116,21 @@ def test_without_openvino_torch_is_taken_and_said(
     ]
 
 
+def test_where_openvino_refuses_the_graph_torch_is_taken_and_said(
+    small_weights: Path, monkeypatch: pytest.MonkeyPatch, said: list[str]
+) -> None:
+    openvino = pytest.importorskip("openvino")
+
+    def refuse(*_: object) -> None:
+        raise RuntimeError("Exception from core.cpp:132:\ncould not create a primitive descriptor\n")
+
+    monkeypatch.setattr(openvino.Core, "compile_model", refuse)
+    assert Predictor.from_bundle("baseline", small_weights).backend == "torch"
+    (warning,) = said
+    assert warning.startswith("Segmenting with PyTorch, which is slower than OpenVINO: OpenVINO cannot run '")
+    assert warning.endswith("' here (could not create a primitive descriptor): use --backend torch.")
+
+
 def test_mirroring_and_ensembles(reference: Predictor, small_weights: Path, tmp_path: Path) -> None:
     pixels = image((40, 50))
     both = Predictor.from_bundle("baseline", small_weights, "torch", precision="fp32", tta=True).predict(pixels)

@@ -10,6 +10,7 @@ import numpy as np
 import openvino
 from numpy.typing import NDArray
 
+from bus_monai.errors import UserError
 from bus_monai.inference.backends.backend import Precision
 from bus_monai.inference.backends.chain import Chain
 from bus_monai.inference.backends.threads import wanted_threads
@@ -24,6 +25,9 @@ class OpenVinoBackend:
         graph: the ONNX file, or the ``.xml`` that lies beside its ``.bin``.
         chain: what surrounds its network.
         precision: ``fp32``, or ``fast``, which is what OpenVINO takes for the processor.
+
+    Raises:
+        UserError: OpenVINO refuses the graph, or finds no code for it on this processor.
     """
 
     name = "openvino"
@@ -34,7 +38,11 @@ class OpenVinoBackend:
         settings["INFERENCE_NUM_THREADS"] = wanted_threads()
         if precision == "fp32":
             settings["INFERENCE_PRECISION_HINT"] = "f32"
-        self._model = openvino.Core().compile_model(graph, "CPU", settings)
+        try:
+            self._model = openvino.Core().compile_model(graph, "CPU", settings)
+        except RuntimeError as error:
+            reason = str(error).strip().splitlines()[-1].partition(". ")[0]
+            raise UserError(f"OpenVINO cannot run '{graph}' here ({reason}): use --backend torch.") from error
         # requests of several threads at once have been seen to wait for each other for ever
         self._turn = Lock()
 
