@@ -21,6 +21,9 @@ REMEDIES = {
 }
 """What to do about a file, where no other part of the package knows better."""
 
+OF_THE_DISK = ("full", "readonly", "unable to open", "disk I/O")
+"""What SQLite says where a disk or a folder is to blame, and not the statement."""
+
 
 def mendable_error(error: BaseException | None) -> UserError | None:
     """Return what the user can do about ``error``, or ``None`` where the package is to blame.
@@ -41,7 +44,7 @@ def _of_the_system(error: BaseException) -> UserError | None:
     if isinstance(error, OSError) and error.errno in REMEDIES:
         file = f"'{error.filename}'" if error.filename else "A file"
         return UserError(f"{file} cannot be read or written ({error.strerror}): {REMEDIES[error.errno]}.")
-    if isinstance(error, sqlite3.OperationalError) and "syntax" not in str(error):
+    if isinstance(error, sqlite3.OperationalError) and any(word in str(error) for word in OF_THE_DISK):
         return UserError(f"A database cannot be read or written ({error}): free space, or give another folder.")
     if isinstance(error, ModuleNotFoundError) and (name := (error.name or "").partition(".")[0]) in EXTRAS:
         return missing_package(name)

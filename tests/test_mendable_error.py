@@ -57,7 +57,13 @@ def test_every_extra_is_one_of_the_package() -> None:
 
 
 @pytest.mark.parametrize(
-    "error", [FileNotFoundError(errno.ENOENT, "No such file"), KeyError("x"), ModuleNotFoundError("no", name="bus")]
+    "error",
+    [
+        FileNotFoundError(errno.ENOENT, "No such file"),
+        KeyError("x"),
+        ModuleNotFoundError("no", name="bus"),
+        sqlite3.OperationalError("no such table: runs"),
+    ],
 )
 def test_the_rest_is_our_mistake(error: Exception) -> None:
     assert mendable_error(error) is None
