@@ -18,23 +18,47 @@ from bus_monai.registry import list_bundles
 from tests.conftest import ROOT
 
 BUNDLES = {info.name: info.root for info in list_bundles()}
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "benchmarks" / "README.md", *(ROOT / "docs").glob("*.md")]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES += [ROOT / folder / "README.md" for folder in ("benchmarks", "docker")]
 PAGES += [root / "docs" / "README.md" for root in BUNDLES.values()]
 PROGRAMS = ("bus-monai", "python", "make", "torchrun")
+OTHERS = ("docker", "echoscu", "mlflow", "pip", "pytest", "sed")
+"""Programs of others, whose options nobody checks here."""
+_VARIABLES = r"(?:[A-Z_]+=(?:\$\([^)]*\)|\S*) +)*"
+_COMMAND = re.compile(
+    rf"^ {{4,}}({_VARIABLES}(?:\.venv/bin/)?(?:{'|'.join((*PROGRAMS, *OTHERS))}) .*)$"
+    rf"|(?<=\| )`((?:{'|'.join((*PROGRAMS, *OTHERS))}) [^`]*)`(?= \|)",
+    re.MULTILINE,
+)
+
+
+def lines() -> list[tuple[str, str]]:
+    """Page and text of each command of a known program: indented, or alone in a cell of a table.
+
+    Lines that end in a backslash are joined.
+    """
+    found = []
+    for page in PAGES:
+        for indented, cell in _COMMAND.findall(page.read_text().replace("\\\n", " ")):
+            # a subcommand alone is a name
+            if not re.fullmatch(r"bus-monai \w+", cell):
+                found += [(page.relative_to(ROOT).as_posix(), line) for line in (indented or cell).split(" && ")]
+    return found
+
+
+def words_of(line: str) -> list[str]:
+    """Split without variables before the program and without the signs of what is optional."""
+    line = re.sub(rf"^{_VARIABLES}(?:\.venv/bin/)?", "", line)
+    return shlex.split(re.sub(r"\[(--(?:[^][]|\[[^][]*\])*)\]", r"\1", line), comments=True)
 
 
 def commands() -> list[tuple[str, list[str]]]:
-    """Page and words of each command: indented, of a known program; lines that end in a backslash are joined."""
-    found = []
-    for page in PAGES:
-        text = page.read_text().replace("\\\n", " ")
-        for line in re.findall(r"^ {4,}((?:OMP_NUM_THREADS=\d )?(?:\.venv/bin/)?[a-z][a-z-]* .*)$", text, re.MULTILINE):
-            line = re.sub(r"^OMP_NUM_THREADS=\d |^\.venv/bin/", "", line)
-            if line.split()[0] in PROGRAMS:
-                # what is optional is written in brackets; a pipe stands for a choice
-                words = shlex.split(line.replace(" [--", " --").replace("] --", " --"), comments=True)
-                found.append((page.relative_to(ROOT).as_posix(), words))
-    return found
+    """Page and words of each command of ours."""
+    found = [(page, words_of(line)) for page, line in lines()]
+    # a subcommand alone is a name
+    return [
+        (page, words) for page, words in found if words[0] in PROGRAMS and (words[0], len(words)) != ("bus-monai", 2)
+    ]
 
 
 COMMANDS = commands()

@@ -1,0 +1,58 @@
+"""A Python command in a process forked from one that has imported everything, which saves its imports."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import runpy
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+HEAVY = ["monai.bundle", "mlflow", "bus_monai.workflow", "bus_monai.experiments.cross_validation"]
+HEAVY += ["bus_monai.experiments.search", "bus_monai.networks.segmenters", "bus_monai.inference.predictor"]
+
+
+def run_forked(words: Sequence[str], folder: Path, environment: Mapping[str, str], seconds: float) -> tuple[int, str]:
+    """Run ``python ...`` or ``bus-monai ...`` in a folder; the exit code, and all that was printed.
+
+    Bundles are those of the folder. What runs longer than ``seconds`` is killed, with -9 for its exit code.
+    """
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(HEAVY)
+    log = folder / ".log"
+    process = context.Process(target=_become, args=(list(words), folder, dict(environment), log))
+    process.start()
+    process.join(seconds)
+    process.kill()
+    process.join()
+    return process.exitcode or 0, log.read_text(errors="replace") if log.exists() else ""
+
+
+def _become(words: list[str], folder: Path, environment: dict[str, str], log: Path) -> None:
+    with log.open("wb") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    os.chdir(folder)
+    os.environ.clear()
+    os.environ.update(environment)
+    from bus_monai import registry
+
+    registry.BUNDLE_FOLDERS = (folder / "bundles",)
+    program, *rest = words
+    sys.path.insert(0, str(folder))
+    if program == "bus-monai":
+        from bus_monai.cli.main import main
+
+        sys.argv = words
+        main()
+    elif rest[0] == "-m":
+        sys.argv = rest[1:]
+        runpy.run_module(rest[1], run_name="__main__", alter_sys=True)
+    elif rest[0] == "-c":
+        sys.argv = ["-c", *rest[2:]]
+        exec(rest[1], {"__name__": "__main__"})
+    else:
+        sys.argv = rest
+        sys.path.insert(0, str(folder / Path(rest[0]).parent))
+        runpy.run_path(rest[0], run_name="__main__")

@@ -1,0 +1,88 @@
+"""What the pages take for granted: a folder or a file for each placeholder, tiny, and words that stand for others."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+from PIL import Image
+
+from bus_monai.data.mammo_phantoms import write_mammo_phantoms
+from bus_monai.data.phantoms import make_phantom, write_phantoms
+from bus_monai.demo_files import copy_demo_files
+from tests.pacs.certificates import Authority
+from tests.published_layouts import bus_uclm
+
+SIZE = (64, 64)
+MAMMOGRAMS = ("docs/mammograms.md", "bundles/mammo_cgan/", "bundles/mass_detection/", "bundles/mass_shape/")
+"""Pages whose images are mammograms."""
+MODEL = "baseline:WEIGHTS/model.pt"
+WORDS: Mapping[str, Mapping[str, str]] = {
+    "": {"BUNDLE[:WEIGHTS]": MODEL, "BUNDLE:WEIGHTS...": MODEL, "BUNDLE:WEIGHTS": MODEL, " ...": ""},
+    "docs/hospital.md": {"FOLDER": "DICOM"},
+    "docs/researcher.md": {":RUN/model.pt": ""},
+    "benchmarks/README.md": {":runs/lite_unet/model.pt": ""},
+    "bundles/assgan/docs/README.md": {"RUN": "runs/assgan", "DIR": "EVALUATION"},
+    "bundles/baseline/docs/README.md": {"$name": "segnet"},
+    "bundles/lite_unet/docs/README.md": {"RUN": "bundles/lite_unet/models"},
+    "bundles/multi_encoder_unet/docs/README.md": {"RUN": "bundles/multi_encoder_unet/models", "DIR": "EVALUATION/test"},
+    "bundles/rdau_gan/docs/README.md": {"MODEL.pt": "bundles/rdau_gan/models/model.pt"},
+}
+"""By page, those of all pages first: what the page itself has made stands for its placeholder where it can."""
+
+
+def stand_ins(page: str, line: str) -> str:
+    """Return the line of a page with what stands for its words."""
+    for word, other in (WORDS[""] | WORDS.get(page, {})).items():
+        line = line.replace(word, other)
+    return line
+
+
+def write_given(folder: Path, weights: Path) -> None:
+    """Write a folder of all that pages may name, by its name there, and ``mammograms`` for the pages of these.
+
+    Args:
+        folder: to make.
+        weights: of a small model of ``baseline``, with its settings beside it.
+    """
+    folder.mkdir()
+    _write_busi(folder / "BUSI")
+    bus_uclm(folder / "BUS-UCLM")
+    phantoms = write_phantoms(folder / "phantoms_of_all", count=12, size=SIZE, progress=False)
+    shutil.move(phantoms / "images", folder / "IMAGES")
+    shutil.rmtree(phantoms)
+    copy_demo_files(folder / "STUDIES")
+    shutil.copytree(weights.parent, folder / "WEIGHTS")
+    files = Authority(folder / "authority").files()
+    shutil.copy(files.certificate, folder / "node.pem")
+    shutil.copy(files.key, folder / "node.key")
+    shutil.copy(folder / "authority" / "authority.pem", folder / "hospital.pem")
+    shutil.rmtree(folder / "authority")
+
+    mammograms = folder / "mammograms"
+    write_mammo_phantoms(mammograms / "CBIS_DDSM", count=12, progress=False)
+    shutil.copytree(mammograms / "CBIS_DDSM", mammograms / "CBIS")
+    shutil.copytree(mammograms / "CBIS_DDSM" / "images", mammograms / "IMAGES")
+    shutil.copytree(mammograms / "CBIS_DDSM" / "masks", mammograms / "MASKS")
+    _write_boxes(mammograms / "CBIS_DDSM" / "masks", mammograms / "BOXES.csv")
+
+
+def _write_busi(folder: Path) -> None:
+    for number in range(20):
+        phantom = make_phantom(number, SIZE)
+        stem = folder / phantom.diagnosis / f"{phantom.diagnosis} ({number + 1})"
+        stem.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(phantom.image).save(f"{stem}.png")
+        for i, mask in enumerate(phantom.masks):
+            Image.fromarray(mask).save(f"{stem}_mask{f'_{i}' if i else ''}.png")
+
+
+def _write_boxes(masks: Path, table: Path) -> None:
+    with table.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["id", "top", "left", "bottom", "right"])
+        for path in sorted(masks.glob("*_mask.png")):
+            left, top, right, bottom = Image.open(path).getbbox() or (0, 0, 1, 1)
+            writer.writerow([path.stem.removesuffix("_mask"), top, left, bottom, right])
