@@ -38,7 +38,7 @@ def _become(words: list[str], folder: Path, environment: dict[str, str], log: Pa
     os.environ.update(environment)
     from bus_monai import registry
 
-    registry.BUNDLE_FOLDERS = (folder / "bundles",)
+    registry.BUNDLE_FOLDERS = (folder / "_bundles", folder / "bundles")
     program, *rest = words
     sys.path.insert(0, str(folder))
     if program == "bus-monai":

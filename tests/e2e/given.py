@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
 
 from PIL import Image
@@ -19,7 +19,7 @@ SIZE = (64, 64)
 MAMMOGRAMS = ("docs/mammograms.md", "bundles/mammo_cgan/", "bundles/mass_detection/", "bundles/mass_shape/")
 """Pages whose images are mammograms."""
 MODEL = "baseline:WEIGHTS/model.pt"
-WORDS: Mapping[str, Mapping[str, str]] = {
+WORDS: dict[str, dict[str, str]] = {
     "": {"BUNDLE[:WEIGHTS]": MODEL, "BUNDLE:WEIGHTS...": MODEL, "BUNDLE:WEIGHTS": MODEL, " ...": ""},
     "docs/hospital.md": {"FOLDER": "DICOM"},
     "docs/researcher.md": {":RUN/model.pt": ""},
@@ -70,13 +70,19 @@ def write_given(folder: Path, weights: Path) -> None:
 
 
 def _write_busi(folder: Path) -> None:
-    for number in range(20):
+    wanted = {"benign": 8, "malignant": 5, "normal": 3}
+    for number in itertools.count(1):
         phantom = make_phantom(number, SIZE)
-        stem = folder / phantom.diagnosis / f"{phantom.diagnosis} ({number + 1})"
+        if not wanted[phantom.diagnosis]:
+            continue
+        wanted[phantom.diagnosis] -= 1
+        stem = folder / phantom.diagnosis / f"{phantom.diagnosis} ({number})"
         stem.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(phantom.image).save(f"{stem}.png")
         for i, mask in enumerate(phantom.masks):
             Image.fromarray(mask).save(f"{stem}_mask{f'_{i}' if i else ''}.png")
+        if not any(wanted.values()):
+            return
 
 
 def _write_boxes(masks: Path, table: Path) -> None:

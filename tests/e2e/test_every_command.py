@@ -135,7 +135,7 @@ class Workplace:
         else:
             torchrun = [sys.executable, "-m", "torch.distributed.run", *words[1:]]
             command = torchrun if words[0] == "torchrun" else ["bash", "-c", line]
-            code, text = self.wait(subprocess.Popen(command, **self.pipes()))
+            code, text = self.wait(self.start(command))
         print(f"  {time.time() - start:.1f} s", flush=True)
         if code:
             return [f"{' '.join(words)} ends with {code}:\n{text[-3000:]}"]
@@ -183,7 +183,7 @@ class Workplace:
         words += [] if "--port" in words else ["--port", str(port)]
         words[:] = [changed.get(before, word) for before, word in zip(["", *words], words, strict=False)]
         module = {"bus-monai": "bus_monai", "mlflow": "mlflow"}[words[0]]
-        process = subprocess.Popen([sys.executable, "-m", module, *words[1:]], **self.pipes())
+        process = self.start([sys.executable, "-m", module, *words[1:]])
         url = f"http://127.0.0.1:{port}/{'bus/' if 'label' in words else ''}"
         end = time.monotonic() + SECONDS
         while process.poll() is None and time.monotonic() < end:
@@ -203,9 +203,16 @@ class Workplace:
         # uvicorn ends itself by the signal that it got
         return (0 if code == -signal.SIGTERM else code), text
 
-    def pipes(self) -> dict[str, object]:
-        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, "start_new_session": True}
-        return {"cwd": self.folder, "env": self.environment, **pipes}
+    def start(self, command: list[str]) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            command,
+            cwd=self.folder,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
 
     def wait(self, process: subprocess.Popen[str]) -> tuple[int, str]:
         try:
