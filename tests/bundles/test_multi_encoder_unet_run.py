@@ -12,7 +12,6 @@ import pytest
 import torch
 from monai.bundle.scripts import create_workflow
 from PIL import Image
-from torch import Tensor
 
 from bus_monai.cli import main as cli
 from bus_monai.experiments.space import parse_space, read_preset
@@ -20,7 +19,7 @@ from bus_monai.metrics.aggregate import means
 from bus_monai.metrics.case_table import read_case_table
 from bus_monai.networks.encoder_weights import from_torchvision
 from bus_monai.registry import find_bundle
-from tests.networks.torchvision_layout import LAYOUTS
+from tests.networks.torchvision_layout import photographs
 
 CONFIGS = find_bundle("multi_encoder_unet") / "configs"
 LIGHT = {"encoders": ["resnet18"], "attention": "none", "image_size": [32, 32], "batch_size": 8}
@@ -46,15 +45,6 @@ def bus_monai(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int | str | N
     with pytest.raises(SystemExit) as stop:
         cli.main()
     return stop.value.code
-
-
-def photographs(name: str) -> dict[str, Tensor]:
-    """Return weights in torchvision's layout, small, with variances that can be divided by."""
-    generator = torch.Generator().manual_seed(1)
-    return {
-        key: torch.rand(shape, generator=generator) * 0.1 + (0.5 if "running_var" in key else 0)
-        for key, shape in LAYOUTS[name]()
-    }
 
 
 @pytest.mark.parametrize(

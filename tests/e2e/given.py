@@ -7,11 +7,13 @@ import itertools
 import shutil
 from pathlib import Path
 
+import torch
 from PIL import Image
 
 from bus_monai.data.mammo_phantoms import write_mammo_phantoms
 from bus_monai.data.phantoms import make_phantom, write_phantoms
 from bus_monai.demo_files import copy_demo_files
+from tests.networks.torchvision_layout import photographs
 from tests.pacs.certificates import Authority
 from tests.published_layouts import bus_uclm
 
@@ -55,6 +57,8 @@ def write_given(folder: Path, weights: Path) -> None:
     shutil.rmtree(phantoms)
     copy_demo_files(folder / "STUDIES")
     shutil.copytree(weights.parent, folder / "WEIGHTS")
+    for name in ("resnet18", "densenet121", "efficientnet_b0"):
+        torch.save(photographs(name), folder / f"{name}.pth")
     files = Authority(folder / "authority").files()
     shutil.copy(files.certificate, folder / "node.pem")
     shutil.copy(files.key, folder / "node.key")

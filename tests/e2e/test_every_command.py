@@ -109,12 +109,12 @@ class Workplace:
             shutil.copytree(ROOT / name, folder / name, ignore=ignored)
         (folder / "docs" / "images").mkdir(parents=True)
         text = " ".join(line for line, _ in PAGES[page])
-        for source in (given, *([given / "mammograms"] if page.startswith(MAMMOGRAMS) else [])):
-            for path in source.iterdir():
-                if path.name in re.findall(r"[\w.-]+", text):
-                    shutil.copytree(path, folder / path.name, dirs_exist_ok=True) if path.is_dir() else shutil.copy(
-                        path, folder
-                    )
+        named = {path.name: path for path in given.iterdir()}
+        if page.startswith(MAMMOGRAMS):
+            named |= {path.name: path for path in (given / "mammograms").iterdir()}
+        for name in named.keys() & set(re.findall(r"[\w.-]+", text)):
+            copy = shutil.copytree if named[name].is_dir() else shutil.copy
+            copy(named[name], folder / name)
         if page in ("README.md", "bundles/baseline/docs/README.md"):
             # docs/researcher.md trains it
             shutil.copytree(given / "WEIGHTS", folder / "runs" / "unet")

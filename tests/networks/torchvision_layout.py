@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import torch
+from torch import Tensor
+
 Entry = tuple[str, tuple[int, ...]]
 
 
@@ -94,3 +97,12 @@ LAYOUTS = {
     "densenet121": densenet121,
     "efficientnet_b0": efficientnet_b0,
 }
+
+
+def photographs(name: str) -> dict[str, Tensor]:
+    """Return weights in torchvision's layout, small, with variances that can be divided by."""
+    generator = torch.Generator().manual_seed(1)
+    return {
+        key: torch.rand(shape, generator=generator) * 0.1 + (0.5 if "running_var" in key else 0)
+        for key, shape in LAYOUTS[name]()
+    }
