@@ -87,7 +87,7 @@ def check_bus_monai(words: list[str]) -> None:
         command = command.commands[words.pop(0)]
     given = options(words)
     if command.name == "train":
-        check_keys([option[2:] for option in given], config(words[0], "train"))
+        check_keys([option[2:] for option in given if option != "--help"], config(words[0], "train"))
         return
     known = {text for parameter in command.params for text in (*parameter.opts, *parameter.secondary_opts)}
     assert set(given) <= known

@@ -12,8 +12,9 @@ TRAINING = {
     "pretrain_epochs": "0",
     "batch_size": "2",
     "image_size": "[64, 64]",
+    "class_weights": "false",
 }
-"""Keys of ``train.json``, where a bundle has them."""
+"""Keys of ``train.json``, where a bundle has them. A dozen masses may lack a shape, which class weights refuse."""
 ASSGAN = {"max_epochs": "2"}
 """Its epochs are counted over both phases."""
 PHANTOMS = {"--count": ["12"]}

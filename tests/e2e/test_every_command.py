@@ -245,7 +245,9 @@ def test_a_page_runs(workplace: Workplace, request: pytest.FixtureRequest) -> No
             request.getfixturevalue("label_environment")
         if "--dicomweb" in words:
             words = study_of_a_pacs(words, workplace.folder, request)
-        faults += workplace.run(line, words)
+        found = workplace.run(line, words)
+        print(*found, sep="\n", end="", flush=True)
+        faults += found
     assert not faults, f"{workplace.page}: " + "\n".join(faults)
 
 
