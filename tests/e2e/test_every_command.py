@@ -246,7 +246,7 @@ def test_a_page_runs(workplace: Workplace, request: pytest.FixtureRequest) -> No
         if "--dicomweb" in words:
             words = study_of_a_pacs(words, workplace.folder, request)
         found = workplace.run(line, words)
-        print(*found, sep="\n", end="", flush=True)
+        print(*found, sep="\n", flush=True)
         faults += found
     assert not faults, f"{workplace.page}: " + "\n".join(faults)
 
