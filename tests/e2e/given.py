@@ -24,8 +24,8 @@ MODEL = "baseline:WEIGHTS/model.pt"
 WORDS: dict[str, dict[str, str]] = {
     "": {"BUNDLE[:WEIGHTS]": MODEL, "BUNDLE:WEIGHTS...": MODEL, "BUNDLE:WEIGHTS": MODEL, " ...": ""},
     "docs/hospital.md": {"FOLDER": "DICOM"},
-    "docs/researcher.md": {":RUN/model.pt": ""},
-    "benchmarks/README.md": {":runs/lite_unet/model.pt": ""},
+    "docs/researcher.md": {"lite_unet:RUN/model.pt": MODEL},
+    "benchmarks/README.md": {"lite_unet:runs/lite_unet/model.pt": MODEL},
     "bundles/assgan/docs/README.md": {"RUN": "runs/assgan", "DIR": "EVALUATION"},
     "bundles/baseline/docs/README.md": {"$name": "segnet"},
     "bundles/lite_unet/docs/README.md": {"RUN": "bundles/lite_unet/models"},
