@@ -52,7 +52,7 @@ def write_given(folder: Path, weights: Path) -> None:
     folder.mkdir()
     _write_busi(folder / "BUSI")
     bus_uclm(folder / "BUS-UCLM")
-    phantoms = write_phantoms(folder / "phantoms_of_all", count=12, size=SIZE, progress=False)
+    phantoms = write_phantoms(folder / "phantoms_of_all", count=12, size=SIZE)
     shutil.move(phantoms / "images", folder / "IMAGES")
     shutil.rmtree(phantoms)
     copy_demo_files(folder / "STUDIES")
@@ -66,7 +66,7 @@ def write_given(folder: Path, weights: Path) -> None:
     shutil.rmtree(folder / "authority")
 
     mammograms = folder / "mammograms"
-    write_mammo_phantoms(mammograms / "CBIS_DDSM", count=12, progress=False)
+    write_mammo_phantoms(mammograms / "CBIS_DDSM", count=12)
     shutil.copytree(mammograms / "CBIS_DDSM", mammograms / "CBIS")
     shutil.copytree(mammograms / "CBIS_DDSM" / "images", mammograms / "IMAGES")
     shutil.copytree(mammograms / "CBIS_DDSM" / "masks", mammograms / "MASKS")

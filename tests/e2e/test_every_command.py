@@ -80,8 +80,8 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, 
         # before any process is forked
         patch.setenv("OMP_NUM_THREADS", "1")
         patch.setenv("BUS_MONAI_CACHE", str(cache))
-        patch.setattr(phantoms, "write_phantoms", lambda to, **_: write(to, count=16, size=SIZE, progress=False))
-        patch.setattr(mammo_phantoms, "write_mammo_phantoms", lambda to, **_: write_mammo(to, count=12, progress=False))
+        patch.setattr(phantoms, "write_phantoms", lambda to, **_: write(to, count=16, size=SIZE))
+        patch.setattr(mammo_phantoms, "write_mammo_phantoms", lambda to, **_: write_mammo(to, count=12))
         phantoms.phantom_dataset()
         mammo_phantoms.mammo_phantom_dataset()
         # MONAI Label's environment is made once for all tests
