@@ -61,7 +61,8 @@ def find_findings(
     pixel_area = 1.0 if spacing_mm is None else spacing_mm[0] * spacing_mm[1]
     large = int(np.count_nonzero(sizes * pixel_area >= smallest_area(probability.shape[0], spacing_mm, min_area)))
     kept = min(large, MOST_LESIONS)
-    labels[labels > kept] = 0
+    if kept < len(sizes):
+        labels[labels > kept] = 0
     lesions = measure_lesions(labels, spacing_mm=spacing_mm, probability=probability)
     return Findings(labels, lesions, len(sizes) - large, large - kept)
 
