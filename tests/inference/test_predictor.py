@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
 import shutil
 import subprocess
@@ -129,6 +130,27 @@ def test_where_openvino_refuses_the_graph_torch_is_taken_and_said(
     (warning,) = said
     assert warning.startswith("Segmenting with PyTorch, which is slower than OpenVINO: OpenVINO cannot run '")
     assert warning.endswith("' here (could not create a primitive descriptor): use --backend torch.")
+
+
+def test_without_kernels_for_half_precision_openvino_computes_in_float32(
+    reference: Predictor, small_weights: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("openvino")
+    pixels = image((40, 50))
+    np.save(tmp_path / "pixels.npy", pixels)
+    code = (
+        "import numpy as np\n"
+        "from bus_monai.inference.predictor import Predictor\n"
+        f"p = Predictor.from_bundle('baseline', {str(small_weights)!r})\n"
+        "print(p.backend)\n"
+        "np.save('probability.npy', p.predict(np.load('pixels.npy')))"
+    )
+    environment = os.environ | {"ONEDNN_MAX_CPU_ISA": "AVX2"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
+    )
+    assert (done.stdout, done.stderr) == ("openvino\n", "")
+    np.testing.assert_allclose(np.load(tmp_path / "probability.npy"), reference.predict(pixels), atol=FP32)
 
 
 def test_mirroring_and_ensembles(reference: Predictor, small_weights: Path, tmp_path: Path) -> None:

@@ -15,6 +15,8 @@ from bus_monai.inference.backends.backend import Precision
 from bus_monai.inference.backends.chain import Chain
 from bus_monai.inference.backends.threads import wanted_threads
 
+FLOAT32 = {"INFERENCE_PRECISION_HINT": "f32"}
+
 
 class OpenVinoBackend:
     """Run a graph of :func:`~bus_monai.inference.backends.export_graph.write_onnx`, or OpenVINO's form of it.
@@ -24,7 +26,8 @@ class OpenVinoBackend:
     Args:
         graph: the ONNX file, or the ``.xml`` that lies beside its ``.bin``.
         chain: what surrounds its network.
-        precision: ``fp32``, or ``fast``, which is what OpenVINO takes for the processor.
+        precision: ``fp32``, or ``fast``, which is what OpenVINO takes for the processor where it
+            can run that.
 
     Raises:
         UserError: OpenVINO refuses the graph, or finds no code for it on this processor.
@@ -37,9 +40,9 @@ class OpenVinoBackend:
         settings: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY"}
         settings["INFERENCE_NUM_THREADS"] = wanted_threads()
         if precision == "fp32":
-            settings["INFERENCE_PRECISION_HINT"] = "f32"
+            settings |= FLOAT32
         try:
-            self._model = openvino.Core().compile_model(graph, "CPU", settings)
+            self._model = _compile(graph, settings)
         except RuntimeError as error:
             reason = str(error).strip().splitlines()[-1].partition(". ")[0]
             raise UserError(f"OpenVINO cannot run '{graph}' here ({reason}): use --backend torch.") from error
@@ -52,3 +55,12 @@ class OpenVinoBackend:
         with self._turn:
             # a copy: the result lies in memory of the one request, which the next image overwrites
             return np.array(self._model(inputs)[0], dtype=np.float32)
+
+
+def _compile(graph: Path, settings: dict[str, Any]) -> Any:
+    core = openvino.Core()
+    try:
+        return core.compile_model(graph, "CPU", settings)
+    except RuntimeError:
+        # it takes bfloat16 where the processor has it, also where ONEDNN_MAX_CPU_ISA keeps its kernels from using it
+        return core.compile_model(graph, "CPU", settings | FLOAT32)
