@@ -85,10 +85,10 @@ def save_weights(state: Mapping[str, Any], path: Path) -> None:
         with atomic_file(path) as partial:
             torch.save(state, partial)
     except (OSError, RuntimeError) as error:
-        # torch reports a full disk as a RuntimeError of its zip writer
+        # torch reports a full disk as a RuntimeError of its zip writer, in words of its own
+        reason = error.strerror if isinstance(error, OSError) else "not all of it could be written"
         raise UserError(
-            f"Cannot write '{path}' ({str(error).splitlines()[0][:120]}): free space or give another folder; what was "
-            "saved before is whole."
+            f"Cannot write '{path}' ({reason}): free space or give another folder; what was saved before is whole."
         ) from error
 
 

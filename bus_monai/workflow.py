@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import logging
 import re
 import sys
 import traceback
@@ -99,6 +100,8 @@ def prepare() -> None:
             there.
     """
     sys.excepthook = _one_line_at_the_end
+    # they repeat whatever ends a run, which is told in the end
+    logging.getLogger("ignite.engine.engine").setLevel(logging.CRITICAL)
     workflow = current_workflow()
     if workflow is not None:
         _read_words(workflow)

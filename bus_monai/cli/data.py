@@ -10,6 +10,7 @@ import typer
 
 from bus_monai.cli.data_audit import audit
 from bus_monai.cli.options import SkipBroken
+from bus_monai.cli.stoppable import stoppable
 
 data = typer.Typer(
     help="Published data sets: which there are, and preparing them for training.",
@@ -42,6 +43,7 @@ class Modality(str, Enum):
 
 
 @data.command()
+@stoppable()
 def phantoms(
     modality: Annotated[Modality, typer.Argument(help="What they show.")],
     out: Annotated[Path, typer.Option(help="Folder to make, with images/, masks/ and datalist.json.")],
@@ -61,6 +63,7 @@ def phantoms(
 
 
 @data.command()
+@stoppable()
 def prepare(
     name: Annotated[str, typer.Argument(help="The data set, see 'bus-monai data list'.")],
     src: Annotated[Path, typer.Argument(help="Its folder as unpacked; nothing there is changed.")],

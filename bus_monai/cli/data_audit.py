@@ -7,7 +7,10 @@ from typing import Annotated
 
 import typer
 
+from bus_monai.cli.stoppable import stoppable
 
+
+@stoppable()
 def audit(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder of images, in any layout.")],
     out: Annotated[Path, typer.Option(help="Where audit.json and audit.html go.")],

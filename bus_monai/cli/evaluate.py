@@ -9,12 +9,14 @@ import typer
 
 from bus_monai.choices import check_choice
 from bus_monai.cli.options import Data, SkipBroken
+from bus_monai.cli.stoppable import stoppable
 from bus_monai.setting_text import parse_setting
 
 if TYPE_CHECKING:
     from bus_monai.metrics.case_table import CaseRow
 
 
+@stoppable()
 def evaluate(
     models: Annotated[
         list[str], typer.Argument(help="BUNDLE, BUNDLE:WEIGHTS or NAME=BUNDLE:WEIGHTS; A.pt,B.pt is an ensemble.")

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from bus_monai.choices import check_choice
+from bus_monai.cli.stoppable import stoppable
 from bus_monai.explain.methods import METHODS, parse_methods
 
 if TYPE_CHECKING:
     from bus_monai.explain.explain_job import MapFormat
 
 
+@stoppable()
 def explain(
     model: Annotated[str, typer.Argument(metavar="BUNDLE[:WEIGHTS]", help="What to explain, one trained segmenter.")],
     source: Annotated[

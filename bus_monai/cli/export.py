@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
+from bus_monai.cli.stoppable import stoppable
+
 if TYPE_CHECKING:
     from bus_monai.inference.export_model import Format
 
 
+@stoppable()
 def export(
     model: Annotated[str, typer.Argument(metavar="BUNDLE[:WEIGHTS]", help="A segmenter; several weights by commas.")],
     out: Annotated[Path, typer.Option(metavar="FILE", help="Ends in .onnx, .xml (OpenVINO) or .ts (TorchScript).")],

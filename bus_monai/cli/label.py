@@ -8,7 +8,10 @@ from typing import Annotated
 
 import typer
 
+from bus_monai.cli.stoppable import stoppable
 
+
+@stoppable()
 def label(
     studies: Annotated[
         str, typer.Option(metavar="DIR|URL", help="Folder of ultrasound images, or the URL of a DICOMweb server.")

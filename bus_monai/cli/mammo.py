@@ -8,8 +8,10 @@ from typing import Annotated
 import typer
 
 from bus_monai.choices import check_choice
+from bus_monai.cli.stoppable import stoppable
 
 
+@stoppable()
 def mammo(
     source: Annotated[
         Path,

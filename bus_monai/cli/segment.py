@@ -10,6 +10,7 @@ import typer
 
 from bus_monai.choices import check_choice
 from bus_monai.cli.options import Backend, MinArea, Modality, Model, Threshold, Tta, load_predictor
+from bus_monai.cli.stoppable import stoppable
 from bus_monai.errors import UserError
 from bus_monai.registry import DEFAULT_MODEL
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from bus_monai.inference.engines.engine import Engine
 
 
+@stoppable("what was begun is finished and recorded; run the command again to go on")
 def segment(
     inputs: Annotated[
         list[Path] | None,
@@ -82,23 +84,19 @@ def segment(
     runner = _engine(engine, ray_address, ray_workers)
     settings = SegmentSettings(parse_kinds(write), threshold, modality, min_area)
     predictor = load_predictor(model, backend, tta)
-    try:
-        if inputs:
-            totals = segment_inputs(inputs, out, predictor, settings, restart=restart, engine=runner)
-        else:
-            from bus_monai.need_package import need_package
+    if inputs:
+        totals = segment_inputs(inputs, out, predictor, settings, restart=restart, engine=runner)
+    else:
+        from bus_monai.need_package import need_package
 
-            need_package("dicomweb_client")
-            from bus_monai.pacs.dicomweb import TOKEN, DicomWeb
-            from bus_monai.pacs.segment_study import segment_study
+        need_package("dicomweb_client")
+        from bus_monai.pacs.dicomweb import TOKEN, DicomWeb
+        from bus_monai.pacs.segment_study import segment_study
 
-            service = DicomWeb(dicomweb, os.environ.get(TOKEN))
-            totals = segment_study(
-                service, study, out, predictor, settings, series=series or None, restart=restart, engine=runner
-            )
-    except KeyboardInterrupt:
-        print("Stopped: what was begun is finished and recorded; run the command again to go on.")
-        raise typer.Exit(130) from None
+        service = DicomWeb(dicomweb, os.environ.get(TOKEN))
+        totals = segment_study(
+            service, study, out, predictor, settings, series=series or None, restart=restart, engine=runner
+        )
     print(f"{totals['lesions']} lesions in {totals['done']} files: {out}")
     if totals["skipped"]:
         print(f"{totals['skipped']} files are no {modality} and were left out.")

@@ -8,10 +8,12 @@ from typing import Annotated
 import typer
 
 from bus_monai.cli.options import Data
+from bus_monai.cli.stoppable import stoppable
 from bus_monai.errors import UserError
 from bus_monai.setting_text import parse_setting
 
 
+@stoppable("the same command goes on where it ended")
 def sweep(
     bundle: Annotated[str, typer.Argument(help="Name of the bundle, see 'bus-monai bundles'.")],
     vary: Annotated[

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from bus_monai.cli.stoppable import stoppable
 from bus_monai.errors import UserError
 from bus_monai.registry import find_bundle
 from bus_monai.setting_text import parse_value
@@ -22,6 +23,7 @@ with short errors. Values are JSON (3, 0.1, true, null, "[128, 128]") or plain t
 """
 
 
+@stoppable("the same command with --resume true goes on after the last epoch that was saved")
 def train(
     context: typer.Context,
     bundle: Annotated[str, typer.Argument(help="Name of the bundle, see 'bus-monai bundles'.")] = "--help",
@@ -39,11 +41,7 @@ def train(
     from monai.bundle.scripts import create_workflow
 
     workflow = create_workflow(config_file=str(config), run_id="training", **keep_null(overrides))
-    try:
-        workflow.run()
-    except KeyboardInterrupt:
-        print("Stopped: the same command with --resume true goes on after the last epoch that was saved.")
-        raise typer.Exit(130) from None
+    workflow.run()
     workflow.finalize()
 
 

@@ -79,7 +79,7 @@ def export_model(
             shutil.rmtree(private, ignore_errors=True)
     except OSError as error:
         raise UserError(
-            f"Cannot write '{out}' ({error.strerror}): mend its permissions or give another --out."
+            f"Cannot write '{out}' ({error.strerror}): free space, mend its permissions or give another --out."
         ) from error
     return drift
 

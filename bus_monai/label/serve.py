@@ -11,6 +11,7 @@ from typing import Any
 
 import bus_monai.label.compatibility  # noqa: F401 - before monailabel, see there
 from bus_monai.errors import UserError
+from bus_monai.mendable_error import mendable_error
 
 
 def main() -> None:
@@ -58,6 +59,12 @@ def make_server() -> Any:
     async def user_error(request: Request, error: UserError) -> JSONResponse:
         return JSONResponse({"detail": str(error)}, status_code=400)
 
+    async def system_error(request: Request, error: OSError) -> JSONResponse:
+        sentence = mendable_error(error)
+        if sentence is None:
+            raise error
+        return JSONResponse({"detail": str(sentence)}, status_code=507)
+
     async def label_error(request: Request, error: MONAILabelException) -> JSONResponse:
         return JSONResponse({"detail": error.msg}, status_code=404)
 
@@ -80,6 +87,7 @@ def make_server() -> Any:
         return {"active": number}
 
     app.exception_handler(UserError)(user_error)
+    app.exception_handler(OSError)(system_error)
     app.exception_handler(MONAILabelException)(label_error)
     app.middleware("http")(refuse_foreign)
     user, admin = (

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 import resource
+import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Annotated
 
 import pytest
+import typer
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bus_monai.cli import main as cli
+from bus_monai.cli.stoppable import stoppable
 from bus_monai.cli.train import parse_overrides
 from bus_monai.errors import UserError
 from bus_monai.registry import list_bundles
@@ -153,3 +157,22 @@ def test_any_json_value_goes_through(values: dict) -> None:
 def test_an_option_that_is_none_is_refused() -> None:
     with pytest.raises(UserError, match=r"^'--' is no option"):
         parse_overrides(["--", "3"])
+
+
+@pytest.mark.parametrize(
+    ("how", "sentence"), [((), "run the command again"), (("the same command goes on",), "the same command goes on")]
+)
+def test_a_stopped_command_says_how_to_go_on(
+    how: tuple[str, ...], sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    app = typer.Typer()
+
+    @app.command()
+    @stoppable(*how)
+    def wait(count: Annotated[int, typer.Argument()]) -> None:
+        signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(SystemExit) as stop:
+        app(["3"])
+    assert stop.value.code == 130
+    assert capsys.readouterr().out == f"Stopped: {sentence}.\n"

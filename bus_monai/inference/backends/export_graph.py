@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import warnings
 from copy import deepcopy
 from pathlib import Path
@@ -87,7 +88,11 @@ def write_torchscript(network: nn.Module, chain: Chain, file: Path) -> None:
     graph, inputs = traceable(network, chain)
     jit: Any = torch.jit  # which has no types
     with torch.no_grad():
-        jit.trace(graph, tuple(inputs.values())).save(str(file))
+        traced = jit.trace(graph, tuple(inputs.values()))
+    # not to the file itself: where the disk is full, PyTorch's writer ends the whole process
+    content = io.BytesIO()
+    jit.save(traced, content)
+    file.write_bytes(content.getbuffer())
 
 
 def traceable(network: nn.Module, chain: Chain) -> tuple[WholeGraph, dict[str, Tensor]]:
