@@ -42,7 +42,9 @@ def _of_the_system(error: BaseException) -> UserError | None:
     import sqlite3
 
     if isinstance(error, OSError) and error.errno in REMEDIES:
-        file = f"'{error.filename}'" if error.filename else "A file"
+        # of a copy the second one, for it is seldom what is read
+        name = error.filename2 or error.filename
+        file = f"'{name}'" if name else "A file"
         return UserError(f"{file} cannot be read or written ({error.strerror}): {REMEDIES[error.errno]}.")
     if isinstance(error, sqlite3.OperationalError) and any(word in str(error) for word in OF_THE_DISK):
         return UserError(f"A database cannot be read or written ({error}): free space, or give another folder.")

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from bus_monai.atomic_file import atomic_file
 from bus_monai.errors import UserError
 
 FILE = "settings.json"
@@ -40,7 +41,8 @@ def write_settings(folder: Path, config: Mapping[str, Any]) -> Path:
         ):
             settings[key] = value
     path = folder / FILE
-    path.write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
+    with atomic_file(path) as partial:
+        partial.write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
     return path
 
 

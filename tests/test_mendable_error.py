@@ -20,6 +20,13 @@ def test_a_full_disk_names_no_file_where_the_system_names_none() -> None:
     assert str(mendable_error(error)) == sentence
 
 
+def test_of_a_copy_it_names_what_is_written() -> None:
+    error = OSError(errno.ENOSPC, "No space left on device", "read.png", None, "written.png")
+    assert str(mendable_error(error)) == (
+        "'written.png' cannot be read or written (No space left on device): free space, or give another folder."
+    )
+
+
 def test_a_path_through_a_file(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(NotADirectoryError) as raised:

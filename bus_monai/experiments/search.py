@@ -55,7 +55,8 @@ def search(
     total = trials or math.prod(len(values) for values in grid.values())
     check_writable(out)
     parent = ParentRun(out, experiment=bundle.name, name=f"{bundle.name}, search")
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    # its warnings are tracebacks of trials that were stopped, or whose error ends the search
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
     study = optuna.create_study(
         storage=f"sqlite:///{out / STUDY}",
         study_name=bundle.name,

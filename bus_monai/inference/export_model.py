@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import shutil
 from collections.abc import Sequence
@@ -125,7 +126,10 @@ def _write(reference: ExportReference, file: Path, format: Format, known: Sequen
         converted: Any = openvino.Core().read_model(graph)
         if inputs is not None:
             converted = quantize_openvino(converted, inputs)
-        openvino.save_model(converted, file, compress_to_fp16=False)
+        try:
+            openvino.save_model(converted, file, compress_to_fp16=False)
+        except RuntimeError as error:  # of a stream; in its own words, which name neither file nor reason
+            raise OSError(errno.EIO, "not all of it could be written", str(file)) from error
         graph.unlink()
     elif inputs is not None:
         quantize_onnx(graph, file, inputs)

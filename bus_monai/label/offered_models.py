@@ -6,6 +6,7 @@ import logging
 import os
 from pathlib import Path
 
+from bus_monai.check_writable import check_writable
 from bus_monai.errors import UserError
 from bus_monai.inference.models import parse_models
 from bus_monai.pacs.node_address import is_loopback
@@ -34,7 +35,7 @@ def check_studies(studies: str) -> str:
     """Return the URL as it is, or the folder's full path.
 
     Raises:
-        UserError: there is no such folder, or it may not be written to.
+        UserError: there is no such folder, or labels cannot be written to it.
     """
     if studies.startswith(("http://", "https://")):
         return studies.rstrip("/")
@@ -43,9 +44,7 @@ def check_studies(studies: str) -> str:
         raise UserError(
             f"--studies '{studies}' is no folder: give a folder of images, or the URL of a DICOMweb server."
         )
-    if not os.access(folder, os.W_OK):
-        raise UserError(f"--studies '{studies}' cannot be written to, where labels go: mend its permissions.")
-    return str(folder)
+    return str(check_writable(folder))
 
 
 def warn_if_open(host: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,10 @@ from bus_monai.mendable_error import mendable_error
 
 
 def main() -> None:
-    """Serve until stopped."""
+    """Serve until stopped.
+
+    Where the user can mend what keeps it from starting, it says so in a sentence and ends with exit code 2.
+    """
     parser = argparse.ArgumentParser()
     parser.add_argument("--studies", required=True)
     parser.add_argument("--models", required=True)
@@ -25,8 +29,18 @@ def main() -> None:
     _settle(given.studies, given.models, given.port)
 
     import uvicorn
+    from monailabel.interfaces.utils.app import app_instance
 
-    uvicorn.run(make_server(), host=given.host, port=given.port, log_level="warning")
+    server = make_server()
+    try:
+        app_instance()  # made here, for the server would print a traceback
+    except Exception as error:
+        sentence = mendable_error(error)
+        if sentence is None:
+            raise
+        print(f"bus-monai: {sentence}", file=sys.stderr)
+        sys.exit(2)
+    uvicorn.run(server, host=given.host, port=given.port, log_level="warning")
 
 
 def make_server() -> Any:

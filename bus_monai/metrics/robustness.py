@@ -8,6 +8,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from bus_monai.atomic_file import atomic_file
 from bus_monai.metrics.aggregate import summarise
 from bus_monai.metrics.case_table import CaseRow
 
@@ -46,7 +47,8 @@ def compare_robustness(
 def write_robustness(folder: Path, table: Mapping[str, Any]) -> Path:
     """Write ``robustness.json``."""
     path = folder / ROBUSTNESS
-    path.write_text(json.dumps(table, indent=2) + "\n", encoding="utf-8")
+    with atomic_file(path) as partial:
+        partial.write_text(json.dumps(table, indent=2) + "\n", encoding="utf-8")
     return path
 
 

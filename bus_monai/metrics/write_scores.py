@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from bus_monai.atomic_file import atomic_file
 from bus_monai.metrics.aggregate import summarise_all
 from bus_monai.metrics.case_table import CaseRow, write_case_table
 
@@ -31,5 +32,6 @@ def write_scores(folder: Path, rows: Sequence[CaseRow]) -> dict[str, dict[str, A
     """
     write_case_table(folder / CASES, rows)
     summaries = summarise_all(rows)
-    (folder / SUMMARY).write_text(json.dumps(summaries, indent=2) + "\n", encoding="utf-8")
+    with atomic_file(folder / SUMMARY) as partial:
+        partial.write_text(json.dumps(summaries, indent=2) + "\n", encoding="utf-8")
     return summaries

@@ -21,4 +21,6 @@ def write_table(path: Path, columns: Sequence[str], rows: Iterable[Iterable[obje
         with atomic_file(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
             csv.writer(file).writerows(itertools.chain([columns], rows))
     except OSError as error:
-        raise UserError(f"Cannot write '{path}' ({error.strerror}): check the folder and its permissions.") from error
+        raise UserError(
+            f"Cannot write '{path}' ({error.strerror}): free space, or check the folder and its permissions."
+        ) from error

@@ -11,6 +11,7 @@ import numpy as np
 from markupsafe import Markup
 from PIL import Image
 
+from bus_monai.atomic_file import atomic_file
 from bus_monai.data.audit.audit_folder import Audit
 from bus_monai.data.audit.finding import KINDS, MEANING
 from bus_monai.errors import UserError
@@ -51,7 +52,8 @@ def write_audit(audit: Audit, out: Path) -> Path:
     ]
     try:
         out.mkdir(parents=True, exist_ok=True)
-        (out / JSON).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        with atomic_file(out / JSON) as partial:
+            partial.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
         return write_page(
             out / PAGE,
             "audit_report.html.jinja",
@@ -65,7 +67,7 @@ def write_audit(audit: Audit, out: Path) -> Path:
             figure=figure,
         )
     except OSError as error:
-        raise UserError(f"Cannot write to '{out}' ({error.strerror}): give another folder.") from error
+        raise UserError(f"Cannot write to '{out}' ({error.strerror}): free space, or give another folder.") from error
 
 
 def _thumbnail(path: Path) -> str:

@@ -11,6 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 from matplotlib.figure import Figure
 
 from bus_monai import __version__
+from bus_monai.atomic_file import atomic_file
 from bus_monai.report.summary_table import interval, number, p_value
 
 
@@ -21,6 +22,9 @@ def write_page(path: Path, template: str, **content: Any) -> Path:
         path: of the page.
         template: file name; it extends ``page.html.jinja``.
         content: what the template names; figures through :func:`embed`.
+
+    Raises:
+        OSError: it cannot be written; no half page is left.
     """
     environment = Environment(
         loader=PackageLoader("bus_monai.report", "."),
@@ -29,7 +33,8 @@ def write_page(path: Path, template: str, **content: Any) -> Path:
         undefined=StrictUndefined,
     )
     environment.globals |= {"number": number, "interval": interval, "p_value": p_value, "version": __version__}
-    path.write_text(environment.get_template(template).render(content), encoding="utf-8")
+    with atomic_file(path) as partial:
+        partial.write_text(environment.get_template(template).render(content), encoding="utf-8")
     return path
 
 

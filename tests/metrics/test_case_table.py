@@ -73,7 +73,7 @@ def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError) as error:
         write_case_table(path, [])
     assert str(error.value) == (
-        f"Cannot write '{path}' (No such file or directory): check the folder and its permissions."
+        f"Cannot write '{path}' (No such file or directory): free space, or check the folder and its permissions."
     )
 
 

@@ -169,5 +169,7 @@ def test_a_folder_that_cannot_be_written_to(folder: Path, tmp_path: Path) -> Non
     from bus_monai.report.audit_report import write_audit
 
     (tmp_path / "file").touch()
-    with pytest.raises(UserError, match=r"^Cannot write to '.*/file' \(File exists\): give another folder\.$"):
+    with pytest.raises(
+        UserError, match=r"^Cannot write to '.*/file' \(File exists\): free space, or give another folder\.$"
+    ):
         write_audit(audit_folder(folder), tmp_path / "file")
