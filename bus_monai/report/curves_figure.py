@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 REGION = {"g_region_loss": "region loss"}
 ADVERSARIAL = {"g_adversarial_loss": "generator", "d_loss": "critic"}
@@ -44,6 +45,7 @@ def _draw(axis: Axes, history: Sequence[dict[str, float]], names: dict[str, str]
         if points:
             axis.plot(*zip(*points, strict=True), label=text, marker="." if len(points) < 30 else None)
     axis.set_xlabel("epoch")
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axis.grid(alpha=0.3)
     if axis.lines:
         axis.legend(frameon=False, fontsize=8)
