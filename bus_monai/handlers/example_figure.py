@@ -9,6 +9,7 @@ from ignite.engine import Engine, Events
 from monai.utils.enums import CommonKeys as Keys
 from numpy.typing import NDArray
 
+from bus_monai.atomic_file import atomic_file
 from bus_monai.metrics.ignite_case_metric import CaseMetric
 from bus_monai.report.contour_figure import contour_figure
 from bus_monai.report.files import EXAMPLES, OVERLAYS
@@ -59,4 +60,5 @@ class ExampleFigure:
         images, truths, probabilities = zip(*maps, strict=True)
         for draw, file in ((contour_figure, EXAMPLES), (overlay_figure, OVERLAYS)):
             figure = draw(images, truths, probabilities, titles, threshold=self.threshold)
-            figure.savefig(self.folder / file, dpi=110)
+            with atomic_file(self.folder / file) as partial:
+                figure.savefig(partial, dpi=110)

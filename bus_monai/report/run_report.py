@@ -22,16 +22,20 @@ def write_run_report(folder: Path) -> Path:
         The path of the page.
 
     Raises:
-        UserError: one of them is missing.
+        UserError: one of them is missing, or the summary is broken.
     """
     for name, step in ((HISTORY, "train"), (SUMMARY, "evaluate"), (EXAMPLES, "evaluate")):
         if not (folder / name).is_file():
             raise UserError(f"'{folder / name}' does not exist: {step} with --output_dir {folder} first.")
+    try:
+        summaries = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(f"'{folder / SUMMARY}' is broken: evaluate with --output_dir {folder} again.") from error
     return write_page(
         folder / REPORT,
         "run_report.html.jinja",
         title=folder.resolve().name,
         curves=embed(curves_figure(read_history(folder))),
         examples=embed(folder / EXAMPLES),
-        summaries=json.loads((folder / SUMMARY).read_text(encoding="utf-8")),
+        summaries=summaries,
     )

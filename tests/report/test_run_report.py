@@ -75,6 +75,13 @@ def test_what_is_missing_is_named_with_the_step_that_makes_it(folder: Path, miss
     assert str(error.value) == f"'{folder / missing}' does not exist: {step} with --output_dir {folder} first."
 
 
+def test_a_broken_summary_is_named(folder: Path) -> None:
+    (folder / "summary.json").write_text("")
+    with pytest.raises(UserError) as error:
+        write_run_report(folder)
+    assert str(error.value) == f"'{folder / 'summary.json'}' is broken: evaluate with --output_dir {folder} again."
+
+
 def test_history_leaves_out_what_an_epoch_did_not_have(folder: Path) -> None:
     assert "d_loss" not in read_history(folder)[0]
     assert read_history(folder)[4]["d_loss"] == -5
