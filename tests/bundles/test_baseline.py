@@ -55,6 +55,24 @@ def test_weights_are_of_the_named_network_and_its_settings_lie_beside(runs: Path
     assert not {"dataset_dir", "output_dir", "_meta_", "imports"} & settings.keys()
 
 
+def test_a_last_batch_of_one_is_left_out_which_the_pooled_branch_cannot_normalise(
+    small_phantoms: Path, tmp_path: Path
+) -> None:
+    items = json.loads((small_phantoms / "datalist.json").read_text())["training"]
+    create_workflow(
+        config_file=str(find_bundle("baseline") / "configs" / "train.json"),
+        run_id="training",
+        dataset_dir=str(small_phantoms),
+        ckpt_dir=str(tmp_path),
+        output_dir=str(tmp_path),
+        network_name="deeplabv3_plus",
+        image_size=[32, 32],
+        batch_size=len(items) - 1,
+        max_epochs=1,
+    ).run()
+    assert (tmp_path / "model.pt").is_file()
+
+
 def test_models_are_evaluated_and_compared_without_being_told_their_settings(
     runs: Path, small_phantoms: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

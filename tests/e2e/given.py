@@ -27,8 +27,9 @@ WORDS: dict[str, dict[str, str]] = {
     "docs/researcher.md": {"lite_unet:RUN/model.pt": MODEL},
     "benchmarks/README.md": {"lite_unet:runs/lite_unet/model.pt": MODEL},
     "bundles/assgan/docs/README.md": {"RUN": "runs/assgan", "DIR": "EVALUATION"},
-    "bundles/baseline/docs/README.md": {"$name": "segnet"},
-    "bundles/lite_unet/docs/README.md": {"RUN": "bundles/lite_unet/models"},
+    "bundles/baseline/docs/README.md": {"$name": "segnet", "results/*": "results/segnet comparison/unet"},
+    # the tiny BUS-UCLM has fewer patients than there are folds
+    "bundles/lite_unet/docs/README.md": {"RUN": "bundles/lite_unet/models", "BUS-UCLM": "BUSI"},
     "bundles/multi_encoder_unet/docs/README.md": {"RUN": "bundles/multi_encoder_unet/models", "DIR": "EVALUATION/test"},
     "bundles/rdau_gan/docs/README.md": {"MODEL.pt": "bundles/rdau_gan/models/model.pt"},
 }

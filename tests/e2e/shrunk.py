@@ -13,6 +13,7 @@ TRAINING = {
     "batch_size": "2",
     "image_size": "[64, 64]",
     "class_weights": "false",
+    "val_interval": "1",
 }
 """Keys of ``train.json``, where a bundle has them. A dozen masses may lack a shape, which class weights refuse."""
 ASSGAN = {"max_epochs": "2"}
