@@ -173,15 +173,18 @@ def test_a_broken_label_changes_nothing(server: Server, tmp_path: Path) -> None:
 
 def test_what_the_disk_refuses_is_said(server: Server, tmp_path: Path) -> None:
     Image.fromarray(np.zeros((64, 64), np.uint8)).save(tmp_path / "label.png")
-    kept = Path(server.studies) / ".bus_monai" / "labels" / "final" / "phantom_0004"
-    kept.parent.mkdir(parents=True, exist_ok=True)
+    labels = Path(server.studies) / ".bus_monai" / "labels" / "final"
+    labels.mkdir(parents=True, exist_ok=True)
+    images = sorted(path.stem for path in Path(server.studies).glob("phantom_*.png"))
+    image = next(name for name in images if not (labels / name).exists())
+    kept = labels / image
     kept.touch()
     client = server.client()
-    assert _detail(lambda: client.save_label("phantom_0004", str(tmp_path / "label.png"), "final")) == (
+    assert _detail(lambda: client.save_label(image, str(tmp_path / "label.png"), "final")) == (
         f"'{kept}' cannot be read or written (File exists): move away what is there, or give another path."
     )
     kept.unlink()
-    client.save_label("phantom_0004", str(tmp_path / "label.png"), "final")
+    client.save_label(image, str(tmp_path / "label.png"), "final")
 
 
 def test_every_label_that_was_saved_is_kept(server: Server, tmp_path: Path) -> None:
