@@ -44,6 +44,7 @@ def explain(
 
     Of a data set with known masks the table also says how much of each map lies inside the lesion.
     """
+    from bus_monai.check_writable import check_writable
     from bus_monai.data.datalist import SECTIONS
     from bus_monai.explain.items import explain_items
     from bus_monai.inference.models import parse_models
@@ -59,7 +60,8 @@ def explain(
     from bus_monai.explain.explainer import Explainer
     from bus_monai.report.explanation_report import write_explanation_report
 
-    explainer = Explainer.load(trained[0], output_dir=out, methods=chosen, layer=layer, samples=samples)
+    check_writable(out)
+    explainer = Explainer.load(trained[0], methods=chosen, layer=layer, samples=samples)
     results = explain_images(explainer, items, out, maps=cast("MapFormat | None", maps))
     print(write_explanation_report(out, trained[0].name, results))
     failed = sum(result.figure is None for result in results)

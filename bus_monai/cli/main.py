@@ -11,12 +11,12 @@ from typing import Annotated
 import typer
 
 from bus_monai import __version__
-from bus_monai.cli.bundles import bundles
 from bus_monai.cli.compare import compare
 from bus_monai.cli.data import data
 from bus_monai.cli.evaluate import evaluate
 from bus_monai.cli.explain import explain
 from bus_monai.cli.export import export
+from bus_monai.cli.info import info
 from bus_monai.cli.label import label
 from bus_monai.cli.mammo import mammo
 from bus_monai.cli.report import report
@@ -33,7 +33,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-app.command()(bundles)
+app.command()(info)
 app.command()(evaluate)
 app.command()(compare)
 app.command()(sweep)

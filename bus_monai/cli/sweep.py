@@ -15,7 +15,7 @@ from bus_monai.setting_text import parse_setting
 
 @stoppable("the same command goes on where it ended")
 def sweep(
-    bundle: Annotated[str, typer.Argument(help="Name of the bundle, see 'bus-monai bundles'.")],
+    bundle: Annotated[str, typer.Argument(help="Name of the bundle, see 'bus-monai info'.")],
     vary: Annotated[
         list[str] | None, typer.Option(metavar="KEY=A,B|LOW..HIGH[:log]", help="Search over a key; may come often.")
     ] = None,

@@ -26,11 +26,11 @@ with short errors. Values are JSON (3, 0.1, true, null, "[128, 128]") or plain t
 @stoppable("the same command with --resume true goes on after the last epoch that was saved")
 def train(
     context: typer.Context,
-    bundle: Annotated[str, typer.Argument(help="Name of the bundle, see 'bus-monai bundles'.")] = "--help",
+    bundle: Annotated[str, typer.Argument(help="Name of the bundle, see 'bus-monai info'.")] = "--help",
 ) -> None:
     """Train a bundle: bus-monai train BUNDLE [--KEY VALUE]...; 'bus-monai train BUNDLE --help' lists its keys."""
     if bundle == "--help":
-        print(HELP.format(config="bundles/BUNDLE/configs/train.json") + "\n'bus-monai bundles' lists the bundles.")
+        print(HELP.format(config="bundles/BUNDLE/configs/train.json") + "\n'bus-monai info' lists the bundles.")
         return
     config = find_bundle(bundle) / "configs" / "train.json"
     if "--help" in context.args:

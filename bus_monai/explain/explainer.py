@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from monai.bundle.scripts import create_workflow
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -22,12 +20,10 @@ from bus_monai.explain.layers import choose_layer
 from bus_monai.explain.methods import METHODS
 from bus_monai.explain.occlusion import occlusion_map
 from bus_monai.explain.uncertainty import augmentation_uncertainty, dropout_uncertainty, has_dropout
+from bus_monai.inference.backends.bundle_parts import inference_parser
 from bus_monai.inference.models import TrainedModel
 from bus_monai.networks.ensemble import Ensemble
-from bus_monai.settings import keep_null
 from bus_monai.source import read_masks, read_source
-
-CONFIG = "inference.json"
 
 
 class Explainer:
@@ -72,7 +68,6 @@ class Explainer:
         cls,
         model: TrainedModel,
         *,
-        output_dir: Path,
         methods: Sequence[str] | None = None,
         layer: str | None = None,
         samples: int = 20,
@@ -81,7 +76,6 @@ class Explainer:
 
         Args:
             model: a segmenter.
-            output_dir: folder of the results, which the config makes.
             methods: as above.
             layer: as above.
             samples: as above.
@@ -89,11 +83,7 @@ class Explainer:
         Raises:
             UserError: as above, or the weights are missing, broken or of another network.
         """
-        settings = model.overrides(CONFIG) | {"output_dir": str(output_dir)}
-        workflow = create_workflow(
-            config_file=str(model.bundle / "configs" / CONFIG), run_id="inferring", **keep_null(settings)
-        )
-        content = workflow.parser.get_parsed_content
+        content = inference_parser(model).get_parsed_content
         return cls(
             content("network"),
             preprocessing=content("preprocessing"),

@@ -5,6 +5,7 @@
 from collections import OrderedDict
 from typing import Final
 
+import torch
 from torch import Tensor, nn
 
 STAGES = ((1, 16, 3, 1, 1), (2, 24, 3, 2, 6), (2, 40, 5, 2, 6), (3, 80, 3, 2, 6), (3, 112, 5, 1, 6),
@@ -78,6 +79,19 @@ class _Block(nn.Module):
         return x + y if self.residual else y
 
 
+class _DepthwiseConv2d(nn.Conv2d):
+    """Trains in float32 on processors, whose gradients of depthwise convolutions in bfloat16 are up to 90 times slower.
+
+    With them a training step of the small U-Net takes half as long again.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        if torch.jit.is_scripting() or not self.training or x.device.type != "cpu":
+            return self._conv_forward(x, self.weight, self.bias)
+        with torch.autocast("cpu", enabled=False):
+            return self._conv_forward(x.float(), self.weight, self.bias).to(x.dtype)
+
+
 def _conv_norm_act(
     in_channels: int, out_channels: int, kernel_size: int, *, stride: int = 1, groups: int = 1
 ) -> nn.Sequential:
@@ -85,10 +99,11 @@ def _conv_norm_act(
     after = kernel_size - stride - before
     even = before == after
     padding = before if even else 0
+    kind = _DepthwiseConv2d if groups > 1 else nn.Conv2d
     return nn.Sequential(
         OrderedDict(
             pad=nn.Identity() if even else nn.ZeroPad2d((before, after, before, after)),
-            conv=nn.Conv2d(in_channels, out_channels, kernel_size, stride, padding, groups=groups, bias=False),
+            conv=kind(in_channels, out_channels, kernel_size, stride, padding, groups=groups, bias=False),
             norm=nn.BatchNorm2d(out_channels, eps=EPSILON),
             act=nn.ReLU6(inplace=True),
         )

@@ -7,6 +7,7 @@ import resource
 import signal
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
 
@@ -32,14 +33,14 @@ def run(*arguments: str, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_help_imports_nothing_heavy() -> None:
     code = (
         "import sys; from bus_monai.cli.main import app\n"
-        "for word in ('--help', 'bundles'):\n"
+        "for word in ('--help', 'info'):\n"
         "    try: app([word])\n"
         "    except SystemExit: pass\n"
         "print([m for m in ('torch', 'monai', 'mlflow', 'numpy', 'matplotlib') if m in sys.modules])"
     )
     output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert output.strip().endswith("[]")
-    assert all(name in output for name in ("train", "bundles", "report", "rdau_gan"))
+    assert all(name in output for name in ("train", "info", "report", "rdau_gan"))
 
 
 @pytest.mark.parametrize(("command", "option"), [("segment", "--restart"), ("export", "--calibration")])
@@ -55,7 +56,7 @@ def test_help_of_the_fast_commands_imports_nothing_heavy(command: str, option: s
     assert option in done.stdout
 
 
-@pytest.mark.parametrize("word", ["--help", "bundles"])
+@pytest.mark.parametrize("word", ["--help", "info"])
 def test_no_waiting(word: str) -> None:
     """Under 0.4 s of the processor; the least of three, since others may use it too."""
     seconds = []
@@ -78,18 +79,22 @@ def test_bundles_say_whether_they_have_weights(
     (tmp_path / "trained" / "models" / "model.safetensors").write_bytes(b"")
     monkeypatch.setattr("bus_monai.registry.BUNDLE_FOLDERS", (tmp_path,))
     with pytest.raises(SystemExit, match="0"):
-        run("bundles", monkeypatch=monkeypatch)
-    lines = capsys.readouterr().out.splitlines()
+        run("info", monkeypatch=monkeypatch)
+    lines = capsys.readouterr().out.split("\n\n")[1].splitlines()
     assert lines[:4] == [
         "shipped  1.0.0", "    It is.", f"    {tmp_path / 'shipped'}", "    weights: model.safetensors",
     ]  # fmt: skip
     assert (lines[7], lines[11]) == ("    weights: model.pt", "    no weights: train it, or give your own")
 
 
-def test_bundles_are_listed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_info_tells_versions_and_bundles(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("bus_monai.cli.info.BACKENDS", ("torch", "nothing_of_that_name"))
     with pytest.raises(SystemExit, match="0"):
-        run("bundles", monkeypatch=monkeypatch)
-    assert "rdau_gan" in capsys.readouterr().out
+        run("info", monkeypatch=monkeypatch)
+    output = capsys.readouterr().out
+    assert output.startswith(f"bus-monai {version('bus-monai')}, Python {sys.version.split()[0]}\n")
+    assert f"runs networks with torch {version('torch')}, nothing_of_that_name (not installed)\n" in output
+    assert "rdau_gan" in output
 
 
 def test_help_of_a_bundle_lists_its_settings_only(

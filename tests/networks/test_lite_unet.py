@@ -80,3 +80,18 @@ def test_presence_is_the_same_at_every_pixel() -> None:
     presence = lite_unet(presence_head=True).train()(torch.rand(2, 1, 65, 77))[:, 1]
     assert torch.equal(presence, presence[:, :1, :1].expand_as(presence))
     assert not torch.equal(presence[0], presence[1])
+
+
+def test_depthwise_gradients_are_those_of_float32_in_mixed_precision() -> None:
+    torch.manual_seed(0)
+    (conv,) = (m for m in lite_unet().modules() if isinstance(m, nn.Conv2d) and (m.in_channels, m.groups) == (144, 144)
+               and m.stride == (2, 2))  # fmt: skip
+    x = torch.rand(2, 144, 19, 19, dtype=torch.bfloat16)
+    with torch.autocast("cpu", torch.bfloat16):
+        y = conv.train()(x)
+    assert y.dtype == torch.bfloat16
+    pulled = torch.randn_like(y)
+    y.backward(pulled)
+    weight = conv.weight.detach().requires_grad_()
+    F.conv2d(x.float(), weight, stride=2, groups=144).backward(pulled.float())
+    torch.testing.assert_close(conv.weight.grad, weight.grad)
