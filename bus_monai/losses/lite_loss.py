@@ -16,7 +16,8 @@ class LiteLoss(nn.Module):
     """Binary cross-entropy and Dice of the mask, cross-entropy of whether there is a lesion, and coarser maps' losses.
 
     The Dice term is that of images with a lesion alone: in one without, all soft Dice has to go by is its smoothing,
-    and the cross-entropy says the same with a gradient that does not vanish.
+    and the cross-entropy says the same with a gradient that does not vanish. With a presence head the cross-entropy of
+    the mask is, too: what is not there is the head's business, and the map need not learn to say nothing in doubt.
 
     Args:
         presence_head: whether the second channel is the presence logit of
@@ -48,5 +49,7 @@ class LiteLoss(nn.Module):
         return total
 
     def _region(self, logits: Tensor, mask: Tensor, has_lesion: Tensor) -> Tensor:
-        loss: Tensor = self._bce(logits, mask)
+        taught = has_lesion if self.presence_head else torch.ones_like(has_lesion)
+        # of no image at all the sum is 0, with a gradient
+        loss: Tensor = self._bce(logits[taught], mask[taught]) if torch.any(taught) else logits[taught].sum()
         return loss + self._dice(logits[has_lesion], mask[has_lesion]) if torch.any(has_lesion) else loss
