@@ -86,10 +86,13 @@ class _DepthwiseConv2d(nn.Conv2d):
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        if torch.jit.is_scripting() or not self.training or x.device.type != "cpu":
-            return self._conv_forward(x, self.weight, self.bias)
+        # torch.jit does not export it to type checkers
+        if torch.jit.is_scripting() or not self.training or x.device.type != "cpu":  # type: ignore[attr-defined]
+            plain: Tensor = self._conv_forward(x, self.weight, self.bias)
+            return plain
         with torch.autocast("cpu", enabled=False):
-            return self._conv_forward(x.float(), self.weight, self.bias).to(x.dtype)
+            y: Tensor = self._conv_forward(x.float(), self.weight, self.bias)
+        return y.to(x.dtype)
 
 
 def _conv_norm_act(

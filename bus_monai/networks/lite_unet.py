@@ -77,7 +77,9 @@ class LiteUNet(nn.Module):
         logits = F.interpolate(self.head(decoded[-1]), scale_factor=2.0, mode="bilinear", align_corners=False)
         presence = self.presence(maps[4].mean(dim=(2, 3)))[:, :, None, None]
         if not self.training:
-            return logits + self.presence_strength * F.logsigmoid(self.presence_slope * presence) if self.presence_head else logits
+            if not self.presence_head:
+                return logits
+            return logits + self.presence_strength * F.logsigmoid(self.presence_slope * presence)
         channels = [logits]
         if self.presence_head:
             channels.append(presence.expand(-1, -1, size[0], size[1]))

@@ -53,7 +53,7 @@ def test_masks_of_letterboxed_images_have_their_size_and_empty_bars(
     Image.fromarray(np.pad(pixels, ((30, 20), (0, 10)))).save(images / "a.png")
 
     torch.manual_seed(0)
-    net = lite_unet()
+    net = lite_unet(deep_supervision=True)
     net.network.head.bias.data.fill_(50)
     torch.save(net.state_dict(), tmp_path / "model.pt")
     create_workflow(
