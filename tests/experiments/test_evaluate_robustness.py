@@ -62,7 +62,7 @@ def test_command_writes_the_table(small_phantoms: Path, tmp_path: Path, monkeypa
     monkeypatch.setattr("bus_monai.experiments.evaluate_robustness.PERTURBATIONS", few)
     torch.manual_seed(0)
     weights = tmp_path / "model.pt"
-    torch.save(lite_unet(presence_head=True).state_dict(), weights)
+    torch.save(lite_unet(presence_head=True, deep_supervision=True).state_dict(), weights)
     arguments = ["--data", str(small_phantoms), "--out", str(tmp_path / "out"), "--set", "image_size=[64,64]"]
     monkeypatch.setattr(
         sys,
