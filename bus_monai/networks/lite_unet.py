@@ -13,8 +13,11 @@ from bus_monai.networks.padded import Padded
 
 DECODER_WIDTHS = (128, 64, 32, 16)
 """Channels of the decoder at 1/16, 1/8, 1/4 and 1/2 of the image's size."""
-PRESENCE_STRENGTH, PRESENCE_SLOPE = 10.0, 3.0
-"""How logits are lowered where there is no lesion, see :class:`LiteUNet`: hardly above even odds, for good below."""
+PRESENCE_STRENGTH, PRESENCE_SLOPE = 8.0, 3.0
+"""How logits are lowered where there is no lesion, see :class:`LiteUNet`.
+
+The strength, of 6, 8, 10, 12 and 15, is that which loses fewest lesions of five folds of BUSI with false lesions in no
+more than a quarter of the normal images (card of the bundle ``lite_unet``)."""
 
 
 class LiteUNet(nn.Module):
@@ -23,9 +26,9 @@ class LiteUNet(nn.Module):
     3,781,777 parameters; 1.1 billion multiplications for an image of 256 x 256. The decoder ends at half of the image's
     size and its logits are enlarged.
 
-    With a presence head the logits of an image are lowered by ``10 log(1 + exp(-3 z))``, where z is the logit that it
-    shows a lesion at all, as the head reads it off the deepest features: by 0.5 where that is as likely as 0.73, by 7
-    at even odds, by 30 where it is as unlikely as 0.27.
+    With a presence head the logits of an image are lowered by ``8 / (1 + exp(3 z))``, where z is the logit that it
+    shows a lesion at all, as the head reads it off the deepest features: by 0.4 where that is as likely as 0.73, by 4
+    at even odds, by 8 at most. That leaves few lesions below even odds; a lower threshold finds the others again.
 
     While training, the output has more channels, which are losses' business alone: the logits as they are before that,
     the presence logit (the same at every pixel) if there is a presence head, and the logits of the coarser maps,
@@ -79,7 +82,7 @@ class LiteUNet(nn.Module):
         if not self.training:
             if not self.presence_head:
                 return logits
-            return logits + self.presence_strength * F.logsigmoid(self.presence_slope * presence)
+            return logits - self.presence_strength * torch.sigmoid(-self.presence_slope * presence)
         channels = [logits]
         if self.presence_head:
             channels.append(presence.expand(-1, -1, size[0], size[1]))
