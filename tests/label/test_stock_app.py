@@ -64,7 +64,8 @@ def _untrained() -> dict[str, torch.Tensor]:
 def server(app: Path, label_python: Path) -> Iterator[Server]:
     studies = app.parent / "studies"
     studies.mkdir()
-    first, second = (make_phantom(number, SIZE).image for number in range(2))
+    # both have a lesion that the shipped model finds
+    first, second = (make_phantom(number, SIZE).image for number in (8, 1))
     Image.fromarray(first).save(studies / IMAGES[0])
     nib.save(nib.Nifti1Image(second.T[..., None], AFFINE), studies / IMAGES[1])
     server = Server(studies, Path())
