@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import platform
-from importlib.metadata import PackageNotFoundError, version
 
 from bus_monai import __version__
+from bus_monai.installed_version import installed_version
 from bus_monai.registry import list_bundles
 
 BACKENDS = ("openvino", "onnxruntime", "torch")
@@ -15,14 +15,8 @@ BACKENDS = ("openvino", "onnxruntime", "torch")
 def info() -> None:
     """Tell what is installed, and list the bundles: what each is for, where it lies, whether it has weights."""
     print(f"bus-monai {__version__}, Python {platform.python_version()}")
-    print(f"runs networks with {', '.join(_installed(name) for name in BACKENDS)}\n")
+    backends = (f"{name} {installed_version(name) or '(not installed)'}" for name in BACKENDS)
+    print(f"runs networks with {', '.join(backends)}\n")
     for bundle in list_bundles():
         weights = f"weights: {bundle.weights.name}" if bundle.weights else "no weights: train it, or give your own"
         print(f"{bundle.name}  {bundle.version}\n    {bundle.description}\n    {bundle.root}\n    {weights}")
-
-
-def _installed(name: str) -> str:
-    try:
-        return f"{name} {version(name)}"
-    except PackageNotFoundError:
-        return f"{name} (not installed)"

@@ -10,7 +10,6 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime, timezone
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +26,7 @@ from bus_monai.inference.predictor import Predictor
 from bus_monai.inference.quiet_decoders import quiet_decoders
 from bus_monai.inference.segment_file import SegmentFile, SegmentSettings
 from bus_monai.inference.segment_job import find_items, segment_items
+from bus_monai.installed_version import installed_version
 
 RESULTS = "results.csv"
 """A row a lesion, an image without lesion, or a file that failed."""
@@ -166,7 +166,7 @@ def _write_run(
     record = {
         "bus_monai": __version__,
         "python": platform.python_version(),
-        "packages": {name: found for name in PACKAGES if (found := _version(name))},
+        "packages": {name: found for name in PACKAGES if (found := installed_version(name))},
         "model": {
             "bundle": predictor.name,
             "version": predictor.version,
@@ -191,13 +191,6 @@ def _write_run(
             partial.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     except OSError as error:
         raise UserError(f"Cannot write '{out / RUN}' ({error.strerror}): free space or mend permissions.") from error
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return ""
 
 
 def _text(moment: datetime) -> str:
