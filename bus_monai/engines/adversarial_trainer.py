@@ -60,7 +60,7 @@ class AdversarialTrainer(ResumableTrainer):
         max_grad_norm: clip the norm of each network's gradient; ``None`` leaves it.
         lr_schedulers: stepped between epochs.
         seed: of shuffling and augmentation.
-        amp: mixed precision, bfloat16 on the CPU and float16 with loss scaling on CUDA.
+        amp: mixed precision, bfloat16 on processors that are fast in it and float16 with loss scaling on CUDA.
         prepare_batch: batch, device and ``non_blocking`` to (image, label).
         non_blocking: copy to the device without waiting.
         train_handlers: Ignite handlers.

@@ -20,6 +20,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from bus_monai.engines.processes import share_buffers
 from bus_monai.engines.seeded_epochs import SeededEpochs
 from bus_monai.errors import UserError
+from bus_monai.half_precision import gains_by_half_precision
 
 logger = logging.getLogger("bus_monai")
 
@@ -39,7 +40,9 @@ class ResumableTrainer(Trainer):
     ) -> None:
         # MONAI keeps a name such as 'cpu' as it was given
         self.state.device = torch.device(self.state.device)
-        self.mixed_precision = amp
+        self.mixed_precision = amp and gains_by_half_precision(self.state.device)
+        if amp and not self.mixed_precision:
+            logger.info("This processor has no fast bfloat16: training is in float32.")
         self.state.seed = seed
         self.max_grad_norm = max_grad_norm
         self.lr_schedulers = tuple(lr_schedulers)

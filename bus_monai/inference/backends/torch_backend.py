@@ -9,6 +9,7 @@ import torch
 from monai.data.meta_tensor import MetaTensor
 from numpy.typing import NDArray
 
+from bus_monai.half_precision import gains_by_half_precision
 from bus_monai.inference.backends.backend import Precision
 from bus_monai.inference.backends.bundle_parts import bundle_parts
 from bus_monai.inference.models import TrainedModel
@@ -19,7 +20,7 @@ class TorchBackend:
 
     Args:
         model: a segmenter.
-        precision: ``fp32``, or ``fast``, which is bfloat16 on CUDA and on processors that have it.
+        precision: ``fp32``, or ``fast``, which is bfloat16 on CUDA and on processors that are fast in it.
 
     Raises:
         UserError: the weights are missing, broken or of another network.
@@ -30,9 +31,7 @@ class TorchBackend:
     def __init__(self, model: TrainedModel, precision: Precision = "fast") -> None:
         self.parts = bundle_parts(model)
         self._turn = Lock()  # an image has all cores already, and the memory of one at a time is enough
-        self.bfloat16 = precision == "fast" and (
-            self.parts.device.type == "cuda" or torch.ops.mkldnn._is_mkldnn_bf16_supported()
-        )
+        self.bfloat16 = precision == "fast" and gains_by_half_precision(self.parts.device)
 
     def __call__(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
         """Segment an image, see :class:`~bus_monai.inference.backends.backend.Backend`."""
