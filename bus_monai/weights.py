@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import nn
 
 from bus_monai.atomic_file import atomic_file
@@ -116,6 +116,7 @@ def save_shipped(state: Mapping[str, torch.Tensor], path: Path, settings: Mappin
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_file(path) as partial:
-            save_file(tensors, partial, metadata={"settings": json.dumps(settings, sort_keys=True)})
-    except (SafetensorError, OSError) as error:
+            # save_file would let its owner alone read the file
+            partial.write_bytes(save(tensors, metadata={"settings": json.dumps(settings, sort_keys=True)}))
+    except OSError as error:
         raise UserError(f"Cannot write '{path}' ({error}): free space or mend permissions.") from error

@@ -38,6 +38,7 @@ def test_weights_and_graph_are_the_default(bundle: Path, small_weights: Path, mo
     assert list_bundles()[0].weights is None
     weights, graph = ship_model(f"baseline:{small_weights}")
     assert (weights, graph.parent) == (bundle / "models" / SHIPPED, bundle / "models")
+    assert weights.stat().st_mode == (graph / "model.onnx").stat().st_mode
     assert weights.stat().st_size < 0.6 * small_weights.stat().st_size
     assert (graph / "model.onnx").stat().st_size < 0.6 * small_weights.stat().st_size
     onnx.checker.check_model(onnx.load(graph / "model.onnx"), full_check=True)
