@@ -42,7 +42,7 @@ class ResumableTrainer(Trainer):
         self.state.device = torch.device(self.state.device)
         self.mixed_precision = amp and gains_by_half_precision(self.state.device)
         if amp and not self.mixed_precision:
-            logger.info("This processor has no fast bfloat16: training is in float32.")
+            logger.warning("This processor has no fast bfloat16: training is in float32, which takes longer.")
         self.state.seed = seed
         self.max_grad_norm = max_grad_norm
         self.lr_schedulers = tuple(lr_schedulers)
