@@ -12,4 +12,8 @@ def gains_by_half_precision(device: torch.device) -> bool:
     others it falls back to plain loops: there a training step of RDAU-NET takes 12 times as long as in float32 (one
     core of an AMD EPYC with AVX2).
     """
-    return device.type != "cpu" or bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    if device.type == "cuda":
+        return True
+    # builds of PyTorch without oneDNN, such as those for macOS, lack the operator
+    has_kernels = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    return bool(has_kernels and torch.ops.mkldnn._is_mkldnn_bf16_supported())
