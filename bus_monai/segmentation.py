@@ -6,7 +6,6 @@ import base64
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +15,8 @@ from PIL import Image
 
 from bus_monai.errors import UserError
 from bus_monai.inference.findings import find_findings
+from bus_monai.inference.model_key import model_key
+from bus_monai.inference.models import find_model
 from bus_monai.inference.overlay import draw_overlay
 from bus_monai.inference.predictor import Predictor
 from bus_monai.registry import DEFAULT_MODEL
@@ -26,6 +27,10 @@ if TYPE_CHECKING:
     from bus_monai.lesion import Lesion
 
 SHOWN = ("number", "area", "long_axis", "short_axis", "depth_width_ratio", "circularity", "probability", "unit")
+
+MAX_LOADED = 2
+"""Models that :func:`segment` keeps loaded, those asked for last."""
+_loaded: dict[tuple[Path, str], Predictor] = {}
 
 
 @dataclass(frozen=True)
@@ -72,7 +77,7 @@ def segment(
         image: path of a PNG, JPEG, NIfTI or DICOM file (the first frame of a cine), or an array: grey (H, W) or RGB
             (H, W, 3), as uint8, or as floats in [0, 1]; other values are scaled by their own range.
         model: ``BUNDLE`` or ``BUNDLE:WEIGHTS`` of the package, the folder of a bundle, whose configs may run code, or a
-            predictor.
+            predictor. It stays loaded until its weights, settings or configs change.
         threshold: from which probability on a pixel is lesion.
         spacing_mm: of rows and columns, used instead of the file's, which decides on the unit of the measures.
 
@@ -95,10 +100,16 @@ def segment(
     return Result(found.labels > 0, probability, found.lesions, pixels, found.labels)
 
 
-@lru_cache(maxsize=2)
 def _predictor(model: str | Path) -> Predictor:
     bundle, _, weights = str(model).partition(":")
-    return Predictor.from_bundle(Path(bundle) if isinstance(model, Path) else bundle, weights or None)
+    found = find_model(Path(bundle) if isinstance(model, Path) else bundle, weights or None)
+    # by content: the same name may stand for other weights by now
+    key = (found.bundle.resolve(), model_key(found))
+    predictor = _loaded.pop(key, None) or Predictor(found)
+    _loaded[key] = predictor
+    while len(_loaded) > MAX_LOADED:
+        _loaded.pop(next(iter(_loaded)))
+    return predictor
 
 
 def _grey(image: NDArray[Any]) -> NDArray[np.float32]:

@@ -76,6 +76,22 @@ def _parse(spec: str, segmenters: bool) -> TrainedModel:
     return TrainedModel(name, bundle, weights, read_settings(files[0]))
 
 
+def find_model(path_or_name: str | Path, weights: str | None = None) -> TrainedModel:
+    """Return the segmenter of a bundle of the package, by name, or of the folder of one, whose configs may run code.
+
+    Args:
+        path_or_name: of the bundle.
+        weights: a file, several joined by commas (an ensemble), or ``None`` for the bundle's own.
+
+    Raises:
+        UserError: there is no such bundle, it is no segmenter, or weights do not exist.
+    """
+    if isinstance(path_or_name, Path) or "/" in path_or_name:
+        return model_of_folder(Path(path_or_name), weights)
+    (model,) = parse_models([path_or_name if weights is None else f"{path_or_name}:{weights}"], segmenters=True)
+    return model
+
+
 def model_of_folder(bundle: Path, weights: str | None = None) -> TrainedModel:
     """Return the model of a bundle that lies in any folder, whose configs may run code.
 

@@ -16,7 +16,7 @@ from bus_monai.inference.backends.backend import Backend, Precision
 from bus_monai.inference.backends.chain import Chain
 from bus_monai.inference.backends.find_graph import CHAIN, GRAPH, find_graph
 from bus_monai.inference.model_key import weights_hash
-from bus_monai.inference.models import TrainedModel, model_of_folder, parse_models
+from bus_monai.inference.models import TrainedModel, find_model
 from bus_monai.need_package import need_package
 from bus_monai.registry import bundle_version, require_ultrasound
 
@@ -80,11 +80,7 @@ class Predictor:
         Raises:
             UserError: as above, or there is no such bundle.
         """
-        if isinstance(path_or_name, Path) or "/" in path_or_name:
-            model = model_of_folder(Path(path_or_name), None if weights is None else str(weights))
-        else:
-            spec = path_or_name if weights is None else f"{path_or_name}:{weights}"
-            (model,) = parse_models([spec], segmenters=True)
+        model = find_model(path_or_name, None if weights is None else str(weights))
         return cls(model, backend=backend, precision=precision, tta=tta)
 
     def __reduce__(self) -> tuple[partial[Predictor], tuple[TrainedModel]]:

@@ -18,6 +18,7 @@ from bus_monai.errors import UserError
 from bus_monai.explain.layers import choose_layer
 from bus_monai.explain.uncertainty import augmentation_uncertainty, dropout_uncertainty, has_dropout
 from bus_monai.inference.backends.bundle_parts import BundleParts, bundle_parts
+from bus_monai.inference.model_key import model_key
 from bus_monai.inference.predictor import Predictor
 from bus_monai.label.image_features import image_features
 from bus_monai.networks.mutual_generators import MutualGenerators
@@ -36,10 +37,9 @@ def image_uncertainty(task: SegmentTask, store: LabelStore, name: str) -> float 
     """Return the sum of the uncertainty over the pixels that the network sees, ``None`` for a broken image.
 
     It is the standard deviation of the probability of the two generators of ASSGAN, or over passes with dropout, or
-    over mirrored and shifted images where a network has neither. Kept with the image for the version of the model.
+    over mirrored and shifted images where a network has neither. Kept with the image for the content of the model.
     """
-    version = task.versions.active
-    key = f"{task.versions.start.name} {version}"
+    key = model_key(task.versions.model())
     kept = store.get_image_info(name).get("uncertainty")
     if isinstance(kept, dict) and kept.get("model") == key:
         return float(kept["sum"])

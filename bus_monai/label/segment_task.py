@@ -9,7 +9,7 @@ from typing import Any
 
 from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType
 
-from bus_monai.inference.models import TrainedModel
+from bus_monai.inference.model_key import model_key
 from bus_monai.inference.predictor import Predictor
 from bus_monai.inference.segment_frames import segment_frames
 from bus_monai.label.model_versions import ModelVersions
@@ -37,7 +37,7 @@ class SegmentTask(InferTask):
         self.versions = versions
         self._results = ResultFiles()
         self._lock = Lock()
-        self._loaded: tuple[TrainedModel, Predictor] | None = None
+        self._loaded: tuple[str, Predictor] | None = None
 
     def is_valid(self) -> bool:
         """Whether it can be offered: it always has weights."""
@@ -69,6 +69,7 @@ class SegmentTask(InferTask):
         with self._lock:
             version = self.versions.active
             model = self.versions.model(version)
-            if self._loaded is None or self._loaded[0] != model:
-                self._loaded = model, Predictor(model, backend="torch")
+            key = model_key(model)
+            if self._loaded is None or self._loaded[0] != key:
+                self._loaded = key, Predictor(model, backend="torch")
             return self._loaded[1], version

@@ -11,6 +11,7 @@ from monailabel.interfaces.tasks.strategy import Strategy
 from numpy.typing import NDArray
 
 from bus_monai.errors import UserError
+from bus_monai.inference.model_key import model_key
 from bus_monai.label.image_scores import embed, known_uncertainties, sample
 from bus_monai.label.image_shape import image_shape
 from bus_monai.label.k_centre import k_centre
@@ -83,7 +84,7 @@ class Diversity(Strategy):
     def __init__(self, task: SegmentTask) -> None:
         super().__init__("The image that is least like those labelled already")
         self.task = task
-        self._known: dict[tuple[int, str], NDArray[np.float32] | None] = {}
+        self._known: dict[tuple[str, str], NDArray[np.float32] | None] = {}
 
     def __call__(self, request: dict[str, Any], datastore: LabelStore) -> dict[str, Any] | None:
         """Return the name of the image, ``None`` where all are labelled."""
@@ -96,9 +97,9 @@ class Diversity(Strategy):
         return {"id": list(rest)[chosen]}
 
     def _embed(self, datastore: LabelStore, names: list[str]) -> dict[str, NDArray[np.float32]]:
-        version = self.task.versions.active
+        model = model_key(self.task.versions.model())
         for name in names:
-            if (version, name) not in self._known:
-                self._known[version, name] = embed(self.task, datastore, name)
-        found = {name: self._known[version, name] for name in names}
+            if (model, name) not in self._known:
+                self._known[model, name] = embed(self.task, datastore, name)
+        found = {name: self._known[model, name] for name in names}
         return {name: values for name, values in found.items() if values is not None}

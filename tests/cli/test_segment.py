@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import csv
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import bus_monai
+from bus_monai import segmentation
 from bus_monai.cli import main as cli
 from bus_monai.errors import UserError
 from bus_monai.inference.findings import find_findings
+from bus_monai.inference.models import TrainedModel
 from bus_monai.inference.predictor import Predictor
 
 
@@ -69,6 +74,36 @@ def test_in_python(small_weights: Path, tmp_path: Path) -> None:
     assert result._repr_png_().startswith(b"\x89PNG")
     with pytest.raises(UserError, match=r"^The image has the shape \(3, 4, 5\): give \(H, W\) or \(H, W, 3\)\.$"):
         bus_monai.segment(np.zeros((3, 4, 5)), predictor)
+
+
+def test_new_weights_at_the_same_path_count_at_once(small_weights: Path, tmp_path: Path) -> None:
+    weights = tmp_path / "model.pt"
+    shutil.copy(small_weights.with_name("settings.json"), tmp_path)
+    pixels = np.random.default_rng(0).random((40, 56), dtype=np.float32)
+    state = torch.load(small_weights, weights_only=True)
+    results = []
+    for sign in (1, -1):
+        torch.save({key: sign * value if value.is_floating_point() else value for key, value in state.items()}, weights)
+        os.utime(weights, ns=(0, 0))
+        results.append(bus_monai.segment(pixels, f"baseline:{weights}").probability)
+        expected = Predictor.from_bundle("baseline", weights).predict(pixels)
+        np.testing.assert_array_equal(results[-1], expected)
+    assert np.abs(results[0] - results[1]).max() > 0.01
+
+
+def test_a_model_is_loaded_once(monkeypatch: pytest.MonkeyPatch, small_weights: Path) -> None:
+    made: list[object] = []
+
+    class Counted(Predictor):
+        def __init__(self, model: TrainedModel) -> None:
+            made.append(model)
+            super().__init__(model, backend="torch")
+
+    monkeypatch.setattr(segmentation, "Predictor", Counted)
+    monkeypatch.setattr(segmentation, "_loaded", {})
+    for _ in range(2):
+        bus_monai.segment(np.ones((8, 8), dtype=np.float32), f"baseline:{small_weights}")
+    assert len(made) == 1
 
 
 def test_wrong_words_are_one_sentence(
