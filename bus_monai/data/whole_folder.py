@@ -8,11 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from bus_monai.data.datalist import FILE
-
 
 @contextmanager
-def whole_folder(folder: Path, *, last: str = FILE) -> Iterator[Path]:
+def whole_folder(folder: Path, *, last: str) -> Iterator[Path]:
     """Yield an empty folder to fill, which becomes ``folder`` at the end.
 
     Everything is written beside ``folder`` and renamed at the end: an interrupted call leaves nothing behind, and of

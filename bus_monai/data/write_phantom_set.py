@@ -12,7 +12,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from bus_monai.data.case import Case, Diagnosis
-from bus_monai.data.datalist import Datalist, write_datalist
+from bus_monai.data.datalist import FILE, Datalist, write_datalist
 from bus_monai.data.phantom_anatomy import Shape
 from bus_monai.data.readers.shape_table import write_shape_table
 from bus_monai.data.readers.write_case import IMAGES, MASKS, write_masks
@@ -61,7 +61,7 @@ def write_phantom_set(
         UserError: there are fewer phantoms than sections.
     """
     cases, rows = [], []
-    with whole_folder(folder) as partial:
+    with whole_folder(folder, last=FILE) as partial:
         for kind in (IMAGES, MASKS):
             (partial / kind).mkdir()
         bar = tqdm(phantoms, desc="generating phantoms", total=count, leave=False)
