@@ -15,13 +15,35 @@ from pydicom.dataset import Dataset
 
 from bus_monai.dicom.algorithm import Algorithm
 from tests.conftest import skip
-from tests.dicom.test_read import ULTRASOUND
 
 ALGORITHM = Algorithm("lite_unet", "1.2.0", "0123456789abcdef" * 4)
 CREATION = datetime(2026, 3, 4, 5, 6, 7, 89)
 CINE = "examples_ybr_color.dcm"
 SINGLE = "examples_rgb_color.dcm"
 CALIBRATED = "OBXXXX1A.dcm"
+ULTRASOUND = {
+    "JPGLosslessP14SV1_1s_1f_8b.dcm": (768, 1024, 1, 0.25476696592378156),
+    "OBXXXX1A.dcm": (600, 800, 1, 0.26228787661969977),
+    "OBXXXX1A_2frame.dcm": (600, 800, 2, 0.26228787661969977),
+    "OBXXXX1A_expb.dcm": (600, 800, 1, 0.26228787661969977),
+    "OBXXXX1A_expb_2frame.dcm": (600, 800, 2, 0.26228787661969977),
+    "OBXXXX1A_rle.dcm": (600, 800, 1, 0.26228787661969977),
+    "OBXXXX1A_rle_2frame.dcm": (600, 800, 2, 0.26228787661969977),
+    "US1_J2KI.dcm": (480, 640, 1, None),
+    "US1_J2KR.dcm": (480, 640, 1, None),
+    "US1_UNCI.dcm": (480, 640, 1, None),
+    "US1_UNCR.dcm": (480, 640, 1, None),
+    "color-pl.dcm": (120, 256, 1, None),
+    "color-px.dcm": (120, 256, 1, None),
+    "color3d_jpeg_baseline.dcm": (480, 640, 120, 0.5104970559477806),
+    "gdcm-US-ALOKA-16.dcm": (480, 640, 1, 0.3826530650258064),
+    "gdcm-US-ALOKA-16_big.dcm": (480, 640, 1, 0.3826530650258064),
+    "ExplVR_BigEnd.dcm": (60, 80, 1, None),
+    "examples_jpeg2k.dcm": (480, 640, 1, None),
+    "examples_palette.dcm": (350, 800, 1, 0.26228787661969977),
+    "examples_rgb_color.dcm": (240, 320, 1, None),
+    "examples_ybr_color.dcm": (240, 320, 30, 0.5104970559477806),
+}
 SOURCES = list(ULTRASOUND)
 
 
