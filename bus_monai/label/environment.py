@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import subprocess
 import sys
 import sysconfig
 from pathlib import Path
+
+from filelock import FileLock
 
 from bus_monai.data.cache import cache_folder
 from bus_monai.errors import UserError
@@ -62,9 +63,8 @@ def label_environment() -> Path:
     if (folder / READY).is_file():  # where it lies may be read-only
         return python
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with (folder.parent / f".{folder.name}.lock").open("w") as lock:
-        # who comes while it is made waits for it
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    # who comes while it is made waits for it
+    with FileLock(folder.parent / f".{folder.name}.lock"):
         if not (folder / READY).is_file():
             print(f"Making an environment for MONAI Label, once: {folder}", flush=True)
             _make(folder, python, ours)

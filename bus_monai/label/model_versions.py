@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import shutil
 from collections.abc import Iterator, Mapping
@@ -10,6 +9,8 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock, Timeout
 
 from bus_monai.atomic_file import atomic_file
 from bus_monai.errors import UserError
@@ -84,13 +85,12 @@ class ModelVersions:
             UserError: the model is being trained already.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
-        with (self.folder / ".lock").open("w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise UserError(
-                    f"'{self.start.name}' is being trained already: wait for its end, or stop it."
-                ) from error
+        lock = FileLock(self.folder / ".lock")
+        try:
+            held = lock.acquire(blocking=False)
+        except Timeout as error:
+            raise UserError(f"'{self.start.name}' is being trained already: wait for its end, or stop it.") from error
+        with held:
             folder = self.folder / f"{1 + max(self._numbers()):04d}"
             # what a killed training left
             shutil.rmtree(folder, ignore_errors=True)

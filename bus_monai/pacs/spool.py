@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import shutil
@@ -11,6 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from threading import Event, Lock
 from typing import Literal, TypeAlias
+
+from filelock import FileLock, Timeout
 
 from bus_monai.errors import UserError
 
@@ -48,14 +49,15 @@ class Spool:
         self.news: dict[State, Event] = {state: Event() for state in STATES}
         try:
             self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._lock = (self.path / "lock").open("a")
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # closed by whichever thread ends the service
+            self._lock = FileLock(self.path / "lock", thread_local=False)
+            self._lock.acquire(blocking=False)
             for left in (_PARTIAL, _SENT):  # begun, not acknowledged; or sent and not removed yet
                 shutil.rmtree(self.path / left, ignore_errors=True)
             for name in (*STATES, _PARTIAL, _SENT):
                 (self.path / name).mkdir(exist_ok=True, mode=0o700)
             sync_folder(self.path)
-        except BlockingIOError as error:
+        except Timeout as error:
             raise UserError(f"Another process uses '{folder}': stop it or give another --spool.") from error
         except OSError as error:
             raise UserError(
@@ -65,7 +67,7 @@ class Spool:
 
     def close(self) -> None:
         """Let another process use the folder."""
-        self._lock.close()
+        self._lock.release()
 
     def receive(self, content: bytes) -> str:
         """Keep an instance; when this returns, it is on the disk.

@@ -8,6 +8,7 @@ import shutil
 import tempfile
 from contextlib import closing
 from pathlib import Path
+from threading import Thread
 
 import pytest
 from hypothesis import given, settings
@@ -107,6 +108,13 @@ def test_one_process_at_a_time(tmp_path: Path) -> None:
     sentence = rf"^Another process uses '{tmp_path}': stop it or give another --spool\.$"
     with closing(Spool(tmp_path, 10)), pytest.raises(UserError, match=sentence):
         Spool(tmp_path, 10)
+    Spool(tmp_path, 10).close()
+
+
+def test_another_thread_may_close_it(tmp_path: Path) -> None:
+    closer = Thread(target=Spool(tmp_path, 10).close)
+    closer.start()
+    closer.join()
     Spool(tmp_path, 10).close()
 
 
