@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from monai.data.box_utils import CenterSizeMode, StandardMode, convert_box_mode
 from torch import Tensor
 
 SIDES = (38, 19, 10, 5, 3, 1)
@@ -25,8 +26,7 @@ def default_boxes() -> Tensor:
     to 0.9 as their code rounds them, and 0.1 for the first map.
 
     Returns:
-        (8732, 4), centre x, centre y, width and height as shares of the image, in the order of the network's output:
-        map, row, column, box. Boxes at the border reach beyond the image.
+        (8732, 4), left, top, right, bottom as shares of the image, in the order of the network's output: map, row, column, box. Boxes at the border reach beyond the image.
     """
     maps = []
     for i, (side, step) in enumerate(zip(SIDES, STEPS, strict=True)):
@@ -35,7 +35,8 @@ def default_boxes() -> Tensor:
         sizes = torch.tensor(_sizes(i))
         cells = torch.stack([columns, rows], dim=-1)[:, :, None].expand(-1, -1, len(sizes), -1)
         maps.append(torch.cat([cells, sizes.expand(side, side, -1, -1)], dim=-1).reshape(-1, 4))
-    return torch.cat(maps)
+    corners: Tensor = convert_box_mode(torch.cat(maps), src_mode=CenterSizeMode, dst_mode=StandardMode)
+    return corners
 
 
 def _sizes(level: int) -> list[tuple[float, float]]:

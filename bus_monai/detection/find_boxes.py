@@ -8,7 +8,7 @@ import torch
 from monai.data.box_utils import non_max_suppression
 from torch import Tensor
 
-from bus_monai.detection.box_coding import decode_boxes
+from bus_monai.detection.box_coding import BOX_CODER
 
 LEAST_SCORE = 0.5
 MOST_OVERLAP = 0.45
@@ -46,7 +46,7 @@ def find_boxes(
     Args:
         offsets: (B, D, 4) from :class:`~bus_monai.networks.ssd300.SSD300`.
         logits: (B, D, 2), background first.
-        defaults: (D, 4), centre x, centre y, width, height.
+        defaults: (D, 4), left, top, right, bottom as shares of the image.
         least_score: probability from which on a box counts; low for curves over all thresholds.
         most_overlap: IoU above which the weaker of two boxes is dropped.
     """
@@ -55,11 +55,10 @@ def find_boxes(
 
 
 def _find(offsets: Tensor, scores: Tensor, defaults: Tensor, least_score: float, most_overlap: float) -> FoundBoxes:
-    scores, order = scores.sort(descending=True, stable=True)
-    few = order[:MOST_CANDIDATES]
-    boxes = decode_boxes(offsets[few], defaults[few]).clamp(0, 1)
-    scores = scores[:MOST_CANDIDATES]
-    counts = (scores >= least_score) & (boxes[:, 2:] > boxes[:, :2]).all(dim=1)
-    boxes, scores = boxes[counts], scores[counts]
+    order = scores.argsort(descending=True, stable=True)[:MOST_CANDIDATES]
+    few = order[scores[order] >= least_score]
+    boxes = BOX_CODER.decode_single(offsets[few], defaults[few]).clamp(0, 1)
+    has_area = (boxes[:, 2:] > boxes[:, :2]).all(dim=1)
+    boxes, scores = boxes[has_area], scores[few[has_area]]
     kept = non_max_suppression(boxes, scores, most_overlap)
     return FoundBoxes(boxes[kept], scores[kept])

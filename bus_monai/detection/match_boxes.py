@@ -6,8 +6,6 @@ import torch
 from monai.data.box_utils import box_iou
 from torch import Tensor
 
-from bus_monai.detection.box_coding import as_corners
-
 LEAST_IOU = 0.5
 NO_TRUTH = -1
 
@@ -21,7 +19,7 @@ def match_boxes(truths: Tensor, defaults: Tensor) -> Tensor:
 
     Args:
         truths: (T, 4), left, top, right, bottom as shares of the image.
-        defaults: (D, 4), centre x, centre y, width, height; D at least T.
+        defaults: (D, 4), of the same form; D at least T.
 
     Returns:
         (D,) int64, the number of the true box, or -1 for background.
@@ -29,7 +27,7 @@ def match_boxes(truths: Tensor, defaults: Tensor) -> Tensor:
     matched = torch.full((len(defaults),), NO_TRUTH, dtype=torch.long, device=defaults.device)
     if not len(truths):
         return matched
-    iou = box_iou(truths, as_corners(defaults))
+    iou = box_iou(truths, defaults)
     overlap, best = iou.max(dim=0)
     matched[overlap >= LEAST_IOU] = best[overlap >= LEAST_IOU]
     for _ in range(len(truths)):

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bus_monai.detection.box_coding import encode_boxes
+from bus_monai.detection.box_coding import BOX_CODER
 from bus_monai.detection.default_boxes import default_boxes
 from bus_monai.detection.match_boxes import match_boxes
 
@@ -42,7 +42,7 @@ class MultiBoxLoss(nn.Module):
         positive = matched >= 0
         place = offsets.new_zeros(())
         for i, boxes in enumerate(truths):
-            wanted = encode_boxes(boxes[matched[i, positive[i]]], self.defaults[positive[i]])
+            wanted = BOX_CODER.encode_single(boxes[matched[i, positive[i]]], self.defaults[positive[i]])
             place = place + F.smooth_l1_loss(offsets[i, positive[i]], wanted, reduction="sum")
         entropy = F.cross_entropy(logits.transpose(1, 2), positive.long(), reduction="none")
         counted = positive | hard_negatives(entropy.detach(), positive)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from bus_monai.detection.box_coding import encode_boxes
+from bus_monai.detection.box_coding import BOX_CODER
 from bus_monai.detection.default_boxes import default_boxes
 from bus_monai.detection.match_boxes import match_boxes
 
@@ -20,6 +20,6 @@ def output_of(boxes: Tensor, scores: Sequence[float]) -> Tensor:
     matched = match_boxes(boxes, defaults)
     for number, score in enumerate(scores):
         place = int((matched == number).nonzero()[0])
-        output[:4, place] = encode_boxes(boxes[number][None], defaults[place][None])[0]
+        output[:4, place] = BOX_CODER.encode_single(boxes[number][None], defaults[place][None])[0]
         output[4:, place] = torch.tensor([1 - score, score]).log()
     return output[None]

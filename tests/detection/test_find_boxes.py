@@ -7,8 +7,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bus_monai.detection.box_coding import as_corners
 from bus_monai.detection.find_boxes import find_boxes
+from tests.detection.corners import as_corners
 from tests.detection.test_match_boxes import iou
 
 
@@ -28,16 +28,16 @@ def reference(boxes: list[list[float]], scores: list[float], least: float) -> li
 @given(st.integers(0, 2**32 - 1), st.sampled_from([0.1, 0.5]))
 def test_against_loops(seed: int, least: float) -> None:
     rng = torch.Generator().manual_seed(seed)
-    defaults = torch.rand(20, 4, generator=rng) * 0.3 + 0.3
+    defaults = as_corners(torch.rand(20, 4, generator=rng) * 0.3 + 0.3)
     scores = torch.rand(20, generator=rng) * 0.98 + 0.01
     (found,) = find_boxes(torch.zeros(1, 20, 4), logits_of(scores)[None], defaults, least_score=least)
-    kept = reference(as_corners(defaults).tolist(), scores.tolist(), least)
-    torch.testing.assert_close(found.boxes, as_corners(defaults)[kept])
+    kept = reference(defaults.tolist(), scores.tolist(), least)
+    torch.testing.assert_close(found.boxes, defaults[kept])
     torch.testing.assert_close(found.scores, scores[kept])
 
 
 def test_images_of_a_batch_are_apart_and_boxes_are_cut_at_the_border() -> None:
-    defaults = torch.tensor([[0.1, 0.5, 0.4, 0.2], [0.9, 0.5, 0.4, 0.2], [2.0, 0.5, 0.4, 0.2]])
+    defaults = as_corners(torch.tensor([[0.1, 0.5, 0.4, 0.2], [0.9, 0.5, 0.4, 0.2], [2.0, 0.5, 0.4, 0.2]]))
     scores = torch.tensor([[0.9, 0.8, 0.99], [0.2, 0.3, 0.99]])
     first, second = find_boxes(torch.zeros(2, 3, 4), logits_of(scores), defaults)
     torch.testing.assert_close(first.boxes, torch.tensor([[0, 0.4, 0.3, 0.6], [0.7, 0.4, 1, 0.6]]))

@@ -6,9 +6,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bus_monai.detection.box_coding import as_corners
 from bus_monai.detection.default_boxes import default_boxes
 from bus_monai.detection.match_boxes import match_boxes
+from tests.detection.corners import as_corners
 
 
 def iou(a: list[float], b: list[float]) -> float:
@@ -40,10 +40,10 @@ def reference(truths: list[list[float]], defaults: list[list[float]]) -> list[in
 @given(st.integers(0, 2**32 - 1), st.integers(1, 4))
 def test_against_loops(seed: int, count: int) -> None:
     rng = torch.Generator().manual_seed(seed)
-    defaults = torch.rand(12, 4, generator=rng) * 0.5 + 0.2
+    defaults = as_corners(torch.rand(12, 4, generator=rng) * 0.5 + 0.2)
     truths = as_corners(torch.rand(count, 4, generator=rng) * 0.5 + 0.2)
     matched = match_boxes(truths, defaults).tolist()
-    assert matched == reference(truths.tolist(), as_corners(defaults).tolist())
+    assert matched == reference(truths.tolist(), defaults.tolist())
     assert set(range(count)) <= set(matched)
 
 

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bus_monai.detection.box_coding import encode_boxes
+from bus_monai.detection.box_coding import BOX_CODER
 from bus_monai.detection.find_boxes import find_boxes
 from bus_monai.detection.match_boxes import match_boxes
 from bus_monai.losses.multibox import MultiBoxLoss, hard_negatives
@@ -44,7 +44,7 @@ def test_against_loops() -> None:
             continue
         positives += 1
         total += math.log(1 + math.exp(a - b))
-        wanted = encode_boxes(truths[0][truth][None], loss.defaults[d][None])[0]
+        wanted = BOX_CODER.encode_single(truths[0][truth][None], loss.defaults[d][None])[0]
         for x, y in zip(offsets[0, d].tolist(), wanted.tolist(), strict=True):
             total += 0.5 * (x - y) ** 2 if abs(x - y) < 1 else abs(x - y) - 0.5
     total += sum(sorted(negatives)[-3 * positives :])

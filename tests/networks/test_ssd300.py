@@ -8,6 +8,7 @@ import torch
 from bus_monai.detection.default_boxes import default_boxes
 from bus_monai.errors import UserError
 from bus_monai.networks.ssd300 import SSD300
+from tests.detection.corners import as_centres
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +45,7 @@ def test_an_output_a_box_in_the_order_of_the_default_boxes(net: SSD300) -> None:
     box = (25 * 38 + 8) * 4 + 2
     logits[0, box, 1].backward()
     rows, columns = x.grad[0, 0].nonzero().T
-    cx, cy = (default_boxes()[box, :2] * 300).tolist()
+    cx, cy = (as_centres(default_boxes())[box, :2] * 300).tolist()
     assert (float(columns.min() + columns.max()) / 2, float(rows.min() + rows.max()) / 2) == pytest.approx(
         (cx, cy), abs=6
     )
