@@ -6,14 +6,21 @@ import json
 import os
 import shutil
 import signal
+import sqlite3
+import sys
 from collections.abc import Generator, Iterator
+from contextlib import closing
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 from hypothesis import settings
 
 from bus_monai.data.phantoms import make_phantom, write_phantoms
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Engine
 
 ROOT = Path(__file__).parent.parent
 BUNDLE = ROOT / "bundles" / "rdau_gan"
@@ -120,3 +127,31 @@ def _quiet_git() -> None:
     # MLflow asks git for a commit, which prints a warning where there is none
     os.environ["GIT_PYTHON_REFRESH"] = "quiet"
     return
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _mlflow_template(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Let MLflow run its sixty-odd migrations once; each later store starts as a copy of the first one, still empty."""
+    if "mlflow" not in sys.modules:
+        # no test here tracks a run, and importing MLflow takes a second
+        yield
+        return
+    from mlflow.store.db import utils
+
+    template = tmp_path_factory.mktemp("mlflow") / "template.db"
+    initialize = utils._initialize_tables
+
+    def copy_template(engine: Engine) -> None:
+        database = engine.url.database
+        if engine.dialect.name != "sqlite" or not database:
+            initialize(engine)
+            return
+        source, target = (template, database) if template.exists() else (database, template)
+        if target == template:
+            initialize(engine)
+        with closing(sqlite3.connect(source)) as read, closing(sqlite3.connect(target)) as write:
+            read.backup(write)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(utils, "_initialize_tables", copy_template)
+        yield

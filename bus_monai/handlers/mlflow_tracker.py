@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import time
 from collections.abc import Mapping, Sequence
+from functools import cache
 from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
@@ -173,8 +174,13 @@ def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 def environment() -> str:
     """Describe Python, the system and the installed packages, a line each."""
     system = [f"{key}: {value}" for key, value in get_config_values().items()]
-    packages = sorted({f"{dist.metadata['Name']}=={dist.version}" for dist in distributions()}, key=str.lower)
-    return "\n".join([*system, "", *packages, ""])
+    return "\n".join([*system, "", *_packages(), ""])
+
+
+@cache
+def _packages() -> list[str]:
+    # a process that trains many models reads the metadata of two hundred packages once
+    return sorted({f"{dist.metadata['Name']}=={dist.version}" for dist in distributions()}, key=str.lower)
 
 
 def _batches(items: list[Any], size: int) -> list[list[Any]]:
