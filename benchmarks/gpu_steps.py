@@ -73,10 +73,12 @@ def training_step(bundle: Path, folder: Path, device: torch.device, settings: di
             trainer.unlabeled_epochs = OneBatch(trainer.unlabeled_epochs.loader)  # type: ignore[assignment]
         trainer.state.epoch_length = 1
         trainer._start_epoch()
-        networks = [*trainer.g_networks, trainer.d_network]
+        networks = [generator.network for generator in trainer.generators]
     else:
         trainer.data_loader.batches = 1
-        networks = [trainer.g_network, trainer.d_network]
+        networks = [trainer.generator.network]
+    if trainer.discriminator is not None:
+        networks.append(trainer.discriminator.network)
     iterations = list(trainer.data_loader)
 
     def run() -> None:
@@ -87,9 +89,7 @@ def training_step(bundle: Path, folder: Path, device: torch.device, settings: di
     image = trainer.state.output[Keys.IMAGE]
     autocast = trainer._autocast()
     precision = autocast.fast_dtype if autocast._enabled else torch.float32
-    return Work(
-        run, len(image), [one for one in networks if one is not None], tuple(image.shape[-2:]), _name(precision)
-    )
+    return Work(run, len(image), networks, tuple(image.shape[-2:]), _name(precision))
 
 
 def inference(bundle: Path, device: torch.device, batch: int, settings: dict[str, Any]) -> Work:

@@ -18,9 +18,10 @@ from monai.losses import DiceLoss
 
 from bus_monai.engines.adversarial_trainer import AdversarialTrainer
 from bus_monai.engines.memory import keep_freed_memory
+from bus_monai.engines.parts import Discriminator, Generator, Updates
 from bus_monai.engines.schedule import Blocked
 from bus_monai.half_precision import gains_by_half_precision
-from bus_monai.losses.adversarial import make_objective
+from bus_monai.losses.adversarial import WassersteinObjective
 from bus_monai.networks.rda_critic import RDACritic
 from bus_monai.networks.segmenters import make_segmenter
 
@@ -37,10 +38,15 @@ def parts() -> tuple[torch.nn.Module, torch.nn.Module, torch.optim.Optimizer, to
 def engine(loader: DataLoader, amp: bool) -> Callable[[], None]:
     g, d, g_optimizer, d_optimizer = parts()
     trainer = AdversarialTrainer(
-        device="cpu", max_epochs=1, train_data_loader=loader, g_network=g, g_optimizer=g_optimizer, d_network=d,
-        d_optimizer=d_optimizer, region_loss=DiceLoss(sigmoid=True, batch=True), objective=make_objective("wgan"),
-        schedule=Blocked(), amp=amp,
-    )  # fmt: skip
+        device="cpu",
+        max_epochs=1,
+        train_data_loader=loader,
+        generator=Generator(network=g, optimizer=g_optimizer),
+        region_loss=DiceLoss(sigmoid=True, batch=True),
+        discriminator=Discriminator(network=d, optimizer=d_optimizer, objective=WassersteinObjective()),
+        schedule=Blocked(),
+        updates=Updates(amp=amp),
+    )
 
     def epoch() -> None:
         trainer.run()

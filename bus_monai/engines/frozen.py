@@ -9,15 +9,20 @@ from torch import nn
 
 
 @contextmanager
-def frozen(network: nn.Module) -> Iterator[nn.Module]:
-    """Run a network without changing it: evaluation mode, no gradient for its parameters."""
-    training = network.training
+def frozen(network: nn.Module, *, training: bool = False) -> Iterator[nn.Module]:
+    """Run a network without changing its parameters: no gradient for them, and evaluation mode.
+
+    Args:
+        network: what is only asked.
+        training: training mode instead, in which the running means of batch normalization go on.
+    """
+    before = network.training
     learning = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    network.eval().requires_grad_(False)
+    network.train(training).requires_grad_(False)
     try:
         yield network
     finally:
-        network.train(training)
+        network.train(before)
         for parameter in learning:
             parameter.requires_grad_(True)
 

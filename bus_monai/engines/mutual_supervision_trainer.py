@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import chain, islice
 from typing import Any
 
@@ -12,11 +13,10 @@ from monai.engines.trainer import Trainer
 from monai.utils.enums import AdversarialIterationEvents, AdversarialKeys
 from monai.utils.enums import CommonKeys as Keys
 from torch import Tensor, nn
-from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
 from torch.utils.data import DataLoader
 
 from bus_monai.engines.frozen import frozen, plain
+from bus_monai.engines.parts import Learner, Updates
 from bus_monai.engines.prepare_batch import prepare_plain_batch, prepare_plain_image
 from bus_monai.engines.resumable_trainer import ResumableTrainer
 from bus_monai.engines.seeded_epochs import SeededEpochs
@@ -30,6 +30,37 @@ WEIGHTS = {"adversarial": 0.01, "adversarial_unlabeled": 0.001, "semi": 1.0}
 SEMI_LOSS = "semi_loss"
 REALISM_REAL = "realism_real"
 REALISM_FAKE = "realism_fake"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TwoPhases:
+    """What is learnt from in the two phases of ASSGAN.
+
+    Args:
+        phase1_epochs: those of phase 1; the paper's 200.
+        method: ``assgan``; ``hung``, where one generator learns from its own trusted masks and the discriminator from
+            labelled images alone; or ``supervised``, cross-entropy on labelled images in both phases.
+        separate_ce_step: in phase 1 the generators take a step on the cross-entropy, then one on the adversarial loss,
+            as Algorithm 1 prints it, in place of one on the sum.
+        hard_scores: the discriminator scores pseudo-labels as they are, 0 or 1, in place of the probabilities behind
+            them, which it may reject for their softness alone, having seen only hard masks as real.
+        phase2_use_labeled: phase 2 goes on with labelled batches too.
+        phase2_update_d: the discriminator, where there is one, learns in phase 2 too.
+
+    Raises:
+        UserError: unknown method.
+    """
+
+    phase1_epochs: int
+    method: str = "assgan"
+    separate_ce_step: bool = False
+    hard_scores: bool = False
+    phase2_use_labeled: bool = True
+    phase2_update_d: bool = True
+
+    def __post_init__(self) -> None:
+        if self.method not in METHODS:
+            raise UserError(f"method is {self.method!r}: use one of {', '.join(METHODS)}.")
 
 
 class MutualSupervisionTrainer(ResumableTrainer):
@@ -51,35 +82,38 @@ class MutualSupervisionTrainer(ResumableTrainer):
     Args:
         device: where the networks are.
         max_epochs: epochs in all; the paper's 700.
-        phase1_epochs: those of phase 1; the paper's 200.
         labeled_loader: yields batches with ``image`` (B, 1, H, W) in [0, 1] and ``label`` (B, 1, H, W) in {0, 1}.
         unlabeled_loader: yields batches with ``image`` of the same size; ``None`` for the method ``supervised`` alone.
-        g_networks: one or two, (B, 1, H, W) to logits (B, 1, H, W).
-        g_optimizers: one for each.
-        d_network: (B, 1, H, W) masks to a map of logits; ``None`` without an adversary.
-        d_optimizer: of the discriminator.
+        generators: one or two, (B, 1, H, W) to logits (B, 1, H, W).
+        phases: what is learnt from in each of them, and how long the first is.
+        discriminator: (B, 1, H, W) masks to a map of logits; ``None`` without an adversary.
         losses: the terms of the paper, with gamma and the confidence.
-        method: ``assgan``; ``hung``, where one generator learns from its own trusted masks and the discriminator from
-            labelled images alone; or ``supervised``, cross-entropy on labelled images in both phases.
         weights: ``adversarial``, ``adversarial_unlabeled`` and ``semi``, factors beside the cross-entropy's 1.
-        hard_scores: the discriminator scores pseudo-labels as they are, 0 or 1, in place of the probabilities behind
-            them, which it may reject for their softness alone, having seen only hard masks as real.
-        separate_ce_step: in phase 1 the generators take a step on the cross-entropy, then one on the adversarial loss,
-            as Algorithm 1 prints it, in place of one on the sum.
-        phase2_use_labeled: phase 2 goes on with labelled batches too.
-        phase2_update_d: the discriminator learns in phase 2 too.
-        max_grad_norm: clip the norm of each network's gradient; ``None`` leaves it.
-        lr_schedulers: stepped between epochs.
+        updates: gradient clipping, learning rates and precision.
         seed: of shuffling and augmentation.
-        amp: mixed precision, bfloat16 on processors that are fast in it and float16 with loss scaling on CUDA.
-        prepare_batch: labelled batch, device and ``non_blocking`` to (image, label).
-        non_blocking: copy to the device without waiting.
         train_handlers: Ignite handlers.
-        key_train_metric: as in MONAI's trainers.
-        additional_metrics: as in MONAI's trainers.
 
     Raises:
         UserError: parts that do not go together.
+
+    Example:
+        >>> from bus_monai.engines.parts import learners
+        >>> images = [{"image": torch.rand(1, 8, 8)} for _ in range(4)]
+        >>> labeled = [{"image": torch.rand(1, 8, 8), "label": torch.ones(1, 8, 8)} for _ in range(2)]
+        >>> generators = [nn.Conv2d(1, 1, 3, padding=1) for _ in range(2)]
+        >>> critic = nn.Conv2d(1, 1, 4, stride=2, padding=1)
+        >>> trainer = MutualSupervisionTrainer(
+        ...     device="cpu",
+        ...     max_epochs=2,
+        ...     labeled_loader=DataLoader(labeled, batch_size=2),
+        ...     unlabeled_loader=DataLoader(images, batch_size=2),
+        ...     generators=learners(generators, [torch.optim.Adam(g.parameters(), 1e-3) for g in generators]),
+        ...     discriminator=Learner(network=critic, optimizer=torch.optim.Adam(critic.parameters(), 1e-4)),
+        ...     phases=TwoPhases(phase1_epochs=1),
+        ... )
+        >>> trainer.run()
+        >>> trainer.stage
+        'phase 2'
     """
 
     def __init__(
@@ -87,38 +121,19 @@ class MutualSupervisionTrainer(ResumableTrainer):
         *,
         device: str | torch.device,
         max_epochs: int,
-        phase1_epochs: int,
         labeled_loader: DataLoader[Any],
         unlabeled_loader: DataLoader[Any] | None,
-        g_networks: Sequence[nn.Module],
-        g_optimizers: Sequence[Optimizer],
-        d_network: nn.Module | None = None,
-        d_optimizer: Optimizer | None = None,
+        generators: Sequence[Learner],
+        phases: TwoPhases,
+        discriminator: Learner | None = None,
         losses: MutualSupervision | None = None,
-        method: str = "assgan",
         weights: Mapping[str, float] | None = None,
-        hard_scores: bool = False,
-        separate_ce_step: bool = False,
-        phase2_use_labeled: bool = True,
-        phase2_update_d: bool = True,
-        max_grad_norm: float | None = None,
-        lr_schedulers: Sequence[LRScheduler] = (),
+        updates: Updates | None = None,
         seed: int = 0,
-        amp: bool = False,
-        prepare_batch: Callable[..., tuple[Tensor, Tensor]] = prepare_plain_batch,
-        non_blocking: bool = False,
-        train_handlers: Sequence[Any] | None = None,
-        key_train_metric: dict[str, Any] | None = None,
-        additional_metrics: dict[str, Any] | None = None,
+        train_handlers: Sequence[Any] = (),
     ) -> None:
-        self.g_networks, self.g_optimizers = tuple(g_networks), tuple(g_optimizers)
-        self.d_network, self.d_optimizer = d_network, d_optimizer
-        self.method = method
-        self.phase1_epochs = phase1_epochs
-        self.hard_scores = hard_scores
-        self.separate_ce_step = separate_ce_step
-        self.phase2_use_labeled = phase2_use_labeled
-        self.phase2_update_d = phase2_update_d and d_network is not None
+        self.generators, self.discriminator = tuple(generators), discriminator
+        self.phases = phases
         self._check()
         self._check_loaders(labeled_loader, unlabeled_loader)
         self.epochs = SeededEpochs(labeled_loader, seed=seed)
@@ -128,51 +143,40 @@ class MutualSupervisionTrainer(ResumableTrainer):
             max_epochs=max_epochs,
             data_loader=_EpochIterations(self),
             epoch_length=max(len(labeled_loader), self.unlabeled_batches),
-            non_blocking=non_blocking,
-            prepare_batch=prepare_batch,
-            key_metric=key_train_metric,
-            additional_metrics=additional_metrics,
-            handlers=None,
+            prepare_batch=prepare_plain_batch,
             decollate=False,
         )
-        self._set_up(seed=seed, amp=amp, max_grad_norm=max_grad_norm, lr_schedulers=lr_schedulers)
+        self._set_up(seed=seed, updates=updates or Updates())
         self.losses = losses or MutualSupervision()
         self.weights = WEIGHTS | dict(weights or {})
-        self.g_scalers = tuple(self._make_scaler() for _ in self.g_networks)
+        self.g_scalers = tuple(self._make_scaler() for _ in self.generators)
         self.d_scaler = self._make_scaler()
         self.add_event_handler(Events.EPOCH_STARTED, self._start_epoch)
-        self._register_handlers(train_handlers or ())
+        self._register_handlers(train_handlers)
 
     def _check(self) -> None:
-        if self.method not in METHODS:
-            raise UserError(f"method is {self.method!r}: use one of {', '.join(METHODS)}.")
-        count = len(self.g_networks)
-        if count not in (1, 2) or len(self.g_optimizers) != count:
-            raise UserError(
-                f"There are {count} generators and {len(self.g_optimizers)} optimisers of theirs: give one or two "
-                "generators and an optimiser for each."
-            )
-        if (self.d_network is None) != (self.d_optimizer is None):
-            raise UserError("Only one of d_network and d_optimizer is given: give both, or neither.")
-        if self.method == "hung" and (count != 1 or self.d_network is None):
+        count, phases = len(self.generators), self.phases
+        if count not in (1, 2):
+            raise UserError(f"There are {count} generators: give one or two.")
+        if phases.method == "hung" and (count != 1 or self.discriminator is None):
             raise UserError("The method 'hung' has one generator and a discriminator: set num_generators to 1.")
-        if self.method == "supervised" and self.d_network is not None:
+        if phases.method == "supervised" and self.discriminator is not None:
             raise UserError("The method 'supervised' has no discriminator: set use_discriminator to false.")
-        if not self.phase2_use_labeled and self.phase2_update_d:
+        if not phases.phase2_use_labeled and phases.phase2_update_d and self.discriminator is not None:
             raise UserError(
                 "phase2_update_d needs the real masks of labelled images: set phase2_use_labeled to true, or "
                 "phase2_update_d to false."
             )
-        alone = count == 1 and self.d_network is None
-        if not self.phase2_use_labeled and (self.method == "supervised" or alone):
+        alone = count == 1 and self.discriminator is None
+        if not phases.phase2_use_labeled and (phases.method == "supervised" or alone):
             raise UserError("Without labelled images phase 2 has nothing to learn: set phase2_use_labeled to true.")
 
     def _check_loaders(self, labeled: DataLoader[Any], unlabeled: DataLoader[Any] | None) -> None:
         self.unlabeled_batches = 0 if unlabeled is None else len(unlabeled)
-        if self.method != "supervised" and not self.unlabeled_batches:
+        if self.phases.method != "supervised" and not self.unlabeled_batches:
             raise UserError(
-                f"The method {self.method!r} learns from unlabelled images, and there is no batch of them: add a "
-                "section 'unlabeled' to the data set, give a labeled_fraction below 1, or set method to supervised."
+                f"The method {self.phases.method!r} learns from unlabelled images, and there is no batch of them: add "
+                "a section 'unlabeled' to the data set, give a labeled_fraction below 1, or set method to supervised."
             )
         if not len(labeled):
             raise UserError("There is no labelled batch: label more images, or make batch_size smaller.")
@@ -180,12 +184,12 @@ class MutualSupervisionTrainer(ResumableTrainer):
     @property
     def uses_unlabeled(self) -> bool:
         """Whether the current epoch sees unlabelled images."""
-        return self.phase == 2 and self.method != "supervised"
+        return self.phase == 2 and self.phases.method != "supervised"
 
     @property
     def phase(self) -> int:
         """Phase of the current epoch, 1 or 2."""
-        return 1 if self.state.epoch <= self.phase1_epochs else 2
+        return 1 if self.state.epoch <= self.phases.phase1_epochs else 2
 
     @property
     def stage(self) -> str:
@@ -211,8 +215,8 @@ class MutualSupervisionTrainer(ResumableTrainer):
         if images:
             output[Keys.IMAGE] = torch.cat(images)
             logits = self._generator_steps(output[Keys.IMAGE], mask)
-            if mask is not None and self.d_network is not None and (self.phase == 1 or self.phase2_update_d):
-                known = len(mask) if self.method == "hung" else len(output[Keys.IMAGE])
+            if mask is not None and (self.phase == 1 or self.phases.phase2_update_d):
+                known = len(mask) if self.phases.method == "hung" else len(output[Keys.IMAGE])
                 self._discriminator_step(mask, [fake[:known].sigmoid() for fake in logits])
         return output
 
@@ -227,7 +231,7 @@ class MutualSupervisionTrainer(ResumableTrainer):
         supervised = [
             zero if mask is None else nn.functional.binary_cross_entropy_with_logits(z[:known], mask) for z in logits
         ]
-        if self.separate_ce_step and self.phase == 1 and self.d_network is not None:
+        if self.phases.separate_ce_step and self.phase == 1 and self.discriminator is not None:
             self._learn(supervised)
             supervised = [loss.detach() for loss in supervised]
             logits = self._predict(image, known)
@@ -249,24 +253,24 @@ class MutualSupervisionTrainer(ResumableTrainer):
         """Return each generator's logits, of the ``known`` labelled images first."""
         # apart: in one batch, batch norm ties labelled images to unlabelled ones, and test images see neither
         parts = [part for part in torch.split(image, [known, len(image) - known]) if len(part)]
-        for network in self.g_networks:
+        networks = [generator.network for generator in self.generators]
+        for network in networks:
             network.train()
         with self._autocast():
-            return [torch.cat([network(part) for part in parts]).float() for network in self.g_networks]
+            return [torch.cat([network(part) for part in parts]).float() for network in networks]
 
     def _learn(self, losses: Sequence[Tensor]) -> None:
         """Take a step of each generator down its own loss."""
-        sides = zip(self.g_networks, self.g_optimizers, self.g_scalers, losses, strict=True)
-        for network, optimizer, scaler, loss in sides:
-            optimizer.zero_grad(set_to_none=True)
+        for generator, scaler, loss in zip(self.generators, self.g_scalers, losses, strict=True):
+            generator.optimizer.zero_grad(set_to_none=True)
             torch.autograd.backward(scaler.scale(loss))
-            self._update(network, optimizer, scaler)
+            self._update(generator.network, generator.optimizer, scaler)
 
     def _realism(self, masks: Sequence[Tensor]) -> list[Tensor]:
         """Return the discriminator's logits of each generator's masks in [0, 1]; none without a discriminator."""
-        if self.d_network is None:
+        if self.discriminator is None:
             return []
-        with frozen(plain(self.d_network)) as critic, self._autocast():
+        with frozen(plain(self.discriminator.network)) as critic, self._autocast():
             return [critic(mask).float() for mask in masks]
 
     def _adversarial(self, scores: Tensor, known: int) -> Tensor:
@@ -277,9 +281,9 @@ class MutualSupervisionTrainer(ResumableTrainer):
 
     def _semi(self, logits: Sequence[Tensor], realism: Sequence[Tensor]) -> list[Tensor]:
         """Return each generator's loss against the masks of its teacher; none where nobody teaches."""
-        if len(logits[0]) == 0 or (len(logits) == 1 and self.method != "hung"):
+        if len(logits[0]) == 0 or (len(logits) == 1 and self.phases.method != "hung"):
             return []
-        if self.hard_scores:
+        if self.phases.hard_scores:
             with torch.no_grad():
                 realism = self._realism([(z > 0).to(z.dtype) for z in logits])
         size = logits[0].shape[2:]
@@ -290,13 +294,13 @@ class MutualSupervisionTrainer(ResumableTrainer):
         return [self.losses.semi_loss(z, logits[t], trusted[t]) for z, t in zip(logits, teachers, strict=True)]
 
     def _discriminator_step(self, mask: Tensor, fakes: Sequence[Tensor]) -> None:
-        assert self.d_network is not None
-        assert self.d_optimizer is not None
-        output = self.state.output
-        self.d_network.train()
-        self.d_optimizer.zero_grad(set_to_none=True)
+        if self.discriminator is None:
+            return
+        output, d = self.state.output, self.discriminator
+        d.network.train()
+        d.optimizer.zero_grad(set_to_none=True)
         with self._autocast():
-            scores = self.d_network(torch.cat([mask, *fakes])).float()
+            scores = d.network(torch.cat([mask, *fakes])).float()
         real, *fake = scores.split([len(mask), *(len(one) for one in fakes)])
         output[REALISM_REAL] = real.detach().sigmoid().mean()
         output[REALISM_FAKE] = torch.cat(fake).detach().sigmoid().mean()
@@ -304,7 +308,7 @@ class MutualSupervisionTrainer(ResumableTrainer):
         output[AdversarialKeys.DISCRIMINATOR_LOSS] = loss.detach()
         self.fire_event(AdversarialIterationEvents.DISCRIMINATOR_LOSS_COMPLETED)
         torch.autograd.backward(self.d_scaler.scale(loss))
-        self._update(self.d_network, self.d_optimizer, self.d_scaler)
+        self._update(d.network, d.optimizer, self.d_scaler)
         self.fire_event(AdversarialIterationEvents.DISCRIMINATOR_MODEL_COMPLETED)
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
@@ -318,12 +322,13 @@ class MutualSupervisionTrainer(ResumableTrainer):
             self.unlabeled_epochs.seed = self.state.seed
 
     def _stateful_parts(self) -> Iterator[tuple[str, Any]]:
-        parts = zip(self.g_networks, self.g_optimizers, self.g_scalers, strict=True)
-        for i, (network, optimizer, scaler) in enumerate(parts, start=1):
-            yield from ((f"g{i}_network", plain(network)), (f"g{i}_optimizer", optimizer), (f"g{i}_scaler", scaler))
-        if self.d_network is not None:
-            yield "d_network", plain(self.d_network)
-            yield "d_optimizer", self.d_optimizer
+        for i, (generator, scaler) in enumerate(zip(self.generators, self.g_scalers, strict=True), start=1):
+            yield f"g{i}_network", plain(generator.network)
+            yield f"g{i}_optimizer", generator.optimizer
+            yield f"g{i}_scaler", scaler
+        if self.discriminator is not None:
+            yield "d_network", plain(self.discriminator.network)
+            yield "d_optimizer", self.discriminator.optimizer
             yield "d_scaler", self.d_scaler
 
 
@@ -342,5 +347,5 @@ class _EpochIterations:
             unlabeled = trainer.unlabeled_epochs.passes(state.epoch)
         elif trainer.phase == 2 and trainer.unlabeled_batches:
             labeled = iter([islice(chain.from_iterable(labeled), trainer.unlabeled_batches)])
-        known = labeled if unlabeled is None or trainer.phase2_use_labeled else None
+        known = labeled if unlabeled is None or trainer.phases.phase2_use_labeled else None
         yield from semi_supervised_batches(known, unlabeled, length=state.epoch_length)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import warnings
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
@@ -15,8 +15,8 @@ from monai.utils.enums import AdversarialIterationEvents
 from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
 
+from bus_monai.engines.parts import Updates
 from bus_monai.engines.processes import share_buffers
 from bus_monai.engines.seeded_epochs import SeededEpochs
 from bus_monai.errors import UserError
@@ -35,17 +35,17 @@ class ResumableTrainer(Trainer):
 
     epochs: SeededEpochs
 
-    def _set_up(
-        self, *, seed: int, amp: bool, max_grad_norm: float | None, lr_schedulers: Sequence[LRScheduler]
-    ) -> None:
+    def _set_up(self, *, seed: int, updates: Updates) -> None:
         # MONAI keeps a name such as 'cpu' as it was given
         self.state.device = torch.device(self.state.device)
-        self.mixed_precision = amp and gains_by_half_precision(self.state.device)
-        if amp and not self.mixed_precision:
+        # copies from pinned memory overlap with work of the device
+        self.non_blocking = self.state.device.type == "cuda"
+        self.mixed_precision = updates.amp and gains_by_half_precision(self.state.device)
+        if updates.amp and not self.mixed_precision:
             logger.warning("This processor has no fast bfloat16: training is in float32, which takes longer.")
         self.state.seed = seed
-        self.max_grad_norm = max_grad_norm
-        self.lr_schedulers = tuple(lr_schedulers)
+        self.max_grad_norm = updates.max_grad_norm
+        self.lr_schedulers = tuple(updates.lr_schedulers)
         # not when an epoch ends, so that its handlers see the rate that it had
         self.add_event_handler(Events.EPOCH_STARTED, self._step_schedulers)
         # first of all when an epoch ends: every process validates the network that the first one saves

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple
 
 from bus_monai.errors import UserError
 
@@ -17,26 +18,38 @@ class Step(NamedTuple):
     batch: Batch
 
 
-class Schedule(Protocol):
-    """Order of the steps of an epoch; one list of steps is one iteration of the engine."""
+class Schedule(ABC):
+    """Order of the steps of an epoch; one list of steps is one iteration of the engine.
 
+    Args:
+        pretrain_epochs: first epochs in which the generator alone learns, by the region loss alone.
+
+    Raises:
+        UserError: ``pretrain_epochs`` below 0.
+    """
+
+    def __init__(self, *, pretrain_epochs: int = 0) -> None:
+        if pretrain_epochs < 0:
+            raise UserError(f"pretrain_epochs is {pretrain_epochs}: give a whole number of at least 0.")
+        self.pretrain_epochs = pretrain_epochs
+
+    @abstractmethod
     def epoch_length(self, batches: int) -> int:
         """Return the iterations of an epoch over a loader of ``batches`` batches."""
-        ...
 
+    @abstractmethod
     def iterations(self, passes: Iterator[Iterable[Batch]], *, batches: int, pretraining: bool) -> Iterator[list[Step]]:
         """Yield the steps of each iteration of one epoch.
 
         Args:
             passes: endless passes over the training data, each shuffled and augmented afresh.
-            batches: batches a pass.
+            batches: batches in a pass.
             pretraining: only the generator learns; the number of iterations stays the same, so that the position in
                 training is one number, and the discriminator's share of them is empty.
         """
-        ...
 
 
-class GeneratorOnly:
+class GeneratorOnly(Schedule):
     """Plain supervised training: every iteration is a generator step."""
 
     def epoch_length(self, batches: int) -> int:
@@ -49,7 +62,7 @@ class GeneratorOnly:
             yield [Step("generator", batch)]
 
 
-class Blocked:
+class Blocked(Schedule):
     """All discriminator steps of an epoch, then all generator steps, each block one pass over the data.
 
     Algorithm 1 of RDA-NET-GAN (Enobun et al.): sigma critic steps, then sigma generator steps.
@@ -71,14 +84,16 @@ class Blocked:
             yield [Step("generator", batch)]
 
 
-class Interleaved:
+class Interleaved(Schedule):
     """``n_critic`` discriminator steps on successive batches, then one generator step, a batch of the epoch.
 
     Args:
         n_critic: discriminator steps before each generator step; 5 in Arjovsky et al. (2017).
+        pretrain_epochs: as in :class:`Schedule`.
     """
 
-    def __init__(self, *, n_critic: int = 5) -> None:
+    def __init__(self, *, n_critic: int = 5, pretrain_epochs: int = 0) -> None:
+        super().__init__(pretrain_epochs=pretrain_epochs)
         if n_critic < 1:
             raise UserError(f"n_critic is {n_critic}: give a whole number of at least 1.")
         self.n_critic = n_critic
@@ -96,7 +111,7 @@ class Interleaved:
             yield [*(Step("discriminator", b) for b in critic), Step("generator", batch)]
 
 
-class Paired:
+class Paired(Schedule):
     """A discriminator step and a generator step on the same batch and the same prediction, as in pix2pix.
 
     Isola et al., CVPR 2017, arXiv 1611.07004; also cGAN+AC+CAW (Singh et al., ESWA 2020).
@@ -115,16 +130,27 @@ class Paired:
 SCHEDULES = ("blocked", "interleaved", "paired")
 
 
-def make_schedule(name: str, *, n_critic: int = 5, gan_mode: str = "wgan") -> Schedule:
+def make_schedule(name: str, *, n_critic: int = 5, gan_mode: str = "wgan", pretrain_epochs: int = 0) -> Schedule:
     """Make the schedule of a name; without an adversary it is :class:`GeneratorOnly`.
 
+    Args:
+        name: one of ``SCHEDULES``.
+        n_critic: of ``interleaved``.
+        gan_mode: as in :func:`~bus_monai.losses.adversarial.make_objective`; ``none`` for no adversary.
+        pretrain_epochs: as in :class:`Schedule`.
+
     Raises:
-        UserError: unknown name.
+        UserError: unknown name, or a number out of its range.
+
+    Example:
+        >>> make_schedule("blocked", pretrain_epochs=10).epoch_length(7)
+        14
     """
     if name not in SCHEDULES:
         raise UserError(f"schedule is {name!r}: use one of {', '.join(SCHEDULES)}.")
     if gan_mode == "none":
-        return GeneratorOnly()
+        return GeneratorOnly(pretrain_epochs=pretrain_epochs)
     if name == "interleaved":
-        return Interleaved(n_critic=n_critic)
-    return Blocked() if name == "blocked" else Paired()
+        return Interleaved(n_critic=n_critic, pretrain_epochs=pretrain_epochs)
+    kind = Blocked if name == "blocked" else Paired
+    return kind(pretrain_epochs=pretrain_epochs)

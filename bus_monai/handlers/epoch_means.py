@@ -71,7 +71,7 @@ class EpochMeans:
                     f"{name} is not finite in epoch {engine.state.epoch}: lower the learning rate, set max_grad_norm, "
                     "or train without amp."
                 )
-        for side in ("g", "d"):
-            optimizer = getattr(engine, f"{side}_optimizer", None)
-            if optimizer is not None:
-                metrics[f"{side}_learning_rate"] = optimizer.param_groups[0]["lr"]
+        for name, side in (("generator", "g"), ("discriminator", "d")):
+            learner = getattr(engine, name, None)
+            if learner is not None:
+                metrics[f"{side}_learning_rate"] = learner.optimizer.param_groups[0]["lr"]

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -16,7 +19,8 @@ from monai.utils.enums import AdversarialIterationEvents, AdversarialKeys
 from torch import nn
 
 from bus_monai.engines.adversarial_trainer import D_GRADIENT_NORM, G_GRADIENT_NORM, AdversarialTrainer
-from bus_monai.engines.schedule import Blocked, GeneratorOnly, Interleaved, Paired
+from bus_monai.engines.parts import Discriminator, Generator, Updates
+from bus_monai.engines.schedule import Blocked, GeneratorOnly, Interleaved, Paired, Schedule
 from bus_monai.errors import UserError
 from bus_monai.losses.adversarial import BCEObjective, make_objective
 
@@ -47,29 +51,44 @@ def critic(channels: int = 2) -> nn.Module:
     )
 
 
-def make_trainer(*, gan_mode: str = "wgan", schedule=None, seed: int = 0, **options) -> AdversarialTrainer:
+def make_trainer(
+    *,
+    gan_mode: str = "wgan",
+    conditional: bool = True,
+    batches: str = "joint",
+    kind: Callable[..., Schedule] = Blocked,
+    pretrain_epochs: int = 1,
+    seed: int = 0,
+    **options,
+) -> AdversarialTrainer:
     torch.manual_seed(7)
-    g = generator()
-    d = critic(2 if options.get("conditional", True) else 1)
-    d(torch.zeros(1, 2 if options.get("conditional", True) else 1, SIDE, SIDE))
-    defaults = {"max_epochs": 3, "pretrain_epochs": 1}
+    g, discriminator, objective = generator(), None, make_objective(gan_mode)
+    if objective is not None:
+        d = critic(1 + conditional)
+        d(torch.zeros(1, 1 + conditional, SIDE, SIDE))
+        discriminator = Discriminator(
+            network=d,
+            optimizer=torch.optim.Adam(d.parameters(), 1e-2),
+            objective=objective,
+            conditional=conditional,
+            batches=batches,
+        )
     return AdversarialTrainer(
         device="cpu",
         train_data_loader=loader(),
-        g_network=g,
-        g_optimizer=torch.optim.Adam(g.parameters(), 1e-2),
+        generator=Generator(network=g, optimizer=torch.optim.Adam(g.parameters(), 1e-2)),
         region_loss=DiceLoss(sigmoid=True, batch=True),
-        d_network=d,
-        d_optimizer=torch.optim.Adam(d.parameters(), 1e-2),
-        objective=make_objective(gan_mode),
-        schedule=schedule or (GeneratorOnly() if gan_mode == "none" else Blocked()),
+        discriminator=discriminator,
+        schedule=(GeneratorOnly if gan_mode == "none" else kind)(pretrain_epochs=pretrain_epochs),
         seed=seed,
-        **(defaults | options),
+        **({"max_epochs": 3} | options),
     )
 
 
 def weights(trainer: AdversarialTrainer) -> dict[str, torch.Tensor]:
-    nets = {"g": trainer.g_network, "d": trainer.d_network}
+    nets = {"g": trainer.generator.network}
+    if trainer.discriminator is not None:
+        nets["d"] = trainer.discriminator.network
     return {f"{n}.{k}": v.clone() for n, net in nets.items() for k, v in net.state_dict().items()}
 
 
@@ -90,7 +109,7 @@ def test_only_the_network_whose_turn_it_is_changes(gan_mode: str, conditional: b
 
 
 def test_interleaved_takes_n_critic_steps_before_each_generator_step() -> None:
-    trainer = make_trainer(schedule=Interleaved(n_critic=4), max_epochs=1, pretrain_epochs=0)
+    trainer = make_trainer(kind=partial(Interleaved, n_critic=4), max_epochs=1, pretrain_epochs=0)
     order: list[str] = []
     trainer.add_event_handler(AdversarialIterationEvents.DISCRIMINATOR_MODEL_COMPLETED, lambda: order.append("d"))
     trainer.add_event_handler(AdversarialIterationEvents.GENERATOR_MODEL_COMPLETED, lambda: order.append("g"))
@@ -99,7 +118,7 @@ def test_interleaved_takes_n_critic_steps_before_each_generator_step() -> None:
 
 
 def test_paired_teaches_the_discriminator_and_then_the_generator_on_one_prediction() -> None:
-    trainer = make_trainer(gan_mode="bce", schedule=Paired(), max_epochs=2, pretrain_epochs=1)
+    trainer = make_trainer(gan_mode="bce", kind=Paired, max_epochs=2, pretrain_epochs=1)
     order: list[str] = []
     predictions: list[torch.Tensor] = []
 
@@ -112,22 +131,23 @@ def test_paired_teaches_the_discriminator_and_then_the_generator_on_one_predicti
         # what the discriminator saw has the dropout of what the generator learns from
         torch.testing.assert_close(trainer.state.output[AdversarialKeys.FAKES], predictions[-1].detach().sigmoid())
 
-    trainer.g_network.register_forward_hook(predicted)
+    trainer.generator.network.register_forward_hook(predicted)
     trainer.add_event_handler(AdversarialIterationEvents.DISCRIMINATOR_MODEL_COMPLETED, judged)
     trainer.add_event_handler(AdversarialIterationEvents.GENERATOR_MODEL_COMPLETED, lambda: order.append("g"))
     trainer.run()
     assert order == ["forward", "g"] * BATCHES + ["forward", "d", "g"] * BATCHES
 
 
-def test_a_paired_run_that_is_resumed_equals_an_undisturbed_one() -> None:
-    options = {"gan_mode": "bce", "max_epochs": 3, "pretrain_epochs": 1}
-    whole = make_trainer(schedule=Paired(), **options)
+@pytest.mark.parametrize("batches", ["joint", "separate"])
+def test_a_paired_run_that_is_resumed_equals_an_undisturbed_one(batches: str) -> None:
+    options = {"gan_mode": "bce", "batches": batches, "max_epochs": 3, "pretrain_epochs": 1}
+    whole = make_trainer(kind=Paired, **options)
     whole.run()
-    first = make_trainer(schedule=Paired(), **options)
+    first = make_trainer(kind=Paired, **options)
     states: list[dict] = []
     first.add_event_handler(Events.EPOCH_COMPLETED(once=2), lambda: states.append(copy.deepcopy(first.state_dict())))
     first.run()
-    second = make_trainer(schedule=Paired(), seed=5, **options)
+    second = make_trainer(kind=Paired, seed=5, **options)
     second.load_state_dict(states[0])
     second.run()
     expected, got = weights(whole), weights(second)
@@ -145,7 +165,9 @@ def test_a_blocked_epoch_shows_every_case_once_to_each_network() -> None:
 def test_clipping_bounds_every_weight_of_the_critic() -> None:
     trainer = make_trainer(gan_mode="wgan")
     trainer.run()
-    clipped = [p for m in trainer.d_network if isinstance(m, (nn.Conv2d, nn.Linear)) for p in m.parameters()]
+    clipped = [
+        p for m in trainer.discriminator.network if isinstance(m, (nn.Conv2d, nn.Linear)) for p in m.parameters()
+    ]
     assert max(float(p.detach().abs().max()) for p in clipped) <= 0.01
 
 
@@ -159,7 +181,7 @@ def test_output_has_monai_keys_and_scalars() -> None:
     assert 0 <= float(d["d_accuracy"]) <= 1
     assert float(d[D_GRADIENT_NORM]) > 0
     assert float(g[G_GRADIENT_NORM]) > 0
-    expected = g[AdversarialKeys.RECONSTRUCTION_LOSS] + 0.01 * g[AdversarialKeys.GENERATOR_LOSS]
+    expected = g[AdversarialKeys.RECONSTRUCTION_LOSS] + 0.001 * g[AdversarialKeys.GENERATOR_LOSS]
     torch.testing.assert_close(g["loss"], expected)
 
 
@@ -170,10 +192,9 @@ def test_gradient_clipping_bounds_the_update() -> None:
         device="cpu",
         max_epochs=1,
         train_data_loader=DataLoader(Dataset(items()), batch_size=COUNT),
-        g_network=g,
-        g_optimizer=torch.optim.SGD(g.parameters(), 1.0),
+        generator=Generator(network=g, optimizer=torch.optim.SGD(g.parameters(), 1.0)),
         region_loss=DiceLoss(sigmoid=True, batch=True),
-        max_grad_norm=1e-3,
+        updates=Updates(max_grad_norm=1e-3),
     )
     trainer.run()
     parameters = dict(g.named_parameters())
@@ -233,19 +254,31 @@ def test_state_without_a_discriminator_is_refused() -> None:
         make_trainer().load_state_dict(make_trainer(gan_mode="none").state_dict())
 
 
-def test_schedule_with_a_discriminator_needs_one() -> None:
-    g = generator()
-    with pytest.raises(UserError, match="The schedule Blocked trains a discriminator"):
-        AdversarialTrainer(
+@pytest.mark.parametrize("schedule", [Blocked(), Paired(), Interleaved(), GeneratorOnly(), None])
+@pytest.mark.parametrize("has_adversary", [True, False])
+def test_an_adversary_and_a_schedule_that_trains_it_come_together(
+    schedule: Schedule | None, has_adversary: bool
+) -> None:
+    g, d = generator(), nn.Conv2d(2, 1, 3)
+    adversary = Discriminator(network=d, optimizer=torch.optim.Adam(d.parameters()), objective=BCEObjective())
+    plays = schedule is not None and not isinstance(schedule, GeneratorOnly)
+
+    def make() -> AdversarialTrainer:
+        return AdversarialTrainer(
             device="cpu",
             max_epochs=1,
             train_data_loader=loader(),
-            g_network=g,
-            g_optimizer=torch.optim.Adam(g.parameters()),
+            generator=Generator(network=g, optimizer=torch.optim.Adam(g.parameters())),
             region_loss=DiceLoss(sigmoid=True),
-            objective=BCEObjective(),
-            schedule=Blocked(),
+            discriminator=adversary if has_adversary else None,
+            schedule=schedule,
         )
+
+    if plays == has_adversary:
+        assert make().discriminator is (adversary if has_adversary else None)
+        return
+    with pytest.raises(UserError, match="discriminator"):
+        make()
 
 
 @pytest.mark.parametrize(("fast", "dtype"), [(True, torch.bfloat16), (False, torch.float32)])
@@ -254,15 +287,15 @@ def test_mixed_precision_on_a_processor_is_bfloat16_where_that_is_fast(
 ) -> None:
     monkeypatch.setattr("bus_monai.engines.resumable_trainer.gains_by_half_precision", lambda device: fast)
     with caplog.at_level("WARNING", "bus_monai"):
-        trainer = make_trainer(amp=True, max_epochs=1, pretrain_epochs=0)
+        trainer = make_trainer(updates=Updates(amp=True), max_epochs=1, pretrain_epochs=0)
     told = [] if fast else ["This processor has no fast bfloat16: training is in float32, which takes longer."]
     assert caplog.messages == told
     dtypes: set[torch.dtype] = set()
-    for net in (trainer.g_network, trainer.d_network):
+    for net in (trainer.generator.network, trainer.discriminator.network):
         net[0].register_forward_hook(lambda module, args, output: dtypes.add(output.dtype))
     trainer.run()
     assert dtypes == {dtype}
-    assert all(p.dtype == torch.float32 for p in trainer.g_network.parameters())
+    assert all(p.dtype == torch.float32 for p in trainer.generator.network.parameters())
 
 
 def test_critic_with_batch_norm_tells_real_from_fake() -> None:
@@ -270,10 +303,11 @@ def test_critic_with_batch_norm_tells_real_from_fake() -> None:
     trainer = make_trainer(
         gan_mode="wgan", max_epochs=8, pretrain_epochs=0, weights={"region": 0.0, "adversarial": 0.0}
     )
-    trainer.d_network = nn.Sequential(
+    network = nn.Sequential(
         nn.Conv2d(2, 4, 3), nn.BatchNorm2d(4), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 1)
     )
-    trainer.d_optimizer = torch.optim.Adam(trainer.d_network.parameters(), 1e-2)
+    optimizer = torch.optim.Adam(network.parameters(), 1e-2)
+    trainer.discriminator = replace(trainer.discriminator, network=network, optimizer=optimizer)
     gaps: list[float] = []
     trainer.add_event_handler(
         AdversarialIterationEvents.DISCRIMINATOR_MODEL_COMPLETED,
@@ -283,14 +317,72 @@ def test_critic_with_batch_norm_tells_real_from_fake() -> None:
     assert min(gaps[-BATCHES:]) > 1e-5
 
 
+class Recorder(nn.Module):
+    """A discriminator that keeps what it is shown and in which mode."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm2d(1, momentum=None)
+        self.calls: list[tuple[bool, torch.Tensor]] = []
+
+    def forward(self, mask: torch.Tensor) -> torch.Tensor:
+        self.calls.append((self.training, mask.detach().clone()))
+        return self.norm(mask)
+
+
+def record(batches: str) -> tuple[Recorder, dict]:
+    trainer = make_trainer(
+        gan_mode="bce", conditional=False, batches=batches, kind=Paired, max_epochs=1, pretrain_epochs=0
+    )
+    network = Recorder()
+    optimizer = torch.optim.Adam(network.parameters(), 1e-2)
+    trainer.discriminator = replace(trainer.discriminator, network=network, optimizer=optimizer)
+    outputs: list[dict] = []
+    trainer.add_event_handler(
+        AdversarialIterationEvents.DISCRIMINATOR_MODEL_COMPLETED, lambda: outputs.append(dict(trainer.state.output))
+    )
+    trainer.add_event_handler(Events.ITERATION_COMPLETED(once=1), trainer.terminate)
+    trainer.run()
+    return network, outputs[0]
+
+
+def test_separate_batches_are_two_passes_and_a_third_in_train_mode_for_the_generator() -> None:
+    network, output = record("separate")
+    assert [training for training, _ in network.calls] == [True, True, True]
+    (_, real), (_, fake), (_, judged) = network.calls
+    torch.testing.assert_close(real, output["label"])
+    torch.testing.assert_close(fake, output[AdversarialKeys.FAKES])
+    torch.testing.assert_close(judged, fake)
+    # each pass is normalized by its own mean, and the running one is the mean of the three passes
+    for key in (AdversarialKeys.REAL_LOGITS, AdversarialKeys.FAKE_LOGITS):
+        assert float(output[key].mean()) == pytest.approx(0, abs=1e-5)
+    expected = (real.mean() + fake.mean() + judged.mean()) / 3
+    assert float(network.norm.running_mean) == pytest.approx(float(expected), abs=1e-5)
+    assert all(p.requires_grad for p in network.parameters())
+    assert network.training
+
+
+def test_a_joint_batch_is_one_pass_and_the_generator_is_judged_in_evaluation_mode() -> None:
+    network, output = record("joint")
+    assert [training for training, _ in network.calls] == [True, False]
+    torch.testing.assert_close(network.calls[0][1], torch.cat([output["label"], output[AdversarialKeys.FAKES]]))
+    assert float(output[AdversarialKeys.REAL_LOGITS].mean()) != pytest.approx(0, abs=1e-3)
+    assert float(network.norm.running_mean) == pytest.approx(float(network.calls[0][1].mean()), abs=1e-5)
+
+
+def test_unknown_batches_are_refused() -> None:
+    with pytest.raises(UserError, match="discriminator_batches"):
+        make_trainer(batches="apart")
+
+
 def test_what_the_user_has_frozen_stays_frozen() -> None:
     trainer = make_trainer(max_epochs=2)
-    trainer.g_network[0].requires_grad_(False)
-    before = trainer.g_network[0].weight.clone()
+    trainer.generator.network[0].requires_grad_(False)
+    before = trainer.generator.network[0].weight.clone()
     trainer.run()
-    assert torch.equal(trainer.g_network[0].weight, before)
-    assert not trainer.g_network[0].weight.requires_grad
-    assert trainer.g_network[4].weight.requires_grad
+    assert torch.equal(trainer.generator.network[0].weight, before)
+    assert not trainer.generator.network[0].weight.requires_grad
+    assert trainer.generator.network[4].weight.requires_grad
 
 
 def test_the_learning_rate_falls_between_epochs_also_after_resuming() -> None:
@@ -299,7 +391,7 @@ def test_the_learning_rate_falls_between_epochs_also_after_resuming() -> None:
     def run(epochs: int, state: dict | None = None) -> tuple[list[float], dict]:
         rates: list[float] = []
         trainer = make_trainer(gan_mode="none", pretrain_epochs=0, max_epochs=epochs)
-        optimizer = trainer.g_optimizer
+        optimizer = trainer.generator.optimizer
         trainer.lr_schedulers = (torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.5),)
         trainer.add_event_handler(Events.EPOCH_COMPLETED, lambda: rates.append(optimizer.param_groups[0]["lr"]))
         if state is not None:

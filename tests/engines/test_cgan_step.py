@@ -10,8 +10,9 @@ from monai.data import DataLoader, Dataset
 from monai.utils.enums import AdversarialKeys
 
 from bus_monai.engines.adversarial_trainer import AdversarialTrainer
-from bus_monai.engines.schedule import Interleaved
-from bus_monai.losses.adversarial import make_objective
+from bus_monai.engines.parts import Discriminator, Generator
+from bus_monai.engines.schedule import Paired
+from bus_monai.losses.adversarial import BCEObjective
 from bus_monai.losses.region import RegionLoss
 from bus_monai.networks.cgan_generator import CGANGenerator
 from bus_monai.networks.patch_discriminator import PatchDiscriminator
@@ -27,13 +28,15 @@ def test_one_step_of_each(region_loss: RegionLoss) -> None:
         device="cpu",
         max_epochs=1,
         train_data_loader=DataLoader(Dataset([{"image": i, "label": (i > 0.5).float()} for i in image]), batch_size=2),
-        g_network=g,
-        g_optimizer=torch.optim.Adam(g.parameters(), 2e-4, betas=(0.5, 0.999)),
+        generator=Generator(network=g, optimizer=torch.optim.Adam(g.parameters(), 2e-4, betas=(0.5, 0.999))),
         region_loss=region_loss,
-        d_network=d,
-        d_optimizer=torch.optim.Adam(d.parameters(), 2e-4, betas=(0.5, 0.999)),
-        objective=make_objective("bce"),
-        schedule=Interleaved(n_critic=1),
+        discriminator=Discriminator(
+            network=d,
+            optimizer=torch.optim.Adam(d.parameters(), 2e-4, betas=(0.5, 0.999)),
+            objective=BCEObjective(),
+            batches="separate",
+        ),
+        schedule=Paired(),
         weights={"region": 1.0, "adversarial": 1.0},
     )
     trainer.run()

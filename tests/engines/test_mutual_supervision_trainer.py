@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -15,12 +16,14 @@ from monai.transforms import RandFlipd
 from monai.utils.enums import AdversarialKeys
 from torch import nn
 
-from bus_monai.engines.mutual_supervision_trainer import MutualSupervisionTrainer
+from bus_monai.engines.mutual_supervision_trainer import MutualSupervisionTrainer, TwoPhases
+from bus_monai.engines.parts import Learner, learners
 from bus_monai.errors import UserError
 from bus_monai.losses.mutual_supervision import MutualSupervision
 
 SIDE, LABELED, UNLABELED, BATCH = 8, 4, 7, 2
 LENGTH = 4
+PHASES = TwoPhases.__dataclass_fields__.keys()
 
 
 def loader(count: int, *, labels: bool) -> DataLoader:
@@ -52,24 +55,24 @@ def make_trainer(
     torch.manual_seed(7)
     nets = [generator() for _ in range(generators)]
     d = nn.Conv2d(1, 1, 4, stride=2, padding=1) if discriminator else None
+    phases = {"phase1_epochs": 1} | {name: options.pop(name) for name in PHASES & options.keys()}
     return MutualSupervisionTrainer(
         device="cpu",
         labeled_loader=loader(labeled, labels=True),
         unlabeled_loader=loader(unlabeled, labels=False) if unlabeled else None,
-        g_networks=nets,
-        g_optimizers=[torch.optim.Adam(g.parameters(), 1e-2) for g in nets],
-        d_network=d,
-        d_optimizer=torch.optim.Adam(d.parameters(), 1e-2) if d is not None else None,
+        generators=learners(nets, [torch.optim.Adam(g.parameters(), 1e-2) for g in nets]),
+        phases=TwoPhases(**phases),
+        discriminator=d and Learner(network=d, optimizer=torch.optim.Adam(d.parameters(), 1e-2)),
         losses=MutualSupervision(gamma=gamma, confidence=confidence),
         seed=seed,
-        **({"max_epochs": 2, "phase1_epochs": 1} | options),
+        **({"max_epochs": 2} | options),
     )
 
 
 def weights(trainer: MutualSupervisionTrainer) -> dict[str, torch.Tensor]:
-    nets = {str(i): net for i, net in enumerate(trainer.g_networks, start=1)}
-    if trainer.d_network is not None:
-        nets["d"] = trainer.d_network
+    nets = {str(i): generator.network for i, generator in enumerate(trainer.generators, start=1)}
+    if trainer.discriminator is not None:
+        nets["d"] = trainer.discriminator.network
     return {f"{n}.{k}": v.clone() for n, net in nets.items() for k, v in net.state_dict().items()}
 
 
@@ -121,13 +124,13 @@ def test_the_papers_two_steps_of_phase_1() -> None:
     def trained(**options: Any) -> tuple[nn.Module, dict[str, Any]]:
         trainer = make_trainer(generators=1, max_epochs=1, labeled=2, weights={"adversarial": 0.5}, **options)
         torch.manual_seed(1)
-        trainer.g_networks = (nn.Conv2d(1, 1, 3, padding=1),)
-        trainer.g_optimizers = (torch.optim.SGD(trainer.g_networks[0].parameters(), 0.1),)
+        network = nn.Conv2d(1, 1, 3, padding=1)
+        trainer.generators = (Learner(network=network, optimizer=torch.optim.SGD(network.parameters(), 0.1)),)
         output: dict[str, Any] = {}
         trainer.add_event_handler(Events.ITERATION_COMPLETED, lambda e: output.update(e.state.output))
-        start, critic = copy.deepcopy(trainer.g_networks[0]), copy.deepcopy(trainer.d_network)
+        start, critic = copy.deepcopy(network), copy.deepcopy(trainer.discriminator.network)
         trainer.run()
-        return expected(start, critic, output, options), trainer.g_networks[0]
+        return expected(start, critic, output, options), network
 
     def expected(network: nn.Module, critic: Any, output: dict[str, Any], options: dict[str, Any]) -> nn.Module:
         sgd, losses = torch.optim.SGD(network.parameters(), 0.1), MutualSupervision()
@@ -175,7 +178,7 @@ class Batches(nn.Module):
 def test_labelled_and_unlabelled_images_do_not_meet_in_a_batch_norm() -> None:
     trainer = make_trainer(generators=1, discriminator=True)
     network = Batches()
-    trainer.g_networks, trainer.g_optimizers = (network,), (torch.optim.SGD(network.parameters(), 0.0),)
+    trainer.generators = (Learner(network=network, optimizer=torch.optim.SGD(network.parameters(), 0.0)),)
     trainer.run()
     assert network.sizes == [2, 2] + [2, 2] * 3 + [2, 1]
 
@@ -185,14 +188,14 @@ def test_scores_of_masks_or_of_the_probabilities_behind_them(hard: bool, trusted
     """A discriminator that takes for real whatever is 0 or 1 throughout."""
     trainer = make_trainer(generators=1, method="hung", hard_scores=hard, phase2_update_d=False)
     network = Batches()
-    trainer.g_networks, trainer.g_optimizers = (network,), (torch.optim.SGD(network.parameters(), 0.0),)
+    trainer.generators = (Learner(network=network, optimizer=torch.optim.SGD(network.parameters(), 0.0)),)
 
     class Softness(nn.Module):
         def forward(self, mask: torch.Tensor) -> torch.Tensor:
             return 1 - 1000 * (mask * (1 - mask)).amax(dim=(1, 2, 3), keepdim=True)
 
-    trainer.d_network = Softness()
-    trainer.phase1_epochs = 0
+    trainer.discriminator = replace(trainer.discriminator, network=Softness())
+    trainer.phases = replace(trainer.phases, phase1_epochs=0)
     trainer.run()
     assert float(trainer.state.trusted_images) == trusted
 
@@ -214,6 +217,11 @@ def test_terms_add_up_to_the_loss() -> None:
         assert bool(output["semi_loss"] > 0) is has_semi
         assert 0 < float(output["realism_real"]) < 1
         assert 0 < float(output["realism_fake"]) < 1
+
+
+def test_each_network_needs_an_optimizer() -> None:
+    with pytest.raises(UserError, match="2 networks and 0 optimizers"):
+        learners([generator(), generator()], [])
 
 
 def test_generators_teach_each_other_and_hung_itself() -> None:
@@ -266,7 +274,7 @@ def test_resumed_run_equals_undisturbed_run_bit_by_bit(options: dict[str, Any], 
         ({"method": "mean_teacher"}, "method is 'mean_teacher': use one of assgan, hung, supervised."),
         (
             {"generators": 3},
-            "There are 3 generators and 3 optimisers of theirs: give one or two generators and an optimiser for each.",
+            "There are 3 generators: give one or two.",
         ),
         (
             {"method": "hung"},

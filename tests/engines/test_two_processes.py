@@ -22,7 +22,8 @@ from torch.utils.data.distributed import DistributedSampler
 
 from bus_monai.engines.adversarial_trainer import AdversarialTrainer
 from bus_monai.engines.frozen import plain
-from bus_monai.engines.mutual_supervision_trainer import MutualSupervisionTrainer
+from bus_monai.engines.mutual_supervision_trainer import MutualSupervisionTrainer, TwoPhases
+from bus_monai.engines.parts import Discriminator, Generator, Learner, Updates, learners
 from bus_monai.engines.processes import share_buffers, validation_sampler
 from bus_monai.engines.resumable_trainer import ResumableTrainer
 from bus_monai.engines.schedule import Blocked, Interleaved, Paired, Schedule
@@ -56,21 +57,23 @@ def descend(*nets: nn.Module) -> list[torch.optim.Optimizer]:
 def adversarial(processes: int, wrap: Callable[[nn.Module], nn.Module], kind: str) -> ResumableTrainer:
     g, d = wrap(net(1)), wrap(net(2))
     g_optimizer, d_optimizer = descend(g, d)
-    schedules: dict[str, Schedule] = {"paired": Paired(), "blocked": Blocked(), "interleaved": Interleaved(n_critic=2)}
+    schedules: dict[str, Schedule] = {"blocked": Blocked(), "interleaved": Interleaved(n_critic=2)}
     return AdversarialTrainer(
         device="cpu",
         max_epochs=1,
         train_data_loader=loader(0, processes),
-        g_network=g,
-        g_optimizer=g_optimizer,
+        generator=Generator(network=g, optimizer=g_optimizer),
         region_loss=DiceLoss(sigmoid=True),
-        d_network=d,
-        d_optimizer=d_optimizer,
-        objective=BCEObjective() if kind == "paired" else WassersteinObjective(clip_value=0.3),
-        schedule=schedules[kind],
+        discriminator=Discriminator(
+            network=d,
+            optimizer=d_optimizer,
+            objective=WassersteinObjective(clip_value=0.3) if kind in schedules else BCEObjective(),
+            batches="separate" if kind == "separate" else "joint",
+        ),
+        schedule=schedules.get(kind, Paired()),
         weights={"region": 1.0, "adversarial": 0.5},
         # low enough to bind, so that it must be the norm of the mean gradient
-        max_grad_norm=0.2,
+        updates=Updates(max_grad_norm=0.2),
     )
 
 
@@ -80,20 +83,24 @@ def mutual(processes: int, wrap: Callable[[nn.Module], nn.Module], kind: str) ->
     return MutualSupervisionTrainer(
         device="cpu",
         max_epochs=2,
-        phase1_epochs=1,
         labeled_loader=loader(0, processes),
         unlabeled_loader=loader(1, processes),
-        g_networks=g,
-        g_optimizers=g_optimizers,
-        d_network=d,
-        d_optimizer=d_optimizer,
+        generators=learners(g, g_optimizers),
+        discriminator=Learner(network=d, optimizer=d_optimizer),
         # some pixels are trusted and others not, more in one process than in the other
         losses=MutualSupervision(gamma=0.5, confidence="pixel"),
-        method=kind,
+        phases=TwoPhases(phase1_epochs=1, method=kind),
     )
 
 
-MAKERS = {"paired": adversarial, "blocked": adversarial, "interleaved": adversarial, "assgan": mutual, "hung": mutual}
+MAKERS = {
+    "paired": adversarial,
+    "separate": adversarial,
+    "blocked": adversarial,
+    "interleaved": adversarial,
+    "assgan": mutual,
+    "hung": mutual,
+}
 
 
 def networks(trainer: ResumableTrainer) -> dict[str, Tensor]:

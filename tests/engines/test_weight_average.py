@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 
 import pytest
 import torch
@@ -36,7 +37,7 @@ def test_without_decay_it_is_the_network() -> None:
 def test_resumed_run_has_the_same_average_bit_by_bit() -> None:
     def trainer(epochs: int):
         made = make_trainer(gan_mode="none", max_epochs=epochs, pretrain_epochs=0)
-        made.g_average = weight_average(made.g_network, 0.9)
+        made.generator = replace(made.generator, average=weight_average(made.generator.network, 0.9))
         return made
 
     whole = trainer(3)
@@ -46,11 +47,11 @@ def test_resumed_run_has_the_same_average_bit_by_bit() -> None:
     resumed = trainer(3)
     resumed.load_state_dict(copy.deepcopy(killed.state_dict()))
     resumed.run()
-    assert int(whole.g_average.n_averaged) == 3 * BATCHES
-    expected = whole.g_average.state_dict()
-    for key, value in resumed.g_average.state_dict().items():
+    assert int(whole.generator.average.n_averaged) == 3 * BATCHES
+    expected = whole.generator.average.state_dict()
+    for key, value in resumed.generator.average.state_dict().items():
         assert torch.equal(value, expected[key]), key
-    assert not torch.equal(whole.g_average.module[0].weight, whole.g_network[0].weight)
+    assert not torch.equal(whole.generator.average.module[0].weight, whole.generator.network[0].weight)
 
 
 @pytest.mark.parametrize("decay", [-0.1, 1.0, float("nan")])

@@ -1,0 +1,110 @@
+"""The groups of parts that a trainer is given: networks with what belongs to them, and how their weights move."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from monai.inferers.inferer import Inferer, SimpleInferer
+from torch import nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+from torch.optim.swa_utils import AveragedModel
+
+from bus_monai.errors import UserError
+from bus_monai.losses.adversarial import AdversarialObjective
+
+DISCRIMINATOR_BATCHES = ("joint", "separate")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Learner:
+    """A network and the optimizer of its parameters.
+
+    Args:
+        network: maps (B, C, H, W) to logits; it may be inside ``DistributedDataParallel``.
+        optimizer: holds the parameters of ``network``.
+    """
+
+    network: nn.Module
+    optimizer: Optimizer
+
+
+@dataclass(frozen=True, kw_only=True)
+class Generator(Learner):
+    """The segmentation network.
+
+    Args:
+        network: (B, 1, H, W) to logits (B, 1, H, W).
+        optimizer: holds the parameters of ``network``.
+        inferer: runs the network in its own steps.
+        average: moving average of the weights, updated after each step; ``None`` for no average.
+
+    Example:
+        >>> import torch
+        >>> network = nn.Conv2d(1, 1, 3, padding=1)
+        >>> Generator(network=network, optimizer=torch.optim.Adam(network.parameters(), 1e-4)).average is None
+        True
+    """
+
+    inferer: Inferer = field(default_factory=SimpleInferer)
+    average: AveragedModel | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Discriminator(Learner):
+    """The adversary of a segmentation network.
+
+    Args:
+        network: scores an image and a mask (B, 2, H, W), or a mask alone (B, 1, H, W).
+        optimizer: holds the parameters of ``network``.
+        objective: the adversarial losses of both networks.
+        conditional: whether it sees the image beside the mask.
+        batches: ``joint`` shows it real and fake masks in one batch, and it is in evaluation mode in the generator's
+            step; ``separate`` shows them in two passes, and it is in training mode then too, as in pix2pix. What
+            batch normalization knows of a mask is then the statistics of its own kind alone, in both networks' steps:
+            in a joint batch those of both kinds tell one from the other. A critic without an activation between batch
+            normalization and its mean score needs the joint batch, since separate ones make the two mean scores equal.
+
+    Raises:
+        UserError: unknown ``batches``.
+    """
+
+    objective: AdversarialObjective
+    conditional: bool = True
+    batches: str = "joint"
+
+    def __post_init__(self) -> None:
+        if self.batches not in DISCRIMINATOR_BATCHES:
+            raise UserError(
+                f"discriminator_batches is {self.batches!r}: use one of {', '.join(DISCRIMINATOR_BATCHES)}."
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Updates:
+    """How the weights of all networks of a trainer move.
+
+    Args:
+        max_grad_norm: clip the norm of each network's gradient; ``None`` leaves it.
+        lr_schedulers: stepped between epochs.
+        amp: mixed precision, bfloat16 on processors that are fast in it and float16 with loss scaling on CUDA.
+    """
+
+    max_grad_norm: float | None = None
+    lr_schedulers: Sequence[LRScheduler] = ()
+    amp: bool = False
+
+
+def learners(networks: Iterable[nn.Module], optimizers: Iterable[Optimizer]) -> list[Learner]:
+    """Pair each network with its optimizer.
+
+    Raises:
+        UserError: one of them is missing.
+    """
+    networks, optimizers = list(networks), list(optimizers)
+    if len(networks) != len(optimizers):
+        raise UserError(
+            f"There are {len(networks)} networks and {len(optimizers)} optimizers: give an optimizer for each."
+        )
+    return [Learner(network=n, optimizer=o) for n, o in zip(networks, optimizers, strict=True)]
