@@ -26,7 +26,8 @@ def default_boxes() -> Tensor:
     to 0.9 as their code rounds them, and 0.1 for the first map.
 
     Returns:
-        (8732, 4), left, top, right, bottom as shares of the image, in the order of the network's output: map, row, column, box. Boxes at the border reach beyond the image.
+        (8732, 4), left, top, right, bottom as shares of the image, in the order of the network's output: map, row,
+        column, box. Boxes at the border reach beyond the image.
     """
     maps = []
     for i, (side, step) in enumerate(zip(SIDES, STEPS, strict=True)):

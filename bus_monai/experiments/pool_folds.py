@@ -39,8 +39,8 @@ def pool_shapes(out: Path, folds: Sequence[Path]) -> Pooled:
     """
     tables = [read_shape_rows(fold / SHAPE_ROWS) for fold in folds]
     known = [found_scores(rows) for rows in tables]
-    curves = [curve for true, scores in known if (curve := macro_roc(true, scores)) is not None]
-    areas = [area for true, scores in known if not np.isnan(area := macro_auc(true, scores))]
+    curves = [curve for scores, true in known if (curve := macro_roc(scores, true)) is not None]
+    areas = [area for scores, true in known if not np.isnan(area := macro_auc(scores, true))]
     files = [out / name for name in (SHAPE_ROWS, CONFUSION, ROC)]
     more = {}
     if curves:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bus_monai.metrics.arrays import ArrayOrTensor, as_array
 from bus_monai.metrics.lesion_detection import count_detections
 from bus_monai.metrics.probability_histogram import probability_histogram
 from bus_monai.metrics.surface_distances import average_distance, hausdorff95, surface_distances
@@ -94,8 +95,8 @@ class CaseScores:
 
 
 def score_case(
-    probability: NDArray[np.floating],
-    truth: NDArray[Any],
+    probability: ArrayOrTensor,
+    truth: ArrayOrTensor,
     *,
     threshold: float = 0.5,
     spacing_mm: tuple[float, float] | None = None,
@@ -116,6 +117,7 @@ def score_case(
         >>> scores.precision, scores.sensitivity, scores.iou
         (0.5, 1.0, 0.5)
     """
+    probability, truth = as_array(probability), as_array(truth)
     _check(probability, truth, threshold, spacing_mm)
     truth = truth.astype(bool)
     predicted = probability >= threshold

@@ -1,4 +1,8 @@
-"""How well cases are told apart into classes."""
+"""How well cases are told apart into classes.
+
+Figures that are computed once come from scikit-learn. AUC and macro F1, which the bootstrap computes a thousand times,
+do not: for 200 cases and four classes it takes 0.3 s so, and 4.5 s with scikit-learn's, to the same numbers.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
+
+from bus_monai.metrics.arrays import ArrayOrTensor, as_array
 
 RESAMPLES = 1000
 LEVEL = (2.5, 97.5)
@@ -62,8 +68,8 @@ class ClassificationSummary:
 
 
 def summarise_classes(
-    true: NDArray[np.int64],
-    scores: NDArray[np.float64],
+    scores: ArrayOrTensor,
+    truth: ArrayOrTensor,
     groups: Sequence[str],
     *,
     resamples: int = RESAMPLES,
@@ -75,17 +81,24 @@ def summarise_classes(
     lacks is left out of the means of that draw.
 
     Args:
-        true: (N,), class of each case, from 0 to C - 1.
         scores: (N, C), probabilities or logits; the highest one is the predicted class.
+        truth: (N,), class of each case, from 0 to C - 1.
         groups: patient of each case.
         resamples: how many draws.
         seed: of the draws.
 
     Raises:
-        ValueError: there is no case, or the lengths differ.
+        ValueError: there is no case, the lengths differ, or a class is not one of C.
+
+    Example:
+        >>> scores = np.array([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4], [0.3, 0.7]])
+        >>> summary = summarise_classes(scores, np.array([0, 1, 1, 1]), ["a", "b", "b", "c"])
+        >>> summary.accuracy.value, summary.confusion.tolist()
+        (0.75, [[1, 0], [1, 2]])
     """
-    if not len(true) == len(scores) == len(groups) or not len(true):
-        raise ValueError(f"{len(true)} classes, {len(scores)} scores and {len(groups)} groups: give one each a case.")
+    if not len(scores) == len(truth) == len(groups) or not len(truth):
+        raise ValueError(f"{len(scores)} scores, {len(truth)} classes and {len(groups)} groups: give one each a case.")
+    values, classes = _checked(scores, truth)
     names, number = np.unique(np.asarray(groups), return_inverse=True)
     members = [np.flatnonzero(number == i) for i in range(len(names))]
     rng = np.random.default_rng(seed)
@@ -94,13 +107,13 @@ def summarise_classes(
         for _ in range(resamples if len(names) > 1 else 0)
     ]
 
-    def interval(figure: Callable[[NDArray[np.int64], NDArray[np.float64]], float]) -> Interval | None:
-        value = figure(true, scores)
+    def interval(figure: Callable[[NDArray[np.float64], NDArray[np.int64]], float]) -> Interval | None:
+        value = figure(values, classes)
         if np.isnan(value):
             return None
         if not draws:
             return Interval(value, None, None)
-        low, high = np.nanpercentile([figure(true[draw], scores[draw]) for draw in draws], LEVEL)
+        low, high = np.nanpercentile([figure(values[draw], classes[draw]) for draw in draws], LEVEL)
         return Interval(value, float(low), float(high))
 
     accuracy, f1 = interval(_accuracy), interval(macro_f1)
@@ -108,72 +121,171 @@ def summarise_classes(
     assert accuracy is not None
     assert f1 is not None
     return ClassificationSummary(
-        confusion_matrix(true, scores.argmax(axis=1), scores.shape[1]),
-        class_figures(true, scores),
+        confusion_matrix(values.argmax(axis=1), classes, values.shape[1]),
+        class_figures(values, classes),
         accuracy,
         f1,
         interval(macro_auc),
     )
 
 
-def confusion_matrix(true: NDArray[np.int64], predicted: NDArray[np.int64], classes: int) -> NDArray[np.int64]:
-    """Count the cases of each true class (row) taken for each class (column), (classes, classes)."""
-    return np.bincount(true * classes + predicted, minlength=classes**2).reshape(classes, classes)
+def confusion_matrix(predicted: ArrayOrTensor, truth: ArrayOrTensor, classes: int) -> NDArray[np.int64]:
+    """Count the cases of each true class (row) taken for each class (column), (classes, classes).
 
+    Args:
+        predicted: (N,), class that each case is taken for, from 0 to ``classes`` - 1.
+        truth: (N,), class of each case.
+        classes: how many there are.
 
-def class_figures(true: NDArray[np.int64], scores: NDArray[np.float64]) -> tuple[ClassFigures, ...]:
-    """Return the figures of each class from true classes (N,) and scores (N, C)."""
-    confusion = confusion_matrix(true, scores.argmax(axis=1), scores.shape[1])
-    right, cases, taken = confusion.diagonal(), confusion.sum(axis=1), confusion.sum(axis=0)
-    return tuple(
-        ClassFigures(
-            cases=int(cases[c]),
-            precision=float(right[c] / taken[c]) if taken[c] else None,
-            recall=float(right[c] / cases[c]) if cases[c] else None,
-            f1=float(2 * right[c] / (cases[c] + taken[c])) if cases[c] + taken[c] else None,
-            auc=auc(scores[:, c], true == c),
-        )
-        for c in range(scores.shape[1])
+    Raises:
+        ValueError: the lengths differ.
+
+    Example:
+        >>> confusion_matrix(np.array([0, 1, 1]), np.array([0, 0, 1]), 2)
+        array([[1, 1],
+               [0, 1]])
+    """
+    from sklearn import metrics
+
+    counts: NDArray[np.int64] = metrics.confusion_matrix(
+        as_array(truth), as_array(predicted), labels=np.arange(classes)
     )
+    return counts
 
 
-def auc(scores: NDArray[np.float64], positive: NDArray[np.bool_]) -> float | None:
+def class_figures(scores: ArrayOrTensor, truth: ArrayOrTensor) -> tuple[ClassFigures, ...]:
+    """Return the figures of each class.
+
+    Args:
+        scores: (N, C), the highest one is the predicted class.
+        truth: (N,), class of each case, from 0 to C - 1.
+
+    Raises:
+        ValueError: shapes do not fit, or a class is not one of C.
+
+    Example:
+        >>> scores = np.array([[0.9, 0.1], [0.4, 0.6], [0.2, 0.8]])
+        >>> class_figures(scores, np.array([0, 0, 1]))[1]
+        ClassFigures(cases=1, precision=0.5, recall=1.0, f1=0.6666666666666666, auc=1.0)
+    """
+    from sklearn.metrics import precision_recall_fscore_support
+
+    values, classes = _checked(scores, truth)
+    labels = np.arange(values.shape[1])
+    figures = precision_recall_fscore_support(classes, values.argmax(axis=1), labels=labels, zero_division=np.nan)
+    precision, recall, f1 = ([None if np.isnan(one) else float(one) for one in rates] for rates in figures[:3])
+    areas = [auc(values[:, c], classes == c) for c in labels]
+    return tuple(map(ClassFigures, figures[3].tolist(), precision, recall, f1, areas))
+
+
+def auc(scores: ArrayOrTensor, positive: ArrayOrTensor) -> float | None:
     """Return the area under the ROC curve, in [0, 1]; ``None`` unless there are both positives and negatives.
 
     The share of pairs of a positive and a negative case in which the positive scores higher, ties by half, from the sum
     of ranks (Hanley and McNeil, Radiology 143, 1982, doi 10.1148/radiology.143.1.7063747).
+
+    Args:
+        scores: (N,), higher for surer.
+        positive: (N,), truth values.
+
+    Raises:
+        ValueError: the lengths differ.
+
+    Example:
+        >>> auc(np.array([0.9, 0.4, 0.6]), np.array([True, False, True]))
+        1.0
     """
-    n_positive = int(positive.sum())
-    pairs = n_positive * (len(positive) - n_positive)
+    values, positives = _one_class(scores, positive)
+    n_positive = int(np.count_nonzero(positives))
+    pairs = n_positive * (len(positives) - n_positive)
     if not pairs:
         return None
-    return float((rankdata(scores)[positive].sum() - n_positive * (n_positive + 1) / 2) / pairs)
+    return float((rankdata(values)[positives].sum() - n_positive * (n_positive + 1) / 2) / pairs)
 
 
-def class_weights(true: NDArray[np.int64], classes: int) -> NDArray[np.float64]:
+def class_weights(truth: ArrayOrTensor, classes: int) -> NDArray[np.float64]:
     """Return N / (C N_c) for each class, (classes,): weights under which all classes count alike and the mean is 1.
+
+    Args:
+        truth: (N,), class of each case, from 0 to ``classes`` - 1.
+        classes: how many there are.
 
     Raises:
         ValueError: a class has no case.
+
+    Example:
+        >>> class_weights(np.array([0, 0, 0, 1]), 2)
+        array([0.66666667, 2.        ])
     """
-    counts = np.bincount(true, minlength=classes)
-    if not counts.all():
-        raise ValueError(f"Class {int(counts.argmin())} has no case: give cases of each of the {classes} classes.")
-    return len(true) / (classes * counts)
+    from sklearn.utils.class_weight import compute_class_weight
+
+    labels = np.arange(classes)
+    lacking = np.setdiff1d(labels, as_array(truth))
+    if len(lacking):
+        raise ValueError(f"Class {lacking[0]} has no case: give cases of each of the {classes} classes.")
+    weights: NDArray[np.float64] = compute_class_weight("balanced", classes=labels, y=as_array(truth))
+    return weights
 
 
-def macro_f1(true: NDArray[np.int64], scores: NDArray[np.float64]) -> float:
-    """Return the mean F1 of the classes that have one, from true classes (N,), at least one, and scores (N, C)."""
-    confusion = confusion_matrix(true, scores.argmax(axis=1), scores.shape[1])
-    size = confusion.sum(axis=0) + confusion.sum(axis=1)
-    return float((2 * confusion.diagonal()[size > 0] / size[size > 0]).mean())
+def macro_f1(scores: ArrayOrTensor, truth: ArrayOrTensor) -> float:
+    """Return the mean F1 of the classes that have one: those that some case has or is taken for.
+
+    Args:
+        scores: (N, C), the highest one is the predicted class; N at least 1.
+        truth: (N,), class of each case, from 0 to C - 1.
+
+    Raises:
+        ValueError: shapes do not fit, or a class is not one of C.
+
+    Example:
+        >>> macro_f1(np.array([[0.9, 0.1], [0.4, 0.6], [0.2, 0.8]]), np.array([0, 0, 1]))
+        0.6666666666666666
+    """
+    values, classes = _checked(scores, truth)
+    predicted = values.argmax(axis=1)
+    taken, cases, right = (
+        np.bincount(some, minlength=values.shape[1]) for some in (predicted, classes, classes[predicted == classes])
+    )
+    size = taken + cases
+    return float((2 * right[size > 0] / size[size > 0]).mean())
 
 
-def macro_auc(true: NDArray[np.int64], scores: NDArray[np.float64]) -> float:
-    """Return the mean one-vs-rest AUC of the classes that have one, NaN where none has."""
-    values = [value for c in range(scores.shape[1]) if (value := auc(scores[:, c], true == c)) is not None]
-    return float(np.mean(values)) if values else float("nan")
+def macro_auc(scores: ArrayOrTensor, truth: ArrayOrTensor) -> float:
+    """Return the mean one-vs-rest AUC of the classes that have one, NaN where none has.
+
+    Args:
+        scores: (N, C), higher for surer.
+        truth: (N,), class of each case, from 0 to C - 1.
+
+    Raises:
+        ValueError: shapes do not fit, or a class is not one of C.
+
+    Example:
+        >>> macro_auc(np.array([[0.9, 0.1], [0.4, 0.6], [0.2, 0.8]]), np.array([0, 0, 1]))
+        1.0
+    """
+    values, classes = _checked(scores, truth)
+    areas = [area for c, score in enumerate(values.T) if (area := auc(score, classes == c)) is not None]
+    return float(np.mean(areas)) if areas else float("nan")
 
 
-def _accuracy(true: NDArray[np.int64], scores: NDArray[np.float64]) -> float:
-    return float((scores.argmax(axis=1) == true).mean())
+def _accuracy(scores: NDArray[np.float64], truth: NDArray[np.int64]) -> float:
+    return float((scores.argmax(axis=1) == truth).mean())
+
+
+def _checked(scores: ArrayOrTensor, truth: ArrayOrTensor) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    values, classes = as_array(scores), as_array(truth)
+    if values.ndim != 2 or classes.shape != values.shape[:1]:
+        raise ValueError(f"scores must have the shape (N, C) and truth (N,), got {values.shape} and {classes.shape}.")
+    if not np.issubdtype(classes.dtype, np.integer) or (
+        len(classes) and not 0 <= classes.min() <= classes.max() < values.shape[1]
+    ):
+        raise ValueError(f"truth must hold whole numbers from 0 to {values.shape[1] - 1}, the classes of scores.")
+    return values.astype(np.float64, copy=False), classes.astype(np.int64, copy=False)
+
+
+def _one_class(scores: ArrayOrTensor, positive: ArrayOrTensor) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    values, positives = as_array(scores), as_array(positive)
+    if values.ndim != 1 or positives.shape != values.shape:
+        raise ValueError(f"scores and positive must have the shape (N,), got {values.shape} and {positives.shape}.")
+    return values.astype(np.float64, copy=False), positives.astype(bool, copy=False)

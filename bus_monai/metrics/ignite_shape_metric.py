@@ -51,19 +51,19 @@ class ShapeMetric(Metric):
     def compute(self) -> float:
         """Gather the rows of all processes and return the macro F1; 0 where no mass was found."""
         self.rows = gather_rows(self._collected)
-        true, scores = found_scores(self.rows)
-        return macro_f1(true, scores) if len(true) else 0.0
+        scores, true = found_scores(self.rows)
+        return macro_f1(scores, true) if len(true) else 0.0
 
     def completed(self, engine: Engine, name: str) -> None:
         """Put the macro F1 under ``name``, and what goes beside it, into ``engine.state.metrics``."""
         super().completed(engine, name)
-        true, scores = found_scores(self.rows)
+        scores, true = found_scores(self.rows)
         if not len(true):
             return
         metrics = engine.state.metrics
         metrics["accuracy"] = float((scores.argmax(axis=1) == true).mean())
-        if not math.isnan(area := macro_auc(true, scores)):
+        if not math.isnan(area := macro_auc(scores, true)):
             metrics["macro_auc"] = area
-        for shape, one in zip(SHAPE_CLASSES, class_figures(true, scores), strict=True):
+        for shape, one in zip(SHAPE_CLASSES, class_figures(scores, true), strict=True):
             if one.recall is not None:
                 metrics[f"recall_{shape}"] = one.recall

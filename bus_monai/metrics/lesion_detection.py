@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.ndimage import label
+
+from bus_monai.metrics.arrays import ArrayOrTensor, as_masks
 
 LEAST_IOU = 0.1
 """Overlap from which a prediction counts as having found a lesion; less is a chance touch."""
@@ -28,14 +29,22 @@ class Detections:
     false_components: int
 
 
-def count_detections(predicted: NDArray[np.bool_], truth: NDArray[np.bool_]) -> Detections:
-    """Compare two masks (H, W) component by component, eight-connected.
+def count_detections(predicted: ArrayOrTensor, truth: ArrayOrTensor) -> Detections:
+    """Compare two masks component by component, eight-connected.
+
+    Args:
+        predicted: (H, W), values 0 and 1.
+        truth: (H, W), values 0 and 1.
+
+    Raises:
+        ValueError: shapes differ, or a mask has other values or another number of dimensions.
 
     Example:
         >>> truth = np.array([[1, 1, 0, 0, 1, 1]], dtype=bool)
         >>> count_detections(np.array([[1, 1, 0, 0, 0, 0]], dtype=bool), truth)
         Detections(lesions=2, found=1, false_components=0)
     """
+    predicted, truth = as_masks(predicted, truth, dimensions=2)
     true_labels, lesions = label(truth, structure=_EIGHT)
     labels, components = label(predicted, structure=_EIGHT)
     # the count of each pair of labels; row and column 0 are background

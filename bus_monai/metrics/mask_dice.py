@@ -3,10 +3,24 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
+
+from bus_monai.metrics.arrays import ArrayOrTensor, as_masks
 
 
-def mask_dice(mask: NDArray[np.bool_], truth: NDArray[np.bool_]) -> float:
-    """Return Dice of two masks of the same shape, in [0, 1]; of two empty ones 1."""
-    pixels = int(mask.sum() + truth.sum())
-    return 2 * int((mask & truth).sum()) / pixels if pixels else 1.0
+def mask_dice(predicted: ArrayOrTensor, truth: ArrayOrTensor) -> float:
+    """Return Dice of two masks, in [0, 1]; of two empty ones 1.
+
+    Args:
+        predicted: of any shape, values 0 and 1.
+        truth: of the same shape, values 0 and 1.
+
+    Raises:
+        ValueError: shapes differ, or a mask has other values.
+
+    Example:
+        >>> mask_dice(np.array([[1, 1, 0, 0]]), np.array([[1, 0, 0, 0]]))
+        0.6666666666666666
+    """
+    predicted, truth = as_masks(predicted, truth)
+    pixels = int(np.count_nonzero(predicted) + np.count_nonzero(truth))
+    return 2 * int(np.count_nonzero(predicted & truth)) / pixels if pixels else 1.0

@@ -48,6 +48,8 @@ def operating_curves(rows: Sequence[CaseRow]) -> OperatingCurves | None:
     Probabilities are known to a bin of :mod:`~bus_monai.metrics.probability_histogram`, an eighth of a logit, whose
     centre stands for them.
     """
+    from sklearn.metrics import auc
+
     lesion = np.array([row.lesion_histogram for row in rows], dtype=np.float64).reshape(-1, BINS).sum(axis=0)
     background = np.array([row.background_histogram for row in rows], dtype=np.float64).reshape(-1, BINS).sum(axis=0)
     if not lesion.sum() or not background.sum():
@@ -66,7 +68,7 @@ def operating_curves(rows: Sequence[CaseRow]) -> OperatingCurves | None:
         false_positive_rate=rate,
         sensitivity=sensitivity,
         precision=precision,
-        auc=float(np.sum(np.diff(rate) * (sensitivity[1:] + sensitivity[:-1]) / 2)),
+        auc=float(auc(rate, sensitivity)),
         average_precision=float(np.sum(np.diff(sensitivity) * precision[1:])),
         confidence=confidence,
         frequency=frequency,

@@ -14,11 +14,11 @@ from bus_monai.metrics.shape_rows import ShapeRow
 from bus_monai.networks.shape_cnn import SHAPE_CLASSES
 
 
-def found_scores(rows: Sequence[ShapeRow]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Return class numbers (N,) and probabilities (N, 4) of the masses that were found and whose shape is known."""
+def found_scores(rows: Sequence[ShapeRow]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Return probabilities (N, 4) and class numbers (N,) of the masses that were found and whose shape is known."""
     known = [row for row in rows if row.truth is not None and row.probabilities]
     true = np.array([SHAPE_CLASSES.index(row.truth) for row in known if row.truth is not None], dtype=np.int64)
-    return true, np.array([row.probabilities for row in known]).reshape(-1, len(SHAPE_CLASSES))
+    return np.array([row.probabilities for row in known]).reshape(-1, len(SHAPE_CLASSES)), true
 
 
 def summarise_shapes(rows: Sequence[ShapeRow]) -> dict[str, Any]:
@@ -29,10 +29,10 @@ def summarise_shapes(rows: Sequence[ShapeRow]) -> dict[str, Any]:
     """
     missed = sum(not row.probabilities for row in rows)
     summary: dict[str, Any] = {"masses": len(rows), "not_found": missed, "classes": list(SHAPE_CLASSES)}
-    true, scores = found_scores(rows)
+    scores, true = found_scores(rows)
     if not len(true):
         return summary | {"accuracy_of_all": 0.0}
-    figures = summarise_classes(true, scores, [row.group for row in rows if row.probabilities])
+    figures = summarise_classes(scores, true, [row.group for row in rows if row.probabilities])
     right = int(figures.confusion.diagonal().sum())
     return summary | {
         "accuracy_of_all": right / len(rows),

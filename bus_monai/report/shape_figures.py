@@ -36,13 +36,13 @@ def confusion_figure(confusion: Sequence[Sequence[int]]) -> Figure:
 
 def roc_figure(rows: Sequence[ShapeRow]) -> Figure:
     """Draw the ROC curve of each class against the others, and their mean."""
-    true, scores = found_scores(rows)
+    scores, true = found_scores(rows)
     figure, axis = _axis("ROC, one shape against all others")
     for c, name in enumerate(SHAPE_CLASSES):
         area = auc(scores[:, c], true == c)
         if area is not None:
             axis.plot(*roc_curve(scores[:, c], true == c), label=f"{name}, AUC {area:.3f}")
-    mean = macro_roc(true, scores)
+    mean = macro_roc(scores, true)
     if mean is not None:
         axis.plot(GRID, mean, color="black", linewidth=2, label="mean of the shapes")
         axis.legend(frameon=False, fontsize=8, loc="lower right")

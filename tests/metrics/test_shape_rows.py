@@ -77,8 +77,8 @@ def test_area_under_the_curve_is_the_sum_of_ranks(cases: list[tuple[int, bool]])
 
 def test_mean_curve_of_perfect_scores_and_of_one_class() -> None:
     true = np.array([0, 1, 2, 3])
-    mean = macro_roc(true, np.eye(4))
+    mean = macro_roc(np.eye(4), true)
     assert mean is not None
     assert mean[-1] == 1.0
     assert (mean[GRID > 0] == 1.0).all()
-    assert macro_roc(np.zeros(3, dtype=int), np.eye(4)[:3]) is None
+    assert macro_roc(np.eye(4)[:3], np.zeros(3, dtype=int)) is None
