@@ -36,7 +36,7 @@ demo: $(READY)
 	$(BIN)/python -m monai.bundle run evaluating --config_file $(CONFIGS)/evaluate.json \
 		--ckpt_path $(DEMO)/models/model.pt --output_dir $(DEMO)
 	$(BIN)/bus-monai report $(DEMO)
-	$(BIN)/python -m bus_monai.demo_files $(DEMO)/dicom
+	$(BIN)/python -m bus_monai.data.demo_files $(DEMO)/dicom
 	$(BIN)/bus-monai segment $(DEMO)/dicom --out $(DEMO)/segmented
 
 test: $(READY)

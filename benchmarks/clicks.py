@@ -29,21 +29,19 @@ from skimage.segmentation import (
     watershed,
 )
 
+from bus_monai.bundle.models import parse_models
 from bus_monai.data.case import Case
-from bus_monai.detection.mask_box import mask_box
-from bus_monai.inference.models import parse_models
+from bus_monai.data.items import UNKNOWN, training_split
+from bus_monai.geometry.box import mask_box
+from bus_monai.geometry.lesion import label_components
 from bus_monai.inference.predictor import Predictor
-from bus_monai.inference.training_split import UNKNOWN, training_split
-from bus_monai.interaction import apply_click as application
-from bus_monai.interaction.apply_click import Correct, apply_click
+from bus_monai.interaction import refine as application
 from bus_monai.interaction.click import Click, disc
-from bus_monai.interaction.find_outline import Guess
-from bus_monai.interaction.refine import refine
+from bus_monai.interaction.outline import Guess
+from bus_monai.interaction.refine import REACH, Correct, apply_click, refine, walk_region
 from bus_monai.interaction.simulate_clicks import ClickedCase, simulate_clicks
-from bus_monai.interaction.walk_region import REACH, walk_region
-from bus_monai.lesion import label_components
-from bus_monai.metrics.grouped_mean import grouped_mean
-from bus_monai.source import read_masks, read_source
+from bus_monai.io.image import read_masks, read_source
+from bus_monai.metrics.aggregate import grouped_mean
 
 SHARED = Path(os.environ.get("BUS_MONAI_SHARED", Path(__file__).resolve().parents[2] / "shared"))
 TARGET, MOST = 0.9, 20

@@ -22,11 +22,9 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from bus_monai.inference.export_drift import Drift
-from bus_monai.inference.export_images import export_images
-from bus_monai.inference.export_model import ENDINGS, Format, export_model, open_exported
-from bus_monai.inference.export_reference import ExportReference
-from bus_monai.inference.models import TrainedModel, parse_models
+from bus_monai.bundle.models import TrainedModel, parse_models
+from bus_monai.inference.export import ENDINGS, Drift, ExportReference, Format, export_model, open_exported
+from bus_monai.inference.quantize import export_images
 
 FILES: tuple[tuple[Format, bool], ...] = (
     ("torchscript", False),

@@ -28,7 +28,7 @@ from gpu_steps import Work, inference, training_step
 from torch.utils.flop_counter import FlopCounterMode
 from tqdm import tqdm
 
-from bus_monai.registry import list_bundles
+from bus_monai.bundle.registry import list_bundles
 
 HEAD = [
     "bundle", "what", "pixels", "images", "precision", "GFLOP an image", "eager images/s", "compiled images/s",

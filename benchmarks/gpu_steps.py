@@ -15,8 +15,8 @@ from monai.bundle.workflows import ConfigWorkflow
 from monai.utils.enums import CommonKeys as Keys
 from torch import nn
 
-from bus_monai.engines.adversarial_trainer import AdversarialTrainer
-from bus_monai.engines.mutual_supervision_trainer import MutualSupervisionTrainer
+from bus_monai.trainers.adversarial import AdversarialTrainer
+from bus_monai.trainers.mutual_supervision import MutualSupervisionTrainer
 
 Trainer = AdversarialTrainer | MutualSupervisionTrainer
 
@@ -41,7 +41,7 @@ class Work:
 
 
 class OneBatch:
-    """In place of :class:`~bus_monai.engines.seeded_epochs.SeededEpochs`: every pass is the same one batch."""
+    """In place of :class:`~bus_monai.trainers.base.SeededEpochs`: every pass is the same one batch."""
 
     def __init__(self, loader: Iterable[Any]) -> None:
         self.batch = next(iter(loader))

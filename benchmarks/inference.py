@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from bus_monai.data.phantoms import make_phantom
+from bus_monai.data.phantoms.ultrasound import make_phantom
 from bus_monai.networks.segmenters import make_segmenter
 
 Run = Callable[[Tensor], Tensor]

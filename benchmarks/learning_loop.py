@@ -31,22 +31,18 @@ from monai.data.meta_tensor import MetaTensor
 from torch import Tensor
 from tqdm import tqdm
 
+from bus_monai.bundle.models import TrainedModel
+from bus_monai.bundle.registry import TRAINED, find_bundle
+from bus_monai.bundle.run import BundleParts, bundle_parts, train_run
+from bus_monai.bundle.settings import read_settings
 from bus_monai.data.case import Case
 from bus_monai.data.datalist import Datalist, write_datalist
 from bus_monai.data.dataset import load_dataset
-from bus_monai.experiments.train_run import train_run
-from bus_monai.explain.layers import choose_layer
-from bus_monai.handlers.training_checkpoint import LATEST
-from bus_monai.inference.backends.bundle_parts import BundleParts, bundle_parts
-from bus_monai.inference.models import TrainedModel
-from bus_monai.label.fine_tune import held_out_score
-from bus_monai.label.image_features import image_features
-from bus_monai.label.image_scores import uncertainty_map
-from bus_monai.label.k_centre import k_centre
-from bus_monai.registry import find_bundle
-from bus_monai.settings import read_settings
-from bus_monai.source import read_source
-from bus_monai.weights_file import TRAINED
+from bus_monai.explain.saliency import choose_layer
+from bus_monai.handlers.checkpoint import LATEST
+from bus_monai.io.image import read_source
+from bus_monai.label.strategies import image_features, k_centre, uncertainty_map
+from bus_monai.label.train_task import held_out_score
 
 STRATEGIES = ("first", "random", "uncertainty", "diversity")
 HEAD = ("seed", "strategy", "labels", "with_lesion", "dice")

@@ -23,16 +23,15 @@ from PIL import Image
 from pydicom.data import get_testdata_file
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
-from bus_monai.data.phantoms import make_phantom
-from bus_monai.inference.engines.engine import Engine, Record, Task
-from bus_monai.inference.engines.local_engine import LocalEngine
-from bus_monai.inference.engines.ray_engine import RayEngine
-from bus_monai.inference.engines.ray_session import ray_session
+from bus_monai.bundle.models import parse_models
+from bus_monai.data.phantoms.ultrasound import make_phantom
+from bus_monai.inference.batch import segment_inputs
+from bus_monai.inference.executors.base import Engine, Record, Task
+from bus_monai.inference.executors.local import LocalEngine
+from bus_monai.inference.executors.ray import RayEngine, ray_session
 from bus_monai.inference.manifest import Outcome
-from bus_monai.inference.models import parse_models
 from bus_monai.inference.predictor import Predictor
 from bus_monai.inference.segment_file import SegmentFile, SegmentSettings
-from bus_monai.inference.segment_run import segment_inputs
 
 KINDS = ("seg", "sr", "png")
 PICTURES = 8

@@ -23,7 +23,7 @@ from pydicom.uid import (
 )
 from tqdm import tqdm
 
-from bus_monai.data.phantoms import make_phantom
+from bus_monai.data.phantoms.ultrasound import make_phantom
 
 SYNTAXES = {
     "uncompressed": ExplicitVRLittleEndian,

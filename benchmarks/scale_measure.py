@@ -22,19 +22,18 @@ from scale_files import syntax_name
 from scale_model import Units
 from tqdm import tqdm
 
-from bus_monai.dicom.algorithm import Algorithm
-from bus_monai.dicom.identity import read_modality
-from bus_monai.inference.backends.torch_backend import TorchBackend
-from bus_monai.inference.findings import Findings, find_findings
+from bus_monai.bundle.models import parse_models
+from bus_monai.dicom.read import read_modality
+from bus_monai.dicom.source_header import Algorithm
+from bus_monai.geometry.lesion import Findings, find_findings
+from bus_monai.inference.backends.torch import TorchBackend
 from bus_monai.inference.manifest import Manifest, Outcome
-from bus_monai.inference.models import parse_models
-from bus_monai.inference.outputs import candidate_names
 from bus_monai.inference.predictor import Predictor
 from bus_monai.inference.segment_file import hash_file
 from bus_monai.inference.segment_frames import SegmentedFile, read_all_frames
-from bus_monai.inference.write_outputs import FileWriter
-from bus_monai.source import source_kind
-from bus_monai.source_image import SourceImage
+from bus_monai.inference.write_outputs import FileWriter, candidate_names
+from bus_monai.io.image import source_kind
+from bus_monai.io.types import SourceImage
 
 T = TypeVar("T")
 Predict = Callable[[NDArray[np.float32]], NDArray[np.float32]]

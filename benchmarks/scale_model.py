@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from bus_monai.errors import UserError
-from bus_monai.inference.engines.local_engine import WORKERS
+from bus_monai.inference.executors.local import WORKERS
 
 Kind: TypeAlias = Literal["cpu", "gpu"]
 A_FRAME = ("seg", "png")

@@ -60,8 +60,8 @@ def monai_loop(spec: str, source: Path, out: Path) -> None:
     import torch
     from monai.transforms import Compose, EnsureChannelFirst, LoadImage, Resize, ScaleIntensityRange
 
-    from bus_monai.inference.backends.bundle_parts import bundle_parts
-    from bus_monai.inference.models import parse_models
+    from bus_monai.bundle.models import parse_models
+    from bus_monai.bundle.run import bundle_parts
 
     parts = bundle_parts(parse_models([spec])[0])
     load = Compose(
@@ -86,11 +86,11 @@ def monai_loop(spec: str, source: Path, out: Path) -> None:
 
 
 def our_job(spec: str, source: Path, out: Path, backend: str) -> None:
-    from bus_monai.engines.memory import share_one_heap
-    from bus_monai.inference.models import parse_models
+    from bus_monai.bundle.models import parse_models
+    from bus_monai.inference.batch import segment_inputs
     from bus_monai.inference.predictor import Predictor
     from bus_monai.inference.segment_file import SegmentSettings
-    from bus_monai.inference.segment_run import segment_inputs
+    from bus_monai.trainers.base import share_one_heap
 
     share_one_heap()  # as the command does
     predictor = Predictor(parse_models([spec])[0], backend=backend)  # type: ignore[arg-type]
@@ -102,10 +102,10 @@ def our_job(spec: str, source: Path, out: Path, backend: str) -> None:
 
 
 def dice_of_backend(spec: str, source: Path, out: Path, backend: str) -> None:
-    from bus_monai.inference.models import parse_models
+    from bus_monai.bundle.models import parse_models
     from bus_monai.inference.predictor import Predictor
-    from bus_monai.metrics.mask_dice import mask_dice
-    from bus_monai.source import read_masks, read_source
+    from bus_monai.io.image import read_masks, read_source
+    from bus_monai.metrics.segmentation import mask_dice
 
     (model,) = parse_models([spec])
     exact, ours = Predictor(model, backend="torch", precision="fp32"), Predictor(model, backend=backend)  # type: ignore[arg-type]

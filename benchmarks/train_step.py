@@ -16,14 +16,14 @@ import torch
 from monai.data import DataLoader, Dataset
 from monai.losses import DiceLoss
 
-from bus_monai.engines.adversarial_trainer import AdversarialTrainer
-from bus_monai.engines.memory import keep_freed_memory
 from bus_monai.engines.parts import Discriminator, Generator, Updates
-from bus_monai.engines.schedule import Blocked
-from bus_monai.half_precision import gains_by_half_precision
 from bus_monai.losses.adversarial import WassersteinObjective
-from bus_monai.networks.rda_critic import RDACritic
+from bus_monai.networks.discriminators import RDACritic
 from bus_monai.networks.segmenters import make_segmenter
+from bus_monai.trainers.adversarial import AdversarialTrainer
+from bus_monai.trainers.base import keep_freed_memory
+from bus_monai.trainers.precision import gains_by_half_precision
+from bus_monai.trainers.schedule import Blocked
 
 SIZE, BATCH = 128, 32
 

@@ -7,7 +7,7 @@ import time
 import numpy as np
 import torch
 
-from bus_monai.data.phantoms import make_phantom
+from bus_monai.data.phantoms.ultrasound import make_phantom
 from bus_monai.transforms.contrast import METHODS as EQUALISATIONS
 from bus_monai.transforms.contrast import HistogramEqualization
 from bus_monai.transforms.speckle import METHODS, SpeckleReduction

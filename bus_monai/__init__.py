@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from bus_monai.segmentation import Result as Result
-    from bus_monai.segmentation import segment as segment
+    from bus_monai.inference.api import Result as Result
+    from bus_monai.inference.api import segment as segment
 
 __version__ = "0.1.0"
 
@@ -16,5 +16,5 @@ def __getattr__(name: str) -> Any:
     if name in ("Result", "segment"):
         from importlib import import_module
 
-        return getattr(import_module("bus_monai.segmentation"), name)
+        return getattr(import_module("bus_monai.inference.api"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

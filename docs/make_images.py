@@ -19,11 +19,11 @@ from pathlib import Path
 import requests
 from PIL import Image
 
-from bus_monai.data.phantoms import make_phantom
-from bus_monai.inference.models import parse_models
+from bus_monai.bundle.models import parse_models
+from bus_monai.data.phantoms.ultrasound import make_phantom
+from bus_monai.inference.batch import segment_inputs
 from bus_monai.inference.predictor import Predictor
 from bus_monai.inference.segment_file import SegmentSettings
-from bus_monai.inference.segment_run import segment_inputs
 
 IMAGES = Path(__file__).parent / "images"
 PHANTOM = 4

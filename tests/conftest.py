@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
-from bus_monai.data.phantoms import make_phantom, write_phantoms
+from bus_monai.data.phantoms.ultrasound import make_phantom, write_phantoms
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Engine

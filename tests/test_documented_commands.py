@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from typer.main import get_command
 
+from bus_monai.bundle.registry import list_bundles
 from bus_monai.cli.main import app
 from bus_monai.errors import UserError
-from bus_monai.experiments.space import read_preset
-from bus_monai.registry import list_bundles
+from bus_monai.experiments.search import read_preset
 from tests.conftest import ROOT
 
 BUNDLES = {info.name: info.root for info in list_bundles()}

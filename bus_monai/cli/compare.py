@@ -22,12 +22,16 @@ def compare(
 
     A single run can be put beside published figures alone.
     """
+    from bus_monai.metrics.aggregate import CASES, SUMMARY
     from bus_monai.metrics.case_table import read_case_table
-    from bus_monai.metrics.comparison import Comparison
-    from bus_monai.metrics.write_scores import CASES, SUMMARY
-    from bus_monai.report.comparison_report import comparison_text, write_comparison_report
+    from bus_monai.metrics.compare import Comparison
+    from bus_monai.report.comparison_report import (
+        comparison_text,
+        published_tables,
+        published_text,
+        write_comparison_report,
+    )
     from bus_monai.report.files import SHAPE_ROWS
-    from bus_monai.report.published import published_tables, published_text
 
     papers = published_tables(published) if published else []
     folders = _names(runs)

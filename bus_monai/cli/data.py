@@ -51,8 +51,8 @@ def phantoms(
     seed: Annotated[int, typer.Option(help="Of the first image; the others follow.")] = 0,
 ) -> None:
     """Generate images with lesions of known outline, split for training, ready for --dataset_dir OUT."""
-    from bus_monai.data.mammo_phantoms import write_mammo_phantoms
-    from bus_monai.data.phantoms import write_phantoms
+    from bus_monai.data.phantoms.mammogram import write_mammo_phantoms
+    from bus_monai.data.phantoms.ultrasound import write_phantoms
     from bus_monai.errors import UserError
 
     if out.exists():
@@ -75,7 +75,7 @@ def prepare(
     skip_broken: SkipBroken = False,
 ) -> None:
     """Copy or convert a data set into OUT, split by patient or duplicate group, ready for --dataset_dir OUT."""
-    from bus_monai.data.prepare import prepare_dataset
+    from bus_monai.data.dataset import prepare_dataset
 
     datalist = prepare_dataset(name, src, out, protocol=protocol, seed=seed, skip_broken=skip_broken)
     sections = ", ".join(f"{len(cases)} {section}" for section, cases in datalist.sections())

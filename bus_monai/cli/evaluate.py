@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bus_monai.choices import check_choice
+from bus_monai.bundle.settings import parse_setting
 from bus_monai.cli.options import Data, SkipBroken
 from bus_monai.cli.stoppable import stoppable
-from bus_monai.setting_text import parse_setting
+from bus_monai.errors import check_choice
 
 if TYPE_CHECKING:
     from bus_monai.metrics.case_table import CaseRow
@@ -41,7 +41,7 @@ def evaluate(
     all this lies below OUT/SPLIT, and OUT/report.html and OUT/curves_NAME.png show ROC, precision and calibration of
     each split. With --robustness the page also shows what each of nine changes of the images costs: robustness.json.
     """
-    from bus_monai.inference.models import parse_models
+    from bus_monai.bundle.models import parse_models
 
     splits = [part.strip() for part in split.split(",")]
     for part in splits:
@@ -52,14 +52,13 @@ def evaluate(
     common |= {"dataset_dir": str(data)} if data else {}
     common |= {"protocol": protocol} if protocol else {}
 
-    from bus_monai.experiments.evaluate_model import evaluate_model
-    from bus_monai.experiments.evaluate_robustness import check_ultrasound, evaluate_robustness
+    from bus_monai.bundle.run import evaluate_model
+    from bus_monai.experiments.robustness import check_ultrasound, evaluate_robustness
+    from bus_monai.metrics.aggregate import CASES
     from bus_monai.metrics.case_table import read_case_table
-    from bus_monai.metrics.comparison import Comparison
-    from bus_monai.metrics.write_scores import CASES
+    from bus_monai.metrics.compare import Comparison
     from bus_monai.report.comparison_report import write_comparison_report
-    from bus_monai.report.evaluation_report import write_evaluation_report
-    from bus_monai.report.split_report import write_split_report
+    from bus_monai.report.evaluation_report import write_evaluation_report, write_split_report
 
     for model in trained if robustness else ():
         check_ultrasound(model)

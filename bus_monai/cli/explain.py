@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from bus_monai.choices import check_choice
 from bus_monai.cli.stoppable import stoppable
-from bus_monai.explain.methods import METHODS, parse_methods
+from bus_monai.errors import check_choice
+from bus_monai.explain.explanation import METHODS, parse_methods
 
 if TYPE_CHECKING:
     from bus_monai.explain.explain_job import MapFormat
@@ -44,10 +44,10 @@ def explain(
 
     Of a data set with known masks the table also says how much of each map lies inside the lesion.
     """
-    from bus_monai.check_writable import check_writable
+    from bus_monai.bundle.models import parse_models
     from bus_monai.data.datalist import SECTIONS
-    from bus_monai.explain.items import explain_items
-    from bus_monai.inference.models import parse_models
+    from bus_monai.explain.explanation import explain_items
+    from bus_monai.io.atomic import check_writable
 
     check_choice("--split", split, SECTIONS)
     if maps is not None:

@@ -10,7 +10,7 @@ import typer
 from bus_monai.cli.stoppable import stoppable
 
 if TYPE_CHECKING:
-    from bus_monai.inference.export_model import Format
+    from bus_monai.inference.export import Format
 
 
 @stoppable()
@@ -35,11 +35,11 @@ def export(
     FILE takes an image of any size to probabilities of that size; docs/export.md says how to run it. Beside it lies a
     .json with what surrounds the network. A file that is not int8 and differs from PyTorch is not written.
     """
-    from bus_monai.inference.models import parse_models
+    from bus_monai.bundle.models import parse_models
 
     (trained,) = parse_models([model], segmenters=True)
 
-    from bus_monai.inference.export_model import export_model
+    from bus_monai.inference.export import export_model
 
     drift = export_model(trained, out, format=cast("Format", format), int8=int8, images=calibration)
     print(f"{out}: {drift}")

@@ -5,8 +5,7 @@ from __future__ import annotations
 import platform
 
 from bus_monai import __version__
-from bus_monai.installed_version import installed_version
-from bus_monai.registry import list_bundles
+from bus_monai.bundle.registry import installed_version, list_bundles
 
 BACKENDS = ("openvino", "onnxruntime", "torch")
 """The packages that can run a network."""

@@ -29,8 +29,7 @@ def label(
     The first time it makes an environment for MONAI Label in the cache folder. Connect 3D Slicer or MONAI Label's
     client to the address that it prints.
     """
-    from bus_monai.label.environment import label_environment
-    from bus_monai.label.offered_models import check_studies, offered_models, warn_if_open
+    from bus_monai.label.environment import check_studies, label_environment, offered_models, warn_if_open
 
     where, models = check_studies(studies), offered_models(bundles)
     warn_if_open(host)

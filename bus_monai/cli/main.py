@@ -24,7 +24,7 @@ from bus_monai.cli.segment import segment
 from bus_monai.cli.serve import serve
 from bus_monai.cli.sweep import sweep
 from bus_monai.cli.train import train
-from bus_monai.mendable_error import mendable_error
+from bus_monai.errors import mendable_error
 
 app = typer.Typer(
     help="Breast tumour segmentation with MONAI. Not for clinical use.",

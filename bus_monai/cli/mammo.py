@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from bus_monai.choices import check_choice
 from bus_monai.cli.stoppable import stoppable
+from bus_monai.errors import check_choice
 
 
 @stoppable()
@@ -37,16 +37,15 @@ def mammo(
 
     Of a data set with known masks the report also shows how errors pass from stage to stage.
     """
-    from bus_monai.data.datalist import FILE, SECTIONS
-    from bus_monai.inference.models import parse_models
+    from bus_monai.bundle.models import parse_models
+    from bus_monai.data.datalist import DATALIST_FILE, SECTIONS
 
     check_choice("--split", split, SECTIONS[:3])
     stages = parse_models([f"detection={detection}", f"segmentation={segmentation}", f"shape={shape}"])
 
-    from bus_monai.mammogram.mammo_job import IMAGES
-    from bus_monai.mammogram.mammo_run import run_mammograms
+    from bus_monai.mammogram.run import IMAGES, run_mammograms
 
-    is_set = (source / FILE).is_file()
+    is_set = (source / DATALIST_FILE).is_file()
     results = run_mammograms(source, out, stages, boxes=boxes, split=split if is_set else None)
     failed = sum(result.masses is None for result in results)
     print(f"{sum(result.masses or 0 for result in results)} masses in {len(results) - failed} images: {out}")

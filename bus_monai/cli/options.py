@@ -42,12 +42,12 @@ def load_predictor(model: str, backend: str, tta: bool) -> Predictor:
     """Load the model of these options into a process that shall run for long in even memory.
 
     Raises:
-        UserError: as :func:`~bus_monai.inference.models.parse_models` and
+        UserError: as :func:`~bus_monai.bundle.models.parse_models` and
             :class:`~bus_monai.inference.predictor.Predictor`.
     """
-    from bus_monai.engines.memory import share_one_heap
-    from bus_monai.inference.models import parse_models
+    from bus_monai.bundle.models import parse_models
     from bus_monai.inference.predictor import Predictor
+    from bus_monai.trainers.base import share_one_heap
 
     share_one_heap()
     (trained,) = parse_models([model], segmenters=True)

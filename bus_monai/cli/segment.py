@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bus_monai.choices import check_choice
+from bus_monai.bundle.registry import DEFAULT_MODEL
 from bus_monai.cli.options import Backend, MinArea, Modality, Model, Threshold, Tta, load_predictor
 from bus_monai.cli.stoppable import stoppable
-from bus_monai.errors import UserError
-from bus_monai.registry import DEFAULT_MODEL
+from bus_monai.errors import UserError, check_choice
 
 if TYPE_CHECKING:
-    from bus_monai.inference.engines.engine import Engine
+    from bus_monai.inference.executors.base import Engine
 
 
 @stoppable("what was begun is finished and recorded; run the command again to go on")
@@ -75,9 +74,9 @@ def segment(
     Killed or interrupted, the same command goes on where it ended. A broken file is a row of results.csv with the
     reason, and the exit code is then 1. Not for clinical use.
     """
-    from bus_monai.inference.outputs import parse_kinds
+    from bus_monai.inference.batch import RESULTS, segment_inputs
     from bus_monai.inference.segment_file import SegmentSettings
-    from bus_monai.inference.segment_run import RESULTS, segment_inputs
+    from bus_monai.inference.write_outputs import parse_kinds
 
     if bool(inputs) == bool(dicomweb) or bool(dicomweb) != bool(study) or (series and not study):
         raise UserError("There is no one source: give INPUT, or --dicomweb URL with --study UID.")
@@ -87,7 +86,7 @@ def segment(
     if inputs:
         totals = segment_inputs(inputs, out, predictor, settings, restart=restart, engine=runner)
     else:
-        from bus_monai.need_package import need_package
+        from bus_monai.errors import need_package
 
         need_package("dicomweb_client")
         from bus_monai.pacs.dicomweb import TOKEN, DicomWeb
@@ -117,11 +116,11 @@ def segment(
 def _engine(name: str, address: str | None, workers: int | None) -> Engine:
     check_choice("--engine", name, ("local", "ray"))
     if name == "ray":
-        from bus_monai.inference.engines.ray_engine import RayEngine
+        from bus_monai.inference.executors.ray import RayEngine
 
         return RayEngine(address, workers)
     if address or workers:
         raise UserError("--ray-address and --ray-workers are for --engine ray: add it, or leave them out.")
-    from bus_monai.inference.engines.local_engine import LocalEngine
+    from bus_monai.inference.executors.local import LocalEngine
 
     return LocalEngine()

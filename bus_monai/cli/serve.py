@@ -9,8 +9,8 @@ from typing import Annotated
 
 import typer
 
+from bus_monai.bundle.registry import DEFAULT_MODEL
 from bus_monai.cli.options import Backend, MinArea, Modality, Model, Threshold, Tta, load_predictor
-from bus_monai.registry import DEFAULT_MODEL
 
 TLS = "Encrypt what is received and sent"
 
@@ -58,8 +58,7 @@ def serve(
 
     Not for clinical use.
     """
-    from bus_monai.errors import UserError
-    from bus_monai.need_package import need_package
+    from bus_monai.errors import UserError, need_package
 
     need_package("pynetdicom")
     if bool(tls_cert) != bool(tls_key) or (tls_ca and not tls_cert):
@@ -69,11 +68,10 @@ def serve(
     from threading import Event
 
     from bus_monai.inference.segment_file import SegmentSettings
-    from bus_monai.pacs.node_address import NodeAddress, check_title
-    from bus_monai.pacs.serve_run import ServeSettings
-    from bus_monai.pacs.serve_run import serve as run
-    from bus_monai.pacs.store_node import NodeLimits
-    from bus_monai.pacs.tls import TlsFiles
+    from bus_monai.pacs.address import NodeAddress, TlsFiles, check_title
+    from bus_monai.pacs.receive import NodeLimits
+    from bus_monai.pacs.serve import ServeSettings
+    from bus_monai.pacs.serve import serve as run
 
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("bus_monai").setLevel(logging.INFO)

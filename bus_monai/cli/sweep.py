@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
+from bus_monai.bundle.settings import parse_setting
 from bus_monai.cli.options import Data
 from bus_monai.cli.stoppable import stoppable
 from bus_monai.errors import UserError
-from bus_monai.setting_text import parse_setting
 
 
 @stoppable("the same command goes on where it ended")
@@ -38,8 +38,8 @@ def sweep(
 
     Stopped and started again with the same --out it goes on.
     """
-    from bus_monai.experiments.space import parse_space, read_preset
-    from bus_monai.registry import find_bundle
+    from bus_monai.bundle.registry import find_bundle
+    from bus_monai.experiments.search import parse_space, read_preset
 
     if folds == bool(vary or preset):
         raise UserError("A sweep needs either --folds or what to vary (--vary KEY=VALUES, --preset): give one of them.")

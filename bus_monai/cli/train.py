@@ -8,11 +8,10 @@ from typing import Annotated, Any
 
 import typer
 
+from bus_monai.bundle.registry import find_bundle
+from bus_monai.bundle.settings import keep_null, parse_value
 from bus_monai.cli.stoppable import stoppable
 from bus_monai.errors import UserError
-from bus_monai.registry import find_bundle
-from bus_monai.setting_text import parse_value
-from bus_monai.settings import keep_null
 
 HELP = """\
 Usage: bus-monai train BUNDLE [--KEY VALUE]...

@@ -1,22 +1,23 @@
-"""``datalist.json``: which cases are for what."""
+"""``datalist.json``, which says what each case is for, and random splits by group."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import re
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, get_args
 
-from bus_monai.atomic_file import atomic_file
 from bus_monai.data.case import Case, Diagnosis
 from bus_monai.errors import UserError
+from bus_monai.io.atomic import atomic_file
 
 SECTIONS = ("training", "validation", "test", "unlabeled")
-FILE = "datalist.json"
+DATALIST_FILE = "datalist.json"
 ITEM_KEYS = ("id", "image", "masks", "group", "diagnosis")
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
@@ -90,7 +91,7 @@ def write_datalist(folder: Path, datalist: Datalist) -> Path:
             for case in cases
         ]
     # complete or not there: whoever is stopped half-way leaves no datalist that looks whole
-    path = folder / FILE
+    path = folder / DATALIST_FILE
     with atomic_file(path) as partial:
         partial.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     return path
@@ -103,7 +104,7 @@ def read_datalist(folder: Path) -> Datalist:
         UserError: it is no JSON, a section is unknown, an item lacks a key or has a wrong value, a path leads out of
             the folder, a file is missing, an id occurs twice, or a group straddles sections.
     """
-    path = folder / FILE
+    path = folder / DATALIST_FILE
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -184,3 +185,50 @@ def _check_apart(datalist: Datalist, path: Path) -> None:
                     f"The group '{case.group}' stands in {home[case.group]} and in {name} of '{path}': move it to one "
                     "side, since it would leak from one into the other."
                 )
+
+
+def split_by_group(cases: Sequence[Case], shares: Mapping[str, float], *, seed: int = 0) -> dict[str, list[Case]]:
+    """Split cases into sections, whole groups at a time, stratified by diagnosis.
+
+    Deterministic, whatever the order of ``cases``: groups are shuffled by a hash of seed and name, larger ones first,
+    and each goes to the section that lacks most of the group's most frequent diagnosis.
+
+    Args:
+        cases: to split.
+        shares: section to share; only their ratios count.
+        seed: of the shuffle.
+
+    Returns:
+        Section to cases, in the order of their ids.
+
+    Raises:
+        UserError: there are fewer groups than sections.
+    """
+    groups: dict[str, list[Case]] = defaultdict(list)
+    for case in cases:
+        groups[case.group].append(case)
+    if len(groups) < len(shares):
+        raise UserError(
+            f"{len(groups)} groups cannot be split into {len(shares)} sections: give a data set of more images."
+        )
+    total = sum(shares.values())
+    size: Counter[str] = Counter(case.diagnosis for case in cases)
+    wanted = {s: {d: n * share / total for d, n in size.items()} for s, share in shares.items()}
+    sections: dict[str, list[Case]] = {section: [] for section in shares}
+
+    def lacking(section: str, diagnosis: str) -> float:
+        # relative to its size, so that small sections are served as well as large ones
+        return wanted[section][diagnosis] / (size[diagnosis] * shares[section])
+
+    for name in sorted(groups, key=lambda group: (-len(groups[group]), _hash(seed, group))):
+        members = groups[name]
+        diagnosis = Counter(case.diagnosis for case in sorted(members, key=lambda c: c.id)).most_common(1)[0][0]
+        section = max(shares, key=lambda s: (lacking(s, diagnosis), shares[s]))
+        sections[section] += members
+        for case in members:
+            wanted[section][case.diagnosis] -= 1
+    return {section: sorted(members, key=lambda case: case.id) for section, members in sections.items()}
+
+
+def _hash(seed: int, name: str) -> str:
+    return hashlib.sha256(f"{seed}/{name}".encode()).hexdigest()

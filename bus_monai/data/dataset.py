@@ -1,9 +1,9 @@
-"""From a folder to cases by section."""
+"""From a folder of one or several data sets to cases by section."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,14 +11,48 @@ from typing import Any
 from tqdm import tqdm
 
 from bus_monai.data.case import Case
-from bus_monai.data.collection import read_collection
-from bus_monai.data.datalist import FILE, Datalist, read_datalist
-from bus_monai.data.mammo_phantoms import mammo_phantom_dataset
-from bus_monai.data.phantoms import phantom_dataset
+from bus_monai.data.datalist import DATALIST_FILE, Datalist, read_datalist, write_datalist
+from bus_monai.data.phantoms.mammogram import mammo_phantom_dataset
+from bus_monai.data.phantoms.ultrasound import phantom_dataset
 from bus_monai.data.protocols import apply_protocol
-from bus_monai.data.readers.catalogue import SETS, recognise
+from bus_monai.data.readers.catalogue import SETS, find_set, recognise
+from bus_monai.data.readers.folder import IMAGES, MASKS, require_folder
 from bus_monai.errors import UserError
-from bus_monai.source import read_mask, read_source
+from bus_monai.io.image import read_mask, read_source
+
+
+def read_collection(folder: Path) -> list[Case] | None:
+    """Read all cases of the data sets in ``folder``; the name of each one's folder goes before its ids and groups.
+
+    Returns:
+        The cases, or ``None`` unless two or more folders in ``folder`` are data sets, prepared ones or of image files.
+
+    Raises:
+        UserError: something in one of them is wrong.
+    """
+    members = list(_members(folder))
+    if len(members) < 2:
+        return None
+    cases = []
+    for member, read in members:
+        for case in read(member):
+            name = f"{member.name}_{case.id}"
+            cases.append(replace(case, id=name, group=f"{member.name}_{case.group}", dataset=member.name))
+    return cases
+
+
+def _members(folder: Path) -> Iterator[tuple[Path, Callable[[Path], list[Case]]]]:
+    """Yield each data set in ``folder`` with what reads it."""
+    for path in sorted(folder.iterdir()):
+        if (path / DATALIST_FILE).is_file():
+            yield path, _read_prepared
+        elif path.is_dir() and (known := recognise(path)) is not None and not known.convert:
+            yield path, known.read
+
+
+def _read_prepared(folder: Path) -> list[Case]:
+    return [case for _, cases in read_datalist(folder).sections() for case in cases]
+
 
 logger = logging.getLogger("bus_monai")
 
@@ -52,7 +86,7 @@ def load_dataset(dataset_dir: str | Path, *, protocol: str, seed: int = 0, skip_
         raise UserError(f"dataset_dir is the file '{folder}': unpack it and give the folder.")
     if not folder.is_dir():
         raise UserError(f"dataset_dir '{folder}' does not exist: give a folder that does.")
-    if (folder / FILE).is_file():
+    if (folder / DATALIST_FILE).is_file():
         datalist = read_datalist(folder)
         if protocol.startswith("kfold5:"):
             # folds share no case: sections of the folder's own would be tested five times
@@ -75,7 +109,7 @@ def _read_published(folder: Path) -> list[Case]:
             return cases
         state = "is empty" if not any(folder.iterdir()) else "is neither"
         titles = ", ".join(known.title for known in SETS if not known.convert)
-        raise UserError(f"dataset_dir '{folder}' {state}: give a folder with a {FILE}, or one of {titles}.")
+        raise UserError(f"dataset_dir '{folder}' {state}: give a folder with a {DATALIST_FILE}, or one of {titles}.")
     if published.convert:
         raise UserError(
             f"dataset_dir '{folder}' is {published.title}, whose pixels or masks must be converted: run 'bus-monai "
@@ -93,7 +127,7 @@ def check_dataset(datalist: Datalist, *, sections: Sequence[str]) -> None:
     cases: list[Case] = []
     for section in sections:
         if not getattr(datalist, section):
-            raise UserError(f"The data set has no case in its section '{section}': add some to its {FILE}.")
+            raise UserError(f"The data set has no case in its section '{section}': add some to its {DATALIST_FILE}.")
         cases += _needed(section, getattr(datalist, section))
     for case in _progress(cases):
         _check_case(case)
@@ -151,3 +185,54 @@ def to_items(cases: Sequence[Case]) -> list[dict[str, Any]]:
         }
         for case in cases
     ]
+
+
+def prepare_dataset(
+    name: str, source: str | Path, out: str | Path, *, protocol: str, seed: int = 0, skip_broken: bool = False
+) -> Datalist:
+    """Copy or convert the images and masks that a protocol uses, and write their ``datalist.json`` last.
+
+    Stopped half-way it leaves no datalist, and can be started again.
+
+    Args:
+        name: of the set, see ``bus-monai data list``.
+        source: its folder as it was unpacked; only read.
+        out: gets ``images/``, ``masks/``, ``datalist.json`` and further tables of the set.
+        protocol: name of the split.
+        seed: of the split.
+        skip_broken: leave out the images that cannot be read, with a warning that names each.
+
+    Returns:
+        The cases in ``out`` by section.
+
+    Raises:
+        UserError: no such set or protocol, something is wrong in ``source``, or ``out`` is taken or not writable.
+    """
+    published = find_set(name)
+    source, out = require_folder(source), Path(out).expanduser()
+    if (out / DATALIST_FILE).is_file():
+        raise UserError(f"'{out}' has a {DATALIST_FILE} already: give another folder, or remove it.")
+    if out.resolve().is_relative_to(source.resolve()):
+        raise UserError(f"'{out}' lies in '{source}', which is left as it is: give a folder elsewhere.")
+    datalist = apply_protocol(protocol, published.read(source), seed)
+    if skip_broken:
+        datalist = without_broken(datalist)
+    elif not published.convert:
+        check_dataset(datalist, sections=[name for name, _ in datalist.sections()])
+    try:
+        for folder in (IMAGES, MASKS):
+            (out / folder).mkdir(parents=True, exist_ok=True)
+        sections: dict[str, Any] = {}
+        with tqdm(total=sum(len(cases) for _, cases in datalist.sections()), desc=name, unit="image") as bar:
+            for section, cases in datalist.sections():
+                sections[section] = []
+                for case in cases:
+                    sections[section].append(published.write(case, out))
+                    bar.update()
+        datalist = replace(datalist, **sections)
+        if published.write_tables:
+            published.write_tables(source, out)
+        write_datalist(out, datalist)
+    except OSError as error:
+        raise UserError(f"Cannot write into '{out}' ({error}): check its permissions and the space left.") from error
+    return datalist

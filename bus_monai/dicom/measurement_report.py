@@ -26,12 +26,9 @@ from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 
-from bus_monai.dicom.algorithm import Algorithm
 from bus_monai.dicom.segmentation import find_segment, has_frame_numbers, tracking_uid
-from bus_monai.dicom.source_header import as_ultrasound, source_header
-from bus_monai.dicom.stamp import stamp
-from bus_monai.dicom.uids import derived_uid
-from bus_monai.lesion import Lesion
+from bus_monai.dicom.source_header import Algorithm, as_ultrasound, derived_uid, source_header, stamp
+from bus_monai.geometry.lesion import Lesion
 
 SERIES_NUMBER = 902
 OWN = "99BUSMONAI"

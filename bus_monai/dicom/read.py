@@ -1,23 +1,134 @@
-"""Frames of DICOM ultrasound as grey values."""
+"""Frames of DICOM ultrasound as grey values, and what identifies an object."""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import pydicom
 from numpy.typing import NDArray
+from PIL import Image
 from pydicom.dataset import Dataset
+from pydicom.encaps import generate_frames, get_frame
 from pydicom.pixels import pixel_array
 from pydicom.pixels.processing import apply_color_lut
-from pydicom.uid import SegmentationStorage
+from pydicom.uid import JPEGBaseline8Bit, MediaStorageDirectoryStorage, SegmentationStorage
 
-from bus_monai.dicom.jpeg_luma import has_jpeg_luma, iterate_luma, read_luma
 from bus_monai.errors import UserError
-from bus_monai.source_image import DICOM_SUFFIXES, LUMA, MOST_PIXELS, SourceImage
+from bus_monai.io.types import DICOM_SUFFIXES, LUMA, MAX_PIXELS, SourceImage
+
+IDENTIFIERS = ("PatientName", "PatientID", "PatientBirthDate", "OtherPatientNames", "AccessionNumber")
+SHORTEST = 3
+"""Characters of an identifier that is looked for: shorter ones are parts of common words."""
+
+
+def read_modality(path: Path) -> str:
+    """Return the modality, such as ``US``; ``DICOMDIR`` for a directory; empty where the file does not say."""
+    header = _read(path, ["Modality", "SOPClassUID"])
+    directory = getattr(header, "file_meta", Dataset()).get("MediaStorageSOPClassUID") == MediaStorageDirectoryStorage
+    return "DICOMDIR" if directory else _text(header, "Modality")
+
+
+def without_identifiers(text: str, path: Path) -> str:
+    """Replace what identifies the patient of a file, which a decoder's message may quote, by an ellipsis."""
+    header = _read(path, list(IDENTIFIERS))
+    for keyword in IDENTIFIERS:
+        value = _text(header, keyword)
+        for part in (value, *value.split("^")):
+            if len(part) >= SHORTEST:
+                text = text.replace(part, "…")
+    return text
+
+
+def _read(path: Path, keywords: list[str]) -> Dataset:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return pydicom.dcmread(
+                path, stop_before_pixels=True, specific_tags=keywords, force=path.suffix.lower() in DICOM_SUFFIXES
+            )
+    except Exception:  # of some ten kinds; reading the image will say what is wrong
+        return Dataset()
+
+
+def _text(header: Dataset, keyword: str) -> str:
+    try:
+        return str(header.get(keyword) or "").strip()
+    except Exception:  # values are decoded when they are asked for
+        return ""
+
+
+ENCAPSULATED = b"\xe0\x7f\x10\x00OB\x00\x00\xff\xff\xff\xff"
+"""Head of compressed pixel data: tag, representation, undefined length. DICOM PS3.5 A.4."""
+
+
+def has_jpeg_luma(header: Dataset) -> bool:
+    """Whether the frames are JPEG baseline with luma and chroma apart; frames coded as RGB have no luma to take."""
+    return (
+        header.file_meta.get("TransferSyntaxUID") == JPEGBaseline8Bit
+        and str(header.get("PhotometricInterpretation")).startswith("YBR_FULL")
+        and header.get("BitsStored") == 8
+    )
+
+
+def read_luma(path: Path, index: int) -> NDArray[np.uint8]:
+    """Read the luma (H, W) of one frame; no other frame is read.
+
+    Raises:
+        Exception: the frame is not there or broken; Pillow and pydicom have many kinds.
+    """
+    with path.open("rb") as file:
+        header = _to_pixels(file)
+        frames = int(header.get("NumberOfFrames") or 1)
+        return _decode(get_frame(file, index, number_of_frames=frames, extended_offsets=_offsets(header)), header)
+
+
+def iterate_luma(path: Path) -> Iterator[NDArray[np.uint8]]:
+    """Yield the luma (H, W) of each frame, one in memory at a time.
+
+    Raises:
+        Exception: frames are missing or broken; Pillow and pydicom have many kinds.
+    """
+    with path.open("rb") as file:
+        header = _to_pixels(file)
+        frames = int(header.get("NumberOfFrames") or 1)
+        found = generate_frames(file, number_of_frames=frames, extended_offsets=_offsets(header))
+        for _ in range(frames):
+            encoded = next(found, None)
+            if encoded is None:
+                raise ValueError(f"less than {frames} frames are there")
+            yield _decode(encoded, header)
+
+
+def _to_pixels(file: BinaryIO) -> Dataset:
+    """Read up to the first item of the pixel data."""
+    header = pydicom.dcmread(file, stop_before_pixels=True, force=True)
+    if file.read(len(ENCAPSULATED)) != ENCAPSULATED:
+        raise ValueError("the pixels are not encapsulated")
+    return header
+
+
+def _offsets(header: Dataset) -> tuple[bytes, bytes] | None:
+    if "ExtendedOffsetTable" not in header:
+        return None
+    return header.ExtendedOffsetTable, header.ExtendedOffsetTableLengths
+
+
+def _decode(encoded: bytes, header: Dataset) -> NDArray[np.uint8]:
+    image = Image.open(BytesIO(encoded), formats=["JPEG"])
+    if image.size != (header.Columns, header.Rows):
+        raise ValueError(f"a frame has {image.height} x {image.width} pixels")
+    # leaves chroma out of the decoding; where the JPEG itself says that it holds RGB, the luma is computed
+    image.draft("L", image.size)
+    if image.mode != "L":
+        raise ValueError(f"a frame has the colour model {image.mode}")
+    return np.asarray(image)
+
 
 CENTIMETRES = 3
 """Code of the physical units of an ultrasound region, DICOM PS3.3 C.8.5.5.1.15."""
@@ -155,8 +266,8 @@ def _read_image_header(path: Path) -> Dataset:
 def _check(path: Path, frame: int, frames: int, size: int) -> None:
     if not 0 <= frame < frames:
         raise UserError(f"'{path}' has {frames} frames: there is no frame {frame}, counted from 0.")
-    if size > MOST_PIXELS:
-        raise UserError(f"'{path}' has {size:,} pixels a frame: scale it down to at most {MOST_PIXELS:,} pixels.")
+    if size > MAX_PIXELS:
+        raise UserError(f"'{path}' has {size:,} pixels a frame: scale it down to at most {MAX_PIXELS:,} pixels.")
 
 
 def _grey(pixels: NDArray[Any], header: Dataset) -> NDArray[np.float32]:

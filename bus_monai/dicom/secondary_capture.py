@@ -15,10 +15,7 @@ from pydicom.encaps import encapsulate
 from pydicom.tag import Tag
 from pydicom.uid import JPEGBaseline8Bit, MultiFrameTrueColorSecondaryCaptureImageStorage, SecondaryCaptureImageStorage
 
-from bus_monai.dicom.algorithm import Algorithm
-from bus_monai.dicom.source_header import as_ultrasound, source_header
-from bus_monai.dicom.stamp import stamp
-from bus_monai.dicom.uids import derived_uid
+from bus_monai.dicom.source_header import Algorithm, as_ultrasound, derived_uid, source_header, stamp
 
 SERIES_NUMBER = 903
 QUALITY = 95

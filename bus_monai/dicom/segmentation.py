@@ -16,11 +16,8 @@ from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 from pydicom.uid import UID, UltrasoundImageStorage
 
-from bus_monai.dicom.algorithm import Algorithm
 from bus_monai.dicom.read import spacing_mm
-from bus_monai.dicom.source_header import as_ultrasound, source_header
-from bus_monai.dicom.stamp import stamp
-from bus_monai.dicom.uids import derived_uid
+from bus_monai.dicom.source_header import Algorithm, as_ultrasound, derived_uid, source_header, stamp
 
 SERIES_NUMBER = 901
 """Above those that scanners give."""

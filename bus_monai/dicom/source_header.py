@@ -1,8 +1,15 @@
-"""What a derived object takes over from its source."""
+"""What a derived DICOM object takes over from its source, and how it says what made it."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 from copy import deepcopy
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TypedDict
+from uuid import UUID
 
 from pydicom.config import RAISE
 from pydicom.datadict import dictionary_VM
@@ -10,7 +17,47 @@ from pydicom.dataset import Dataset
 from pydicom.uid import UID, UltrasoundImageStorage
 from pydicom.valuerep import validate_value
 
+from bus_monai import __version__
 from bus_monai.errors import UserError
+from bus_monai.io.atomic import atomic_file
+
+
+class Equipment(TypedDict):
+    """The arguments of highdicom for the equipment module, DICOM PS3.3 C.7.5.2."""
+
+    manufacturer: str
+    manufacturer_model_name: str
+    software_versions: str
+    device_serial_number: str
+
+
+@dataclass(frozen=True)
+class Algorithm:
+    """The model behind a result, as objects name it.
+
+    Args:
+        name: of the model, at most 64 characters.
+        version: of the model, at most 64 characters.
+        weights_hash: SHA-256 of its weights in hexadecimal digits, or the first of them.
+    """
+
+    name: str
+    version: str
+    weights_hash: str
+
+    @property
+    def equipment(self) -> Equipment:
+        """The model as a device: its weights are the serial number."""
+        return {
+            "manufacturer": "bus_monai",
+            "manufacturer_model_name": self.name,
+            "software_versions": f"{self.version}, bus_monai {__version__}",
+            "device_serial_number": self.weights_hash,
+        }
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.version} {self.weights_hash}"
+
 
 UIDS = ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID")
 NEVER_MISSING = (
@@ -25,7 +72,7 @@ NEVER_MISSING = (
     "ReferringPhysicianName",
 )
 """Attributes of patient and study of type 2: empty where unknown, DICOM PS3.3 C.7.1.1 and C.7.2.1."""
-NAMES = ("PatientName", "ReferringPhysicianName")
+PERSON_NAMES = ("PatientName", "ReferringPhysicianName")
 """One name each; a backslash in it, which the standard does not allow, makes it two."""
 PIXELS = 0x7FE0
 CHECKED = ("AE", "AS", "CS", "DA", "DS", "DT", "IS", "TM", "UI")
@@ -54,7 +101,7 @@ def source_header(source: Dataset) -> Dataset:
             header.add(deepcopy(element))
     header.decode()
     header.SpecificCharacterSet = "ISO_IR 192"
-    for keyword in NAMES:
+    for keyword in PERSON_NAMES:
         if keyword in header and header[keyword].VM > 1:
             header[keyword].value = " ".join(map(str, header[keyword].value))
     for element in list(header):
@@ -88,3 +135,44 @@ def _mend(header: Dataset, keyword: str) -> None:
             validate_value(element.VR, str(value), RAISE)
     except ValueError:
         del header[keyword]
+
+
+def stamp(dataset: Dataset, creation: datetime) -> None:
+    """Set every date and time of making to ``creation``, and UTF-8.
+
+    highdicom takes the clock's, and no rerun would be equal; its older versions leave the character set out.
+    """
+    dataset.SpecificCharacterSet = "ISO_IR 192"
+    for name in ("Content", "InstanceCreation"):
+        setattr(dataset, f"{name}Date", creation.strftime("%Y%m%d"))
+        setattr(dataset, f"{name}Time", creation.strftime("%H%M%S.%f"))
+    for equipment in dataset.get("ContributingEquipmentSequence") or ():
+        if "ContributionDateTime" in equipment:
+            equipment.ContributionDateTime = creation.strftime("%Y%m%d%H%M%S.%f")
+
+
+def derived_uid(*parts: str) -> UID:
+    """Return the identifier of what ``parts`` describe: same parts, same identifier.
+
+    It is a UUID of SHA-256 below the root ``2.25``, DICOM PS3.5 B.2.
+    """
+    # JSON keeps ("a", "b") and ("ab",) apart
+    digest = hashlib.sha256(json.dumps(parts).encode()).digest()
+    return UID(f"2.25.{UUID(bytes=digest[:16], version=5).int}")
+
+
+def write_dicom(dataset: Dataset, path: str | Path) -> None:
+    """Write beside ``path``, flush to the disk and rename, so that the file is whole at any moment.
+
+    Raises:
+        UserError: the disk is full or the folder cannot be written to; what was there before stays.
+    """
+    path = Path(path)
+    try:
+        with atomic_file(path) as partial:
+            dataset.save_as(partial, enforce_file_format=True)
+    except OSError as error:
+        raise UserError(
+            f"Cannot write '{path}' ({error.strerror}): free space, mend the permissions of its folder, or give "
+            "another folder."
+        ) from error

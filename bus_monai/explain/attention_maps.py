@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,12 +10,30 @@ from monai.networks.blocks.squeeze_and_excitation import ChannelSELayer
 from monai.networks.nets.attentionunet import AttentionBlock
 from monai.networks.utils import eval_mode
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from bus_monai.explain.enlarge import enlarge
-from bus_monai.networks.blocks.attention_gate import AttentionGate
-from bus_monai.networks.blocks.caw import CAW, ChannelAttention
-from bus_monai.networks.blocks.cbam import CBAM
-from bus_monai.networks.blocks.non_local import NonLocal
+from bus_monai.networks.blocks.attention import CAW, CBAM, AttentionGate, ChannelAttention, NonLocal
+from bus_monai.networks.wrappers import Padded
+
+
+def enlarge(values: Tensor, size: Sequence[int], network: nn.Module) -> Tensor:
+    """Interpolate a map bilinearly to the size of the image that the network was given.
+
+    A layer inside :class:`~bus_monai.networks.wrappers.Padded` also sees what was added below and to the right; that part
+    of the map is cut off.
+
+    Args:
+        values: (B, C, h, w).
+        size: H and W in pixels.
+        network: whose layer gave the map.
+
+    Returns:
+        (B, C, H, W).
+    """
+    multiple = max((part.multiple for part in network.modules() if isinstance(part, Padded)), default=1)
+    padded = [-(-side // multiple) * multiple for side in size]
+    return F.interpolate(values, size=padded, mode="bilinear", align_corners=False)[:, :, : size[0], : size[1]]
+
 
 ATTENTION_BLOCKS = (CBAM, NonLocal, AttentionGate, AttentionBlock, CAW)
 _Rule = Callable[[nn.Module, Tensor, Tensor], Tensor]

@@ -13,10 +13,9 @@ from tqdm import tqdm
 
 from bus_monai.errors import UserError, user_error
 from bus_monai.explain.explainer import Explainer
-from bus_monai.explain.explanation import Explanation, ExplanationMap
-from bus_monai.explain.items import ExplainItem
-from bus_monai.inference.job_tables import job_tables
-from bus_monai.report.explanation_figure import explanation_figure
+from bus_monai.explain.explanation import ExplainItem, Explanation, ExplanationMap
+from bus_monai.inference.write_outputs import job_tables
+from bus_monai.report.image_figures import explanation_figure
 
 EXPLAIN = "explain.csv"
 """A row a map."""
@@ -32,7 +31,7 @@ class ExplainedMap:
 
     Args:
         image: its name.
-        method: one of :data:`~bus_monai.explain.methods.METHODS`.
+        method: one of :data:`~bus_monai.explain.explanation.METHODS`.
         layer: or attention block, or empty.
         energy_inside: share of the map's energy inside the lesion, in [0, 1]; ``None`` without a known lesion.
         chance: the lesion's share of the image, in [0, 1]: the energy inside of a map that knows nothing.

@@ -11,19 +11,15 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from bus_monai.bundle.models import TrainedModel
+from bus_monai.bundle.run import inference_parser
 from bus_monai.errors import UserError
 from bus_monai.explain.attention_maps import attention_maps, has_attention
-from bus_monai.explain.explanation import Explanation, ExplanationMap
-from bus_monai.explain.grad_cam import SegmentationCam
-from bus_monai.explain.items import ExplainItem
-from bus_monai.explain.layers import choose_layer
-from bus_monai.explain.methods import METHODS
-from bus_monai.explain.occlusion import occlusion_map
+from bus_monai.explain.explanation import METHODS, ExplainItem, Explanation, ExplanationMap
+from bus_monai.explain.saliency import SegmentationCam, choose_layer, occlusion_map
 from bus_monai.explain.uncertainty import augmentation_uncertainty, dropout_uncertainty, has_dropout
-from bus_monai.inference.backends.bundle_parts import inference_parser
-from bus_monai.inference.models import TrainedModel
-from bus_monai.networks.ensemble import Ensemble
-from bus_monai.source import read_masks, read_source
+from bus_monai.io.image import read_masks, read_source
+from bus_monai.networks.wrappers import Ensemble
 
 
 class Explainer:
@@ -34,8 +30,8 @@ class Explainer:
         preprocessing: of an item with ``image`` (path) and ``frame`` to the network's input (1, h, w).
         size: h and w of that input in pixels.
         threshold: from which probability on a pixel is lesion.
-        methods: some of :data:`~bus_monai.explain.methods.METHODS`; ``None`` for all that the network has.
-        layer: for Grad-CAM, see :func:`~bus_monai.explain.layers.choose_layer`.
+        methods: some of :data:`~bus_monai.explain.explanation.METHODS`; ``None`` for all that the network has.
+        layer: for Grad-CAM, see :func:`~bus_monai.explain.saliency.choose_layer`.
         samples: passes with dropout.
 
     Raises:

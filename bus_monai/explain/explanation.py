@@ -1,15 +1,61 @@
-"""What is known of one image after it was explained."""
+"""What is known of an image after it was explained, and the methods that explain."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bus_monai.explain.methods import TITLES
-from bus_monai.explain.pointing_game import energy_inside
+from bus_monai.data.items import inference_items, item_names, training_split
+from bus_monai.errors import UserError
+
+TITLES = {
+    "grad_cam": "Grad-CAM",
+    "grad_cam_pp": "Grad-CAM++",
+    "occlusion": "occlusion",
+    "attention": "attention",
+    "dropout": "Monte-Carlo dropout",
+    "augmentation": "test-time augmentation",
+}
+METHODS = tuple(TITLES)
+
+
+def parse_methods(text: str) -> tuple[str, ...]:
+    """Read names joined by commas, in the order of :data:`METHODS`.
+
+    Raises:
+        UserError: there is no such method.
+    """
+    names = [part.strip() for part in text.split(",")]
+    for name in names:
+        if name not in METHODS:
+            raise UserError(f"--methods has '{name}': use one or more of {', '.join(METHODS)}, joined by commas.")
+    return tuple(name for name in METHODS if name in names)
+
+
+def energy_inside(values: NDArray[np.floating], lesion: NDArray[np.bool_]) -> float | None:
+    """Return the share of a map's sum that lies inside the lesion, the energy-based pointing game.
+
+    Wang et al., Score-CAM, CVPR Workshops 2020, doi 10.1109/CVPRW50498.2020.00020. A map that knows nothing has the
+    lesion's share of the image's area.
+
+    Args:
+        values: (H, W), none below 0.
+        lesion: (H, W).
+
+    Returns:
+        A share in [0, 1], or ``None`` where there is no lesion or the map is 0 everywhere.
+
+    Example:
+        >>> energy_inside(np.array([[3.0, 1.0]]), np.array([[True, False]]))
+        0.75
+    """
+    total = float(values.sum(dtype=np.float64))
+    return float(values.sum(dtype=np.float64, where=lesion)) / total if total > 0 and lesion.any() else None
 
 
 @dataclass(frozen=True)
@@ -17,7 +63,7 @@ class ExplanationMap:
     """One map of an image.
 
     Args:
-        method: one of :data:`~bus_monai.explain.methods.METHODS`.
+        method: one of :data:`~bus_monai.explain.explanation.METHODS`.
         layer: name of the layer or of the attention block; empty where the method has none.
         values: in [0, 1]; (H, W) of the source image, or (C,) where a block weighs channels.
     """
@@ -56,3 +102,56 @@ class Explanation:
     def energy(self, one: ExplanationMap) -> float | None:
         """Return the share of a map's energy inside the lesion, see :func:`energy_inside`."""
         return energy_inside(one.values, self.truth) if self.truth is not None and one.values.ndim == 2 else None
+
+
+@dataclass(frozen=True)
+class ExplainItem:
+    """An image to explain.
+
+    Args:
+        name: what tables call it.
+        source: its file.
+        frame: number of the frame, from 0.
+        stem: of the files to write, below the folder of the results.
+        masks: of its lesions; ``None`` where the truth is not known.
+    """
+
+    name: str
+    source: Path
+    frame: int
+    stem: Path
+    masks: Sequence[Path] | None = None
+
+
+def explain_items(
+    source: Path, *, split: str, settings: Mapping[str, Any], cases: int | None = None
+) -> list[ExplainItem]:
+    """List the images to explain.
+
+    Args:
+        source: an image, a folder of images, a data set with a ``datalist.json``, or a published one as unpacked.
+        split: section of the data set.
+        settings: of the training, see :func:`~bus_monai.data.items.training_split`.
+        cases: the first so many; ``None`` for all.
+
+    Raises:
+        UserError: there is nothing to explain.
+    """
+    datalist = training_split(source, settings)
+    if datalist is not None:
+        section = getattr(datalist, split)
+        if not section:
+            raise UserError(f"The data set '{source}' has no case in its section '{split}': choose another --split.")
+        # an unlabelled image has no mask either, but then its lesions are not known
+        items = [
+            ExplainItem(case.id, case.image, 0, Path(case.id), None if split == "unlabeled" else case.masks)
+            for case in section
+        ]
+    else:
+        listed = inference_items(source, "")
+        items = []
+        for item, name in zip(listed, item_names(listed, source), strict=True):
+            output = Path(item["output"])
+            stem = output.with_name(output.name.rpartition("_mask.")[0])
+            items.append(ExplainItem(name, Path(item["source"]), item["frame"], stem))
+    return items[:cases]

@@ -14,7 +14,7 @@ from typing import Any, Literal, TypeAlias
 from bus_monai.errors import UserError
 
 State: TypeAlias = Literal["new", "done", "failed", "skipped"]
-FILE = "manifest.sqlite"
+MANIFEST_FILE = "manifest.sqlite"
 _TABLES = """
 CREATE TABLE IF NOT EXISTS job (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS items (
@@ -75,7 +75,7 @@ class Manifest:
     """
 
     def __init__(self, folder: Path) -> None:
-        self.path = folder / FILE
+        self.path = folder / MANIFEST_FILE
         with self._errors():
             self._base = sqlite3.connect(self.path, isolation_level=None, timeout=1)
             # in exclusive mode a second run is refused, and no file of shared memory is left behind

@@ -10,15 +10,11 @@ from typing import Any, Literal, TypeAlias, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from bus_monai.choices import check_choice
-from bus_monai.errors import UserError
+from bus_monai.bundle.models import TrainedModel, find_model, weights_hash
+from bus_monai.bundle.registry import bundle_version, require_ultrasound
+from bus_monai.errors import UserError, check_choice, need_package
 from bus_monai.inference.backends.backend import Backend, Precision
-from bus_monai.inference.backends.chain import Chain
-from bus_monai.inference.backends.find_graph import CHAIN, GRAPH, find_graph
-from bus_monai.inference.model_key import weights_hash
-from bus_monai.inference.models import TrainedModel, find_model
-from bus_monai.need_package import need_package
-from bus_monai.registry import bundle_version, require_ultrasound
+from bus_monai.inference.backends.graph import CHAIN, GRAPH, Chain, find_graph
 
 BackendName: TypeAlias = Literal["auto", "openvino", "onnx", "torch"]
 logger = logging.getLogger("bus_monai")
@@ -120,16 +116,16 @@ def _make_backend(model: TrainedModel, name: BackendName, precision: Precision) 
             logger.warning("Segmenting with PyTorch, which is slower than OpenVINO: %s", error)
             return made
     if name == "torch":
-        from bus_monai.inference.backends.torch_backend import TorchBackend
+        from bus_monai.inference.backends.torch import TorchBackend
 
         return TorchBackend(model, precision)
     need_package(MODULES[name])
     folder = find_graph(model)
     graph, chain = folder / GRAPH, Chain.read(folder / CHAIN)
     if name == "openvino":
-        from bus_monai.inference.backends.openvino_backend import OpenVinoBackend
+        from bus_monai.inference.backends.openvino import OpenVinoBackend
 
         return OpenVinoBackend(graph, chain, precision)
-    from bus_monai.inference.backends.onnx_backend import OnnxBackend
+    from bus_monai.inference.backends.onnx import OnnxBackend
 
     return OnnxBackend(graph, chain)

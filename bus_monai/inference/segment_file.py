@@ -14,10 +14,10 @@ from bus_monai.inference.manifest import Outcome
 from bus_monai.inference.predictor import Predictor
 from bus_monai.inference.segment_frames import segment_frames
 from bus_monai.inference.write_outputs import FileWriter, OutputError
-from bus_monai.source import source_kind
+from bus_monai.io.image import source_kind
 
 if TYPE_CHECKING:
-    from bus_monai.dicom.algorithm import Algorithm
+    from bus_monai.dicom.source_header import Algorithm
 
 READ_AT_ONCE = 1 << 20
 
@@ -27,10 +27,10 @@ class SegmentSettings:
     """What decides on the outputs, beside the model.
 
     Args:
-        kinds: what to write, see :data:`~bus_monai.inference.outputs.ENDINGS`.
+        kinds: what to write, see :data:`~bus_monai.inference.write_outputs.ENDINGS`.
         threshold: from which probability on a pixel is lesion.
         modality: DICOM objects of another one are skipped.
-        min_area: of a lesion, see :func:`~bus_monai.inference.findings.find_findings`.
+        min_area: of a lesion, see :func:`~bus_monai.geometry.lesion.find_findings`.
     """
 
     kinds: Sequence[str]
@@ -78,13 +78,13 @@ class SegmentFile:
             return Outcome("failed", _without_identifiers(reason, path) if is_dicom else reason, sha256)
 
     def _other_modality(self, path: Path) -> str:
-        from bus_monai.dicom.identity import read_modality
+        from bus_monai.dicom.read import read_modality
 
         modality = read_modality(path)
         return "" if modality in ("", self.settings.modality) else modality
 
     def _algorithm(self) -> Algorithm:
-        from bus_monai.dicom.algorithm import Algorithm
+        from bus_monai.dicom.source_header import Algorithm
 
         return Algorithm(self.predictor.name, self.predictor.version, self.predictor.weights_hash)
 
@@ -106,6 +106,6 @@ def hash_file(path: Path) -> str:
 
 
 def _without_identifiers(reason: str, path: Path) -> str:
-    from bus_monai.dicom.identity import without_identifiers
+    from bus_monai.dicom.read import without_identifiers
 
     return without_identifiers(reason, path)

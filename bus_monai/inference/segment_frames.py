@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bus_monai.errors import UserError
-from bus_monai.inference.findings import MOST_LESIONS, find_findings
+from bus_monai.geometry.lesion import MAX_LESIONS, find_findings
 from bus_monai.inference.predictor import Predictor
-from bus_monai.source import check_readable, read_source, source_kind
-from bus_monai.source_image import SourceImage
+from bus_monai.io.image import check_readable, read_source, source_kind
+from bus_monai.io.types import SourceImage
 
 if TYPE_CHECKING:
-    from bus_monai.lesion import Lesion
+    from bus_monai.geometry.lesion import Lesion
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class SegmentedFile:
         """What was left out, in words; empty where nothing was."""
         notes = [f"{self.specks} too small for a finding left out"] if self.specks else []
         if self.surplus:
-            notes.append(f"{self.surplus} beyond the {MOST_LESIONS} largest of a frame left out")
+            notes.append(f"{self.surplus} beyond the {MAX_LESIONS} largest of a frame left out")
         return "; ".join(notes)
 
     def rows(self) -> list[dict[str, Any]]:
@@ -80,7 +80,7 @@ def segment_frames(predictor: Predictor, path: Path, threshold: float, min_area:
         predictor: what finds the lesions.
         path: of the file.
         threshold: from which probability on a pixel is lesion.
-        min_area: of a lesion, see :func:`~bus_monai.inference.findings.find_findings`.
+        min_area: of a lesion, see :func:`~bus_monai.geometry.lesion.find_findings`.
 
     Raises:
         UserError: the file cannot be read, or holds no signal.
@@ -125,7 +125,7 @@ def _followed(
     labels: list[NDArray[np.uint16]], lesions: list[list[Lesion]]
 ) -> tuple[list[NDArray[np.uint16]], list[list[Lesion]]]:
     """Give each lesion one number through all frames."""
-    from bus_monai.lesion_tracks import track_lesions
+    from bus_monai.geometry.lesion import track_lesions
 
     maps: list[dict[int, int]] = [{} for _ in labels]
     for number, track in enumerate(track_lesions([numbers.astype(np.int32) for numbers in labels]), start=1):

@@ -15,12 +15,11 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from bus_monai.bundle.models import TrainedModel, parse_models
+from bus_monai.bundle.registry import SHIPPED
+from bus_monai.bundle.weights import load_weights, save_shipped
 from bus_monai.errors import UserError
-from bus_monai.inference.backends.export_graph import export_graph
-from bus_monai.inference.backends.find_graph import GRAPH, graph_name
-from bus_monai.inference.models import TrainedModel, parse_models
-from bus_monai.weights import load_weights, save_shipped
-from bus_monai.weights_file import SHIPPED
+from bus_monai.inference.backends.graph import GRAPH, export_graph, graph_name
 
 
 def ship_model(spec: str) -> tuple[Path, Path]:

@@ -1,27 +1,147 @@
-"""The files of one segmented file."""
+"""The files of one segmented file: masks, overlays, DICOM objects, and the tables of a job."""
 
 from __future__ import annotations
 
+import csv
 import errno
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime
-from pathlib import Path
-from typing import TYPE_CHECKING
+from itertools import count
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
+from scipy import ndimage
 
-from bus_monai.atomic_file import atomic_file
 from bus_monai.errors import UserError
-from bus_monai.inference.outputs import DICOM_KINDS, output_path
-from bus_monai.inference.overlay import draw_overlay
 from bus_monai.inference.segment_frames import SegmentedFile, read_all_frames
-from bus_monai.mask_file import write_nifti_mask, write_png_mask
-from bus_monai.source import source_kind
+from bus_monai.io.atomic import atomic_file
+from bus_monai.io.image import image_stem, source_kind
+from bus_monai.io.masks import write_nifti_mask, write_png_mask
 
 if TYPE_CHECKING:
-    from bus_monai.dicom.algorithm import Algorithm
+    from bus_monai.dicom.source_header import Algorithm
+
+
+@contextmanager
+def job_tables(out: Path, columns: Mapping[str, Sequence[str]], *, pictures: str) -> Iterator[list[Any]]:
+    """Make ``out``, and yield a ``csv.writer`` of each table, whose lines are on disk as they are written.
+
+    Args:
+        out: folder of the results.
+        columns: header of each table, by the name of its file.
+        pictures: what else the job writes, in words.
+
+    Raises:
+        UserError: something cannot be written, in the tables or within the block.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with ExitStack() as stack:
+            tables = []
+            for name, header in columns.items():
+                file = stack.enter_context((out / name).open("w", newline="", encoding="utf-8", buffering=1))
+                tables.append(csv.writer(file))
+                tables[-1].writerow(header)
+            yield tables
+    except OSError as error:
+        raise UserError(
+            f"Cannot write to '{out}' ({error.strerror}): free space or give another --out; the {pictures} written "
+            "before are whole."
+        ) from error
+
+
+ENDINGS = {
+    "seg": "_seg.dcm",
+    "sr": "_sr.dcm",
+    "overlay": "_overlay.png",
+    "png": "_mask.png",
+    "nifti": "_mask.nii.gz",
+    "sc": "_sc.dcm",
+}
+"""What can be written, and how its name ends."""
+DICOM_KINDS = frozenset({"seg", "sr", "sc"})
+"""Written for DICOM sources alone: they carry its patient and study."""
+_LIKE_A_FRAME = re.compile(r"_frame\d+$")
+
+
+def parse_kinds(text: str) -> tuple[str, ...]:
+    """Read ``seg,sr,png``; kinds come in the order of ``ENDINGS``.
+
+    Raises:
+        UserError: a kind that there is not, or none.
+    """
+    wanted = {word.strip() for word in text.split(",")}
+    unknown = sorted(wanted - set(ENDINGS))
+    if unknown:
+        raise UserError(f"--write names '{unknown[0]}': use some of {', '.join(ENDINGS)}.")
+    return tuple(kind for kind in ENDINGS if kind in wanted)
+
+
+def candidate_names(relative: PurePosixPath) -> Iterator[str]:
+    """Yield names without ending for the outputs of a file, the nicest first, of which one is to be chosen.
+
+    ``a/b.dcm`` gives ``a/b``, then ``a/b_dcm``, ``a/b_dcm_2``, ... No two different names give the same file, whatever
+    the kind and the frame.
+    """
+    stem = image_stem(relative.name)
+    # 'b_frame003' is for the third frame of a cine 'b'
+    if stem and not _LIKE_A_FRAME.search(stem):
+        yield str(relative.with_name(stem))
+    full = str(relative.with_name(relative.name.replace(".", "_")))
+    if not _LIKE_A_FRAME.search(full):
+        yield full
+    yield from (f"{full}_{number}" for number in count(2))
+
+
+def output_path(out: Path, name: str, kind: str, *, frame: int | None = None, frames: int = 1) -> Path:
+    """Return the path of one output.
+
+    Args:
+        out: folder of all outputs.
+        name: one of :func:`candidate_names`.
+        kind: one of ``ENDINGS``.
+        frame: of a cine, from 0, where there is a file a frame.
+        frames: of the cine, which decides on the digits, at least three.
+    """
+    return out / (name + ("" if frame is None else frame_mark(frame, frames)) + ENDINGS[kind])
+
+
+def frame_mark(frame: int, frames: int) -> str:
+    """Return what stands in the name of a file of one frame of a cine, such as ``_frame007``, counted from 0."""
+    return f"_frame{frame:0{max(3, len(str(frames - 1)))}d}"
+
+
+LESION_COLOURS = np.array(
+    [(255, 176, 0), (100, 143, 255), (220, 38, 127), (254, 97, 0), (120, 94, 240)], dtype=np.uint8
+)
+"""Of the first five lesions, and again: the palette of IBM's design language, told apart by colour-blind people too."""
+
+
+def draw_overlay(pixels: NDArray[np.float32], labels: NDArray[np.integer]) -> NDArray[np.uint8]:
+    """Outline each lesion on its inner side.
+
+    Args:
+        pixels: (H, W) in [0, 1].
+        labels: (H, W), numbers from 1, 0 outside.
+
+    Returns:
+        (H, W, 3), RGB.
+    """
+    grey = np.rint(np.clip(pixels, 0, 1) * 255).astype(np.uint8)
+    image = np.repeat(grey[..., None], 3, axis=2)
+    width = max(1, round(max(labels.shape) / 300))
+    # inside are the pixels of which all neighbours within the width have the same number
+    size = 2 * width + 1
+    inner = ndimage.minimum_filter(labels, size, mode="constant") == ndimage.maximum_filter(labels, size)
+    outline = (labels > 0) & ~inner
+    image[outline] = LESION_COLOURS[(labels[outline] - 1) % len(LESION_COLOURS)]
+    return image
+
 
 OF_THE_FOLDER = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO})
 """Errors that the next file would meet too."""
@@ -40,7 +160,7 @@ class FileWriter:
     Args:
         source: the file.
         out: folder of all outputs.
-        name: of this file's outputs, see :func:`~bus_monai.inference.outputs.candidate_names`.
+        name: of this file's outputs, see :func:`~bus_monai.inference.write_outputs.candidate_names`.
         algorithm: what made them, in DICOM.
         creation: date and time in DICOM.
 
@@ -89,7 +209,7 @@ class FileWriter:
     def _write_objects(self, result: SegmentedFile, kinds: Sequence[str]) -> None:
         import pydicom
 
-        from bus_monai.dicom.write import write_dicom
+        from bus_monai.dicom.source_header import write_dicom
 
         header = pydicom.dcmread(self.source, stop_before_pixels=True, force=True)
         algorithm, creation, frames = self.algorithm(), self.creation, len(result.labels)

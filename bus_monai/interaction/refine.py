@@ -1,17 +1,165 @@
-"""A segmentation made better by clicks and a box."""
+"""A segmentation refined by clicks and a box."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+import math
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import distance_transform_edt, gaussian_filter
+from skimage.segmentation import random_walker
+from skimage.transform import resize
 
 from bus_monai.errors import UserError
-from bus_monai.interaction.apply_click import apply_click
-from bus_monai.interaction.click import Click
-from bus_monai.interaction.fill_box import Box, fill_box
+from bus_monai.geometry.lesion import label_components
+from bus_monai.interaction.click import Click, disc
+from bus_monai.interaction.outline import Box, Guess, fill_box, find_outline
+
+REACH = 2.2
+"""The walk ends this many times as far from the click as the outline."""
+CORE = 0.7
+"""Share of the distance to the outline within which all is surely the click's."""
+AWAY = 0.35
+"""Share of the distance to a click of the other kind that is surely the other's."""
+BETA = 300
+"""How much a step in grey hinders the walk."""
+GRID_SIDE = 96
+"""Pixels of a side at most on which the walk is solved, so that it takes a few hundredths of a second."""
+
+OWN, OTHER = 1, 2
+
+
+def walk_region(
+    image: NDArray[np.floating],
+    mask: NDArray[np.bool_],
+    click: Click,
+    before: Sequence[Click],
+    distance: float,
+) -> NDArray[np.bool_]:
+    """Return the region of a click by random walks (Grady 2006, doi 10.1109/TPAMI.2006.233).
+
+    A walker from a pixel of the region comes to the core around the click, or to a click of its kind, sooner than to a
+    click of the other kind or, at the edge of the reach, to pixels of the other kind; steps in grey hinder it.
+
+    Args:
+        image: (H, W), grey values in [0, 1].
+        mask: (H, W), what is lesion so far.
+        click: whose region it is.
+        before: the clicks before it.
+        distance: of the click to the outline, in pixels.
+
+    Returns:
+        (H, W), true in the region.
+    """
+    reach = math.ceil(REACH * distance) + 2
+    window = np.s_[
+        max(click.row - reach, 0) : click.row + reach + 1, max(click.column - reach, 0) : click.column + reach + 1
+    ]
+    size = mask[window].shape
+    step = math.ceil(max(size) / GRID_SIDE)
+    near = disc(mask.shape, click, REACH * distance)
+    seeds = np.where(near, 0, np.where(mask == click.positive, OWN, OTHER))
+    for one in before:
+        same = one.positive == click.positive
+        apart = math.hypot(one.row - click.row, one.column - click.column)
+        # never smaller than a step, between the pixels of which it might get lost
+        seeds[near & disc(mask.shape, one, max(2, step, 0 if same else AWAY * apart))] = OWN if same else OTHER
+    core = disc(mask.shape, click, max(1.5, CORE * distance)) & (seeds != OTHER)
+    seeds[core | disc(mask.shape, click, step)] = OWN
+    region = np.zeros_like(mask)
+    small = seeds[window][::step, ::step]
+    if not (small == OTHER).any():
+        region[window] = near[window]
+        return region
+    grey = gaussian_filter(image[window], step, mode="nearest")[::step, ::step]
+    with warnings.catch_warnings():
+        # the solver stops early, with probabilities a little outside [0, 1], since only the outline is wanted
+        warnings.simplefilter("ignore", UserWarning)
+        own = random_walker(grey, small, beta=BETA, mode="cg_j", tol=1e-2, return_full_prob=True)[0]
+    region[window] = (resize(own.astype(float), size, order=1, mode="edge") >= 0.5) & near[window]
+    return region
+
+
+Correct: TypeAlias = Callable[
+    [NDArray[np.floating], NDArray[np.bool_], Click, Sequence[Click], float], NDArray[np.bool_]
+]
+LESION_RADIUS = 0.1
+"""Of a lesion of which nothing is known, as a share of the longer side of the image."""
+APART = 1.5
+"""A positive click as many such radii away from all lesions is in one of its own."""
+MIN_GROWTH, MAX_GROWTH = 0.05, 3.0
+"""Radii to look at, as shares of that."""
+PRICE = 0.15
+"""Low, since lesions of BUSI differ in size tenfold."""
+MIDDLE = 0.5
+"""A click this deep in a component, as a share of the depth of its deepest pixel, is in its middle."""
+
+
+def apply_click(
+    image: NDArray[np.floating],
+    probability: NDArray[np.floating],
+    mask: NDArray[np.bool_],
+    click: Click,
+    before: Sequence[Click],
+    *,
+    correct: Correct = walk_region,
+) -> NDArray[np.bool_]:
+    """Return the mask after one more click.
+
+    A negative click in the middle of a component without a positive click removes it. A positive one far from all
+    lesions grows one. Any other corrects an outline: the region that changes is the larger, the further the click is
+    from the outline. One that the mask agrees with changes nothing now, but holds its place against later ones.
+
+    Args:
+        image: (H, W), grey values in [0, 1].
+        probability: (H, W), of lesion, in [0, 1].
+        mask: (H, W), lesion so far.
+        click: the new one.
+        before: the clicks before it, in order.
+        correct: from image, mask, click, clicks before and its distance to the outline in pixels to the region (H, W)
+            that the click speaks for.
+    """
+    changed = mask.copy()
+    if mask[click.row, click.column] != click.positive:
+        changed[_region(image, probability, mask, click, before, correct)] = click.positive
+    for one in (*before, click):
+        changed[one.row, one.column] = one.positive
+    return changed
+
+
+def _region(
+    image: NDArray[np.floating],
+    probability: NDArray[np.floating],
+    mask: NDArray[np.bool_],
+    click: Click,
+    before: Sequence[Click],
+    correct: Correct,
+) -> NDArray[np.bool_]:
+    distance = _distance(mask == click.positive, click)
+    if not click.positive:
+        component = _component(mask, click)
+        known = any(one.positive and component[one.row, one.column] for one in before)
+        if not known and distance >= MIDDLE * distance_transform_edt(component).max():
+            return component
+    radius = LESION_RADIUS * max(mask.shape)
+    if click.positive and distance > APART * radius:
+        guess = Guess(click.row, click.column, radius, radius, MIN_GROWTH, MAX_GROWTH, PRICE)
+        return find_outline(image, probability, guess, before)
+    return correct(image, mask, click, before, radius if math.isinf(distance) else distance)
+
+
+def _component(mask: NDArray[np.bool_], click: Click) -> NDArray[np.bool_]:
+    labels, _ = label_components(mask)
+    return np.asarray(labels == labels[click.row, click.column])
+
+
+def _distance(wanted: NDArray[np.bool_], click: Click) -> float:
+    """Return how far the nearest pixel of the kind is from a click, in pixels."""
+    rows, columns = np.nonzero(wanted)
+    return float(np.hypot(rows - click.row, columns - click.column).min(initial=math.inf))
 
 
 def refine(
@@ -23,7 +171,7 @@ def refine(
     """Return the mask that an annotator asks for.
 
     A box is filled first, then the clicks count in their order, see
-    :func:`~bus_monai.interaction.fill_box.fill_box` and :func:`~bus_monai.interaction.apply_click.apply_click`. Every
+    :func:`~bus_monai.interaction.outline.fill_box` and :func:`~bus_monai.interaction.refine.apply_click`. Every
     pixel clicked at is as the last click there says; the same arguments always give the same mask. To go on, call it
     again with the same mask and one click more; to undo, with one less.
 
@@ -32,7 +180,7 @@ def refine(
         probability_or_mask: (H, W), of lesion, in [0, 1], lesion from one half on; all zeros to begin from nothing.
         clicks: in the order they were made.
         box: left, top, right and bottom of one lesion in pixels; right and bottom are the first ones outside, as in
-            :func:`~bus_monai.detection.mask_box.mask_box`.
+            :func:`~bus_monai.geometry.box.mask_box`.
 
     Returns:
         bool (H, W), the lesions.

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 
 from bus_monai.interaction.click import Click
-from bus_monai.metrics.mask_dice import mask_dice
+from bus_monai.metrics.segmentation import mask_dice
 
 
 class ClickedCase(NamedTuple):

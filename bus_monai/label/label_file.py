@@ -1,20 +1,123 @@
-"""Labels of an image as files: PNG, and NIfTI for what has a geometry or frames."""
+"""Labels of an image as files: contours and masks, PNG, and NIfTI for what has a geometry or frames."""
 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from skimage.draw import polygon2mask
+from skimage.measure import approximate_polygon, find_contours
+from skimage.segmentation import watershed
 
-from bus_monai.atomic_file import atomic_file
 from bus_monai.errors import UserError
-from bus_monai.mask_file import write_nifti_mask
-from bus_monai.source import source_kind
+from bus_monai.geometry.lesion import label_components
+from bus_monai.io.atomic import atomic_file
+from bus_monai.io.image import read_source, source_kind
+from bus_monai.io.masks import write_nifti_mask
+
+TOLERANCE = 0.3
+"""Pixels by which an outline may be straightened. The middle of a pixel is at least sqrt(2) / 4 away from it, so that
+filling the polygons gives the labels back."""
+
+
+class Contour(TypedDict):
+    """A closed polygon: number of the lesion, frame from 0, and points [column, row], 0 in the middle of a pixel."""
+
+    label: int
+    frame: int
+    points: list[list[float]]
+
+
+def label_contours(labels: Sequence[NDArray[np.integer]], *, tolerance: float = TOLERANCE) -> list[Contour]:
+    """Return the outlines of lesions and of their holes, one or more a lesion and frame.
+
+    Args:
+        labels: (H, W) a frame, the number of the lesion, 0 outside.
+        tolerance: pixels by which an outline may be straightened, where a polygon is left of it.
+    """
+    contours: list[Contour] = []
+    for frame, values in enumerate(labels):
+        for number in (int(n) for n in np.unique(values) if n):
+            for line in find_contours(np.pad(values == number, 1).astype(np.float64), 0.5, fully_connected="high"):
+                corners = approximate_polygon(line, tolerance)
+                if len(corners) < 4:
+                    corners = approximate_polygon(line, TOLERANCE)
+                points = [[round(float(column), 2), round(float(row), 2)] for row, column in corners[:-1] - 1]
+                contours.append({"label": number, "frame": frame, "points": points})
+    return contours
+
+
+def fill_contours(contours: Sequence[Mapping[str, Any]], shape: tuple[int, int, int]) -> NDArray[np.uint8]:
+    """Return the labels inside polygons, of lesions in the order of their numbers; one within another is a hole.
+
+    Args:
+        contours: each with the keys of :class:`~bus_monai.label.label_file.Contour`, from somebody else.
+        shape: frames, rows and columns of the image.
+
+    Returns:
+        (F, H, W), the number of the lesion, 0 outside.
+
+    Raises:
+        UserError: one is no polygon, has another frame, or a number that is not from 1 to 255.
+    """
+    inside: dict[tuple[int, int], NDArray[np.bool_]] = {}
+    for place, contour in enumerate(contours, start=1):
+        try:
+            label, frame = int(contour["label"]), int(contour["frame"])
+            points = np.array(contour["points"], dtype=np.float64)
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
+            raise UserError(
+                f"Contour {place} is none: send 'label', 'frame' and 'points' of [column, row] each."
+            ) from error
+        if points.ndim != 2 or points.shape[1] != 2 or len(points) < 3 or not np.isfinite(points).all():
+            raise UserError(f"Contour {place} is no polygon: send three points of [column, row] or more.")
+        if not (1 <= label <= 255 and 0 <= frame < shape[0]):
+            raise UserError(
+                f"Contour {place} is of lesion {label} in frame {frame}: number lesions from 1 to 255, and frames from "
+                f"0 to {shape[0] - 1}."
+            )
+        known = inside.setdefault((label, frame), np.zeros(shape[1:], dtype=np.bool_))
+        known ^= polygon2mask(shape[1:], points[:, ::-1])
+    labels = np.zeros(shape, dtype=np.uint8)
+    for (label, frame), mask in sorted(inside.items(), key=lambda entry: entry[0]):
+        labels[frame][mask] = label
+    return labels
+
+
+def image_shape(path: Path) -> tuple[int, int, int]:
+    """Return frames, rows and columns.
+
+    Raises:
+        UserError: the file cannot be read.
+    """
+    first = read_source(path)
+    rows, columns = first.pixels.shape
+    return first.frames, rows, columns
+
+
+def keep_numbers(mask: NDArray[np.bool_], before: NDArray[np.integer]) -> NDArray[np.uint8]:
+    """Return the labels of a changed mask.
+
+    What is new and touches a lesion belongs to the nearest; what touches none gets the next free numbers, the largest
+    first.
+
+    Args:
+        mask: (H, W), lesion now.
+        before: (H, W), the number of the lesion, 0 outside.
+    """
+    markers = np.where(mask, before, 0).astype(np.int32)
+    labels = watershed(np.zeros(mask.shape), markers, mask=mask, connectivity=2) if markers.any() else markers
+    components, sizes = label_components(mask & (labels == 0))
+    free = (number for number in range(1, 256) if number not in np.unique(before))
+    for component, number in zip(range(1, len(sizes) + 1), free, strict=False):
+        labels[components == component] = number
+    return labels.astype(np.uint8)
+
 
 SUFFIXES = (".png", ".nii.gz", ".nii")
 

@@ -15,15 +15,12 @@ from monailabel.interfaces.tasks.strategy import Strategy
 from monailabel.interfaces.tasks.train import TrainTask
 
 from bus_monai import __version__
+from bus_monai.bundle.models import parse_models
 from bus_monai.errors import UserError
-from bus_monai.inference.models import parse_models
-from bus_monai.label.click_task import CLICKS, ClickTask
+from bus_monai.label.infer_tasks import CLICKS, LESIONS, ClickTask, SegmentTask
 from bus_monai.label.model_versions import ModelVersions
-from bus_monai.label.result_files import LESIONS
-from bus_monai.label.scoring import DiceScoring, UncertaintyScoring
-from bus_monai.label.segment_task import SegmentTask
 from bus_monai.label.store import LabelStore
-from bus_monai.label.strategies import Diversity, InOrder, Uncertainty, shuffled
+from bus_monai.label.strategies import DiceScoring, Diversity, InOrder, Uncertainty, UncertaintyScoring, shuffled
 from bus_monai.label.train_task import FineTuneTask
 
 
@@ -101,7 +98,7 @@ class BreastUltrasoundApp(MONAILabelApp):
 
 def _open_store(studies: str) -> LabelStore:
     if studies.startswith(("http://", "https://")):
-        from bus_monai.label.dicomweb_store import DicomWebStore
+        from bus_monai.label.store import DicomWebStore
 
         return DicomWebStore(studies)
     return LabelStore(Path(studies))

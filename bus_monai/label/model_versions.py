@@ -12,11 +12,11 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from bus_monai.atomic_file import atomic_file
+from bus_monai.bundle.models import TrainedModel
+from bus_monai.bundle.registry import TRAINED
+from bus_monai.bundle.settings import read_settings
 from bus_monai.errors import UserError
-from bus_monai.inference.models import TrainedModel
-from bus_monai.settings import read_settings
-from bus_monai.weights_file import TRAINED
+from bus_monai.io.atomic import atomic_file
 
 ACTIVE = "active.json"
 REPORT = "report.json"

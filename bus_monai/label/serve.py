@@ -1,18 +1,118 @@
-"""The server, run in the environment of MONAI Label: ``python -m bus_monai.label.serve``."""
+"""The label server, run in the environment of MONAI Label: ``python -m bus_monai.label.serve``."""
 
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
 import sys
-from collections.abc import Awaitable, Callable
+import tempfile
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+import numpy as np
+from fastapi import APIRouter, Body, FastAPI, Response
+from fastapi.staticfiles import StaticFiles
+from monailabel.interfaces.datastore import DefaultLabelTag
+from monailabel.interfaces.utils.app import app_instance
+from PIL import Image
 
 import bus_monai.label.compatibility  # noqa: F401 - before monailabel, see there
-from bus_monai.errors import UserError
-from bus_monai.mendable_error import mendable_error
+from bus_monai.errors import UserError, mendable_error
+from bus_monai.io.image import read_source
+from bus_monai.label.label_file import (
+    TOLERANCE,
+    fill_contours,
+    image_shape,
+    label_contours,
+    read_labels,
+    usual_suffix,
+    write_labels,
+)
+from bus_monai.label.store import LabelStore, final_labels
+
+HARMLESS = ("GET", "HEAD", "OPTIONS")
+
+
+def is_foreign(method: str, headers: Mapping[str, str], trusted: Collection[str]) -> bool:
+    """Tell whether a request that may change something comes from a page of another site.
+
+    Browsers send a plain POST of any page anywhere, with the cookies, and ask for no leave first (OWASP, Cross-Site
+    Request Forgery Prevention). They do say where it comes from; programs that are no browser say nothing.
+
+    Args:
+        method: of HTTP.
+        headers: of the request, by lower-case names.
+        trusted: origins whose pages may, such as ``https://viewer.example``; ``*`` stands for all.
+    """
+    origin = headers.get("origin")
+    if method in HARMLESS or origin is None or origin in trusted or "*" in trusted:
+        return False
+    site = headers.get("sec-fetch-site")
+    # what the browser itself compared; a proxy may have changed the host
+    return site not in ("same-origin", "none") if site else urlsplit(origin).netloc != headers.get("host")
+
+
+PAGE = Path(__file__).parent / "page"
+FINAL = DefaultLabelTag.FINAL.value
+
+
+def add_page(app: FastAPI, dependencies: list[Any]) -> None:
+    """Serve the page as ``/bus/``, with its images and labels.
+
+    Args:
+        app: of MONAI Label.
+        dependencies: that let only those in who may label.
+    """
+    router = APIRouter(prefix="/bus", dependencies=dependencies)
+    router.get("/images")(_list_images)
+    router.get("/frame")(_show_frame)
+    router.get("/label")(_outline_label)
+    router.put("/label")(_save_label)
+    app.include_router(router)
+    app.mount("/bus", StaticFiles(directory=PAGE, html=True), name="bus")
+
+
+def _list_images() -> list[dict[str, Any]]:
+    store = _store()
+    store.refresh()
+    labelled = final_labels(store)
+    return [{"id": name, "labelled": name in labelled} for name in sorted(store.list_images())]
+
+
+def _show_frame(image: str, frame: int = 0) -> Response:
+    pixels = read_source(_store().image_path(image), frame).pixels
+    file = io.BytesIO()
+    Image.fromarray(np.rint(pixels * 255).astype(np.uint8)).save(file, format="PNG")
+    return Response(file.getvalue(), media_type="image/png")
+
+
+def _outline_label(image: str, tolerance: float = TOLERANCE) -> dict[str, Any]:
+    store = _store()
+    shape = image_shape(store.image_path(image))
+    path = final_labels(store).get(image)
+    contours = [] if path is None else label_contours(list(read_labels(path, shape)), tolerance=tolerance)
+    return {"frames": shape[0], "rows": shape[1], "columns": shape[2], "contours": contours}
+
+
+def _save_label(image: str, contours: Annotated[list[dict[str, Any]], Body(embed=True)]) -> dict[str, Any]:
+    store = _store()
+    path = store.image_path(image)
+    labels = fill_contours(contours, image_shape(path))
+    suffix = usual_suffix(len(labels), path)
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / f"label{suffix}"
+        write_labels(list(labels), path, file)
+        store.save_label(image, str(file), FINAL, {})
+    return {"version": store.get_label_info(image, FINAL)["version"]}
+
+
+def _store() -> LabelStore:
+    store: LabelStore = app_instance().store
+    return store
 
 
 def main() -> None:
@@ -46,16 +146,13 @@ def main() -> None:
 def make_server() -> Any:
     """Return MONAI Label's server with our errors and the versions of models; its settings are in the environment."""
     import monailabel.endpoints.infer as infer
-    from fastapi import Depends, Request, Response
+    from fastapi import Depends, Request
     from fastapi.responses import JSONResponse
     from monailabel.app import app
     from monailabel.config import settings
     from monailabel.endpoints.user.auth import RBAC
     from monailabel.interfaces.exception import MONAILabelException
     from monailabel.interfaces.utils.app import app_instance
-
-    from bus_monai.label.foreign_request import is_foreign
-    from bus_monai.label.page_routes import add_page
 
     run = infer.run_inference
 

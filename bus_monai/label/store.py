@@ -1,9 +1,11 @@
-"""Images and labels of a folder."""
+"""Images and labels of a folder or of a DICOMweb server."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
+import os
 import re
 import shutil
 import time
@@ -16,13 +18,14 @@ from filelock import FileLock
 from monailabel.datastore.local import DataModel, ImageLabelModel, LocalDatastore, LocalDatastoreModel
 from monailabel.interfaces.datastore import DefaultLabelTag
 
-from bus_monai.atomic_file import atomic_file
 from bus_monai.errors import UserError
-from bus_monai.label.image_shape import image_shape
-from bus_monai.label.label_file import SUFFIXES, label_suffix, read_labels
-from bus_monai.source import NIFTI_SUFFIXES, RASTER_SUFFIXES, read_source
-from bus_monai.source_image import DICOM_SUFFIXES
-from bus_monai.source_listing import find_sources
+from bus_monai.io.atomic import atomic_file
+from bus_monai.io.cache import cache_folder
+from bus_monai.io.image import NIFTI_SUFFIXES, RASTER_SUFFIXES, read_source
+from bus_monai.io.listing import find_sources
+from bus_monai.io.types import DICOM_SUFFIXES
+from bus_monai.label.label_file import SUFFIXES, image_shape, label_suffix, read_labels
+from bus_monai.pacs.dicomweb import TOKEN, DicomWeb, InstanceError
 
 KEPT = ".bus_monai"
 """Folder beside the images for versions of labels and models."""
@@ -205,3 +208,41 @@ def _stamp(path: Path) -> tuple[int, int]:
     """Return what changes whenever a file is replaced, even within a tick of the clock."""
     status = path.stat()
     return status.st_ino, status.st_mtime_ns
+
+
+MODALITY = "US"
+
+
+class DicomWebStore(LabelStore):
+    """The ultrasound images of a server, kept with their labels in the cache folder.
+
+    An image is called by its SOP Instance UID. What the server no longer has stays, since it may have labels.
+
+    Args:
+        url: of the DICOMweb service, such as ``http://host:8042/dicom-web``.
+
+    Raises:
+        UserError: the server cannot be reached, refuses, or does not answer as DICOMweb does.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._service = DicomWeb(url, os.environ.get(TOKEN))
+        self._images = cache_folder() / "label" / hashlib.sha256(url.encode()).hexdigest()[:16]
+        self._images.mkdir(parents=True, exist_ok=True)
+        self._fetch()
+        super().__init__(self._images)
+
+    def refresh(self) -> None:
+        """Fetch what is new on the server, and look at the folder again."""
+        self._fetch()
+        super().refresh()
+
+    def _fetch(self) -> None:
+        for study in self._service.studies(MODALITY):
+            for series, instance in self._service.instances(study, MODALITY):
+                path = self._images / f"{instance}.dcm"
+                if not path.is_file():
+                    try:
+                        self._service.fetch(study, series, instance, path)
+                    except InstanceError as error:
+                        logger.warning("Left out: %s, since %s", instance, error)

@@ -2,23 +2,189 @@
 
 from __future__ import annotations
 
+import logging
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
+import torch
+from monai.data.meta_tensor import MetaTensor
+from monailabel.interfaces.tasks.scoring import ScoringMethod
 from monailabel.interfaces.tasks.strategy import Strategy
 from numpy.typing import NDArray
+from scipy.spatial.distance import cdist
+from torch import Tensor, nn
 
+from bus_monai.bundle.models import model_key
+from bus_monai.bundle.run import BundleParts, bundle_parts
 from bus_monai.errors import UserError
-from bus_monai.inference.model_key import model_key
-from bus_monai.label.image_scores import embed, known_uncertainties, sample
-from bus_monai.label.image_shape import image_shape
-from bus_monai.label.k_centre import k_centre
-from bus_monai.label.segment_task import SegmentTask
-from bus_monai.label.store import LabelStore
+from bus_monai.explain.saliency import choose_layer
+from bus_monai.explain.uncertainty import augmentation_uncertainty, dropout_uncertainty, has_dropout
+from bus_monai.inference.predictor import Predictor
+from bus_monai.inference.segment_frames import read_all_frames
+from bus_monai.io.image import read_source
+from bus_monai.label.infer_tasks import SegmentTask
+from bus_monai.label.label_file import image_shape, read_labels
+from bus_monai.label.store import LabelStore, final_labels
+from bus_monai.metrics.segmentation import mask_dice
+from bus_monai.networks.mutual_generators import MutualGenerators
 
-MOST_SCORED = 50
+
+def image_features(network: nn.Module, layer: str, image: Tensor) -> NDArray[np.float32]:
+    """Return the mean features (C,) of an image (1, 1, H, W) in a named layer, of length 1."""
+    found: list[Tensor] = []
+    hook = network.get_submodule(layer).register_forward_hook(
+        lambda module, inputs, output: found.append(output.mean(dim=(2, 3))[0])
+    )
+    try:
+        with torch.no_grad():
+            network(image)
+    finally:
+        hook.remove()
+    values = found[0].float().cpu().numpy()
+    return np.asarray(values / max(float(np.linalg.norm(values)), 1e-12), dtype=np.float32)
+
+
+SAMPLES = 10
+"""Passes with dropout."""
+logger = logging.getLogger("bus_monai")
+
+
+def image_uncertainty(task: SegmentTask, store: LabelStore, name: str) -> float | None:
+    """Return the sum of the uncertainty over the pixels that the network sees, ``None`` for a broken image.
+
+    It is the standard deviation of the probability of the two generators of ASSGAN, or over passes with dropout, or
+    over mirrored and shifted images where a network has neither. Kept with the image for the content of the model.
+    """
+    key = model_key(task.versions.model())
+    kept = store.get_image_info(name).get("uncertainty")
+    if isinstance(kept, dict) and kept.get("model") == key:
+        return float(kept["sum"])
+    parts, image = _seen(task, store, name)
+    if image is None:
+        return None
+    total = float(uncertainty_map(parts.network, image).sum())
+    store.update_image_info(name, {"uncertainty": {"model": key, "sum": total}})
+    return total
+
+
+def known_uncertainties(task: SegmentTask, store: LabelStore, names: Sequence[str]) -> dict[str, float]:
+    """Return the :func:`image_uncertainty` of the images that can be read, by name."""
+    scores = {name: image_uncertainty(task, store, name) for name in names}
+    return {name: score for name, score in scores.items() if score is not None}
+
+
+def uncertainty_map(network: nn.Module, image: Tensor) -> Tensor:
+    """Return the uncertainty (H, W) of an image (1, 1, H, W), values in [0, 0.5]."""
+    if isinstance(network, MutualGenerators) and len(network.ensemble.networks) > 1:
+        with torch.no_grad():
+            probability = torch.cat([generator(image).sigmoid() for generator in network.ensemble.networks])
+        return probability.std(dim=0, correction=0)[0]
+    if has_dropout(network):
+        return dropout_uncertainty(network, image, samples=SAMPLES)
+    return augmentation_uncertainty(network, image)
+
+
+def embed(task: SegmentTask, store: LabelStore, name: str) -> NDArray[np.float32] | None:
+    """Return the mean features (C,) of an image in the deepest layer that Grad-CAM would look at, of length 1.
+
+    ``None`` for a broken image.
+    """
+    parts, image = _seen(task, store, name)
+    if image is None:
+        return None
+    return image_features(parts.network, _layer(task.predictor()[0]), image)
+
+
+def sample(names: Sequence[str], most: int) -> list[str]:
+    """Return some of the names, the same each time as long as none comes or goes."""
+    ordered = sorted(names)
+    return ordered if len(ordered) <= most else random.Random(0).sample(ordered, most)  # noqa: S311
+
+
+def _seen(task: SegmentTask, store: LabelStore, name: str) -> tuple[BundleParts, Tensor | None]:
+    parts = _parts(task.predictor()[0])
+    try:
+        pixels = read_source(store.image_path(name)).pixels
+    except UserError as error:
+        logger.warning("Left out: %s", error)
+        return parts, None
+    item = parts.before({"image": MetaTensor(torch.from_numpy(pixels.copy())[None])})
+    return parts, item["image"].as_tensor()[None].to(parts.device)
+
+
+@lru_cache(maxsize=2)
+def _parts(predictor: Predictor) -> BundleParts:
+    return bundle_parts(predictor.model)
+
+
+@lru_cache(maxsize=2)
+def _layer(predictor: Predictor) -> str:
+    parts = _parts(predictor)
+    return choose_layer(parts.network, parts.size)
+
+
+def k_centre(points: NDArray[np.float32], chosen: NDArray[np.float32] | None) -> int:
+    """Return which point comes next in the greedy solution of the k-centre problem.
+
+    Sener and Savarese, ICLR 2018, arXiv 1708.00489.
+
+    Args:
+        points: (N, C), N at least 1.
+        chosen: (M, C); without any, the point nearest to the mean is the first centre.
+    """
+    if chosen is None or not len(chosen):
+        return int(cdist(points, points.mean(axis=0, keepdims=True))[:, 0].argmin())
+    return int(cdist(points, chosen).min(axis=1).argmax())
+
+
+class DiceScoring(ScoringMethod):
+    """Dice of what the active model finds against the final label, 1 where neither shows a lesion.
+
+    Args:
+        task: whose model.
+    """
+
+    def __init__(self, task: SegmentTask) -> None:
+        super().__init__("Dice of the model against the final label")
+        self.task = task
+
+    def __call__(self, request: dict[str, Any], datastore: LabelStore) -> dict[str, float]:
+        """Return the Dice of each labelled image, over all its frames, and keep it with the image.
+
+        Raises:
+            UserError: an image or label cannot be read.
+        """
+        predictor, version = self.task.predictor()
+        result = {}
+        for name, label in final_labels(datastore).items():
+            image = datastore.image_path(name)
+            truth = read_labels(label, image_shape(image)) > 0
+            found = np.stack([predictor.predict(frame.pixels) >= 0.5 for frame in read_all_frames(image)])
+            result[name] = mask_dice(found, truth)
+            datastore.update_image_info(name, {"dice": {"model": f"{predictor.name} {version}", "dice": result[name]}})
+        return result
+
+
+class UncertaintyScoring(ScoringMethod):
+    """Sum of the uncertainty over the pixels of every image without a label.
+
+    Args:
+        task: whose model.
+    """
+
+    def __init__(self, task: SegmentTask) -> None:
+        super().__init__("Sum of the uncertainty of the model")
+        self.task = task
+
+    def __call__(self, request: dict[str, Any], datastore: LabelStore) -> dict[str, float]:
+        """Return the sum for each image that can be read, and keep it with the image."""
+        return known_uncertainties(self.task, datastore, sorted(datastore.get_unlabeled_images()))
+
+
+MAX_SCORED = 50
 """Of the unlabelled images a drawn sample is scored, so that whoever waits for the next image waits for seconds."""
 
 
@@ -67,7 +233,7 @@ class Uncertainty(Strategy):
     def __call__(self, request: dict[str, Any], datastore: LabelStore) -> dict[str, Any] | None:
         """Return the name of the image and its uncertainty, ``None`` where all are labelled."""
         datastore.refresh()
-        known = known_uncertainties(self.task, datastore, sample(datastore.get_unlabeled_images(), MOST_SCORED))
+        known = known_uncertainties(self.task, datastore, sample(datastore.get_unlabeled_images(), MAX_SCORED))
         if not known:
             return None
         best = max(known, key=known.__getitem__)
@@ -90,7 +256,7 @@ class Diversity(Strategy):
         """Return the name of the image, ``None`` where all are labelled."""
         datastore.refresh()
         labelled = self._embed(datastore, datastore.get_labeled_images())
-        rest = self._embed(datastore, sample(datastore.get_unlabeled_images(), MOST_SCORED))
+        rest = self._embed(datastore, sample(datastore.get_unlabeled_images(), MAX_SCORED))
         if not rest:
             return None
         chosen = k_centre(np.stack(list(rest.values())), np.stack(list(labelled.values())) if labelled else None)

@@ -12,16 +12,14 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from bus_monai.data.case import Case
-from bus_monai.data.framed_items import framed_items
-from bus_monai.mammogram.mammogram_reader import MammogramReader, MassReading, merge_masks
-from bus_monai.metrics.aggregate import summarise
-from bus_monai.metrics.case_scores import score_case
+from bus_monai.data.items import framed_items
+from bus_monai.geometry.box import Frame
+from bus_monai.io.image import read_mask, read_source
+from bus_monai.mammogram.reader import MammogramReader, MassReading, merge_masks
+from bus_monai.metrics.aggregate import grouped_mean, summarise
 from bus_monai.metrics.case_table import CaseRow
 from bus_monai.metrics.classification import Interval
-from bus_monai.metrics.grouped_mean import grouped_mean
-from bus_monai.metrics.mask_dice import mask_dice
-from bus_monai.source import read_mask, read_source
-from bus_monai.transforms.frames import Frame
+from bus_monai.metrics.segmentation import mask_dice, score_case
 
 OF_AN_IMAGE = {"dice": "Dice of an image", "iou": "IoU of an image"}
 

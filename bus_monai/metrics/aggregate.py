@@ -1,18 +1,23 @@
-"""From a table of cases to means with intervals, under rules that are said aloud."""
+"""From a table of cases to means with intervals, under stated rules."""
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import bootstrap
 
 from bus_monai.errors import UserError
-from bus_monai.metrics.case_table import CaseRow
+from bus_monai.io.atomic import atomic_file
+from bus_monai.metrics.case_table import CaseRow, write_case_table
+from bus_monai.metrics.classification import CLASSIFICATION_RESAMPLES, Interval
 
 Fraction: TypeAlias = Callable[[CaseRow], "tuple[float, float] | None"]
 """What a case adds to numerator and denominator of a metric; ``None`` where the metric does not apply to it."""
@@ -266,3 +271,85 @@ def _interval(name: str, mean: float, sums: NDArray[np.float64], draws: NDArray[
     low, high = np.nanpercentile(_ratios(name, draws @ sums[0], draws @ sums[1]), LEVEL)
     # rounding may put the mean of equal values outside of their interval
     return min(float(low), mean), max(float(high), mean)
+
+
+def grouped_mean(values: Sequence[float], groups: Sequence[str], *, seed: int = 0) -> Interval:
+    """Return the mean with the 95 % percentile interval of a cluster bootstrap (Davison and Hinkley 1997, section 3.8).
+
+    Args:
+        values: one a case, also 0 and 1 for a share.
+        groups: patient of each case; whole groups are drawn with replacement.
+        seed: of the draws.
+
+    Raises:
+        ValueError: there is no value, or the lengths differ.
+    """
+    if not len(values) == len(groups) or not len(values):
+        raise ValueError(f"{len(values)} values and {len(groups)} groups: give one each a case.")
+    _, number = np.unique(np.asarray(groups), return_inverse=True)
+    sums, counts = np.bincount(number, values), np.bincount(number).astype(float)
+    mean = float(sums.sum() / counts.sum())
+    if len(sums) == 1:
+        return Interval(mean, None, None)
+    interval = bootstrap(
+        (sums, counts),
+        lambda total, count, axis: total.sum(axis=axis) / count.sum(axis=axis),
+        n_resamples=CLASSIFICATION_RESAMPLES,
+        vectorized=True,
+        paired=True,
+        method="percentile",
+        random_state=seed,
+    ).confidence_interval
+    return Interval(mean, float(interval.low), float(interval.high))
+
+
+def by_diagnosis(rows: Sequence[CaseRow]) -> dict[str, list[CaseRow]]:
+    """Return the cases with a lesion by diagnosis, in alphabetical order."""
+    lesions = [row for row in rows if row.has_lesion]
+    return {name: [r for r in lesions if r.diagnosis == name] for name in sorted({r.diagnosis for r in lesions})}
+
+
+def by_lesion_size(rows: Sequence[CaseRow]) -> dict[str, list[CaseRow]]:
+    """Return the cases with a lesion in thirds by the share of the image that it fills.
+
+    Shares, not pixels, so that images of different size compare. Fewer than three cases are not divided.
+    """
+    lesions = [row for row in rows if row.has_lesion]
+    if len(lesions) < 3:
+        return {}
+    shares = np.array([row.true_area_px / (row.tp + row.fp + row.fn + row.tn) for row in lesions])
+    first, second = np.quantile(shares, [1 / 3, 2 / 3])
+    third = np.digitize(shares, [first, second], right=True)
+    names = (
+        f"small, up to {first:.1%} of the image",
+        f"medium, up to {second:.1%}",
+        f"large, up to {shares.max():.1%}",
+    )
+    parts = {name: [r for r, t in zip(lesions, third, strict=True) if t == i] for i, name in enumerate(names)}
+    return {name: part for name, part in parts.items() if part}
+
+
+CASES = "cases.csv"
+"""Scores a case."""
+SUMMARY = "summary.json"
+"""Each aggregation rule with its means and intervals."""
+
+
+def write_scores(folder: Path, rows: Sequence[CaseRow]) -> dict[str, dict[str, Any]]:
+    """Write ``cases.csv`` and ``summary.json``, and return what the latter holds.
+
+    Args:
+        folder: where both go.
+        rows: one a case.
+
+    Returns:
+        The summaries of :func:`~bus_monai.metrics.aggregate.summarise_all`.
+
+    Raises:
+        UserError: the table cannot be written.
+    """
+    write_case_table(folder / CASES, rows)
+    summaries = summarise_all(rows)
+    with atomic_file(folder / SUMMARY) as partial:
+        partial.write_text(json.dumps(summaries, indent=2) + "\n", encoding="utf-8")
+    return summaries

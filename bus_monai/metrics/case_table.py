@@ -10,9 +10,8 @@ from typing import Any, get_args, get_type_hints
 
 from bus_monai.data.case import Diagnosis
 from bus_monai.errors import UserError
-from bus_monai.metrics.case_scores import CaseScores
-from bus_monai.metrics.probability_histogram import BINS
-from bus_monai.metrics.write_table import write_table
+from bus_monai.io.tables import write_table
+from bus_monai.metrics.segmentation import BINS, CaseScores
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,8 +34,8 @@ class CaseRow(CaseScores):
         return cls(**asdict(scores), id=id, group=group, diagnosis=diagnosis)
 
 
-KEYS = ("id", "group", "diagnosis")
-COLUMNS = (*KEYS, *(field.name for field in fields(CaseScores)))
+CASE_KEYS = ("id", "group", "diagnosis")
+CASE_COLUMNS = (*CASE_KEYS, *(field.name for field in fields(CaseScores)))
 """Columns of the table, in this order."""
 
 
@@ -49,7 +48,7 @@ def write_case_table(path: str | Path, rows: Iterable[CaseRow]) -> None:
     Raises:
         UserError: the file cannot be written.
     """
-    write_table(Path(path), COLUMNS, ([_to_text(getattr(row, name)) for name in COLUMNS] for row in rows))
+    write_table(Path(path), CASE_COLUMNS, ([_to_text(getattr(row, name)) for name in CASE_COLUMNS] for row in rows))
 
 
 def read_case_table(path: str | Path) -> list[CaseRow]:
@@ -61,7 +60,7 @@ def read_case_table(path: str | Path) -> list[CaseRow]:
     try:
         with Path(path).open(newline="", encoding="utf-8") as file:
             reader = csv.DictReader(file, strict=True)
-            lacking = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
+            lacking = [name for name in CASE_COLUMNS if name not in (reader.fieldnames or ())]
             if lacking:
                 raise UserError(f"'{path}' lacks the column {lacking[0]!r}: give a table of cases, such as cases.csv.")
             return [_to_row(record, f"'{path}', line {reader.line_num}") for record in reader]
@@ -81,7 +80,7 @@ def _to_text(value: Any) -> str:
 
 def _to_row(record: dict[str, str | None], where: str) -> CaseRow:
     values = {}
-    for name in COLUMNS:
+    for name in CASE_COLUMNS:
         text = record[name]
         try:
             values[name] = _from_text(text, name)
@@ -111,6 +110,6 @@ def _from_text(text: str | None, column: str) -> Any:
     if hint == tuple[int, ...]:
         counts = {int(bin): int(count) for bin, _, count in (pair.partition(":") for pair in text.split())}
         return tuple(counts.pop(bin, 0) for bin in range(BINS))
-    if column in KEYS:
+    if column in CASE_KEYS:
         return text
     return float(text) if text else None

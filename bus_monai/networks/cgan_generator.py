@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from bus_monai.errors import UserError
-from bus_monai.networks.blocks.atrous import AtrousBlock
-from bus_monai.networks.blocks.caw import CAW
-from bus_monai.networks.initialise_dcgan import initialise_dcgan
-from bus_monai.networks.padded import Padded
+from bus_monai.networks.blocks.attention import CAW
+from bus_monai.networks.blocks.convolution import AtrousBlock
+from bus_monai.networks.discriminators import initialise_dcgan
+from bus_monai.networks.wrappers import Padded
 
 SKIP_MODES = ("concat", "add", "none")
 ATROUS_STAGE = 3

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bus_monai.networks.blocks.conv_norm_act import conv_norm_act
-from bus_monai.networks.resnet_encoder import ResNetEncoder
+from bus_monai.networks.blocks.convolution import conv_norm_act
+from bus_monai.networks.encoders.resnet import ResNetEncoder
 
 CHANNELS = 256
 SKIP_CHANNELS = 48

@@ -5,8 +5,8 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bus_monai.networks.blocks.conv_norm_act import conv_norm_act
-from bus_monai.networks.resnet_encoder import ResNetEncoder
+from bus_monai.networks.blocks.convolution import conv_norm_act
+from bus_monai.networks.encoders.resnet import ResNetEncoder
 
 
 class FCN(nn.Module):

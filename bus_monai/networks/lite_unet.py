@@ -1,15 +1,16 @@
 """U-Net on EfficientNet-Lite0."""
 
-# no postponed annotations here: TorchScript reads the types of the attributes as they stand
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bus_monai.networks.blocks.attention_gate import AttentionGate
-from bus_monai.networks.blocks.conv_norm_act import conv_norm_act
-from bus_monai.networks.efficientnet_lite_encoder import EfficientNetLiteEncoder
-from bus_monai.networks.padded import Padded
+from bus_monai.networks.blocks.attention import AttentionGate
+from bus_monai.networks.blocks.convolution import conv_norm_act
+from bus_monai.networks.encoders.efficientnet import EfficientNetLiteEncoder
+from bus_monai.networks.wrappers import Padded
+
+# no postponed annotations here: TorchScript reads the types of the attributes as they stand
+
 
 DECODER_WIDTHS = (128, 64, 32, 16)
 """Channels of the decoder at 1/16, 1/8, 1/4 and 1/2 of the image's size."""

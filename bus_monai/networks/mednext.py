@@ -1,12 +1,12 @@
 """MedNeXt that compiles."""
 
-# no postponed annotations here: TorchScript reads the types of the attributes as they stand
-
 from typing import Any
 
 from monai.networks.nets.mednext import MedNeXtSmall
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+# no postponed annotations here: TorchScript reads the types of the attributes as they stand
 
 
 class MedNeXt(nn.Module):

@@ -1,8 +1,9 @@
-"""U-Net with several pre-trained encoders side by side."""
+"""U-Net with several pre-trained encoders side by side, and its published variants."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -10,12 +11,12 @@ from torch.nn import functional as F
 from typing_extensions import Self
 
 from bus_monai.errors import UserError
-from bus_monai.networks.blocks.cbam import CBAM
-from bus_monai.networks.blocks.non_local import NonLocal
-from bus_monai.networks.blocks.separable import separable
-from bus_monai.networks.densenet_encoder import DenseNetEncoder
-from bus_monai.networks.efficientnet_encoder import EfficientNetEncoder
-from bus_monai.networks.resnet_encoder import ResNetEncoder
+from bus_monai.networks.blocks.attention import CBAM, NonLocal
+from bus_monai.networks.blocks.convolution import separable
+from bus_monai.networks.encoders.densenet import DenseNetEncoder
+from bus_monai.networks.encoders.efficientnet import EfficientNetEncoder
+from bus_monai.networks.encoders.resnet import ResNetEncoder
+from bus_monai.networks.wrappers import Padded
 
 Encoder = ResNetEncoder | DenseNetEncoder | EfficientNetEncoder
 ENCODERS: Mapping[str, Callable[[], Encoder]] = {
@@ -131,3 +132,88 @@ def _check(encoders: Sequence[str], attention: str, skip: str) -> None:
             "skip is 'add', but the maps of efficientnet_b0 have other channels than the decoder: use 'concat', or add "
             "resnet18 or densenet121 to encoders."
         )
+
+
+class Preset(NamedTuple):
+    """One row of the table: ``loss`` is ``bce`` or ``dice``, the rest are options of the network."""
+
+    encoders: tuple[str, ...]
+    attention: str
+    freeze_encoders: bool
+    loss: str
+
+
+R, D, E = ENCODERS
+PRESETS: Mapping[int, Preset] = {
+    1: Preset((R, D, E), "cbam", False, "bce"),
+    2: Preset((R, D, E), "cbam", False, "dice"),
+    3: Preset((R, D, E), "non_local", False, "bce"),
+    4: Preset((R, D, E), "non_local", False, "dice"),
+    5: Preset((R, D, E), "none", True, "dice"),
+    6: Preset((R, D, E), "none", True, "bce"),
+    7: Preset((R, D, E), "none", False, "bce"),
+    8: Preset((R, D, E), "none", False, "dice"),
+    9: Preset((R, D, E), "non_local", True, "dice"),
+    10: Preset((R, D, E), "cbam", True, "dice"),
+    11: Preset((R, D, E), "non_local", True, "bce"),
+    12: Preset((R, D, E), "cbam", True, "bce"),
+    13: Preset((D, E), "none", True, "dice"),
+    14: Preset((D, E), "none", True, "bce"),
+    15: Preset((R, E), "none", True, "bce"),
+    16: Preset((R, E), "none", True, "dice"),
+    17: Preset((R, D), "none", True, "bce"),
+    18: Preset((R, D), "none", True, "dice"),
+    19: Preset((D, E), "none", False, "bce"),
+    20: Preset((D, E), "none", False, "dice"),
+}
+"""Tables 1 and 2 of Anari et al., Scientific Reports 2025, doi 10.1038/s41598-024-84504-y, by number of the model."""
+
+
+def get_preset(model_id: int) -> Preset:
+    """Return the row of a model.
+
+    Raises:
+        UserError: no number from 1 to 20.
+    """
+    # a list, since what comes from a command line may have no hash
+    if model_id not in list(PRESETS):
+        raise UserError(f"model_id is {model_id!r}: give the number of a model of the paper, from 1 to {len(PRESETS)}.")
+    return PRESETS[model_id]
+
+
+def multi_encoder(
+    *,
+    model_id: int = 1,
+    encoders: Sequence[str] | None = None,
+    attention: str | None = None,
+    freeze_encoders: bool | None = None,
+    skip: str = "none",
+) -> Padded:
+    """Make a :class:`~bus_monai.networks.multi_encoder_unet.MultiEncoderUNet` for images of any size.
+
+    Args:
+        model_id: 1 to 20, the model of the paper that gives each of the next three where it is ``None``; an option
+            that is given wins over the model.
+        encoders: as there.
+        attention: as there.
+        freeze_encoders: as there.
+        skip: as there; the paper's models have none.
+
+    Returns:
+        (B, 1, H, W) with values in [0, 1] to logits (B, 1, H, W), any H and W.
+
+    Raises:
+        UserError: as there, or an unknown ``model_id``.
+
+    Example:
+        >>> sum(p.numel() for p in multi_encoder(model_id=17).parameters())
+        19117569
+    """
+    preset = get_preset(model_id)
+    net = MultiEncoderUNet(
+        encoders=preset.encoders if encoders is None else encoders,
+        attention=preset.attention if attention is None else attention,
+        freeze_encoders=preset.freeze_encoders if freeze_encoders is None else freeze_encoders,
+        skip=skip,
+    )
+    return Padded(net, 32)

@@ -1,15 +1,15 @@
 """The generators of ASSGAN as one network."""
 
-# no postponed annotations here: TorchScript reads the type of the attribute as it stands
-
 from collections.abc import Iterable
 
 from torch import Tensor, nn
 
 from bus_monai.errors import UserError
-from bus_monai.networks.ensemble import Ensemble
 from bus_monai.networks.segmenters import make_segmenter
-from bus_monai.networks.standardised import Standardised
+from bus_monai.networks.wrappers import Ensemble, Standardised
+
+# no postponed annotations here: TorchScript reads the type of the attribute as it stands
+
 
 ARCHITECTURES = ("deeplabv3_plus", "pspnet")
 USES = ("mean", "first", "second")

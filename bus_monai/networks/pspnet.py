@@ -1,14 +1,14 @@
 """PSPNet on a dilated ResNet."""
 
-# no postponed annotations here: TorchScript reads the type of the attribute as it stands
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bus_monai.networks.blocks.adaptive_mean import adaptive_mean
-from bus_monai.networks.blocks.conv_norm_act import conv_norm_act
-from bus_monai.networks.resnet_encoder import ResNetEncoder
+from bus_monai.networks.blocks.convolution import adaptive_mean, conv_norm_act
+from bus_monai.networks.encoders.resnet import ResNetEncoder
+
+# no postponed annotations here: TorchScript reads the type of the attribute as it stands
+
 
 BINS = (1, 2, 3, 6)
 CHANNELS = 512

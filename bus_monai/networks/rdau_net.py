@@ -9,9 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bus_monai.errors import UserError
-from bus_monai.networks.blocks.attention_gate import AttentionGate
-from bus_monai.networks.blocks.dilated import DilatedModule
-from bus_monai.networks.blocks.residual_unit import ResidualUnit
+from bus_monai.networks.blocks.attention import AttentionGate
+from bus_monai.networks.blocks.convolution import DilatedModule, ResidualUnit
 
 ENCODER_CHANNELS = (32, 64, 128, 256, 512, 512)
 """Filters of the six encoder units (code of Negi et al. 2020; figure of Zhuang et al. 2019)."""

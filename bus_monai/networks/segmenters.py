@@ -17,14 +17,13 @@ from bus_monai.networks.deeplabv3_plus import DeepLabV3Plus
 from bus_monai.networks.erfnet import ERFNet
 from bus_monai.networks.fcn import FCN
 from bus_monai.networks.mednext import MedNeXt
-from bus_monai.networks.multi_encoder_presets import multi_encoder
-from bus_monai.networks.padded import Padded
+from bus_monai.networks.multi_encoder_unet import multi_encoder
 from bus_monai.networks.pspnet import PSPNet
 from bus_monai.networks.rdau_net import RDAUNet
 from bus_monai.networks.segnet import SegNet
-from bus_monai.networks.standardised import Standardised
 from bus_monai.networks.swin_unetr import SwinUNETR
 from bus_monai.networks.unet_plus_plus import UNetPlusPlus
+from bus_monai.networks.wrappers import Padded, Standardised
 
 CLASSICAL_WIDTHS = (64, 128, 256, 512, 1024)
 """U-Net as published by Ronneberger et al. (MICCAI 2015); MONAI's own default is 16 times smaller."""
@@ -75,7 +74,7 @@ BUILDERS: Mapping[str, Callable[..., nn.Module]] = {
     "unet": _unet,
     "unet_plus_plus": _unet_plus_plus,
 }
-NAMES = tuple(BUILDERS)
+SEGMENTER_NAMES = tuple(BUILDERS)
 
 
 def make_segmenter(name: str, options: Mapping[str, Any] | None = None) -> nn.Module:
@@ -85,7 +84,7 @@ def make_segmenter(name: str, options: Mapping[str, Any] | None = None) -> nn.Mo
         name: one of ``NAMES``.
         options: arguments of the network: those of :class:`~bus_monai.networks.rdau_net.RDAUNet` for ``rdau``,
             those of :class:`~bus_monai.networks.cgan_generator.CGANGenerator` for ``cgan``, those of
-            :func:`~bus_monai.networks.multi_encoder_presets.multi_encoder` for ``multi_encoder``, ``backbone`` for
+            :func:`~bus_monai.networks.multi_encoder_unet.multi_encoder` for ``multi_encoder``, ``backbone`` for
             ``deeplabv3_plus``, ``pspnet`` and ``fcn``; the others have none.
 
     Returns:
@@ -100,9 +99,9 @@ def make_segmenter(name: str, options: Mapping[str, Any] | None = None) -> nn.Mo
         torch.Size([1, 1, 65, 77])
     """
     if name not in BUILDERS:
-        close = difflib.get_close_matches(str(name), NAMES, n=1)
+        close = difflib.get_close_matches(str(name), SEGMENTER_NAMES, n=1)
         hint = f" (did you mean {close[0]!r}?)" if close else ""
-        raise UserError(f"There is no network {name!r}{hint}: use one of {', '.join(NAMES)}.")
+        raise UserError(f"There is no network {name!r}{hint}: use one of {', '.join(SEGMENTER_NAMES)}.")
     options = options or {}
     known = inspect.signature(BUILDERS[name]).parameters
     for option in options:

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from bus_monai.errors import UserError
 
-SIDE = 64
+SHAPE_INPUT_SIZE = 64
 SHAPE_CLASSES = ("irregular", "lobular", "oval", "round")
 """In the order of the logits."""
 
@@ -56,5 +56,7 @@ class ShapeCNN(nn.Module):
 
 
 def _check_size(x: Tensor) -> None:
-    if x.shape[1:] != (1, SIDE, SIDE):
-        raise UserError(f"ShapeCNN got an input of shape {tuple(x.shape)}: give (B, 1, {SIDE}, {SIDE}).")
+    if x.shape[1:] != (1, SHAPE_INPUT_SIZE, SHAPE_INPUT_SIZE):
+        raise UserError(
+            f"ShapeCNN got an input of shape {tuple(x.shape)}: give (B, 1, {SHAPE_INPUT_SIZE}, {SHAPE_INPUT_SIZE})."
+        )

@@ -1,7 +1,5 @@
 """Swin UNETR that compiles and exports."""
 
-# no postponed annotations here: TorchScript reads the types of the attributes as they stand
-
 from typing import Any
 
 import torch
@@ -9,7 +7,10 @@ from monai.networks.nets import swin_unetr as monai_swin
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bus_monai.networks.blocks.instance_norm import InstanceNorm
+from bus_monai.networks.blocks.convolution import InstanceNorm
+
+# no postponed annotations here: TorchScript reads the types of the attributes as they stand
+
 
 FEATURES = 24
 

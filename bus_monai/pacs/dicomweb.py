@@ -12,17 +12,68 @@ from urllib.parse import urlsplit
 import pydicom
 import requests
 from dicomweb_client.web import DICOMwebClient
+from requests.auth import AuthBase
 
-from bus_monai.dicom.write import write_dicom
+from bus_monai.dicom.source_header import write_dicom
 from bus_monai.errors import UserError
-from bus_monai.pacs.bounded_session import BoundedSession, TooLargeError
-from bus_monai.pacs.node_address import is_loopback
+from bus_monai.pacs.address import is_loopback
+
+READ_AT_ONCE = 1 << 20
+
+
+class TooLargeError(requests.RequestException):
+    """The answer is larger than may be."""
+
+
+class BoundedSession(requests.Session):
+    """A session whose answers have a largest size, and which follows no redirection: data and token stay here.
+
+    Args:
+        most_bytes: of an answer's body.
+        token: sent as ``Authorization: Bearer``; without one, ``~/.netrc`` may hold name and password of the host.
+    """
+
+    def __init__(self, most_bytes: int, token: str | None = None) -> None:
+        super().__init__()
+        self.most_bytes = most_bytes
+        if token:
+            self.auth = _Bearer(token)  # beside 'auth', requests would put what .netrc says above a header
+
+    def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:
+        """Send a request and read its answer.
+
+        Raises:
+            TooLargeError: the answer is too large.
+            requests.TooManyRedirects: it is a redirection.
+            requests.RequestException: there is none.
+        """
+        response = super().send(request, **(options | {"stream": True, "allow_redirects": False}))
+        with response:
+            if response.is_redirect:
+                raise requests.TooManyRedirects(response=response)
+            content = bytearray()
+            for part in response.iter_content(READ_AT_ONCE):
+                content += part
+                if len(content) > self.most_bytes:
+                    raise TooLargeError(response=response)
+        response._content = bytes(content)  # where Response.content keeps what it read
+        return response
+
+
+class _Bearer(AuthBase):
+    def __init__(self, token: str) -> None:
+        self._token = token
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers["Authorization"] = f"Bearer {self._token}"
+        return request
+
 
 TOKEN = "BUS_MONAI_DICOMWEB_TOKEN"  # noqa: S105 (a name, no secret)
 """The environment variable with the token; options are seen by all users of a machine."""
-MOST_BYTES = 2_000_000_000
+MAX_BYTES = 2_000_000_000
 """Of one answer, which holds at most one instance."""
-PAGE, MOST_PAGES = 200, 500
+PAGE, MAX_PAGES = 200, 500
 """Entries of a list asked for at a time, and how often."""
 PATIENCE = (20, 120)
 """Seconds until there is a connection, and until its next bytes."""
@@ -46,7 +97,7 @@ class DicomWeb:
         UserError: the URL is none, holds a password, or would send the token unencrypted.
     """
 
-    def __init__(self, url: str, token: str | None = None, *, most_bytes: int = MOST_BYTES) -> None:
+    def __init__(self, url: str, token: str | None = None, *, most_bytes: int = MAX_BYTES) -> None:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise UserError("--dicomweb is no URL: write https://HOST/PATH, such as https://pacs.local/dicom-web.")
@@ -135,7 +186,7 @@ class DicomWeb:
     def _all(self, search: Callable[..., list[dict[str, Any]]], key: str) -> dict[str, Mapping[str, Any]]:
         """Return all entries by their UID, page by page; a service that knows no pages gives all at once."""
         found: dict[str, Mapping[str, Any]] = {}
-        for _ in range(MOST_PAGES):
+        for _ in range(MAX_PAGES):
             entries = search(limit=PAGE, offset=len(found))
             new = {uid: entry for entry in entries if _UID.fullmatch(uid := _value(entry, key)) and uid not in found}
             found |= new

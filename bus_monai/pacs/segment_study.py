@@ -13,14 +13,14 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from bus_monai.check_writable import check_writable
+from bus_monai.dicom.quiet_decoders import quiet_decoders
 from bus_monai.errors import UserError
-from bus_monai.inference.engines.engine import Engine
+from bus_monai.inference.batch import LOCAL, segment_inputs
+from bus_monai.inference.executors.base import Engine
 from bus_monai.inference.manifest import Manifest
 from bus_monai.inference.predictor import Predictor
-from bus_monai.inference.quiet_decoders import quiet_decoders
 from bus_monai.inference.segment_file import SegmentSettings
-from bus_monai.inference.segment_run import LOCAL, segment_inputs
+from bus_monai.io.atomic import check_writable
 from bus_monai.pacs.dicomweb import DicomWeb, InstanceError
 
 FETCHED = "fetched"
@@ -54,7 +54,7 @@ def segment_study(
         engine: where the files are segmented.
 
     Returns:
-        As :func:`~bus_monai.inference.segment_run.segment_inputs`; also how many instances were not fetched
+        As :func:`~bus_monai.inference.batch.segment_inputs`; also how many instances were not fetched
         (``lost``), how many results the service has (``stored``) and how many it refused (``refused``).
 
     Raises:

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from bus_monai.metrics.write_table import write_table
-from bus_monai.transforms.frames import Frame
+from bus_monai.geometry.box import Frame
+from bus_monai.io.tables import write_table
 
 
 class DetectionRow(NamedTuple):

@@ -8,18 +8,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from bus_monai.metrics.aggregate import summarise, summarise_all
-from bus_monai.metrics.agreement import bland_altman
+from bus_monai.metrics.aggregate import CASES, RULES, by_diagnosis, by_lesion_size, summarise, summarise_all
 from bus_monai.metrics.case_table import CaseRow, read_case_table
-from bus_monai.metrics.operating_curves import operating_curves
-from bus_monai.metrics.robustness import ROBUSTNESS
-from bus_monai.metrics.subgroups import by_diagnosis, by_lesion_size
-from bus_monai.metrics.write_scores import CASES
-from bus_monai.report.agreement_figure import agreement_figure
-from bus_monai.report.box_figure import box_figure
+from bus_monai.metrics.compare import ROBUSTNESS, RULE
+from bus_monai.metrics.operating_curves import bland_altman, operating_curves
 from bus_monai.report.files import OVERLAYS, REPORT
-from bus_monai.report.operating_figure import operating_figure
 from bus_monai.report.page import embed, write_page
+from bus_monai.report.score_figures import agreement_figure, box_figure, operating_figure
 
 
 def write_evaluation_report(folder: Path) -> Path:
@@ -62,3 +57,43 @@ def _parts(parts: Mapping[str, Sequence[CaseRow]]) -> list[dict[str, Any]]:
         }
         for name, rows in parts.items()
     ]
+
+
+METRICS = ("dice", "iou", "sensitivity", "precision")
+
+
+def write_split_report(tables: Mapping[str, Mapping[str, Sequence[CaseRow]]], folder: Path) -> Path:
+    """Write ``report.html``, and ``curves_NAME.png`` with the ROC curves of every split of each model.
+
+    Args:
+        tables: rows of each split by its name, by name of the model.
+        folder: has a folder of each split, with the pages that this one leads to.
+    """
+    return write_page(
+        folder / REPORT,
+        "split_report.html.jinja",
+        title=f"Splits: {', '.join(tables)}",
+        rule=RULES[RULE].text,
+        metrics=METRICS,
+        models={name: _model(name, splits, folder, alone=len(tables) == 1) for name, splits in tables.items()},
+    )
+
+
+def _model(name: str, splits: Mapping[str, Sequence[CaseRow]], folder: Path, *, alone: bool) -> dict[str, Any]:
+    # a split without a pixel of lesion has no curve
+    curves = {split: found for split, rows in splits.items() if (found := operating_curves(rows)) is not None}
+    figure = folder / f"curves_{name}.png"
+    operating_figure(curves).savefig(figure, dpi=110)
+    return {
+        "figure": embed(figure),
+        "splits": [
+            {
+                "name": split,
+                "page": f"{split}/{REPORT}" if alone else f"{split}/{name}/{REPORT}",
+                "cases": len(rows),
+                "scores": {score.metric: asdict(score) for score in summarise(rows, RULE)},
+                "auc": curves[split].auc if split in curves else None,
+            }
+            for split, rows in splits.items()
+        ],
+    }

@@ -14,7 +14,7 @@ from bus_monai.report.page import embed, write_page
 if TYPE_CHECKING:
     from bus_monai.explain.explain_job import ExplainedImage
 
-MOST_PICTURES = 12
+MAX_PICTURES = 12
 
 
 def write_explanation_report(out: Path, title: str, results: Sequence[ExplainedImage]) -> Path:
@@ -33,8 +33,8 @@ def write_explanation_report(out: Path, title: str, results: Sequence[ExplainedI
         images=len(results),
         failed=[result for result in results if result.figure is None],
         energies=energy_table(results),
-        pictures={result.item.name: embed(result.figure) for result in drawn[:MOST_PICTURES] if result.figure},
-        more=max(0, len(drawn) - MOST_PICTURES),
+        pictures={result.item.name: embed(result.figure) for result in drawn[:MAX_PICTURES] if result.figure},
+        more=max(0, len(drawn) - MAX_PICTURES),
     )
 
 

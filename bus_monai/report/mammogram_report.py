@@ -10,7 +10,7 @@ from typing import Any
 from bus_monai.report.files import REPORT
 from bus_monai.report.page import embed, write_page
 
-MOST_PICTURES = 12
+MAX_PICTURES = 12
 
 
 def write_mammogram_report(
@@ -32,7 +32,7 @@ def write_mammogram_report(
     with masses.open(newline="", encoding="utf-8") as file:
         reader = csv.DictReader(file)
         rows = list(reader)
-    shown = dict(list(pictures.items())[:MOST_PICTURES])
+    shown = dict(list(pictures.items())[:MAX_PICTURES])
     return write_page(
         out / REPORT,
         "mammogram_report.html.jinja",

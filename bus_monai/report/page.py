@@ -11,8 +11,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 from matplotlib.figure import Figure
 
 from bus_monai import __version__
-from bus_monai.atomic_file import atomic_file
-from bus_monai.report.summary_table import interval, number, p_value
+from bus_monai.io.atomic import atomic_file
+from bus_monai.report.files import interval, number, p_value
 
 
 def write_page(path: Path, template: str, **content: Any) -> Path:

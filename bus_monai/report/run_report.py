@@ -6,10 +6,10 @@ import json
 from pathlib import Path
 
 from bus_monai.errors import UserError
-from bus_monai.metrics.write_scores import SUMMARY
-from bus_monai.report.curves_figure import curves_figure
+from bus_monai.metrics.aggregate import SUMMARY
 from bus_monai.report.files import EXAMPLES, HISTORY, REPORT, read_history
 from bus_monai.report.page import embed, write_page
+from bus_monai.report.score_figures import curves_figure
 
 
 def write_run_report(folder: Path) -> Path:

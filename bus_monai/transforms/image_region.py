@@ -11,7 +11,7 @@ TOLERANCE = 6 / 255
 """A border's pixels may differ by this much from its colour, as they do after JPEG."""
 PURE, WRITTEN = 0.995, 0.9
 """Share of a line's pixels that have the border's colour: without and with thin text or a ruler on it."""
-MOST = 0.7
+MAX_CUT = 0.7
 """Share of height or of width that may be cut."""
 MARK = 0.04
 """A mark on the border, such as a line of text or a ruler, is thinner than this share of height or width."""
@@ -48,9 +48,9 @@ def find_image_region(pixels: NDArray[np.floating]) -> ImageRegion:
     for share in (PURE, PURE, WRITTEN, WRITTEN):
         region = _peel(pixels, region, share)
     top, bottom, left, right = region
-    if bottom - top < (1 - MOST) * pixels.shape[0]:
+    if bottom - top < (1 - MAX_CUT) * pixels.shape[0]:
         top, bottom = 0, pixels.shape[0]
-    if right - left < (1 - MOST) * pixels.shape[1]:
+    if right - left < (1 - MAX_CUT) * pixels.shape[1]:
         left, right = 0, pixels.shape[1]
     return ImageRegion(top, bottom, left, right)
 

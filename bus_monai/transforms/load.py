@@ -1,4 +1,4 @@
-"""Loading images and masks."""
+"""Load images, masks, boxes and masses."""
 
 from __future__ import annotations
 
@@ -11,9 +11,15 @@ import torch
 from monai.config.type_definitions import KeysCollection
 from monai.data.meta_tensor import MetaTensor
 from monai.transforms.transform import MapTransform
+from numpy.typing import NDArray
+from scipy.ndimage import label
+from torch import Tensor
+from torch.nn import functional as F
 
 from bus_monai.errors import UserError
-from bus_monai.source import read_masks, read_source
+from bus_monai.geometry.box import Frame, crop, loose_frame, mask_box
+from bus_monai.io.image import is_lesion, read_mask, read_masks, read_source
+from bus_monai.networks.shape_cnn import SHAPE_INPUT_SIZE
 
 UNKNOWN_SPACING = (float("nan"), float("nan"))
 """Stands for "not known" in metadata, since batches cannot hold ``None``."""
@@ -80,3 +86,155 @@ class LoadMasksd(MapTransform):
         merged = read_masks(paths, tuple(item[self.image_key].shape[1:]))
         item[self.label_key] = MetaTensor(torch.from_numpy(merged.astype(np.float32))[None])
         return item
+
+
+class LoadMassBoxesd(MapTransform):
+    """Turn the masks of a case into boxes, one a file, in pixels of the loaded image.
+
+    Boxes (T, 4) are top, left, bottom, right, the order that MONAI's box transforms expect of images whose rows come
+    first; bottom and right are the first edges outside. An image that was resized since it was loaded has its boxes
+    resized as well. Those transforms also want labels (T,), all 0, since there is one class.
+
+    Args:
+        keys: list of mask paths, removed from the item; an empty list stands for an image without mass.
+        image_key: the loaded image, whose metadata hold the size of its file.
+        box_key: where the boxes go.
+        label_key: where the labels go.
+
+    Raises:
+        UserError: a mask cannot be read, has another size than the image's file, or no pixel.
+    """
+
+    def __init__(
+        self,
+        keys: KeysCollection = "masks",
+        *,
+        image_key: str = "image",
+        box_key: str = "boxes",
+        label_key: str = "classes",
+    ) -> None:
+        super().__init__(keys)
+        self.image_key = image_key
+        self.box_key = box_key
+        self.label_key = label_key
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Add the boxes and labels."""
+        item = dict(data)
+        image = item[self.image_key]
+        source = tuple(int(side) for side in image.meta["source_shape"])
+        paths = [Path(path) for key in self.keys for path in item.pop(key)]
+        boxes = torch.tensor([_box(path, source) for path in paths], dtype=torch.float32).reshape(-1, 4)
+        scale = torch.tensor([now / before for now, before in zip(image.shape[1:], source, strict=True)])
+        item[self.box_key] = boxes * scale.repeat(2)
+        item[self.label_key] = torch.zeros(len(boxes), dtype=torch.long)
+        return item
+
+
+def _box(path: Path, size: tuple[int, ...]) -> tuple[int, int, int, int]:
+    mask = read_mask(path, size)
+    if not mask.any():
+        raise UserError(f"The mask '{path}' is empty: draw the mass or remove the file from the data set.")
+    left, top, right, bottom = mask_box(mask)
+    return top, left, bottom, right
+
+
+MARGIN = 1.5
+"""Side of the square by the longer side of the mass: the loose frame that the segmenter's input has, too."""
+
+
+def crop_mass(mask: Tensor) -> Tensor:
+    """Return a mass in the middle of a square of 64 x 64 pixels, whatever its size and place.
+
+    The square is the loose frame of Singh et al., Expert Systems with Applications 139, 2020, doi
+    10.1016/j.eswa.2019.112855. Where it leaves the image it goes on with background, so that no mass is moved off its
+    centre or stretched. Pixels are averaged and those of at least one half are mass.
+
+    Args:
+        mask: (1, H, W) bool, one mass.
+
+    Returns:
+        (1, 64, 64) float32 of 0 and 1.
+
+    Raises:
+        UserError: the mask is empty.
+    """
+    if not mask.any():
+        raise UserError("The mask of a mass is empty: give one with at least one pixel.")
+    left, top, right, bottom = mask_box(mask[0].cpu().numpy())
+    border = max(bottom - top, right - left)
+    mass = F.pad(mask[:, top:bottom, left:right].to(torch.float32), [border] * 4)
+    box = Frame(border, border, border + bottom - top, border + right - left)
+    square = crop(mass, loose_frame(box, MARGIN, (mass.shape[1], mass.shape[2])))
+    return (F.interpolate(square[None], size=(SHAPE_INPUT_SIZE, SHAPE_INPUT_SIZE), mode="area")[0] >= 0.5).to(
+        torch.float32
+    )
+
+
+_EIGHT = np.ones((3, 3), dtype=int)
+
+
+class LoadMassd(MapTransform):
+    """Read the mask of a mass, or the part of a predicted mask that belongs to it, as ``crop_mass`` gives it.
+
+    That part is the connected component (of eight neighbours) that shares the most pixels with the true mask. Where
+    none shares any, the mass was not found, and the result is empty.
+
+    Args:
+        keys: path of the true mask, replaced by the result (1, 64, 64), float32 of 0 and 1, under ``image_key``.
+        predicted_key: path of the predicted mask of the whole image, where the item has it.
+        image_key: where the result goes.
+
+    Raises:
+        UserError: a file cannot be read, the true mask is empty, or both have different sizes.
+    """
+
+    def __init__(
+        self, keys: KeysCollection = "mask", *, predicted_key: str = "predicted", image_key: str = "image"
+    ) -> None:
+        super().__init__(keys)
+        self.predicted_key = predicted_key
+        self.image_key = image_key
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Add the mass."""
+        item = dict(data)
+        for key in self.key_iterator(item):
+            path = Path(item.pop(key))
+            mask = read_mask_file(path)
+            if not mask.any():
+                raise UserError(f"The mask '{path}' of the mass '{item['id']}' is empty: draw it or remove its row.")
+            if self.predicted_key in item:
+                mask = _part_of(mask, Path(item.pop(self.predicted_key)))
+            item[self.image_key] = (
+                crop_mass(torch.from_numpy(mask)[None])
+                if mask.any()
+                else torch.zeros((1, SHAPE_INPUT_SIZE, SHAPE_INPUT_SIZE))
+            )
+        return item
+
+
+def read_mask_file(path: Path) -> NDArray[np.bool_]:
+    """Read a mask (H, W) from a PNG, JPEG, NIfTI or DICOM file, rows first.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    return is_lesion(read_source(path).pixels, path)
+
+
+def components(mask: NDArray[np.bool_]) -> list[NDArray[np.bool_]]:
+    """Return the connected components (of eight neighbours) of a mask (H, W), each of its size, from the top down."""
+    labels, count = label(mask, structure=_EIGHT)
+    return [labels == number for number in range(1, count + 1)]
+
+
+def _part_of(mass: NDArray[np.bool_], path: Path) -> NDArray[np.bool_]:
+    predicted = read_mask_file(path)
+    if predicted.shape != mass.shape:
+        raise UserError(
+            f"The predicted mask '{path}' has {predicted.shape[0]} x {predicted.shape[1]} pixels but the true one "
+            f"{mass.shape[0]} x {mass.shape[1]}: give predictions of the images' size."
+        )
+    parts = [part for part in components(predicted) if (part & mass).any()]
+    return max(parts, key=lambda part: np.count_nonzero(part & mass), default=np.zeros_like(mass))

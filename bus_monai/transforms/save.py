@@ -14,8 +14,8 @@ from monai.transforms.transform import MapTransform
 from monai.utils.misc import ensure_tuple
 
 from bus_monai.errors import UserError
-from bus_monai.mask_file import source_affine, write_mask
-from bus_monai.source import read_source
+from bus_monai.io.image import read_source
+from bus_monai.io.masks import source_affine, write_mask
 
 
 class SaveMaskd(MapTransform):

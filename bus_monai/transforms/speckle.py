@@ -14,10 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bus_monai.errors import UserError
-from bus_monai.transforms.filters.frost import frost
-from bus_monai.transforms.filters.lee import lee
-from bus_monai.transforms.filters.local_statistics import LEAST_MEAN, local_mean_variance
-from bus_monai.transforms.filters.srad import srad
+from bus_monai.transforms.filters import MIN_MEAN, frost, lee, local_mean_variance, srad
 
 Image = NDArray[np.float32]
 
@@ -138,5 +135,5 @@ class SpeckleReductiond(MapTransform):
 def _noise(image: Image) -> float:
     """Return the median standard deviation of 5x5 windows: speckle of tissue, since black margins do not count."""
     mean, variance = local_mean_variance(image, 5)
-    tissue = mean > LEAST_MEAN
+    tissue = mean > MIN_MEAN
     return float(np.sqrt(np.median(variance[tissue]))) if tissue.any() else 0.0

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bus_monai.inference.export_drift import Drift
+from bus_monai.inference.export import Drift
 
 PATH = Path(__file__).parents[2] / "benchmarks" / "export.py"
 

@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import nn
 
-from bus_monai.registry import find_bundle
+from bus_monai.bundle.registry import find_bundle
 
 FOLDER = Path(__file__).parents[2] / "benchmarks"
 CPU = torch.device("cpu")
@@ -24,7 +24,7 @@ def _benchmarks() -> Any:
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(FOLDER)
         # what is measured on a GPU is measured here too, fast or not
-        patch.setattr("bus_monai.engines.resumable_trainer.gains_by_half_precision", lambda device: True)
+        patch.setattr("bus_monai.trainers.base.gains_by_half_precision", lambda device: True)
         yield
 
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from bus_monai.inference.engines.local_engine import LocalEngine
+from bus_monai.inference.executors.local import LocalEngine
+from tests.inference.bright_predictor import BrightPredictor
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "inference"))
-from bright_predictor import BrightPredictor
 
 PATH = Path(__file__).parents[2] / "benchmarks" / "ray_engine.py"
 

@@ -12,12 +12,12 @@ import torch
 from monai.bundle.scripts import create_workflow
 from PIL import Image
 
+from bus_monai.bundle.models import parse_models
+from bus_monai.bundle.registry import find_bundle
+from bus_monai.bundle.run import evaluate_model
 from bus_monai.data.datalist import read_datalist
 from bus_monai.errors import user_error
-from bus_monai.experiments.evaluate_model import evaluate_model
-from bus_monai.experiments.space import parse_space, read_preset
-from bus_monai.inference.models import parse_models
-from bus_monai.registry import find_bundle
+from bus_monai.experiments.search import parse_space, read_preset
 from bus_monai.report.files import read_history
 
 CONFIGS = find_bundle("assgan") / "configs"

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from monai.bundle.scripts import create_workflow
 
+from bus_monai.bundle.registry import find_bundle
 from bus_monai.data.case import Case
 from bus_monai.data.datalist import Datalist, read_datalist, write_datalist
-from bus_monai.data.phantoms import write_phantoms
+from bus_monai.data.phantoms.ultrasound import write_phantoms
 from bus_monai.metrics.case_table import read_case_table
-from bus_monai.registry import find_bundle
 from bus_monai.report.files import read_history
 
 CONFIGS = find_bundle("assgan") / "configs"

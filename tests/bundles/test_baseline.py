@@ -10,10 +10,10 @@ import pytest
 import torch
 from monai.bundle.scripts import create_workflow
 
+from bus_monai.bundle.registry import find_bundle, list_bundles
 from bus_monai.cli import main as cli
 from bus_monai.metrics.case_table import read_case_table
 from bus_monai.networks.segmenters import make_segmenter
-from bus_monai.registry import find_bundle, list_bundles
 
 BUNDLES = ", ".join(info.name for info in list_bundles())
 

@@ -18,13 +18,13 @@ import torch
 from monai.bundle.scripts import ckpt_export, create_workflow, onnx_export, verify_metadata, verify_net_in_out
 from torch import nn
 
+from bus_monai.bundle.models import parse_models
+from bus_monai.bundle.registry import input_modality, list_bundles, output_format
+from bus_monai.bundle.settings import keep_null
 from bus_monai.data.datalist import read_datalist
-from bus_monai.data.mass_items import mass_items
-from bus_monai.inference.models import parse_models
+from bus_monai.data.items import mass_items
 from bus_monai.metrics.case_table import read_case_table
-from bus_monai.metrics.shape_rows import read_shape_rows
-from bus_monai.registry import input_modality, list_bundles, output_format
-from bus_monai.settings import keep_null
+from bus_monai.metrics.shapes import read_shape_rows
 
 SCHEMA = Path(__file__).parent / "meta_schema.json"
 BUNDLES = {info.name: info.root / "configs" for info in list_bundles()}

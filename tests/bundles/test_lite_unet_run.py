@@ -10,8 +10,8 @@ import torch
 from monai.bundle.scripts import create_workflow
 from PIL import Image
 
+from bus_monai.bundle.registry import find_bundle
 from bus_monai.networks.lite_unet import lite_unet
-from bus_monai.registry import find_bundle
 
 CONFIGS = find_bundle("lite_unet") / "configs"
 SWITCHES = {"presence_head": True, "deep_supervision": True, "attention": True, "image_size": [64, 64]}

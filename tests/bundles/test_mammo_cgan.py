@@ -13,15 +13,15 @@ import torch
 from monai.bundle.scripts import create_workflow
 from PIL import Image
 
+from bus_monai.bundle.registry import find_bundle
 from bus_monai.cli import main as cli
 from bus_monai.data.datalist import read_datalist
-from bus_monai.data.mammo_phantoms import write_mammo_phantoms
+from bus_monai.data.phantoms.mammogram import write_mammo_phantoms
 from bus_monai.errors import UserError
+from bus_monai.geometry.box import Frame, crop, loose_frame, paste
+from bus_monai.io.image import read_raster
 from bus_monai.metrics.case_table import read_case_table
 from bus_monai.networks.segmenters import make_segmenter
-from bus_monai.registry import find_bundle
-from bus_monai.source import read_raster
-from bus_monai.transforms.frames import Frame, crop, loose_frame, paste
 from bus_monai.transforms.morphology import Morphology
 
 CONFIGS = find_bundle("mammo_cgan") / "configs"

@@ -17,15 +17,14 @@ from monai.bundle.scripts import create_workflow
 from monai.bundle.workflows import ConfigWorkflow
 from PIL import Image
 
+from bus_monai.bundle.registry import find_bundle
 from bus_monai.data.datalist import read_datalist
-from bus_monai.data.mammo_phantoms import write_mammo_phantoms
-from bus_monai.detection.mask_box import mask_box
+from bus_monai.data.phantoms.mammogram import write_mammo_phantoms
 from bus_monai.errors import user_error
-from bus_monai.mammogram.mass_detector import MassDetector
+from bus_monai.geometry.box import Frame, mask_box
+from bus_monai.io.image import read_mask, read_source
+from bus_monai.mammogram.stages import MassDetector
 from bus_monai.metrics.detection import Detection, detection_curve
-from bus_monai.registry import find_bundle
-from bus_monai.source import read_mask, read_source
-from bus_monai.transforms.frames import Frame
 
 EPOCHS = 3
 SIZE = (96, 80)

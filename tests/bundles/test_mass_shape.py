@@ -15,15 +15,15 @@ import torch
 from monai.bundle.scripts import create_workflow
 from PIL import Image
 
+from bus_monai.bundle.registry import find_bundle
 from bus_monai.cli import main as cli
 from bus_monai.data.datalist import read_datalist
-from bus_monai.data.mammo_phantoms import write_mammo_phantoms
-from bus_monai.data.mass_items import mass_items
+from bus_monai.data.items import mass_items
+from bus_monai.data.phantoms.mammogram import write_mammo_phantoms
 from bus_monai.errors import UserError, user_error
-from bus_monai.mammogram.shape_classifier import ShapeClassifier
-from bus_monai.metrics.shape_rows import ShapeRow, read_shape_rows
+from bus_monai.mammogram.stages import ShapeClassifier
+from bus_monai.metrics.shapes import ShapeRow, read_shape_rows
 from bus_monai.networks.shape_cnn import SHAPE_CLASSES, ShapeCNN
-from bus_monai.registry import find_bundle
 
 CONFIGS = find_bundle("mass_shape") / "configs"
 

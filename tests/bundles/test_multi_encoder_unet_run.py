@@ -13,12 +13,12 @@ import torch
 from monai.bundle.scripts import create_workflow
 from PIL import Image
 
+from bus_monai.bundle.registry import find_bundle
 from bus_monai.cli import main as cli
-from bus_monai.experiments.space import parse_space, read_preset
+from bus_monai.experiments.search import parse_space, read_preset
 from bus_monai.metrics.aggregate import means
 from bus_monai.metrics.case_table import read_case_table
-from bus_monai.networks.encoder_weights import from_torchvision
-from bus_monai.registry import find_bundle
+from bus_monai.networks.encoders.weights import from_torchvision
 from tests.networks.torchvision_layout import photographs
 
 CONFIGS = find_bundle("multi_encoder_unet") / "configs"

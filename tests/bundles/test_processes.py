@@ -16,8 +16,8 @@ import torch
 from monai.bundle.scripts import create_workflow
 from monai.bundle.workflows import ConfigWorkflow
 
+from bus_monai.bundle.registry import list_bundles
 from bus_monai.data.datalist import read_datalist
-from bus_monai.registry import list_bundles
 from tests.bundles.test_every_bundle import quick
 from tests.conftest import SMALL
 

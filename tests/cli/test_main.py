@@ -16,11 +16,11 @@ import typer
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bus_monai.bundle.registry import list_bundles
 from bus_monai.cli import main as cli
 from bus_monai.cli.stoppable import stoppable
 from bus_monai.cli.train import parse_overrides
 from bus_monai.errors import UserError
-from bus_monai.registry import list_bundles
 
 BUNDLES = ", ".join(info.name for info in list_bundles())
 
@@ -77,7 +77,7 @@ def test_bundles_say_whether_they_have_weights(
         (tmp_path / name / "models").mkdir()
         (tmp_path / name / "models" / (file or "checkpoint.pt")).write_bytes(b"")
     (tmp_path / "trained" / "models" / "model.safetensors").write_bytes(b"")
-    monkeypatch.setattr("bus_monai.registry.BUNDLE_FOLDERS", (tmp_path,))
+    monkeypatch.setattr("bus_monai.bundle.registry.BUNDLE_FOLDERS", (tmp_path,))
     with pytest.raises(SystemExit, match="0"):
         run("info", monkeypatch=monkeypatch)
     lines = capsys.readouterr().out.split("\n\n")[1].splitlines()

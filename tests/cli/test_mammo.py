@@ -17,14 +17,14 @@ import torch
 from monai.bundle.scripts import create_workflow
 from PIL import Image
 
+from bus_monai.bundle.models import TrainedModel
+from bus_monai.bundle.registry import find_bundle
 from bus_monai.cli import main as cli
 from bus_monai.data.datalist import read_datalist
-from bus_monai.data.mammo_phantoms import make_mammo_phantom, write_mammo_phantoms
+from bus_monai.data.phantoms.mammogram import make_mammo_phantom, write_mammo_phantoms
 from bus_monai.errors import UserError
-from bus_monai.inference.models import TrainedModel
-from bus_monai.mammogram.load_stage import load_stage
+from bus_monai.mammogram.stages import load_stage
 from bus_monai.metrics.case_table import read_case_table
-from bus_monai.registry import find_bundle
 from tests.data.mammo_phantom_dicom import as_dicom_mg
 
 SIZE = (160, 120)

@@ -15,11 +15,11 @@ import torch
 from PIL import Image
 
 import bus_monai
-from bus_monai import segmentation
+from bus_monai.bundle.models import TrainedModel
 from bus_monai.cli import main as cli
 from bus_monai.errors import UserError
-from bus_monai.inference.findings import find_findings
-from bus_monai.inference.models import TrainedModel
+from bus_monai.geometry.lesion import find_findings
+from bus_monai.inference import api as segmentation
 from bus_monai.inference.predictor import Predictor
 
 
@@ -121,7 +121,7 @@ def test_wrong_words_are_one_sentence(
         "bus-monai: --ray-address and --ray-workers are for --engine ray: add it, or leave them out.\n"
     )
     with monkeypatch.context() as patch:
-        patch.setattr("bus_monai.need_package.find_spec", lambda name: None)
+        patch.setattr("bus_monai.errors.find_spec", lambda name: None)
         assert run(patch, *words, "--engine", "ray") == 2
     assert capsys.readouterr().err == (
         "bus-monai: The package 'ray' is not installed: run \"pip install 'bus-monai[ray]'\".\n"

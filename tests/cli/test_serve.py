@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bus_monai import need_package
+from bus_monai import errors as need_package
 from bus_monai.cli import main as cli
 
 SERVE = ["serve", "--allow", "SCANNER", "--send-to", "PACS@127.0.0.1:104"]

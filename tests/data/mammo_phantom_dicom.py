@@ -6,7 +6,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.sequence import Sequence
 from pydicom.uid import DigitalMammographyXRayImageStorageForPresentation, ExplicitVRLittleEndian, generate_uid
 
-from bus_monai.data.mammo_phantoms import MammoPhantom
+from bus_monai.data.phantoms.mammogram import MammoPhantom
 
 
 def as_dicom_mg(phantom: MammoPhantom) -> Dataset:

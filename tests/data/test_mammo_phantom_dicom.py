@@ -10,7 +10,7 @@ import numpy as np
 import pydicom
 import pytest
 
-from bus_monai.data.mammo_phantoms import MammoPhantom, make_mammo_phantom
+from bus_monai.data.phantoms.mammogram import MammoPhantom, make_mammo_phantom
 from bus_monai.dicom.read import read_frame
 from tests.conftest import skip
 from tests.data.mammo_phantom_dicom import as_dicom_mg

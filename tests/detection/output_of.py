@@ -7,9 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from bus_monai.detection.box_coding import BOX_CODER
-from bus_monai.detection.default_boxes import default_boxes
-from bus_monai.detection.match_boxes import match_boxes
+from bus_monai.detection.boxes import BOX_CODER, default_boxes, match_boxes
 
 
 def output_of(boxes: Tensor, scores: Sequence[float]) -> Tensor:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pydicom.data import get_testdata_file
 from pydicom.dataset import Dataset
 
-from bus_monai.dicom.algorithm import Algorithm
+from bus_monai.dicom.source_header import Algorithm
 from tests.conftest import skip
 
 ALGORITHM = Algorithm("lite_unet", "1.2.0", "0123456789abcdef" * 4)

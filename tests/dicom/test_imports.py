@@ -6,13 +6,13 @@ import subprocess
 import sys
 
 MODULES = (
-    "bus_monai.lesion",
-    "bus_monai.lesion_tracks",
+    "bus_monai.geometry.lesion",
+    "bus_monai.geometry.lesion",
     "bus_monai.dicom.measurement_report",
     "bus_monai.dicom.read",
     "bus_monai.dicom.secondary_capture",
     "bus_monai.dicom.segmentation",
-    "bus_monai.dicom.write",
+    "bus_monai.dicom.source_header",
 )
 
 

@@ -13,8 +13,8 @@ from pydicom.dataset import Dataset
 from bus_monai.dicom.measurement_report import make_report
 from bus_monai.dicom.read import spacing_mm
 from bus_monai.dicom.segmentation import make_segmentations, tracking_uid
-from bus_monai.dicom.write import write_dicom
-from bus_monai.lesion import Lesion, label_components, measure_lesions
+from bus_monai.dicom.source_header import write_dicom
+from bus_monai.geometry.lesion import Lesion, label_components, measure_lesions
 from tests.dicom.objects import (
     ALGORITHM,
     CALIBRATED,

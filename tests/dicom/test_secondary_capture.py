@@ -12,7 +12,7 @@ from pydicom.dataset import Dataset
 from pydicom.pixels import pixel_array
 
 from bus_monai.dicom.secondary_capture import make_secondary_capture
-from bus_monai.dicom.write import write_dicom
+from bus_monai.dicom.source_header import write_dicom
 from tests.dicom.objects import ALGORITHM, CINE, CREATION, SINGLE, SOURCES, errors_of, source_of
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")

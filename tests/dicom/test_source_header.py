@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import re
 import warnings
 from pathlib import Path
 
 import pydicom
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydicom.data import get_testdata_file
 from pydicom.dataset import Dataset
 
 from bus_monai.dicom.segmentation import make_segmentations
-from bus_monai.dicom.source_header import source_header
-from bus_monai.dicom.write import write_dicom
+from bus_monai.dicom.source_header import derived_uid, source_header, write_dicom
 from bus_monai.errors import UserError
 from tests.dicom.objects import ALGORITHM, CREATION, SINGLE, SOURCES, errors_of, labels_of, source_of
 
@@ -92,3 +95,50 @@ def test_an_invalid_identifier_is_named(keyword: str, value: str) -> None:
     )
     with pytest.raises(UserError, match=f"^{re.escape(message)}$"):
         source_header(source)
+
+
+PARTS = st.lists(st.text(), max_size=4)
+
+
+def test_it_is_the_same_on_every_machine() -> None:
+    assert derived_uid("a", "b") == "2.25.70889510646818029623684566370032734534"
+
+
+@given(PARTS, PARTS)
+def test_equal_parts_and_only_they_give_equal_identifiers(one: list[str], other: list[str]) -> None:
+    assert (derived_uid(*one) == derived_uid(*other)) == (one == other)
+    assert derived_uid(*one).is_valid
+    assert len(derived_uid(*one)) <= 44
+
+
+def test_parts_are_kept_apart() -> None:
+    assert len({derived_uid("ab"), derived_uid("a", "b"), derived_uid("b", "a"), derived_uid("a,b")}) == 4
+
+
+def test_what_is_written_is_read(tmp_path: Path) -> None:
+    dataset = pydicom.dcmread(str(get_testdata_file(SINGLE)))
+    write_dicom(dataset, tmp_path / "a.dcm")
+    assert pydicom.dcmread(tmp_path / "a.dcm") == dataset
+    assert list(tmp_path.iterdir()) == [tmp_path / "a.dcm"]
+
+
+def test_a_full_disk_is_one_sentence_and_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    path = tmp_path / "a.dcm"
+    path.write_bytes(b"old")
+    monkeypatch.setattr(os, "fsync", full)
+    message = (
+        f"Cannot write '{path}' (No space left on device): free space, mend the permissions of its folder, or give "
+        "another folder."
+    )
+    with pytest.raises(UserError, match=f"^{re.escape(message)}$"):
+        write_dicom(source_of(SINGLE), path)
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_missing_folder_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"none/a\.dcm' \(No such file or directory\): free space"):
+        write_dicom(source_of(SINGLE), tmp_path / "none" / "a.dcm")

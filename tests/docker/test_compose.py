@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from container import DOCKER
 
 from bus_monai import __version__
 from tests.conftest import skip
+from tests.docker.container import DOCKER
 
 ROOT = DOCKER.parent
 OURS = ("label", "mlflow", "serve")

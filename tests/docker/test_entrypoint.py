@@ -7,8 +7,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from container import DOCKER
 from requests.utils import get_netrc_auth
+
+from tests.docker.container import DOCKER
 
 TELL = """#!/bin/sh
 echo "$@"

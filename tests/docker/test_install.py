@@ -10,15 +10,15 @@ from pathlib import Path
 
 import pytest
 import requests
-from container import DOCKER, Container
 from PIL import Image
 
 from bus_monai import __version__
-from bus_monai.data.phantoms import make_phantom
-from bus_monai.demo_files import copy_demo_files
+from bus_monai.data.demo_files import copy_demo_files
+from bus_monai.data.phantoms.ultrasound import make_phantom
+from tests.docker.container import DOCKER, Container
+from tests.pacs.orthanc_server import OrthancServer
 
 sys.path.append(str(Path(__file__).parents[1] / "pacs"))
-from orthanc_server import OrthancServer
 
 
 def run(venv: Path, home: Path, *words: str) -> subprocess.CompletedProcess[str]:

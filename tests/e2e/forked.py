@@ -9,7 +9,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-HEAVY = ["monai.bundle", "mlflow", "bus_monai.workflow", "bus_monai.experiments.cross_validation"]
+HEAVY = ["monai.bundle", "mlflow", "bus_monai.bundle.workflow", "bus_monai.experiments.cross_validation"]
 HEAVY += ["bus_monai.experiments.search", "bus_monai.networks.segmenters", "bus_monai.inference.predictor"]
 
 
@@ -36,7 +36,7 @@ def _become(words: list[str], folder: Path, environment: dict[str, str], log: Pa
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)
-    from bus_monai import registry
+    from bus_monai.bundle import registry
 
     registry.BUNDLE_FOLDERS = (folder / "_bundles", folder / "bundles")
     program, *rest = words

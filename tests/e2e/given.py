@@ -10,9 +10,9 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-from bus_monai.data.mammo_phantoms import write_mammo_phantoms
-from bus_monai.data.phantoms import make_phantom, write_phantoms
-from bus_monai.demo_files import copy_demo_files
+from bus_monai.data.demo_files import copy_demo_files
+from bus_monai.data.phantoms.mammogram import write_mammo_phantoms
+from bus_monai.data.phantoms.ultrasound import make_phantom, write_phantoms
 from tests.networks.torchvision_layout import photographs
 from tests.pacs.certificates import Authority
 from tests.published_layouts import bus_uclm

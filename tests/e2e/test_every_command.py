@@ -18,7 +18,7 @@ import pydicom
 import pytest
 import requests
 
-from bus_monai.demo_files import copy_demo_files
+from bus_monai.data.demo_files import copy_demo_files
 from tests import published_layouts
 from tests.conftest import ROOT, skip
 from tests.e2e.forked import run_forked
@@ -70,8 +70,9 @@ def test_each_reason_is_of_a_command() -> None:
 @pytest.fixture(scope="module")
 def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """Variables of the commands: a cache of its own, whose embedded data are small."""
-    from bus_monai.data import mammo_phantoms, phantoms
-    from bus_monai.data.cache import cache_folder
+    from bus_monai.data.phantoms import mammogram as mammo_phantoms
+    from bus_monai.data.phantoms import ultrasound as phantoms
+    from bus_monai.io.cache import cache_folder
 
     before = cache_folder()
     cache = tmp_path_factory.mktemp("cache")
@@ -178,7 +179,7 @@ class Workplace:
             paths.append(bundle / "models" / "model.pt")
         if "bus_monai.inference.ship_model" in words:
             paths.append(self.folder / "bundles" / words[-1].partition(":")[0] / "models" / "model.safetensors")
-        if "bus_monai.demo_files" in words or words[0] == "sed":
+        if "bus_monai.data.demo_files" in words or words[0] == "sed":
             paths.append(self.folder / words[-1])
         return paths
 

@@ -12,12 +12,12 @@ import pydicom
 import pytest
 from PIL import Image
 
-from bus_monai.demo_files import copy_demo_files
+from bus_monai.data.demo_files import copy_demo_files
+from bus_monai.inference.batch import segment_inputs
 from bus_monai.inference.segment_file import SegmentSettings
-from bus_monai.inference.segment_run import segment_inputs
+from tests.inference.bright_predictor import BrightPredictor
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "inference"))
-from bright_predictor import BrightPredictor
 
 KINDS = ("seg", "sr", "overlay", "png", "sc")
 

@@ -15,10 +15,10 @@ import optuna
 import pytest
 from PIL import Image
 
+from bus_monai.bundle.models import TrainedModel
 from bus_monai.cli import main as cli
-from bus_monai.data.phantoms import write_phantoms
+from bus_monai.data.phantoms.ultrasound import write_phantoms
 from bus_monai.experiments import cross_validation, search
-from bus_monai.inference.models import TrainedModel
 from bus_monai.metrics.case_table import read_case_table
 
 TINY = ["network_name=erfnet", "image_size=[32,32]", "max_epochs=1", "batch_size=16", "amp=false"]

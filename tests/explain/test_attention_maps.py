@@ -7,10 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from bus_monai.explain.attention_maps import attention_maps, has_attention
-from bus_monai.networks.blocks.attention_gate import AttentionGate
-from bus_monai.networks.blocks.caw import CAW
-from bus_monai.networks.blocks.cbam import CBAM
-from bus_monai.networks.blocks.non_local import NonLocal
+from bus_monai.networks.blocks.attention import CAW, CBAM, AttentionGate, NonLocal
 from bus_monai.networks.segmenters import make_segmenter
 
 

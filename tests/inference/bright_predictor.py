@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from bus_monai.inference.models import TrainedModel
+from bus_monai.bundle.models import TrainedModel
+from bus_monai.bundle.registry import find_bundle
+from bus_monai.inference.batch import segment_inputs
 from bus_monai.inference.segment_file import SegmentSettings
-from bus_monai.inference.segment_run import segment_inputs
-from bus_monai.registry import find_bundle
 
 
 class BrightPredictor:

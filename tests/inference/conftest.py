@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bright_predictor import BrightPredictor
+
+from tests.inference.bright_predictor import BrightPredictor
 
 
 @pytest.fixture

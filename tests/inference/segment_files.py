@@ -11,7 +11,7 @@ import pydicom
 from PIL import Image
 from pydicom.data import get_testdata_file
 
-from bus_monai.inference.manifest import FILE
+from bus_monai.inference.manifest import MANIFEST_FILE
 
 PNG = ("overlay", "png")
 
@@ -45,5 +45,5 @@ def contents(out: Path) -> dict[str, bytes]:
     return {
         str(path.relative_to(out)): path.read_bytes()
         for path in out.rglob("*")
-        if path.is_file() and path.name not in ("run.json", FILE)
+        if path.is_file() and path.name not in ("run.json", MANIFEST_FILE)
     }

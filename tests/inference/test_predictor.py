@@ -17,10 +17,10 @@ from monai.bundle.scripts import create_workflow
 from numpy.typing import NDArray
 from PIL import Image
 
+from bus_monai.bundle.registry import find_bundle
 from bus_monai.errors import UserError
-from bus_monai.inference.backends.chain import Chain
+from bus_monai.inference.backends.graph import Chain
 from bus_monai.inference.predictor import BackendName, Predictor
-from bus_monai.registry import find_bundle
 
 SIZES = ((32, 32), (1, 1), (20, 90), (75, 33), (240, 320))
 FP32 = 1e-5
@@ -109,7 +109,7 @@ def test_torch_is_the_inference_of_the_bundle(small_weights: Path, tmp_path: Pat
 def test_without_openvino_torch_is_taken_and_said(
     small_weights: Path, monkeypatch: pytest.MonkeyPatch, said: list[str]
 ) -> None:
-    monkeypatch.setattr("bus_monai.need_package.find_spec", lambda name: None)
+    monkeypatch.setattr("bus_monai.errors.find_spec", lambda name: None)
     assert Predictor.from_bundle("baseline", small_weights).backend == "torch"
     assert said == [
         "Segmenting with PyTorch, which is slower than OpenVINO: The package 'openvino' is not installed: run "
@@ -173,7 +173,7 @@ def test_mirroring_and_ensembles(reference: Predictor, small_weights: Path, tmp_
 
 
 def test_a_region_is_segmented_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bus_monai.inference.backends.chain._find_region", lambda pixels: (10, 50, 20, 90))
+    monkeypatch.setattr("bus_monai.inference.backends.graph._find_region", lambda pixels: (10, 50, 20, 90))
     pixels = image((60, 100))
     ours, alone = Chain((32, 32), crop_region=True).inputs(pixels), Chain((32, 32)).inputs(pixels[10:50, 20:90])
     seen = ours["rows"] @ pixels @ ours["columns"]

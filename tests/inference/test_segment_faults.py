@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 import pydicom
 import pytest
-from bright_predictor import BrightPredictor
-from segment_files import PNG, contents, draw, table, ultrasound
 
 from bus_monai.errors import UserError
-from bus_monai.inference.manifest import FILE
+from bus_monai.inference.batch import segment_inputs
+from bus_monai.inference.manifest import MANIFEST_FILE
 from bus_monai.inference.segment_file import SegmentSettings
-from bus_monai.inference.segment_run import segment_inputs
+from tests.inference.bright_predictor import BrightPredictor
+from tests.inference.segment_files import PNG, contents, draw, table, ultrasound
 
 
 def test_broken_items_are_rows_with_reasons(bright: Any, tmp_path: Path) -> None:
@@ -56,7 +56,7 @@ def test_broken_items_are_rows_with_reasons(bright: Any, tmp_path: Path) -> None
         assert part in reasons[name], reasons[name]
     everything = (out / "results.csv").read_text() + (out / "run.json").read_text()
     assert "PLANTED" not in everything
-    assert b"PLANTED" not in (out / FILE).read_bytes()
+    assert b"PLANTED" not in (out / MANIFEST_FILE).read_bytes()
 
 
 @pytest.mark.parametrize("keyword", ["SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID"])
@@ -179,7 +179,7 @@ def test_a_full_disk_is_one_sentence_and_loses_nothing(
         real(file)
 
     with monkeypatch.context() as patch:
-        patch.setattr("bus_monai.atomic_file.os.fsync", fsync)
+        patch.setattr("bus_monai.io.atomic.os.fsync", fsync)
         with pytest.raises(UserError, match=r"\(No space left on device\): free space"):
             segment_inputs([source], out, bright, SegmentSettings(PNG))
     assert not list(out.rglob(".part-*"))

@@ -12,13 +12,13 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
-from bright_predictor import BrightPredictor
 from pydicom.data import get_testdata_file
 from pydicom.uid import ExplicitVRLittleEndian
 
+from bus_monai.inference.batch import segment_inputs
 from bus_monai.inference.manifest import Outcome
 from bus_monai.inference.segment_file import SegmentFile, SegmentSettings
-from bus_monai.inference.segment_run import segment_inputs
+from tests.inference.bright_predictor import BrightPredictor
 
 NAMES = (
     "US1_UNCR.dcm",

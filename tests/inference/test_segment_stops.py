@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from segment_files import PNG, contents, draw, table
 
 from bus_monai.errors import UserError
-from bus_monai.inference import segment_job
-from bus_monai.inference.engines.local_engine import AHEAD
+from bus_monai.inference import batch as segment_job
+from bus_monai.inference.batch import segment_inputs
+from bus_monai.inference.executors.local import AHEAD
 from bus_monai.inference.segment_file import SegmentSettings
-from bus_monai.inference.segment_run import segment_inputs
+from tests.inference.segment_files import PNG, contents, draw, table
 
 SCRIPT = Path(__file__).parent / "bright_predictor.py"
 

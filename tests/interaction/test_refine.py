@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.ndimage import label
 
-from bus_monai.data.phantoms import make_phantom
-from bus_monai.detection.mask_box import mask_box
+from bus_monai.data.phantoms.ultrasound import make_phantom
 from bus_monai.errors import UserError
+from bus_monai.geometry.box import mask_box
 from bus_monai.interaction.click import Click, disc
-from bus_monai.interaction.refine import refine
+from bus_monai.interaction.refine import AWAY, REACH, refine, walk_region
 
 SIZE = (96, 128)
 DARK = [Click(30, 34), Click(60, 92)]
@@ -157,3 +157,37 @@ def test_a_mask_of_another_size_is_an_error() -> None:
     with pytest.raises(UserError) as error:
         refine(IMAGE, NOTHING[:90], ())
     assert str(error.value) == ("The image has 96 x 128 pixels but its mask 90 x 128: give a mask of the image's size.")
+
+
+WALK_REGION_SIZE = (60, 80)
+WALK_REGION_NOTHING = np.zeros(WALK_REGION_SIZE, dtype=bool)
+CLICK = Click(30, 40)
+EDGE = np.where(np.arange(WALK_REGION_SIZE[1]) < 45, 0.2, 0.6) * np.ones(WALK_REGION_SIZE)
+
+
+def test_it_ends_at_an_edge_and_at_its_reach() -> None:
+    region = walk_region(EDGE, WALK_REGION_NOTHING, CLICK, (), 6.0)
+    # the edge lies between the columns 44 and 45, blurred by a pixel
+    assert int(region[30].nonzero()[0].max()) in (44, 45)
+    assert not region[~disc(WALK_REGION_SIZE, CLICK, REACH * 6)].any()
+    assert region[disc(WALK_REGION_SIZE, CLICK, 4)].all()
+
+
+def test_a_click_of_the_other_kind_keeps_what_is_round_it() -> None:
+    other = Click(30, 32, positive=False)
+    region = walk_region(EDGE, WALK_REGION_NOTHING, CLICK, [other], 6.0)
+    assert not region[disc(WALK_REGION_SIZE, other, AWAY * 8)].any()
+    assert region[CLICK.row, CLICK.column]
+
+
+def test_where_all_around_is_of_its_kind_the_reach_is_filled() -> None:
+    mask = ~disc(WALK_REGION_SIZE, CLICK, 4)
+    assert np.array_equal(walk_region(EDGE, mask, CLICK, (), 4.0), disc(WALK_REGION_SIZE, CLICK, REACH * 4))
+
+
+def test_a_large_region_is_solved_on_fewer_pixels_with_the_same_outline() -> None:
+    size = (400, 400)
+    click = Click(200, 200)
+    truth = disc(size, click, 90)
+    region = walk_region(np.where(truth, 0.2, 0.6), np.zeros(size, dtype=bool), click, (), 80.0)
+    assert 2 * (region & truth).sum() / (region.sum() + truth.sum()) > 0.98

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from bus_monai.data.datalist import read_datalist
 from bus_monai.errors import UserError
-from bus_monai.source import read_masks
+from bus_monai.io.image import read_masks
 from tests.conftest import skip
 
 START_S = 400

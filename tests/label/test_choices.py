@@ -11,12 +11,11 @@ import pytest
 import torch
 from torch import nn
 
+from bus_monai.bundle.registry import list_bundles
 from bus_monai.errors import UserError
-from bus_monai.label.image_scores import sample, uncertainty_map
-from bus_monai.label.k_centre import k_centre
-from bus_monai.label.offered_models import check_studies, offered_models, warn_if_open
+from bus_monai.label.environment import check_studies, offered_models, warn_if_open
+from bus_monai.label.strategies import k_centre, sample, uncertainty_map
 from bus_monai.networks.mutual_generators import MutualGenerators
-from bus_monai.registry import list_bundles
 
 
 def test_the_farthest_point_is_next() -> None:
@@ -57,11 +56,11 @@ def test_dropout_comes_before_flips() -> None:
 
 def test_segmenters_with_weights_are_offered(monkeypatch: pytest.MonkeyPatch, small_weights: Path) -> None:
     infos = [replace(info, weights=small_weights) for info in list_bundles() if info.name != "lite_unet"]
-    monkeypatch.setattr("bus_monai.label.offered_models.list_bundles", lambda: infos)
-    monkeypatch.setattr("bus_monai.label.offered_models.parse_models", lambda specs, segmenters: [])
+    monkeypatch.setattr("bus_monai.label.environment.list_bundles", lambda: infos)
+    monkeypatch.setattr("bus_monai.label.environment.parse_models", lambda specs, segmenters: [])
     assert offered_models("") == ["assgan", "baseline", "cgan_ac_caw", "multi_encoder_unet", "rdau_gan"]
     assert offered_models(f"baseline:{small_weights}, ") == [f"baseline:{small_weights}"]
-    monkeypatch.setattr("bus_monai.label.offered_models.list_bundles", list)
+    monkeypatch.setattr("bus_monai.label.environment.list_bundles", list)
     with pytest.raises(UserError, match=r"^No bundle has weights: train one, or give --bundles BUNDLE:WEIGHTS\.$"):
         offered_models("")
 

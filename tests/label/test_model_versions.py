@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from bus_monai.bundle.models import TrainedModel
+from bus_monai.bundle.registry import find_bundle
 from bus_monai.errors import UserError
-from bus_monai.inference.models import TrainedModel
 from bus_monai.label.model_versions import ModelVersions
-from bus_monai.registry import find_bundle
 
 
 def _trained(versions: ModelVersions, lr: float) -> int:

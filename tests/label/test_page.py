@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bus_monai.label.fill_contours import fill_contours
+from bus_monai.label.label_file import fill_contours
 from tests.label.browser import Browser
 from tests.label.conftest import MODEL, Server
 

@@ -15,13 +15,13 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from bus_monai.data.phantoms import make_phantom
-from bus_monai.inference.models import model_of_folder
+from bus_monai.bundle.models import model_of_folder
+from bus_monai.bundle.registry import find_bundle
+from bus_monai.bundle.weights import load_weights
+from bus_monai.data.phantoms.ultrasound import make_phantom
 from bus_monai.inference.predictor import Predictor
+from bus_monai.io.image import read_source
 from bus_monai.networks.segmenters import make_segmenter
-from bus_monai.registry import find_bundle
-from bus_monai.source import read_source
-from bus_monai.weights import load_weights
 from tests.label.conftest import Server
 
 MODELS = ("lite_unet", "rdau_gan")

@@ -10,7 +10,7 @@ from torch import nn
 
 from bus_monai.errors import UserError
 from bus_monai.losses.adversarial import GAN_MODES, WassersteinGPObjective, make_objective
-from bus_monai.networks.rda_critic import RDACritic
+from bus_monai.networks.discriminators import RDACritic
 
 REAL, FAKE = torch.tensor([[2.0], [0.0]]), torch.tensor([[-1.0], [3.0]])
 

@@ -11,10 +11,10 @@ from PIL import Image
 from torch import Tensor
 
 from bus_monai.data.case import Case
-from bus_monai.mammogram.mammogram_reader import MammogramReader
-from bus_monai.mammogram.mass_detector import FoundMass
+from bus_monai.geometry.box import Frame
+from bus_monai.mammogram.reader import MammogramReader
 from bus_monai.mammogram.stage_errors import measure_stage_errors
-from bus_monai.transforms.frames import Frame
+from bus_monai.mammogram.stages import FoundMass
 
 
 def segment(image: Tensor, box: Frame) -> Tensor:

@@ -1,8 +1,11 @@
+"""The mean and its interval against a plain loop."""
+
 from __future__ import annotations
 
 import json
 import random
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,12 +20,14 @@ from bus_monai.metrics.aggregate import (
     OVERLAPS,
     RULES,
     Summary,
+    grouped_mean,
     means,
     summarise,
     summarise_all,
+    write_scores,
 )
-from bus_monai.metrics.case_scores import score_case
-from bus_monai.metrics.case_table import CaseRow
+from bus_monai.metrics.case_table import CaseRow, read_case_table
+from bus_monai.metrics.segmentation import score_case
 
 SPACINGS = st.sampled_from([None, (0.1, 0.1), (0.1, 0.3)])
 
@@ -248,3 +253,45 @@ def test_too_few_resamples_are_an_error() -> None:
 def test_each_rule_says_what_it_does_in_a_sentence(rule: str) -> None:
     assert RULES[rule].text[0].isupper()
     assert RULES[rule].text.endswith(".")
+
+
+@settings(max_examples=20)
+@given(st.lists(st.tuples(st.floats(0, 1), st.sampled_from("abcdefgh")), min_size=1, max_size=30))
+def test_the_mean_is_that_of_all_values_and_lies_in_its_interval(cases: list[tuple[float, str]]) -> None:
+    values, groups = zip(*cases, strict=True)
+    mean = grouped_mean(values, groups)
+    assert mean.value == pytest.approx(np.mean(values))
+    if len(set(groups)) == 1:
+        assert mean.low is mean.high is None
+    else:
+        assert mean.low - 1e-12 <= mean.value <= mean.high + 1e-12
+
+
+def test_the_interval_is_that_of_drawing_whole_groups() -> None:
+    rng = np.random.default_rng(0)
+    groups = [f"g{i // 4}" for i in range(160)]
+    values = np.repeat(rng.random(40), 4)
+    mean = grouped_mean(values, groups)
+    of_group = values[::4]
+    draws = [of_group[rng.integers(40, size=40)].mean() for _ in range(4000)]
+    assert (mean.low, mean.high) == pytest.approx(tuple(np.percentile(draws, (2.5, 97.5))), abs=0.012)
+    # four times as many values say no more when they are the same
+    narrow = grouped_mean(values, [str(i) for i in range(160)])
+    assert (narrow.high - narrow.low) < 0.6 * (mean.high - mean.low)
+
+
+def test_nothing_has_no_mean() -> None:
+    with pytest.raises(ValueError, match="0 values and 0 groups"):
+        grouped_mean([], [])
+
+
+def test_both_files_hold_the_same_rows(tmp_path: Path) -> None:
+    truth = np.eye(16, dtype=bool)
+    scores = [score_case(0.7 * np.roll(truth, shift, axis=1), truth & (shift < 3)) for shift in range(4)]
+    rows = [CaseRow.of(s, id=f"c{i}", group=f"g{i // 2}", diagnosis="unknown") for i, s in enumerate(scores)]
+    summaries = write_scores(tmp_path, rows)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["cases.csv", "summary.json"]
+    assert read_case_table(tmp_path / "cases.csv") == rows
+    assert json.loads((tmp_path / "summary.json").read_text()) == summaries == summarise_all(rows)
+    # of the three lesions one is met
+    assert np.isclose(summaries["lesion"]["metrics"]["dice"]["mean"], 1 / 3)

@@ -11,7 +11,6 @@ import torch
 from monai.data.meta_tensor import MetaTensor
 
 from bus_monai.metrics.arrays import as_array, as_masks
-from bus_monai.metrics.case_scores import score_case
 from bus_monai.metrics.classification import (
     auc,
     class_figures,
@@ -19,13 +18,17 @@ from bus_monai.metrics.classification import (
     confusion_matrix,
     macro_auc,
     macro_f1,
+    macro_roc,
+    roc_curve,
     summarise_classes,
 )
-from bus_monai.metrics.lesion_detection import count_detections
-from bus_monai.metrics.mask_dice import mask_dice
-from bus_monai.metrics.probability_histogram import probability_histogram
-from bus_monai.metrics.roc import macro_roc, roc_curve
-from bus_monai.metrics.surface_distances import surface_distances
+from bus_monai.metrics.segmentation import (
+    count_detections,
+    mask_dice,
+    probability_histogram,
+    score_case,
+    surface_distances,
+)
 
 PREDICTED = np.array([[1, 1, 1, 0], [0, 0, 0, 1]], dtype=bool)
 TRUTH = np.array([[1, 1, 0, 0], [0, 0, 0, 0]], dtype=bool)

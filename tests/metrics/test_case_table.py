@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bus_monai.errors import UserError
-from bus_monai.metrics.case_scores import score_case
-from bus_monai.metrics.case_table import COLUMNS, CaseRow, read_case_table, write_case_table
+from bus_monai.metrics.case_table import CASE_COLUMNS, CaseRow, read_case_table, write_case_table
+from bus_monai.metrics.segmentation import score_case
 
 LESION = CaseRow.of(
     score_case(np.array([[0.9, 0.8, 0.1]]), np.array([[1, 0, 0]]), spacing_mm=(0.1, 0.3)),
@@ -79,7 +79,7 @@ def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
 
 def test_a_missing_column_is_named(tmp_path: Path) -> None:
     path = tmp_path / "other.csv"
-    path.write_text(",".join(name for name in COLUMNS if name != "fp") + "\n", encoding="utf-8")
+    path.write_text(",".join(name for name in CASE_COLUMNS if name != "fp") + "\n", encoding="utf-8")
     with pytest.raises(UserError) as error:
         read_case_table(path)
     assert str(error.value) == f"'{path}' lacks the column 'fp': give a table of cases, such as cases.csv."

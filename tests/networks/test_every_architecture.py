@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from bus_monai.networks.segmenters import NAMES, make_segmenter
+from bus_monai.networks.segmenters import SEGMENTER_NAMES, make_segmenter
 from tests.networks.onnx_session import onnx_session
 
 COUNTS = {
@@ -70,7 +70,7 @@ def assert_same(actual: Tensor, expected: Tensor) -> None:
 
 
 def test_every_name_is_here() -> None:
-    assert tuple(COUNTS) == NAMES
+    assert tuple(COUNTS) == SEGMENTER_NAMES
 
 
 def test_parameters(built: Built) -> None:

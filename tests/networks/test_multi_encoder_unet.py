@@ -10,8 +10,7 @@ import torch
 from torch import nn
 
 from bus_monai.errors import UserError
-from bus_monai.networks.multi_encoder_presets import PRESETS, Preset, get_preset, multi_encoder
-from bus_monai.networks.multi_encoder_unet import MultiEncoderUNet
+from bus_monai.networks.multi_encoder_unet import PRESETS, MultiEncoderUNet, Preset, get_preset, multi_encoder
 
 
 def counts(module: nn.Module) -> tuple[int, int]:

@@ -7,7 +7,7 @@ import torch
 
 from bus_monai.errors import UserError
 from bus_monai.networks.mutual_generators import MutualGenerators
-from bus_monai.networks.standardised import Standardised
+from bus_monai.networks.wrappers import Standardised
 
 
 def parameters(network: torch.nn.Module) -> int:

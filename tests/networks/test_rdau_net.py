@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 from bus_monai.errors import UserError
-from bus_monai.networks.blocks.attention_gate import AttentionGate
-from bus_monai.networks.blocks.dilated import DilatedModule
+from bus_monai.networks.blocks.attention import AttentionGate
+from bus_monai.networks.blocks.convolution import DilatedModule
 from bus_monai.networks.rdau_net import RDAUNet
 from bus_monai.networks.segmenters import make_segmenter
 from tests.networks.onnx_session import onnx_session

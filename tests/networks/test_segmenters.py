@@ -11,7 +11,7 @@ from torch import nn
 
 from bus_monai.errors import UserError
 from bus_monai.networks.segmenters import make_segmenter
-from bus_monai.networks.standardised import Standardised
+from bus_monai.networks.wrappers import Standardised
 
 LIST = (
     "attention_unet, cgan, deeplabv3_plus, erfnet, fcn, mednext, multi_encoder, pspnet, rdau, segnet, swin_unetr, "

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from bus_monai.pacs.tls import TlsFiles
+from bus_monai.pacs.address import TlsFiles
 
 
 class Authority:

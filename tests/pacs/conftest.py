@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from orthanc_server import OrthancServer
+
+from tests.pacs.orthanc_server import OrthancServer
 
 sys.path.append(str(Path(__file__).parents[1] / "inference"))  # for the predictor that needs no network
 

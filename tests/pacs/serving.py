@@ -12,11 +12,12 @@ from pathlib import Path
 
 import numpy as np
 import pydicom
-from orthanc_server import free_port
 from pydicom.dataset import Dataset
 from pydicom.uid import generate_uid
 from pynetdicom import AE
-from segment_files import ultrasound
+
+from tests.inference.segment_files import ultrasound
+from tests.pacs.orthanc_server import free_port
 
 ROOT = Path(__file__).parents[2]
 COMMAND = """

@@ -11,11 +11,11 @@ from threading import Thread
 from typing import Any
 
 import pytest
-from certificates import Authority
-from serving import images
 
 from bus_monai.errors import UserError
 from bus_monai.pacs.dicomweb import TOKEN, DicomWeb, InstanceError
+from tests.pacs.certificates import Authority
+from tests.pacs.serving import images
 
 Answer = tuple[int, dict[str, str], bytes]
 SERIES = {"0020000E": {"vr": "UI", "Value": ["1.2"]}, "00080060": {"vr": "CS", "Value": ["US"]}}

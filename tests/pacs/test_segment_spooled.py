@@ -10,15 +10,15 @@ from typing import Any
 
 import pydicom
 import pytest
-from bright_predictor import BrightPredictor
-from segment_files import ultrasound
-from serving import images
 
 from bus_monai.inference.segment_file import SegmentSettings
 from bus_monai.inference.write_outputs import OutputError
-from bus_monai.pacs import serve_run
-from bus_monai.pacs.segment_spooled import BEGUN, segment_spooled
+from bus_monai.pacs import serve as serve_run
+from bus_monai.pacs.serve import BEGUN, segment_spooled
 from bus_monai.pacs.spool import IMAGE, REASON, Spool
+from tests.inference.bright_predictor import BrightPredictor
+from tests.inference.segment_files import ultrasound
+from tests.pacs.serving import images
 
 SETTINGS = SegmentSettings(("seg", "sr"))
 

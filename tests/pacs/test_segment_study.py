@@ -11,15 +11,15 @@ from typing import Any
 import pydicom
 import pytest
 import requests
-from bright_predictor import BrightPredictor
-from orthanc_server import OrthancServer
-from segment_files import table
-from serving import COMMAND, ROOT, images
 
 from bus_monai.errors import UserError
 from bus_monai.inference.segment_file import SegmentSettings
 from bus_monai.pacs.dicomweb import DicomWeb
 from bus_monai.pacs.segment_study import STORED, segment_study
+from tests.inference.bright_predictor import BrightPredictor
+from tests.inference.segment_files import table
+from tests.pacs.orthanc_server import OrthancServer
+from tests.pacs.serving import COMMAND, ROOT, images
 
 SETTINGS = SegmentSettings(("seg", "sr"))
 

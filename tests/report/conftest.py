@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from bus_monai.data.case import Diagnosis
-from bus_monai.metrics.case_scores import score_case
 from bus_monai.metrics.case_table import CaseRow
+from bus_monai.metrics.segmentation import score_case
 
 
 def make_table(seed: int, noise: float, cases: int = 24) -> list[CaseRow]:

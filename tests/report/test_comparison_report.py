@@ -12,11 +12,16 @@ import pytest
 
 from bus_monai.errors import UserError
 from bus_monai.metrics.aggregate import RULES, means
-from bus_monai.metrics.case_table import COLUMNS, CaseRow
-from bus_monai.metrics.comparison import Comparison
-from bus_monai.report.comparison_report import comparison_text, write_comparison_report
-from bus_monai.report.published import beside_ours, published_tables, published_text
-from bus_monai.report.summary_table import number
+from bus_monai.metrics.case_table import CASE_COLUMNS, CaseRow
+from bus_monai.metrics.compare import Comparison
+from bus_monai.report.comparison_report import (
+    beside_ours,
+    comparison_text,
+    published_tables,
+    published_text,
+    write_comparison_report,
+)
+from bus_monai.report.files import number
 
 
 def test_page_and_table_hold_the_tests(tmp_path: Path, good: list[CaseRow], bad: list[CaseRow]) -> None:
@@ -48,7 +53,7 @@ def test_published_tables_are_whole() -> None:
         assert table.differences.endswith(".")
         for column in table.columns:
             assert column["metric"] is None or column["metric"] in RULES[table.rule].fractions
-            assert column["metric"] is None or column["metric"] in COLUMNS
+            assert column["metric"] is None or column["metric"] in CASE_COLUMNS
         for _, *values in table.rows:
             assert len(values) == len(table.columns)
             assert all(0 <= value <= 100 for value in values)

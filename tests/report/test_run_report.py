@@ -13,12 +13,11 @@ import pytest
 
 from bus_monai.errors import UserError
 from bus_monai.metrics.aggregate import summarise_all
-from bus_monai.metrics.case_scores import score_case
 from bus_monai.metrics.case_table import CaseRow
-from bus_monai.report.contour_figure import contour_figure
-from bus_monai.report.files import read_history
+from bus_monai.metrics.segmentation import score_case
+from bus_monai.report.files import read_history, summary_text
+from bus_monai.report.image_figures import contour_figure
 from bus_monai.report.run_report import write_run_report
-from bus_monai.report.summary_table import summary_text
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from hypothesis.extra import numpy as hnp
 from monai.data import MetaTensor
 from numpy.typing import NDArray
 
-from bus_monai.data.phantoms import make_phantom
+from bus_monai.data.phantoms.ultrasound import make_phantom
 from bus_monai.errors import UserError
 from bus_monai.transforms.contrast import METHODS, HistogramEqualization, HistogramEqualizationd
 

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from bus_monai.data.readers.busi import read_busi
-from bus_monai.source import read_mask, read_source
-from bus_monai.transforms.crop_image_region import CropImageRegiond
+from bus_monai.io.image import read_mask, read_source
+from bus_monai.transforms.crop import CropImageRegiond
 from bus_monai.transforms.image_region import find_image_region
 
 COLOURS = (0.0, 0.25, 0.5, 1.0)

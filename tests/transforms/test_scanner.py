@@ -10,14 +10,7 @@ from hypothesis import strategies as st
 from monai.data.meta_tensor import MetaTensor
 from monai.transforms.transform import MapTransform
 
-from bus_monai.transforms.scanner import (
-    RandBurnInd,
-    RandDepthGaind,
-    RandJPEGd,
-    RandLetterboxd,
-    RandSpeckled,
-    letterbox,
-)
+from bus_monai.transforms.scanner import RandBurnInd, RandDepthGaind, RandJPEGd, RandLetterboxd, RandSpeckled, letterbox
 from bus_monai.transforms.scanner_effects import Overlay, add_speckle, burn_in, correlated_noise, depth_gain, jpeg
 
 GREY = np.full((60, 80), 0.4, dtype=np.float32)

@@ -11,12 +11,9 @@ from hypothesis.extra import numpy as hnp
 from monai.data import MetaTensor
 from numpy.typing import NDArray
 
-from bus_monai.data.phantom_physics import speckle_envelope
+from bus_monai.data.phantoms.ultrasound import speckle_envelope
 from bus_monai.errors import UserError
-from bus_monai.transforms.filters.frost import frost
-from bus_monai.transforms.filters.lee import lee
-from bus_monai.transforms.filters.local_statistics import local_mean_variance, noise_variation
-from bus_monai.transforms.filters.srad import _differences, srad
+from bus_monai.transforms.filters import _differences, frost, lee, local_mean_variance, noise_variation, srad
 from bus_monai.transforms.speckle import METHODS, SpeckleReduction, SpeckleReductiond
 
 FILTERS = [name for name in METHODS if name != "none"]

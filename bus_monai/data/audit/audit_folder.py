@@ -12,15 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from bus_monai.data.audit.content import find_content
+from bus_monai.data.audit.content import find_content, find_mask_faults
 from bus_monai.data.audit.finding import KINDS, Finding
 from bus_monai.data.audit.listing import ListedImage, list_images
-from bus_monai.data.audit.masks import find_mask_faults
-from bus_monai.data.duplicates.known_duplicates import KNOWN_DUPLICATES, known_duplicates
-from bus_monai.data.duplicates.pairs import Pair, find_pairs, groups_of, join_pairs
-from bus_monai.data.duplicates.square import to_square
+from bus_monai.data.near_duplicates import KNOWN_DUPLICATES, Pair, find_pairs, groups_of, join_pairs, known_duplicates
+from bus_monai.data.registration import to_square
 from bus_monai.errors import UserError
-from bus_monai.source import read_source
+from bus_monai.io.image import read_source
 
 
 @dataclass(frozen=True)

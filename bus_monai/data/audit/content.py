@@ -1,24 +1,135 @@
-"""What an image shows besides tissue: margins, colour, text, calipers."""
+"""What an image shows besides tissue (margins, colour, text, calipers), and what is odd about its masks."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from scipy.ndimage import find_objects, label, white_tophat
 
-from bus_monai.data.audit.annotations import count_calipers, count_text_lines, stroke_contrast
 from bus_monai.data.audit.finding import Finding
-from bus_monai.data.duplicates.square import content_box
-from bus_monai.source import source_kind
+from bus_monai.data.audit.listing import ListedImage
+from bus_monai.data.registration import content_box
+from bus_monai.errors import UserError
+from bus_monai.geometry.lesion import label_components
+from bus_monai.io.image import is_lesion, read_raster, source_kind
 
-LEAST_MARGIN = 0.02
+STROKE = 9
+"""Pixels: wider bright regions are tissue."""
+TEXT_CONTRAST = 0.4
+GLYPH_HEIGHTS = (5, 40)
+MIN_GLYPHS = 4
+"""In a line of text."""
+MARK_CONTRASTS = (0.3, 0.4)
+"""Of marks: the lower sees them on bright tissue, the higher parts them from dotted lines."""
+MARK_SIDES = (5, 25)
+MARK = 9
+MIN_MATCH = 0.7
+
+
+@dataclass(frozen=True)
+class _Stroke:
+    top: int
+    bottom: int
+    left: int
+    right: int
+    shape: NDArray[np.bool_]
+
+    @property
+    def height(self) -> int:
+        return self.bottom - self.top
+
+    @property
+    def width(self) -> int:
+        return self.right - self.left
+
+
+def stroke_contrast(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return how much brighter than their surroundings thin strokes are.
+
+    Args:
+        pixels: (H, W) in [0, 1].
+
+    Returns:
+        (H, W) in [0, 1].
+    """
+    return np.asarray(white_tophat(pixels, size=(STROKE, STROKE)))
+
+
+def count_text_lines(contrast: NDArray[np.float32]) -> int:
+    """Count rows of at least four glyphs of like height, on one baseline and close together.
+
+    Args:
+        contrast: of strokes, (H, W) in [0, 1].
+    """
+    low, high = GLYPH_HEIGHTS
+    glyphs = [s for s in _strokes(contrast >= TEXT_CONTRAST) if low <= s.height <= high and s.width <= 1.5 * s.height]
+    glyphs.sort(key=lambda stroke: stroke.left)
+    lines: list[list[_Stroke]] = []
+    for glyph in glyphs:
+        line = next((line for line in lines if _continues(line[-1], glyph)), None)
+        if line is None:
+            lines.append([glyph])
+        else:
+            line.append(glyph)
+    return sum(len(line) >= MIN_GLYPHS for line in lines)
+
+
+def count_calipers(contrast: NDArray[np.float32]) -> int:
+    """Count marks in the form of + or x, where at least two have the same form and size.
+
+    Args:
+        contrast: of strokes, (H, W) in [0, 1].
+    """
+    return max(_count_marks(_strokes(contrast >= least)) for least in MARK_CONTRASTS)
+
+
+def _count_marks(strokes: list[_Stroke]) -> int:
+    sides: dict[str, list[int]] = {"plus": [], "cross": []}
+    low, high = MARK_SIDES
+    for stroke in strokes:
+        if low <= min(stroke.height, stroke.width) and max(stroke.height, stroke.width) <= high:
+            for form, side in sides.items():
+                if abs(stroke.height - stroke.width) <= 2 and _match(stroke.shape, form) >= MIN_MATCH:
+                    side.append(stroke.height)
+    return sum(len(side) for side in sides.values() if len(side) > 1 and max(side) - min(side) <= 2)
+
+
+def _strokes(ink: NDArray[np.bool_]) -> list[_Stroke]:
+    regions, _ = label(ink, structure=np.ones((3, 3)))
+    return [
+        _Stroke(rows.start, rows.stop, columns.start, columns.stop, regions[rows, columns] == i)
+        for i, (rows, columns) in enumerate(find_objects(regions), start=1)
+    ]
+
+
+def _continues(last: _Stroke, glyph: _Stroke) -> bool:
+    return (
+        abs(last.bottom - glyph.bottom) <= 0.2 * last.height
+        and 0.7 <= glyph.height / last.height <= 1.4
+        and -1 <= glyph.left - last.right <= last.height
+    )
+
+
+def _match(shape: NDArray[np.bool_], form: str) -> float:
+    """Return the correlation of a stroke with a plus or a cross."""
+    drawn = np.asarray(Image.fromarray(shape.astype(np.float32)).resize((MARK, MARK), Image.Resampling.BOX))
+    across, along = np.mgrid[:MARK, :MARK] - MARK // 2
+    template = (across == 0) | (along == 0) if form == "plus" else np.abs(np.abs(across) - np.abs(along)) < 1
+    if drawn.std() == 0:
+        return 0.0
+    return float(np.corrcoef(drawn.ravel(), template.ravel())[0, 1])
+
+
+MIN_MARGIN = 0.02
 """Of a side, from which on a black margin is a letterbox."""
-LEAST_CHROMA = 64
+MIN_CHROMA = 64
 """Range of red, green and blue of a saturated pixel."""
-LEAST_COLOURED = 0.001
+MIN_COLOURED = 0.001
 """Share of saturated pixels from which on an image is coloured."""
 
 
@@ -32,11 +143,11 @@ def find_content(path: Path, pixels: NDArray[np.float32]) -> Iterator[Finding]:
     height, width = pixels.shape
     top, bottom, left, right = content_box(pixels)
     margins = {"top": top / height, "bottom": 1 - bottom / height, "left": left / width, "right": 1 - right / width}
-    wide = [f"{side} {100 * share:.0f} %" for side, share in margins.items() if share >= LEAST_MARGIN]
+    wide = [f"{side} {100 * share:.0f} %" for side, share in margins.items() if share >= MIN_MARGIN]
     if wide:
         yield Finding("letterbox", (path,), ", ".join(wide))
     coloured = _coloured_share(path)
-    if coloured >= LEAST_COLOURED:
+    if coloured >= MIN_COLOURED:
         yield Finding("colour", (path,), f"{100 * coloured:.1f} % of the pixels")
     contrast = stroke_contrast(pixels)
     if lines := count_text_lines(contrast):
@@ -52,4 +163,43 @@ def _coloured_share(path: Path) -> float:
         if image.mode in ("1", "L", "LA", "I", "I;16", "I;16B"):
             return 0.0
         values = np.asarray(image.convert("RGB"))
-    return float((np.ptp(values, axis=-1) >= LEAST_CHROMA).mean())
+    return float((np.ptp(values, axis=-1) >= MIN_CHROMA).mean())
+
+
+MIN_SHARE = 0.001
+"""Of the image, below which a lesion is tiny."""
+
+
+def find_mask_faults(image: ListedImage, shape: tuple[int, int]) -> Iterator[Finding]:
+    """Yield what is wrong with the masks of an image, and whether it has several lesions.
+
+    A lesion is a connected region of the merged masks.
+
+    Args:
+        image: with its masks.
+        shape: height and width of the image.
+    """
+    merged = np.zeros(shape, dtype=bool)
+    read = 0
+    for path in image.masks:
+        try:
+            values = read_raster(path)
+        except UserError as error:
+            yield Finding("unreadable", (path,), str(error))
+            continue
+        if values.shape != shape:
+            detail = f"mask {values.shape[0]} x {values.shape[1]}, image {shape[0]} x {shape[1]} pixels"
+            yield Finding("mask_size", (image.path, path), detail)
+            continue
+        merged |= is_lesion(values, path)
+        read += 1
+    if read == 0:
+        return
+    _, sizes = label_components(merged)
+    tiny = sizes[sizes < MIN_SHARE * merged.size]
+    if sizes.size == 0 and image.diagnosis != "normal":
+        yield Finding("empty_mask", (image.path,), f"no lesion, but the image is {image.diagnosis}")
+    if tiny.size:
+        yield Finding("tiny_lesion", (image.path,), f"{tiny.size} below 0.1 %: {', '.join(map(str, tiny[:5]))} pixels")
+    if sizes.size - tiny.size > 1:
+        yield Finding("several_lesions", (image.path,), f"{sizes.size - tiny.size} lesions")

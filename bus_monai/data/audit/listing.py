@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bus_monai.data.case import DIAGNOSES, Diagnosis
-from bus_monai.data.datalist import FILE, read_datalist
+from bus_monai.data.datalist import DATALIST_FILE, read_datalist
 from bus_monai.data.readers.folder import require_folder
 from bus_monai.errors import UserError
-from bus_monai.source import RASTER_SUFFIXES
-from bus_monai.source_listing import list_sources
+from bus_monai.io.image import RASTER_SUFFIXES
+from bus_monai.io.listing import list_sources
 
 MASK_FOLDERS = ("mask", "masks", "gt")
 _MASK = re.compile(r"(?P<image>.+?)_(mask.*|(tumor|other)_?\d*)", re.IGNORECASE)
@@ -50,7 +50,7 @@ def list_images(folder: Path) -> tuple[list[ListedImage], list[Path]]:
         UserError: the folder is missing, is a file, or holds no image; or its datalist is wrong.
     """
     require_folder(folder)
-    if (folder / FILE).is_file():
+    if (folder / DATALIST_FILE).is_file():
         # the datalist has resolved its paths, against which links in the folder's own path must not stand out
         cases = [(name, case) for name, cases in read_datalist(folder).sections() for case in cases]
         listed = [ListedImage(case.image, case.masks, case.diagnosis, case.group, name) for name, case in cases]

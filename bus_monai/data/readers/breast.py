@@ -6,13 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from bus_monai.data.case import Case, to_diagnosis
-from bus_monai.data.readers.folder import require_files, require_folder
-from bus_monai.data.readers.shape_table import write_shape_table
-from bus_monai.data.readers.tables import read_xlsx_table
+from bus_monai.data.readers.folder import read_xlsx_table, require_files, require_folder
+from bus_monai.data.readers.shapes import write_shape_table
 
 TABLE = "BrEaST-Lesions-USG-clinical-data-Dec-15-2023.xlsx"
 NOT_GIVEN = "NA"
-COLUMNS = ("CaseID", "Image_filename", "Mask_tumor_filename", "Classification")
+TABLE_COLUMNS = ("CaseID", "Image_filename", "Mask_tumor_filename", "Classification")
 
 
 def is_breast(folder: Path) -> bool:
@@ -32,7 +31,7 @@ def read_breast(folder: str | Path) -> list[Case]:
     """
     folder = require_folder(folder)
     table = _table(folder)
-    rows = read_xlsx_table(table, COLUMNS)
+    rows = read_xlsx_table(table, TABLE_COLUMNS)
     files = {path.name: path for path in sorted(folder.rglob("case*.png"))}
     cases = []
     for row in rows:
@@ -51,7 +50,7 @@ def write_breast_shapes(folder: Path, out: Path) -> None:
     The table has one word a case: it does not say to which of several tumours it belongs.
     """
     rows = []
-    for row in read_xlsx_table(_table(folder), COLUMNS):
+    for row in read_xlsx_table(_table(folder), TABLE_COLUMNS):
         masks = _masks(row)
         word = row.get("Shape", "").upper() or NOT_GIVEN
         shape = word if len(masks) == 1 else NOT_GIVEN

@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from bus_monai.data.case import Case, to_diagnosis
-from bus_monai.data.readers.folder import require_files, require_folder
-from bus_monai.data.readers.tables import read_csv_table
+from bus_monai.data.readers.folder import read_csv_table, require_files, require_folder
 
 TABLE = "bus_data.csv"
 

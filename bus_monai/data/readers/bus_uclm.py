@@ -10,11 +10,17 @@ import numpy as np
 from PIL import Image
 
 from bus_monai.data.case import DIAGNOSES, Case, Diagnosis, to_diagnosis
-from bus_monai.data.readers.folder import raster_files, require_files, require_folder, require_pairs
-from bus_monai.data.readers.tables import read_csv_table
-from bus_monai.data.readers.write_case import copy_image, write_masks
+from bus_monai.data.readers.folder import (
+    copy_image,
+    raster_files,
+    read_csv_table,
+    require_files,
+    require_folder,
+    require_pairs,
+    write_masks,
+)
 from bus_monai.errors import UserError
-from bus_monai.source import read_raster
+from bus_monai.io.image import read_raster
 
 TABLE = "INFO.csv"
 _NAME = re.compile(r"[A-Z]{4}_\d{3}")

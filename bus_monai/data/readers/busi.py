@@ -6,8 +6,7 @@ import re
 from pathlib import Path
 
 from bus_monai.data.case import DIAGNOSES, Case, Diagnosis
-from bus_monai.data.duplicates.known_duplicates import KNOWN_DUPLICATES
-from bus_monai.data.duplicates.near_duplicates import group_near_duplicates
+from bus_monai.data.near_duplicates import KNOWN_DUPLICATES, group_near_duplicates
 from bus_monai.data.readers.folder import require_folder, require_pairs
 from bus_monai.errors import UserError
 

@@ -11,16 +11,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from bus_monai.data.case import Case, Diagnosis
-from bus_monai.data.readers.folder import require_files, require_folder
-from bus_monai.data.readers.shape_table import write_shape_table
-from bus_monai.data.readers.tables import read_csv_table
-from bus_monai.data.readers.write_case import copy_image, write_masks
+from bus_monai.data.readers.folder import copy_image, read_csv_table, require_files, require_folder, write_masks
+from bus_monai.data.readers.shapes import write_shape_table
 from bus_monai.dicom.read import frame_size
 from bus_monai.errors import UserError
-from bus_monai.source import read_source
+from bus_monai.io.image import read_source
 
 TABLES = ("mass_case_description_train_set.csv", "mass_case_description_test_set.csv")
-COLUMNS = ("patient_id", "abnormality id", "mass shape", "pathology", "image file path", "ROI mask file path")
+TABLE_COLUMNS = ("patient_id", "abnormality id", "mass shape", "pathology", "image file path", "ROI mask file path")
 PIXELS = "CBIS-DDSM"
 """The folder that the download tool of the archive makes."""
 
@@ -77,7 +75,7 @@ def read_masses(folder: str | Path) -> list[Mass]:
         )
         for name in TABLES
         if (folder / name).is_file()
-        for row in read_csv_table(folder / name, COLUMNS)
+        for row in read_csv_table(folder / name, TABLE_COLUMNS)
     ]
 
 

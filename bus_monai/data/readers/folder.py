@@ -1,12 +1,28 @@
-"""What every reader asks of a folder."""
+"""What readers of data sets share: folders, tables, identifiers and writing a case."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import csv
+import re
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from zipfile import BadZipFile
 
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from bus_monai.data.case import Case
 from bus_monai.errors import UserError
-from bus_monai.source import RASTER_SUFFIXES
+from bus_monai.io.image import RASTER_SUFFIXES
+
+
+def case_id(stem: str) -> str:
+    """Turn the stem of a file into an id: other signs than ASCII letters, digits, ``-``, ``_``, ``.`` become ``_``."""
+    name = re.sub(r"[^A-Za-z0-9._-]+", "_", stem).lstrip("._-").rstrip("_")
+    return name or "case"
 
 
 def require_folder(folder: str | Path) -> Path:
@@ -59,3 +75,100 @@ def raster_files(folder: Path) -> list[Path]:
     return sorted(
         path for path in folder.iterdir() if path.suffix.lower() in RASTER_SUFFIXES and not path.name.startswith(".")
     )
+
+
+def read_csv_table(path: Path, columns: Sequence[str], delimiter: str = ",") -> list[dict[str, str]]:
+    """Read a CSV file with a header; names and values are stripped of spaces.
+
+    Raises:
+        UserError: it does not exist, cannot be read, or lacks one of ``columns``.
+    """
+    _require_table(path)
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            header, *rows = csv.reader(file, delimiter=delimiter)
+    except (OSError, ValueError, csv.Error) as error:
+        raise UserError(f"'{path}' cannot be read as CSV ({error}): download it again.") from error
+    return _to_dicts(path, header, rows, columns)
+
+
+def read_xlsx_table(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
+    """Read the first sheet of an .xlsx file, whose first row names the columns; empty cells become ``""``.
+
+    Raises:
+        UserError: it does not exist, cannot be read, or lacks one of ``columns``.
+    """
+    from openpyxl import load_workbook
+
+    _require_table(path)
+    try:
+        workbook = load_workbook(path, read_only=True, data_only=True)
+        try:
+            header, *rows = ([_to_text(cell) for cell in row] for row in workbook.worksheets[0].values)
+        finally:
+            workbook.close()
+    except (OSError, ValueError, KeyError, IndexError, BadZipFile) as error:
+        raise UserError(f"'{path}' cannot be read as an .xlsx table ({error}): download it again.") from error
+    return _to_dicts(path, header, rows, columns)
+
+
+def _require_table(path: Path) -> None:
+    if not path.is_file():
+        raise UserError(f"The table '{path}' does not exist: complete the download, which is of no use without it.")
+
+
+def _to_text(cell: object) -> str:
+    # spreadsheets keep whole numbers as floats
+    if isinstance(cell, float) and cell.is_integer():
+        cell = int(cell)
+    return "" if cell is None else str(cell)
+
+
+def _to_dicts(
+    path: Path, header: Iterable[str], rows: Iterable[Sequence[str]], columns: Sequence[str]
+) -> list[dict[str, str]]:
+    names = [name.strip() for name in header]
+    missing = [column for column in columns if column not in names]
+    if missing:
+        raise UserError(f"'{path}' lacks the column '{missing[0]}': download it again.")
+    return [row for row in (_row(names, values) for values in rows) if any(row.values())]
+
+
+def _row(names: Sequence[str], values: Sequence[str]) -> dict[str, str]:
+    padded: Mapping[str, str] = dict.fromkeys(names, "")
+    return {**padded, **{name: value.strip() for name, value in zip(names, values, strict=False)}}
+
+
+IMAGES = "images"
+MASKS = "masks"
+
+
+def copy_case(case: Case, out: Path) -> Case:
+    """Copy the files of ``case`` into ``out``; return the case there."""
+    masks = []
+    for number, mask in enumerate(case.masks, start=1):
+        masks.append(mask_path(case, out, number).with_suffix(mask.suffix.lower()))
+        shutil.copyfile(mask, masks[-1])
+    return replace(case, image=copy_image(case, out), masks=tuple(masks))
+
+
+def copy_image(case: Case, out: Path) -> Path:
+    """Copy the image of ``case`` into ``out``; return its path there."""
+    path = out / IMAGES / f"{case.id}{case.image.suffix.lower()}"
+    shutil.copyfile(case.image, path)
+    return path
+
+
+def write_masks(case: Case, out: Path, masks: Iterable[NDArray[np.bool_]]) -> tuple[Path, ...]:
+    """Write masks (H, W) of ``case`` into ``out`` as PNG files of 0 and 255; return their paths."""
+    paths = []
+    for number, mask in enumerate(masks, start=1):
+        paths.append(mask_path(case, out, number))
+        Image.fromarray(mask.astype(np.uint8) * 255).save(paths[-1])
+    return tuple(paths)
+
+
+def mask_path(case: Case, out: Path, number: int) -> Path:
+    """Return where the mask of the lesion ``number``, counted from 1, goes."""
+    # always with a number, so that the second mask of `a` and the first of `a_2` differ
+    return out / MASKS / f"{case.id}_{number}.png"

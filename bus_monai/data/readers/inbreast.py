@@ -12,9 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bus_monai.data.case import Case, Diagnosis
-from bus_monai.data.readers.folder import require_files, require_folder
-from bus_monai.data.readers.tables import read_csv_table
-from bus_monai.data.readers.write_case import copy_image, write_masks
+from bus_monai.data.readers.folder import copy_image, read_csv_table, require_files, require_folder, write_masks
 from bus_monai.dicom.read import frame_size
 from bus_monai.errors import UserError
 

@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from bus_monai.data.case import Case
-from bus_monai.data.duplicates.near_duplicates import group_near_duplicates
-from bus_monai.data.readers.case_id import case_id
-from bus_monai.data.readers.folder import require_files, require_folder
+from bus_monai.data.near_duplicates import group_near_duplicates
+from bus_monai.data.readers.folder import case_id, require_files, require_folder
 from bus_monai.errors import UserError
-from bus_monai.source import RASTER_SUFFIXES
+from bus_monai.io.image import RASTER_SUFFIXES
 
 TABLE = "dataset.json"
 SECTIONS = ("training", "validation", "test")

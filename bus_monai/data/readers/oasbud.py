@@ -13,12 +13,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from bus_monai.data.case import Case, Diagnosis
-from bus_monai.data.readers.case_id import case_id
-from bus_monai.data.readers.folder import require_folder
-from bus_monai.data.readers.write_case import IMAGES, write_masks
+from bus_monai.data.readers.folder import IMAGES, case_id, require_folder, write_masks
 from bus_monai.errors import UserError
 
-FILE = "OASBUD.mat"
+MAT_FILE = "OASBUD.mat"
 FIELDS = ("id", "rf1", "rf2", "roi1", "roi2", "class")
 VIEWS = ("1", "2")
 DIAGNOSES: dict[str, Diagnosis] = {"0": "benign", "1": "malignant"}
@@ -33,7 +31,7 @@ RANGE_DB = 60
 
 def is_oasbud(folder: Path) -> bool:
     """Whether ``folder`` has ``OASBUD.mat``."""
-    return (folder / FILE).is_file()
+    return (folder / MAT_FILE).is_file()
 
 
 def read_oasbud(folder: str | Path) -> list[Case]:
@@ -48,7 +46,7 @@ def read_oasbud(folder: str | Path) -> list[Case]:
     Raises:
         UserError: the file is missing, cannot be read, or lacks a field.
     """
-    path = require_folder(folder) / FILE
+    path = require_folder(folder) / MAT_FILE
     lesions = _lesions(path)
     diagnoses = _diagnoses(lesions)
     cases = []
@@ -117,7 +115,7 @@ def _lesions(path: Path) -> Sequence[dict[str, Any]]:
     from scipy.io.matlab import MatReadError
 
     if not path.is_file():
-        raise UserError(f"'{path}' does not exist: give the folder with the file {FILE} of OASBUD.")
+        raise UserError(f"'{path}' does not exist: give the folder with the file {MAT_FILE} of OASBUD.")
     try:
         data = loadmat(path, simplify_cells=True)["data"]
     except (OSError, ValueError, TypeError, NotImplementedError, KeyError, MatReadError) as error:

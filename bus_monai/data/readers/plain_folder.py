@@ -7,9 +7,8 @@ from collections import defaultdict
 from pathlib import Path
 
 from bus_monai.data.case import Case
-from bus_monai.data.duplicates.near_duplicates import group_near_duplicates
-from bus_monai.data.readers.case_id import case_id
-from bus_monai.data.readers.folder import raster_files, require_folder, require_pairs
+from bus_monai.data.near_duplicates import group_near_duplicates
+from bus_monai.data.readers.folder import case_id, raster_files, require_folder, require_pairs
 from bus_monai.errors import UserError
 
 _MASK = re.compile(r"(?P<stem>.+)_mask(_\d+)?")

@@ -10,11 +10,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from bus_monai.data.case import Case
-from bus_monai.data.duplicates.near_duplicates import group_near_duplicates
-from bus_monai.data.readers.folder import raster_files, require_folder, require_pairs
-from bus_monai.data.readers.write_case import copy_image, write_masks
+from bus_monai.data.near_duplicates import group_near_duplicates
+from bus_monai.data.readers.folder import copy_image, raster_files, require_folder, require_pairs, write_masks
 from bus_monai.errors import UserError
-from bus_monai.source import read_raster
+from bus_monai.io.image import read_raster
 
 IMAGE, MASK = "Test_Image_", "mask_"
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from bus_monai.data.case import DIAGNOSES, Case, Diagnosis, to_diagnosis
-from bus_monai.data.duplicates.near_duplicates import group_near_duplicates
-from bus_monai.data.readers.folder import raster_files, require_files, require_folder, require_pairs
-from bus_monai.data.readers.tables import read_xlsx_table
+from bus_monai.data.near_duplicates import group_near_duplicates
+from bus_monai.data.readers.folder import raster_files, read_xlsx_table, require_files, require_folder, require_pairs
 from bus_monai.errors import UserError
 
 TABLE = "DatasetB.xlsx"

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bus_monai.data.phantoms import make_phantom
+from bus_monai.data.phantoms.ultrasound import make_phantom
 
 SIZE = (96, 128)
 

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from bus_monai.data.dataset import check_dataset, load_dataset
-from bus_monai.data.duplicates.near_duplicates import group_near_duplicates
+from bus_monai.data.near_duplicates import group_near_duplicates
 from bus_monai.data.readers.busi import read_busi
 from bus_monai.errors import UserError
 from bus_monai.transforms.load import LoadMasksd, LoadUltrasoundd

@@ -12,12 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bus_monai.data.readers.cbis_ddsm import (
-    read_cbis_ddsm,
-    read_masses,
-    write_cbis_ddsm_case,
-    write_mass_shapes,
-)
+from bus_monai.data.readers.cbis_ddsm import read_cbis_ddsm, read_masses, write_cbis_ddsm_case, write_mass_shapes
 from bus_monai.errors import UserError
 from tests.published_layouts import save_dicom, square
 

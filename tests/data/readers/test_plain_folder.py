@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bus_monai.data.readers.case_id import case_id
 from bus_monai.data.readers.catalogue import recognise
+from bus_monai.data.readers.folder import case_id
 from bus_monai.data.readers.plain_folder import read_plain_folder
 from bus_monai.errors import UserError
 from tests.published_layouts import noise, save, square

@@ -1,0 +1,117 @@
+"""The bundles that ship, their weights, and the versions of installed packages. Imports neither torch nor MONAI."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from bus_monai.errors import UserError, did_you_mean
+
+
+def installed_version(package: str) -> str | None:
+    """Return the version of a package by its name on PyPI, ``None`` where it is not installed; nothing is imported."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+TRAINED = "model.pt"
+"""What a training writes."""
+SHIPPED = "model.safetensors"
+"""What comes with a bundle: matrices in half precision, and the settings of the training."""
+
+
+def weights_file(path: Path) -> Path:
+    """Return ``path``, or the ``model.safetensors`` beside it where it names a ``model.pt`` that is missing.
+
+    Example:
+        >>> weights_file(Path("nowhere/model.pt")).name
+        'model.pt'
+    """
+    shipped = path.with_name(SHIPPED)
+    return shipped if path.name == TRAINED and not path.is_file() and shipped.is_file() else path
+
+
+_PACKAGE = Path(__file__).parents[1]
+BUNDLE_FOLDERS = (_PACKAGE / "_bundles", _PACKAGE.parent / "bundles")
+"""Where bundles lie: in an installed wheel, and in a checkout."""
+DEFAULT_MODEL = "lite_unet"
+"""The bundle that segments where none is named: it comes with weights."""
+
+
+@dataclass(frozen=True)
+class BundleInfo:
+    """A bundle of the package.
+
+    Args:
+        name: name of its folder.
+        root: its folder.
+        version: of the bundle.
+        description: one sentence.
+        weights: its own, trained here or shipped, ``None`` where there are none.
+    """
+
+    name: str
+    root: Path
+    version: str
+    description: str
+    weights: Path | None
+
+
+def list_bundles() -> list[BundleInfo]:
+    """Return the bundles of the package by name."""
+    folders = {
+        file.parent.parent for base in BUNDLE_FOLDERS if base.is_dir() for file in base.glob("*/configs/metadata.json")
+    }
+    infos = []
+    for root in sorted(folders, key=lambda folder: folder.name):
+        meta = _metadata(root)
+        weights = weights_file(root / "models" / TRAINED)
+        found = weights if weights.is_file() else None
+        infos.append(BundleInfo(root.name, root, meta["version"], meta["description"], found))
+    return infos
+
+
+def find_bundle(name: str) -> Path:
+    """Return the folder of the bundle called ``name``.
+
+    Raises:
+        UserError: there is none; the message names those that there are.
+    """
+    bundles = {info.name: info.root for info in list_bundles()}
+    if name in bundles:
+        return bundles[name]
+    raise UserError(
+        f"There is no bundle '{name}'{did_you_mean(name, bundles)}: choose one of "
+        f"{', '.join(bundles) or 'none installed'}."
+    )
+
+
+def output_format(bundle: Path) -> str:
+    """Return what the network of the bundle in a folder gives: ``segmentation``, ``classes``, or ``raw`` for boxes."""
+    return str(_metadata(bundle)["network_data_format"]["outputs"]["pred"]["format"])
+
+
+def input_modality(bundle: Path) -> str:
+    """Return what the bundle in a folder takes, by DICOM's codes: ``US``, or ``MG`` for mammograms."""
+    return str(_metadata(bundle)["network_data_format"]["inputs"]["image"]["modality"])
+
+
+def require_ultrasound(bundle: Path) -> None:
+    """Raise a user error unless the bundle in a folder takes whole ultrasound images."""
+    if input_modality(bundle) != "US":
+        raise UserError(f"The bundle '{bundle.name}' is not for whole ultrasound images: choose another.")
+
+
+def bundle_version(bundle: Path) -> str:
+    """Return the version of the bundle in a folder."""
+    return str(_metadata(bundle)["version"])
+
+
+def _metadata(bundle: Path) -> dict[str, Any]:
+    metadata: dict[str, Any] = json.loads((bundle / "configs" / "metadata.json").read_text(encoding="utf-8"))
+    return metadata

@@ -1,0 +1,154 @@
+"""Run a bundle's configs: train, evaluate, or build the parts that infer."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ignite.engine import Engine, Events
+from monai.bundle.config_parser import ConfigParser
+from monai.bundle.scripts import create_workflow
+from monai.transforms.compose import Compose
+from torch import nn
+
+from bus_monai.bundle.models import TrainedModel
+from bus_monai.bundle.settings import keep_null
+from bus_monai.bundle.weights import load_network
+from bus_monai.handlers.checkpoint import LATEST
+
+EVALUATE_CONFIG = "evaluate.json"
+
+
+def evaluate_model(model: TrainedModel, folder: Path, settings: Mapping[str, Any]) -> None:
+    """Run ``evaluate.json`` of a model's bundle.
+
+    Args:
+        model: what to evaluate, under the settings that it was trained with.
+        folder: gets the table of cases, its summary and figures.
+        settings: further keys of ``evaluate.json``; they go before those of the training.
+    """
+    workflow = create_workflow(
+        config_file=str(model.bundle / "configs" / EVALUATE_CONFIG),
+        run_id="evaluating",
+        **keep_null(model.overrides(EVALUATE_CONFIG) | dict(settings) | {"output_dir": str(folder)}),
+    )
+    workflow.run()
+    workflow.finalize()
+
+
+OnEpoch = Callable[[int, float], bool]
+"""Epoch and validation score to whether to go on."""
+
+
+def train_run(
+    bundle: Path,
+    folder: Path,
+    overrides: Mapping[str, Any],
+    *,
+    start: str | None = None,
+    on_epoch: OnEpoch | None = None,
+) -> float:
+    """Train a bundle into ``folder``, from its latest state where there is one.
+
+    Args:
+        bundle: folder of the bundle.
+        folder: gets weights, history and settings.
+        overrides: keys of ``train.json``.
+        start: file of weights that the training begins with, else it begins anew.
+        on_epoch: called after every validation; ``False`` ends the training.
+
+    Returns:
+        The best validation score.
+
+    Raises:
+        UserError: ``start`` holds the weights of another network.
+    """
+    workflow = create_workflow(
+        config_file=str(bundle / "configs" / "train.json"),
+        run_id="training",
+        **keep_null(overrides),
+        ckpt_dir=str(folder),
+        output_dir=str(folder),
+        resume=(folder / LATEST).is_file(),
+    )
+    if start is not None:
+        load_network(workflow.parser.get_parsed_content("network"), start)
+    trainer, evaluator = (workflow.parser.get_parsed_content(key) for key in ("train#trainer", "validate#evaluator"))
+
+    def report(engine: Engine) -> None:
+        score = evaluator.state.metrics.get(evaluator.state.key_metric_name)
+        if on_epoch is not None and score is not None and not on_epoch(engine.state.epoch, float(score)):
+            engine.terminate()
+
+    trainer.add_event_handler(Events.EPOCH_COMPLETED, report)
+    workflow.run()
+    workflow.finalize()
+    return float(evaluator.state.best_metric)
+
+
+INFERENCE_CONFIG = "inference.json"
+
+
+@dataclass(frozen=True)
+class BundleParts:
+    """Parts of the config, built.
+
+    Args:
+        network: with its weights, in evaluation mode, on ``device``.
+        before: transforms of an item with ``image``, between loading and the network.
+        inferer: calls the network with inputs (1, 1, h, w).
+        after: transforms of the item with ``pred``, between the network and saving.
+        device: where the network computes.
+        size: (h, w) that the network was made for.
+        settings: the config's plain values.
+    """
+
+    network: nn.Module
+    before: Compose
+    inferer: Callable[..., Any]
+    after: Compose
+    device: Any
+    size: tuple[int, int]
+    settings: dict[str, Any]
+
+
+def bundle_parts(model: TrainedModel) -> BundleParts:
+    """Build the parts.
+
+    Raises:
+        UserError: the weights are missing, broken or of another network, or a setting is wrong.
+    """
+    parser = inference_parser(model)
+    get = parser.get_parsed_content
+    height, width = get("image_size")
+    return BundleParts(
+        get("network").eval(),
+        # the first loads, the last saves
+        Compose(get("preprocessing").transforms[1:]),
+        get("inferer"),
+        Compose(get("postprocessing").transforms[:-1]),
+        get("device"),
+        (height, width),
+        dict(parser.get()),
+    )
+
+
+def inference_parser(model: TrainedModel) -> ConfigParser:
+    """Return the ``inference.json`` of a bundle with the model's weights and settings; nothing is written to disk.
+
+    Raises:
+        UserError: a setting is wrong.
+    """
+    # the config makes its output folder, which nothing is written to here; outside of a running workflow it does not
+    # know where it lies, and would take the weights of the package's bundle
+    with tempfile.TemporaryDirectory() as unused:
+        folders = {"bundle_root": str(model.bundle), "output_dir": unused, "dataset_dir": unused}
+        workflow = create_workflow(
+            config_file=str(model.bundle / "configs" / INFERENCE_CONFIG),
+            run_id="inferring",
+            **(keep_null(model.overrides(INFERENCE_CONFIG)) | folders),
+        )
+    return workflow.parser

@@ -1,0 +1,122 @@
+"""Reading and writing weights, never code."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+from torch import nn
+
+from bus_monai.bundle.registry import weights_file
+from bus_monai.errors import UserError
+from bus_monai.io.atomic import atomic_file
+from bus_monai.io.atomic import check_writable as check_writable
+from bus_monai.networks.wrappers import Ensemble
+
+
+def load_weights(path: str | Path) -> Any:
+    """Load tensors and plain values to the CPU; shipped weights come as float32.
+
+    Args:
+        path: what ``torch.save`` wrote, or ``.safetensors``; see also :func:`~bus_monai.bundle.registry.weights_file`.
+
+    Raises:
+        UserError: the file is missing, broken, or holds more than tensors and plain values.
+    """
+    path = weights_file(Path(path))
+    if not path.is_file():
+        raise UserError(f"'{path}' does not exist: train first, or give the path of a checkpoint.")
+    if path.suffix == ".safetensors":
+        return _load_shipped(path)
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises whatever its pickle reader meets
+        raise UserError(
+            f"'{path}' is no checkpoint that can be trusted and read: it is truncated, not written by PyTorch, or "
+            "holds more than tensors; give another file."
+        ) from error
+
+
+def _load_shipped(path: Path) -> dict[str, torch.Tensor]:
+    try:
+        state = load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise UserError(f"'{path}' is no whole safetensors file: download or copy it again.") from error
+    return {name: value.float() if value.is_floating_point() else value for name, value in state.items()}
+
+
+def load_network(network: nn.Module, path: str | Path) -> nn.Module:
+    """Load weights into ``network`` and return it; several files joined by commas make an ensemble of its copies.
+
+    Raises:
+        UserError: weights are missing, broken, or of another network.
+    """
+    files = str(path).split(",")
+    if len(files) == 1:
+        return _load_into(network, path)
+    return Ensemble(_load_into(copy.deepcopy(network), file) for file in files)
+
+
+def _load_into(network: nn.Module, path: str | Path) -> nn.Module:
+    state = load_weights(path)
+    try:
+        network.load_state_dict(state)
+    except (RuntimeError, TypeError, AttributeError) as error:
+        raise UserError(
+            f"'{path}' holds the weights of another network: give the network options that it was trained with "
+            "(generator, use_gate, dilated_position, ...), or another file."
+        ) from error
+    return network
+
+
+def save_weights(state: Mapping[str, Any], path: Path) -> None:
+    """Save beside ``path`` and rename, so that the file is whole at any moment.
+
+    Raises:
+        UserError: the disk is full or the folder cannot be written to; what was there before stays.
+    """
+    try:
+        with atomic_file(path) as partial:
+            torch.save(state, partial)
+    except (OSError, RuntimeError) as error:
+        # torch reports a full disk as a RuntimeError of its zip writer, in words of its own
+        reason = error.strerror if isinstance(error, OSError) else "not all of it could be written"
+        raise UserError(
+            f"Cannot write '{path}' ({reason}): free space or give another folder; what was saved before is whole."
+        ) from error
+
+
+def save_shipped(state: Mapping[str, torch.Tensor], path: Path, settings: Mapping[str, Any]) -> None:
+    """Save the weights of a network at half their size, and with them what it was trained with.
+
+    Matrices and kernels are rounded to half precision; vectors, such as the variances of a normalisation, which may be
+    too small or too large for it, stay as they are.
+
+    Args:
+        state: of the network, finite.
+        path: to write, ``.safetensors``.
+        settings: see :func:`~bus_monai.bundle.settings.read_settings`.
+
+    Raises:
+        UserError: a weight is not finite or has no half precision, or the file cannot be written.
+    """
+    tensors = {
+        name: (value.half() if value.is_floating_point() and value.ndim > 1 else value).clone().contiguous()
+        for name, value in state.items()
+    }
+    lost = next((name for name, value in tensors.items() if not value.isfinite().all()), None)
+    if lost:
+        raise UserError(f"The weight '{lost}' for '{path}' is not finite in half precision: train longer or anew.")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_file(path) as partial:
+            # save_file would let its owner alone read the file
+            partial.write_bytes(save(tensors, metadata={"settings": json.dumps(settings, sort_keys=True)}))
+    except OSError as error:
+        raise UserError(f"Cannot write '{path}' ({error}): free space or mend permissions.") from error

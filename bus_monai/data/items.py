@@ -1,0 +1,356 @@
+"""From cases and folders to the items that transforms take: one an image, or one a mass."""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter, defaultdict
+from collections.abc import Hashable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from bus_monai.data.case import Case
+from bus_monai.data.datalist import DATALIST_FILE, Datalist
+from bus_monai.data.dataset import load_dataset, to_items
+from bus_monai.data.readers.catalogue import recognise
+from bus_monai.data.readers.shapes import CLASS_OF_WORD, SHAPES, read_shape_table
+from bus_monai.errors import UserError
+from bus_monai.geometry.box import mask_box
+from bus_monai.inference.write_outputs import frame_mark
+from bus_monai.io.image import (
+    NIFTI_SUFFIXES,
+    RASTER_SUFFIXES,
+    image_stem,
+    is_lesion,
+    read_raster,
+    read_source,
+    source_kind,
+)
+from bus_monai.io.listing import list_sources
+from bus_monai.metrics.classification import class_weights
+from bus_monai.networks.shape_cnn import SHAPE_CLASSES
+from bus_monai.transforms.load import components, crop_mass, read_mask_file
+from bus_monai.transforms.save import SaveMaskd
+
+
+def framed_items(cases: Sequence[Case], frame: str) -> list[dict[str, Any]]:
+    """Turn cases into the dictionaries that transforms take, one a mass, or one an image for ``frame`` ``full``.
+
+    Args:
+        cases: with one mask file a mass; those without a mask are left out, since nothing tells where to crop.
+        frame: ``full``, or any other, which needs a box.
+
+    Returns:
+        Items as :func:`~bus_monai.data.dataset.to_items` makes them. Those of a mass have the id of their case with
+        ``_m1``, ``_m2`` and so on behind, all masks of the image, and ``box``: top, left, bottom, right of their own
+        mask in pixels of the image, (4,) int64, bottom and right outside.
+
+    Raises:
+        UserError: a mask is empty or cannot be read, or no case has a mask.
+    """
+    items = to_items(cases)
+    if frame == "full":
+        return items
+    framed = [
+        item | {"id": f"{item['id']}_m{number}", "box": _true_box(case, number)}
+        for case, item in zip(cases, items, strict=True)
+        for number in range(1, len(case.masks) + 1)
+    ]
+    if cases and not framed:
+        raise UserError(f"None of the {len(cases)} images has a mask to crop around: add masks, or set frame to full.")
+    return framed
+
+
+def _true_box(case: Case, number: int) -> np.ndarray:
+    path = case.masks[number - 1]
+    mask = is_lesion(read_raster(path), path)
+    if not mask.any():
+        raise UserError(f"The mask '{path}' is empty, so that there is nothing to crop around: remove it.")
+    left, top, right, bottom = mask_box(mask)
+    return np.array([top, left, bottom, right], dtype=np.int64)
+
+
+TRUTH = "truth"
+
+
+def mass_items(folder: str | Path, cases: Sequence[Case], *, masks: str | Path = TRUTH) -> list[dict[str, Any]]:
+    """List the masses of cases that have one of the four shapes.
+
+    Args:
+        folder: prepared data set with ``mass_shapes.csv``, whose rows of a case are in the order of its masks.
+        cases: of that data set.
+        masks: ``truth``, or a folder with a predicted mask a case, as ``inferring`` of a segmenter writes it.
+
+    Returns:
+        Items with ``id`` (such as ``mammo_0001_m1``), ``group``, ``mask`` (path of the true mask), ``label`` (number of
+        the class in ``SHAPE_CLASSES``) and, unless ``masks`` is ``truth``, ``predicted`` (path of the case's mask).
+
+    Raises:
+        UserError: there is no ``mass_shapes.csv``, it does not fit the cases, no mass has one of the four shapes, or a
+            predicted mask is missing.
+    """
+    folder = Path(folder).expanduser()
+    rows: dict[str, list[tuple[int, str]]] = defaultdict(list)
+    for case_id, number, word in read_shape_table(folder):
+        rows[case_id].append((number, word))
+    found = None if str(masks) == TRUTH else _predicted(Path(masks).expanduser())
+    items = []
+    for case in cases:
+        if len(rows[case.id]) != len(case.masks):
+            raise UserError(
+                f"'{folder / SHAPES}' has {len(rows[case.id])} rows of '{case.id}', which has {len(case.masks)} masks: "
+                "give it a row a mask."
+            )
+        for (number, word), mask in zip(rows[case.id], case.masks, strict=True):
+            if word in CLASS_OF_WORD:
+                label = SHAPE_CLASSES.index(CLASS_OF_WORD[word])
+                item = {"id": mass_id(case.id, number), "group": case.group, "mask": str(mask), "label": label}
+                items.append(item | ({} if found is None else {"predicted": _of(case, found, masks)}))
+    if not items:
+        raise UserError(
+            f"No mass of the {len(cases)} cases has one of the shapes {', '.join(CLASS_OF_WORD)} in "
+            f"'{folder / SHAPES}': give a data set with some."
+        )
+    return items
+
+
+def mass_id(case: str, number: int) -> str:
+    """Name a mass by its case and its number; :func:`case_and_number` is the way back."""
+    return f"{case}_m{number}"
+
+
+def case_and_number(mass: str) -> tuple[str, int]:
+    """Return what :func:`mass_id` named."""
+    case, _, number = mass.rpartition("_m")
+    return case, int(number)
+
+
+def shape_weights(items: Sequence[Mapping[str, Any]]) -> Tensor:
+    """Return the weight N / (4 N_c) of each class, (4,), under which all classes count alike.
+
+    Singh et al., Expert Systems with Applications 139, 2020, doi 10.1016/j.eswa.2019.112855, weight the classes but do
+    not say how.
+
+    Raises:
+        UserError: a class has no mass.
+    """
+    labels = np.array([item["label"] for item in items])
+    counts = Counter(labels.tolist())
+    missing = [name for label, name in enumerate(SHAPE_CLASSES) if not counts[label]]
+    if missing:
+        raise UserError(
+            f"The section 'training' has no {missing[0]} mass: add some, or set class_weights false to learn without."
+        )
+    return torch.tensor(class_weights(labels, len(SHAPE_CLASSES)), dtype=torch.float32)
+
+
+def _predicted(folder: Path) -> dict[str, Path]:
+    if not folder.is_dir():
+        raise UserError(f"masks is '{folder}', which is no folder: give '{TRUTH}' or a folder of predicted masks.")
+    return {path.name: path for pattern in ("*_mask.png", "*_mask.nii.gz") for path in sorted(folder.rglob(pattern))}
+
+
+def _of(case: Case, found: Mapping[str, Path], folder: str | Path) -> str:
+    stem = image_stem(case.image.name)
+    name = next((name for name in (f"{stem}_mask.png", f"{stem}_mask.nii.gz") if name in found), None)
+    if name is None:
+        raise UserError(f"'{folder}' has no mask '{stem}_mask.png' of the case '{case.id}': run inference on it first.")
+    return str(found[name])
+
+
+SIDE_COLUMNS = ("top", "left", "bottom", "right")
+NAME_COLUMNS = ("id", "file", "image")
+
+
+def boxed_items(items: Sequence[Mapping[str, Any]], folder: str | Path, table: str | Path) -> list[dict[str, Any]]:
+    """Return one item a box of ``table``, in the order of ``items``.
+
+    Args:
+        items: of :func:`~bus_monai.data.items.inference_items`.
+        folder: that they lie in.
+        table: CSV with a column ``id``, ``file`` or ``image`` (a file's name, with or without its ending, or its path
+            below ``folder``; for one frame of several the name of its mask without ``_mask``) and the columns
+            ``top``, ``left``, ``bottom``, ``right`` in whole pixels, bottom and right outside the box; others mean
+            nothing.
+
+    Returns:
+        The items with ``box``, (4,) int64, and ``merge``: whether the mask is to be joined to that of a box before.
+
+    Raises:
+        UserError: the table does not exist or lacks a column, or a line names no image or several, or has no box.
+    """
+    table = Path(table)
+    named = _names(items, Path(folder))
+    boxes: dict[str, list[np.ndarray]] = defaultdict(list)
+    for where, name, sides in _read(table):
+        outputs = named.get(name, set())
+        if len(outputs) != 1:
+            found = "no image" if not outputs else f"{len(outputs)} images"
+            raise UserError(f"{where} names '{name}', which is {found} below '{folder}': give the path of one image.")
+        boxes[next(iter(outputs))].append(_given_box(where, sides))
+    return [
+        {**item, "box": box, "merge": number > 0} for item in items for number, box in enumerate(boxes[item["output"]])
+    ]
+
+
+def write_empty_masks(items: Sequence[Mapping[str, Any]], boxed: Sequence[Mapping[str, Any]]) -> None:
+    """Write an empty mask for each of ``items`` that has no box among ``boxed``.
+
+    Raises:
+        UserError: an image cannot be read, or a mask cannot be written.
+    """
+    outputs = {item["output"] for item in boxed}
+    for item in items:
+        if item["output"] not in outputs:
+            shape = read_source(item["image"], item["frame"]).pixels.shape
+            nothing: dict[Hashable, Any] = {"pred": torch.zeros(1, *shape)}
+            SaveMaskd()(nothing | {key: item[key] for key in ("source", "output")})
+
+
+def _names(items: Sequence[Mapping[str, Any]], folder: Path) -> dict[str, set[str]]:
+    """Return the masks' paths by all the names that an image goes by."""
+    named: dict[str, set[str]] = defaultdict(set)
+    for item in items:
+        path, mask = Path(item["source"]), Path(item["output"]).name
+        for name in (path.relative_to(folder).as_posix(), path.name, path.stem, mask.rpartition("_mask")[0]):
+            named[name].add(item["output"])
+    return named
+
+
+def _read(table: Path) -> list[tuple[str, str, list[str]]]:
+    try:
+        with table.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file)
+            columns = reader.fieldnames or []
+            rows = [(reader.line_num, row) for row in reader]
+    except (OSError, ValueError, csv.Error) as error:
+        raise UserError(f"The table of boxes '{table}' cannot be read ({error}): give a CSV file.") from error
+    key = next((name for name in NAME_COLUMNS if name in columns), None)
+    missing = [name for name in SIDE_COLUMNS if name not in columns]
+    if key is None:
+        missing.insert(0, " or ".join(NAME_COLUMNS))
+    if key is None or missing:
+        raise UserError(f"The table of boxes '{table}' lacks the column {', '.join(missing)}: add what is missing.")
+    return [
+        (f"Line {line} of '{table}'", row[key] or "", [row[side] or "" for side in SIDE_COLUMNS]) for line, row in rows
+    ]
+
+
+def _given_box(where: str, sides: Sequence[str]) -> np.ndarray:
+    try:
+        top, left, bottom, right = map(int, sides)
+    except ValueError:
+        top, left, bottom, right = 0, 0, 0, 0
+    if top >= bottom or left >= right:
+        raise UserError(
+            f"{where} has no box in ({', '.join(sides)}): give top, left, bottom and right in whole pixels, bottom "
+            "below top and right of left."
+        )
+    return np.array([top, left, bottom, right], dtype=np.int64)
+
+
+def inference_items(folder: str | Path, output: str | Path) -> list[dict[str, Any]]:
+    """List the images below ``folder`` (PNG, JPEG, NIfTI, DICOM), one item a frame.
+
+    Args:
+        folder: searched with all its subfolders; ``*_mask*.png`` beside images are not images. Or a file.
+        output: the masks' folder, a mirror of ``folder``.
+
+    Returns:
+        Items with ``image`` and ``source`` (path), ``frame`` (from 0) and ``output`` (path of the mask):
+        ``a/b.jpg`` gives ``a/b_mask.png``, ``a/b.nii.gz`` gives ``a/b_mask.nii.gz``, the third frame of a cine
+        ``a/c.dcm`` gives ``a/c_frame002_mask.png``. Two sources of one stem keep their suffix in the name.
+
+    Raises:
+        UserError: there is no such folder or file, or nothing in it can be read.
+    """
+    folder, output = Path(folder), Path(output)
+    if not folder.exists():
+        raise UserError(f"'{folder}' does not exist: give a folder of PNG, JPEG, NIfTI or DICOM files.")
+    sources = list_sources(folder)
+    if not sources:
+        raise UserError(f"'{folder}' holds no PNG, JPEG, NIfTI or DICOM file: give another folder.")
+    root = _root(folder)
+    frames = Counter(path for path, _ in sources)
+    stems = Counter(path.with_name(image_stem(path.name)) for path in frames)
+    items = []
+    for path, frame in sources:
+        stem = path.with_name(image_stem(path.name))
+        name = path.name.replace(".", "_") if stems[stem] > 1 else stem.name
+        if frames[path] > 1:
+            name += frame_mark(frame, frames[path])
+        suffix = "_mask.nii.gz" if source_kind(path) == "nifti" else "_mask.png"
+        target = output / path.parent.relative_to(root) / (name + suffix)
+        items.append({"image": str(path), "source": str(path), "frame": frame, "output": str(target)})
+    return items
+
+
+def item_names(items: Sequence[Mapping[str, Any]], folder: str | Path) -> list[str]:
+    """Return what tables call the items of a folder or file: its path below it, of a cine with ``#`` and the frame."""
+    root = _root(Path(folder))
+    frames = Counter(item["source"] for item in items)
+    return [
+        Path(item["source"]).relative_to(root).as_posix() + (f"#{item['frame']}" if frames[item["source"]] > 1 else "")
+        for item in items
+    ]
+
+
+def _root(folder: Path) -> Path:
+    return folder.parent if folder.is_file() else folder
+
+
+def masses_of_folder(folder: str | Path) -> list[dict[str, Any]]:
+    """List the masses in the masks below ``folder`` (PNG, JPEG, NIfTI, DICOM), one item a connected component.
+
+    Returns:
+        Items with ``id`` (``a/b_m2`` is the second component, from the top, of ``a/b.png``) and ``image`` (1, 64, 64).
+        Two masks of one stem keep their suffix in the id. A mask without a mass gives none.
+
+    Raises:
+        UserError: there is no such folder, it holds no mask or no mass, or a mask cannot be read.
+    """
+    folder = Path(folder).expanduser()
+    if not folder.is_dir():
+        raise UserError(f"'{folder}' is no folder: give dataset_dir a folder of masks.")
+    paths = [path for path in sorted(folder.rglob("*")) if path.is_file() and _is_mask(path)]
+    if not paths:
+        raise UserError(f"'{folder}' holds no PNG, JPEG, NIfTI or DICOM file: give another dataset_dir.")
+    stems = [path.with_name(image_stem(path.name)) for path in paths]
+    items = []
+    for path, stem in zip(tqdm(paths, desc="reading masks", disable=len(paths) < 100, leave=False), stems, strict=True):
+        name = stem if stems.count(stem) == 1 else path
+        for number, part in enumerate(components(read_mask_file(path)), start=1):
+            id = mass_id(name.relative_to(folder).as_posix(), number)
+            items.append({"id": id, "image": crop_mass(torch.from_numpy(part)[None])})
+    if not items:
+        raise UserError(f"The {len(paths)} masks in '{folder}' are empty: there is no mass to classify.")
+    return items
+
+
+def _is_mask(path: Path) -> bool:
+    promised = path.name.lower().endswith(RASTER_SUFFIXES + NIFTI_SUFFIXES)
+    return not path.name.startswith(".") and (promised or source_kind(path) is not None)
+
+
+UNKNOWN = {"protocol": "rdau", "seed": 0}
+"""Split for a model whose training is not known."""
+
+
+def training_split(source: Path, settings: Mapping[str, Any]) -> Datalist | None:
+    """Return the sections of a data set; ``None`` where ``source`` is an image or a folder of images.
+
+    Args:
+        source: a folder with a ``datalist.json``, a published data set as unpacked, or anything else.
+        settings: of the training, of which ``protocol`` and ``seed`` split a data set that has no sections.
+
+    Raises:
+        UserError: the data set cannot be read.
+    """
+    if not (source.is_dir() and ((source / DATALIST_FILE).is_file() or recognise(source) is not None)):
+        return None
+    known: dict[str, Any] = UNKNOWN | dict(settings)
+    return load_dataset(source, protocol=known["protocol"], seed=known["seed"])

@@ -1,0 +1,90 @@
+"""The files a training run leaves: its latest state and its best weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ignite.engine import Engine, Events
+from torch import nn
+
+from bus_monai.bundle.registry import TRAINED
+from bus_monai.bundle.weights import check_writable, load_weights, save_weights
+from bus_monai.errors import UserError
+from bus_monai.trainers.base import ResumableTrainer
+
+LATEST = "checkpoint.pt"
+
+
+class TrainingCheckpoint:
+    """Write ``model.pt`` (best validation so far) and ``checkpoint.pt`` (all that resuming needs).
+
+    ``model.pt`` is the plain state dict of the segmenter, which MONAI's export commands take; ``checkpoint.pt`` is
+    written last at the end of an epoch, after validation and logging, so a run that is killed goes on from a moment at
+    which all of them agree. Both are written beside their place and renamed: at any moment the file is whole.
+
+    Args:
+        folder: where the files go; made when missing.
+        evaluator: validates the network; its best metric decides on ``model.pt``.
+        network: the segmenter.
+        interval: epochs between two ``checkpoint.pt``; the last epoch always writes one.
+        resume: go on from ``checkpoint.pt``.
+        enabled: ``False`` on all processes but the first: they read, but do not write.
+
+    Raises:
+        UserError: the folder cannot be written to, the disk is full, or there is nothing to resume from.
+    """
+
+    def __init__(
+        self,
+        *,
+        folder: str | Path,
+        evaluator: Engine,
+        network: nn.Module,
+        interval: int = 1,
+        resume: bool = False,
+        enabled: bool = True,
+    ) -> None:
+        self.folder = Path(folder)
+        self.evaluator = evaluator
+        self.network = network
+        self.interval = interval
+        self.resume = resume
+        self.enabled = enabled
+        self.extra: dict[str, Any] = {}
+        """What other handlers want to find again after resuming; plain values only."""
+        if enabled:
+            check_writable(self.folder)
+
+    def attach(self, engine: ResumableTrainer) -> None:
+        """Attach to the trainer; load the latest state at once when resuming."""
+        if self.resume:
+            self._load(engine)
+        if self.enabled:
+            self.evaluator.add_event_handler(Events.COMPLETED, self._save_best)
+            engine.add_event_handler(Events.EPOCH_COMPLETED, self._save_latest)
+
+    def _save_best(self, evaluator: Engine) -> None:
+        if evaluator.state.best_metric_epoch == evaluator.state.epoch:
+            save_weights(self.network.state_dict(), self.folder / TRAINED)
+
+    def _save_latest(self, engine: ResumableTrainer) -> None:
+        if not engine.is_due(self.interval):
+            return
+        state = {
+            "trainer": engine.state_dict(),
+            "best_metric": float(self.evaluator.state.best_metric),
+            "best_metric_epoch": int(self.evaluator.state.best_metric_epoch),
+            "extra": self.extra,
+        }
+        save_weights(state, self.folder / LATEST)
+
+    def _load(self, engine: ResumableTrainer) -> None:
+        path = self.folder / LATEST
+        if not path.is_file():
+            raise UserError(f"There is nothing to resume: '{path}' does not exist; train without resume first.")
+        state = load_weights(path)
+        engine.load_state_dict(state["trainer"])
+        self.evaluator.state.best_metric = state["best_metric"]
+        self.evaluator.state.best_metric_epoch = state["best_metric_epoch"]
+        self.extra = state["extra"]

@@ -1,0 +1,255 @@
+"""Log trainings and evaluations to MLflow."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import time
+from collections.abc import Mapping, Sequence
+from functools import cache
+from importlib.metadata import distributions
+from pathlib import Path
+from typing import Any
+
+from ignite.engine import Engine, Events
+from matplotlib.figure import Figure
+from mlflow import MlflowClient
+from mlflow.entities import Metric, Param, Run, RunStatus
+from mlflow.telemetry import set_telemetry_client
+from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NOTE, MLFLOW_SOURCE_NAME, MLFLOW_USER
+from monai.config.deviceconfig import get_config_values
+from monai.handlers.mlflow_handler import MLFlowHandler
+from monai.utils.misc import path_to_sqlite_uri
+
+from bus_monai import __version__
+from bus_monai.data.datalist import SECTIONS
+from bus_monai.handlers.checkpoint import TrainingCheckpoint
+
+SWITCH = "MLFLOW_DISABLE_TELEMETRY"
+
+
+def stop_telemetry() -> None:
+    """Stop what MLflow reports of its use, unless the variable ``MLFLOW_DISABLE_TELEMETRY`` says otherwise."""
+    os.environ.setdefault(SWITCH, "true")
+    # MONAI may have imported MLflow before anybody could set the variable
+    set_telemetry_client()
+
+
+PARENT_STORE = "MLFLOW_TRACKING_URI"
+RUN_ID_FILE = "mlflow_run"
+"""Holds the identity of the parent in the experiment's folder, so that a second start goes on with it."""
+
+
+class ParentRun:
+    """A run whose children are single trainings.
+
+    All of them go to one store: ``MLFLOW_TRACKING_URI``, or ``mlflow.db`` in the experiment's folder, which the
+    variable names as long as the ``with`` block lasts.
+
+    Args:
+        folder: of the experiment.
+        experiment: name of the MLflow experiment.
+        name: of the run.
+    """
+
+    def __init__(self, folder: Path, *, experiment: str, name: str) -> None:
+        stop_telemetry()
+        self._before = os.environ.get(PARENT_STORE)
+        self.store = self._before or path_to_sqlite_uri(str(folder / "mlflow.db"))
+        self.client = MlflowClient(self.store)
+        known = folder / RUN_ID_FILE
+        if known.is_file():
+            self.run: Run = self.client.get_run(known.read_text(encoding="utf-8").strip())
+            return
+        found = self.client.get_experiment_by_name(experiment)
+        # a local store would put artifacts below the working folder
+        place = folder.resolve().as_uri() + "/mlruns" if self.store.startswith("sqlite:") else None
+        id = found.experiment_id if found else self.client.create_experiment(experiment, artifact_location=place)
+        self.run = self.client.create_run(id, run_name=name)
+        known.write_text(self.id + "\n", encoding="utf-8")
+
+    def __enter__(self) -> ParentRun:
+        os.environ[PARENT_STORE] = self.store
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._before is None:
+            del os.environ[PARENT_STORE]
+
+    @property
+    def id(self) -> str:
+        """Identity of the run."""
+        run_id: str = self.run.info.run_id
+        return run_id
+
+    def complete(self, metrics: Mapping[str, float], *files: Path) -> None:
+        """Log what the experiment as a whole came to, and end the run."""
+        self.client.log_batch(self.id, metrics=[Metric(key, value, 0, 0) for key, value in metrics.items()])
+        for file in files:
+            self.client.log_artifact(self.id, str(file), "results")
+        self.client.set_terminated(self.id, RunStatus.to_string(RunStatus.FINISHED))
+
+
+RUN_KEY = "mlflow_run_id"
+EXPERIMENT_KIND = ("mlflow.experimentKind", "custom_model_development")
+"""Without it MLflow's page takes the runs for those of a language model and hides the curves."""
+LONGEST_PARAMETER = 500
+"""MLflow's older servers refuse longer values; the whole config is an artifact besides."""
+
+
+class MLflowTracker(MLFlowHandler):
+    """Record a run of an engine: config, data, environment, metrics an epoch, files at the end.
+
+    MONAI's handler picks up any unfinished run of the same name; this one starts a run of its own each time, and goes
+    on with an earlier one only when the checkpoint that training resumes from names it.
+
+    Args:
+        tracking_uri: where MLflow's store is, ``sqlite:///PATH`` or a server; ``MLFLOW_TRACKING_URI`` takes precedence.
+        experiment_name: experiment of the run.
+        run_name: name of the run; ``None`` makes one of the experiment and the time.
+        parent_run: identity of the run that this one is a part of, such as that of a cross-validation.
+        config: the whole config, logged as parameters and as ``config/config.json``.
+        config_files: the files the config came from, logged below ``config/``.
+        data: what the run saw, logged as ``data/datalist.json``; its ``digest`` becomes a parameter.
+        evaluator: its metrics are logged beside the engine's, with the prefix ``val_``.
+        checkpoint: holds the identity of the run for resuming.
+        artifacts: files logged when the engine completes, those that exist by then.
+        enabled: ``False`` on all processes but the first.
+    """
+
+    def __init__(
+        self,
+        *,
+        tracking_uri: str,
+        experiment_name: str,
+        run_name: str | None = None,
+        parent_run: str | None = None,
+        config: Mapping[str, Any] | None = None,
+        config_files: Sequence[str | Path] = (),
+        data: Mapping[str, Any] | None = None,
+        evaluator: Engine | None = None,
+        checkpoint: TrainingCheckpoint | None = None,
+        artifacts: Sequence[str | Path] = (),
+        enabled: bool = True,
+    ) -> None:
+        self.enabled = enabled
+        if not enabled:
+            return
+        stop_telemetry()
+        super().__init__(
+            tracking_uri=tracking_uri,
+            iteration_log=False,
+            experiment_name=experiment_name,
+            run_name=run_name or f"{experiment_name} {time.strftime('%Y-%m-%d %H:%M:%S')}",
+            artifacts=[Path(path) for path in artifacts],
+        )
+        self.parent_run = parent_run
+        self.config = dict(config or {})
+        self.config_files = [Path(path) for path in config_files]
+        self.data = dict(data or {})
+        self.evaluator = evaluator
+        self.checkpoint = checkpoint
+
+    def attach(self, engine: Engine) -> None:
+        """Attach to a trainer or an evaluator, after the handlers that compute metrics."""
+        if self.enabled:
+            super().attach(engine)
+            engine.add_event_handler(Events.COMPLETED, self.close)
+            engine.add_event_handler(Events.EXCEPTION_RAISED, self._fail)
+
+    @property
+    def run_id(self) -> str:
+        """Identity of the current run."""
+        run_id: str = self.cur_run.info.run_id
+        return run_id
+
+    def start(self, engine: Engine) -> None:
+        """Begin a run of its own, or go on with the resumed one."""
+        self._set_experiment()
+        resumed = self.checkpoint.extra.get(RUN_KEY) if self.checkpoint and self.checkpoint.resume else None
+        if resumed is not None:
+            self.client.update_run(resumed, status=RunStatus.to_string(RunStatus.RUNNING))
+            self.cur_run = self.client.get_run(resumed)
+            return
+        self.client.set_experiment_tag(self.experiment.experiment_id, *EXPERIMENT_KIND)
+        tags = {MLFLOW_USER: getpass.getuser(), MLFLOW_SOURCE_NAME: "bus_monai", MLFLOW_RUN_NOTE: self._note()}
+        if self.parent_run is not None:
+            tags[MLFLOW_PARENT_RUN_ID] = self.parent_run
+        self.cur_run = self.client.create_run(self.experiment.experiment_id, run_name=self.run_name, tags=tags)
+        if self.checkpoint is not None:
+            self.checkpoint.extra[RUN_KEY] = self.run_id
+        self._log_inputs()
+
+    def _note(self) -> str:
+        """Say in a few lines what a reader of the page wants to know first."""
+        counts = ", ".join(f"{len(self.data[name])} {name}" for name in SECTIONS if self.data.get(name))
+        kind = "SYNTHETIC phantoms" if self.data.get("synthetic") else "images"
+        return (
+            f"bus_monai {__version__}. Data: {kind} ({counts}).\n\n"
+            "Artifacts: `config/` is the whole config, `data/` the cases with a digest of their files, `validation/` "
+            "images with contours, `results/` what the run left."
+        )
+
+    def _log_inputs(self) -> None:
+        parameters = {key: str(value)[:LONGEST_PARAMETER] for key, value in flatten(self.config).items()}
+        if "digest" in self.data:
+            parameters["data_digest"] = self.data["digest"]
+        for batch in _batches(sorted(parameters.items()), 100):
+            self.client.log_batch(self.run_id, params=[Param(key, value) for key, value in batch])
+        self.client.log_dict(self.run_id, self.config, "config/config.json")
+        for path in self.config_files:
+            self.client.log_artifact(self.run_id, path, "config")
+        if self.data:
+            self.client.log_dict(self.run_id, self.data, "data/datalist.json")
+        self.client.log_text(self.run_id, environment(), "environment.txt")
+
+    def epoch_completed(self, engine: Engine) -> None:
+        """Log the metrics of the epoch."""
+        metrics = dict(engine.state.metrics)
+        if self.evaluator is not None and self.evaluator.state.epoch == engine.state.epoch:
+            metrics |= {f"val_{name}": value for name, value in self.evaluator.state.metrics.items()}
+        now = int(time.time() * 1000)
+        values = [Metric(name, float(value), now, engine.state.epoch) for name, value in metrics.items()]
+        self.client.log_batch(self.run_id, metrics=values)
+
+    def log_validation(self, figure: Figure, epoch: int) -> None:
+        """Log a figure of an epoch's validation as an artifact."""
+        self.client.log_figure(self.run_id, figure, f"validation/epoch_{epoch:04d}.png")
+
+    def complete(self) -> None:
+        """Log the files that are there."""
+        for path in self.artifacts:
+            if path.is_file():
+                self.client.log_artifact(self.run_id, path, "results")
+
+    def _fail(self, engine: Engine, error: BaseException) -> None:
+        if self.cur_run is not None:
+            self.client.set_terminated(self.run_id, RunStatus.to_string(RunStatus.FAILED))
+        raise error
+
+
+def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Flatten nested mappings to one level, keys joined by ``.``; MLflow's names take no ``#``."""
+    flat: dict[str, Any] = {}
+    for key, value in config.items():
+        if isinstance(value, Mapping):
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+def environment() -> str:
+    """Describe Python, the system and the installed packages, a line each."""
+    system = [f"{key}: {value}" for key, value in get_config_values().items()]
+    return "\n".join([*system, "", *_packages(), ""])
+
+
+@cache
+def _packages() -> list[str]:
+    # a process that trains many models reads the metadata of two hundred packages once
+    return sorted({f"{dist.metadata['Name']}=={dist.version}" for dist in distributions()}, key=str.lower)
+
+
+def _batches(items: list[Any], size: int) -> list[list[Any]]:
+    return [items[i : i + size] for i in range(0, len(items), size)]

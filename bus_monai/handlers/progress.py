@@ -1,0 +1,178 @@
+"""What a training says while it runs: means of each epoch, history, and a line an epoch."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import torch
+from ignite import distributed as idist
+from ignite.engine import Engine, Events
+from ignite.handlers.tqdm_logger import ProgressBar
+from monai.utils.enums import AdversarialKeys
+from monai.utils.enums import CommonKeys as Keys
+
+from bus_monai.errors import UserError
+from bus_monai.handlers.checkpoint import TrainingCheckpoint
+from bus_monai.io.tables import write_table
+from bus_monai.report.files import HISTORY
+from bus_monai.trainers.adversarial import D_GRADIENT_NORM, G_GRADIENT_NORM
+from bus_monai.trainers.base import ResumableTrainer
+from bus_monai.trainers.mutual_supervision import REALISM_FAKE, REALISM_REAL, SEMI_LOSS, MutualSupervisionTrainer
+
+METRIC_NAMES = {
+    Keys.LOSS: "g_loss",
+    AdversarialKeys.RECONSTRUCTION_LOSS: "g_region_loss",
+    AdversarialKeys.GENERATOR_LOSS: "g_adversarial_loss",
+    AdversarialKeys.DISCRIMINATOR_LOSS: "d_loss",
+    "d_accuracy": "d_accuracy",
+    "critic_gap": "critic_gap",
+    SEMI_LOSS: SEMI_LOSS,
+    REALISM_REAL: REALISM_REAL,
+    REALISM_FAKE: REALISM_FAKE,
+    G_GRADIENT_NORM: G_GRADIENT_NORM,
+    D_GRADIENT_NORM: D_GRADIENT_NORM,
+}
+"""Keys of the trainer's output, and the metrics that they become."""
+
+
+class EpochMeans:
+    """Put the mean over an epoch of each loss, and the learning rates, into ``engine.state.metrics``.
+
+    An iteration counts for the values that it has (in a blocked schedule half of them are the generator's), with its
+    last step of each network. Means are over the iterations of all processes.
+
+    Raises:
+        UserError: at the end of an epoch in which a value was not finite.
+    """
+
+    def __init__(self) -> None:
+        self._values: dict[str, list[torch.Tensor]] = {}
+
+    def attach(self, engine: Engine) -> None:
+        """Attach to a trainer of this package."""
+        engine.add_event_handler(Events.EPOCH_STARTED, self._reset)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self._collect)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self._publish)
+
+    def _reset(self) -> None:
+        self._values.clear()
+
+    def _collect(self, engine: Engine) -> None:
+        for key, name in METRIC_NAMES.items():
+            if key in engine.state.output:
+                # kept as tensors: reading a number would wait for the device at every iteration
+                self._values.setdefault(name, []).append(engine.state.output[key])
+
+    def _publish(self, engine: Engine) -> None:
+        metrics = engine.state.metrics
+        for name in METRIC_NAMES.values():
+            metrics.pop(name, None)
+        for name, values in self._values.items():
+            mean = torch.stack(values).double().mean()
+            metrics[name] = float(idist.all_reduce(mean) / idist.get_world_size())
+            # gradient norms may be infinite where loss scaling looks for its factor
+            if name.endswith("loss") and not math.isfinite(metrics[name]):
+                raise UserError(
+                    f"{name} is not finite in epoch {engine.state.epoch}: lower the learning rate, set max_grad_norm, "
+                    "or train without amp."
+                )
+        for name, side in (("generator", "g"), ("discriminator", "d")):
+            learner = getattr(engine, name, None)
+            if learner is not None:
+                metrics[f"{side}_learning_rate"] = learner.optimizer.param_groups[0]["lr"]
+
+
+SHOWN = {
+    "g_region_loss": "region loss",
+    "g_adversarial_loss": "adversarial loss",
+    "semi_loss": "semi-supervised loss",
+    "trusted_images": "trusted images",
+    "d_loss": "critic loss",
+    "critic_gap": "critic gap",
+    "d_accuracy": "D accuracy",
+}
+
+
+class EpochReport:
+    """A progress bar within each epoch, and one line after it with losses and validation.
+
+    Args:
+        evaluator: validates the network.
+        enabled: ``False`` on all processes but the first.
+    """
+
+    def __init__(self, *, evaluator: Engine, enabled: bool = True) -> None:
+        self.evaluator = evaluator
+        self.enabled = enabled
+        self.bar = ProgressBar(persist=False)
+
+    def attach(self, engine: ResumableTrainer) -> None:
+        """Attach to the trainer, after the handlers that compute losses and validate."""
+        if self.enabled:
+            self.bar.attach(engine)
+            engine.add_event_handler(Events.EPOCH_COMPLETED, self._report)
+
+    def _report(self, engine: ResumableTrainer) -> None:
+        state, best = engine.state, self.evaluator.state
+        parts = [f"{text} {state.metrics[name]:.4g}" for name, text in SHOWN.items() if name in state.metrics]
+        if best.epoch == state.epoch:
+            mark = " (best)" if best.best_metric_epoch == best.epoch else f" (best {best.best_metric:.4f})"
+            parts.append(f"validation {best.key_metric_name} {best.metrics[best.key_metric_name]:.4f}{mark}")
+        self.bar.log_message(f"epoch {state.epoch}/{state.max_epochs} ({engine.stage}): {', '.join(parts)}")
+
+
+class History:
+    """Write ``history.csv``: a row an epoch with the trainer's metrics and, prefixed ``val_``, the evaluator's.
+
+    The rows travel with the checkpoint, so that a resumed run has the whole table.
+
+    Args:
+        folder: where the file goes.
+        evaluator: validates the network.
+        checkpoint: keeps the rows.
+        enabled: ``False`` on all processes but the first.
+    """
+
+    def __init__(
+        self, *, folder: str | Path, evaluator: Engine, checkpoint: TrainingCheckpoint, enabled: bool = True
+    ) -> None:
+        self.path = Path(folder) / HISTORY
+        self.evaluator = evaluator
+        self.checkpoint = checkpoint
+        self.enabled = enabled
+
+    def attach(self, engine: Engine) -> None:
+        """Attach to the trainer, after the handlers that compute losses and validate, before the checkpoint."""
+        if self.enabled:
+            engine.add_event_handler(Events.EPOCH_COMPLETED, self._write)
+
+    def _write(self, engine: Engine) -> None:
+        rows = self.checkpoint.extra.setdefault("history", [])
+        row: dict[str, float] = {"epoch": engine.state.epoch} | {k: float(v) for k, v in engine.state.metrics.items()}
+        if self.evaluator.state.epoch == engine.state.epoch:
+            row |= {f"val_{name}": float(value) for name, value in self.evaluator.state.metrics.items()}
+        rows.append(row)
+        columns = list(dict.fromkeys(name for row in rows for name in row))
+        write_table(self.path, columns, ([row.get(name) for name in columns] for row in rows))
+
+
+TRUSTED_IMAGES = "trusted_images"
+
+
+class TrustedMasks:
+    """Put the number of unlabelled images whose mask was trusted into ``engine.state.metrics``, epoch by epoch.
+
+    The count of all processes, in epochs that see unlabelled images; ASSGAN's gamma study (Zhai et
+    al., Neurocomputing 493, 2022, doi 10.1016/j.neucom.2022.04.021) draw it. With pixel-wise confidence an image
+    counts with its share of trusted pixels.
+    """
+
+    def attach(self, engine: MutualSupervisionTrainer) -> None:
+        """Attach to the trainer, before the handlers that write metrics."""
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self._publish)
+
+    def _publish(self, engine: MutualSupervisionTrainer) -> None:
+        engine.state.metrics.pop(TRUSTED_IMAGES, None)
+        if engine.uses_unlabeled:
+            engine.state.metrics[TRUSTED_IMAGES] = float(idist.all_reduce(engine.state.trusted_images.clone()))

@@ -1,0 +1,216 @@
+"""Tables that an evaluation leaves."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+from ignite.engine import Engine, Events
+from monai.utils.enums import CommonKeys as Keys
+
+from bus_monai.bundle.weights import check_writable
+from bus_monai.errors import UserError
+from bus_monai.metrics.aggregate import SUMMARY, write_scores
+from bus_monai.metrics.ignite import CaseMetric, DetectionMetric, ShapeMetric
+from bus_monai.metrics.shapes import ShapeRow, summary_lines, write_shape_rows
+from bus_monai.report.detection_tables import DetectionRow, TruthRow, write_detections, write_truths
+from bus_monai.report.files import DETECTIONS, FROC, SHAPE_ROWS, SHAPES_BY_COLUMN, TRUTHS, summary_text
+from bus_monai.report.score_figures import froc_figure
+from bus_monai.report.shape_report import read_column, write_shape_report, write_shapes_by_column
+
+
+class CaseReport:
+    """Write ``cases.csv`` (a row a case) and ``summary.json`` (each rule with intervals), and print the summary.
+
+    Args:
+        metric: collects the rows.
+        folder: where the files go.
+
+    Raises:
+        UserError: the folder cannot be written to.
+    """
+
+    def __init__(self, *, metric: CaseMetric, folder: str | Path) -> None:
+        self.metric = metric
+        self.folder = check_writable(folder)
+
+    def attach(self, engine: Engine) -> None:
+        """Attach to an evaluator."""
+        engine.add_event_handler(Events.COMPLETED, self._write)
+
+    def _write(self) -> None:
+        print(summary_text(write_scores(self.folder, self.metric.rows)))
+
+
+class DetectionReport:
+    """Write ``detections.csv``, ``truths.csv``, ``summary.json`` and ``froc.png``, and print the summary.
+
+    ``detections.csv`` has a row a frame, also those that score too low to count but belong to the curve, from the
+    highest score down; ``truths.csv`` a row a mass, with the score of the frame that finds it where that counts.
+
+    Args:
+        metric: holds what was found.
+        folder: where the files go.
+
+    Raises:
+        UserError: the folder cannot be written to.
+    """
+
+    def __init__(self, *, metric: DetectionMetric, folder: str | Path) -> None:
+        self.metric = metric
+        self.folder = check_writable(folder)
+
+    def attach(self, engine: Engine) -> None:
+        """Attach to an evaluator."""
+        engine.add_event_handler(Events.COMPLETED, self._write)
+
+    def _write(self) -> None:
+        metric = self.metric
+        assert metric.curve is not None
+        rows = [DetectionRow(m.image, m.score, m.frame, m.truth is not None) for m in metric.matched]
+        write_detections(self.folder / DETECTIONS, rows)
+        counted = [m for m in metric.matched if m.score >= metric.threshold]
+        finders = {(m.image, m.truth): m.score for m in counted if m.truth is not None}
+        truths = [
+            TruthRow(image.id, frame, finders.get((image.id, number)))
+            for image in metric.images
+            for number, frame in enumerate(image.truths)
+        ]
+        write_truths(self.folder / TRUTHS, truths)
+        froc_figure(metric.curve).savefig(self.folder / FROC, dpi=110)
+        froc = metric.curve.froc()
+        summary: dict[str, Any] = {
+            "images": metric.curve.images,
+            "masses": metric.curve.truths,
+            "average_precision_50": metric.curve.average_precision,
+            "froc": {f"{rate:g}": value for rate, value in froc.items()} if froc else None,
+            "threshold": metric.threshold,
+            "found": len(finders),
+            "missed": len(truths) - len(finders),
+            "false_positives": len(counted) - len(finders),
+        }
+        (self.folder / SUMMARY).write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+        print(_text(summary))
+
+
+def _text(summary: dict[str, Any]) -> str:
+    """Put the summary into words."""
+    lines = [
+        f"\n{summary['masses']} masses in {summary['images']} images, found where the IoU is 0.5 or more",
+        (
+            f"  from a score of {summary['threshold']:g} on: {summary['found']} found, {summary['missed']} missed, "
+            f"{summary['false_positives']} false positives"
+        ),
+    ]
+    if summary["froc"] is not None:
+        lines.append(f"  average precision {summary['average_precision_50']:.4f}")
+        lines += [
+            f"  sensitivity {value:.4f} at {rate} false positives an image" for rate, value in summary["froc"].items()
+        ]
+    return "\n".join(lines)
+
+
+class FoundMasses:
+    """Write ``detections.csv`` when an evaluator is done; an image without masses has no row.
+
+    The id of an image is its path below the folder of images, without suffix and with the number of its frame where
+    its file holds several: the names that the masks of :func:`~bus_monai.data.items.inference_items` have.
+
+    Args:
+        folder: where the file goes, the one that the items' ``output`` lies in.
+
+    Raises:
+        UserError: the folder cannot be written to.
+    """
+
+    def __init__(self, *, folder: str | Path) -> None:
+        self.folder = check_writable(folder)
+        self._rows: list[DetectionRow] = []
+
+    def attach(self, engine: Engine) -> None:
+        """Attach to an evaluator whose predictions are lists of masses."""
+        engine.add_event_handler(Events.STARTED, self._rows.clear)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self._collect)
+        engine.add_event_handler(Events.COMPLETED, self._write)
+
+    def _collect(self, engine: Engine) -> None:
+        for output, masses in zip(engine.state.batch["output"], engine.state.output[Keys.PRED], strict=True):
+            id = Path(output).relative_to(self.folder).as_posix().rpartition("_mask.")[0]
+            self._rows += [DetectionRow(id, mass.score, mass.frame) for mass in masses]
+
+    def _write(self) -> None:
+        write_detections(self.folder / DETECTIONS, self._rows)
+
+
+logger = logging.getLogger("bus_monai")
+MAX_NAMED = 5
+
+
+class ShapeReport:
+    """Write ``shapes.csv`` (a row a mass), ``summary.json``, ``confusion.png`` and ``roc.png``, and print the summary.
+
+    Args:
+        metric: collects the rows.
+        folder: where the files go.
+        column_table: CSV with the column ``id``, optionally ``mass``, and ``column``.
+        column: predicted shapes are counted against it in ``shapes_by_column.csv``; masses without a value are named.
+
+    Raises:
+        UserError: the folder cannot be written to, one of ``column_table`` and ``column`` is given alone, or the table
+            cannot be used.
+    """
+
+    def __init__(
+        self, *, metric: ShapeMetric, folder: str | Path, column_table: str | None = None, column: str | None = None
+    ) -> None:
+        if (column_table is None) != (column is None):
+            raise UserError("column_table and column go together: give the CSV file and the name of its column.")
+        self.metric = metric
+        self.folder = check_writable(folder)
+        self.column = column
+        self.values = read_column(column_table, column) if column_table and column else None
+
+    def attach(self, engine: Engine) -> None:
+        """Attach to an evaluator."""
+        engine.add_event_handler(Events.COMPLETED, self._write)
+
+    def _write(self) -> None:
+        rows = self.metric.rows
+        if self.values is None or self.column is None:
+            print(summary_lines(write_shape_report(self.folder, rows)))
+            return
+        missing = write_shapes_by_column(self.folder / SHAPES_BY_COLUMN, rows, self.values, self.column)
+        summary = write_shape_report(self.folder, rows, column=self.column, without_column=missing)
+        print(summary_lines(summary))
+        if missing:
+            named = ", ".join(missing[:MAX_NAMED]) + (", ..." if len(missing) > MAX_NAMED else "")
+            logger.warning("%d of %d masses have no %s: %s", len(missing), len(rows), self.column, named)
+
+
+class ShapeTable:
+    """Write ``shapes.csv``, a row a mass, as an evaluator goes through them.
+
+    Args:
+        folder: where the file goes.
+
+    Raises:
+        UserError: the folder cannot be written to.
+    """
+
+    def __init__(self, *, folder: str | Path) -> None:
+        self.folder = check_writable(folder)
+        self._rows: list[ShapeRow] = []
+
+    def attach(self, engine: Engine) -> None:
+        """Attach to an evaluator."""
+        engine.add_event_handler(Events.STARTED, self._rows.clear)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self._collect)
+        engine.add_event_handler(Events.COMPLETED, self._write)
+
+    def _collect(self, engine: Engine) -> None:
+        self._rows += map(ShapeRow.of, engine.state.batch, engine.state.output)
+
+    def _write(self) -> None:
+        write_shape_rows(self.folder / SHAPE_ROWS, self._rows)

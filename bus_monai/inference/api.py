@@ -1,0 +1,122 @@
+"""``from bus_monai import segment``: lesions of an array or a file in one call."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from bus_monai.bundle.models import find_model, model_key
+from bus_monai.bundle.registry import DEFAULT_MODEL
+from bus_monai.errors import UserError
+from bus_monai.geometry.lesion import find_findings
+from bus_monai.inference.predictor import Predictor
+from bus_monai.inference.write_outputs import draw_overlay
+from bus_monai.io.image import read_source, to_unit_range
+from bus_monai.io.types import LUMA
+
+if TYPE_CHECKING:
+    from bus_monai.geometry.lesion import Lesion
+
+SHOWN = ("number", "area", "long_axis", "short_axis", "depth_width_ratio", "circularity", "probability", "unit")
+
+MAX_LOADED = 2
+"""Models that :func:`segment` keeps loaded, those asked for last."""
+_loaded: dict[tuple[Path, str], Predictor] = {}
+
+
+@dataclass(frozen=True)
+class Result:
+    """What was found in an image; a notebook shows it as picture and table.
+
+    Args:
+        mask: bool (H, W), the lesions.
+        probability: float32 (H, W) in [0, 1].
+        lesions: components of the mask, the largest first, at most ``MOST_LESIONS``, none smaller than
+            :func:`~bus_monai.geometry.lesion.smallest_area`.
+        pixels: float32 (H, W) in [0, 1], the grey image.
+        labels: int32 (H, W), the number of the lesion, 0 outside.
+    """
+
+    mask: NDArray[np.bool_]
+    probability: NDArray[np.float32]
+    lesions: Sequence[Lesion]
+    pixels: NDArray[np.float32]
+    labels: NDArray[np.int32]
+
+    def _repr_png_(self) -> bytes:
+        buffer = io.BytesIO()
+        Image.fromarray(draw_overlay(self.pixels, self.labels)).save(buffer, format="PNG")
+        return buffer.getvalue()
+
+    def _repr_html_(self) -> str:
+        picture = base64.b64encode(self._repr_png_()).decode()
+        head = "".join(f"<th>{name.replace('_', ' ')}</th>" for name in SHOWN)
+        rows = "".join(f"<tr>{''.join(_cell(getattr(lesion, n)) for n in SHOWN)}</tr>" for lesion in self.lesions)
+        return f'<img src="data:image/png;base64,{picture}"><table><tr>{head}</tr>{rows}</table>'
+
+
+def segment(
+    image: NDArray[Any] | str | Path,
+    model: str | Path | Predictor = DEFAULT_MODEL,
+    *,
+    threshold: float = 0.5,
+    spacing_mm: tuple[float, float] | None = None,
+) -> Result:
+    """Find the lesions of a breast ultrasound image. Not for clinical use.
+
+    Args:
+        image: path of a PNG, JPEG, NIfTI or DICOM file (the first frame of a cine), or an array: grey (H, W) or RGB
+            (H, W, 3), as uint8, or as floats in [0, 1]; other values are scaled by their own range.
+        model: ``BUNDLE`` or ``BUNDLE:WEIGHTS`` of the package, the folder of a bundle, whose configs may run code, or a
+            predictor. It stays loaded until its weights, settings or configs change.
+        threshold: from which probability on a pixel is lesion.
+        spacing_mm: of rows and columns, used instead of the file's, which decides on the unit of the measures.
+
+    Raises:
+        UserError: the file or the model cannot be read, or the array has another shape.
+
+    Example:
+        >>> result = segment("breast.dcm")  # doctest: +SKIP
+        >>> result.lesions[0].long_axis, result.lesions[0].unit  # doctest: +SKIP
+        (14.2, 'mm')
+    """
+    if isinstance(image, np.ndarray):
+        pixels = _grey(image)
+    else:
+        source = read_source(image)
+        pixels, spacing_mm = source.pixels, spacing_mm or source.spacing_mm
+    predictor = model if isinstance(model, Predictor) else _predictor(model)
+    probability = predictor.predict(pixels)
+    found = find_findings(probability, threshold, spacing_mm=spacing_mm)
+    return Result(found.labels > 0, probability, found.lesions, pixels, found.labels)
+
+
+def _predictor(model: str | Path) -> Predictor:
+    bundle, _, weights = str(model).partition(":")
+    found = find_model(Path(bundle) if isinstance(model, Path) else bundle, weights or None)
+    # by content: the same name may stand for other weights by now
+    key = (found.bundle.resolve(), model_key(found))
+    predictor = _loaded.pop(key, None) or Predictor(found)
+    _loaded[key] = predictor
+    while len(_loaded) > MAX_LOADED:
+        _loaded.pop(next(iter(_loaded)))
+    return predictor
+
+
+def _grey(image: NDArray[Any]) -> NDArray[np.float32]:
+    if not (image.ndim == 2 or (image.ndim == 3 and image.shape[2] == 3)) or not image.size:
+        raise UserError(f"The image has the shape {image.shape}: give (H, W) or (H, W, 3).")
+    values = to_unit_range(image)
+    return np.ascontiguousarray(values @ LUMA if values.ndim == 3 else values, dtype=np.float32)
+
+
+def _cell(value: float | str | None) -> str:
+    return f"<td>{value:.3g}</td>" if isinstance(value, float) else f"<td>{'' if value is None else value}</td>"

@@ -1,0 +1,33 @@
+"""An exported graph as ONNX Runtime runs it. Imports neither torch nor MONAI."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from bus_monai.inference.backends.backend import wanted_threads
+from bus_monai.inference.backends.graph import Chain
+
+
+class OnnxBackend:
+    """Run a graph of :func:`~bus_monai.inference.backends.graph.write_onnx` in float32, or as it is quantised.
+
+    Args:
+        graph: the ONNX file.
+        chain: what surrounds its network.
+    """
+
+    name = "onnx"
+
+    def __init__(self, graph: Path, chain: Chain) -> None:
+        self.chain = chain
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = wanted_threads()
+        self._session = onnxruntime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
+
+    def __call__(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Segment an image, see :class:`~bus_monai.inference.backends.backend.Backend`."""
+        return np.asarray(self._session.run(None, self.chain.inputs(pixels))[0])

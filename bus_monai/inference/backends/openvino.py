@@ -1,0 +1,80 @@
+"""An exported graph as OpenVINO runs it. Imports neither torch nor MONAI."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import numpy as np
+import openvino
+from numpy.typing import NDArray
+
+from bus_monai.errors import UserError
+from bus_monai.inference.backends.backend import Precision, wanted_threads
+from bus_monai.inference.backends.graph import Chain
+
+FLOAT32 = {"INFERENCE_PRECISION_HINT": "f32"}
+STEP = 128
+"""Images are padded to a multiple of so many pixels: for each new size OpenVINO makes code anew, which takes 3 ms."""
+
+
+class OpenVinoBackend:
+    """Run a graph of :func:`~bus_monai.inference.backends.graph.write_onnx`, or OpenVINO's form of it.
+
+    Threads may call it at once; the network itself takes one image after the other, on all cores.
+
+    Args:
+        graph: the ONNX file, or the ``.xml`` that lies beside its ``.bin``.
+        chain: what surrounds its network.
+        precision: ``fp32``, or ``fast``, which is what OpenVINO takes for the processor where it
+            can run that.
+
+    Raises:
+        UserError: OpenVINO refuses the graph, or finds no code for it on this processor.
+    """
+
+    name = "openvino"
+
+    def __init__(self, graph: Path, chain: Chain, precision: Precision = "fast") -> None:
+        self.chain = chain
+        settings: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY"}
+        settings["INFERENCE_NUM_THREADS"] = wanted_threads()
+        if precision == "fp32":
+            settings |= FLOAT32
+        try:
+            self._model = _compile(graph, settings)
+        except RuntimeError as error:
+            reason = str(error).strip().splitlines()[-1].partition(". ")[0]
+            raise UserError(f"OpenVINO cannot run '{graph}' here ({reason}): use --backend torch.") from error
+        # requests of several threads at once have been seen to wait for each other for ever
+        self._turn = Lock()
+
+    def __call__(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Segment an image, see :class:`~bus_monai.inference.backends.backend.Backend`."""
+        height, width = pixels.shape
+        inputs = _padded(self.chain.inputs(pixels), -height % STEP, -width % STEP)
+        with self._turn:
+            # a copy: the result lies in memory of the one request, which the next image overwrites
+            return np.array(self._model(inputs)[0][:height, :width], dtype=np.float32)
+
+
+def _padded(inputs: Mapping[str, NDArray[np.float32]], rows: int, columns: int) -> dict[str, NDArray[np.float32]]:
+    """Return the inputs of a graph for an image with so many more rows and columns, which weigh nothing."""
+    return {
+        "image": np.pad(inputs["image"], ((0, rows), (0, columns))),
+        "rows": np.pad(inputs["rows"], ((0, 0), (0, rows))),
+        "columns": np.pad(inputs["columns"], ((0, columns), (0, 0))),
+        "rows_back": np.pad(inputs["rows_back"], ((0, rows), (0, 0))),
+        "columns_back": np.pad(inputs["columns_back"], ((0, 0), (0, columns))),
+    }
+
+
+def _compile(graph: Path, settings: dict[str, Any]) -> Any:
+    core = openvino.Core()
+    try:
+        return core.compile_model(graph, "CPU", settings)
+    except RuntimeError:
+        # it takes bfloat16 where the processor has it, also where ONEDNN_MAX_CPU_ISA keeps its kernels from using it
+        return core.compile_model(graph, "CPU", settings | FLOAT32)

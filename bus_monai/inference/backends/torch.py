@@ -1,0 +1,72 @@
+"""A bundle as PyTorch runs it, eager or as TorchScript."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import numpy as np
+import torch
+from monai.data.meta_tensor import MetaTensor
+from numpy.typing import NDArray
+
+from bus_monai.bundle.models import TrainedModel
+from bus_monai.bundle.run import bundle_parts
+from bus_monai.inference.backends.backend import Precision
+from bus_monai.inference.backends.graph import Chain
+from bus_monai.trainers.precision import gains_by_half_precision
+
+
+class TorchBackend:
+    """Run the transforms, the inferer and the network of a bundle's ``inference.json`` as they are.
+
+    Args:
+        model: a segmenter.
+        precision: ``fp32``, or ``fast``, which is bfloat16 on CUDA and on processors that are fast in it.
+
+    Raises:
+        UserError: the weights are missing, broken or of another network.
+    """
+
+    name = "torch"
+
+    def __init__(self, model: TrainedModel, precision: Precision = "fast") -> None:
+        self.parts = bundle_parts(model)
+        self._turn = Lock()  # an image has all cores already, and the memory of one at a time is enough
+        self.bfloat16 = precision == "fast" and gains_by_half_precision(self.parts.device)
+
+    def __call__(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Segment an image, see :class:`~bus_monai.inference.backends.backend.Backend`."""
+        parts = self.parts
+        with self._turn:
+            item = parts.before({"image": MetaTensor(torch.from_numpy(pixels.copy())[None])})
+            image = item["image"].as_tensor()[None].to(parts.device)
+            with torch.inference_mode(), torch.autocast(parts.device.type, torch.bfloat16, enabled=self.bfloat16):
+                logits = parts.inferer(image, parts.network)[0]
+            # MONAI leaves a plain tensor as it is where it would invert a MetaTensor
+            item["pred"] = MetaTensor(logits.float().cpu())
+            return np.asarray(parts.after(item)["pred"].as_tensor()[0])
+
+
+class TorchScriptBackend:
+    """Run a graph of :func:`~bus_monai.inference.backends.graph.write_torchscript` in float32.
+
+    Args:
+        graph: the file.
+        chain: what surrounds its network.
+    """
+
+    name = "torchscript"
+
+    def __init__(self, graph: Path, chain: Chain) -> None:
+        self.chain = chain
+        jit: Any = torch.jit  # which has no types
+        self._module = jit.load(str(graph), map_location="cpu")
+
+    def __call__(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Segment an image, see :class:`~bus_monai.inference.backends.backend.Backend`."""
+        # a copy: cached matrices are read-only, which tensors cannot be
+        inputs = [torch.from_numpy(value.copy()) for value in self.chain.inputs(pixels).values()]
+        with torch.inference_mode():
+            return np.asarray(self._module(*inputs))

@@ -1,0 +1,284 @@
+"""Segment many files, in a job that can be killed at any moment and started again."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import platform
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from tqdm import tqdm
+
+from bus_monai import __version__
+from bus_monai.bundle.models import model_key
+from bus_monai.bundle.registry import installed_version
+from bus_monai.dicom.quiet_decoders import quiet_decoders
+from bus_monai.errors import UserError
+from bus_monai.geometry.lesion import MAX_LESIONS
+from bus_monai.inference.executors.base import Engine, Task
+from bus_monai.inference.executors.local import LocalEngine
+from bus_monai.inference.manifest import MANIFEST_FILE, Entry, Manifest, Outcome
+from bus_monai.inference.predictor import Predictor
+from bus_monai.inference.segment_file import SegmentFile, SegmentSettings, hash_file
+from bus_monai.inference.write_outputs import candidate_names
+from bus_monai.io.atomic import atomic_file, check_writable
+from bus_monai.io.listing import find_sources
+
+
+@dataclass(frozen=True)
+class Item:
+    """A file to segment.
+
+    Args:
+        path: its path.
+        relative: as it is mirrored below the folder of outputs.
+    """
+
+    path: Path
+    relative: PurePosixPath
+
+    @property
+    def key(self) -> str:
+        """What identifies it in the manifest, text of Unicode whatever bytes the path has."""
+        return _printable(str(self.path.absolute()))
+
+
+def find_items(inputs: Sequence[Path], out: Path) -> Iterator[Item]:
+    """Find the images of files and folders, without reading ahead; ``out`` is not searched.
+
+    One folder is mirrored as it is, several each below its name.
+    """
+    several = sum(source.is_dir() for source in inputs) > 1
+    for source in inputs:
+        root = source if source.is_dir() else source.parent
+        prefix = PurePosixPath(_printable(source.resolve().name)) if several and source.is_dir() else PurePosixPath()
+        for path in find_sources(source, leave_out=out):
+            yield Item(path, prefix / _printable(path.relative_to(root).as_posix()))
+
+
+def segment_items(engine: Engine, segment: SegmentFile, manifest: Manifest, items: Iterator[Item]) -> Counter[str]:
+    """Segment what the manifest does not know as done, and record each.
+
+    Returns:
+        How many are ``done``, ``failed``, ``skipped``, and ``kept`` from an earlier run.
+
+    Raises:
+        OutputError: nothing more can be written; what was done is recorded.
+        KeyboardInterrupt: what was begun is finished and recorded.
+    """
+    counts: Counter[str] = Counter()
+    drawn: set[str] = set()
+
+    def tasks_left() -> Iterator[Task]:
+        for item in items:
+            entry = manifest.enter(item.key, candidate_names(item.relative))
+            if entry.path in drawn:
+                continue  # given twice, as itself and in its folder
+            if _is_finished(entry, item.path, segment.out):
+                counts["kept"] += 1
+                bar.update()
+                continue
+            drawn.add(entry.path)
+            yield Task(item.path, entry)
+
+    def record(task: Task, outcome: Outcome) -> None:
+        manifest.finish(task.entry, outcome)
+        drawn.discard(task.entry.path)
+        counts[outcome.state] += 1
+        bar.update()
+
+    with tqdm(desc="segmenting", unit="file") as bar:
+        engine(segment, tasks_left(), record)
+    return counts
+
+
+def _is_finished(entry: Entry, path: Path, out: Path) -> bool:
+    """Tell whether an earlier run did this very content and its outputs are still there."""
+    known = entry.outcome
+    if known.state not in ("done", "skipped"):
+        return False
+    try:
+        return known.sha256 == hash_file(path) and all((out / name).is_file() for name in known.outputs)
+    except UserError:
+        return False
+
+
+def _printable(path: str) -> str:
+    # a name may hold bytes that are no Unicode, which neither a table nor SQLite takes
+    return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+RESULTS = "results.csv"
+"""A row a lesion, an image without lesion, or a file that failed."""
+RUN = "run.json"
+LESION_COLUMNS = (
+    "file", "output", "state", "lesions", "lesion", "frame", "first_frame", "last_frame", "unit", "area", "long_axis",
+    "short_axis", "perimeter", "depth_width_ratio", "orientation_deg", "circularity", "row", "column", "top", "left",
+    "height", "width", "probability", "note", "reason",
+)  # fmt: skip
+LOCAL = LocalEngine()
+RECORDED_PACKAGES = (
+    "numpy", "scipy", "scikit-image", "pillow", "pydicom", "highdicom", "openvino", "onnxruntime", "torch", "monai",
+)  # fmt: skip
+
+
+def segment_inputs(
+    inputs: Sequence[Path],
+    out: Path,
+    predictor: Predictor,
+    settings: SegmentSettings,
+    *,
+    restart: bool = False,
+    engine: Engine = LOCAL,
+) -> Counter[str]:
+    """Segment files and folders, and write all results, ``results.csv`` and ``run.json``.
+
+    An earlier run into the same folder is taken up where it ended; what failed is tried again.
+
+    Args:
+        inputs: files and folders.
+        out: folder of the results, made where missing.
+        predictor: the model.
+        settings: as above.
+        restart: forget the earlier run and remove its outputs.
+        engine: where the files are segmented, which changes no result.
+
+    Returns:
+        How many files are ``done``, ``failed``, ``skipped`` and ``crowded`` (more lesions in a frame than are kept),
+        those of earlier runs included, and how many ``lesions`` they hold.
+
+    Raises:
+        UserError: an input does not exist, there is nothing to segment, an earlier run had other settings, or
+            something cannot be written.
+    """
+    missing = next((source for source in inputs if not os.path.lexists(source)), None)
+    if missing is not None:
+        raise UserError(f"'{missing}' does not exist: give files or folders of DICOM, PNG, JPEG or NIfTI files.")
+    began = datetime.now(timezone.utc)
+    clock = time.monotonic()
+    check_writable(out)
+    if restart:
+        _forget(out)
+    manifest = Manifest(out)
+    now: Counter[str] = Counter()
+    try:
+        creation = _known_job(manifest, out, predictor, settings, began)
+        job = SegmentFile(predictor, out, settings, creation)
+        try:
+            with quiet_decoders():
+                now = segment_items(engine, job, manifest, find_items(inputs, out))
+        finally:
+            seconds = time.monotonic() - clock
+            totals = _write_results(manifest, out)
+            told = {"engine": engine.name, "began": _dicom_time(began), "seconds": round(seconds, 2)}
+            _write_run(out, predictor, settings, totals, told)
+    finally:
+        manifest.close()
+    if not now:
+        raise UserError(f"'{inputs[0]}' holds no DICOM, PNG, JPEG or NIfTI file: give another folder.")
+    return totals
+
+
+def _known_job(
+    manifest: Manifest, out: Path, predictor: Predictor, settings: SegmentSettings, began: datetime
+) -> datetime:
+    """Check that an earlier run was the same job; return its date, so that the same objects come out."""
+    epoch = os.environ.get("SOURCE_DATE_EPOCH")  # https://reproducible-builds.org/specs/source-date-epoch
+    first = datetime.fromtimestamp(int(epoch), timezone.utc) if epoch else began
+    ours = {
+        "model": model_key(predictor.model),
+        "backend": f"{predictor.backend} {predictor.precision}",
+        "tta": str(predictor.tta),
+        "write": ",".join(settings.kinds),
+        "threshold": str(settings.threshold),
+        "modality": settings.modality,
+        "min_area": str(settings.min_area),
+    }
+    known = manifest.describe(creation=_dicom_time(first), **ours)
+    other = next((key for key, value in ours.items() if known[key] != value), None)
+    if other:
+        raise UserError(
+            f"'{out}' holds results with another {other} ({known[other][:40]}, now {ours[other][:40]}): give --restart "
+            "to make them anew, or another --out."
+        )
+    return datetime.fromisoformat(known["creation"])
+
+
+def _forget(out: Path) -> None:
+    path = out / MANIFEST_FILE
+    if path.exists():
+        manifest = Manifest(out)
+        for entry in manifest.entries():
+            for name in entry.outcome.outputs:
+                (out / name).unlink(missing_ok=True)
+        manifest.close()
+        path.unlink()
+
+
+def _write_results(manifest: Manifest, out: Path) -> Counter[str]:
+    """Write the table of all that is known, in the order of the paths, and count it."""
+    totals: Counter[str] = Counter()
+    try:
+        with atomic_file(out / RESULTS) as partial, partial.open("w", newline="", encoding="utf-8") as file:
+            table = csv.DictWriter(file, LESION_COLUMNS, restval="", extrasaction="ignore")
+            table.writeheader()
+            for entry in manifest.entries():
+                outcome = entry.outcome
+                totals[outcome.state] += 1
+                shared = {"file": entry.path, "output": entry.name, "state": outcome.state, "reason": outcome.reason}
+                if outcome.state == "failed":
+                    table.writerow(shared)
+                totals["crowded"] += any(row.get("surplus", 0) for row in outcome.rows)
+                for row in outcome.rows:
+                    totals["lesions"] += "number" in row
+                    table.writerow({"lesion": row.get("number", ""), **row, **shared})
+    except OSError as error:
+        raise UserError(
+            f"Cannot write '{out / RESULTS}' ({error.strerror}): free space or mend permissions, and run the command "
+            "again; what was done before is whole and is not done again."
+        ) from error
+    return totals
+
+
+def _write_run(
+    out: Path, predictor: Predictor, settings: SegmentSettings, totals: Counter[str], told: dict[str, Any]
+) -> None:
+    record = {
+        "bus_monai": __version__,
+        "python": platform.python_version(),
+        "packages": {name: found for name in RECORDED_PACKAGES if (found := installed_version(name))},
+        "model": {
+            "bundle": predictor.name,
+            "version": predictor.version,
+            "weights_sha256": predictor.weights_hash,
+            "settings": predictor.model.settings,
+        },
+        "settings": {
+            "write": list(settings.kinds),
+            "threshold": settings.threshold,
+            "modality": settings.modality,
+            "min_area": settings.min_area,
+            "most_lesions": MAX_LESIONS,
+            "backend": predictor.backend,
+            "precision": predictor.precision,
+            "tta": predictor.tta,
+        },
+        "counts": {key: totals[key] for key in ("done", "failed", "skipped", "new", "crowded", "lesions")},
+        **told,
+    }
+    try:
+        with atomic_file(out / RUN) as partial:
+            partial.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"Cannot write '{out / RUN}' ({error.strerror}): free space or mend permissions.") from error
+
+
+def _dicom_time(moment: datetime) -> str:
+    return moment.isoformat(timespec="seconds")

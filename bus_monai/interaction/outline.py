@@ -1,0 +1,147 @@
+"""The outline of the lesion in a box."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter, map_coordinates
+
+from bus_monai.geometry.lesion import label_components
+from bus_monai.interaction.click import Click
+
+ANGLES, STEPS = 72, 56
+WIDTH = 5
+"""Steps along a ray over which inside and outside are compared."""
+BEND = 0.05
+"""Price of a step outwards or inwards from ray to ray."""
+LEFT = 0.2
+"""Price, at most, of a pixel outside the image, where nothing speaks for an outline or against it."""
+AWAY = 10.0
+"""Price of an outline that holds a click of the other kind."""
+MARGIN = 3
+"""Pixels between an outline and such a click."""
+
+
+@dataclass(frozen=True)
+class Guess:
+    """An ellipse about the size of the lesion.
+
+    Args:
+        row: of the centre, in pixels.
+        column: of the centre, in pixels.
+        height: of the half axis along the rows, in pixels.
+        width: of the half axis along the columns, in pixels.
+        least: the smallest outline to look at, as a share of the ellipse.
+        most: the largest.
+        price: of an outline e times the ellipse, or a part, in standard deviations of grey.
+    """
+
+    row: float
+    column: float
+    height: float
+    width: float
+    least: float
+    most: float
+    price: float
+
+
+def find_outline(
+    image: NDArray[np.floating], probability: NDArray[np.floating], guess: Guess, clicks: Sequence[Click]
+) -> NDArray[np.bool_]:
+    """Return the lesion whose closed outline grey rises most over, the best of all by dynamic programming.
+
+    An outline passes each ray from the centre once, as in Timp and Karssemeijer 2004 (doi 10.1118/1.1688039). Its price
+    is less the more grey rises and the more the probability falls, more the further it is from the guess and the more
+    it bends.
+
+    Args:
+        image: (H, W), grey values in [0, 1]; lesions are darker than what is around them.
+        probability: (H, W), of lesion, in [0, 1]; one value everywhere says nothing.
+        guess: where and how large.
+        clicks: of which the negative ones stay outside.
+
+    Returns:
+        (H, W), true in the lesion.
+    """
+    shares = np.geomspace(guess.least, guess.most, STEPS)
+    angles = np.arange(ANGLES) * (2 * math.pi / ANGLES)
+    rows = guess.row + guess.height * np.outer(np.sin(angles), shares)
+    columns = guess.column + guess.width * np.outer(np.cos(angles), shares)
+    grey = map_coordinates(gaussian_filter(image, 1.0), [rows, columns], order=1, mode="nearest")
+    grey = gaussian_filter(grey, (1.0, 0.5), mode=("wrap", "nearest"))
+    belief = map_coordinates(probability, [rows, columns], output=float, order=1, mode="nearest")
+    price = guess.price * np.abs(np.log(shares)) - _rise(grey) / max(float(image.std()), 1e-6) + _rise(belief)
+    beyond = (rows < 0) | (columns < 0) | (rows > image.shape[0] - 1) | (columns > image.shape[1] - 1)
+    price[beyond] = np.minimum(price[beyond], LEFT)
+    margin = MARGIN / min(guess.height, guess.width)
+    for click in clicks:
+        if not click.positive:
+            below, beside = (click.row - guess.row) / guess.height, (click.column - guess.column) / guess.width
+            apart = math.hypot(below, beside)
+            turned = np.abs((angles - math.atan2(below, beside) + math.pi) % (2 * math.pi) - math.pi)
+            price[np.ix_(turned <= math.atan2(margin, apart), shares >= apart - margin)] += AWAY
+    outline = shares[_cheapest_round(price)]
+    down, right = np.ogrid[: image.shape[0], : image.shape[1]]
+    down, right = (down - guess.row) / guess.height, (right - guess.column) / guess.width
+    ray = np.arctan2(down, right) % (2 * math.pi)
+    reach = np.interp(ray, np.append(angles, 2 * math.pi), np.append(outline, outline[0]))
+    return np.asarray(np.hypot(down, right) <= reach)
+
+
+def _rise(values: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Return for each step of each ray the mean of what follows less that of what leads up to it."""
+    sums = np.cumsum(np.pad(values, ((0, 0), (1, 0))), axis=1)
+    here = np.arange(1, STEPS)
+    inner, outer = np.maximum(here - WIDTH, 0), np.minimum(here + WIDTH, STEPS)
+    inside = (sums[:, here] - sums[:, inner]) / (here - inner)
+    outside = (sums[:, outer] - sums[:, here]) / (outer - here)
+    return np.pad(outside - inside, ((0, 0), (0, 1)))
+
+
+def _cheapest_round(price: NDArray[np.floating]) -> NDArray[np.intp]:
+    """Return the step on each ray of the cheapest outline that moves by at most one step from ray to ray."""
+    # of three rounds the middle one ends where it began, unless two ways are as cheap
+    rounds = np.concatenate([price] * 3)
+    total, came = rounds[0], np.zeros(rounds.shape, dtype=np.intp)
+    steps = np.arange(STEPS)
+    for ray in range(1, len(rounds)):
+        padded = np.pad(total, 1, constant_values=np.inf)
+        ways = np.stack([padded[:-2] + BEND, padded[1:-1], padded[2:] + BEND])
+        best = ways.argmin(axis=0)
+        came[ray], total = steps + best - 1, rounds[ray] + ways[best, steps]
+    path = [int(total.argmin())]
+    for back in came[:0:-1]:
+        path.append(int(back[path[-1]]))
+    return np.array(path[::-1])[ANGLES : 2 * ANGLES]
+
+
+Box: TypeAlias = tuple[int, int, int, int]
+MIN_FILL, MAX_FILL = 0.3, 1.4
+PRICE = 2.0
+"""High, for the ellipse that touches the sides of a box has a Dice of 0.89 already, on BUSI."""
+
+
+def fill_box(
+    image: NDArray[np.floating], probability: NDArray[np.floating], mask: NDArray[np.bool_], box: Box
+) -> NDArray[np.bool_]:
+    """Return the mask with one lesion in a box; what else of it touches the box goes, the rest stays.
+
+    Args:
+        image: (H, W), grey values in [0, 1].
+        probability: (H, W), of lesion, in [0, 1].
+        mask: (H, W), what is lesion so far.
+        box: left, top, right and bottom in pixels; right and bottom are the first ones outside.
+    """
+    left, top, right, bottom = box
+    inside = np.s_[top:bottom, left:right]
+    labels, _ = label_components(mask)
+    filled = mask & ~np.isin(labels, labels[inside])
+    height, width = (bottom - top) / 2, (right - left) / 2
+    guess = Guess((top + bottom - 1) / 2, (left + right - 1) / 2, height, width, MIN_FILL, MAX_FILL, PRICE)
+    filled[inside] = find_outline(image, probability, guess, ())[inside]
+    return filled

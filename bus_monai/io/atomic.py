@@ -1,0 +1,86 @@
+"""Files and folders that are whole or not there."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from bus_monai.errors import UserError
+
+
+@contextmanager
+def atomic_file(path: Path) -> Iterator[Path]:
+    """Yield a name beside ``path`` to write to; at the end it is flushed to the disk and renamed.
+
+    What was there before stays where the block raises. An error of the system names ``path``: of an open file it names
+    none, and the other name tells nobody anything.
+
+    Raises:
+        OSError: the disk is full, or the folder is missing or cannot be written to.
+    """
+    partial = path.with_name(".part-" + path.name)
+    try:
+        yield partial
+        with partial.open("rb") as file:
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except BaseException as error:
+        partial.unlink(missing_ok=True)
+        if isinstance(error, OSError) and str(error.filename2 or error.filename or partial) == str(partial):
+            raise OSError(error.errno, error.strerror, str(path)) from error
+        raise
+
+
+def check_writable(folder: str | Path) -> Path:
+    """Make ``folder``, write a byte to it, and return it.
+
+    Raises:
+        UserError: it cannot be made or written to.
+    """
+    folder = Path(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        # a file without a name: processes that check the same folder at once do not meet
+        with tempfile.TemporaryFile(dir=folder) as probe:
+            probe.write(b"\0")
+    except OSError as error:
+        raise UserError(
+            f"Cannot write to '{folder}' ({error.strerror}): free space, mend its permissions, or give another folder."
+        ) from error
+    return folder
+
+
+@contextmanager
+def whole_folder(folder: Path, *, last: str) -> Iterator[Path]:
+    """Yield an empty folder to fill, which becomes ``folder`` at the end.
+
+    Everything is written beside ``folder`` and renamed at the end: an interrupted call leaves nothing behind, and of
+    two processes that write the same folder one wins.
+
+    Args:
+        folder: must not exist yet, or be left whole by the winner of two.
+        last: file without which a folder is not whole.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    private = private_folder_beside(folder)
+    # a folder within: it bears its final name, and unlike the private one others may read it
+    partial = private / folder.name
+    try:
+        partial.mkdir()
+        yield partial
+        try:
+            partial.replace(folder)
+        except OSError:
+            if not (folder / last).is_file():
+                raise
+    finally:
+        shutil.rmtree(private, ignore_errors=True)
+
+
+def private_folder_beside(folder: Path) -> Path:
+    """Make a folder of a new name in the parent of ``folder``, for this process alone."""
+    return Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))

@@ -1,0 +1,180 @@
+"""Reading one image of any kind, in NumPy alone."""
+
+from __future__ import annotations
+
+import warnings
+import zlib
+from collections.abc import Iterable
+from pathlib import Path, PurePath
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from bus_monai.errors import UserError
+from bus_monai.io.types import DICOM_SUFFIXES, MAX_PIXELS, SourceImage
+
+Kind: TypeAlias = Literal["raster", "nifti", "dicom"]
+RASTER_SUFFIXES = (".png", ".jpg", ".jpeg")
+NIFTI_SUFFIXES = (".nii", ".nii.gz")
+
+
+def read_source(path: str | Path, frame: int = 0) -> SourceImage:
+    """Read a PNG, JPEG, NIfTI or DICOM file; the content decides on the kind, not the name.
+
+    Raises:
+        UserError: the file is missing, broken, too large, or none of these; or it has no such frame.
+    """
+    path = Path(path)
+    check_readable(path)
+    kind = source_kind(path)
+    if kind == "dicom":
+        from bus_monai.dicom.read import read_frame
+
+        return read_frame(path, frame)
+    if kind is not None and frame != 0:
+        raise UserError(f"'{path}' holds one image: there is no frame {frame}, counted from 0.")
+    if kind == "nifti":
+        return _read_nifti(path)
+    if kind == "raster":
+        return SourceImage(read_raster(path), None)
+    raise UserError(f"'{path}' is no PNG, JPEG, NIfTI or DICOM file: remove it or give another.")
+
+
+def read_mask(path: Path, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    """Read a mask (H, W) of an image of that shape, see :func:`is_lesion`.
+
+    Raises:
+        UserError: it cannot be read or has another size.
+    """
+    values = read_raster(path)
+    if values.shape != shape:
+        raise UserError(
+            f"The mask '{path}' has {values.shape[0]} x {values.shape[1]} pixels but its image {shape[0]} x {shape[1]}"
+            ": give a mask of the image's size."
+        )
+    return is_lesion(values, path)
+
+
+def read_masks(paths: Iterable[Path], shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    """Read all masks of an image of that shape into one (H, W), by OR; without any there is no lesion.
+
+    Raises:
+        UserError: one cannot be read or has another size.
+    """
+    merged = np.zeros(shape, dtype=bool)
+    for path in paths:
+        merged |= read_mask(path, shape)
+    return merged
+
+
+def is_lesion(values: NDArray[np.float32], path: Path) -> NDArray[np.bool_]:
+    """Tell which pixels of a mask are lesion: any value but 0, in a JPEG, which blurs edges, any from half on."""
+    return values >= 0.5 if path.suffix.lower() in (".jpg", ".jpeg") else values > 0
+
+
+def image_stem(name: str) -> str:
+    """Return the name of a file without its ending, ``.nii.gz`` as a whole."""
+    return name.removesuffix(".nii.gz" if name.endswith(".nii.gz") else PurePath(name).suffix)
+
+
+def source_kind(path: Path) -> Kind | None:
+    """Tell what a file is from its first bytes, or ``None``, also where there is nothing to read."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(352)
+    except OSError:
+        return None
+    if head.startswith((b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")):
+        return "raster"
+    if head[128:132] == b"DICM" or path.suffix.lower() in DICOM_SUFFIXES:
+        return "dicom"
+    if (
+        head[344:348] in (b"n+1\0", b"ni1\0")
+        or head[4:8] == b"n+2\0"
+        or (head[:2] == b"\x1f\x8b" and path.name.endswith(".nii.gz"))
+    ):
+        return "nifti"
+    return None
+
+
+def read_raster(path: Path) -> NDArray[np.float32]:
+    """Read a PNG or JPEG as grey values (H, W) in [0, 1]; an alpha channel means nothing.
+
+    Raises:
+        UserError: the file is truncated, too large, or no such image.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(path, formats=("PNG", "JPEG")) as image:
+                _check_size(path, image.size)
+                if image.mode in ("I;16", "I;16B", "I"):
+                    return np.asarray(image, dtype=np.float32) / np.float32(65535)
+                # through RGB, so that neither an alpha channel nor the index of a palette is taken for grey
+                grey = image if image.mode in ("L", "1") else image.convert("RGB")
+                return np.asarray(grey.convert("L"), dtype=np.float32) / np.float32(255)
+    except UserError:
+        raise
+    except Image.DecompressionBombError as error:
+        raise UserError(f"'{path}' is too large ({error}): give at most {MAX_PIXELS:,} pixels.") from error
+    except (OSError, SyntaxError, ValueError, EOFError, zlib.error) as error:
+        reason = "it is no PNG or JPEG file" if isinstance(error, UnidentifiedImageError) else str(error)
+        raise UserError(
+            f"'{path}' cannot be decoded ({reason}): copy the file again or remove it from the data set."
+        ) from error
+
+
+def _read_nifti(path: Path) -> SourceImage:
+    import nibabel as nib
+    from nibabel.filebasedimages import ImageFileError
+    from nibabel.spatialimages import HeaderDataError
+
+    try:
+        image = nib.load(path)
+        shape = image.shape
+        if len(shape) < 2 or any(n != 1 for n in shape[2:]):
+            raise UserError(f"'{path}' has the shape {shape}: give a NIfTI file of one two-dimensional image.")
+        _check_size(path, shape[:2])
+        stored = np.asarray(image.dataobj).reshape(shape[:2]).T
+        if stored.dtype.kind not in "biuf":
+            raise UserError(f"'{path}' holds {stored.dtype} values: give a NIfTI file of grey values.")
+    except UserError:
+        raise
+    except (OSError, EOFError, ValueError, zlib.error, ImageFileError, HeaderDataError) as error:
+        raise UserError(f"'{path}' cannot be read as NIfTI ({error}): copy the file again or remove it.") from error
+    columns_mm, rows_mm = (float(zoom) for zoom in image.header.get_zooms()[:2])
+    spacing = (rows_mm, columns_mm) if rows_mm > 0 and columns_mm > 0 else None
+    return SourceImage(to_unit_range(stored), spacing)
+
+
+def to_unit_range(values: NDArray[Any]) -> NDArray[np.float32]:
+    """Scale to [0, 1]: 8-bit values by 255, others by their own range unless they lie in [0, 1] already."""
+    if values.dtype == np.uint8:
+        return values.astype(np.float32) / np.float32(255)
+    values = np.nan_to_num(values.astype(np.float32))
+    low, high = float(values.min()), float(values.max())
+    if low >= 0 and high <= 1:
+        return values
+    return ((values - low) / max(high - low, 1e-12)).astype(np.float32)
+
+
+def check_readable(path: Path) -> None:
+    """Check that there is something to read.
+
+    Raises:
+        UserError: the file is missing, empty or may not be read.
+    """
+    try:
+        with path.open("rb") as file:
+            empty = not file.read(1)
+    except OSError as error:
+        raise UserError(f"Cannot read '{path}' ({error.strerror}): check the path and its permissions.") from error
+    if empty:
+        raise UserError(f"'{path}' is empty: copy the file again or remove it.")
+
+
+def _check_size(path: Path, size: tuple[int, ...]) -> None:
+    if size[0] * size[1] > MAX_PIXELS:
+        raise UserError(f"'{path}' has {size[0]} x {size[1]} pixels: scale it down to at most {MAX_PIXELS:,} pixels.")

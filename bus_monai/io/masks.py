@@ -1,0 +1,59 @@
+"""Masks as files of the kind and geometry of their source."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from bus_monai.io.atomic import atomic_file
+from bus_monai.io.image import source_kind
+
+
+def write_mask(mask: NDArray[np.bool_], source: Path, output: Path) -> None:
+    """Write a mask (H, W), rows first, in the kind of file and the geometry of ``source``; make the folder."""
+    output.parent.mkdir(parents=True, exist_ok=True)
+    if source_kind(source) == "nifti":
+        write_nifti_mask([mask], source, output)
+    else:
+        write_png_mask(mask, output)
+
+
+def source_affine(source: Path) -> NDArray[np.float64]:
+    """Return the affine (4, 4) of a NIfTI file, of any other that with which ITK and so 3D Slicer show pixels."""
+    import nibabel as nib
+
+    return np.asarray(nib.load(source).affine) if source_kind(source) == "nifti" else np.diag([-1.0, -1.0, 1.0, 1.0])
+
+
+def write_png_mask(mask: NDArray[np.bool_], output: Path) -> None:
+    """Write a mask (H, W) as PNG with 0 and 255."""
+    with atomic_file(output) as partial:
+        Image.fromarray(mask.astype(np.uint8) * 255).save(partial, format="PNG")
+
+
+def write_nifti_mask(
+    masks: Sequence[NDArray[np.bool_] | NDArray[np.uint8]],
+    source: Path,
+    output: Path,
+    *,
+    spacing_mm: tuple[float, float] | None = None,
+) -> None:
+    """Write masks (H, W), one a frame, as NIfTI with 0 and 1, or with numbers of lesions, columns first.
+
+    The affine is that of ``source`` where it is NIfTI, else ``spacing_mm`` of rows and columns, 1 where not known.
+    """
+    import nibabel as nib
+
+    with atomic_file(output) as partial:
+        if source_kind(source) == "nifti":
+            reference = nib.load(source)
+            # NIfTI may hold axes of length one behind
+            values, affine = masks[0].T.reshape(reference.shape), reference.affine
+        else:
+            rows_mm, columns_mm = spacing_mm or (1.0, 1.0)
+            values, affine = np.stack([mask.T for mask in masks], axis=2), np.diag([columns_mm, rows_mm, 1.0, 1.0])
+        nib.save(nib.Nifti1Image(values.astype(np.uint8), affine, dtype=np.uint8), partial)

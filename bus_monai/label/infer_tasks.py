@@ -1,0 +1,276 @@
+"""Inference as MONAI Label asks for it: segment, refine by clicks, and write the result."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timezone
+from functools import lru_cache
+from pathlib import Path
+from threading import Lock
+from typing import Any, NamedTuple
+
+import numpy as np
+import pydicom
+from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType
+from numpy.typing import NDArray
+
+from bus_monai.bundle.models import model_key
+from bus_monai.bundle.registry import bundle_version
+from bus_monai.dicom.segmentation import make_segmentations
+from bus_monai.dicom.source_header import Algorithm, write_dicom
+from bus_monai.errors import UserError
+from bus_monai.geometry.lesion import MAX_LESIONS
+from bus_monai.inference.predictor import Predictor
+from bus_monai.inference.segment_frames import SegmentedFile, segment_frames
+from bus_monai.interaction.click import Click
+from bus_monai.interaction.outline import Box
+from bus_monai.interaction.refine import refine
+from bus_monai.io.image import read_source, source_kind
+from bus_monai.label.label_file import (
+    TOLERANCE,
+    fill_contours,
+    image_shape,
+    keep_numbers,
+    label_contours,
+    usual_suffix,
+    write_labels,
+)
+from bus_monai.label.model_versions import ModelVersions
+
+
+class FramePrompts(NamedTuple):
+    """What an annotator says of a frame.
+
+    Args:
+        clicks: in their order.
+        box: around one lesion.
+    """
+
+    clicks: list[Click]
+    box: Box | None
+
+
+def read_prompts(request: Mapping[str, Any]) -> dict[int, FramePrompts]:
+    """Return the prompts of a request by frame, from 0.
+
+    Args:
+        request: ``clicks`` of [column, row, frame, 1 or 0] in their order, or what MONAI Label's clients send,
+            ``foreground`` and ``background`` of [column, row, frame], where the frame may lack; and ``roi``, [left,
+            right, top, bottom, frame].
+
+    Raises:
+        UserError: one is no list of numbers.
+    """
+    clicks: dict[int, list[Click]] = {}
+    boxes: dict[int, Box] = {}
+    try:
+        for column, row, frame, positive in _clicks(request):
+            clicks.setdefault(frame, []).append(Click(row, column, bool(positive)))
+        if request.get("roi"):
+            left, right, top, bottom, frame = (*(round(n) for n in request["roi"][:5]), 0)[:5]
+            boxes[frame] = (left, top, right, bottom)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise UserError(
+            "The prompts are no lists of numbers: send 'clicks' of [column, row, frame, 1 or 0] and 'roi' as [left, "
+            "right, top, bottom, frame]."
+        ) from error
+    return {frame: FramePrompts(clicks.get(frame, []), boxes.get(frame)) for frame in sorted({*clicks, *boxes})}
+
+
+def _clicks(request: Mapping[str, Any]) -> list[tuple[int, int, int, int]]:
+    given = [(point, 1) for point in request.get("foreground") or ()]
+    given += [(point, 0) for point in request.get("background") or ()]
+    rows = [(*(*(round(n) for n in point), 0)[:3], positive) for point, positive in given]
+    return [*rows, *(tuple(round(n) for n in click) for click in request.get("clicks") or ())]
+
+
+LESIONS = {f"lesion {number}": number for number in range(1, MAX_LESIONS + 1)}
+"""Names of label values: a lesion has the same in every frame of a cine."""
+
+
+class ResultFiles:
+    """New files in a folder that ends with the process.
+
+    It is apart, since MONAI Label's client saves under the same name in the common temporary folder.
+    """
+
+    def __init__(self) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="bus_monai-")
+
+    def make(self, suffix: str, write: Callable[[Path], object]) -> Path:
+        """Return a new file that ``write`` has filled; there is none where that fails."""
+        with tempfile.NamedTemporaryFile(dir=self._folder.name, suffix=suffix, delete=False) as file:
+            output = Path(file.name)
+        try:
+            write(output)
+        except BaseException:
+            output.unlink(missing_ok=True)
+            raise
+        return output
+
+    def write(
+        self, labels: Sequence[NDArray[np.integer]], image: Path, request: Mapping[str, Any], params: Mapping[str, Any]
+    ) -> Path:
+        """Return a new file of the labels (H, W), one a frame, of the kind that is asked for as ``result_extension``.
+
+        Without it NIfTI images and cines give ``.nii.gz``, others ``.png``.
+
+        Raises:
+            UserError: there is no such kind, or a PNG is asked for several frames.
+        """
+        suffix = request.get("result_extension") or usual_suffix(len(labels), image)
+        if suffix == ".json":
+            return self.make(suffix, lambda path: path.write_text(json.dumps(params["contours"]), encoding="utf-8"))
+        return self.make(suffix, lambda path: write_labels(labels, image, path))
+
+
+def describe(labels: Sequence[NDArray[np.integer]], request: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the names of the label values (H, W) that there are, and their contours of the ``tolerance`` asked for."""
+    return {
+        "label_names": {name: n for name, n in LESIONS.items() if any((frame == n).any() for frame in labels)},
+        "contours": label_contours(labels, tolerance=float(request.get("tolerance", TOLERANCE))),
+    }
+
+
+def write_object(found: SegmentedFile, image: Path, output: Path, predictor: Predictor, creation: datetime) -> None:
+    """Write the lesions of the frame that shows most of them as DICOM SEG, or those of all frames as one object.
+
+    Raises:
+        UserError: the image is no DICOM file, or holds no lesion.
+    """
+    if source_kind(image) != "dicom":
+        raise UserError(f"'{image.name}' is no DICOM file: ask for .png, .nii.gz or .json.")
+    header = pydicom.dcmread(image, stop_before_pixels=True, force=True)
+    algorithm = Algorithm(predictor.name, predictor.version, predictor.weights_hash)
+    objects = make_segmentations(header, np.stack(found.labels).astype(np.int32), algorithm, creation=creation)
+    if not objects:
+        raise UserError(f"'{image.name}' shows no lesion, so there is no segmentation: ask for .png or .json.")
+    write_dicom(next((made for made in objects if int(made.InstanceNumber) == found.summary + 1), objects[0]), output)
+
+
+class SegmentTask(InferTask):
+    """Segment an image with the active version of a model.
+
+    The request may hold ``threshold`` (0.5), ``min_area``, ``tolerance`` of the contours in the answer in pixels, and
+    ``result_extension``: ``.png``, ``.nii.gz``, ``.nii``, ``.json`` (contours) or ``.dcm`` (DICOM SEG, of a cine the
+    frame that shows most lesion). Without it NIfTI images and cines give ``.nii.gz``, others ``.png``.
+
+    Args:
+        versions: of the model.
+    """
+
+    def __init__(self, versions: ModelVersions) -> None:
+        bundle = versions.start.bundle
+        super().__init__(
+            InferType.SEGMENTATION, LESIONS, 2, f"Lesions by {bundle.name} {bundle_version(bundle)}", {"threshold": 0.5}
+        )
+        self.versions = versions
+        self._results = ResultFiles()
+        self._lock = Lock()
+        self._loaded: tuple[str, Predictor] | None = None
+
+    def is_valid(self) -> bool:
+        """Whether it can be offered: it always has weights."""
+        return True
+
+    def get_path(self, validate: bool = True) -> str:
+        """Return the file of the active weights."""
+        return str(self.versions.model().files[0])
+
+    def __call__(self, request: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+        """Return a new file of the result, and contours, measures and the number of the model's version.
+
+        Raises:
+            UserError: the image cannot be read, or the result cannot be of that kind.
+        """
+        image = Path(request["image"])
+        predictor, version = self.predictor()
+        found = segment_frames(predictor, image, float(request.get("threshold", 0.5)), request.get("min_area"))
+        params = describe(found.labels, request) | {"lesions": found.rows(), "model_version": version}
+        if request.get("result_extension") == ".dcm":
+            made = datetime.now(timezone.utc)
+            output = self._results.make(".dcm", lambda path: write_object(found, image, path, predictor, made))
+        else:
+            output = self._results.write(found.labels, image, request, params)
+        return str(output), params
+
+    def predictor(self) -> tuple[Predictor, int]:
+        """Return the active model, loaded, and the number of its version."""
+        with self._lock:
+            version = self.versions.active
+            model = self.versions.model(version)
+            key = model_key(model)
+            if self._loaded is None or self._loaded[0] != key:
+                self._loaded = key, Predictor(model, backend="torch")
+            return self._loaded[1], version
+
+
+CLICKS = "_clicks"
+"""What follows the name of the model in that of the task."""
+
+
+class ClickTask(InferTask):
+    """Change what the active version of a model finds, or the contours sent along, by clicks and a box.
+
+    The request holds prompts, see :func:`~bus_monai.label.infer_tasks.read_prompts`, and may hold ``contours``, what is
+    lesion so far in place of the model's result. Only frames with prompts change, and the numbers of lesions stay. To
+    go on, ask again with one click more; to undo, with one less.
+
+    Args:
+        segmenter: the task of the model.
+    """
+
+    def __init__(self, segmenter: SegmentTask) -> None:
+        super().__init__(InferType.DEEPGROW, LESIONS, 2, f"{segmenter.description}, made better by clicks", {})
+        self.segmenter = segmenter
+        self._results = ResultFiles()
+
+    def is_valid(self) -> bool:
+        """Whether it can be offered: it always has weights."""
+        return True
+
+    def __call__(self, request: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+        """Return a new file of the result, and contours and the number of the model's version.
+
+        Raises:
+            UserError: the image cannot be read, prompts or contours are none or outside, or the result cannot be of
+                that kind.
+        """
+        image = Path(request["image"])
+        shape = image_shape(image)
+        prompts = read_prompts(request)
+        if beyond := [frame for frame in prompts if not 0 <= frame < shape[0]]:
+            raise UserError(f"There is no frame {beyond[0]} in '{image.name}': number them from 0 to {shape[0] - 1}.")
+        predictor, version = self.segmenter.predictor()
+        drawn, stamp = request.get("contours"), image.stat().st_mtime_ns
+        if drawn is None:
+            labels = [frame.astype(np.uint8) for frame in _found(predictor, image, stamp)]
+        else:
+            labels = list(fill_contours(drawn, shape))
+        for frame, said in prompts.items():
+            before = labels[frame]
+            belief = before > 0 if drawn is not None else _belief(predictor, image, stamp, frame, before)
+            labels[frame] = keep_numbers(refine(read_source(image, frame).pixels, belief, *said), before)
+        params = describe(labels, request) | {"model_version": version}
+        return str(self._results.write(labels, image, request, params)), params
+
+
+def _belief(
+    predictor: Predictor, image: Path, stamp: int, frame: int, labels: NDArray[np.uint8]
+) -> NDArray[np.float32]:
+    """Return the probability without what is no finding, so that no speck comes back by a click elsewhere."""
+    probability = _probability(predictor, image, stamp, frame).copy()
+    probability[(probability >= 0.5) & (labels == 0)] = 0
+    return probability
+
+
+@lru_cache(maxsize=1)  # the image that is being clicked at, until it changes
+def _found(predictor: Predictor, image: Path, stamp: int) -> list[NDArray[np.uint16]]:
+    return segment_frames(predictor, image, 0.5).labels
+
+
+@lru_cache(maxsize=1)
+def _probability(predictor: Predictor, image: Path, stamp: int, frame: int) -> NDArray[np.float32]:
+    return predictor.predict(read_source(image, frame).pixels)

@@ -1,0 +1,243 @@
+"""Paired comparison of models on the same cases."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import friedmanchisquare, rankdata, studentized_range, wilcoxon
+
+from bus_monai.errors import UserError
+from bus_monai.io.atomic import atomic_file
+from bus_monai.metrics.aggregate import LOWER_IS_BETTER, Summary, summarise
+from bus_monai.metrics.case_table import CaseRow
+
+LEVEL = 0.05
+
+
+@dataclass(frozen=True)
+class PairedTest:
+    """Two models on the same groups.
+
+    Args:
+        first: name of a model.
+        second: name of another.
+        difference: mean over groups of first minus second.
+        effect: matched-pairs rank-biserial correlation (Kerby 2014), from -1 to 1; positive where the first scores
+            higher more often.
+        p: of the two-sided Wilcoxon signed rank test (Wilcoxon 1945).
+        p_holm: the same, corrected for all pairs by Holm's method (Holm 1979).
+        groups: how many were compared.
+    """
+
+    first: str
+    second: str
+    difference: float
+    effect: float
+    p: float
+    p_holm: float
+    groups: int
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Mean ranks of the models over groups (Demsar, JMLR 7, 2006).
+
+    Args:
+        ranks: mean rank by model, best first; 1 is best.
+        critical_difference: ranks that differ by less are not told apart (Nemenyi, at 5 %).
+        p: of Friedman's test that all models are alike; ``None`` for two models, to which it does not apply.
+    """
+
+    ranks: Mapping[str, float]
+    critical_difference: float
+    p: float | None
+
+
+def paired_tests(tables: Mapping[str, Sequence[CaseRow]], metric: str = "dice") -> list[PairedTest]:
+    """Compare each pair of models.
+
+    The images of a patient are not independent, so that a group counts once, with the mean of its cases.
+
+    Args:
+        tables: rows of each model, by its name.
+        metric: a column of the table that is a number; cases to which it does not apply are left out.
+
+    Raises:
+        UserError: fewer than two models, or tables of different cases.
+    """
+    scores = _by_group(tables, metric)
+    pairs = list(combinations(scores, 2))
+    p_values = [_wilcoxon(scores[a] - scores[b]) for a, b in pairs]
+    return [
+        PairedTest(a, b, float((scores[a] - scores[b]).mean()), _effect(scores[a] - scores[b]), p, holm, len(scores[a]))
+        for (a, b), p, holm in zip(pairs, p_values, _holm(p_values), strict=True)
+    ]
+
+
+def ranking(tables: Mapping[str, Sequence[CaseRow]], metric: str = "dice") -> Ranking:
+    """Rank the models within each group and average.
+
+    Raises:
+        UserError: fewer than two models, or tables of different cases.
+    """
+    scores = _by_group(tables, metric)
+    values = np.array(list(scores.values()))
+    ranks = rankdata(values if metric in LOWER_IS_BETTER else -values, axis=0).mean(axis=1)
+    models, groups = values.shape
+    quantile = studentized_range.ppf(1 - LEVEL, models, np.inf) / np.sqrt(2)
+    differ = models > 2 and not np.allclose(values, values[0])
+    return Ranking(
+        ranks={name: float(rank) for rank, name in sorted(zip(ranks, scores, strict=True))},
+        critical_difference=float(quantile * np.sqrt(models * (models + 1) / (6 * groups))),
+        p=float(friedmanchisquare(*values).pvalue) if differ else (1.0 if models > 2 else None),
+    )
+
+
+def _by_group(tables: Mapping[str, Sequence[CaseRow]], metric: str) -> dict[str, NDArray[np.float64]]:
+    if len(tables) < 2:
+        raise UserError("A comparison needs two or more evaluations: give more folders with a cases.csv.")
+    names = list(tables)
+    means: dict[str, dict[str, float]] = {}
+    cases = {name: {(row.id, row.has_lesion, row.true_area_px) for row in tables[name]} for name in names}
+    for name in names:
+        different = cases[name] ^ cases[names[0]]
+        if different:
+            raise UserError(
+                f"'{names[0]}' and '{name}' were evaluated on different cases ({len(different)} differ, such as "
+                f"'{min(different)[0]}'): evaluate both on the same data, split and size."
+            )
+        values = defaultdict(list)
+        for row in tables[name]:
+            if (value := getattr(row, metric)) is not None:
+                values[row.group].append(float(value))
+        means[name] = {group: float(np.mean(part)) for group, part in values.items()}
+    groups = sorted(means[names[0]])
+    if not groups:
+        raise UserError(f"The metric '{metric}' applies to no case of '{names[0]}': choose another.")
+    return {name: np.array([means[name][group] for group in groups]) for name in names}
+
+
+def _wilcoxon(difference: NDArray[np.float64]) -> float:
+    return float(wilcoxon(difference, zero_method="pratt").pvalue) if np.any(difference) else 1.0
+
+
+def _effect(difference: NDArray[np.float64]) -> float:
+    moved = difference[difference != 0]
+    if not len(moved):
+        return 0.0
+    ranks = rankdata(np.abs(moved))
+    return float((ranks * np.sign(moved)).sum() / ranks.sum())
+
+
+def _holm(p_values: Sequence[float]) -> list[float]:
+    corrected, largest = [0.0] * len(p_values), 0.0
+    for rank, i in enumerate(np.argsort(p_values, kind="stable")):
+        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[i]))
+        corrected[i] = largest
+    return corrected
+
+
+RULE = "lesion"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Models that were evaluated on the same cases.
+
+    Args:
+        tables: rows of each model, by its name.
+        metric: what the paired tests and the ranking look at.
+        summaries: of each model under :data:`RULE`, by metric.
+        tests: of each pair of models.
+        ranking: mean ranks of the models.
+    """
+
+    tables: Mapping[str, Sequence[CaseRow]]
+    metric: str
+    summaries: Mapping[str, Mapping[str, Summary]]
+    tests: Sequence[PairedTest]
+    ranking: Ranking
+
+    @classmethod
+    def of(cls, tables: Mapping[str, Sequence[CaseRow]], metric: str = "dice") -> Comparison:
+        """Compare tables of cases, by a column of theirs that is a number.
+
+        Raises:
+            UserError: fewer than two models, or tables of different cases.
+        """
+        tests = paired_tests(tables, metric)
+        summaries = {name: {s.metric: s for s in summarise(rows, RULE)} for name, rows in tables.items()}
+        return cls(tables, metric, summaries, tests, ranking(tables, metric))
+
+
+ROBUSTNESS = "robustness.json"
+"""Scores under each perturbation, from an evaluation with ``--robustness``."""
+UNDISTURBED = "undisturbed"
+
+
+def compare_robustness(
+    plain: Sequence[CaseRow], disturbed: Mapping[str, Sequence[CaseRow]]
+) -> dict[str, dict[str, dict[str, Any]]]:
+    """Score each perturbation, and its difference to the undisturbed images.
+
+    The interval of a difference is paired: it is the bootstrap interval over groups of the differences of the cases.
+
+    Args:
+        plain: scores of the undisturbed images.
+        disturbed: scores of the same cases by the name of the perturbation.
+
+    Returns:
+        ``undisturbed`` and each perturbation, in this order; for each ``dice``, over the cases with a lesion, and
+        ``false_positive_rate``, over the normal ones, and, but for the first, ``dice_difference`` and
+        ``false_positive_rate_difference``: ``mean``, ``low`` and ``high`` as plain values. What no case falls under is
+        left out.
+
+    Raises:
+        ValueError: a perturbation lacks a case of the undisturbed images or has another one.
+    """
+    table = {UNDISTURBED: _scores(plain)}
+    for name, rows in disturbed.items():
+        differences = {f"{key}_difference": value for key, value in _scores(_differences(name, plain, rows)).items()}
+        table[name] = _scores(rows) | differences
+    return table
+
+
+def write_robustness(folder: Path, table: Mapping[str, Any]) -> Path:
+    """Write ``robustness.json``."""
+    path = folder / ROBUSTNESS
+    with atomic_file(path) as partial:
+        partial.write_text(json.dumps(table, indent=2) + "\n", encoding="utf-8")
+    return path
+
+
+def _scores(rows: Sequence[CaseRow]) -> dict[str, dict[str, Any]]:
+    summaries = [*summarise(rows, "lesion"), *summarise(rows, "normal")]
+    wanted = {summary.metric: asdict(summary) for summary in summaries}
+    return {
+        metric: {key: wanted[metric][key] for key in ("mean", "low", "high")}
+        for metric in ("dice", "false_positive_rate")
+        if metric in wanted
+    }
+
+
+def _differences(name: str, plain: Sequence[CaseRow], disturbed: Sequence[CaseRow]) -> list[CaseRow]:
+    by_id = {row.id: row for row in disturbed}
+    different = by_id.keys() ^ {row.id for row in plain}
+    if different:
+        raise ValueError(f"the images under {name!r} are others than the undisturbed, such as {min(different)!r}.")
+    rows = []
+    for row in plain:
+        other = by_id[row.id]
+        dice = None if row.dice is None or other.dice is None else other.dice - row.dice
+        # a difference of truth values is -1, 0 or 1, of which the rules take the mean as of any number
+        false_positive: Any = int(other.false_positive) - int(row.false_positive)
+        rows.append(replace(row, dice=dice, false_positive=false_positive))
+    return rows

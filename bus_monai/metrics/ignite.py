@@ -1,0 +1,394 @@
+"""The metrics as Ignite computes them during an evaluation."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from ignite import distributed as idist
+from ignite.engine import Engine
+from ignite.metrics import Metric
+from monai.data.meta_tensor import MetaTensor
+from monai.data.utils import affine_to_spacing
+from monai.utils.enums import CommonKeys as Keys
+from torch import Tensor
+
+from bus_monai.detection.boxes import MAX_OVERLAP, MIN_SCORE, default_boxes, find_boxes
+from bus_monai.detection.ssd import split_output
+from bus_monai.errors import UserError
+from bus_monai.geometry.box import Frame, box_frame
+from bus_monai.metrics.aggregate import LOWER_IS_BETTER, get_rule, means
+from bus_monai.metrics.case_table import CaseRow
+from bus_monai.metrics.classification import class_figures, macro_auc, macro_f1
+from bus_monai.metrics.detection import Box, Detection, DetectionCurve, detection_curve, match_detections
+from bus_monai.metrics.segmentation import score_case
+from bus_monai.metrics.shapes import ShapeRow, found_scores
+from bus_monai.networks.shape_cnn import SHAPE_CLASSES
+
+Row = TypeVar("Row")
+
+
+def gather_rows(collected: Mapping[str, Row]) -> list[Row]:
+    """Return the rows of all processes, sorted by id.
+
+    Each counts once: a sampler pads its last round with items that another process has, too.
+
+    Args:
+        collected: rows of this process by id.
+    """
+    parts = [collected]
+    if idist.get_world_size() > 1:
+        parts = [{} for _ in range(idist.get_world_size())]
+        torch.distributed.all_gather_object(parts, collected)
+    rows = {id: row for part in parts for id, row in part.items()}
+    return [rows[id] for id in sorted(rows)]
+
+
+class CaseMetric(Metric):
+    """Score each case of an evaluation, and publish the means.
+
+    It attaches to a MONAI evaluator that decollates (the default) and whose postprocessing turns logits into
+    probabilities: ``engine.state.output`` is a list of items with :attr:`CommonKeys.PRED` (1, H, W) in [0, 1] and
+    :attr:`CommonKeys.LABEL` (1, H, W) of 0 and 1, and ``engine.state.batch`` one of items with ``id``, ``group``,
+    ``diagnosis`` and the image with its metadata. Without a group a case is its own group.
+
+    Under the name it is attached by it publishes the mean of ``metric``, and beside it, each under its own name, the
+    other metrics of the rule, ``missed_lesions`` (lesions of which no pixel was found), and, where the set has normal
+    cases, ``false_positive_rate`` and ``false_area_px``. Where no case falls under the rule the value is the worst
+    there is, 0 (infinity for a metric that is better when lower), and a warning says so.
+
+    Millimetres refer to the grid that is scored: where the transforms resize the label, its affine tells by how much.
+
+    Args:
+        metric: one of the rule's metrics.
+        rule: key of :data:`~bus_monai.metrics.aggregate.RULES`.
+        threshold: a pixel is lesion from this probability on.
+        name: prefix of what is published beside the metric, for a second ``CaseMetric`` on the same engine.
+
+    Raises:
+        UserError: there is no such rule, or it has no such metric.
+
+    Example:
+        >>> SupervisedEvaluator(..., key_val_metric={"dice": CaseMetric()})  # doctest: +SKIP
+    """
+
+    def __init__(
+        self, *, metric: str = "dice", rule: str = "lesion", threshold: float = 0.5, name: str | None = None
+    ) -> None:
+        if metric not in (known := get_rule(rule).fractions):
+            raise UserError(f"The rule {rule!r} has no metric {metric!r}: choose one of {', '.join(known)}.")
+        self.metric = metric
+        self.rule = rule
+        self.threshold = threshold
+        self.prefix = f"{name}_" if name else ""
+        self.rows: list[CaseRow] = []
+        """The rows of all processes, sorted by id; empty until :meth:`compute`."""
+        self._collected: dict[str, CaseRow] = {}
+        self._published: set[str] = set()
+        super().__init__()
+
+    def reset(self) -> None:
+        """Forget all cases."""
+        self._collected = {}
+        self.rows = []
+
+    def iteration_completed(self, engine: Engine) -> None:
+        """Score the cases of an iteration."""
+        self.update((engine.state.batch, engine.state.output))
+
+    def update(self, output: tuple[list[Mapping[str, Any]], list[Mapping[str, Any]]]) -> None:
+        """Score the cases of a batch.
+
+        Args:
+            output: decollated batch and output of the engine.
+
+        Raises:
+            UserError: the batch is not decollated, an id is missing or comes twice, or a case cannot be scored.
+        """
+        batch, outputs = output
+        if not isinstance(batch, list) or not isinstance(outputs, list):
+            raise UserError("CaseMetric needs single items: leave the evaluator's decollate=True.")
+        for item, scored in zip(batch, outputs, strict=True):
+            row = self._score(item, scored)
+            if row.id in self._collected:
+                raise UserError(f"Two cases have the id {row.id!r}: give each case of the datalist an id of its own.")
+            self._collected[row.id] = row
+
+    def compute(self) -> float:
+        """Gather the rows of all processes and return the mean of the metric."""
+        self.rows = gather_rows(self._collected)
+        values = means(self.rows, self.rule)
+        if self.metric in values:
+            return values[self.metric]
+        worst = math.inf if self.metric in LOWER_IS_BETTER else 0.0
+        warnings.warn(
+            f"None of the {len(self.rows)} cases falls under the rule {self.rule!r}: {self.metric} counts as {worst}.",
+            stacklevel=2,
+        )
+        return worst
+
+    def completed(self, engine: Engine, name: str) -> None:
+        """Put the mean under ``name``, and what goes beside it, into ``engine.state.metrics``."""
+        metrics = engine.state.metrics
+        for key in self._published:
+            metrics.pop(key, None)
+        super().completed(engine, name)
+        beside = {f"{self.prefix}{key}": value for key, value in self._beside().items()}
+        beside.pop(name, None)
+        metrics.update(beside)
+        self._published = set(beside)
+
+    def _beside(self) -> dict[str, float]:
+        values = means(self.rows, self.rule)
+        normal = means(self.rows, "normal")
+        values |= {key: normal[key] for key in ("false_positive_rate", "false_area_px") if key in normal}
+        if any(row.has_lesion for row in self.rows):
+            values["missed_lesions"] = float(sum(row.missed for row in self.rows))
+        return values
+
+    def _score(self, item: Mapping[str, Any], scored: Mapping[str, Any]) -> CaseRow:
+        if "id" not in item:
+            raise UserError("An item of the datalist has no id: give each case an id of its own.")
+        id = str(item["id"])
+        probability, truth = (scored[key].detach().float().cpu().numpy() for key in (Keys.PRED, Keys.LABEL))
+        if probability.ndim != 3 or len(probability) != 1 or truth.shape != probability.shape:
+            raise UserError(
+                f"Case {id!r} has a prediction of shape {probability.shape} and a label of {truth.shape}: both must be "
+                "(1, H, W)."
+            )
+        try:
+            scores = score_case(probability[0], truth[0], threshold=self.threshold, spacing_mm=scored_spacing(item))
+        except ValueError as error:
+            raise UserError(f"Case {id!r} cannot be scored: {error}") from error
+        return CaseRow.of(scores, id=id, group=str(item.get("group", id)), diagnosis=item.get("diagnosis", "unknown"))
+
+
+def scored_spacing(item: Mapping[str, Any]) -> tuple[float, float] | None:
+    """Return the spacing in mm of rows and columns of an item's label, ``None`` where unknown.
+
+    The image's metadata have the spacing of the file, and the label's affine, which each MONAI transform keeps up, the
+    size of its pixels in pixels of the file.
+    """
+    stored = getattr(item.get(Keys.IMAGE), "meta", {}).get("spacing_mm")
+    label = item[Keys.LABEL]
+    if stored is None or not isinstance(label, MetaTensor):
+        return None
+    rows, columns = np.asarray(stored, dtype=np.float64) * affine_to_spacing(np.asarray(label.affine), r=2)
+    return (float(rows), float(columns)) if rows > 0 and columns > 0 else None
+
+
+CURVE_SCORE = 0.01
+"""Score from which on a box counts in curves; what is below would only lengthen their tails."""
+
+
+@dataclass(frozen=True)
+class ImageDetections:
+    """What was found in an image, and what there is.
+
+    Args:
+        id: of the image.
+        size: (height, width) in pixels of the source.
+        found: frames in pixels of the source, best first.
+        scores: probabilities of the frames.
+        truths: true frames.
+    """
+
+    id: str
+    size: tuple[int, int]
+    found: tuple[Frame, ...]
+    scores: tuple[float, ...]
+    truths: tuple[Frame, ...]
+
+
+@dataclass(frozen=True)
+class MatchedFrame:
+    """A found frame.
+
+    Args:
+        image: id of its image.
+        frame: in pixels of the source.
+        score: probability.
+        truth: number of the true frame that it finds, ``None`` where it is false.
+    """
+
+    image: str
+    frame: Frame
+    score: float
+    truth: int | None
+
+
+class DetectionMetric(Metric):
+    """Average precision at IoU 0.5, the mAP of a single class, and sensitivities of the FROC.
+
+    It attaches to a MONAI evaluator with ``decollate=False`` whose batches are lists of items with ``id`` and an image
+    that knows the size of its file, and whose output has :attr:`CommonKeys.PRED` (B, 6, 8732) and as
+    :attr:`CommonKeys.LABEL` the true boxes of each image as shares. Frames are compared in whole pixels of the source.
+
+    Under the name it is attached by it publishes the average precision, and beside it ``froc_0.25``, ``froc_0.5``,
+    ``froc_1`` and ``froc_2`` (sensitivity at so many false positives an image), and ``sensitivity`` and
+    ``false_positives`` an image at ``threshold``. Without any true box the average precision counts as 0, and a
+    warning says so.
+
+    Args:
+        threshold: score from which on a frame counts as found.
+        most_overlap: IoU above which the weaker of two boxes is dropped.
+    """
+
+    def __init__(self, *, threshold: float = MIN_SCORE, most_overlap: float = MAX_OVERLAP) -> None:
+        self.threshold = threshold
+        self.most_overlap = most_overlap
+        self.images: list[ImageDetections] = []
+        """The images of all processes, sorted by id; empty until :meth:`compute`."""
+        self.matched: list[MatchedFrame] = []
+        """Every frame from the highest score down; empty until :meth:`compute`."""
+        self.curve: DetectionCurve | None = None
+        self._collected: dict[str, ImageDetections] = {}
+        super().__init__()
+
+    def reset(self) -> None:
+        """Forget all images."""
+        self._collected = {}
+        self.images, self.matched, self.curve = [], [], None
+
+    def iteration_completed(self, engine: Engine) -> None:
+        """Take the images of an iteration."""
+        self.update((engine.state.batch, engine.state.output))
+
+    def update(self, output: tuple[Sequence[Mapping[str, Any]], Mapping[str, Any]]) -> None:
+        """Find the boxes of a batch.
+
+        Args:
+            output: batch and output of the engine.
+
+        Raises:
+            UserError: an id comes twice.
+        """
+        batch, scored = output
+        offsets, logits = split_output(scored[Keys.PRED])
+        boxes = find_boxes(
+            offsets,
+            logits,
+            default_boxes().to(offsets.device),
+            least_score=min(CURVE_SCORE, self.threshold),
+            most_overlap=self.most_overlap,
+        )
+        for item, found, truths in zip(batch, boxes, scored[Keys.LABEL], strict=True):
+            id = str(item["id"])
+            if id in self._collected:
+                raise UserError(f"Two cases have the id {id!r}: give each case of the datalist an id of its own.")
+            size = source_size(item)
+            scores = tuple(found.scores.tolist())
+            self._collected[id] = ImageDetections(id, size, _frames(found.boxes, size), scores, _frames(truths, size))
+
+    def compute(self) -> float:
+        """Gather the images of all processes and return the average precision."""
+        self.images = gather_rows(self._collected)
+        truths = {image.id: [as_box(frame) for frame in image.truths] for image in self.images}
+        detections = [
+            Detection(image.id, as_box(frame), score)
+            for image in self.images
+            for frame, score in zip(image.found, image.scores, strict=True)
+        ]
+        self.curve = detection_curve(detections, truths)
+        self.matched = [
+            MatchedFrame(d.image, as_frame(d.box), d.score, truth) for d, truth in match_detections(detections, truths)
+        ]
+        if self.curve.average_precision is None:
+            warnings.warn(
+                f"None of the {len(self.images)} images has a mass: average precision counts as 0.", stacklevel=2
+            )
+        return self.curve.average_precision or 0.0
+
+    def completed(self, engine: Engine, name: str) -> None:
+        """Put the average precision under ``name``, and what goes beside it, into ``engine.state.metrics``."""
+        super().completed(engine, name)
+        engine.state.metrics.update(self.beside())
+
+    def beside(self) -> dict[str, float]:
+        """Return what is published beside the average precision, by name; sensitivities only where there are masses."""
+        assert self.curve is not None
+        counted = [frame for frame in self.matched if frame.score >= self.threshold]
+        values = {f"froc_{rate:g}": value for rate, value in (self.curve.froc() or {}).items()}
+        if self.curve.truths:
+            values["sensitivity"] = sum(frame.truth is not None for frame in counted) / self.curve.truths
+        values["false_positives"] = sum(frame.truth is None for frame in counted) / max(self.curve.images, 1)
+        return values
+
+
+def source_size(item: Mapping[str, Any]) -> tuple[int, int]:
+    """Return (height, width) in pixels of the file that an item's image was loaded from."""
+    height, width = (int(side) for side in item[Keys.IMAGE].meta["source_shape"])
+    return height, width
+
+
+def as_box(frame: Frame) -> Box:
+    """Return left, top, right, bottom of a frame."""
+    return frame.left, frame.top, frame.right, frame.bottom
+
+
+def as_frame(box: Box) -> Frame:
+    """Return the frame of left, top, right, bottom in whole pixels."""
+    left, top, right, bottom = map(int, box)
+    return Frame(top, left, bottom, right)
+
+
+def _frames(boxes: Tensor, size: tuple[int, int]) -> tuple[Frame, ...]:
+    return tuple(box_frame(box, size) for box in boxes)
+
+
+class ShapeMetric(Metric):
+    """Collect the shape of each mass of an evaluation, and publish the macro F1.
+
+    It attaches to a MONAI evaluator that decollates (the default) and whose postprocessing turns logits (4,) into
+    probabilities; items have ``id``, ``group`` and ``label``, the number of the class. Beside the macro F1 it publishes
+    ``accuracy``, ``macro_auc`` where it exists, and the recall of each class, such as ``recall_oval``.
+
+    Example:
+        >>> SupervisedEvaluator(..., key_val_metric={"macro_f1": ShapeMetric()})  # doctest: +SKIP
+    """
+
+    def __init__(self) -> None:
+        self.rows: list[ShapeRow] = []
+        """The rows of all processes, sorted by id; empty until :meth:`compute`."""
+        self._collected: dict[str, ShapeRow] = {}
+        super().__init__()
+
+    def reset(self) -> None:
+        """Forget all masses."""
+        self._collected = {}
+        self.rows = []
+
+    def iteration_completed(self, engine: Engine) -> None:
+        """Collect the masses of an iteration."""
+        self.update((engine.state.batch, engine.state.output))
+
+    def update(self, output: tuple[list[Mapping[str, Any]], list[Mapping[str, Any]]]) -> None:
+        """Collect the masses of a decollated batch and its output."""
+        for item, scored in zip(*output, strict=True):
+            row = ShapeRow.of(item, scored)
+            self._collected[row.id] = row
+
+    def compute(self) -> float:
+        """Gather the rows of all processes and return the macro F1; 0 where no mass was found."""
+        self.rows = gather_rows(self._collected)
+        scores, true = found_scores(self.rows)
+        return macro_f1(scores, true) if len(true) else 0.0
+
+    def completed(self, engine: Engine, name: str) -> None:
+        """Put the macro F1 under ``name``, and what goes beside it, into ``engine.state.metrics``."""
+        super().completed(engine, name)
+        scores, true = found_scores(self.rows)
+        if not len(true):
+            return
+        metrics = engine.state.metrics
+        metrics["accuracy"] = float((scores.argmax(axis=1) == true).mean())
+        if not math.isnan(area := macro_auc(scores, true)):
+            metrics["macro_auc"] = area
+        for shape, one in zip(SHAPE_CLASSES, class_figures(scores, true), strict=True):
+            if one.recall is not None:
+                metrics[f"recall_{shape}"] = one.recall

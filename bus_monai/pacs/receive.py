@@ -1,0 +1,205 @@
+"""Receive instances by C-STORE, within bounds of memory."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import ssl
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from io import BytesIO
+from socketserver import BaseServer
+from threading import Thread
+from typing import Any, cast
+
+from pynetdicom import AE, ALL_TRANSFER_SYNTAXES, AllStoragePresentationContexts, evt
+from pynetdicom.transport import AssociationSocket, ThreadedAssociationServer
+
+from bus_monai.errors import UserError
+from bus_monai.pacs.address import NodeAddress
+from bus_monai.pacs.spool import Spool, SpoolFullError
+
+LONGEST_PDU = 1 << 20
+"""Bytes of one PDU, whose length its first bytes declare; ours announces 16 kB and some senders ignore it."""
+LONGEST_COMMAND = 1 << 16
+"""Bytes of a command set, which holds some ten short elements."""
+
+
+class BoundedBytes(BytesIO):
+    """Bytes of which no more than some are kept.
+
+    Args:
+        most: bytes kept.
+    """
+
+    def __init__(self, most: int) -> None:
+        super().__init__()
+        self.most = most
+        self.is_over = False
+
+    def write(self, data: bytes) -> int:  # type: ignore[override]
+        """Keep ``data``, or drop it where it would be too much."""
+        self.is_over = self.is_over or self.tell() + len(data) > self.most
+        return len(data) if self.is_over else super().write(data)
+
+
+def bound_pdu(event: evt.Event) -> None:
+    """Let a connection end at a PDU that declares itself too long: ``EVT_CONN_OPEN``."""
+    socket: AssociationSocket | None = event.assoc.dul.socket
+    if socket is not None:
+        socket.recv = _bounded(socket.recv)  # type: ignore[assignment, method-assign]
+
+
+def bound_message(event: evt.Event, most: int) -> None:
+    """Let an instance be dropped from ``most`` bytes on, as it comes: ``EVT_PDU_RECV``."""
+    message = event.assoc.dimse.message
+    if message is None:  # the first PDU of an instance is bounded itself
+        return
+    if message.encoded_command_set.tell() > LONGEST_COMMAND:
+        event.assoc.abort(block=False)
+    elif not isinstance(message.data_set, BoundedBytes):
+        bounded = BoundedBytes(most)
+        bounded.write(message.data_set.getvalue() if message.data_set else b"")
+        message.data_set = bounded
+
+
+def is_too_long(data: BytesIO, most: int) -> bool:
+    """Tell whether an instance had, or would have had, more than ``most`` bytes."""
+    return getattr(data, "is_over", False) or data.getbuffer().nbytes > most
+
+
+def _bounded(receive: Callable[[int], bytearray]) -> Callable[[int], bytearray]:
+    def bounded(count: int) -> bytearray:
+        if count > LONGEST_PDU:
+            raise OSError("the PDU is too long")
+        return receive(count)
+
+    return bounded
+
+
+SUCCESS, OUT_OF_RESOURCES, CANNOT_UNDERSTAND = 0x0000, 0xA700, 0xC000
+"""Statuses of C-STORE, PS3.4 B.2.3."""
+VERIFICATION = "1.2.840.10008.1.1"
+"""What C-ECHO asks for, PS3.4 A.4."""
+PATIENCE = 60
+"""Seconds that a caller may be silent."""
+logger = logging.getLogger("bus_monai")
+
+
+@dataclass(frozen=True)
+class NodeLimits:
+    """Who may send, and how much.
+
+    Args:
+        callers: AE titles; all others are rejected.
+        most_associations: at a time.
+        most_bytes: of one instance.
+    """
+
+    callers: Sequence[str]
+    most_associations: int
+    most_bytes: int
+
+
+class StoreNode:
+    """Receive instances by C-STORE, and answer C-ECHO, in threads of its own.
+
+    An instance is acknowledged (0x0000) when it is on the disk; what is too large or finds no room is refused with
+    0xA700, what cannot be read with 0xC000.
+
+    Args:
+        address: its own; callers must use its AE title.
+        spool: where instances go.
+        limits: who may send, and how much.
+        tls: of callers, or ``None`` for plain associations.
+
+    Raises:
+        UserError: the address is used already, or is none of this machine.
+    """
+
+    def __init__(
+        self, address: NodeAddress, spool: Spool, limits: NodeLimits, tls: ssl.SSLContext | None = None
+    ) -> None:
+        self.spool, self.limits = spool, limits
+        self._entity = AE(ae_title=address.title)
+        self._entity.require_called_aet = True
+        self._entity.require_calling_aet = list(limits.callers)
+        self._entity.maximum_associations = limits.most_associations
+        self._entity.network_timeout = PATIENCE
+        for context in AllStoragePresentationContexts:
+            self._entity.add_supported_context(str(context.abstract_syntax), ALL_TRANSFER_SYNTAXES)
+        self._entity.add_supported_context(VERIFICATION)
+        handlers: list[Any] = [
+            (evt.EVT_CONN_OPEN, bound_pdu),
+            (evt.EVT_PDU_RECV, bound_message, [limits.most_bytes]),
+            (evt.EVT_REJECTED, _log_rejection),
+            (evt.EVT_C_STORE, self._store),
+        ]
+        try:
+            server = self._entity.make_server(
+                (address.host, address.port), ssl_context=tls, evt_handlers=handlers, server_class=_Server
+            )
+        except OSError as error:
+            raise UserError(
+                f"Cannot listen on {address.host}:{address.port} ({error.strerror or error}): give another --port or "
+                "--host."
+            ) from error
+        self._server: Any = server
+        self._thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.1}, name="listen", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Listen no more and end all associations; an instance that is not acknowledged yet, its sender sends again."""
+        BaseServer.shutdown(self._server)
+        self._thread.join()
+        self._server.server_close()
+        for association in self._entity.active_associations:
+            association.abort()
+
+    def _store(self, event: evt.Event) -> int:
+        request: Any = event.request
+        try:
+            if is_too_long(request.DataSet, self.limits.most_bytes):
+                logger.warning("Refused an instance of more than %.0f MB.", self.limits.most_bytes / 1e6)
+                return OUT_OF_RESOURCES
+            self.spool.receive(event.encoded_dataset())
+        except SpoolFullError:
+            logger.warning("Refused an instance: the spool holds %.3g GB.", self.spool.most_bytes / 1e9)
+            return OUT_OF_RESOURCES
+        except OSError as error:
+            logger.error("Refused an instance: '%s' cannot be written (%s).", self.spool.path, error.strerror)
+            return OUT_OF_RESOURCES
+        except Exception as error:  # of whatever the caller wrote; its text may quote a patient
+            logger.warning("Refused an instance that cannot be read (%s).", type(error).__name__)
+            return CANNOT_UNDERSTAND
+        return SUCCESS
+
+
+class _Server(ThreadedAssociationServer):
+    """As its base, but a silent caller stops nobody else: TLS is agreed on in the caller's own thread."""
+
+    daemon_threads = True
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        request, address = cast(socket.socket, self.socket).accept()
+        request.settimeout(PATIENCE)
+        return request, address
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        if self.ssl_context:
+            try:
+                request = self.ssl_context.wrap_socket(request, server_side=True)
+            except OSError as error:
+                logger.warning("A caller did not agree on TLS (%s).", getattr(error, "reason", None) or error.strerror)
+                request.close()
+                return
+        super().process_request_thread(request, client_address)
+
+
+def _log_rejection(event: evt.Event) -> None:
+    caller = event.assoc.requestor.primitive
+    logger.warning(
+        "Rejected an association of %.18r with %.18r: allow it with --allow, or mend the called AE title.",
+        getattr(caller, "calling_ae_title", ""),
+        getattr(caller, "called_ae_title", ""),
+    )

@@ -1,0 +1,163 @@
+"""The node: receive, segment, send."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from threading import Event, Thread
+
+from bus_monai.dicom.quiet_decoders import quiet_decoders
+from bus_monai.errors import UserError
+from bus_monai.inference.manifest import Outcome
+from bus_monai.inference.predictor import Predictor
+from bus_monai.inference.segment_file import SegmentFile, SegmentSettings
+from bus_monai.inference.write_outputs import OutputError
+from bus_monai.io.atomic import atomic_file
+from bus_monai.pacs.address import NodeAddress, TlsFiles, is_loopback
+from bus_monai.pacs.receive import NodeLimits, StoreNode
+from bus_monai.pacs.send import ResultSender
+from bus_monai.pacs.spool import IMAGE, REASON, Spool
+
+BEGUN = "begun"
+"""A byte for each time that the instance was begun; not there where it was finished."""
+MAX_TRIES = 3
+
+
+def segment_spooled(spool: Spool, name: str, predictor: Predictor, settings: SegmentSettings) -> Outcome:
+    """Segment a received instance and bring it into its next state; what is skipped is removed.
+
+    The date in its results is that of its receipt, so that a second try makes the same objects. An instance at which
+    the process ended three times, such as by a fault in a decoder, is failed, so that it holds up nothing more.
+
+    Args:
+        spool: where it is.
+        name: its ID.
+        predictor: what finds the lesions.
+        settings: what to write, and which modality.
+
+    Returns:
+        What became of it.
+
+    Raises:
+        OutputError: the spool cannot be written to; the instance stays as it is.
+        OSError: so does it.
+    """
+    folder = spool.folder("received", name)
+    image, begun = folder / IMAGE, folder / BEGUN
+    tries = begun.stat().st_size if begun.exists() else 0
+    for path in folder.iterdir():
+        if path not in (image, begun):  # of a run that was killed, maybe with another model
+            path.unlink()
+    if tries < MAX_TRIES:
+        begun.write_bytes(b"." * (tries + 1))
+        try:
+            received = datetime.fromtimestamp(int(image.stat().st_mtime), timezone.utc)
+            outcome = SegmentFile(predictor, folder, settings, received)(image, image.stem)
+        finally:
+            begun.unlink()
+    else:
+        begun.unlink()
+        outcome = Outcome("failed", f"the process ended {tries} times while it was segmented")
+    if outcome.state == "skipped":
+        spool.forget("received", name)
+    elif outcome.state == "done":
+        spool.move(name, "done")
+    else:
+        with atomic_file(folder / REASON) as partial:
+            partial.write_text(outcome.reason + "\n", encoding="utf-8")
+        spool.move(name, "failed")
+    return outcome
+
+
+POLL = 0.5
+"""Seconds until a stop is noticed."""
+PAUSE = 30
+"""Seconds until a full or failing disk is tried again."""
+logger = logging.getLogger("bus_monai")
+
+
+@dataclass(frozen=True)
+class ServeSettings:
+    """Who sends, who gets the results, and what lies between.
+
+    Args:
+        own: where to listen and under which AE title.
+        destination: what gets the results.
+        spool: folder of what is received and not sent yet.
+        most_bytes: of the spool.
+        limits: who may send, and how much.
+        tls: for both sides, or ``None`` for plain associations.
+    """
+
+    own: NodeAddress
+    destination: NodeAddress
+    spool: Path
+    most_bytes: float
+    limits: NodeLimits
+    tls: TlsFiles | None = None
+
+
+def serve(settings: ServeSettings, predictor: Predictor, segmenting: SegmentSettings, stop: Event) -> None:
+    """Receive, segment and send until ``stop`` is set; the instance at hand is finished.
+
+    Args:
+        settings: as above.
+        predictor: what finds the lesions.
+        segmenting: what to write, and which modality.
+        stop: ends it.
+
+    Raises:
+        UserError: the address is used already, the spool cannot be written to or is another process's, or a file of
+            TLS is missing or broken.
+    """
+    own, destination, tls = settings.own, settings.destination, settings.tls
+    open_side = next((node.host for node in (own, destination) if not is_loopback(node.host)), None)
+    if tls is None and open_side:
+        logger.warning(
+            "Images and results cross the network unencrypted (%s): give --tls-cert and --tls-key.", open_side
+        )
+    server, client = (tls.server_context(), tls.client_context()) if tls else (None, None)
+    with quiet_decoders(), closing(Spool(settings.spool, settings.most_bytes)) as spool:
+        with closing(StoreNode(own, spool, settings.limits, server)):
+            logger.info("Listening as %s; results go to %s; %s.", own, destination, spool.describe())
+            _serve_spool(spool, predictor, segmenting, ResultSender(spool, destination, own.title, client), stop)
+        logger.info("Stopped; %s. The same command goes on.", spool.describe())
+
+
+def _serve_spool(
+    spool: Spool, predictor: Predictor, settings: SegmentSettings, sender: ResultSender, stop: Event
+) -> None:
+    sending = Thread(target=sender.run, args=(stop,), name="send")
+    sending.start()
+    try:
+        while not stop.is_set():
+            spool.news["received"].clear()
+            names = spool.names("received")
+            for name in names:
+                if stop.is_set():
+                    break
+                _segment(spool, name, predictor, settings, stop)
+            if not names:
+                spool.news["received"].wait(POLL)
+    finally:
+        stop.set()
+        sending.join()
+
+
+def _segment(spool: Spool, name: str, predictor: Predictor, settings: SegmentSettings, stop: Event) -> None:
+    try:
+        outcome = segment_spooled(spool, name, predictor, settings)
+    except (OutputError, OSError) as error:
+        cause = error.__cause__ if isinstance(error, UserError) else error
+        reason = getattr(cause, "strerror", None) or type(error).__name__
+        logger.error("'%s' cannot be written (%s): trying again in %d s.", spool.path, reason, PAUSE)
+        stop.wait(PAUSE)
+        return
+    # where it is done, its line comes when its results are sent
+    if outcome.state == "skipped":
+        logger.info("%s: left out, its modality is not %s", name, settings.modality)
+    elif outcome.state == "failed":
+        logger.error("%s: cannot be segmented, see '%s'", name, spool.folder("failed", name))

@@ -1,0 +1,290 @@
+"""Figures of images: contours, overlays, boxes, explanations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch, Rectangle
+from numpy.typing import NDArray
+from torch import Tensor
+
+from bus_monai.geometry.box import Frame
+from bus_monai.metrics.ignite import ImageDetections
+
+if TYPE_CHECKING:
+    from bus_monai.explain.explanation import Explanation, ExplanationMap
+
+GRID_COLUMNS = 3
+
+
+def image_grid(
+    count: int, size: tuple[float, float], *, below: float, columns: int = GRID_COLUMNS
+) -> tuple[Figure, list[Axes]]:
+    """Return a figure with room for ``count`` images, and at least as many axes without frames.
+
+    Args:
+        count: 1 or more.
+        size: width and height of an axis in inches.
+        below: inches for the legend.
+        columns: most images a row.
+    """
+    columns = min(columns, count)
+    rows = -(-count // columns)
+    figure = Figure(figsize=(size[0] * columns, size[1] * rows + below), layout="constrained")
+    axes = list(figure.subplots(rows, columns, squeeze=False).flat)
+    for axis in axes:
+        axis.axis("off")
+    return figure, axes
+
+
+def add_legend(figure: Figure, colours: Mapping[str, str]) -> None:
+    """Say below the images what the lines of each colour are."""
+    handles = [Line2D([], [], color=colour, label=text) for text, colour in colours.items()]
+    figure.legend(handles=handles, loc="outside lower center", ncols=2, frameon=False)
+
+
+TRUTH_COLOUR = "#2ca02c"
+PREDICTION_COLOUR = "#ff7f0e"
+"""Green and orange: told apart in the common forms of colour blindness, and from grey."""
+
+
+def contour_figure(
+    images: Sequence[NDArray[np.floating]],
+    truths: Sequence[NDArray[np.floating]],
+    probabilities: Sequence[NDArray[np.floating]],
+    titles: Sequence[str],
+    *,
+    threshold: float = 0.5,
+) -> Figure:
+    """Draw each image with the contour of its true mask and of the thresholded prediction.
+
+    Args:
+        images: (H, W), values in [0, 1].
+        truths: (H, W), values in {0, 1}.
+        probabilities: (H, W), values in [0, 1].
+        titles: one an image.
+        threshold: from which on a pixel is predicted lesion.
+
+    Returns:
+        A figure with up to three images a row.
+    """
+    figure, axes = image_grid(len(images), (4, 4.2), below=0.5)
+    for axis, image, truth, probability, title in zip(axes, images, truths, probabilities, titles, strict=False):
+        axis.imshow(image, cmap="gray", vmin=0, vmax=1)
+        draw_contour(axis, truth, 0.5, TRUTH_COLOUR)
+        draw_contour(axis, probability, threshold, PREDICTION_COLOUR)
+        axis.set_title(title, fontsize=10)
+    add_legend(figure, {"truth": TRUTH_COLOUR, "prediction": PREDICTION_COLOUR})
+    return figure
+
+
+def draw_contour(axis: Axes, values: NDArray[np.floating] | NDArray[np.bool_], level: float, colour: str) -> None:
+    """Draw where values (H, W) reach a level; nothing where they do so nowhere or everywhere."""
+    if values.min() < level <= values.max():
+        axis.contour(values, levels=[level], colors=[colour], linewidths=1.5)
+
+
+def detection_figure(
+    images: Sequence[NDArray[np.floating]], detections: Sequence[ImageDetections], *, threshold: float
+) -> Figure:
+    """Draw each image with its true boxes and those found from ``threshold`` on, with their scores.
+
+    Args:
+        images: (h, w) of any size, values in [0, 1]; drawn in the proportions of their sources.
+        detections: one an image.
+        threshold: score from which on a box is drawn.
+
+    Returns:
+        A figure with up to three images a row.
+    """
+    figure, axes = image_grid(len(images), (4, 4.8), below=0.5)
+    for axis, image, one in zip(axes, images, detections, strict=False):
+        height, width = one.size
+        axis.imshow(image, cmap="gray", vmin=0, vmax=1, extent=(0, width, height, 0))
+        found = {frame: score for frame, score in zip(one.found, one.scores, strict=True) if score >= threshold}
+        _frames(axis, one.truths, TRUTH_COLOUR)
+        _frames(axis, found, PREDICTION_COLOUR)
+        for frame, score in found.items():
+            axis.text(frame.left, frame.top, f"{score:.2f}", color=PREDICTION_COLOUR, fontsize=8, va="bottom")
+        axis.set_title(f"{one.id}: {len(one.truths)} masses, {len(found)} found", fontsize=10)
+    add_legend(figure, {"truth": TRUTH_COLOUR, f"found, with scores from {threshold:g} on": PREDICTION_COLOUR})
+    return figure
+
+
+def _frames(axis: Axes, frames: Iterable[Frame], colour: str) -> None:
+    for top, left, bottom, right in frames:
+        axis.add_patch(Rectangle((left, top), right - left, bottom - top, fill=False, edgecolor=colour, linewidth=1.5))
+
+
+EXPLANATION_COLUMNS = 4
+SALIENCY_OPACITY = 0.55
+SALIENCY_COLOURS = "inferno"
+
+
+def explanation_figure(explanation: Explanation, name: str) -> Figure:
+    """Draw the image with truth and prediction, then each map over the image.
+
+    A map of pixels has the contours too, a colour bar from 0 to its largest value, and the share of its energy inside
+    the lesion where that is known; weights of channels are bars.
+
+    Args:
+        explanation: of the image.
+        name: of the image.
+    """
+    height, width = explanation.image.shape
+    # from the image's form, so that the panels touch
+    tall = min(max(4.2 * height / width, 2.2), 6.0)
+    figure, axes = image_grid(2 + len(explanation.maps), (4.4, tall + 0.6), below=0.8, columns=EXPLANATION_COLUMNS)
+    axes[0].imshow(explanation.image, cmap="gray", vmin=0, vmax=1)
+    axes[0].set_title("image", fontsize=10)
+    axes[1].imshow(explanation.image, cmap="gray", vmin=0, vmax=1)
+    _contours(axes[1], explanation)
+    axes[1].set_title("truth and prediction" if explanation.truth is not None else "prediction", fontsize=10)
+    for axis, one in zip(axes[2:], explanation.maps, strict=False):
+        if one.values.ndim == 1:
+            _draw_channels(axis, one)
+        else:
+            _draw_pixels(axis, one, explanation)
+    outlines = {"prediction": PREDICTION_COLOUR}
+    if explanation.truth is not None:
+        outlines = {"truth": TRUTH_COLOUR} | outlines
+    add_legend(figure, outlines)
+    figure.suptitle(name)
+    return figure
+
+
+def _draw_pixels(axis: Axes, one: ExplanationMap, explanation: Explanation) -> None:
+    axis.imshow(explanation.image, cmap="gray", vmin=0, vmax=1)
+    drawn = axis.imshow(
+        one.values, cmap=SALIENCY_COLOURS, alpha=SALIENCY_OPACITY, vmin=0, vmax=float(one.values.max()) or 1.0
+    )
+    _contours(axis, explanation)
+    bar = axis.figure.colorbar(drawn, ax=axis, shrink=0.8)
+    bar.ax.tick_params(labelsize=7)
+    energy, chance = explanation.energy(one), explanation.chance
+    inside = "" if energy is None else f"\n{energy:.0%} inside, chance {chance:.0%}"
+    axis.set_title(one.title + inside, fontsize=10)
+
+
+def _draw_channels(axis: Axes, one: ExplanationMap) -> None:
+    axis.axis("on")
+    axis.bar(np.arange(one.values.size), one.values, width=1.0)
+    axis.set(ylim=(0, 1), xlabel="channel", ylabel="weight")
+    axis.set_title(one.title, fontsize=10)
+
+
+def _contours(axis: Axes, explanation: Explanation) -> None:
+    if explanation.truth is not None:
+        draw_contour(axis, explanation.truth, 0.5, TRUTH_COLOUR)
+    draw_contour(axis, explanation.prediction, 0.5, PREDICTION_COLOUR)
+
+
+HEIGHT = 8.0
+"""Inches."""
+
+
+class ReadMass(Protocol):
+    """What is drawn of a mass."""
+
+    @property
+    def mask(self) -> Tensor:
+        """(1, H, W) bool."""
+
+    @property
+    def box(self) -> tuple[int, int, int, int]:
+        """Top, left, bottom and right in pixels."""
+
+    @property
+    def score(self) -> float | None:
+        """Of its detection."""
+
+    @property
+    def shapes(self) -> Mapping[str, float]:
+        """Probability of each shape."""
+
+    @property
+    def shape(self) -> str:
+        """The likeliest."""
+
+
+def mass_figure(image: NDArray[np.floating], masses: Sequence[ReadMass]) -> Figure:
+    """Draw an image (H, W) in [0, 1] with contour, box, number, shape and score of each mass."""
+    height, width = image.shape
+    figure = Figure(figsize=(HEIGHT * width / height, HEIGHT), dpi=100)
+    axis = figure.add_axes((0, 0, 1, 1))
+    axis.axis("off")
+    axis.imshow(image, cmap="gray", vmin=0, vmax=1)
+    for number, mass in enumerate(masses, start=1):
+        axis.contour(mass.mask[0].numpy(), levels=[0.5], colors=[PREDICTION_COLOUR], linewidths=1.2)
+        top, left, bottom, right = mass.box
+        outline = Rectangle((left, top), right - left, bottom - top, fill=False, edgecolor="white", linewidth=0.8)
+        axis.add_patch(outline)
+        score = "" if mass.score is None else f", score {mass.score:.2f}"
+        axis.text(
+            min(left, 0.6 * width),
+            max(top - 0.012 * height, 0.03 * height),
+            f"{number}: {mass.shape} {mass.shapes[mass.shape]:.2f}{score}",
+            color="white",
+            fontsize=9,
+            bbox={"facecolor": "black", "alpha": 0.6, "pad": 1.5, "linewidth": 0},
+        )
+    axis.set_xlim(-0.5, width - 0.5)
+    axis.set_ylim(height - 0.5, -0.5)
+    return figure
+
+
+OUTCOME_COLOURS = {"true positive": "#2ca02c", "false negative": "#d62728", "false positive": "#1f77b4"}
+OUTCOME_OPACITY = 0.45
+
+
+def overlay_figure(
+    images: Sequence[NDArray[np.floating]],
+    truths: Sequence[NDArray[np.floating]],
+    probabilities: Sequence[NDArray[np.floating]],
+    titles: Sequence[str],
+    *,
+    threshold: float = 0.5,
+) -> Figure:
+    """Draw each image above the same image with its pixels coloured by :data:`COLOURS`.
+
+    Args:
+        images: (H, W), values in [0, 1].
+        truths: (H, W), values in {0, 1}.
+        probabilities: (H, W), values in [0, 1].
+        titles: one an image.
+        threshold: from which on a pixel is predicted lesion.
+    """
+    figure = Figure(figsize=(3 * len(images), 6.4), layout="constrained")
+    axes = figure.subplots(2, len(images), squeeze=False)
+    for column, (image, truth, probability) in enumerate(zip(images, truths, probabilities, strict=True)):
+        grey = np.repeat(np.clip(image, 0, 1)[..., None], 3, axis=2)
+        axes[0, column].imshow(grey)
+        # on two lines, which are no wider than the image
+        axes[0, column].set_title(titles[column].replace(": ", ":\n", 1), fontsize=12)
+        axes[1, column].imshow(_coloured(grey, truth > 0.5, probability >= threshold))
+    for axis in axes.flat:
+        axis.axis("off")
+    figure.legend(
+        handles=[Patch(color=colour, label=name) for name, colour in OUTCOME_COLOURS.items()],
+        loc="outside lower center",
+        ncols=len(OUTCOME_COLOURS),
+        frameon=False,
+    )
+    return figure
+
+
+def _coloured(
+    grey: NDArray[np.floating], truth: NDArray[np.bool_], predicted: NDArray[np.bool_]
+) -> NDArray[np.floating]:
+    result = grey.copy()
+    for name, where in zip(OUTCOME_COLOURS, (truth & predicted, truth & ~predicted, ~truth & predicted), strict=True):
+        result[where] = (1 - OUTCOME_OPACITY) * result[where] + OUTCOME_OPACITY * np.asarray(
+            to_rgb(OUTCOME_COLOURS[name])
+        )
+    return result

@@ -1,0 +1,240 @@
+"""Figures of scores: box plots, curves, ranks, agreement."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
+
+from bus_monai.metrics.case_table import CaseRow
+from bus_monai.metrics.classification import GRID, auc, macro_roc, roc_curve
+from bus_monai.metrics.compare import Ranking
+from bus_monai.metrics.detection import FROC_RATES, DetectionCurve
+from bus_monai.metrics.operating_curves import BlandAltman, OperatingCurves
+from bus_monai.metrics.shapes import ShapeRow, found_scores
+from bus_monai.networks.shape_cnn import SHAPE_CLASSES
+
+
+def agreement_figure(agreement: BlandAltman) -> Figure:
+    """Draw the differences of predicted and true area over their means, with bias and limits of agreement."""
+    figure = Figure(figsize=(7, 4.2), layout="constrained")
+    axis = figure.subplots()
+    axis.plot(agreement.mean, agreement.difference, ".", color="#1f77b4", alpha=0.7)
+    for value, text, style in (
+        (agreement.bias, "bias", "-"),
+        (agreement.low, "-1.96 SD", "--"),
+        (agreement.high, "+1.96 SD", "--"),
+    ):
+        axis.axhline(value, color="#d62728", linestyle=style, linewidth=1)
+        axis.annotate(
+            f"{text} {value:.4g}", (1, value), xycoords=("axes fraction", "data"), ha="right", va="bottom", fontsize=8
+        )
+    axis.set(
+        xlabel=f"mean of predicted and true area in {agreement.unit}",
+        ylabel=f"predicted - true area in {agreement.unit}",
+        title="Areas: Bland-Altman",
+    )
+    axis.grid(alpha=0.3)
+    return figure
+
+
+METRICS = {
+    "dice": "Dice",
+    "iou": "IoU",
+    "precision": "precision",
+    "sensitivity": "sensitivity",
+    "hd95_px": "HD95 in pixels",
+}
+
+
+def box_figure(tables: Mapping[str, Sequence[CaseRow]]) -> Figure:
+    """Draw box plots (quartiles, whiskers to 1.5 interquartile ranges, each case a point) of each model."""
+    figure = Figure(figsize=(15, 2.2 + 0.5 * len(tables)), layout="constrained")
+    axes = figure.subplots(1, len(METRICS))
+    for axis, (metric, text) in zip(axes, METRICS.items(), strict=True):
+        values = [[v for row in rows if (v := getattr(row, metric)) is not None] for rows in tables.values()]
+        axis.boxplot(values, vert=False, widths=0.6, flierprops={"marker": ""})
+        for i, part in enumerate(values, start=1):
+            axis.plot(part, [i] * len(part), "|", color="#1f77b4", alpha=0.4)
+        axis.set_yticks(range(1, len(tables) + 1), list(tables) if axis is axes[0] else [""] * len(tables))
+        axis.invert_yaxis()
+        axis.set_title(text, fontsize=10)
+        if metric != "hd95_px":
+            axis.set_xlim(-0.02, 1.02)
+        axis.grid(axis="x", alpha=0.3)
+    return figure
+
+
+REGION = {"g_region_loss": "region loss"}
+ADVERSARIAL = {"g_adversarial_loss": "generator", "d_loss": "critic"}
+TRUSTED = {"trusted_images": "trusted"}
+VALIDATION = {
+    "val_dice": "Dice",
+    "val_iou": "IoU",
+    "val_precision": "precision",
+    "val_sensitivity": "sensitivity",
+    "val_ap50": "average precision",
+}
+
+
+def curves_figure(history: Sequence[dict[str, float]]) -> Figure:
+    """Draw the training losses and the validation scores of ``history.csv``, and trusted pseudo-labels if there are."""
+    trusts = any(name in row for row in history for name in TRUSTED)
+    panels = 3 + trusts
+    figure = Figure(figsize=(14 * panels / 3, 3.8), layout="constrained")
+    region, adversarial, validation, *more = figure.subplots(1, panels)
+    _draw(region, history, REGION)
+    region.set_title("Training: region loss")
+    _draw(adversarial, history, ADVERSARIAL)
+    adversarial.set_title("Training: adversarial losses")
+    _draw(validation, history, VALIDATION)
+    validation.set_ylim(0, 1)
+    validation.set_title("Validation, mean over cases with a lesion")
+    for axis in more:
+        _draw(axis, history, TRUSTED)
+        axis.set_title("Unlabelled images with a trusted mask")
+    return figure
+
+
+def _draw(axis: Axes, history: Sequence[dict[str, float]], names: dict[str, str]) -> None:
+    for name, text in names.items():
+        points = [(row["epoch"], row[name]) for row in history if name in row]
+        if points:
+            axis.plot(*zip(*points, strict=True), label=text, marker="." if len(points) < 30 else None)
+    axis.set_xlabel("epoch")
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    axis.grid(alpha=0.3)
+    if axis.lines:
+        axis.legend(frameon=False, fontsize=8)
+
+
+def froc_figure(curve: DetectionCurve) -> Figure:
+    """Draw sensitivity over false positives an image, as steps, and the four points that are told in numbers."""
+    figure = Figure(figsize=(5.5, 4.5), layout="constrained")
+    axis = figure.subplots()
+    false = np.concatenate([[0], curve.false_positives]) / max(curve.images, 1)
+    found = np.concatenate([[0], curve.true_positives]) / max(curve.truths, 1)
+    most = max(FROC_RATES)
+    axis.step([*false, max(float(false[-1]), most)], [*found, found[-1]], where="post")
+    points = curve.froc() or {}
+    axis.plot(list(points), list(points.values()), "o")
+    for rate, value in points.items():
+        axis.annotate(f"{value:.2f}", (rate, value), xytext=(3, -12), textcoords="offset points", fontsize=8)
+    axis.set(xlabel="false positives an image", ylabel="sensitivity", xlim=(-0.02, most + 0.1), ylim=(-0.02, 1.02))
+    axis.set_title(f"FROC, {curve.truths} masses in {curve.images} images")
+    axis.grid(alpha=0.3)
+    return figure
+
+
+def operating_figure(curves: Mapping[str, OperatingCurves]) -> Figure:
+    """Draw the three curves of each model."""
+    figure = Figure(figsize=(14, 4.6), layout="constrained")
+    roc, precision, calibration = figure.subplots(1, 3)
+    for name, curve in curves.items():
+        roc.plot(curve.false_positive_rate, curve.sensitivity, label=f"{name}, AUC {curve.auc:.3f}")
+        precision.step(
+            curve.sensitivity, curve.precision, where="pre", label=f"{name}, average {curve.average_precision:.3f}"
+        )
+        calibration.plot(
+            curve.confidence, curve.frequency, marker="o", label=f"{name}, ECE {curve.calibration_error:.3f}"
+        )
+    for axis in (roc, calibration):
+        axis.plot([0, 1], [0, 1], color="#999", linestyle=":", linewidth=1)
+    roc.set(xlabel="1 - specificity", ylabel="sensitivity", title="ROC, all pixels")
+    precision.set(xlabel="sensitivity (recall)", ylabel="precision", title="Precision and recall, all pixels")
+    calibration.set(xlabel="mean probability", ylabel="share of lesion", title="Calibration, all pixels")
+    for axis in (roc, precision, calibration):
+        axis.set_xlim(-0.02, 1.02)
+        axis.set_ylim(-0.02, 1.02)
+        axis.grid(alpha=0.3)
+        axis.legend(frameon=False, fontsize=8)
+    return figure
+
+
+def rank_figure(ranking: Ranking) -> Figure:
+    """Draw the mean rank of each model; bars join the models that are not told apart (Demsar, JMLR 7, 2006)."""
+    names, ranks = list(ranking.ranks), list(ranking.ranks.values())
+    figure = Figure(figsize=(9, 1.6 + 0.32 * len(names)), layout="constrained")
+    axis = figure.subplots()
+    for i, (name, rank) in enumerate(ranking.ranks.items()):
+        axis.plot(rank, i, "o", color="#1f77b4")
+        axis.annotate(f"{name}  {rank:.2f}", (rank, i), xytext=(8, -3), textcoords="offset points", fontsize=9)
+    bars = [
+        (first, max(j for j, rank in enumerate(ranks) if rank - ranks[first] < ranking.critical_difference))
+        for first in range(len(ranks))
+    ]
+    # a bar within the one before says nothing new
+    bars = [bar for i, bar in enumerate(bars) if bar[1] > bar[0] and (i == 0 or bar[1] > bars[i - 1][1])]
+    for k, (first, last) in enumerate(bars):
+        height = len(names) - 0.4 + 0.25 * k
+        axis.plot([ranks[first] - 0.03, ranks[last] + 0.03], [height, height], color="#444", linewidth=4)
+    axis.set_xlim(0.8, len(names) + 0.9)
+    axis.set_yticks([])
+    axis.invert_yaxis()
+    axis.set_xlabel(f"mean rank, 1 is best; critical difference {ranking.critical_difference:.2f}")
+    axis.spines[["left", "right", "top"]].set_visible(False)
+    return figure
+
+
+def confusion_figure(confusion: Sequence[Sequence[int]]) -> Figure:
+    """Draw counts (4, 4), true class in rows, coloured by their share of the true class."""
+    counts = np.asarray(confusion)
+    share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    figure = Figure(figsize=(5.2, 4.6), layout="constrained")
+    axis = figure.subplots()
+    picture = axis.imshow(share, cmap="Blues", vmin=0, vmax=1)
+    for (row, column), count in np.ndenumerate(counts):
+        colour = "white" if share[row, column] > 0.5 else "black"
+        axis.text(column, row, f"{count}\n{share[row, column]:.0%}", ha="center", va="center", color=colour)
+    ticks = range(len(SHAPE_CLASSES))
+    axis.set(xticks=ticks, yticks=ticks, xticklabels=SHAPE_CLASSES, yticklabels=SHAPE_CLASSES)
+    axis.set(xlabel="predicted shape", ylabel="true shape")
+    figure.colorbar(picture, ax=axis, label="share of the true shape")
+    return figure
+
+
+def roc_figure(rows: Sequence[ShapeRow]) -> Figure:
+    """Draw the ROC curve of each class against the others, and their mean."""
+    scores, true = found_scores(rows)
+    figure, axis = _axis("ROC, one shape against all others")
+    for c, name in enumerate(SHAPE_CLASSES):
+        area = auc(scores[:, c], true == c)
+        if area is not None:
+            axis.plot(*roc_curve(scores[:, c], true == c), label=f"{name}, AUC {area:.3f}")
+    mean = macro_roc(scores, true)
+    if mean is not None:
+        axis.plot(GRID, mean, color="black", linewidth=2, label="mean of the shapes")
+        axis.legend(frameon=False, fontsize=8, loc="lower right")
+    return figure
+
+
+def fold_roc_figure(curves: Sequence[NDArray[np.float64]], areas: Sequence[float]) -> Figure:
+    """Draw the mean ROC of folds with its standard deviation.
+
+    Args:
+        curves: true positive rates (201,) of each fold, as ``macro_roc`` gives them.
+        areas: macro AUC of each fold.
+    """
+    figure, axis = _axis("ROC, mean of the shapes, averaged over folds")
+    for curve in curves:
+        axis.plot(GRID, curve, color="#999", linewidth=0.8)
+    mean, spread = np.mean(curves, axis=0), np.std(curves, axis=0)
+    label = f"mean of {len(curves)} folds, AUC {np.mean(areas):.3f} ± {np.std(areas):.3f}"
+    axis.plot(GRID, mean, color="black", linewidth=2, label=label)
+    axis.fill_between(GRID, mean - spread, np.minimum(mean + spread, 1), alpha=0.2)
+    axis.legend(frameon=False, fontsize=8, loc="lower right")
+    return figure
+
+
+def _axis(title: str) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(5.6, 4.8), layout="constrained")
+    axis: Any = figure.subplots()
+    axis.plot([0, 1], [0, 1], color="#999", linestyle=":", linewidth=1)
+    axis.set(xlabel="1 - specificity", ylabel="sensitivity", title=title, xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
+    axis.grid(alpha=0.3)
+    return figure, axis

@@ -1,0 +1,212 @@
+"""Schedules: whose turn it is in adversarial training, learning rates, averaged weights."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Literal, NamedTuple
+
+from torch import nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from bus_monai.errors import UserError
+
+WARM_UP = 0.3
+"""Share of the epochs in which the rate rises."""
+START, END = 1 / 25, 1 / 1000
+"""Where it starts and ends, as shares of the highest."""
+
+
+def one_cycle(epochs: int) -> Callable[[int], float]:
+    """Return the factor of an epoch counted from 0, for ``torch.optim.lr_scheduler.LambdaLR``.
+
+    It rises from 1/25 to 1 in the first three tenths of the epochs and falls to 1/1000 at the last, both as a cosine
+    (Smith and Topin, arXiv 1708.07120). ``OneCycleLR`` keeps the number of epochs in its state, so that a run which
+    goes on for longer than it was planned would fail.
+
+    Args:
+        epochs: of the whole run.
+
+    Example:
+        >>> [round(one_cycle(11)(epoch), 3) for epoch in (0, 3, 10)]
+        [0.04, 1.0, 0.001]
+    """
+    last = max(epochs - 1, 1)
+    peak = WARM_UP * last
+
+    def factor(epoch: int) -> float:
+        if epoch < peak:
+            return _cosine(START, 1.0, epoch / peak)
+        return _cosine(1.0, END, min((epoch - peak) / (last - peak), 1.0))
+
+    return factor
+
+
+def _cosine(start: float, end: float, share: float) -> float:
+    return end + (start - end) * (1 + math.cos(math.pi * share)) / 2
+
+
+Batch = Any
+
+
+class Step(NamedTuple):
+    """One optimiser step on one batch, of one network or of both: the discriminator's, then the generator's."""
+
+    network: Literal["generator", "discriminator", "both"]
+    batch: Batch
+
+
+class Schedule(ABC):
+    """Order of the steps of an epoch; one list of steps is one iteration of the engine.
+
+    Args:
+        pretrain_epochs: first epochs in which the generator alone learns, by the region loss alone.
+
+    Raises:
+        UserError: ``pretrain_epochs`` below 0.
+    """
+
+    def __init__(self, *, pretrain_epochs: int = 0) -> None:
+        if pretrain_epochs < 0:
+            raise UserError(f"pretrain_epochs is {pretrain_epochs}: give a whole number of at least 0.")
+        self.pretrain_epochs = pretrain_epochs
+
+    @abstractmethod
+    def epoch_length(self, batches: int) -> int:
+        """Return the iterations of an epoch over a loader of ``batches`` batches."""
+
+    @abstractmethod
+    def iterations(self, passes: Iterator[Iterable[Batch]], *, batches: int, pretraining: bool) -> Iterator[list[Step]]:
+        """Yield the steps of each iteration of one epoch.
+
+        Args:
+            passes: endless passes over the training data, each shuffled and augmented afresh.
+            batches: batches in a pass.
+            pretraining: only the generator learns; the number of iterations stays the same, so that the position in
+                training is one number, and the discriminator's share of them is empty.
+        """
+
+
+class GeneratorOnly(Schedule):
+    """Plain supervised training: every iteration is a generator step."""
+
+    def epoch_length(self, batches: int) -> int:
+        """One iteration a batch."""
+        return batches
+
+    def iterations(self, passes: Iterator[Iterable[Batch]], *, batches: int, pretraining: bool) -> Iterator[list[Step]]:
+        """Yield a generator step a batch."""
+        for batch in next(passes):
+            yield [Step("generator", batch)]
+
+
+class Blocked(Schedule):
+    """All discriminator steps of an epoch, then all generator steps, each block one pass over the data.
+
+    Algorithm 1 of RDA-NET-GAN (Enobun et al.): sigma critic steps, then sigma generator steps.
+    """
+
+    def epoch_length(self, batches: int) -> int:
+        """Two iterations a batch."""
+        return 2 * batches
+
+    def iterations(self, passes: Iterator[Iterable[Batch]], *, batches: int, pretraining: bool) -> Iterator[list[Step]]:
+        """Yield the block of the discriminator, then that of the generator."""
+        if pretraining:
+            for _ in range(batches):
+                yield []
+        else:
+            for batch in next(passes):
+                yield [Step("discriminator", batch)]
+        for batch in next(passes):
+            yield [Step("generator", batch)]
+
+
+class Interleaved(Schedule):
+    """``n_critic`` discriminator steps on successive batches, then one generator step, a batch of the epoch.
+
+    Args:
+        n_critic: discriminator steps before each generator step; 5 in Arjovsky et al. (2017).
+        pretrain_epochs: as in :class:`Schedule`.
+    """
+
+    def __init__(self, *, n_critic: int = 5, pretrain_epochs: int = 0) -> None:
+        super().__init__(pretrain_epochs=pretrain_epochs)
+        if n_critic < 1:
+            raise UserError(f"n_critic is {n_critic}: give a whole number of at least 1.")
+        self.n_critic = n_critic
+
+    def epoch_length(self, batches: int) -> int:
+        """One iteration a generator step."""
+        return batches
+
+    def iterations(self, passes: Iterator[Iterable[Batch]], *, batches: int, pretraining: bool) -> Iterator[list[Step]]:
+        """Yield the steps that precede and include each generator step."""
+        generator_pass = next(passes)
+        discriminator_batches = (batch for one in passes for batch in one)
+        for batch in generator_pass:
+            critic = [] if pretraining else [next(discriminator_batches) for _ in range(self.n_critic)]
+            yield [*(Step("discriminator", b) for b in critic), Step("generator", batch)]
+
+
+class Paired(Schedule):
+    """A discriminator step and a generator step on the same batch and the same prediction, as in pix2pix.
+
+    Isola et al., CVPR 2017, arXiv 1611.07004; also cGAN+AC+CAW (Singh et al., ESWA 2020).
+    """
+
+    def epoch_length(self, batches: int) -> int:
+        """One iteration a batch."""
+        return batches
+
+    def iterations(self, passes: Iterator[Iterable[Batch]], *, batches: int, pretraining: bool) -> Iterator[list[Step]]:
+        """Yield a step of both networks a batch."""
+        for batch in next(passes):
+            yield [Step("generator" if pretraining else "both", batch)]
+
+
+SCHEDULES = ("blocked", "interleaved", "paired")
+
+
+def make_schedule(name: str, *, n_critic: int = 5, gan_mode: str = "wgan", pretrain_epochs: int = 0) -> Schedule:
+    """Make the schedule of a name; without an adversary it is :class:`GeneratorOnly`.
+
+    Args:
+        name: one of ``SCHEDULES``.
+        n_critic: of ``interleaved``.
+        gan_mode: as in :func:`~bus_monai.losses.adversarial.make_objective`; ``none`` for no adversary.
+        pretrain_epochs: as in :class:`Schedule`.
+
+    Raises:
+        UserError: unknown name, or a number out of its range.
+
+    Example:
+        >>> make_schedule("blocked", pretrain_epochs=10).epoch_length(7)
+        14
+    """
+    if name not in SCHEDULES:
+        raise UserError(f"schedule is {name!r}: use one of {', '.join(SCHEDULES)}.")
+    if gan_mode == "none":
+        return GeneratorOnly(pretrain_epochs=pretrain_epochs)
+    if name == "interleaved":
+        return Interleaved(n_critic=n_critic, pretrain_epochs=pretrain_epochs)
+    kind = Blocked if name == "blocked" else Paired
+    return kind(pretrain_epochs=pretrain_epochs)
+
+
+def weight_average(network: nn.Module, decay: float) -> AveragedModel:
+    """Return an exponential moving average of the weights and statistics of ``network``, a copy at first.
+
+    Args:
+        network: what is trained.
+        decay: share of the average that an update keeps, in [0, 1); 0 for no average.
+
+    Raises:
+        UserError: ``decay`` outside its range.
+    """
+    if not 0 <= decay < 1:
+        raise UserError(f"ema_decay is {decay}: give a number from 0, and below 1.")
+    # torch gives it no types
+    make_update: Callable[[float], Callable[..., None]] = get_ema_multi_avg_fn
+    return AveragedModel(network, multi_avg_fn=make_update(decay), use_buffers=True)

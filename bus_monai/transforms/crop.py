@@ -1,0 +1,156 @@
+"""Crops around boxes and around the image region."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from monai.config.type_definitions import KeysCollection
+from monai.transforms.croppad.array import Crop
+from monai.transforms.croppad.dictionary import Cropd
+from monai.transforms.transform import Randomizable, Transform
+
+from bus_monai.errors import UserError
+from bus_monai.geometry.box import Frame, check_loose_scale, full_frame, loose_frame, tight_frame
+from bus_monai.transforms.image_region import find_image_region
+
+ROUNDING = 0.3
+"""Three pixels, for a box of ten."""
+
+
+class RandBoxJitterd(Randomizable, Transform):
+    """Move each side of the item's box by a random number of pixels, equally likely from -m to m.
+
+    Args:
+        jitter: m in heights of the box for top and bottom and in widths for left and right, rounded down; in [0, 0.5),
+            so that some box remains.
+        box_key: top, left, bottom and right in pixels; an item without it stays as it is.
+
+    Raises:
+        UserError: ``jitter`` outside its range.
+    """
+
+    def __init__(self, jitter: float = 0.1, *, box_key: str = "box") -> None:
+        if not 0 <= jitter < 0.5:
+            raise UserError(f"box_jitter is {jitter}: give a number from 0, and below 0.5.")
+        self.jitter = jitter
+        self.box_key = box_key
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Move the sides of the box."""
+        item = dict(data)
+        if self.box_key in item:
+            top, left, bottom, right = (int(side) for side in item[self.box_key])
+            rows, columns = int(self.jitter * (bottom - top)), int(self.jitter * (right - left))
+            moved = [
+                side + int(self.R.randint(-most, most + 1))
+                for side, most in zip((top, left, bottom, right), (rows, columns, rows, columns), strict=True)
+            ]
+            item[self.box_key] = torch.tensor(moved, dtype=torch.int64)
+        return item
+
+
+def room_to_jitter(loose_scale: float, jitter: float) -> float:
+    """Return the scale of a loose frame that holds the loose frame of ``loose_scale`` around any jittered box.
+
+    A training keeps this part of an image in memory instead of all. For boxes of fewer than ten pixels it may lack a
+    pixel or two, and the frame is then moved by these.
+    """
+    return loose_scale * (1 + 2 * jitter) + 2 * jitter + ROUNDING
+
+
+FRAMES = ("full", "tight", "loose")
+
+
+class CropFramed(Cropd):
+    """Crop images (1, H, W) to a frame around the item's box, and back: the inverse puts zeros around the crop.
+
+    The three frames of Singh et al., Expert Systems with Applications 2020, doi 10.1016/j.eswa.2019.112855. The box
+    itself is cut and moved with the images, so that it stays around its mass.
+
+    Args:
+        keys: images of one size.
+        frame: ``full`` (the whole image), ``tight`` (the box) or ``loose`` (a square around it).
+        loose_scale: side of the loose frame in longer sides of the box, at least 1.
+        box_key: top, left, bottom and right in pixels; an item without it is not cropped.
+        allow_missing_keys: leave out keys that the item lacks.
+
+    Raises:
+        UserError: unknown ``frame``, ``loose_scale`` below 1, or, when called, a box outside the image.
+    """
+
+    def __init__(
+        self,
+        keys: KeysCollection,
+        *,
+        frame: str = "loose",
+        loose_scale: float = 1.5,
+        box_key: str = "box",
+        allow_missing_keys: bool = False,
+    ) -> None:
+        if frame not in FRAMES:
+            raise UserError(f"frame is {frame!r}: use one of {', '.join(FRAMES)}.")
+        check_loose_scale(loose_scale)
+        super().__init__(keys, Crop(), allow_missing_keys)
+        self.frame = frame
+        self.loose_scale = loose_scale
+        self.box_key = box_key
+
+    def __call__(self, data: Mapping[Hashable, Any], lazy: bool | None = None) -> dict[Hashable, Any]:
+        """Crop each key and move the box."""
+        item = dict(data)
+        for key in self.key_iterator(item):
+            image = item[key]
+            frame = self._around(data, image)
+            slices = (slice(frame.top, frame.bottom), slice(frame.left, frame.right))
+            # a view would keep the whole image in memory as long as the crop lives
+            item[key] = self.cropper(image, slices, lazy=lazy).clone()
+            if self.box_key in data:
+                box = tight_frame(Frame(*map(int, data[self.box_key])), tuple(image.shape[1:]))
+                top, left = frame.top, frame.left
+                item[self.box_key] = torch.tensor(
+                    [box.top - top, box.left - left, box.bottom - top, box.right - left], dtype=torch.int64
+                )
+        return item
+
+    def _around(self, item: Mapping[Hashable, Any], image: Any) -> Frame:
+        size = tuple(image.shape[1:])
+        if self.box_key not in item:
+            return full_frame(size)
+        box = Frame(*map(int, item[self.box_key]))
+        try:
+            inside = tight_frame(box, size)
+        except UserError as error:
+            file = getattr(image, "meta", {}).get("filename_or_obj", "the image")
+            raise UserError(
+                f"The box {tuple(box)} has no pixel inside '{file}' of {size[0]} x {size[1]}: give (top, left, bottom, "
+                "right) in pixels."
+            ) from error
+        if self.frame == "loose":
+            return loose_frame(box, self.loose_scale, size)
+        return inside if self.frame == "tight" else full_frame(size)
+
+
+class CropImageRegiond(Cropd):
+    """Crop images (1, H, W) to the region that :func:`~bus_monai.transforms.image_region.find_image_region` finds.
+
+    The inverse, as ``Invertd`` applies it to a prediction, puts zeros around it: each pixel is where it was.
+
+    Args:
+        keys: images of one size with values in [0, 1]; the region is that of the first.
+        allow_missing_keys: leave out keys that the item lacks.
+    """
+
+    def __init__(self, keys: KeysCollection, allow_missing_keys: bool = False) -> None:
+        super().__init__(keys, Crop(), allow_missing_keys)
+
+    def __call__(self, data: Mapping[Hashable, Any], lazy: bool | None = None) -> dict[Hashable, Any]:
+        """Crop each key."""
+        item = dict(data)
+        top, bottom, left, right = find_image_region(np.asarray(item[self.keys[0]][0]))
+        for key in self.key_iterator(item):
+            # a view would keep the whole image in memory as long as the crop lives
+            item[key] = self.cropper(item[key], (slice(top, bottom), slice(left, right)), lazy=lazy).clone()
+        return item

@@ -1,0 +1,43 @@
+"""Settings as the command line writes them."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bus_monai.bundle.settings import parse_setting, parse_value
+from bus_monai.errors import UserError
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@given(JSON)
+def test_json_is_read_back(value: Any) -> None:
+    assert parse_value(json.dumps(value)) == value
+
+
+@pytest.mark.parametrize("text", ["wgan", "", "runs/a/model.pt", "True", "[1, 2", "1e-3.5"])
+def test_any_other_text_stays_as_it_is(text: str) -> None:
+    assert parse_value(text) == text
+
+
+def test_the_first_equals_sign_ends_the_key() -> None:
+    assert parse_setting("lr=1e-3") == ("lr", 0.001)
+    assert parse_setting("image_size=[32,32]") == ("image_size", [32, 32])
+    assert parse_setting("name=a=b") == ("name", "a=b")
+    assert parse_setting("ckpt_path=") == ("ckpt_path", "")
+
+
+@pytest.mark.parametrize("text", ["lr", "=1", ""])
+def test_what_sets_nothing_is_named(text: str) -> None:
+    with pytest.raises(UserError) as error:
+        parse_setting(text)
+    assert str(error.value) == f"--set '{text}' sets nothing: write --set KEY=VALUE."

@@ -1,0 +1,58 @@
+"""Shape words: the real tables, with exact counts."""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from bus_monai.data.readers.cbis_ddsm import TABLES, read_masses, write_mass_shapes
+from bus_monai.data.readers.shapes import classify_shapes, read_mass_shapes
+from bus_monai.errors import UserError
+
+
+def test_real_tables(shared: Path) -> None:
+    masses = read_masses(shared / "data" / "cbis_ddsm")
+    shapes = classify_shapes((mass.image_id, mass.number, mass.shape) for mass in masses)
+    assert len(masses) == len(shapes.classes) + shapes.dropped.total() == 1696
+    assert Counter(shapes.classes.values()) == {"irregular": 464, "lobular": 384, "oval": 412, "round": 164}
+    assert shapes.dropped["ARCHITECTURAL_DISTORTION"] == 103
+    assert shapes.report() == (
+        "1424 masses kept (irregular 464, lobular 384, oval 412, round 164), 272 dropped ("
+        "ARCHITECTURAL_DISTORTION 103, IRREGULAR-ARCHITECTURAL_DISTORTION 52, LYMPH_NODE 35, "
+        "ASYMMETRIC_BREAST_TISSUE 25, FOCAL_ASYMMETRIC_DENSITY 25, "
+        "LOBULATED-IRREGULAR 6, OVAL-LYMPH_NODE 6, LOBULATED-LYMPH_NODE 4, NA 4, ROUND-OVAL 3, "
+        "IRREGULAR-FOCAL_ASYMMETRIC_DENSITY 2, LOBULATED-ARCHITECTURAL_DISTORTION 2, "
+        "IRREGULAR-ASYMMETRIC_BREAST_TISSUE 1, LOBULATED-OVAL 1, OVAL-LOBULATED 1, "
+        "ROUND-IRREGULAR-ARCHITECTURAL_DISTORTION 1, ROUND-LOBULATED 1)."
+    )
+
+
+@pytest.mark.parametrize(
+    ("table", "kept", "dropped"),
+    [
+        (TABLES[0], {"irregular": 351, "lobular": 305, "oval": 321, "round": 123}, 218),
+        (TABLES[1], {"irregular": 113, "lobular": 79, "oval": 91, "round": 41}, 54),
+    ],
+)
+def test_each_table_by_the_written_file(
+    shared: Path, tmp_path: Path, table: str, kept: dict[str, int], dropped: int
+) -> None:
+    shutil.copy(shared / "data" / "cbis_ddsm" / table, tmp_path / table)
+    write_mass_shapes(tmp_path, tmp_path)
+    shapes = read_mass_shapes(tmp_path)
+    assert Counter(shapes.classes.values()) == kept
+    assert shapes.dropped.total() == dropped
+
+
+def test_nothing_dropped_is_said() -> None:
+    shapes = classify_shapes([("a", 1, "OVAL"), ("a", 2, "ROUND")])
+    assert shapes.classes == {("a", 1): "oval", ("a", 2): "round"}
+    assert shapes.report() == "2 masses kept (irregular 0, lobular 0, oval 1, round 1), 0 dropped (none)."
+
+
+def test_missing_file(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"mass_shapes\.csv' does not exist"):
+        read_mass_shapes(tmp_path)

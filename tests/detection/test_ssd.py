@@ -1,0 +1,92 @@
+"""Detectors by name."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from bus_monai.detection.boxes import default_boxes
+from bus_monai.detection.ssd import SSD300, make_detector, split_output
+from bus_monai.errors import UserError
+from tests.detection.corners import as_centres
+
+
+def test_one_tensor_is_taken_apart_again() -> None:
+    torch.manual_seed(0)
+    net = make_detector("ssd_lite").eval()
+    x = torch.rand(2, 1, 300, 300)
+    with torch.no_grad():
+        output = net(x)
+        expected = net.network.network(x)
+    assert output.shape == (2, 6, 8732)
+    assert all(torch.equal(a, b) for a, b in zip(split_output(output), expected, strict=True))
+
+
+@pytest.mark.parametrize(("name", "count"), [("ssd300", 23_745_908), ("ssd_lite", 1_555_940)])
+def test_parameters(name: str, count: int) -> None:
+    assert sum(p.numel() for p in make_detector(name).parameters()) == count
+
+
+def test_every_parameter_of_the_light_one_learns() -> None:
+    net = make_detector("ssd_lite")
+    net(torch.rand(1, 1, 300, 300)).square().mean().backward()
+    assert [name for name, p in net.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0] == []
+
+
+def test_an_unknown_name() -> None:
+    with pytest.raises(
+        UserError, match=r"^There is no detector 'ssd' \(did you mean 'ssd300'\?\): use one of ssd300, "
+    ):
+        make_detector("ssd")
+
+
+@pytest.fixture(scope="module")
+def net() -> SSD300:
+    torch.manual_seed(0)
+    return SSD300().eval()
+
+
+def count(*parameters: torch.Tensor) -> int:
+    return sum(p.numel() for p in parameters)
+
+
+def test_parameters_ssd300(net: SSD300) -> None:
+    heads = count(*net.logits.parameters(), *net.offsets.parameters())
+    body = count(*net.parameters()) - heads
+    assert count(*net.features.parameters()) == 14_714_688  # VGG-16 without its classifier
+    assert count(*net.parameters()) == 23_745_908
+    # with the 91 classes of COCO: what torchvision documents for its SSD300_VGG16_Weights
+    assert body + heads // 6 * 95 == 35_641_826
+
+
+def test_features_are_named_as_in_torchvision(net: SSD300) -> None:
+    names = [f"features.{i}.weight" for i in (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)]
+    assert [name for name in net.state_dict() if name.startswith("features") and name.endswith("weight")] == names
+
+
+def test_an_output_a_box_in_the_order_of_the_default_boxes(net: SSD300) -> None:
+    """The gradient of a box's output is centred on the box."""
+    x = torch.rand(1, 1, 300, 300, requires_grad=True)
+    offsets, logits = net(x)
+    assert offsets.shape == (1, 8732, 4)
+    assert logits.shape == (1, 8732, 2)
+    # row 25, column 8 of the first map, where the receptive field lies inside the image
+    box = (25 * 38 + 8) * 4 + 2
+    logits[0, box, 1].backward()
+    rows, columns = x.grad[0, 0].nonzero().T
+    cx, cy = (as_centres(default_boxes())[box, :2] * 300).tolist()
+    assert (float(columns.min() + columns.max()) / 2, float(rows.min() + rows.max()) / 2) == pytest.approx(
+        (cx, cy), abs=6
+    )
+
+
+def test_wrong_size_is_named(net: SSD300) -> None:
+    with pytest.raises(UserError, match=r"^SSD300 got an input of shape \(1, 1, 64, 64\): give \(B, 1, 300, 300\).$"):
+        net(torch.rand(1, 1, 64, 64))
+
+
+def test_every_parameter_learns(net: SSD300) -> None:
+    offsets, logits = net(torch.rand(1, 1, 300, 300))
+    net.zero_grad()
+    (offsets.square().mean() + logits.square().mean()).backward()
+    assert [name for name, p in net.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0] == []

@@ -1,0 +1,80 @@
+"""Means of an epoch: over what was there, of all that is finite."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from ignite.engine import Engine, Events
+from monai.utils.enums import AdversarialKeys
+
+from bus_monai.errors import UserError
+from bus_monai.handlers.progress import EpochMeans, TrustedMasks
+from bus_monai.report.score_figures import curves_figure
+
+
+def run(outputs: list[dict]) -> dict[str, float]:
+    engine = Engine(lambda _engine, batch: batch)
+    EpochMeans().attach(engine)
+    engine.run(outputs, max_epochs=1)
+    return engine.state.metrics
+
+
+def test_each_value_is_averaged_over_the_iterations_that_have_it() -> None:
+    d = [{AdversarialKeys.DISCRIMINATOR_LOSS: torch.tensor(v)} for v in (1.0, 3.0)]
+    g = [{"loss": torch.tensor(v)} for v in (0.5, 0.25, 0.75)]
+    assert run([*d, {}, *g]) == {"d_loss": 2.0, "g_loss": 0.5}
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_a_loss_that_is_not_finite_ends_the_run_with_advice(bad: float) -> None:
+    with pytest.raises(UserError) as error:
+        run([{"loss": torch.tensor(1.0)}, {"loss": torch.tensor(bad)}])
+    assert str(error.value) == (
+        "g_loss is not finite in epoch 1: lower the learning rate, set max_grad_norm, or train without amp."
+    )
+
+
+def test_an_infinite_gradient_norm_is_reported_and_no_error() -> None:
+    assert run([{"g_gradient_norm": torch.tensor(float("inf"))}]) == {"g_gradient_norm": float("inf")}
+
+
+def test_the_count_is_a_metric_in_epochs_that_see_unlabelled_images() -> None:
+    engine: Any = Engine(lambda *_: None)
+    counts = {1: None, 2: 3.0, 3: 5.5, 4: None}
+
+    @engine.on(Events.EPOCH_STARTED)
+    def start() -> None:
+        count = counts[engine.state.epoch]
+        engine.uses_unlabeled = count is not None
+        engine.state.trusted_images = torch.tensor(count or 0.0)
+
+    TrustedMasks().attach(engine)
+    seen: list[float | None] = []
+    engine.add_event_handler(Events.EPOCH_COMPLETED, lambda: seen.append(engine.state.metrics.get("trusted_images")))
+    engine.run([0], max_epochs=4)
+    assert seen == list(counts.values())
+
+
+def test_counts_of_all_processes_are_added(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine: Any = SimpleNamespace(
+        uses_unlabeled=True, state=SimpleNamespace(metrics={}, trusted_images=torch.tensor(2.0))
+    )
+    monkeypatch.setattr("bus_monai.handlers.progress.idist.all_reduce", lambda value: value.add_(5))
+    TrustedMasks()._publish(engine)
+    assert engine.state.metrics == {"trusted_images": 7.0}
+    assert float(engine.state.trusted_images) == 2.0
+
+
+def test_curves_have_a_panel_of_counts_where_there_are_any() -> None:
+    rows = [
+        {"epoch": 1.0, "g_region_loss": 0.5},
+        {"epoch": 2.0, "trusted_images": 4.0},
+        {"epoch": 3.0, "trusted_images": 9.0},
+    ]
+    panel = curves_figure(rows).axes[3]
+    assert panel.get_title() == "Unlabelled images with a trusted mask"
+    assert panel.lines[0].get_xydata().tolist() == [[2.0, 4.0], [3.0, 9.0]]
+    assert len(curves_figure(rows[:1]).axes) == 3

@@ -1,0 +1,27 @@
+"""Resizing by matrices against MONAI's own."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from monai.transforms.spatial.array import Resize
+
+from bus_monai.inference.backends.graph import resize_matrix
+
+SIDES = st.integers(1, 90)
+
+
+@settings(deadline=None, max_examples=60)
+@given(SIDES, SIDES, SIDES, SIDES, st.booleans())
+def test_equals_resize_for_any_size(height: int, width: int, rows: int, columns: int, anti_aliasing: bool) -> None:
+    image = torch.rand((1, height, width), generator=torch.Generator().manual_seed(height * 100 + width))
+    expected = Resize((rows, columns), mode="bilinear", anti_aliasing=anti_aliasing)(image)[0].numpy()
+    left = resize_matrix(height, rows, anti_aliasing=anti_aliasing)
+    right = resize_matrix(width, columns, anti_aliasing=anti_aliasing)
+    np.testing.assert_allclose(left @ image[0].numpy() @ right.T, expected, atol=2e-5)
+
+
+def test_the_same_size_is_the_identity() -> None:
+    np.testing.assert_array_equal(resize_matrix(7, 7, anti_aliasing=True), np.eye(7))

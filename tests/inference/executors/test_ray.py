@@ -1,0 +1,160 @@
+"""The batch job in workers of Ray: results as in one process, whatever happens to the workers."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from bus_monai.errors import UserError
+from bus_monai.inference.batch import segment_inputs
+from bus_monai.inference.executors import ray as ray_engine
+from bus_monai.inference.executors.ray import RayEngine
+from bus_monai.inference.manifest import MANIFEST_FILE
+from bus_monai.inference.segment_file import SegmentSettings
+from tests.inference.bright_predictor import BrightPredictor
+from tests.inference.segment_files import PNG, contents, draw, table, ultrasound
+
+ray = pytest.importorskip("ray")
+pytestmark = pytest.mark.timeout(900)
+KINDS = ("seg", "sr", *PNG)
+WORKERS = 2
+
+
+class Deadly(BrightPredictor):
+    """Ends its process at an all white image, as often as the file named like its height says."""
+
+    def __init__(self, weights: Path, seconds: float = 0) -> None:
+        super().__init__(weights, seconds)
+        self.folder = weights.parent
+
+    def predict(self, pixels: np.ndarray) -> np.ndarray:
+        times = self.folder / str(len(pixels))
+        if pixels.min() == 1 and (left := int(times.read_text())):
+            times.write_text(str(left - 1))
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().predict(pixels)
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[RayEngine]:
+    """One Ray for all tests, whose workers find the modules of the package and of the tests."""
+    from bus_monai.inference.executors.ray import ray_session
+
+    here = Path(__file__).parents[1]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", os.pathsep.join((str(here), str(here.parents[1]))))
+        with ray_session("local", WORKERS):
+            yield RayEngine(workers=WORKERS)
+
+
+def draw_many(source: Path, files: int) -> None:
+    for number in range(files):
+        draw(source / f"{number % 3}" / f"{number:02d}.png", (2, 2, 8 + number % 9, 9 + number % 7))
+
+
+def test_results_are_those_of_one_process(
+    engine: RayEngine, bright: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
+    monkeypatch.chdir(tmp_path)
+    source = Path("in")  # relative, which a worker must not read from where it was started
+    draw_many(source, 9)
+    whole = ultrasound(source / "whole.dcm", PatientName="PLANTED^NAME", PatientID="PLANTED-7")
+    (source / "truncated.dcm").write_bytes(whole.read_bytes()[:9000])
+    (source / "empty.png").write_bytes(b"")
+    ultrasound(source / "ct.dcm", Modality="CT", PatientName="PLANTED^NAME")
+    draw(source / "a\udcff.png", (2, 2, 8, 8))
+    settings = SegmentSettings(KINDS)
+    local = segment_inputs([source], Path("local"), bright, settings)
+    capfd.readouterr()
+    spread = segment_inputs([source, source / "whole.dcm"], Path("ray"), bright, settings, engine=engine)
+    assert spread == local
+    assert (spread["done"], spread["failed"], spread["skipped"]) == (11, 2, 1)
+    assert contents(Path("ray")) == contents(Path("local"))
+    printed = capfd.readouterr()
+    assert printed.out == ""
+    assert all(line.startswith("segmenting: ") for line in printed.err.replace("\r", "\n").splitlines() if line)
+    told = [(Path(out) / "run.json").read_text() for out in ("ray", "local")]
+    assert [text.count(f'"engine": "{name}"') for text, name in zip(told, ("ray", "local"), strict=True)] == [1, 1]
+    node = import_module("ray._private.worker")._global_node
+    for kept in (*Path(node.get_session_dir_path()).rglob("*"), Path("ray", MANIFEST_FILE), Path("ray", "results.csv")):
+        if kept.is_file():
+            assert b"PLANTED" not in kept.read_bytes(), kept
+
+
+def test_a_worker_that_dies_loses_nothing(engine: RayEngine, tmp_path: Path) -> None:
+    """One file ends its first worker alone, another every worker."""
+    source, out = tmp_path / "in", tmp_path / "out"
+    draw_many(source, 8)
+    predictor: Any = Deadly(tmp_path / "weights")
+    once, always = source / "once.png", source / "always.png"
+    for path, height in ((once, 24), (always, 26)):
+        Image.fromarray(np.full((height, 32), 255, np.uint8)).save(path)
+        (tmp_path / str(height)).write_text("0")
+    segment_inputs([source], tmp_path / "undisturbed", predictor, SegmentSettings(PNG))
+    (tmp_path / "24").write_text("1")
+    (tmp_path / "26").write_text("99")
+    totals = segment_inputs([source], out, predictor, SegmentSettings(PNG), engine=engine)
+    assert (totals["done"], totals["failed"]) == (9, 1)
+    assert [(tmp_path / name).read_text() for name in ("24", "26")] == ["0", "96"]
+    reasons = {row["file"]: row["reason"] for row in table(out) if row["reason"]}
+    assert reasons == {str(always): f"'{always}' ended the process that segmented it 3 times."}
+    (tmp_path / "26").write_text("0")
+    # a file that failed is tried again
+    assert segment_inputs([source], out, predictor, SegmentSettings(PNG))["done"] == 10
+    assert contents(out) == contents(tmp_path / "undisturbed")
+
+
+def test_interrupted_what_was_begun_is_recorded(engine: RayEngine, bright: Any, tmp_path: Path) -> None:
+    source, out = tmp_path / "in", tmp_path / "out"
+    draw_many(source, 60)
+    segment_inputs([source], tmp_path / "whole", bright, SegmentSettings(PNG))
+    bright.seconds = 0.1
+
+    def interrupt() -> None:
+        while not list(out.rglob("*_mask.png")):
+            time.sleep(0.01)
+        signal.raise_signal(signal.SIGINT)
+
+    watching = threading.Thread(target=interrupt)
+    watching.start()
+    with pytest.raises(KeyboardInterrupt):
+        segment_inputs([source], out, bright, SegmentSettings(PNG), engine=engine)
+    watching.join()
+    known = [row["output"] for row in table(out)]
+    assert 0 < len(known) < 60
+    assert {f"{name}_mask.png" for name in known} == {str(p.relative_to(out)) for p in out.rglob("*_mask.png")}
+    bright.seconds = 0
+    # what Ray began, the local engine ends
+    assert segment_inputs([source], out, bright, SegmentSettings(PNG))["done"] == 60
+    assert contents(out) == contents(tmp_path / "whole")
+
+
+def test_what_ends_the_job_is_one_sentence(
+    engine: RayEngine, bright: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, out = tmp_path / "in", tmp_path / "out"
+    draw_many(source, 4)
+    with monkeypatch.context() as patch:
+        patch.setattr(ray_engine, "model_key", lambda model: "that of another version")
+        with pytest.raises(
+            UserError, match=r"^The model or the version of bus_monai is another for the worker on '.*': install the"
+        ):
+            segment_inputs([source], out, bright, SegmentSettings(PNG), engine=engine)
+    assert table(out) == []
+    assert segment_inputs([source], out, bright, SegmentSettings(PNG), engine=engine)["done"] == 4
+    # with nothing left no worker is started
+    began = time.monotonic()
+    monkeypatch.setattr(ray_engine, "ray_session", None)
+    assert segment_inputs([source], out, bright, SegmentSettings(PNG), engine=engine)["done"] == 4
+    assert time.monotonic() - began < 5

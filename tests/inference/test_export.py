@@ -1,0 +1,174 @@
+"""Exported files against PyTorch in float32."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from monai.bundle.scripts import create_workflow
+from PIL import Image
+
+from bus_monai.bundle.models import TrainedModel, parse_models
+from bus_monai.bundle.registry import list_bundles, output_format
+from bus_monai.data.datalist import Datalist, read_datalist, write_datalist
+from bus_monai.errors import UserError
+from bus_monai.inference.backends.graph import Chain
+from bus_monai.inference.export import Drift, Format, export_model, measure_drift, open_exported
+from bus_monai.inference.predictor import Predictor
+from bus_monai.inference.quantize import export_images
+
+ENDINGS = {"onnx": "onnx", "openvino": "xml", "torchscript": "ts"}
+FP32 = 1e-5
+"""Greatest difference of probability in float32."""
+INT8 = 0.15
+"""The same in int8, of a network of four channels that has learnt nothing and whose logits are steep."""
+SEGMENTERS = [info.name for info in list_bundles() if output_format(info.root) == "segmentation"]
+
+
+@pytest.fixture(scope="module")
+def model(small_weights: Path) -> TrainedModel:
+    return parse_models([f"baseline:{small_weights}"])[0]
+
+
+@pytest.mark.parametrize(("format", "ending"), ENDINGS.items())
+def test_a_file_gives_what_the_predictor_gives(
+    model: TrainedModel, format: Format, ending: str, small_phantoms: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / f"a.{ending}"
+    drift = export_model(model, out, format=format, images=small_phantoms)
+    assert drift.images == 3
+    assert 0 < drift.largest < FP32
+    assert drift.dice_change == pytest.approx(0, abs=1e-3)
+
+    record = json.loads((tmp_path / "a.json").read_text())
+    predictor = Predictor(model, backend="torch", precision="fp32")
+    assert record == {
+        "size": [32, 32], "crop_region": False, "before": [], "bundle": "baseline", "version": predictor.version,
+        "weights_sha256": predictor.weights_hash, "format": format, "int8": False,
+        "drift": {"images": 3, "largest": drift.largest, "dice_change": drift.dice_change},
+    }  # fmt: skip
+    beside = {"a.bin"} if format == "openvino" else set()
+    assert {path.name for path in tmp_path.iterdir()} == {out.name, "a.json"} | beside
+    exported = open_exported(out, format, Chain.read(tmp_path / "a.json"))
+    pixels = np.random.default_rng(0).random((75, 40), dtype=np.float32)
+    np.testing.assert_allclose(exported(pixels), predictor.predict(pixels), atol=FP32)
+
+
+@pytest.mark.parametrize("format", ["onnx", "openvino"])
+def test_int8_stays_near(model: TrainedModel, format: Format, small_phantoms: Path, tmp_path: Path) -> None:
+    if format == "openvino":
+        pytest.importorskip("nncf")
+    out = tmp_path / f"a.{ENDINGS[format]}"
+    drift = export_model(model, out, format=format, int8=True, images=small_phantoms)
+    assert FP32 < drift.largest < INT8
+    assert abs(drift.dice_change) < 0.05
+    assert json.loads((tmp_path / "a.json").read_text())["int8"] is True
+    assert {path.suffix for path in tmp_path.iterdir()} <= {out.suffix, ".bin", ".json"}
+
+
+def test_int8_holds_integers(model: TrainedModel, small_phantoms: Path, tmp_path: Path) -> None:
+    import onnx
+
+    export_model(model, tmp_path / "a.onnx", format="onnx", int8=True, images=small_phantoms / "images")
+    graph = onnx.load(tmp_path / "a.onnx").graph
+    made = {name: node.op_type for node in graph.node for name in node.output}
+    convolutions = [node for node in graph.node if node.op_type == "Conv"]
+    assert len(convolutions) > 3
+    assert {made[name] for node in convolutions for name in node.input} == {"DequantizeLinear"}
+    resizing = {"rows", "columns", "rows_back", "columns_back"}
+    products = [node for node in graph.node if node.op_type == "MatMul" and resizing & set(node.input)]
+    assert len(products) == 4
+    assert "DequantizeLinear" not in {made.get(name) for node in products for name in node.input}
+
+
+@pytest.mark.parametrize("name", SEGMENTERS)
+def test_every_segmenter_is_exported(name: str, small_phantoms: Path, tmp_path: Path) -> None:
+    """With filters and a crop before the network, too; OpenVINO reads the graph that ONNX Runtime runs."""
+    config = next(info.root for info in list_bundles() if info.name == name) / "configs" / "inference.json"
+    torch.manual_seed(0)
+    network = create_workflow(config_file=str(config), workflow_type="infer").parser.get_parsed_content("network_def")
+    torch.save(network.state_dict(), tmp_path / "model.pt")
+    (trained,) = parse_models([f"{name}:{tmp_path / 'model.pt'}"])
+    drift = export_model(trained, tmp_path / "a.xml", format="openvino", images=small_phantoms)
+    assert drift.images == 3
+    assert drift.largest < 1e-4
+    record = json.loads((tmp_path / "a.json").read_text())
+    steps = ["CropFramed", "Resized", "SpeckleReductiond", "HistogramEqualizationd"]
+    assert record["before"] == (steps if name == "mammo_cgan" else [])
+    assert record["crop_region"] is (name == "lite_unet")
+
+
+def test_real_images_too(model: TrainedModel, shared: Path, tmp_path: Path) -> None:
+    drift = export_model(model, tmp_path / "a.ts", format="torchscript", images=shared / "data" / "busi")
+    assert drift.images == 46
+    assert drift.largest < FP32
+
+
+def test_drift_of_known_masks() -> None:
+    def eager(pixels: np.ndarray) -> np.ndarray:
+        return pixels
+
+    def ours(pixels: np.ndarray) -> np.ndarray:
+        return np.float32(0.75) * pixels
+
+    pixels = np.array([[1.0, 0.6, 0.0, 0.0]], dtype=np.float32)
+    truth = np.array([[True, False, False, False]])
+    # eager finds two pixels, of which one is lesion: 2/3; ours finds the one: 1
+    assert measure_drift(ours, eager, [(pixels, truth)]) == Drift(1, 0.25, pytest.approx(1 / 3))
+    # where the lesion is not known eager is right: ours finds one of two
+    assert measure_drift(ours, eager, [(pixels, None)]) == Drift(1, 0.25, pytest.approx(-1 / 3))
+    # nothing where nothing is
+    nothing = (pixels * 0, truth & False)
+    assert measure_drift(ours, eager, [nothing, (pixels, truth)]) == Drift(2, 0.25, pytest.approx(1 / 6))
+    assert (
+        str(Drift(2, 0.25, -1 / 6)) == "largest difference of probability 0.25, mean change of Dice -0.1667, 2 images"
+    )
+
+
+def test_calibration_and_comparison_share_no_image(model: TrainedModel, small_phantoms: Path, tmp_path: Path) -> None:
+    known, unseen = export_images(model, small_phantoms, calibrate=True)
+    assert (len(known), len(unseen)) == (18, 3)
+    folder = small_phantoms / "images"
+    every_second, others = export_images(model, folder, calibrate=True)
+    assert (len(every_second), len(others)) == (12, 12)
+    shutil.copytree(small_phantoms, tmp_path / "all")
+    write_datalist(tmp_path / "all", Datalist(training=read_datalist(tmp_path / "all").training))
+    halves = export_images(model, tmp_path / "all", calibrate=True)
+    assert [len(half) for half in halves] == [9, 9]
+    assert halves[1][0].truth() is not None
+    for one, other in ((known, unseen), (every_second, others), halves):
+        assert not {image.source for image in one} & {image.source for image in other}
+    assert len(export_images(model, folder, calibrate=False)[1]) == 24
+    assert others[0].truth() is None
+    assert unseen[0].truth().shape == (64, 64)  # type: ignore[union-attr]
+
+
+def test_what_is_wrong_is_said(
+    model: TrainedModel, small_phantoms: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(message: str, out: Path = tmp_path / "a.onnx", **words: object) -> None:
+        with pytest.raises(UserError, match=message):
+            export_model(model, out, **({"format": "onnx", "images": small_phantoms} | words))  # type: ignore[arg-type]
+
+    fails(r"^--format is 'tvm': use one of onnx, openvino, torchscript\.$", format="tvm")
+    fails(r"^--int8 is for onnx and openvino: leave it out", tmp_path / "a.ts", format="torchscript", int8=True)
+    fails(r"a\.ts': give onnx a name that ends in \.onnx\.$", tmp_path / "a.ts")
+    one = tmp_path / "one"
+    one.mkdir()
+    Image.fromarray(np.zeros((40, 40), np.uint8)).save(one / "a.png")
+    fails(
+        r"one' holds one image: give at least two, one to calibrate on and one to compare on\.$", int8=True, images=one
+    )
+    fails(r"Cannot write '.*a\.png/a\.onnx' \(Not a directory\)|File exists", one / "a.png" / "a.onnx")
+    monkeypatch.setattr("bus_monai.inference.export.TOLERANCE", 0.0)
+    fails(r"^The model 'small0?' as onnx differs from PyTorch by .* more than 0: nothing was written; choose another")
+    assert [path.name for path in tmp_path.iterdir()] == ["one"]
+    monkeypatch.setattr("bus_monai.errors.find_spec", lambda name: None if name == "nncf" else True)
+    message = r"^The package 'nncf' is not installed: run \"pip install 'bus-monai\[int8\]'\"\.$"
+    fails(message, tmp_path / "a.xml", format="openvino", int8=True)
+    monkeypatch.setattr("bus_monai.errors.find_spec", lambda name: None)
+    fails(r"^The package 'onnx' is not installed: run \"pip install 'bus-monai\[export\]'\"\.$")

@@ -1,0 +1,36 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from bus_monai.errors import UserError
+from bus_monai.interaction.click import Click
+from bus_monai.label.infer_tasks import read_prompts
+
+
+def test_points_of_slicer() -> None:
+    given = {"foreground": [[3, 2, 1]], "background": [[5.0, 6.0, 1.0], [7, 8]], "roi": [1, 9, 2, 8, 1, 1]}
+    prompts = read_prompts(given)
+    assert list(prompts) == [0, 1]
+    assert prompts[0] == ([Click(8, 7, False)], None)
+    assert prompts[1] == ([Click(2, 3), Click(6, 5, False)], (1, 2, 9, 8))
+
+
+def test_clicks_keep_their_order() -> None:
+    clicks = [[1, 2, 0, 1], [3, 4, 0, 0], [5, 6, 0, 1]]
+    assert read_prompts({"clicks": clicks}) == {0: ([Click(2, 1), Click(4, 3, False), Click(6, 5)], None)}
+    assert read_prompts({}) == {}
+
+
+@pytest.mark.parametrize(
+    "request_", [{"clicks": [[1, 2]]}, {"clicks": 5}, {"foreground": [["a", 1]]}, {"roi": [1, 2]}, {"roi": "none"}]
+)
+def test_what_is_no_prompt_is_refused(request_: dict[str, Any]) -> None:
+    message = (
+        "The prompts are no lists of numbers: send 'clicks' of [column, row, frame, 1 or 0] and 'roi' as [left, "
+        "right, top, bottom, frame]."
+    )
+    with pytest.raises(UserError) as caught:
+        read_prompts(request_)
+    assert str(caught.value) == message

@@ -1,0 +1,297 @@
+"""Whose requests are refused."""
+
+from __future__ import annotations
+
+import json
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from bus_monai.inference.predictor import Predictor
+from bus_monai.inference.segment_frames import segment_frames
+from bus_monai.label.serve import is_foreign
+from tests.label.conftest import MODEL, Server
+
+HOST = {"host": "label:8000"}
+OURS, THEIRS = ({**HOST, "origin": origin} for origin in ("http://label:8000", "https://evil.example"))
+
+
+@pytest.mark.parametrize(
+    ("method", "headers", "foreign"),
+    [
+        ("POST", HOST, False),  # no browser
+        ("POST", OURS, False),
+        ("POST", THEIRS, True),
+        ("DELETE", THEIRS, True),
+        ("GET", THEIRS, False),
+        ("OPTIONS", THEIRS, False),
+        ("POST", HOST | {"origin": "null"}, True),
+        ("POST", HOST | {"origin": "http://label:8001"}, True),
+        ("POST", HOST | {"origin": "http://label:8000.evil.example"}, True),
+        # behind a proxy that changes the host
+        ("POST", THEIRS | {"sec-fetch-site": "same-origin"}, False),
+        ("POST", THEIRS | {"sec-fetch-site": "none"}, False),
+        ("POST", OURS | {"sec-fetch-site": "cross-site"}, True),
+        ("POST", OURS | {"sec-fetch-site": "same-site"}, True),
+    ],
+)
+def test_only_changes_by_pages_of_other_sites(method: str, headers: dict[str, str], foreign: bool) -> None:
+    assert is_foreign(method, headers, ["https://viewer.example"]) is foreign
+
+
+@pytest.mark.parametrize("trusted", [["https://evil.example"], ["*"]])
+def test_those_that_are_trusted_may(trusted: list[str]) -> None:
+    assert not is_foreign("POST", THEIRS, trusted)
+
+
+LOW = {"threshold": 0.45, "min_area": 4}
+"""What the small model finds is less sure and smaller than a finding."""
+Serve = Callable[[Path | str], Server]
+
+
+def _labels(path: str | Path) -> np.ndarray:
+    return np.asarray(Image.open(path))
+
+
+def _detail(call: Callable[[], Any]) -> str:
+    """Return the sentence of a refused request."""
+    from monailabel.client.client import MONAILabelClientException
+
+    with pytest.raises(MONAILabelClientException) as caught:
+        call()
+    return str(json.loads(caught.value.msg.partition("Response: ")[2])["detail"])
+
+
+def _post(url: str) -> dict[str, Any]:
+    with urllib.request.urlopen(urllib.request.Request(url, method="POST")) as answer:
+        return json.load(answer)
+
+
+@pytest.fixture(scope="module")
+def server(serve: Serve, studies: Path) -> Server:
+    return serve(studies)
+
+
+def test_the_app_offers_its_parts(server: Server) -> None:
+    info = server.client().info()
+    assert {name: model["type"] for name, model in info["models"].items()} == {
+        MODEL: "segmentation",
+        f"{MODEL}_clicks": "deepgrow",
+    }
+    assert info["labels"]["lesion 1"] == 1
+    assert list(info["trainers"]) == [MODEL]
+    assert list(info["strategies"]) == ["first", "random", "uncertainty", "diversity"]
+    assert list(info["scoring"]) == ["dice", "uncertainty"]
+    assert info["datastore"] == {"total": 7, "completed": 0, "label_tags": {}}
+
+
+def test_lesions_are_numbered_and_outlined(server: Server, studies: Path) -> None:
+    image = studies / "phantom_0001.png"
+    file, params = server.client().infer(MODEL, image.stem, LOW)
+    predictor = Predictor.from_bundle("baseline", server.weights, "torch")
+    expected = segment_frames(predictor, image, LOW["threshold"], LOW["min_area"]).labels[0]
+    assert expected.max() > 1
+    np.testing.assert_array_equal(_labels(file), expected)
+    numbers = set(range(1, expected.max() + 1))
+    assert set(params["label_names"].values()) == numbers
+    assert {contour["label"] for contour in params["contours"]} == numbers
+    assert params["model_version"] == 0
+
+
+def test_clicks_and_a_box_change_the_result(server: Server) -> None:
+    client, name = server.client(), "phantom_0001"
+    found, _ = client.infer(MODEL, name, {})
+    before = _labels(found)
+
+    def clicked(**prompts: Any) -> tuple[np.ndarray, dict[str, Any]]:
+        file, params = client.infer(f"{MODEL}_clicks", name, prompts)
+        return _labels(file), params
+
+    np.testing.assert_array_equal(clicked()[0], before)
+    row, column = (int(n) for n in np.argwhere(before == 0)[0])
+    grown, params = clicked(foreground=[[column, row, 0]])
+    assert grown[row, column]
+    np.testing.assert_array_equal(clicked(clicks=[[column, row, 0, 1], [column, row, 0, 0]])[0][row, column], 0)
+    assert params["model_version"] == 0
+    # what was drawn so far in place of the model's result
+    drawn = [{"label": 7, "frame": 0, "points": [[1.5, 1.5], [1.5, 9.5], [9.5, 9.5], [9.5, 1.5]]}]
+    kept, params = clicked(contours=drawn, roi=[30, 50, 30, 50])
+    assert (kept[2:10, 2:10] == 7).all()
+    assert kept[40, 40] == 1
+    assert {contour["label"] for contour in params["contours"]} == {1, 7}
+    assert _detail(lambda: clicked(foreground=[[64, 0]])) == (
+        "Click 1 at row 0 and column 64 is outside the image of 64 x 64 pixels: click inside it."
+    )
+    assert _detail(lambda: clicked(foreground=[[1, 1, 1]])) == (
+        "There is no frame 1 in 'phantom_0001.png': number them from 0 to 0."
+    )
+
+
+def test_two_clients_at_once(server: Server) -> None:
+    names = [f"phantom_{n:04d}" for n in range(4)]
+    alone = [_labels(server.client().infer(MODEL, name, LOW)[0]) for name in names]
+    with ThreadPoolExecutor(2) as pool:
+        together = list(pool.map(lambda name: _labels(server.client().infer(MODEL, name, LOW)[0]), names))
+    for one, other in zip(alone, together, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_two_clients_save_at_once(server: Server, tmp_path: Path) -> None:
+    def save(number: int) -> None:
+        path = tmp_path / f"{number}.png"
+        Image.fromarray(np.full((64, 64), number, np.uint8)).save(path)
+        server.client().save_label("phantom_0004", str(path), "final")
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(save, range(1, 11)))
+    kept = (Path(server.studies) / ".bus_monai" / "labels" / "final" / "phantom_0004").iterdir()
+    assert sorted(int(_labels(path)[0, 0]) for path in kept) == list(range(1, 11))
+
+
+def test_a_page_of_another_site_changes_nothing(server: Server) -> None:
+    def post(origin: str) -> tuple[int, str]:
+        url = f"{server.url}/bus/models/{MODEL}/rollback"
+        try:
+            urllib.request.urlopen(urllib.request.Request(url, headers={"Origin": origin}, method="POST"))
+        except urllib.error.HTTPError as error:
+            return error.code, json.load(error)["detail"]
+        raise AssertionError("there is nothing to roll back")
+
+    assert post("https://evil.example") == (
+        403,
+        "A page of https://evil.example may not do this: name it in MONAI_LABEL_CORS_ORIGINS to let it.",
+    )
+    # its own page is asked, and the model has one version
+    assert post(server.url)[0] == 400
+    assert post(server.url.replace("127.0.0.1", "localhost"))[0] == 403
+
+
+def test_images_that_are_missing_or_broken(server: Server) -> None:
+    client = server.client()
+    assert _detail(lambda: client.infer(MODEL, "nothing", {})) == (
+        "There is no image 'nothing': choose one that GET /datastore/?output=all lists."
+    )
+    assert _detail(lambda: client.infer(MODEL, "broken", {})).startswith(
+        f"'{server.studies}/broken.png' cannot be decoded"
+    )
+    assert _detail(lambda: client.infer("other", "phantom_0000", {})) == (
+        "Inference Task is not Initialized. There is no model 'other' available"
+    )
+
+
+def test_a_broken_label_changes_nothing(server: Server, tmp_path: Path) -> None:
+    client = server.client()
+    good, _ = client.infer(MODEL, "phantom_0000", {})
+    client.save_label("phantom_0000", good, "final")
+    before = {path: path.read_bytes() for path in Path(server.studies).rglob("*") if path.is_file()}
+    bad = tmp_path / "bad.png"
+    bad.write_bytes(Path(good).read_bytes()[:60])
+    assert _detail(lambda: client.save_label("phantom_0000", str(bad), "final")).startswith(
+        "The label 'phantom_0000.png' cannot be read ("
+    )
+    Image.fromarray(np.zeros((5, 5), np.uint8)).save(bad)
+    assert _detail(lambda: client.save_label("phantom_0000", str(bad), "final")) == (
+        "The label 'phantom_0000.png' is 1 x 5 x 5 but its image 1 x 64 x 64 (frames, rows, columns): draw anew."
+    )
+    assert {path: path.read_bytes() for path in Path(server.studies).rglob("*") if path.is_file()} == before
+
+
+def test_what_the_disk_refuses_is_said(server: Server, tmp_path: Path) -> None:
+    Image.fromarray(np.zeros((64, 64), np.uint8)).save(tmp_path / "label.png")
+    labels = Path(server.studies) / ".bus_monai" / "labels" / "final"
+    labels.mkdir(parents=True, exist_ok=True)
+    images = sorted(path.stem for path in Path(server.studies).glob("phantom_*.png"))
+    image = next(name for name in images if not (labels / name).exists())
+    kept = labels / image
+    kept.touch()
+    client = server.client()
+    assert _detail(lambda: client.save_label(image, str(tmp_path / "label.png"), "final")) == (
+        f"'{kept}' cannot be read or written (File exists): move away what is there, or give another path."
+    )
+    kept.unlink()
+    client.save_label(image, str(tmp_path / "label.png"), "final")
+
+
+def test_every_label_that_was_saved_is_kept(server: Server, tmp_path: Path) -> None:
+    client, sent = server.client(), []
+    for n in range(3):
+        values = np.zeros((64, 64), np.uint8)
+        values[10:20, 10 : 20 + n] = 1
+        sent.append(values)
+        Image.fromarray(values).save(tmp_path / "label.png")
+        client.save_label("phantom_0005", str(tmp_path / "label.png"), "final")
+    kept = sorted((Path(server.studies) / ".bus_monai" / "labels" / "final" / "phantom_0005").iterdir())
+    assert [path.name for path in kept] == ["0001.png", "0002.png", "0003.png"]
+    for path, values in zip(kept, sent, strict=True):
+        np.testing.assert_array_equal(_labels(path), values)
+    np.testing.assert_array_equal(_labels(client.download_label("phantom_0005", "final")), sent[-1])
+
+
+def test_strategies_choose_images_without_label(server: Server) -> None:
+    client = server.client()
+    done = {name for name, entry in client.datastore()["objects"].items() if "final" in entry["labels"]}
+    assert done
+    for strategy in ("first", "random", "uncertainty", "diversity"):
+        chosen = client.next_sample(strategy, {})["id"]
+        assert chosen not in {*done, "broken"}
+
+
+def test_learning_and_rolling_back(server: Server, truth: dict[str, np.ndarray], tmp_path: Path) -> None:
+    client = server.client()
+    for name, values in truth.items():
+        Image.fromarray(values).save(tmp_path / "label.png")
+        client.save_label(name, str(tmp_path / "label.png"), "final")
+    client.train_start(MODEL, {"max_epochs": 2, "batch_size": 2})
+    task = _finished(client)
+    assert task["status"] == "DONE", task["details"]
+    stats = client.info()["train_stats"][MODEL]
+    (report,) = stats["versions"]
+    assert report["activated"] == (report["dice"] >= report["dice_before"])
+    assert stats["active"] == int(report["activated"])
+    assert stats["progress"]["epoch"] == 2
+    assert report["images"] == {"training": 4, "validation": 1, "test": 1}
+    version = Path(server.studies) / ".bus_monai" / "models" / MODEL / "0001"
+    assert (version / "mlflow.db").is_file()
+
+    assert _post(f"{server.url}/bus/models/{MODEL}/activate/1") == {"active": 1}
+    assert client.infer(MODEL, "phantom_0001", {})[1]["model_version"] == 1
+    while _post(f"{server.url}/bus/models/{MODEL}/rollback")["active"]:
+        pass
+    assert client.infer(MODEL, "phantom_0001", {})[1]["model_version"] == 0
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        _post(f"{server.url}/bus/models/{MODEL}/rollback")
+    assert json.load(caught.value)["detail"] == f"'{MODEL}' is as it came: there is nothing to roll back to."
+
+
+def test_killed_while_training_no_label_is_lost(server: Server) -> None:
+    client = server.client()
+    client.train_start(MODEL, {"max_epochs": 1000, "batch_size": 2})
+    folder = Path(server.studies) / ".bus_monai" / "models" / MODEL
+    end = time.monotonic() + 300
+    while not list(folder.glob("0002/model.pt")):
+        assert time.monotonic() < end
+        time.sleep(0.5)
+    before = client.datastore()["objects"]
+    server.kill()
+    server.start()
+    client = server.client()
+    assert client.datastore()["objects"] == before
+    assert client.info()["train_stats"][MODEL]["active"] == 0
+    assert client.infer(MODEL, "phantom_0001", {})[1]["model_version"] == 0
+    assert [report["version"] for report in client.info()["train_stats"][MODEL]["versions"]] == [1]
+
+
+def _finished(client: Any) -> dict[str, Any]:
+    end = time.monotonic() + 400
+    while (task := client.train_status())["status"] in ("SUBMITTED", "RUNNING"):
+        assert time.monotonic() < end, task
+        time.sleep(0.5)
+    return dict(task)

@@ -1,0 +1,167 @@
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from bus_monai.bundle.models import TrainedModel, parse_models
+from bus_monai.bundle.registry import find_bundle
+from bus_monai.bundle.settings import read_settings
+from bus_monai.data.datalist import Datalist, read_datalist, write_datalist
+from bus_monai.errors import UserError
+from bus_monai.io.image import read_masks
+from bus_monai.label.model_versions import ModelVersions
+from bus_monai.label.train_task import fine_tune, split_groups, write_training_data
+from bus_monai.report.files import read_history
+
+ONE_EPOCH = {"max_epochs": 1, "batch_size": 2}
+WriteData = Callable[[Path], Datalist]
+
+
+@pytest.fixture
+def write_data(small_phantoms: Path) -> WriteData:
+    """Eight labelled images, and four that the semi-supervised may use."""
+
+    def write(folder: Path) -> Datalist:
+        whole = read_datalist(small_phantoms)
+        cases = {}
+        for name, part in (
+            ("training", whole.training[:4]),
+            ("validation", whole.validation[:2]),
+            ("test", whole.test[:2]),
+            ("unlabeled", whole.training[4:8]),
+        ):
+            for case in part:
+                for path in (case.image, *case.masks):
+                    (folder / path.name).write_bytes(path.read_bytes())
+            masks = [() if name == "unlabeled" else tuple(folder / m.name for m in case.masks) for case in part]
+            cases[name] = [
+                replace(case, image=folder / case.image.name, masks=mask, diagnosis="unknown")
+                for case, mask in zip(part, masks, strict=True)
+            ]
+        write_datalist(folder, Datalist.of(cases))
+        return read_datalist(folder)
+
+    return write
+
+
+@pytest.fixture
+def versions(small_weights: Path, tmp_path: Path) -> ModelVersions:
+    (model,) = parse_models([f"small=baseline:{small_weights}"])
+    return ModelVersions(tmp_path / "versions", model)
+
+
+def _scores(monkeypatch: pytest.MonkeyPatch, before: float, after: float) -> None:
+    scores = iter([before, after])
+    monkeypatch.setattr("bus_monai.label.train_task.held_out_score", lambda model, datalist: next(scores))
+
+
+@pytest.mark.parametrize(("after", "active"), [(0.5, 1), (0.49, 0)])
+def test_only_what_is_not_worse_becomes_active(
+    after: float, active: int, versions: ModelVersions, write_data: WriteData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _scores(monkeypatch, 0.5, after)
+    report = fine_tune(versions, write_data, ONE_EPOCH | {"lr": 0.0})
+    assert (report["version"], report["activated"]) == (1, bool(active))
+    assert versions.active == active
+    assert report["images"] == {"training": 4, "validation": 2, "test": 2, "unlabeled": 4}
+    # a rate of 0 shows that the training began with the weights of the active model
+    start = torch.load(versions.start.files[0], weights_only=True)
+    trained = torch.load(versions.model(1).files[0], weights_only=True)
+    learnt = [name for name in start if "running" not in name and "num_batches" not in name]
+    assert learnt
+    for name in learnt:
+        torch.testing.assert_close(trained[name], start[name], msg=name)
+    assert versions.model(1).settings["network_options"] == versions.start.settings["network_options"]
+
+
+def test_a_training_that_may_not_go_on_leaves_nothing(versions: ModelVersions, write_data: WriteData) -> None:
+    assert fine_tune(versions, write_data, ONE_EPOCH, go_on=lambda: False) == {"stopped": True}
+    assert versions.info() == {"active": 0, "versions": []}
+
+
+def test_an_ensemble_is_not_trained(small_weights: Path, tmp_path: Path, write_data: WriteData) -> None:
+    (model,) = parse_models([f"both=baseline:{small_weights},{small_weights}"])
+    message = r"^'both' is an ensemble, which cannot be trained further: offer one of its files\.$"
+    with pytest.raises(UserError, match=message):
+        fine_tune(ModelVersions(tmp_path / "versions", model), write_data, ONE_EPOCH)
+
+
+def test_assgan_learns_from_images_without_labels(
+    tmp_path: Path, write_data: WriteData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from bus_monai.networks.mutual_generators import MutualGenerators
+
+    torch.manual_seed(0)
+    torch.save(MutualGenerators(backbone="resnet18").state_dict(), tmp_path / "model.pt")
+    settings = {"image_size": [32, 32], "labeled_fraction": 0.2}
+    model = TrainedModel("assgan", find_bundle("assgan"), str(tmp_path / "model.pt"), settings)
+    _scores(monkeypatch, 0.0, 0.0)
+    versions = ModelVersions(tmp_path / "versions", model)
+    fine_tune(versions, write_data, {"max_epochs": 2, "batch_size": 2})
+    weights = versions.model().files[0]
+    assert read_settings(weights)["labeled_fraction"] is None
+    assert ["trusted_images" in row for row in read_history(weights.parent)] == [False, True]
+
+
+names = st.sets(st.integers(0, 9999), min_size=15, max_size=30).map(lambda numbers: [f"patient {n}" for n in numbers])
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(names)
+def test_each_section_has_a_patient(groups: list[str]) -> None:
+    sections = split_groups(groups)
+    assert sorted(sections) == sorted(groups)
+    assert set(sections.values()) == {"training", "validation", "test"}
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(names, names)
+def test_more_labels_never_test_what_was_trained_on(first: list[str], more: list[str]) -> None:
+    before, after = split_groups(first), split_groups(sorted({*first, *more}))
+    trained = {group for group, section in before.items() if section == "training"}
+    assert not [group for group in trained if after[group] != "training"]
+
+
+def test_shares_of_many_patients() -> None:
+    counts = Counter(split_groups([f"patient {n}" for n in range(2000)]).values())
+    assert counts["test"] == pytest.approx(300, abs=50)
+    assert counts["validation"] == pytest.approx(300, abs=50)
+
+
+def test_two_patients_are_too_few() -> None:
+    message = r"^All of the 2 labelled patients are held out to validate and test with: label more images\.$"
+    with pytest.raises(UserError, match=message):
+        split_groups(["a", "b"])
+
+
+def test_labels_become_a_data_set(tmp_path: Path) -> None:
+    images, labels = {}, {}
+    for n in range(4):
+        images[f"sub/{n}"] = tmp_path / f"{n}.png"
+        Image.fromarray(np.full((6, 8), 100 + n, np.uint8)).save(images[f"sub/{n}"])
+    for n in range(3):
+        labels[f"sub/{n}"] = tmp_path / f"label{n}.png"
+        values = np.zeros((6, 8), np.uint8)
+        values[1, : n + 1] = n  # none, one lesion, the second of two
+        Image.fromarray(values).save(labels[f"sub/{n}"])
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(b"\x89PNG\r\n\x1a\n")
+    folder = tmp_path / "data"
+    folder.mkdir()
+
+    write_training_data(labels, images | {"broken": broken}, folder)
+
+    datalist = read_datalist(folder)
+    cases = [case for name in ("training", "validation", "test") for case in getattr(datalist, name)]
+    areas = {case.group: int(read_masks(case.masks, (6, 8)).sum()) for case in cases}
+    assert areas == {"sub/0": 0, "sub/1": 2, "sub/2": 3}
+    assert [case.group for case in datalist.unlabeled] == ["sub/3"]

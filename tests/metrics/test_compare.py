@@ -1,0 +1,167 @@
+"""A comparison holds what its parts compute."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bus_monai.errors import UserError
+from bus_monai.metrics.aggregate import summarise
+from bus_monai.metrics.case_table import CaseRow
+from bus_monai.metrics.compare import Comparison, _holm, compare_robustness, paired_tests, ranking
+from bus_monai.metrics.segmentation import score_case
+
+
+def table(shift: int) -> list[CaseRow]:
+    """Six squares, each predicted ``shift`` columns to the right."""
+    rows = []
+    for i in range(6):
+        truth = np.zeros((16, 24), dtype=bool)
+        truth[2 : 6 + i, 2 : 6 + i] = True
+        scores = score_case(np.roll(truth, shift, axis=1).astype(float), truth)
+        rows.append(CaseRow.of(scores, id=f"c{i}", group=f"g{i}", diagnosis="benign"))
+    return rows
+
+
+@pytest.mark.parametrize("metric", ["dice", "hd95_px"])
+def test_it_holds_what_its_parts_compute(metric: str) -> None:
+    tables = {"far": table(3), "near": table(1), "there": table(0)}
+    comparison = Comparison.of(tables, metric)
+    assert comparison.tests == paired_tests(tables, metric)
+    assert comparison.ranking == ranking(tables, metric)
+    assert list(comparison.ranking.ranks) == ["there", "near", "far"]
+    for name, rows in tables.items():
+        assert list(comparison.summaries[name].values()) == list(summarise(rows, "lesion"))
+    assert comparison.summaries["there"]["dice"].mean == 1.0
+
+
+def test_other_cases_are_refused() -> None:
+    other = [replace(row, id=f"x{row.id}") for row in table(0)]
+    with pytest.raises(UserError, match=r"^'one' and 'other' were evaluated on different cases \(12 differ, such as"):
+        Comparison.of({"one": table(0), "other": other})
+
+
+def row(id: str, hits: int, group: str | None = None, true: int = 50) -> CaseRow:
+    predicted, truth = (np.arange(100).reshape(10, 10) < n for n in (hits, true))
+    return CaseRow.of(score_case(predicted * 1.0, truth), id=id, group=group or id, diagnosis="benign")
+
+
+def table_paired(hits: list[int]) -> list[CaseRow]:
+    return [row(f"c{i:02d}", n) for i, n in enumerate(hits)]
+
+
+GOOD, BAD = table_paired([40, 42, 44, 46, 48, 50, 41, 43]), table_paired([20, 25, 22, 29, 24, 21, 23, 28])
+
+
+def test_a_model_that_always_wins() -> None:
+    test = paired_tests({"good": GOOD, "bad": BAD})[0]
+    assert (test.first, test.second, test.groups) == ("good", "bad", 8)
+    # all 8 signs alike: 2 of 2^8 ways
+    assert test.p == pytest.approx(2 / 2**8)
+    assert test.effect == 1
+    assert test.difference == pytest.approx(np.mean([g.dice - b.dice for g, b in zip(GOOD, BAD, strict=True)]))
+    assert paired_tests({"bad": BAD, "good": GOOD})[0].effect == -1
+
+
+def test_equal_models_do_not_differ() -> None:
+    test = paired_tests({"a": GOOD, "b": GOOD})[0]
+    assert (test.p, test.p_holm, test.effect, test.difference) == (1, 1, 0, 0)
+
+
+def test_a_group_counts_once() -> None:
+    one = [row("a", 40, "p"), row("b", 20, "p"), row("c", 30, "q")]
+    two = [row("a", 30, "p"), row("b", 30, "p"), row("c", 20, "q")]
+    assert paired_tests({"one": one, "two": two})[0].groups == 2
+
+
+def test_ranks_and_critical_difference() -> None:
+    result = ranking({"bad": BAD, "good": GOOD, "middle": table_paired([30] * 8)})
+    assert list(result.ranks.items()) == [("good", 1), ("middle", 2), ("bad", 3)]
+    # Demsar 2006, table 5: q is 2.343 for three models
+    assert result.critical_difference == pytest.approx(2.343 * np.sqrt(3 * 4 / (6 * 8)), rel=1e-3)
+    assert result.p == pytest.approx(np.exp(-8), rel=1e-3)
+    assert list(ranking({"bad": BAD, "good": GOOD}, "hd95_px").ranks) == ["good", "bad"]
+
+
+def test_holm_against_the_definition() -> None:
+    assert _holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=10))
+def test_holm_never_lowers_and_keeps_the_order(p: list[float]) -> None:
+    corrected = _holm(p)
+    assert all(a <= b <= 1 for a, b in zip(p, corrected, strict=True))
+    assert all(corrected[i] <= corrected[j] for i in range(len(p)) for j in range(len(p)) if p[i] < p[j])
+
+
+def test_different_cases_are_not_compared() -> None:
+    with pytest.raises(UserError) as error:
+        paired_tests({"a": GOOD, "b": GOOD[1:]})
+    assert str(error.value) == (
+        "'a' and 'b' were evaluated on different cases (1 differ, such as 'c00'): evaluate both on the same data, "
+        "split and size."
+    )
+    with pytest.raises(UserError, match=r"^A comparison needs two or more evaluations"):
+        ranking({"a": GOOD})
+
+
+def row_robustness(id: str, found: int, lesion: bool = True) -> CaseRow:
+    """A case of ten pixels, the first five lesion, of which ``found`` are predicted from the left."""
+    truth, probability = np.zeros((1, 10), bool), np.zeros((1, 10))
+    truth[:, :5] = lesion
+    probability[:, :found] = 1
+    return CaseRow.of(score_case(probability, truth), id=id, group=id[0], diagnosis="benign" if lesion else "normal")
+
+
+PLAIN = [
+    row_robustness("a1", 5),
+    row_robustness("a2", 4),
+    row_robustness("b1", 3),
+    row_robustness("n1", 0, False),
+    row_robustness("n2", 2, False),
+]
+
+
+def test_the_same_predictions_cost_nothing() -> None:
+    table = compare_robustness(PLAIN, {"x": PLAIN})
+    assert list(table) == ["undisturbed", "x"]
+    assert table["x"]["dice"] == table["undisturbed"]["dice"]
+    nothing = {"mean": 0.0, "low": 0.0, "high": 0.0}
+    assert table["x"]["dice_difference"] == nothing
+    assert table["x"]["false_positive_rate_difference"]["mean"] == 0
+    assert "dice_difference" not in table["undisturbed"]
+
+
+def test_differences_are_means_over_cases() -> None:
+    worse = [
+        row_robustness("a1", 4),
+        row_robustness("a2", 3),
+        row_robustness("b1", 0),
+        row_robustness("n1", 1, False),
+        row_robustness("n2", 2, False),
+    ]
+    scores = compare_robustness(PLAIN, {"x": worse})["x"]
+
+    def dice(found: int) -> float:
+        return 2 * found / (5 + found)
+
+    changes = [dice(4) - dice(5), dice(3) - dice(4), dice(0) - dice(3)]
+    assert scores["dice_difference"]["mean"] == pytest.approx(np.mean(changes))
+    # two groups, so the ends are those of drawing one of them twice
+    assert scores["dice_difference"]["low"] == pytest.approx(changes[2])
+    assert scores["dice_difference"]["high"] == pytest.approx(np.mean(changes[:2]))
+    assert scores["false_positive_rate"]["mean"] == 1
+    assert scores["false_positive_rate_difference"]["mean"] == 0.5
+
+
+def test_without_normal_images_there_is_no_rate() -> None:
+    assert set(compare_robustness(PLAIN[:3], {})["undisturbed"]) == {"dice"}
+
+
+def test_other_cases_are_refused_robustness() -> None:
+    with pytest.raises(ValueError, match=r"^the images under 'x' are others than the undisturbed, such as 'n2'\.$"):
+        compare_robustness(PLAIN, {"x": PLAIN[:4]})

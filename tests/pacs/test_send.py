@@ -1,0 +1,195 @@
+"""Results go out once the destination takes them, whatever it did before."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from threading import Event, Thread
+from typing import Any
+
+import pydicom
+import pytest
+from pydicom.uid import ImplicitVRLittleEndian
+from pynetdicom import AE, AllStoragePresentationContexts, evt
+
+from bus_monai.pacs import spool as backoff
+from bus_monai.pacs.address import NodeAddress
+from bus_monai.pacs.send import ResultSender
+from bus_monai.pacs.spool import Backoff, Spool
+from tests.pacs.certificates import Authority
+from tests.pacs.orthanc_server import free_port
+from tests.pacs.serving import images
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    monkeypatch.setattr(backoff, "FIRST", 0.01)
+    monkeypatch.setattr(backoff, "LONGEST", 0.1)
+    caplog.set_level(logging.INFO, "bus_monai")
+
+
+@pytest.fixture
+def spool(tmp_path: Path) -> Iterator[Spool]:
+    """Three instances that are done, each with two results."""
+    with closing(Spool(tmp_path / "spool", 10**9)) as spool:
+        for path in images(tmp_path / "in", 3):
+            name = spool.receive(path.read_bytes())
+            for kind in ("seg", "sr"):
+                data = pydicom.dcmread(path)
+                data.SOPInstanceUID = data.file_meta.MediaStorageSOPInstanceUID = pydicom.uid.generate_uid()
+                data.SeriesDescription = f"{name} {kind}"
+                data.save_as(spool.folder("received", name) / f"image_{kind}.dcm")
+            spool.move(name, "done")
+        yield spool
+
+
+class Destination:
+    """A node that answers as it is told, and keeps what it stored."""
+
+    def __init__(self, answer: Callable[[str, Any], int] = lambda what, event: 0) -> None:
+        self.stored: list[str] = []
+        self.answer, self.port = answer, free_port()
+        self.address = NodeAddress("THERE", "127.0.0.1", self.port)
+
+    @contextmanager
+    def up(self, tls: Any = None, *, syntaxes: Any = None) -> Iterator[None]:
+        entity = AE("THERE")
+        for context in AllStoragePresentationContexts:
+            entity.add_supported_context(context.abstract_syntax, syntaxes or context.transfer_syntax)
+        server = entity.start_server(
+            ("127.0.0.1", self.port), block=False, ssl_context=tls, evt_handlers=[(evt.EVT_C_STORE, self._store)]
+        )
+        yield
+        assert server is not None
+        server.shutdown()
+
+    def _store(self, event: Any) -> int:
+        what = event.dataset.SeriesDescription
+        status = self.answer(what, event)
+        if status == 0:
+            self.stored.append(what)
+        return status
+
+
+def run(sender: ResultSender, until: Callable[[], bool]) -> None:
+    stop = Event()
+    thread = Thread(target=sender.run, args=(stop,))
+    thread.start()
+    for _ in range(600):
+        if until():
+            break
+        stop.wait(0.05)
+    stop.set()
+    thread.join(60)
+    assert until()
+
+
+def test_down_and_then_up(spool: Spool, caplog: pytest.LogCaptureFixture) -> None:
+    there, names = Destination(), spool.names("done")
+    sender = ResultSender(spool, there.address, "BUSMONAI")
+    run(sender, lambda: caplog.text.count("cannot be reached") > 2)
+    assert f"{there.address} cannot be reached (no connection): the results of 3 instances wait" in caplog.text
+    assert spool.describe() == "0 to segment, 3 to send, 0 failed"
+    with there.up():
+        run(sender, lambda: not spool.names("done"))
+    assert there.stored == [f"{name} {kind}" for name in names for kind in ("seg", "sr")]
+    for name in names:
+        assert f"{name}: 2 objects sent to {there.address}" in caplog.text
+
+
+def test_one_that_is_refused_holds_up_nobody_and_is_tried_again(spool: Spool, caplog: pytest.LogCaptureFixture) -> None:
+    first, *others = spool.names("done")
+    refusals = [0]
+
+    def refuse(what: str, event: Any) -> int:
+        refusals[0] += what == f"{first} sr"
+        return 0xA900 if what == f"{first} sr" and refusals[0] < 3 else 0
+
+    there = Destination(refuse)
+    with there.up():
+        sender = ResultSender(spool, there.address, "BUSMONAI")
+        assert sender.send_some(Event()) == 2
+        assert f"{first}: {there.address} does not store the results (it answers 0xA900)" in caplog.text
+        assert spool.names("done") == [first]
+        run(sender, lambda: not spool.names("done"))
+    assert refusals[0] == 3
+    assert set(there.stored[1:5]) == {f"{name} {kind}" for name in others for kind in ("seg", "sr")}
+
+
+def test_one_that_the_destination_does_not_bear_comes_last(spool: Spool) -> None:
+    first, *others = spool.names("done")
+
+    def abort(what: str, event: Any) -> int:
+        if what.startswith(first):
+            event.assoc.abort()
+        return 0xC000 if what.startswith(first) else 0
+
+    there = Destination(abort)
+    with there.up():
+        run(ResultSender(spool, there.address, "BUSMONAI"), lambda: spool.names("done") == [first])
+    assert set(there.stored) == {f"{name} {kind}" for name in others for kind in ("seg", "sr")}
+
+
+@pytest.mark.parametrize("kept", [0, 200])
+def test_results_that_the_disk_broke_hold_up_no_others(
+    spool: Spool, caplog: pytest.LogCaptureFixture, kept: int
+) -> None:
+    first, *others = spool.names("done")
+    path = spool.folder("done", first) / "image_seg.dcm"
+    path.write_bytes(path.read_bytes()[:kept])
+    there = Destination()
+    with there.up():
+        run(ResultSender(spool, there.address, "BUSMONAI"), lambda: spool.names("done") == [first])
+    assert there.stored == [f"{name} {kind}" for name in others for kind in ("seg", "sr")]
+    assert f"{first}: {there.address} does not store the results (" in caplog.text
+
+
+def test_a_warning_is_stored(spool: Spool) -> None:
+    there = Destination(lambda what, event: 0xB000)
+    with there.up():
+        run(ResultSender(spool, there.address, "BUSMONAI"), lambda: not spool.names("done"))
+
+
+def test_a_destination_of_another_transfer_syntax(spool: Spool) -> None:
+    there = Destination()
+    with there.up(syntaxes=[ImplicitVRLittleEndian]):
+        run(ResultSender(spool, there.address, "BUSMONAI"), lambda: not spool.names("done"))
+    assert len(there.stored) == 6
+
+
+def test_no_objects_of_this_kind(spool: Spool, caplog: pytest.LogCaptureFixture) -> None:
+    there = Destination()
+    with there.up(syntaxes=["1.2.840.10008.1.2.4.50"]):
+        assert ResultSender(spool, there.address, "BUSMONAI").send_some(Event()) == 0
+    assert f"{there.address} cannot be reached (it takes no objects of this kind): the results of 3 ins" in caplog.text
+    assert len(spool.names("done")) == 3
+
+
+def test_tls(spool: Spool, tmp_path: Path) -> None:
+    ours, stranger = Authority(tmp_path / "ours"), Authority(tmp_path / "stranger")
+    there = Destination()
+    for authority, address in ((stranger, "127.0.0.1"), (ours, "127.0.0.2")):
+        with there.up(authority.files(address).server_context()):
+            sender = ResultSender(spool, there.address, "BUSMONAI", ours.files().client_context())
+            assert sender.send_some(Event()) == 0
+    with there.up(ours.files().server_context()):
+        assert ResultSender(spool, there.address, "BUSMONAI", ours.files().client_context()).send_some(Event()) == 3
+    assert len(there.stored) == 6
+
+
+def test_pauses_grow_and_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr(backoff.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(backoff, "FIRST", 1.0)
+    monkeypatch.setattr(backoff, "LONGEST", 300.0)
+    pauses = Backoff()
+    assert [pauses.failed("x") for _ in range(11)] == [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300]
+    assert (pauses.is_due("x"), pauses.is_due("y"), pauses.failures("x")) == (False, True, 11)
+    now[0] = 299.9
+    assert not pauses.is_due("x")
+    now[0] = 300.0
+    assert pauses.is_due("x")
+    pauses.succeeded("x")
+    assert pauses.failed("x") == 1

@@ -1,0 +1,101 @@
+"""``bus-monai serve`` between a scanner and a real PACS, each of which goes away in the middle."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+from pathlib import Path
+
+import pydicom
+import requests
+from pynetdicom import AE
+
+from tests.pacs.orthanc_server import OrthancServer, free_port
+from tests.pacs.serving import NAME, ROOT, Serving, images, store
+
+
+def test_from_scanner_to_pacs_and_none_lost_when_the_pacs_is_down(orthanc: OrthancServer, tmp_path: Path) -> None:
+    sources = images(tmp_path / "in", 8)
+    with Serving(tmp_path, orthanc.send_to) as serving:
+        entity = AE("SCANNER")
+        entity.add_requested_context("1.2.840.10008.1.1")
+        echo = entity.associate("127.0.0.1", serving.port, ae_title="BUSMONAI")
+        assert echo.send_c_echo().Status == 0
+        echo.release()
+
+        assert store(serving.port, sources[:3]) == [0, 0, 0]
+        serving.wait(lambda: orthanc.counts() == {"SEG": 2, "SR": 3})
+        orthanc.stop()
+        assert store(serving.port, sources[3:]) == [0] * 5
+        serving.wait(lambda: serving.count("done") == 5)
+        assert serving.count("received") == 0
+        serving.wait(lambda: "(no connection): the results of 5 instances wait, trying again in " in serving.log)
+        assert serving.end(signal.SIGTERM) == 0
+        assert "Stopped; 0 to segment, 5 to send, 0 failed. The same command goes on." in serving.log
+        serving.start()
+        orthanc.start()
+        serving.wait(lambda: serving.count("done") == 0)
+        assert orthanc.counts() == {"SEG": 7, "SR": 8}
+        assert serving.end(signal.SIGINT) == 0
+
+    stored = orthanc.instances()
+    study = pydicom.dcmread(sources[0]).StudyInstanceUID
+    assert {(tags["StudyInstanceUID"], tags["PatientName"]) for tags in stored} == {(study, NAME)}
+    segmentation = next(tags for tags in stored if tags["Modality"] == "SEG")
+    assert (segmentation["Rows"], segmentation["Columns"], segmentation["SegmentationType"]) == ("24", "32", "BINARY")
+    reports = [tags for tags in stored if tags["Modality"] == "SR"]
+    assert {tags["ContentTemplateSequence"][0]["TemplateIdentifier"] for tags in reports} == {"1500"}
+    sent = [line for line in serving.log.splitlines() if f"objects sent to {orthanc.send_to}" in line]
+    assert len(sent) == 8
+    assert "SECRET" not in serving.log
+
+
+def test_killed_in_the_middle(orthanc: OrthancServer, tmp_path: Path) -> None:
+    """What was acknowledged is segmented and sent once, whatever the moment; the sender sends again what was not."""
+    sources = images(tmp_path / "in", 10)
+    with Serving(tmp_path, orthanc.send_to, seconds=0.3) as serving:
+        assert store(serving.port, sources[:5]) == [0] * 5
+        serving.wait(lambda: serving.count("received") < 4)
+        serving.end(signal.SIGKILL)
+        assert serving.count("received") > 0
+        serving.start()
+        assert store(serving.port, sources[3:]) == [0] * 7  # two of them again
+        serving.wait(lambda: serving.count("received") < 3)
+        serving.end(signal.SIGKILL)
+        serving.start()
+        serving.wait(lambda: serving.count("received") + serving.count("done") == 0)
+        assert orthanc.counts() == {"SEG": 9, "SR": 10}
+        assert serving.count("failed") == 0
+        references = {
+            tags["ReferencedSeriesSequence"][0]["ReferencedInstanceSequence"][0]["ReferencedSOPInstanceUID"]
+            for tags in orthanc.instances()
+            if tags["Modality"] == "SEG"
+        }
+        assert references == {str(pydicom.dcmread(path).SOPInstanceUID) for path in sources[1:]}
+        assert serving.end(signal.SIGTERM) == 0
+
+
+def test_orthanc_as_in_the_documentation(orthanc_files: tuple[str, Path], tmp_path: Path) -> None:
+    """It sends what it stores and takes the results, which start nothing new."""
+    text = (ROOT / "docs" / "pacs.md").read_text()
+    (settings,) = re.findall(r"```json\n(.*?)```", text, re.DOTALL)
+    (script,) = re.findall(r"```lua\n(.*?)```", text, re.DOTALL)
+    (tmp_path / "busmonai.lua").write_text(script)
+    config = json.loads(settings) | {"LuaScripts": [str(tmp_path / "busmonai.lua")]}
+    del config["DicomPort"]
+    orthanc_port = free_port()
+    serving = Serving(tmp_path, f"ORTHANC@127.0.0.1:{orthanc_port}")
+    config["DicomModalities"]["busmonai"]["Port"] = serving.port
+    orthanc = OrthancServer(tmp_path / "orthanc", *orthanc_files, DicomPort=orthanc_port, **config)
+    orthanc.start()
+    try:
+        with serving:
+            for path in images(tmp_path / "in", 3):
+                requests.post(f"{orthanc.url}/instances", path.read_bytes(), timeout=30).raise_for_status()
+            serving.wait(lambda: orthanc.counts() == {"SEG": 2, "SR": 3, "US": 3})
+            assert serving.end(signal.SIGTERM) == 0
+            assert orthanc.counts() == {"SEG": 2, "SR": 3, "US": 3}
+            assert serving.log.count("objects sent to") == 3
+    finally:
+        orthanc.stop()

@@ -1,0 +1,88 @@
+"""The one-cycle rate."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+from torch.optim.lr_scheduler import LambdaLR
+
+from bus_monai.errors import UserError
+from bus_monai.trainers.schedule import END, START, one_cycle, weight_average
+from tests.trainers.test_adversarial import BATCHES, make_trainer
+
+
+@given(st.integers(1, 200))
+def test_one_rise_and_one_fall_between_the_ends(epochs: int) -> None:
+    factors = [one_cycle(epochs)(epoch) for epoch in range(epochs)]
+    peak = factors.index(max(factors))
+    assert factors[: peak + 1] == sorted(factors[: peak + 1])
+    assert factors[peak:] == sorted(factors[peak:], reverse=True)
+    assert factors[0] == pytest.approx(START)
+    assert factors[-1] == pytest.approx(END if epochs > 1 else START)
+
+
+def test_a_run_may_go_on_for_longer_than_it_was_planned() -> None:
+    def scheduler(epochs: int) -> LambdaLR:
+        return LambdaLR(torch.optim.SGD([torch.zeros(1)], lr=1.0), one_cycle(epochs))
+
+    first = scheduler(2)
+    for _ in range(2):
+        first.optimizer.step()
+        first.step()
+    longer = scheduler(11)
+    longer.load_state_dict(first.state_dict())
+    longer.optimizer.step()
+    longer.step()
+    assert longer.get_last_lr() == [1.0]
+
+
+def test_first_update_copies_and_the_next_keep_a_share() -> None:
+    network = nn.Linear(1, 1, bias=False)
+    average = weight_average(network, 0.9)
+    for value in (1.0, 2.0, 4.0):
+        network.weight.data.fill_(value)
+        average.update_parameters(network)
+    # 1, then 0.9 + 0.2, then 0.99 + 0.4
+    assert float(average.module.weight) == pytest.approx(1.39)
+
+
+def test_without_decay_it_is_the_network() -> None:
+    network = nn.BatchNorm1d(2)
+    average = weight_average(network, 0)
+    for _ in range(3):
+        network(torch.randn(4, 2))
+        average.update_parameters(network)
+    for key, value in network.state_dict().items():
+        torch.testing.assert_close(average.module.state_dict()[key], value)
+
+
+def test_resumed_run_has_the_same_average_bit_by_bit() -> None:
+    def trainer(epochs: int):
+        made = make_trainer(gan_mode="none", max_epochs=epochs, pretrain_epochs=0)
+        made.generator = replace(made.generator, average=weight_average(made.generator.network, 0.9))
+        return made
+
+    whole = trainer(3)
+    whole.run()
+    killed = trainer(1)
+    killed.run()
+    resumed = trainer(3)
+    resumed.load_state_dict(copy.deepcopy(killed.state_dict()))
+    resumed.run()
+    assert int(whole.generator.average.n_averaged) == 3 * BATCHES
+    expected = whole.generator.average.state_dict()
+    for key, value in resumed.generator.average.state_dict().items():
+        assert torch.equal(value, expected[key]), key
+    assert not torch.equal(whole.generator.average.module[0].weight, whole.generator.network[0].weight)
+
+
+@pytest.mark.parametrize("decay", [-0.1, 1.0, float("nan")])
+def test_decay_outside_its_range_is_one_sentence(decay: float) -> None:
+    with pytest.raises(UserError, match=rf"^ema_decay is {decay}: give a number from 0, and below 1\.$"):
+        weight_average(nn.Linear(1, 1), decay)

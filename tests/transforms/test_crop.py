@@ -1,0 +1,126 @@
+"""Crops are where their frame says, go back to their place, and keep their box and no more of the image."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from monai.data.meta_tensor import MetaTensor
+from monai.transforms.compose import Compose
+from monai.transforms.post.dictionary import Invertd
+from monai.transforms.spatial.dictionary import Resized
+
+from bus_monai.errors import UserError
+from bus_monai.geometry.box import Frame, crop, full_frame, loose_frame, tight_frame
+from bus_monai.transforms.crop import FRAMES, CropFramed, RandBoxJitterd, room_to_jitter
+
+SIZE = (60, 40)
+
+
+def item(box: tuple[int, ...] | None, size: tuple[int, int] = SIZE) -> dict:
+    image = MetaTensor(torch.arange(size[0] * size[1], dtype=torch.float32).reshape(1, *size))
+    label = MetaTensor((image.as_tensor() % 3 == 0).float())
+    return {"image": image, "label": label} | ({} if box is None else {"box": np.array(box)})
+
+
+@st.composite
+def boxes(draw: st.DrawFn, size: tuple[int, int] = SIZE, least: int = 1) -> Frame:
+    top, left = draw(st.integers(0, size[0] - least)), draw(st.integers(0, size[1] - least))
+    return Frame(
+        top, left, draw(st.integers(top + least, size[0])), draw(st.integers(left + least, size[1]))
+    )  # fmt: skip
+
+
+@given(boxes(), st.sampled_from(FRAMES), st.floats(1, 3))
+def test_image_and_label_are_those_of_the_frame_and_the_box_stays_on_its_mass(
+    box: Frame, frame: str, scale: float
+) -> None:
+    whole = item(box)
+    cropped = CropFramed(["image", "label"], frame=frame, loose_scale=scale)(whole)
+    expected = {"full": full_frame(SIZE), "tight": tight_frame(box, SIZE), "loose": loose_frame(box, scale, SIZE)}
+    for key in ("image", "label"):
+        assert torch.equal(cropped[key].as_tensor(), crop(whole[key].as_tensor(), expected[frame]))
+    assert torch.equal(crop(cropped["image"], Frame(*cropped["box"].tolist())), crop(whole["image"], box))
+
+
+@given(boxes(), st.sampled_from(FRAMES))
+def test_inverted_the_crop_is_where_it_was_and_all_else_is_zero(box: Frame, frame: str) -> None:
+    chain = Compose([CropFramed(["image", "label"], frame=frame, allow_missing_keys=True)])
+    cropped = chain({"image": item(box)["image"], "box": np.array(box)})
+    cropped["pred"] = MetaTensor(torch.ones(cropped["image"].shape))
+    back = Invertd("pred", chain, orig_keys="image", nearest_interp=False)(cropped)["pred"]
+    frames = {"full": full_frame(SIZE), "tight": box, "loose": loose_frame(box, 1.5, SIZE)}
+    expected = torch.zeros(1, *SIZE)
+    crop(expected, frames[frame]).fill_(1)
+    assert torch.equal(back.as_tensor(), expected)
+
+
+def test_a_part_of_a_chain_is_inverted_to_the_size_of_the_crop() -> None:
+    cropping = CropFramed("image", frame="tight")
+    rest = Compose([Resized("image", spatial_size=(16, 16), mode="bilinear")])
+    data = rest(cropping({"image": item(None)["image"], "box": np.array([5, 6, 37, 14])}))
+    data["pred"] = MetaTensor(torch.ones(1, 16, 16))
+    assert Invertd("pred", rest, orig_keys="image", nearest_interp=False)(data)["pred"].shape == (1, 32, 8)
+
+
+def test_without_a_box_the_image_is_whole() -> None:
+    whole = item(None)
+    cropped = CropFramed(["image", "label"], frame="loose")(whole)
+    assert torch.equal(cropped["image"], whole["image"])
+    assert "box" not in cropped
+
+
+def test_a_crop_does_not_keep_the_image_in_memory() -> None:
+    cropped = CropFramed("image", frame="tight")(item((0, 0, 4, 4)))["image"]
+    assert cropped.as_tensor().untyped_storage().nbytes() == 4 * 4 * 4
+
+
+@settings(max_examples=200)
+@given(boxes((90, 120), least=10), st.floats(1, 2), st.floats(0, 0.4), st.integers(0, 1000))
+def test_what_is_kept_for_jitter_holds_the_same_frame_as_the_image(
+    box: Frame, scale: float, jitter: float, seed: int
+) -> None:
+    move = RandBoxJitterd(jitter)
+    crop_to = CropFramed(["image", "label"], loose_scale=scale)
+    keep = CropFramed(["image", "label"], loose_scale=room_to_jitter(scale, jitter))
+    frames = []
+    for first in (lambda data: data, keep):
+        move.set_random_state(seed)
+        frames.append(crop_to(move(first(item(box, (90, 120)))))["image"])
+    assert torch.equal(*frames)
+
+
+@given(boxes(), st.floats(0, 0.49), st.integers(0, 1000))
+def test_jitter_moves_each_side_by_its_share_and_leaves_a_box(box: Frame, jitter: float, seed: int) -> None:
+    move = RandBoxJitterd(jitter)
+    move.set_random_state(seed)
+    moved = Frame(*move({"box": np.array(box)})["box"].tolist())
+    rows, columns = jitter * (box.bottom - box.top), jitter * (box.right - box.left)
+    assert all(abs(a - b) <= most for a, b, most in zip(moved, box, (rows, columns, rows, columns), strict=True))
+    assert moved.top < moved.bottom
+    assert moved.left < moved.right
+
+
+def test_jitter_reaches_both_ends() -> None:
+    move = RandBoxJitterd(0.1)
+    move.set_random_state(0)
+    tops = {int(move({"box": np.array([50, 50, 80, 90])})["box"][0]) for _ in range(200)}
+    assert tops == set(range(47, 54))
+
+
+def test_what_is_wrong_is_said() -> None:
+    with pytest.raises(UserError, match=r"^frame is 'lose': use one of full, tight, loose\.$"):
+        CropFramed("image", frame="lose")
+    with pytest.raises(UserError, match=r"^loose_scale is 0\.9: give 1 or more\.$"):
+        CropFramed("image", loose_scale=0.9)
+    with pytest.raises(UserError, match=r"^box_jitter is 0\.5: give a number from 0, and below 0\.5\.$"):
+        RandBoxJitterd(0.5)
+    outside = {"image": MetaTensor(torch.zeros(1, *SIZE), meta={"filename_or_obj": "a.png"}), "box": [60, 0, 70, 9]}
+    for frame in FRAMES:
+        with pytest.raises(UserError) as error:
+            CropFramed("image", frame=frame)(outside)
+        assert str(error.value) == (
+            "The box (60, 0, 70, 9) has no pixel inside 'a.png' of 60 x 40: give (top, left, bottom, right) in pixels."
+        )
