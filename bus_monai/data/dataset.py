@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
@@ -19,6 +19,9 @@ from bus_monai.data.readers.catalogue import SETS, find_set, recognise
 from bus_monai.data.readers.folder import IMAGES, MASKS, require_folder
 from bus_monai.errors import UserError
 from bus_monai.io.image import read_mask, read_source
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def read_collection(folder: Path) -> list[Case] | None:
@@ -185,6 +188,13 @@ def to_items(cases: Sequence[Case]) -> list[dict[str, Any]]:
         }
         for case in cases
     ]
+
+
+def plain_images(
+    items: Iterable[Mapping[str, Any]], transform: Callable[[Mapping[str, Any]], Mapping[str, Any]]
+) -> Iterator[Tensor]:
+    """Yield the images of ``items`` after a transform without chance, such as the chain of validation."""
+    return (transform(item)["image"] for item in items)
 
 
 def prepare_dataset(

@@ -60,9 +60,9 @@ class MutualGenerators(nn.Module):
         mean: Tensor = self.ensemble(x)
         return mean
 
-    def fit(self, images: Iterable[Tensor]) -> None:
-        """Give all generators the mean and standard deviation of ``images``, each in [0, 1]."""
+    def fit_input_statistics(self, images: Iterable[Tensor]) -> None:
+        """Give all generators the statistics of ``images``, (1, H, W) in [0, 1] and without augmentation."""
         images = list(images)
         for network in self.ensemble.networks:
             assert isinstance(network, Standardised)
-            network.fit(images)
+            network.fit_input_statistics(images)

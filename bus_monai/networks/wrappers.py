@@ -103,8 +103,19 @@ class Standardised(nn.Module):
         logits: Tensor = self.network((x - self.mean) / self.std)
         return logits
 
-    def fit(self, images: Iterable[Tensor]) -> None:
-        """Take mean and standard deviation over all pixels of ``images``, each in [0, 1]; do nothing if ``fixed``."""
+    def fit_input_statistics(self, images: Iterable[Tensor]) -> None:
+        """Take mean and standard deviation over all pixels of ``images``; do nothing if ``fixed``.
+
+        Args:
+            images: those of the training set, (1, H, W) in [0, 1], as the network meets them in validation: from
+                augmented ones the statistics would depend on chance.
+
+        Example:
+            >>> network = Standardised(nn.Identity())
+            >>> network.fit_input_statistics([torch.zeros(1, 4, 4), torch.ones(1, 4, 4)])
+            >>> network.mean, network.std
+            (tensor(0.5000), tensor(0.5000))
+        """
         if self.fixed:
             return
         count, total, squares = 0, 0.0, 0.0

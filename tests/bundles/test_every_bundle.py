@@ -18,6 +18,7 @@ import torch
 from monai.bundle.scripts import ckpt_export, create_workflow, onnx_export, verify_metadata, verify_net_in_out
 from torch import nn
 
+from bus_monai import __version__
 from bus_monai.bundle.models import parse_models
 from bus_monai.bundle.registry import input_modality, list_bundles, output_format
 from bus_monai.bundle.settings import keep_null
@@ -84,6 +85,10 @@ def test_there_are_bundles() -> None:
 
 def test_metadata_follow_the_specification(configs: Path) -> None:
     verify_metadata(meta_file=meta(configs), filepath=str(SCHEMA))
+
+
+def test_metadata_name_the_version_of_this_package(configs: Path) -> None:
+    assert json.loads(Path(meta(configs)).read_text())["required_packages_version"]["bus_monai"] == __version__
 
 
 def test_metadata_with_a_wrong_type_are_caught(configs: Path, tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ def test_one_file_serves_whichever_is_used(pair: MutualGenerators) -> None:
 
 
 def test_all_get_the_statistics_of_the_training_set(pair: MutualGenerators) -> None:
-    pair.fit(iter([torch.zeros(1, 4, 4), torch.ones(1, 4, 4)]))
+    pair.fit_input_statistics(iter([torch.zeros(1, 4, 4), torch.ones(1, 4, 4)]))
     for network in pair.ensemble.networks:
         assert isinstance(network, Standardised)
         assert (float(network.mean), float(network.std)) == (0.5, 0.5)

@@ -64,5 +64,5 @@ def test_small_backbone(name: str, parameters: int) -> None:
 def test_the_cgan_keeps_its_scale_whatever_the_data() -> None:
     net = make_segmenter("cgan", {"base_width": 16, "ac_channels": 4})
     assert isinstance(net, Standardised)
-    net.fit([torch.rand(1, 8, 8)])
+    net.fit_input_statistics([torch.rand(1, 8, 8)])
     assert (float(net.mean), float(net.std)) == (0.0, 1.0)
