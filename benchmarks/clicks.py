@@ -32,7 +32,7 @@ from skimage.segmentation import (
 from bus_monai.bundle.models import parse_models
 from bus_monai.data.case import Case
 from bus_monai.data.items import UNKNOWN, training_split
-from bus_monai.geometry.box import mask_box
+from bus_monai.geometry.box import Box
 from bus_monai.geometry.lesion import label_components
 from bus_monai.inference.predictor import Predictor
 from bus_monai.interaction import refine as application
@@ -138,7 +138,7 @@ def starts(case: Case, predictor: Predictor | None) -> Iterator[tuple[str, Start
     truth = read_masks(case.masks, image.shape)
     nothing = np.zeros_like(image)
     yield "nothing", Start(image, truth, nothing, nothing > 0, case.group)
-    largest = mask_box(label_components(truth)[0] == 1)
+    largest = Box.from_mask(label_components(truth)[0] == 1)
     yield "box", Start(image, truth, nothing, refine(image, nothing, (), largest), case.group)
     if predictor is not None:
         probability = predictor.predict(image)

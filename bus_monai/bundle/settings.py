@@ -50,6 +50,8 @@ OF_THE_MACHINE = frozenset(
     }
 )
 """Settings that say where and how a training ran, not what came out."""
+RENAMED = {"frame": "box"}
+"""Names of settings in the files of weights trained before, and what they are called now."""
 
 
 def write_settings(folder: Path, config: Mapping[str, Any]) -> Path:
@@ -86,7 +88,7 @@ def read_settings(weights: Path) -> dict[str, Any]:
         raise UserError(f"'{path}' is no JSON ({error}): correct or remove it.") from error
     if not isinstance(settings, dict):
         raise UserError(f"'{path}' holds no settings: correct or remove it.")
-    return settings
+    return {RENAMED.get(key, key): value for key, value in settings.items()}
 
 
 def _shipped_settings(path: Path) -> str:

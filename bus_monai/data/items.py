@@ -19,7 +19,7 @@ from bus_monai.data.dataset import load_dataset, to_items
 from bus_monai.data.readers.catalogue import recognise
 from bus_monai.data.readers.shapes import CLASS_OF_WORD, SHAPES, read_shape_table
 from bus_monai.errors import UserError
-from bus_monai.geometry.box import mask_box
+from bus_monai.geometry.box import Box
 from bus_monai.inference.write_outputs import frame_mark
 from bus_monai.io.image import (
     NIFTI_SUFFIXES,
@@ -37,12 +37,12 @@ from bus_monai.transforms.load import components, crop_mass, read_mask_file
 from bus_monai.transforms.save import SaveMaskd
 
 
-def framed_items(cases: Sequence[Case], frame: str) -> list[dict[str, Any]]:
-    """Turn cases into the dictionaries that transforms take, one a mass, or one an image for ``frame`` ``full``.
+def crop_items(cases: Sequence[Case], box: str) -> list[dict[str, Any]]:
+    """Turn cases into the dictionaries that transforms take, one a mass, or one an image for ``box`` ``full``.
 
     Args:
         cases: with one mask file a mass; those without a mask are left out, since nothing tells where to crop.
-        frame: ``full``, or any other, which needs a box.
+        box: ``full``, or any other of :data:`~bus_monai.transforms.crop.CROPS`, which needs a box.
 
     Returns:
         Items as :func:`~bus_monai.data.dataset.to_items` makes them. Those of a mass have the id of their case with
@@ -53,25 +53,24 @@ def framed_items(cases: Sequence[Case], frame: str) -> list[dict[str, Any]]:
         UserError: a mask is empty or cannot be read, or no case has a mask.
     """
     items = to_items(cases)
-    if frame == "full":
+    if box == "full":
         return items
-    framed = [
-        item | {"id": f"{item['id']}_m{number}", "box": _true_box(case, number)}
+    cropped = [
+        item | {"id": f"{item['id']}_m{number}", "box": np.array(_true_box(case, number).sides, dtype=np.int64)}
         for case, item in zip(cases, items, strict=True)
         for number in range(1, len(case.masks) + 1)
     ]
-    if cases and not framed:
-        raise UserError(f"None of the {len(cases)} images has a mask to crop around: add masks, or set frame to full.")
-    return framed
+    if cases and not cropped:
+        raise UserError(f"None of the {len(cases)} images has a mask to crop around: add masks, or set box to full.")
+    return cropped
 
 
-def _true_box(case: Case, number: int) -> np.ndarray:
+def _true_box(case: Case, number: int) -> Box:
     path = case.masks[number - 1]
     mask = is_lesion(read_raster(path), path)
     if not mask.any():
         raise UserError(f"The mask '{path}' is empty, so that there is nothing to crop around: remove it.")
-    left, top, right, bottom = mask_box(mask)
-    return np.array([top, left, bottom, right], dtype=np.int64)
+    return Box.from_mask(mask)
 
 
 TRUTH = "truth"
@@ -162,7 +161,6 @@ def _of(case: Case, found: Mapping[str, Path], folder: str | Path) -> str:
     return str(found[name])
 
 
-SIDE_COLUMNS = ("top", "left", "bottom", "right")
 NAME_COLUMNS = ("id", "file", "image")
 
 
@@ -185,7 +183,7 @@ def boxed_items(items: Sequence[Mapping[str, Any]], folder: str | Path, table: s
     """
     table = Path(table)
     named = _names(items, Path(folder))
-    boxes: dict[str, list[np.ndarray]] = defaultdict(list)
+    boxes: dict[str, list[Box]] = defaultdict(list)
     for where, name, sides in _read(table):
         outputs = named.get(name, set())
         if len(outputs) != 1:
@@ -193,7 +191,9 @@ def boxed_items(items: Sequence[Mapping[str, Any]], folder: str | Path, table: s
             raise UserError(f"{where} names '{name}', which is {found} below '{folder}': give the path of one image.")
         boxes[next(iter(outputs))].append(_given_box(where, sides))
     return [
-        {**item, "box": box, "merge": number > 0} for item in items for number, box in enumerate(boxes[item["output"]])
+        {**item, "box": np.array(box.sides, dtype=np.int64), "merge": number > 0}
+        for item in items
+        for number, box in enumerate(boxes[item["output"]])
     ]
 
 
@@ -240,17 +240,17 @@ def _read(table: Path) -> list[tuple[str, str, list[str]]]:
     ]
 
 
-def _given_box(where: str, sides: Sequence[str]) -> np.ndarray:
+def _given_box(where: str, sides: Sequence[str]) -> Box:
     try:
-        top, left, bottom, right = map(int, sides)
+        box = Box(*map(int, sides))
     except ValueError:
-        top, left, bottom, right = 0, 0, 0, 0
-    if top >= bottom or left >= right:
+        box = Box(0, 0, 0, 0)
+    if not box.area:
         raise UserError(
             f"{where} has no box in ({', '.join(sides)}): give top, left, bottom and right in whole pixels, bottom "
             "below top and right of left."
         )
-    return np.array([top, left, bottom, right], dtype=np.int64)
+    return box
 
 
 def inference_items(folder: str | Path, output: str | Path) -> list[dict[str, Any]]:

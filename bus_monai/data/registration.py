@@ -13,6 +13,8 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter
 from scipy.stats import rankdata
 
+from bus_monai.geometry.box import Box
+
 SQUARE_SIDE = 128
 BLACK = 8 / 255
 """Brightest value of a row or column that is margin: what JPEG leaves of black."""
@@ -30,19 +32,23 @@ def to_square(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
         (128, 128) in [0, 1].
     """
     height, width = pixels.shape
-    top, bottom, left, right = content_box(pixels)
-    if bottom - top > 4 * BLOCK and right - left > 4 * BLOCK:
-        top, left = top + BLOCK * (top > 0), left + BLOCK * (left > 0)
-        bottom, right = bottom - BLOCK * (bottom < height), right - BLOCK * (right < width)
-    content = Image.fromarray(pixels[top:bottom, left:right])
+    box = content_box(pixels)
+    if box.height > 4 * BLOCK and box.width > 4 * BLOCK:
+        box = Box(
+            box.top + BLOCK * (box.top > 0),
+            box.left + BLOCK * (box.left > 0),
+            box.bottom - BLOCK * (box.bottom < height),
+            box.right - BLOCK * (box.right < width),
+        )
+    content = Image.fromarray(pixels[box.slices])
     return np.asarray(content.resize((SQUARE_SIDE, SQUARE_SIDE), Image.Resampling.BILINEAR), dtype=np.float32)
 
 
-def content_box(pixels: NDArray[np.float32]) -> tuple[int, int, int, int]:
-    """Return top, bottom, left and right (ends exclusive) of what lies within black margins; all if all is black."""
+def content_box(pixels: NDArray[np.float32]) -> Box:
+    """Return the box of what lies within black margins; all if all is black."""
     top, bottom = _span(pixels.max(axis=1) > BLACK)
     left, right = _span(pixels.max(axis=0) > BLACK)
-    return top, bottom, left, right
+    return Box(top, left, bottom, right)
 
 
 def _span(lit: NDArray[np.bool_]) -> tuple[int, int]:

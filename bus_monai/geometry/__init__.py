@@ -1,0 +1,1 @@
+"""Boxes and lesions: what lies where in an image."""

@@ -2,51 +2,158 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
-from torch.nn import functional as F
 
 from bus_monai.errors import UserError
 
+SIDES = ("top", "left", "bottom", "right")
+"""Columns of a box in tables, in the order of its fields."""
 
-class Frame(NamedTuple):
-    """A rectangle of pixels, ``top`` and ``left`` included, ``bottom`` and ``right`` not."""
+
+@dataclass(frozen=True, order=True)
+class Box:
+    """A rectangle of pixels, half open: ``bottom`` and ``right`` are the first row and column outside.
+
+    Args:
+        top: first row.
+        left: first column.
+        bottom: first row below.
+        right: first column to the right.
+
+    Example:
+        >>> box = Box(2, 1, 4, 6)
+        >>> np.arange(48).reshape(6, 8)[box.slices].shape, box.area, box.xyxy
+        ((2, 5), 10, (1, 2, 6, 4))
+    """
 
     top: int
     left: int
     bottom: int
     right: int
 
+    @classmethod
+    def of_image(cls, size: Sequence[int]) -> Box:
+        """Return the box of a whole image of ``size`` (height, width)."""
+        height, width = size
+        return cls(0, 0, height, width)
 
-def full_frame(image_size: tuple[int, int]) -> Frame:
-    """Return the frame of a whole image of ``image_size`` (height, width)."""
-    return Frame(0, 0, *image_size)
+    @classmethod
+    def from_mask(cls, mask: NDArray[np.bool_]) -> Box:
+        """Return the smallest box that holds all pixels of a mask (H, W).
+
+        Raises:
+            ValueError: the mask is empty.
+
+        Example:
+            >>> Box.from_mask(np.array([[0, 0, 0, 0], [0, 1, 1, 0]], dtype=bool))
+            Box(top=1, left=1, bottom=2, right=3)
+        """
+        rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
+        if not len(rows):
+            raise ValueError("An empty mask has no box.")
+        return cls(int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1)
+
+    @classmethod
+    def from_slices(cls, slices: tuple[slice, slice]) -> Box:
+        """Return the box of rows and columns, as ``scipy.ndimage.find_objects`` gives them."""
+        rows, columns = slices
+        return cls(int(rows.start), int(columns.start), int(rows.stop), int(columns.stop))
+
+    @classmethod
+    def from_xyxy(cls, xyxy: Sequence[float]) -> Box:
+        """Return the box of left, top, right and bottom, each rounded to whole pixels."""
+        left, top, right, bottom = (round(side) for side in xyxy)
+        return cls(top, left, bottom, right)
+
+    @classmethod
+    def from_shares(cls, xyxy: Sequence[float], size: tuple[int, int]) -> Box:
+        """Return the box nearest to left, top, right and bottom as shares of an image.
+
+        It is at least one pixel wide and high and lies inside the image of ``size`` (height, width).
+
+        Example:
+            >>> Box.from_shares((0.1, 0.25, 0.5, 0.25), (4, 10))
+            Box(top=1, left=1, bottom=2, right=5)
+        """
+        left, top, right, bottom = xyxy
+        (first_row, last_row), (first, last) = _whole(top, bottom, size[0]), _whole(left, right, size[1])
+        return cls(first_row, first, last_row, last)
+
+    @property
+    def sides(self) -> tuple[int, int, int, int]:
+        """Top, left, bottom and right, as tables and the items of transforms have them."""
+        return self.top, self.left, self.bottom, self.right
+
+    @property
+    def xyxy(self) -> tuple[int, int, int, int]:
+        """Left, top, right and bottom, the order of MONAI's ``StandardMode`` and of most viewers."""
+        return self.left, self.top, self.right, self.bottom
+
+    @property
+    def slices(self) -> tuple[slice, slice]:
+        """Rows and columns, which index an array (H, W)."""
+        return slice(self.top, self.bottom), slice(self.left, self.right)
+
+    @property
+    def height(self) -> int:
+        """Number of rows."""
+        return self.bottom - self.top
+
+    @property
+    def width(self) -> int:
+        """Number of columns."""
+        return self.right - self.left
+
+    @property
+    def area(self) -> int:
+        """Number of pixels, 0 where it has none."""
+        return max(self.height, 0) * max(self.width, 0)
+
+    def shifted(self, rows: int, columns: int) -> Box:
+        """Return the box moved down and to the right."""
+        return Box(self.top + rows, self.left + columns, self.bottom + rows, self.right + columns)
+
+    def intersection(self, other: Box) -> Box:
+        """Return the pixels of both; its area is 0 where there are none."""
+        return Box(
+            max(self.top, other.top),
+            max(self.left, other.left),
+            min(self.bottom, other.bottom),
+            min(self.right, other.right),
+        )
+
+    def iou(self, other: Box) -> float:
+        """Return the area of the intersection by that of the union, 0 where both are without area."""
+        shared = self.intersection(other).area
+        union = self.area + other.area - shared
+        return shared / union if union else 0.0
 
 
-def tight_frame(box: Frame, image_size: tuple[int, int]) -> Frame:
-    """Return ``box`` itself, as far as it lies inside an image of ``image_size`` (height, width).
+def tight_box(box: Box, image_size: Sequence[int]) -> Box:
+    """Return ``box`` as far as it lies inside an image of ``image_size`` (height, width).
 
     Raises:
         UserError: nothing of the box lies inside.
     """
-    height, width = image_size
-    inside = Frame(max(box[0], 0), max(box[1], 0), min(box[2], height), min(box[3], width))
-    if inside.top >= inside.bottom or inside.left >= inside.right:
+    inside = box.intersection(Box.of_image(image_size))
+    if not inside.area:
+        height, width = image_size
         raise UserError(
-            f"The box {tuple(box)} has no pixel inside the image of {height} x {width}: "
+            f"The box {box.sides} has no pixel inside the image of {height} x {width}: "
             "give (top, left, bottom, right) in pixels."
         )
     return inside
 
 
-def loose_frame(box: Frame, scale: float, image_size: tuple[int, int]) -> Frame:
+def loose_box(box: Box, scale: float, image_size: Sequence[int]) -> Box:
     """Return a square around the centre of ``box``, shifted to stay inside the image.
 
     Its side is ``scale`` times the longer side of the box, rounded; an axis of the image that is shorter is taken
-    whole, and the frame is then no square. The loose frame of Singh et al., Expert Systems with Applications 2020, doi
+    whole, and the result is then no square. The loose frame of Singh et al., Expert Systems with Applications 2020, doi
     10.1016/j.eswa.2019.112855, which does not give the scale; at 1.5 a square box fills 44 % of it.
 
     Args:
@@ -56,43 +163,24 @@ def loose_frame(box: Frame, scale: float, image_size: tuple[int, int]) -> Frame:
 
     Raises:
         UserError: ``scale`` below 1, or nothing of the box lies inside.
+
+    Example:
+        >>> loose_box(Box(40, 50, 50, 70), 1.5, (100, 200))
+        Box(top=30, left=45, bottom=60, right=75)
     """
     check_loose_scale(scale)
-    box = tight_frame(box, image_size)
-    side = round(min(scale * max(box.bottom - box.top, box.right - box.left), max(image_size)))
-    top, bottom = _around(box.top, box.bottom, side, image_size[0])
-    left, right = _around(box.left, box.right, side, image_size[1])
-    return Frame(top, left, bottom, right)
+    box = tight_box(box, image_size)
+    height, width = image_size
+    side = round(min(scale * max(box.height, box.width), max(image_size)))
+    top, bottom = _around(box.top, box.bottom, side, height)
+    left, right = _around(box.left, box.right, side, width)
+    return Box(top, left, bottom, right)
 
 
 def check_loose_scale(scale: float) -> None:
     """Raise a user error unless ``scale`` is at least 1."""
     if not scale >= 1:
         raise UserError(f"loose_scale is {scale}: give 1 or more.")
-
-
-def crop(image: Tensor, frame: Frame) -> Tensor:
-    """Return the pixels (..., h, w) of ``image`` (..., H, W) inside ``frame``, as a view."""
-    return image[..., frame.top : frame.bottom, frame.left : frame.right]
-
-
-def paste(mask: Tensor, frame: Frame, image_size: tuple[int, int]) -> Tensor:
-    """Put the mask of a crop back to its place in an empty mask of the image.
-
-    Args:
-        mask: (C, h, w) of the crop; brought to the size of ``frame`` by its nearest pixels if it has another.
-        frame: where the crop was taken, inside the image.
-        image_size: (height, width) of the image in pixels.
-
-    Returns:
-        (C, height, width), 0 outside ``frame``.
-    """
-    size = (frame.bottom - frame.top, frame.right - frame.left)
-    if tuple(mask.shape[1:]) != size:
-        mask = F.interpolate(mask[None].float(), size=size, mode="nearest-exact")[0].to(mask.dtype)
-    whole = mask.new_zeros((mask.shape[0], *image_size))
-    crop(whole, frame).copy_(mask)
-    return whole
 
 
 def _around(start: int, stop: int, side: int, size: int) -> tuple[int, int]:
@@ -102,34 +190,6 @@ def _around(start: int, stop: int, side: int, size: int) -> tuple[int, int]:
     return first, first + side
 
 
-def box_frame(box: Tensor, size: tuple[int, int]) -> Frame:
-    """Return the rectangle of whole pixels nearest to a box, at least one pixel wide and high and inside the image.
-
-    Args:
-        box: (4,), left, top, right, bottom as shares of the image.
-        size: (height, width) of the image in pixels.
-    """
-    left, top, right, bottom = box.tolist()
-    rows, columns = _whole(top, bottom, size[0]), _whole(left, right, size[1])
-    return Frame(rows[0], columns[0], rows[1], columns[1])
-
-
 def _whole(start: float, stop: float, side: int) -> tuple[int, int]:
     first = min(max(round(start * side), 0), side - 1)
     return first, max(min(round(stop * side), side), first + 1)
-
-
-def mask_box(mask: NDArray[np.bool_]) -> tuple[int, int, int, int]:
-    """Return left, top, right and bottom of a mask (H, W) in pixels; right and bottom are the first ones outside.
-
-    Raises:
-        ValueError: the mask is empty.
-
-    Example:
-        >>> mask_box(np.array([[0, 0, 0, 0], [0, 1, 1, 0]], dtype=bool))
-        (1, 1, 3, 2)
-    """
-    rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
-    if not len(rows):
-        raise ValueError("An empty mask has no box.")
-    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1

@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from bus_monai.geometry.box import Box
+
 SMALLEST_MM = 2.0
 """A finding is at least so long across: the smallest of 745 lesions of ACRIN 6666 (Barr et al., Radiology 269, 2013,
 doi:10.1148/radiol.13122829: "range, 2-135 mm")."""
@@ -102,10 +104,7 @@ class Lesion:
         circularity: 4 pi area / perimeter^2, 1 for a disc.
         row: of the centroid, in pixels, 0 in the middle of the first.
         column: of the centroid, in pixels.
-        top: first row.
-        left: first column.
-        height: in rows.
-        width: in columns.
+        box: around its pixels.
         probability: mean over its pixels, ``None`` where no map was given.
         unit: ``mm``, or ``px`` where the spacing is not known.
     """
@@ -120,10 +119,7 @@ class Lesion:
     circularity: float
     row: float
     column: float
-    top: int
-    left: int
-    height: int
-    width: int
+    box: Box
     probability: float | None
     unit: Literal["mm", "px"]
 
@@ -135,11 +131,10 @@ def label_components(mask: NDArray[np.bool_]) -> tuple[NDArray[np.int32], NDArra
         (H, W) labels, 0 outside, and the pixels of each component in the order of their numbers.
     """
     labels = np.zeros(mask.shape, dtype=np.int32)
-    rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
-    if not rows.size:
+    if not mask.any():
         return labels, np.zeros(0, dtype=np.int64)
     # lesions are a small part of most images
-    box = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+    box = Box.from_mask(mask).slices
     found, count = ndimage.label(mask[box], structure=np.ones((3, 3)))
     sizes = np.bincount(found.ravel(), minlength=count + 1)[1:]
     order = np.argsort(-sizes, kind="stable")
@@ -162,17 +157,22 @@ def measure_lesions(
         spacing_mm: of rows and columns.
         probability: (H, W), in [0, 1].
     """
-    boxes = ndimage.find_objects(labels)
     return [
-        _measure(number, labels[box] == number, box, spacing_mm, None if probability is None else probability[box])
-        for number, box in enumerate(boxes, start=1)
+        _measure(
+            number,
+            labels[slices] == number,
+            Box.from_slices(slices),
+            spacing_mm,
+            None if probability is None else probability[slices],
+        )
+        for number, slices in enumerate(ndimage.find_objects(labels), start=1)
     ]
 
 
 def _measure(
     number: int,
     inside: NDArray[np.bool_],
-    box: tuple[slice, slice],
+    box: Box,
     spacing_mm: tuple[float, float] | None,
     probability: NDArray[np.floating] | None,
 ) -> Lesion:
@@ -189,7 +189,6 @@ def _measure(
     start, end = _farthest(stairs[ConvexHull(stairs).vertices] * spacing)
     rows, columns = end - start
     across = contour @ np.array([columns, -rows]) / np.hypot(rows, columns)
-    height, width = inside.shape
     row, column = np.argwhere(inside).mean(axis=0)
     return Lesion(
         number=number,
@@ -197,15 +196,12 @@ def _measure(
         long_axis=float(np.hypot(rows, columns)),
         short_axis=float(np.ptp(across)),
         perimeter=perimeter,
-        depth_width_ratio=float(height * spacing[0] / (width * spacing[1])),
+        depth_width_ratio=float(box.height * spacing[0] / (box.width * spacing[1])),
         orientation_deg=_angle(float(rows), float(columns)),
         circularity=min(1.0, 4 * pi * area / perimeter**2),
-        row=float(box[0].start + row),
-        column=float(box[1].start + column),
-        top=int(box[0].start),
-        left=int(box[1].start),
-        height=height,
-        width=width,
+        row=float(box.top + row),
+        column=float(box.left + column),
+        box=box,
         probability=None if probability is None else float(probability[inside].mean()),
         unit="px" if spacing_mm is None else "mm",
     )

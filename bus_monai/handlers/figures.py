@@ -67,9 +67,9 @@ class DetectionExamples:
 
     def _write(self) -> None:
         errors = {image.id: len(image.truths) for image in self.metric.images}
-        for frame in self.metric.matched:
-            if frame.score >= self.metric.threshold:
-                errors[frame.image] += 1 if frame.truth is None else -1
+        for box in self.metric.matched:
+            if box.score >= self.metric.threshold:
+                errors[box.image] += 1 if box.truth is None else -1
         ranked = sorted(self.metric.images, key=lambda image: errors[image.id])
         last = len(ranked) - 1
         picks = sorted({round(last * i / (COUNT - 1)) for i in range(COUNT)})

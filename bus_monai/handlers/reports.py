@@ -69,14 +69,14 @@ class DetectionReport:
     def _write(self) -> None:
         metric = self.metric
         assert metric.curve is not None
-        rows = [DetectionRow(m.image, m.score, m.frame, m.truth is not None) for m in metric.matched]
+        rows = [DetectionRow(m.image, m.score, m.box, m.truth is not None) for m in metric.matched]
         write_detections(self.folder / DETECTIONS, rows)
         counted = [m for m in metric.matched if m.score >= metric.threshold]
         finders = {(m.image, m.truth): m.score for m in counted if m.truth is not None}
         truths = [
-            TruthRow(image.id, frame, finders.get((image.id, number)))
+            TruthRow(image.id, box, finders.get((image.id, number)))
             for image in metric.images
-            for number, frame in enumerate(image.truths)
+            for number, box in enumerate(image.truths)
         ]
         write_truths(self.folder / TRUTHS, truths)
         froc_figure(metric.curve).savefig(self.folder / FROC, dpi=110)
@@ -138,7 +138,7 @@ class FoundMasses:
     def _collect(self, engine: Engine) -> None:
         for output, masses in zip(engine.state.batch["output"], engine.state.output[Keys.PRED], strict=True):
             id = Path(output).relative_to(self.folder).as_posix().rpartition("_mask.")[0]
-            self._rows += [DetectionRow(id, mass.score, mass.frame) for mass in masses]
+            self._rows += [DetectionRow(id, mass.score, mass.box) for mass in masses]
 
     def _write(self) -> None:
         write_detections(self.folder / DETECTIONS, self._rows)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from bus_monai.bundle.models import TrainedModel, weights_hash
 from bus_monai.bundle.registry import bundle_version
 from bus_monai.errors import UserError, check_choice, need_package
-from bus_monai.geometry.box import mask_box
+from bus_monai.geometry.box import Box
 from bus_monai.inference.backends.backend import Backend
 from bus_monai.inference.backends.graph import Chain, chain_of, obstacle, write_onnx, write_torchscript
 from bus_monai.inference.backends.torch import TorchBackend
@@ -114,8 +114,7 @@ class ExportReference:
             return pixels, truth
         item = {"image": MetaTensor(torch.from_numpy(pixels.copy())[None])}
         if truth is not None and truth.any():
-            left, top, right, bottom = mask_box(truth)
-            item["box"] = torch.tensor([top, left, bottom, right])
+            item["box"] = torch.tensor(Box.from_mask(truth).sides)
         return np.asarray(self.parts.before(item)["image"].as_tensor()[0]), None
 
 

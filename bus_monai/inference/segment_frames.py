@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -68,7 +68,7 @@ class SegmentedFile:
         return [
             {"frame": frame, "first_frame": seen[number][0], "last_frame": seen[number][-1], "lesions": len(best)}
             | left_out
-            | _rounded(asdict(lesion))
+            | _columns(lesion)
             for number, (frame, lesion) in sorted(best.items())
         ]
 
@@ -143,5 +143,8 @@ def _followed(
     ]
 
 
-def _rounded(values: Mapping[str, Any]) -> dict[str, Any]:
+def _columns(lesion: Lesion) -> dict[str, Any]:
+    box = {"top": lesion.box.top, "left": lesion.box.left, "height": lesion.box.height, "width": lesion.box.width}
+    values = asdict(lesion) | box
+    del values["box"]
     return {key: round(value, 4) if isinstance(value, float) else value for key, value in values.items()}

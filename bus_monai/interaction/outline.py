@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, map_coordinates
 
+from bus_monai.geometry.box import Box
 from bus_monai.geometry.lesion import label_components
 from bus_monai.interaction.click import Click
 
@@ -120,7 +120,6 @@ def _cheapest_round(price: NDArray[np.floating]) -> NDArray[np.intp]:
     return np.array(path[::-1])[ANGLES : 2 * ANGLES]
 
 
-Box: TypeAlias = tuple[int, int, int, int]
 MIN_FILL, MAX_FILL = 0.3, 1.4
 PRICE = 2.0
 """High, for the ellipse that touches the sides of a box has a Dice of 0.89 already, on BUSI."""
@@ -135,13 +134,12 @@ def fill_box(
         image: (H, W), grey values in [0, 1].
         probability: (H, W), of lesion, in [0, 1].
         mask: (H, W), what is lesion so far.
-        box: left, top, right and bottom in pixels; right and bottom are the first ones outside.
+        box: inside the image, with at least one pixel.
     """
-    left, top, right, bottom = box
-    inside = np.s_[top:bottom, left:right]
+    inside = box.slices
     labels, _ = label_components(mask)
     filled = mask & ~np.isin(labels, labels[inside])
-    height, width = (bottom - top) / 2, (right - left) / 2
-    guess = Guess((top + bottom - 1) / 2, (left + right - 1) / 2, height, width, MIN_FILL, MAX_FILL, PRICE)
+    row, column = (box.top + box.bottom - 1) / 2, (box.left + box.right - 1) / 2
+    guess = Guess(row, column, box.height / 2, box.width / 2, MIN_FILL, MAX_FILL, PRICE)
     filled[inside] = find_outline(image, probability, guess, ())[inside]
     return filled

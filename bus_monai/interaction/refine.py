@@ -14,9 +14,10 @@ from skimage.segmentation import random_walker
 from skimage.transform import resize
 
 from bus_monai.errors import UserError
+from bus_monai.geometry.box import Box
 from bus_monai.geometry.lesion import label_components
 from bus_monai.interaction.click import Click, disc
-from bus_monai.interaction.outline import Box, Guess, fill_box, find_outline
+from bus_monai.interaction.outline import Guess, fill_box, find_outline
 
 REACH = 2.2
 """The walk ends this many times as far from the click as the outline."""
@@ -55,9 +56,8 @@ def walk_region(
         (H, W), true in the region.
     """
     reach = math.ceil(REACH * distance) + 2
-    window = np.s_[
-        max(click.row - reach, 0) : click.row + reach + 1, max(click.column - reach, 0) : click.column + reach + 1
-    ]
+    around = Box(click.row - reach, click.column - reach, click.row + reach + 1, click.column + reach + 1)
+    window = around.intersection(Box.of_image(mask.shape)).slices
     size = mask[window].shape
     step = math.ceil(max(size) / GRID_SIDE)
     near = disc(mask.shape, click, REACH * distance)
@@ -179,8 +179,7 @@ def refine(
         image: (H, W), grey values in [0, 1].
         probability_or_mask: (H, W), of lesion, in [0, 1], lesion from one half on; all zeros to begin from nothing.
         clicks: in the order they were made.
-        box: left, top, right and bottom of one lesion in pixels; right and bottom are the first ones outside, as in
-            :func:`~bus_monai.geometry.box.mask_box`.
+        box: around one lesion, inside the image.
 
     Returns:
         bool (H, W), the lesions.
@@ -218,11 +217,12 @@ def _check(image: NDArray[Any], given: NDArray[Any], clicks: Sequence[Click], bo
             )
     if box is None:
         return
-    left, top, right, bottom = box
-    if left >= right or top >= bottom:
-        raise UserError(f"The box {box} has no area: give left, top, right and bottom with left < right, top < bottom.")
-    if left < 0 or top < 0 or right > columns or bottom > rows:
-        raise UserError(f"The box {box} leaves the image of {_size(image)} pixels: give one inside it.")
+    if not box.area:
+        raise UserError(
+            f"The box {box.xyxy} has no area: give left, top, right and bottom with left < right, top < bottom."
+        )
+    if box.intersection(Box.of_image(image.shape)) != box:
+        raise UserError(f"The box {box.xyxy} leaves the image of {_size(image)} pixels: give one inside it.")
 
 
 def _size(pixels: NDArray[Any]) -> str:

@@ -21,11 +21,11 @@ from bus_monai.bundle.registry import bundle_version
 from bus_monai.dicom.segmentation import make_segmentations
 from bus_monai.dicom.source_header import Algorithm, write_dicom
 from bus_monai.errors import UserError
+from bus_monai.geometry.box import Box
 from bus_monai.geometry.lesion import MAX_LESIONS
 from bus_monai.inference.predictor import Predictor
 from bus_monai.inference.segment_frames import SegmentedFile, segment_frames
 from bus_monai.interaction.click import Click
-from bus_monai.interaction.outline import Box
 from bus_monai.interaction.refine import refine
 from bus_monai.io.image import read_source, source_kind
 from bus_monai.label.label_file import (
@@ -70,7 +70,7 @@ def read_prompts(request: Mapping[str, Any]) -> dict[int, FramePrompts]:
             clicks.setdefault(frame, []).append(Click(row, column, bool(positive)))
         if request.get("roi"):
             left, right, top, bottom, frame = (*(round(n) for n in request["roi"][:5]), 0)[:5]
-            boxes[frame] = (left, top, right, bottom)
+            boxes[frame] = Box(top, left, bottom, right)
     except (TypeError, ValueError, OverflowError) as error:
         raise UserError(
             "The prompts are no lists of numbers: send 'clicks' of [column, row, frame, 1 or 0] and 'roi' as [left, "

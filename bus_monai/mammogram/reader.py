@@ -11,12 +11,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bus_monai.geometry.box import Frame, mask_box
+from bus_monai.geometry.box import Box
 from bus_monai.geometry.lesion import label_components
 from bus_monai.mammogram.stages import FoundMass
 
 Detect: TypeAlias = Callable[[Tensor], Sequence[FoundMass]]
-Segment: TypeAlias = Callable[[Tensor, Frame], Tensor]
+Segment: TypeAlias = Callable[[Tensor, Box], Tensor]
 Classify: TypeAlias = Callable[[Tensor], Mapping[str, float]]
 
 MIN_SHARE = 0.02
@@ -31,12 +31,12 @@ class MassReading:
         mask: (1, H, W) bool, of this mass alone.
         box: around the mask.
         score: highest of the detections that the mass lies in, in [0, 1]; ``None`` where boxes were given, or where a
-            mass beside another was found only through the other's frame.
+            mass beside another was found only through the other's crop.
         shapes: probability of each shape.
     """
 
     mask: Tensor
-    box: Frame
+    box: Box
     score: float | None
     shapes: Mapping[str, float]
 
@@ -59,7 +59,7 @@ class MammogramReader:
     """The pipeline of Singh et al., Expert Systems with Applications 2020, doi 10.1016/j.eswa.2019.112855.
 
     One departure: masses are the connected components of all that was segmented, so that a second mass at the border
-    of a frame, which the paper loses, is kept.
+    of a crop, which the paper loses, is kept.
 
     Args:
         detect: finds boxes in an image (1, H, W) with values in [0, 1].
@@ -71,7 +71,7 @@ class MammogramReader:
     segment: Segment
     classify: Classify
 
-    def __call__(self, image: Tensor, boxes: Sequence[Frame] | None = None) -> list[MassReading]:
+    def __call__(self, image: Tensor, boxes: Sequence[Box] | None = None) -> list[MassReading]:
         """Read an image.
 
         Args:
@@ -81,9 +81,7 @@ class MammogramReader:
         Returns:
             The masses, surest first, those without score last, and then larger ones first.
         """
-        found = (
-            [(box, None) for box in boxes] if boxes is not None else [(m.frame, m.score) for m in self.detect(image)]
-        )
+        found = [(box, None) for box in boxes] if boxes is not None else [(m.box, m.score) for m in self.detect(image)]
         merged = np.zeros(tuple(image.shape[1:]), dtype=bool)
         for box, _ in found:
             merged |= _without_specks(self.segment(image, box)[0].cpu().numpy(), box)
@@ -91,18 +89,13 @@ class MammogramReader:
         masses = [self._read(labels == number, found) for number in range(1, len(areas) + 1)]
         return sorted(masses, key=lambda mass: (-(mass.score or 0.0), -int(mass.mask.sum())))
 
-    def _read(self, component: NDArray[np.bool_], found: Sequence[tuple[Frame, float | None]]) -> MassReading:
-        left, top, right, bottom = mask_box(component)
-        scores = [
-            score
-            for box, score in found
-            if score is not None and component[box.top : box.bottom, box.left : box.right].any()
-        ]
+    def _read(self, component: NDArray[np.bool_], found: Sequence[tuple[Box, float | None]]) -> MassReading:
+        scores = [score for box, score in found if score is not None and component[box.slices].any()]
         mask = torch.from_numpy(component)[None]
-        return MassReading(mask, Frame(top, left, bottom, right), max(scores, default=None), self.classify(mask))
+        return MassReading(mask, Box.from_mask(component), max(scores, default=None), self.classify(mask))
 
 
-def _without_specks(mask: NDArray[np.bool_], box: Frame) -> NDArray[np.bool_]:
+def _without_specks(mask: NDArray[np.bool_], box: Box) -> NDArray[np.bool_]:
     labels, areas = label_components(mask)
-    kept = np.count_nonzero(areas >= MIN_SHARE * (box.bottom - box.top) * (box.right - box.left))
+    kept = np.count_nonzero(areas >= MIN_SHARE * box.area)
     return (labels > 0) & (labels <= kept)

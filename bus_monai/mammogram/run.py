@@ -22,7 +22,7 @@ from bus_monai.data.datalist import read_datalist
 from bus_monai.data.items import boxed_items, inference_items, item_names, mass_items
 from bus_monai.data.readers.shapes import SHAPES
 from bus_monai.errors import UserError
-from bus_monai.geometry.box import Frame
+from bus_monai.geometry.box import SIDES, Box
 from bus_monai.inference.write_outputs import job_tables
 from bus_monai.io.image import read_source
 from bus_monai.io.masks import write_mask
@@ -40,7 +40,7 @@ MASSES = "masses.csv"
 IMAGES = "images.csv"
 """A row an image, also of those that could not be read."""
 MASS_COLUMNS = (
-    "image", "mass", "score", "top", "left", "bottom", "right", "area_px", "area_mm2", "shape", *SHAPE_CLASSES,
+    "image", "mass", "score", *SIDES, "area_px", "area_mm2", "shape", *SHAPE_CLASSES,
 )  # fmt: skip
 
 
@@ -95,15 +95,15 @@ def items_of_cases(cases: Sequence[Case], out: Path) -> list[MammogramItem]:
     return [MammogramItem(case.id, case.image, 0, out / f"{case.id}_mask.png") for case in cases]
 
 
-def read_boxes(items: Sequence[MammogramItem], folder: Path, table: Path) -> dict[Path, list[Frame]]:
+def read_boxes(items: Sequence[MammogramItem], folder: Path, table: Path) -> dict[Path, list[Box]]:
     """Read a table of boxes, see ``boxed_items``; return them by the masks' paths.
 
     Raises:
         UserError: the table cannot be read, or a line names no image or has no box.
     """
-    boxes: dict[Path, list[Frame]] = defaultdict(list)
+    boxes: dict[Path, list[Box]] = defaultdict(list)
     for item in boxed_items([{"source": i.source, "output": str(i.mask)} for i in items], folder, table):
-        boxes[Path(item["output"])].append(Frame(*item["box"].tolist()))
+        boxes[Path(item["output"])].append(Box(*item["box"].tolist()))
     return boxes
 
 
@@ -112,7 +112,7 @@ def read_mammograms(
     items: Sequence[MammogramItem],
     out: Path,
     *,
-    boxes: Mapping[Path, Sequence[Frame]] | None = None,
+    boxes: Mapping[Path, Sequence[Box]] | None = None,
 ) -> list[ReadImage]:
     """Write mask and overlay of each image, ``masses.csv`` and ``images.csv``.
 
@@ -158,7 +158,7 @@ def _rows(name: str, readings: Sequence[MassReading], source: SourceImage) -> It
         area_mm2 = f"{area * source.spacing_mm[0] * source.spacing_mm[1]:.2f}" if source.spacing_mm else ""
         score = "" if reading.score is None else f"{reading.score:.4f}"
         probabilities = [f"{reading.shapes[shape]:.4f}" for shape in SHAPE_CLASSES]
-        yield (name, number, score, *reading.box, area, area_mm2, reading.shape, *probabilities)
+        yield (name, number, score, *reading.box.sides, area, area_mm2, reading.shape, *probabilities)
 
 
 RUN = "run.json"

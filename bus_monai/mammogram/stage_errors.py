@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from bus_monai.data.case import Case
-from bus_monai.data.items import framed_items
-from bus_monai.geometry.box import Frame
+from bus_monai.data.items import crop_items
+from bus_monai.geometry.box import Box
 from bus_monai.io.image import read_mask, read_source
 from bus_monai.mammogram.reader import MammogramReader, MassReading, merge_masks
 from bus_monai.metrics.aggregate import grouped_mean, summarise
@@ -125,7 +125,7 @@ def measure_stage_errors(reader: MammogramReader, cases: Sequence[Case], shapes:
         source = read_source(case.image)
         image = torch.from_numpy(source.pixels.copy())[None]
         truths = [read_mask(path, source.pixels.shape) for path in case.masks]
-        boxes = [Frame(*item["box"].tolist()) for item in framed_items([case], "tight")] if truths else []
+        boxes = [Box(*item["box"].tolist()) for item in crop_items([case], "tight")] if truths else []
         given, found = reader(image, boxes), reader(image)
         merged = np.any([np.zeros(source.pixels.shape, dtype=bool), *truths], axis=0)
         for rows, readings in ((with_box, given), (detected, found)):

@@ -15,7 +15,7 @@ from bus_monai.bundle.run import INFERENCE_CONFIG, inference_parser
 from bus_monai.detection.boxes import MAX_OVERLAP, MIN_SCORE, default_boxes, find_boxes
 from bus_monai.detection.ssd import split_output
 from bus_monai.errors import UserError
-from bus_monai.geometry.box import Frame, box_frame, tight_frame
+from bus_monai.geometry.box import Box, tight_box
 from bus_monai.networks.shape_cnn import SHAPE_CLASSES
 from bus_monai.trainers.batches import plain_tensor
 from bus_monai.transforms.load import crop_mass
@@ -36,9 +36,9 @@ def load_stage(model: TrainedModel) -> Any:
 
 
 class FoundMass(NamedTuple):
-    """A mass that was found: its frame in whole pixels of the source image, and its probability in [0, 1]."""
+    """A mass that was found: its box in whole pixels of the source image, and its probability in [0, 1]."""
 
-    frame: Frame
+    box: Box
     score: float
 
 
@@ -85,8 +85,8 @@ class MassDetector:
         (found,) = find_boxes(
             offsets, logits, self.defaults, least_score=self.score_threshold, most_overlap=self.nms_threshold
         )
-        frames = [box_frame(box, (height, width)) for box in found.boxes]
-        return [FoundMass(frame, score) for frame, score in zip(frames, found.scores.tolist(), strict=True)]
+        boxes = [Box.from_shares(box, (height, width)) for box in found.boxes.tolist()]
+        return [FoundMass(box, score) for box, score in zip(boxes, found.scores.tolist(), strict=True)]
 
 
 class MassInferer(Inferer):
@@ -131,7 +131,7 @@ class MassSegmenter:
         self.threshold = threshold
         self.device = torch.device(device)
 
-    def __call__(self, image: Tensor, box: Frame | None = None) -> Tensor:
+    def __call__(self, image: Tensor, box: Box | None = None) -> Tensor:
         """Segment the mass in ``box``.
 
         Args:
@@ -150,7 +150,7 @@ class MassSegmenter:
         item: dict[str, Any] = {"image": MetaTensor(image.detach().cpu().float())}
         if box is not None:
             # here, since what a transform raises reaches the caller as a RuntimeError of MONAI's
-            item["box"] = torch.tensor(tight_frame(box, (image.shape[1], image.shape[2])))
+            item["box"] = torch.tensor(tight_box(box, image.shape[1:]).sides)
         item = self.preprocessing(item)
         with torch.no_grad():
             logits = self.network(item["image"].as_tensor()[None].to(self.device))[0]

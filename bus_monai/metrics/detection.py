@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-Box: TypeAlias = tuple[float, float, float, float]
-"""Left, top, right, bottom, in pixels or in shares of the image."""
+from bus_monai.geometry.box import Box
 
 FROC_RATES = (0.25, 0.5, 1.0, 2.0)
 """False positives an image at which sensitivity is told."""
@@ -23,7 +21,7 @@ class Detection:
 
     Args:
         image: id of the image.
-        box: in the same units as the true boxes.
+        box: in pixels of the image.
         score: any number, higher for surer.
     """
 
@@ -124,19 +122,10 @@ def match_detections(
     taken: set[tuple[str, int]] = set()
     matched: list[tuple[Detection, int | None]] = []
     for detection in sorted(detections, key=lambda d: -d.score):
-        overlaps = [box_overlap(detection.box, box) for box in truths[detection.image]]
+        overlaps = [detection.box.iou(box) for box in truths[detection.image]]
         best = max(range(len(overlaps)), key=overlaps.__getitem__, default=-1)
         found = best >= 0 and overlaps[best] >= least_iou and (detection.image, best) not in taken
         if found:
             taken.add((detection.image, best))
         matched.append((detection, best if found else None))
     return matched
-
-
-def box_overlap(a: Box, b: Box) -> float:
-    """Return the IoU of two boxes, 0 where both are without area."""
-    width = max(min(a[2], b[2]) - max(a[0], b[0]), 0.0)
-    height = max(min(a[3], b[3]) - max(a[1], b[1]), 0.0)
-    shared = width * height
-    union = sum((box[2] - box[0]) * (box[3] - box[1]) for box in (a, b)) - shared
-    return shared / union if union else 0.0

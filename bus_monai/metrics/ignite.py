@@ -21,11 +21,11 @@ from torch import Tensor
 from bus_monai.detection.boxes import MAX_OVERLAP, MIN_SCORE, default_boxes, find_boxes
 from bus_monai.detection.ssd import split_output
 from bus_monai.errors import UserError
-from bus_monai.geometry.box import Frame, box_frame
+from bus_monai.geometry.box import Box
 from bus_monai.metrics.aggregate import LOWER_IS_BETTER, get_rule, means
 from bus_monai.metrics.case_table import CaseRow
 from bus_monai.metrics.classification import class_figures, macro_auc, macro_f1
-from bus_monai.metrics.detection import Box, Detection, DetectionCurve, detection_curve, match_detections
+from bus_monai.metrics.detection import Detection, DetectionCurve, detection_curve, match_detections
 from bus_monai.metrics.segmentation import score_case
 from bus_monai.metrics.shapes import ShapeRow, found_scores
 from bus_monai.networks.shape_cnn import SHAPE_CLASSES
@@ -193,31 +193,31 @@ class ImageDetections:
     Args:
         id: of the image.
         size: (height, width) in pixels of the source.
-        found: frames in pixels of the source, best first.
-        scores: probabilities of the frames.
-        truths: true frames.
+        found: boxes in pixels of the source, best first.
+        scores: probabilities of the boxes.
+        truths: true boxes.
     """
 
     id: str
     size: tuple[int, int]
-    found: tuple[Frame, ...]
+    found: tuple[Box, ...]
     scores: tuple[float, ...]
-    truths: tuple[Frame, ...]
+    truths: tuple[Box, ...]
 
 
 @dataclass(frozen=True)
-class MatchedFrame:
-    """A found frame.
+class MatchedBox:
+    """A found box.
 
     Args:
         image: id of its image.
-        frame: in pixels of the source.
+        box: in pixels of the source.
         score: probability.
-        truth: number of the true frame that it finds, ``None`` where it is false.
+        truth: number of the true box that it finds, ``None`` where it is false.
     """
 
     image: str
-    frame: Frame
+    box: Box
     score: float
     truth: int | None
 
@@ -227,7 +227,7 @@ class DetectionMetric(Metric):
 
     It attaches to a MONAI evaluator with ``decollate=False`` whose batches are lists of items with ``id`` and an image
     that knows the size of its file, and whose output has :attr:`CommonKeys.PRED` (B, 6, 8732) and as
-    :attr:`CommonKeys.LABEL` the true boxes of each image as shares. Frames are compared in whole pixels of the source.
+    :attr:`CommonKeys.LABEL` the true boxes of each image as shares. Boxes are compared in whole pixels of the source.
 
     Under the name it is attached by it publishes the average precision, and beside it ``froc_0.25``, ``froc_0.5``,
     ``froc_1`` and ``froc_2`` (sensitivity at so many false positives an image), and ``sensitivity`` and
@@ -235,7 +235,7 @@ class DetectionMetric(Metric):
     warning says so.
 
     Args:
-        threshold: score from which on a frame counts as found.
+        threshold: score from which on a box counts as found.
         most_overlap: IoU above which the weaker of two boxes is dropped.
     """
 
@@ -244,8 +244,8 @@ class DetectionMetric(Metric):
         self.most_overlap = most_overlap
         self.images: list[ImageDetections] = []
         """The images of all processes, sorted by id; empty until :meth:`compute`."""
-        self.matched: list[MatchedFrame] = []
-        """Every frame from the highest score down; empty until :meth:`compute`."""
+        self.matched: list[MatchedBox] = []
+        """Every box from the highest score down; empty until :meth:`compute`."""
         self.curve: DetectionCurve | None = None
         self._collected: dict[str, ImageDetections] = {}
         super().__init__()
@@ -283,21 +283,19 @@ class DetectionMetric(Metric):
                 raise UserError(f"Two cases have the id {id!r}: give each case of the datalist an id of its own.")
             size = source_size(item)
             scores = tuple(found.scores.tolist())
-            self._collected[id] = ImageDetections(id, size, _frames(found.boxes, size), scores, _frames(truths, size))
+            self._collected[id] = ImageDetections(id, size, _boxes(found.boxes, size), scores, _boxes(truths, size))
 
     def compute(self) -> float:
         """Gather the images of all processes and return the average precision."""
         self.images = gather_rows(self._collected)
-        truths = {image.id: [as_box(frame) for frame in image.truths] for image in self.images}
+        truths = {image.id: list(image.truths) for image in self.images}
         detections = [
-            Detection(image.id, as_box(frame), score)
+            Detection(image.id, box, score)
             for image in self.images
-            for frame, score in zip(image.found, image.scores, strict=True)
+            for box, score in zip(image.found, image.scores, strict=True)
         ]
         self.curve = detection_curve(detections, truths)
-        self.matched = [
-            MatchedFrame(d.image, as_frame(d.box), d.score, truth) for d, truth in match_detections(detections, truths)
-        ]
+        self.matched = [MatchedBox(d.image, d.box, d.score, truth) for d, truth in match_detections(detections, truths)]
         if self.curve.average_precision is None:
             warnings.warn(
                 f"None of the {len(self.images)} images has a mass: average precision counts as 0.", stacklevel=2
@@ -312,11 +310,11 @@ class DetectionMetric(Metric):
     def beside(self) -> dict[str, float]:
         """Return what is published beside the average precision, by name; sensitivities only where there are masses."""
         assert self.curve is not None
-        counted = [frame for frame in self.matched if frame.score >= self.threshold]
+        counted = [box for box in self.matched if box.score >= self.threshold]
         values = {f"froc_{rate:g}": value for rate, value in (self.curve.froc() or {}).items()}
         if self.curve.truths:
-            values["sensitivity"] = sum(frame.truth is not None for frame in counted) / self.curve.truths
-        values["false_positives"] = sum(frame.truth is None for frame in counted) / max(self.curve.images, 1)
+            values["sensitivity"] = sum(box.truth is not None for box in counted) / self.curve.truths
+        values["false_positives"] = sum(box.truth is None for box in counted) / max(self.curve.images, 1)
         return values
 
 
@@ -326,19 +324,8 @@ def source_size(item: Mapping[str, Any]) -> tuple[int, int]:
     return height, width
 
 
-def as_box(frame: Frame) -> Box:
-    """Return left, top, right, bottom of a frame."""
-    return frame.left, frame.top, frame.right, frame.bottom
-
-
-def as_frame(box: Box) -> Frame:
-    """Return the frame of left, top, right, bottom in whole pixels."""
-    left, top, right, bottom = map(int, box)
-    return Frame(top, left, bottom, right)
-
-
-def _frames(boxes: Tensor, size: tuple[int, int]) -> tuple[Frame, ...]:
-    return tuple(box_frame(box, size) for box in boxes)
+def _boxes(shares: Tensor, size: tuple[int, int]) -> tuple[Box, ...]:
+    return tuple(Box.from_shares(box, size) for box in shares.tolist())
 
 
 class ShapeMetric(Metric):

@@ -6,27 +6,27 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from bus_monai.geometry.box import Frame
+from bus_monai.geometry.box import SIDES, Box
 from bus_monai.io.tables import write_table
 
 
 class DetectionRow(NamedTuple):
-    """A row of ``detections.csv``: a found frame in pixels of the source image.
+    """A row of ``detections.csv``: a found box in pixels of the source image.
 
     ``matched`` tells whether it finds a mass, ``None`` where the masses are not known.
     """
 
     id: str
     score: float
-    frame: Frame
+    box: Box
     matched: bool | None = None
 
 
 class TruthRow(NamedTuple):
-    """A row of ``truths.csv``: a mass, and the score of the frame that finds it, ``None`` where it is missed."""
+    """A row of ``truths.csv``: a mass, and the score of the box that finds it, ``None`` where it is missed."""
 
     id: str
-    frame: Frame
+    box: Box
     score: float | None
 
 
@@ -36,8 +36,8 @@ def write_detections(path: Path, rows: Iterable[DetectionRow]) -> None:
     Raises:
         UserError: the file cannot be written.
     """
-    lines = [(row.id, row.score, *row.frame, row.matched) for row in rows]
-    write_table(path, ("id", "score", *Frame._fields, "matched"), lines)
+    lines = [(row.id, row.score, *row.box.sides, row.matched) for row in rows]
+    write_table(path, ("id", "score", *SIDES, "matched"), lines)
 
 
 def write_truths(path: Path, rows: Iterable[TruthRow]) -> None:
@@ -46,5 +46,5 @@ def write_truths(path: Path, rows: Iterable[TruthRow]) -> None:
     Raises:
         UserError: the file cannot be written.
     """
-    lines = [(row.id, *row.frame, row.score is not None, row.score) for row in rows]
-    write_table(path, ("id", *Frame._fields, "found", "score"), lines)
+    lines = [(row.id, *row.box.sides, row.score is not None, row.score) for row in rows]
+    write_table(path, ("id", *SIDES, "found", "score"), lines)

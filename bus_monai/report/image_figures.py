@@ -14,7 +14,7 @@ from matplotlib.patches import Patch, Rectangle
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bus_monai.geometry.box import Frame
+from bus_monai.geometry.box import Box
 from bus_monai.metrics.ignite import ImageDetections
 
 if TYPE_CHECKING:
@@ -107,19 +107,21 @@ def detection_figure(
     for axis, image, one in zip(axes, images, detections, strict=False):
         height, width = one.size
         axis.imshow(image, cmap="gray", vmin=0, vmax=1, extent=(0, width, height, 0))
-        found = {frame: score for frame, score in zip(one.found, one.scores, strict=True) if score >= threshold}
-        _frames(axis, one.truths, TRUTH_COLOUR)
-        _frames(axis, found, PREDICTION_COLOUR)
-        for frame, score in found.items():
-            axis.text(frame.left, frame.top, f"{score:.2f}", color=PREDICTION_COLOUR, fontsize=8, va="bottom")
+        found = {box: score for box, score in zip(one.found, one.scores, strict=True) if score >= threshold}
+        _draw(axis, one.truths, TRUTH_COLOUR)
+        _draw(axis, found, PREDICTION_COLOUR)
+        for box, score in found.items():
+            axis.text(box.left, box.top, f"{score:.2f}", color=PREDICTION_COLOUR, fontsize=8, va="bottom")
         axis.set_title(f"{one.id}: {len(one.truths)} masses, {len(found)} found", fontsize=10)
     add_legend(figure, {"truth": TRUTH_COLOUR, f"found, with scores from {threshold:g} on": PREDICTION_COLOUR})
     return figure
 
 
-def _frames(axis: Axes, frames: Iterable[Frame], colour: str) -> None:
-    for top, left, bottom, right in frames:
-        axis.add_patch(Rectangle((left, top), right - left, bottom - top, fill=False, edgecolor=colour, linewidth=1.5))
+def _draw(axis: Axes, boxes: Iterable[Box], colour: str) -> None:
+    for box in boxes:
+        axis.add_patch(
+            Rectangle((box.left, box.top), box.width, box.height, fill=False, edgecolor=colour, linewidth=1.5)
+        )
 
 
 EXPLANATION_COLUMNS = 4
@@ -197,8 +199,8 @@ class ReadMass(Protocol):
         """(1, H, W) bool."""
 
     @property
-    def box(self) -> tuple[int, int, int, int]:
-        """Top, left, bottom and right in pixels."""
+    def box(self) -> Box:
+        """Around the mask."""
 
     @property
     def score(self) -> float | None:
@@ -222,13 +224,13 @@ def mass_figure(image: NDArray[np.floating], masses: Sequence[ReadMass]) -> Figu
     axis.imshow(image, cmap="gray", vmin=0, vmax=1)
     for number, mass in enumerate(masses, start=1):
         axis.contour(mass.mask[0].numpy(), levels=[0.5], colors=[PREDICTION_COLOUR], linewidths=1.2)
-        top, left, bottom, right = mass.box
-        outline = Rectangle((left, top), right - left, bottom - top, fill=False, edgecolor="white", linewidth=0.8)
+        box = mass.box
+        outline = Rectangle((box.left, box.top), box.width, box.height, fill=False, edgecolor="white", linewidth=0.8)
         axis.add_patch(outline)
         score = "" if mass.score is None else f", score {mass.score:.2f}"
         axis.text(
-            min(left, 0.6 * width),
-            max(top - 0.012 * height, 0.03 * height),
+            min(box.left, 0.6 * width),
+            max(box.top - 0.012 * height, 0.03 * height),
             f"{number}: {mass.shape} {mass.shapes[mass.shape]:.2f}{score}",
             color="white",
             fontsize=9,

@@ -13,7 +13,7 @@ from monai.transforms.croppad.dictionary import Cropd
 from monai.transforms.transform import Randomizable, Transform
 
 from bus_monai.errors import UserError
-from bus_monai.geometry.box import Frame, check_loose_scale, full_frame, loose_frame, tight_frame
+from bus_monai.geometry.box import Box, check_loose_scale, loose_box, tight_box
 from bus_monai.transforms.image_region import find_image_region
 
 ROUNDING = 0.3
@@ -42,59 +42,59 @@ class RandBoxJitterd(Randomizable, Transform):
         """Move the sides of the box."""
         item = dict(data)
         if self.box_key in item:
-            top, left, bottom, right = (int(side) for side in item[self.box_key])
-            rows, columns = int(self.jitter * (bottom - top)), int(self.jitter * (right - left))
+            box = Box(*map(int, item[self.box_key]))
+            rows, columns = int(self.jitter * box.height), int(self.jitter * box.width)
             moved = [
                 side + int(self.R.randint(-most, most + 1))
-                for side, most in zip((top, left, bottom, right), (rows, columns, rows, columns), strict=True)
+                for side, most in zip(box.sides, (rows, columns, rows, columns), strict=True)
             ]
             item[self.box_key] = torch.tensor(moved, dtype=torch.int64)
         return item
 
 
 def room_to_jitter(loose_scale: float, jitter: float) -> float:
-    """Return the scale of a loose frame that holds the loose frame of ``loose_scale`` around any jittered box.
+    """Return the scale of a loose box that holds the loose box of ``loose_scale`` around any jittered box.
 
     A training keeps this part of an image in memory instead of all. For boxes of fewer than ten pixels it may lack a
-    pixel or two, and the frame is then moved by these.
+    pixel or two, and the crop is then moved by these.
     """
     return loose_scale * (1 + 2 * jitter) + 2 * jitter + ROUNDING
 
 
-FRAMES = ("full", "tight", "loose")
+CROPS = ("full", "tight", "loose")
 
 
-class CropFramed(Cropd):
-    """Crop images (1, H, W) to a frame around the item's box, and back: the inverse puts zeros around the crop.
+class CropToBoxd(Cropd):
+    """Crop images (1, H, W) to or around the item's box, and back: the inverse puts zeros around the crop.
 
-    The three frames of Singh et al., Expert Systems with Applications 2020, doi 10.1016/j.eswa.2019.112855. The box
+    The three crops of Singh et al., Expert Systems with Applications 2020, doi 10.1016/j.eswa.2019.112855. The box
     itself is cut and moved with the images, so that it stays around its mass.
 
     Args:
         keys: images of one size.
-        frame: ``full`` (the whole image), ``tight`` (the box) or ``loose`` (a square around it).
-        loose_scale: side of the loose frame in longer sides of the box, at least 1.
+        box: ``full`` (the whole image), ``tight`` (the box) or ``loose`` (a square around it).
+        loose_scale: side of the loose box in longer sides of the box, at least 1.
         box_key: top, left, bottom and right in pixels; an item without it is not cropped.
         allow_missing_keys: leave out keys that the item lacks.
 
     Raises:
-        UserError: unknown ``frame``, ``loose_scale`` below 1, or, when called, a box outside the image.
+        UserError: unknown ``box``, ``loose_scale`` below 1, or, when called, a box outside the image.
     """
 
     def __init__(
         self,
         keys: KeysCollection,
         *,
-        frame: str = "loose",
+        box: str = "loose",
         loose_scale: float = 1.5,
         box_key: str = "box",
         allow_missing_keys: bool = False,
     ) -> None:
-        if frame not in FRAMES:
-            raise UserError(f"frame is {frame!r}: use one of {', '.join(FRAMES)}.")
+        if box not in CROPS:
+            raise UserError(f"box is {box!r}: use one of {', '.join(CROPS)}.")
         check_loose_scale(loose_scale)
         super().__init__(keys, Crop(), allow_missing_keys)
-        self.frame = frame
+        self.box = box
         self.loose_scale = loose_scale
         self.box_key = box_key
 
@@ -103,34 +103,30 @@ class CropFramed(Cropd):
         item = dict(data)
         for key in self.key_iterator(item):
             image = item[key]
-            frame = self._around(data, image)
-            slices = (slice(frame.top, frame.bottom), slice(frame.left, frame.right))
+            crop = self._around(data, image)
             # a view would keep the whole image in memory as long as the crop lives
-            item[key] = self.cropper(image, slices, lazy=lazy).clone()
+            item[key] = self.cropper(image, crop.slices, lazy=lazy).clone()
             if self.box_key in data:
-                box = tight_frame(Frame(*map(int, data[self.box_key])), tuple(image.shape[1:]))
-                top, left = frame.top, frame.left
-                item[self.box_key] = torch.tensor(
-                    [box.top - top, box.left - left, box.bottom - top, box.right - left], dtype=torch.int64
-                )
+                box = tight_box(Box(*map(int, data[self.box_key])), image.shape[1:])
+                item[self.box_key] = torch.tensor(box.shifted(-crop.top, -crop.left).sides, dtype=torch.int64)
         return item
 
-    def _around(self, item: Mapping[Hashable, Any], image: Any) -> Frame:
+    def _around(self, item: Mapping[Hashable, Any], image: Any) -> Box:
         size = tuple(image.shape[1:])
         if self.box_key not in item:
-            return full_frame(size)
-        box = Frame(*map(int, item[self.box_key]))
+            return Box.of_image(size)
+        box = Box(*map(int, item[self.box_key]))
         try:
-            inside = tight_frame(box, size)
+            inside = tight_box(box, size)
         except UserError as error:
             file = getattr(image, "meta", {}).get("filename_or_obj", "the image")
             raise UserError(
-                f"The box {tuple(box)} has no pixel inside '{file}' of {size[0]} x {size[1]}: give (top, left, bottom, "
+                f"The box {box.sides} has no pixel inside '{file}' of {size[0]} x {size[1]}: give (top, left, bottom, "
                 "right) in pixels."
             ) from error
-        if self.frame == "loose":
-            return loose_frame(box, self.loose_scale, size)
-        return inside if self.frame == "tight" else full_frame(size)
+        if self.box == "loose":
+            return loose_box(box, self.loose_scale, size)
+        return inside if self.box == "tight" else Box.of_image(size)
 
 
 class CropImageRegiond(Cropd):
@@ -149,8 +145,8 @@ class CropImageRegiond(Cropd):
     def __call__(self, data: Mapping[Hashable, Any], lazy: bool | None = None) -> dict[Hashable, Any]:
         """Crop each key."""
         item = dict(data)
-        top, bottom, left, right = find_image_region(np.asarray(item[self.keys[0]][0]))
+        region = find_image_region(np.asarray(item[self.keys[0]][0]))
         for key in self.key_iterator(item):
             # a view would keep the whole image in memory as long as the crop lives
-            item[key] = self.cropper(item[key], (slice(top, bottom), slice(left, right)), lazy=lazy).clone()
+            item[key] = self.cropper(item[key], region.slices, lazy=lazy).clone()
         return item

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 from numpy.typing import NDArray
+
+from bus_monai.geometry.box import Box
 
 TOLERANCE = 6 / 255
 """A border's pixels may differ by this much from its colour, as they do after JPEG."""
@@ -17,16 +17,7 @@ MARK = 0.04
 """A mark on the border, such as a line of text or a ruler, is thinner than this share of height or width."""
 
 
-class ImageRegion(NamedTuple):
-    """A rectangle of pixels, ``top`` and ``left`` included, ``bottom`` and ``right`` not."""
-
-    top: int
-    bottom: int
-    left: int
-    right: int
-
-
-def find_image_region(pixels: NDArray[np.floating]) -> ImageRegion:
+def find_image_region(pixels: NDArray[np.floating]) -> Box:
     """Find the image without borders of one colour and the thin text, lines and rulers on them.
 
     From each side rows or columns are taken away as long as nearly all of their pixels have the colour of the
@@ -40,29 +31,29 @@ def find_image_region(pixels: NDArray[np.floating]) -> ImageRegion:
     Example:
         >>> screen = np.zeros((100, 100))
         >>> screen[20:80, 10:] = np.random.default_rng(0).random((60, 90))
-        >>> tuple(find_image_region(screen))
-        (20, 80, 10, 100)
+        >>> find_image_region(screen)
+        Box(top=20, left=10, bottom=80, right=100)
     """
-    region = ImageRegion(0, pixels.shape[0], 0, pixels.shape[1])
+    region = Box.of_image(pixels.shape)
     # an axis is seen more clearly when the borders of the other one are gone
     for share in (PURE, PURE, WRITTEN, WRITTEN):
         region = _peel(pixels, region, share)
-    top, bottom, left, right = region
-    if bottom - top < (1 - MAX_CUT) * pixels.shape[0]:
+    top, left, bottom, right = region.sides
+    if region.height < (1 - MAX_CUT) * pixels.shape[0]:
         top, bottom = 0, pixels.shape[0]
-    if right - left < (1 - MAX_CUT) * pixels.shape[1]:
+    if region.width < (1 - MAX_CUT) * pixels.shape[1]:
         left, right = 0, pixels.shape[1]
-    return ImageRegion(top, bottom, left, right)
+    return Box(top, left, bottom, right)
 
 
-def _peel(pixels: NDArray[np.floating], region: ImageRegion, share: float) -> ImageRegion:
+def _peel(pixels: NDArray[np.floating], region: Box, share: float) -> Box:
     rows = pixels[:, region.left : region.right]
     top, bottom = _border(rows, share), len(rows) - _border(rows[::-1], share)
     columns = pixels[top:bottom].T
     if columns.size == 0:
         return region
     left, right = _border(columns, share), len(columns) - _border(columns[::-1], share)
-    return ImageRegion(top, bottom, left, right) if left < right else region
+    return Box(top, left, bottom, right) if left < right else region
 
 
 def _border(lines: NDArray[np.floating], share: float) -> int:

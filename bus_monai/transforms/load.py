@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from bus_monai.errors import UserError
-from bus_monai.geometry.box import Frame, crop, loose_frame, mask_box
+from bus_monai.geometry.box import Box, loose_box
 from bus_monai.io.image import is_lesion, read_mask, read_masks, read_source
 from bus_monai.networks.shape_cnn import SHAPE_INPUT_SIZE
 
@@ -124,23 +124,22 @@ class LoadMassBoxesd(MapTransform):
         image = item[self.image_key]
         source = tuple(int(side) for side in image.meta["source_shape"])
         paths = [Path(path) for key in self.keys for path in item.pop(key)]
-        boxes = torch.tensor([_box(path, source) for path in paths], dtype=torch.float32).reshape(-1, 4)
+        boxes = torch.tensor([_box(path, source).sides for path in paths], dtype=torch.float32).reshape(-1, 4)
         scale = torch.tensor([now / before for now, before in zip(image.shape[1:], source, strict=True)])
         item[self.box_key] = boxes * scale.repeat(2)
         item[self.label_key] = torch.zeros(len(boxes), dtype=torch.long)
         return item
 
 
-def _box(path: Path, size: tuple[int, ...]) -> tuple[int, int, int, int]:
+def _box(path: Path, size: tuple[int, ...]) -> Box:
     mask = read_mask(path, size)
     if not mask.any():
         raise UserError(f"The mask '{path}' is empty: draw the mass or remove the file from the data set.")
-    left, top, right, bottom = mask_box(mask)
-    return top, left, bottom, right
+    return Box.from_mask(mask)
 
 
 MARGIN = 1.5
-"""Side of the square by the longer side of the mass: the loose frame that the segmenter's input has, too."""
+"""Side of the square by the longer side of the mass: the loose box that the segmenter's input has, too."""
 
 
 def crop_mass(mask: Tensor) -> Tensor:
@@ -161,11 +160,11 @@ def crop_mass(mask: Tensor) -> Tensor:
     """
     if not mask.any():
         raise UserError("The mask of a mass is empty: give one with at least one pixel.")
-    left, top, right, bottom = mask_box(mask[0].cpu().numpy())
-    border = max(bottom - top, right - left)
-    mass = F.pad(mask[:, top:bottom, left:right].to(torch.float32), [border] * 4)
-    box = Frame(border, border, border + bottom - top, border + right - left)
-    square = crop(mass, loose_frame(box, MARGIN, (mass.shape[1], mass.shape[2])))
+    box = Box.from_mask(mask[0].cpu().numpy())
+    border = max(box.height, box.width)
+    mass = F.pad(mask[(0, *box.slices)].to(torch.float32)[None], [border] * 4)
+    moved = box.shifted(border - box.top, border - box.left)
+    square = mass[(..., *loose_box(moved, MARGIN, mass.shape[1:]).slices)]
     return (F.interpolate(square[None], size=(SHAPE_INPUT_SIZE, SHAPE_INPUT_SIZE), mode="area")[0] >= 0.5).to(
         torch.float32
     )

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bus_monai.bundle.settings import parse_setting, parse_value
+from bus_monai.bundle.settings import parse_setting, parse_value, read_settings
 from bus_monai.errors import UserError
 
 JSON = st.recursive(
@@ -41,3 +42,8 @@ def test_what_sets_nothing_is_named(text: str) -> None:
     with pytest.raises(UserError) as error:
         parse_setting(text)
     assert str(error.value) == f"--set '{text}' sets nothing: write --set KEY=VALUE."
+
+
+def test_settings_of_weights_trained_before_have_their_names_of_today(tmp_path: Path) -> None:
+    (tmp_path / "settings.json").write_text(json.dumps({"frame": "full", "loose_scale": 2.0}))
+    assert read_settings(tmp_path / "model.pt") == {"box": "full", "loose_scale": 2.0}

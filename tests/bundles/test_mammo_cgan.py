@@ -18,7 +18,7 @@ from bus_monai.cli import main as cli
 from bus_monai.data.datalist import read_datalist
 from bus_monai.data.phantoms.mammogram import write_mammo_phantoms
 from bus_monai.errors import UserError
-from bus_monai.geometry.box import Frame, crop, loose_frame, paste
+from bus_monai.geometry.box import Box, loose_box
 from bus_monai.io.image import read_raster
 from bus_monai.metrics.case_table import read_case_table
 from bus_monai.networks.segmenters import make_segmenter
@@ -84,13 +84,13 @@ def test_a_resumed_training_equals_an_undisturbed_one(mammograms: Path, tmp_path
         for name, value in whole["trainer"][part].items():
             assert torch.equal(value, resumed["trainer"][part][name]), (part, name)
     settings = json.loads((tmp_path / "parts" / "settings.json").read_text())
-    assert (settings["frame"], settings["loose_scale"], settings["recon_loss"]) == ("loose", 1.5, "dice")
+    assert (settings["box"], settings["loose_scale"], settings["recon_loss"]) == ("loose", 1.5, "dice")
 
 
 def test_it_learns_from_crops_and_from_whole_images_without_an_adversary(mammograms: Path, tmp_path: Path) -> None:
-    for frame, loss, skip in (("tight", "l1", "none"), ("full", "dice", "concat")):
-        more = {"frame": frame, "recon_loss": loss, "skip_mode": skip, "gan_mode": "none", "max_epochs": 1}
-        state = train(mammograms, tmp_path / frame, **more)
+    for box, loss, skip in (("tight", "l1", "none"), ("full", "dice", "concat")):
+        more = {"box": box, "recon_loss": loss, "skip_mode": skip, "gan_mode": "none", "max_epochs": 1}
+        state = train(mammograms, tmp_path / box, **more)
         assert all(torch.isfinite(value).all() for value in state["trainer"]["g_network"].values())
 
 
@@ -108,17 +108,15 @@ def test_training_sees_jittered_crops_and_validation_the_same_each_time(mammogra
     assert torch.equal(validation[0]["image"], validation[0]["image"])
 
 
-@pytest.mark.parametrize("frame", ["loose", "full"])
-def test_evaluation_scores_each_crop_at_its_own_size(
-    frame: str, weights: Path, mammograms: Path, tmp_path: Path
-) -> None:
+@pytest.mark.parametrize("box", ["loose", "full"])
+def test_evaluation_scores_each_crop_at_its_own_size(box: str, weights: Path, mammograms: Path, tmp_path: Path) -> None:
     run(
         "evaluate",
         "evaluating",
         ckpt_path=str(weights),
         dataset_dir=str(mammograms),
         output_dir=str(tmp_path),
-        frame=frame,
+        box=box,
     )
     rows = {row.id: row for row in read_case_table(tmp_path / "cases.csv")}
     cases = read_datalist(mammograms).test
@@ -126,13 +124,11 @@ def test_evaluation_scores_each_crop_at_its_own_size(
     for case in cases:
         masks = [torch.from_numpy(read_raster(mask) > 0) for mask in case.masks]
         merged = torch.stack(masks).any(dim=0)
-        if frame == "full":
+        if box == "full":
             expected[case.id] = (case.group, merged.numel(), int(merged.sum()))
             continue
         for number, mask in enumerate(masks, start=1):
-            rows_, columns = mask.nonzero().T
-            box = Frame(int(rows_.min()), int(columns.min()), int(rows_.max()) + 1, int(columns.max()) + 1)
-            seen = crop(merged, loose_frame(box, 1.5, tuple(merged.shape)))
+            seen = merged[loose_box(Box.from_mask(mask.numpy()), 1.5, merged.shape).slices]
             expected[f"{case.id}_m{number}"] = (case.group, seen.numel(), int(seen.sum()))
     found = {id: (row.group, row.tp + row.fp + row.fn + row.tn, row.true_area_px) for id, row in rows.items()}
     assert found == expected
@@ -173,22 +169,24 @@ def image(mammograms: Path) -> torch.Tensor:
 
 
 def test_the_stage_puts_the_mask_of_a_crop_to_its_place(weights: Path, image: torch.Tensor) -> None:
-    box = Frame(30, 20, 62, 52)
-    found = stage(weights, frame="tight", postprocess=False)(image, box)
+    box = Box(30, 20, 62, 52)
+    found = stage(weights, box="tight", postprocess=False)(image, box)
     assert found.dtype == torch.bool
     assert found.shape == image.shape
-    frame = stage(weights, frame="full", postprocess=False)
-    assert torch.equal(found, paste(frame(crop(image, box)), box, (128, 100)))
+    full = stage(weights, box="full", postprocess=False)
+    expected = torch.zeros_like(found)
+    expected[(0, *box.slices)] = full(image[(0, *box.slices)][None])[0]
+    assert torch.equal(found, expected)
     assert found.any()
     assert not found.all()
-    whole = stage(weights, frame="loose", postprocess=False)(image)
-    assert torch.equal(whole, frame(image))
+    whole = stage(weights, box="loose", postprocess=False)(image)
+    assert torch.equal(whole, full(image))
 
 
 def test_morphology_comes_before_the_native_size(weights: Path, image: torch.Tensor) -> None:
     """At 128 x 100 pixels of network and image alike there is nothing to resize, so that it can be done by hand."""
     raw, clean = (
-        stage(weights, frame="full", image_size=[128, 100], postprocess=switch)(image) for switch in (False, True)
+        stage(weights, box="full", image_size=[128, 100], postprocess=switch)(image) for switch in (False, True)
     )
     assert torch.equal(clean, Morphology()(raw))
     assert not torch.equal(clean, raw)
@@ -202,10 +200,10 @@ def test_the_threshold_is_that_of_the_probability(weights: Path, image: torch.Te
 def test_masks_of_one_image_are_merged_and_images_without_a_box_are_empty(
     weights: Path, mammograms: Path, image: torch.Tensor, tmp_path: Path
 ) -> None:
-    first, second = Frame(10, 10, 40, 40), Frame(60, 30, 90, 64)
+    first, second = Box(10, 10, 40, 40), Box(60, 30, 90, 64)
     names = [case.image.name for case in read_datalist(mammograms).test]
     table = tmp_path / "boxes.csv"
-    lines = [f"{names[0]},{','.join(map(str, box))}" for box in (first, second)]
+    lines = [f"{names[0]},{','.join(map(str, box.sides))}" for box in (first, second)]
     table.write_text("\n".join(["file,top,left,bottom,right", *lines]))
     source, out = mammograms / "images", tmp_path / "out"
     for _ in range(2):  # a second run starts afresh and does not add to the first
@@ -236,7 +234,7 @@ def test_a_folder_of_crops_needs_no_boxes(weights: Path, mammograms: Path, image
         ckpt_path=str(weights),
         dataset_dir=str(source),
         output_dir=str(tmp_path),
-        frame="full",
+        box="full",
     )
     mask = np.asarray(Image.open(tmp_path / "a_mask.png")) > 0
     assert np.array_equal(mask, stage(weights)(image)[0].numpy())
@@ -246,7 +244,7 @@ def test_a_folder_of_crops_needs_no_boxes(weights: Path, mammograms: Path, image
     ("arguments", "message"),
     [
         (["--loose_scale", "0.9"], "loose_scale is 0.9: give 1 or more."),
-        (["--frame", "lose"], "frame is 'lose': use one of full, tight, loose."),
+        (["--box", "lose"], "box is 'lose': use one of full, tight, loose."),
         (["--box_jitter", "0.5"], "box_jitter is 0.5: give a number from 0, and below 0.5."),
         (["--recon_loss", "dise"], "recon_loss is 'dise': use one of dice, l1."),
         (["--skip_mode", "no"], "skip_mode is 'no': use one of concat, add, none."),
@@ -268,7 +266,7 @@ def test_wrong_settings_are_one_sentence(
 
 def test_a_box_outside_its_image_is_named(weights: Path, image: torch.Tensor) -> None:
     with pytest.raises(UserError) as error:
-        stage(weights)(image, Frame(200, 0, 210, 9))
+        stage(weights)(image, Box(200, 0, 210, 9))
     assert str(error.value) == (
         "The box (200, 0, 210, 9) has no pixel inside the image of 128 x 100: give (top, left, bottom, right) in "
         "pixels."

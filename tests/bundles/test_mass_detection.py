@@ -21,7 +21,7 @@ from bus_monai.bundle.registry import find_bundle
 from bus_monai.data.datalist import read_datalist
 from bus_monai.data.phantoms.mammogram import write_mammo_phantoms
 from bus_monai.errors import user_error
-from bus_monai.geometry.box import Frame, mask_box
+from bus_monai.geometry.box import SIDES, Box
 from bus_monai.io.image import read_mask, read_source
 from bus_monai.mammogram.stages import MassDetector
 from bus_monai.metrics.detection import Detection, detection_curve
@@ -63,12 +63,8 @@ def table(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def true_frames(data: Path) -> dict[str, list[Frame]]:
-    frames: dict[str, list[Frame]] = {}
-    for case in read_datalist(data).test:
-        boxes = [mask_box(read_mask(mask, SIZE)) for mask in case.masks]
-        frames[case.id] = [Frame(top, left, bottom, right) for left, top, right, bottom in boxes]
-    return frames
+def true_boxes(data: Path) -> dict[str, list[Box]]:
+    return {case.id: [Box.from_mask(read_mask(mask, SIZE)) for mask in case.masks] for case in read_datalist(data).test}
 
 
 def test_the_run_is_recorded(trained: Path) -> None:
@@ -111,21 +107,17 @@ def test_evaluation_can_be_computed_again_from_its_tables(trained: Path, data: P
         score_threshold=0.05,
     ).run()  # fmt: skip
     summary = json.loads((tmp_path / "summary.json").read_text())
-    frames = true_frames(data)
+    boxes = true_boxes(data)
     truths = table(tmp_path / "truths.csv")
-    named = [(row["id"], *(int(row[key]) for key in Frame._fields)) for row in truths]
-    assert named == [(id, *frame) for id in sorted(frames) for frame in frames[id]]
+    named = [(row["id"], *(int(row[key]) for key in SIDES)) for row in truths]
+    assert named == [(id, *box.sides) for id in sorted(boxes) for box in boxes[id]]
 
     rows = table(tmp_path / "detections.csv")
     assert list(rows[0]) == ["id", "score", "top", "left", "bottom", "right", "matched"]
     assert all(float(row["score"]) >= 0.01 for row in rows)
-    found = [
-        Detection(row["id"], tuple(int(row[k]) for k in ("left", "top", "right", "bottom")), float(row["score"]))
-        for row in rows
-    ]
-    boxes = {id: [(f.left, f.top, f.right, f.bottom) for f in part] for id, part in frames.items()}
+    found = [Detection(row["id"], Box(*(int(row[side]) for side in SIDES)), float(row["score"])) for row in rows]
     curve = detection_curve(found, boxes)
-    assert summary["images"] == len(frames) == 4
+    assert summary["images"] == len(boxes) == 4
     assert summary["masses"] == len(truths)
     assert summary["average_precision_50"] == pytest.approx(curve.average_precision)
     assert summary["froc"] == pytest.approx({f"{rate:g}": value for rate, value in curve.froc().items()})
@@ -154,8 +146,8 @@ def test_inference_and_the_stage_agree(trained: Path, data: Path, tmp_path: Path
     assert isinstance(stage, MassDetector)
     for id, path in (("a", images[0]), ("deep/b", images[1])):
         masses = stage(torch.from_numpy(read_source(path).pixels)[None])
-        expected = [(mass.score, *mass.frame) for mass in masses]
-        assert [(float(r["score"]), *(int(r[k]) for k in Frame._fields)) for r in rows if r["id"] == id] == expected
+        expected = [(mass.score, *mass.box.sides) for mass in masses]
+        assert [(float(r["score"]), *(int(r[k]) for k in SIDES)) for r in rows if r["id"] == id] == expected
         assert [mass.score for mass in masses] == sorted((mass.score for mass in masses), reverse=True)
 
 

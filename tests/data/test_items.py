@@ -15,7 +15,7 @@ from bus_monai.data.dataset import load_dataset, prepare_dataset
 from bus_monai.data.items import (
     boxed_items,
     case_and_number,
-    framed_items,
+    crop_items,
     inference_items,
     mass_id,
     mass_items,
@@ -45,7 +45,7 @@ def cases(tmp_path: Path) -> list[Case]:
 
 
 def test_one_item_a_mass(cases: list[Case]) -> None:
-    first, second = framed_items(cases, "loose")
+    first, second = crop_items(cases, "loose")
     assert (first["id"], second["id"]) == ("a_m1", "a_m2")
     assert first["box"].tolist() == [2, 7, 5, 8]
     assert second["box"].tolist() == [0, 1, 20, 30]
@@ -53,24 +53,24 @@ def test_one_item_a_mass(cases: list[Case]) -> None:
     assert first["group"] == second["group"] == "woman"
 
 
-def test_one_item_an_image_for_full_frames(cases: list[Case]) -> None:
-    items = framed_items(cases, "full")
+def test_one_item_an_image_without_boxes(cases: list[Case]) -> None:
+    items = crop_items(cases, "full")
     assert [item["id"] for item in items] == ["a", "b"]
     assert all("box" not in item for item in items)
 
 
 def test_what_is_wrong_is_said(cases: list[Case]) -> None:
     with pytest.raises(UserError) as error:
-        framed_items(cases[1:], "tight")
+        crop_items(cases[1:], "tight")
     assert str(error.value) == (
-        "None of the 1 images has a mask to crop around: add masks, or set frame to full."
+        "None of the 1 images has a mask to crop around: add masks, or set box to full."
     )  # fmt: skip
     mask = cases[0].masks[1]
     Image.fromarray(np.zeros((20, 30), dtype=np.uint8)).save(mask)
     with pytest.raises(UserError) as error:
-        framed_items(cases, "loose")
+        crop_items(cases, "loose")
     assert str(error.value) == f"The mask '{mask}' is empty, so that there is nothing to crop around: remove it."
-    assert framed_items([], "loose") == []
+    assert crop_items([], "loose") == []
 
 
 def test_real_masses_whose_numbers_begin_above_one(shared: Path, tmp_path: Path) -> None:

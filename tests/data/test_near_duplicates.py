@@ -17,6 +17,7 @@ from bus_monai.data.near_duplicates import find_pairs, group_near_duplicates, jo
 from bus_monai.data.phantoms.ultrasound import make_phantom
 from bus_monai.data.registration import content_box, equalise, to_square
 from bus_monai.errors import UserError
+from bus_monai.geometry.box import Box
 
 
 def _save(path: Path, values: np.ndarray) -> Path:
@@ -154,9 +155,9 @@ def test_ranks_do_not_heed_gamma(gamma: float, seed: int) -> None:
 
 def test_black_margins_are_cut_off() -> None:
     pixels = np.zeros((60, 80), np.float32)
-    assert content_box(pixels) == (0, 60, 0, 80)
+    assert content_box(pixels) == Box(0, 0, 60, 80)
     pixels[10:50, 5:70] = 0.5
-    assert content_box(pixels) == (10, 50, 5, 70)
+    assert content_box(pixels) == Box(10, 5, 50, 70)
     assert to_square(pixels).min() == 0.5
 
 

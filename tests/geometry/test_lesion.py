@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.special import ellipe
 
+from bus_monai.geometry.box import Box
 from bus_monai.geometry.lesion import (
     GAP,
     MAX_LESIONS,
@@ -95,7 +96,7 @@ def test_components_touch_at_corners_and_the_largest_comes_first() -> None:
     np.testing.assert_array_equal(labels > 0, mask)
     first = lesions[0]
     assert (first.row, first.column) == (4, pytest.approx(10 / 3))
-    assert (first.top, first.left, first.height, first.width) == (3, 3, 3, 2)
+    assert first.box == Box(3, 3, 6, 5)
     assert first.probability == pytest.approx(0.6)
     assert first.unit == "px"
     assert lesions[1].depth_width_ratio == 0.5
@@ -176,8 +177,9 @@ def test_measures_move_with_the_lesion(seed: int) -> None:
     mask = np.random.default_rng(seed).random((9, 7)) < 0.4
     moved = [asdict(x) for x in find_lesions(np.pad(mask, ((4, 1), (3, 2))))[1]]
     for lesion, other in zip(find_lesions(mask)[1], moved, strict=True):
-        expected = asdict(lesion)
-        expected |= {"top": lesion.top + 4, "row": lesion.row + 4, "left": lesion.left + 3, "column": lesion.column + 3}
+        expected = asdict(lesion) | {"row": lesion.row + 4, "column": lesion.column + 3}
+        del expected["box"]
+        assert Box(**other.pop("box")) == lesion.box.shifted(4, 3)
         assert other == pytest.approx(expected)
 
 

@@ -97,7 +97,7 @@ def test_every_segmenter_is_exported(name: str, small_phantoms: Path, tmp_path: 
     assert drift.images == 3
     assert drift.largest < 1e-4
     record = json.loads((tmp_path / "a.json").read_text())
-    steps = ["CropFramed", "Resized", "SpeckleReductiond", "HistogramEqualizationd"]
+    steps = ["CropToBoxd", "Resized", "SpeckleReductiond", "HistogramEqualizationd"]
     assert record["before"] == (steps if name == "mammo_cgan" else [])
     assert record["crop_region"] is (name == "lite_unet")
 

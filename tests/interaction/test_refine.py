@@ -11,7 +11,7 @@ from scipy.ndimage import label
 
 from bus_monai.data.phantoms.ultrasound import make_phantom
 from bus_monai.errors import UserError
-from bus_monai.geometry.box import mask_box
+from bus_monai.geometry.box import Box
 from bus_monai.interaction.click import Click, disc
 from bus_monai.interaction.refine import AWAY, REACH, refine, walk_region
 
@@ -94,16 +94,15 @@ def test_a_negative_click_leaves_the_lesion_that_a_positive_one_confirmed() -> N
 def test_a_box_bounds_its_lesion_and_leaves_the_others() -> None:
     truth = discs(DARK[0])
     mask = discs(DARK[0], radius=22) | disc(SIZE, DARK[1], 9)
-    boxed = refine(IMAGE, mask, (), mask_box(truth))
+    boxed = refine(IMAGE, mask, (), Box.from_mask(truth))
     inside = np.zeros(SIZE, dtype=bool)
-    left, top, right, bottom = mask_box(truth)
-    inside[top:bottom, left:right] = True
+    inside[Box.from_mask(truth).slices] = True
     assert np.array_equal(boxed & ~inside, disc(SIZE, DARK[1], 9))
     assert dice(boxed & inside, truth) > 0.97
 
 
 def test_a_click_corrects_what_a_box_gave() -> None:
-    box = mask_box(discs(DARK[0]))
+    box = Box.from_mask(discs(DARK[0]))
     assert not refine(IMAGE, NOTHING, [Click(30, 34, positive=False)], box).any()
 
 
@@ -141,7 +140,7 @@ def test_a_click_outside_is_an_error(click: Click, where: str) -> None:
 
 def test_a_box_without_area_is_an_error() -> None:
     with pytest.raises(UserError) as error:
-        refine(IMAGE, NOTHING, (), (10, 20, 10, 30))
+        refine(IMAGE, NOTHING, (), Box(20, 10, 30, 10))
     assert str(error.value) == (
         "The box (10, 20, 10, 30) has no area: give left, top, right and bottom with left < right, top < bottom."
     )
@@ -149,7 +148,7 @@ def test_a_box_without_area_is_an_error() -> None:
 
 def test_a_box_outside_is_an_error() -> None:
     with pytest.raises(UserError) as error:
-        refine(IMAGE, NOTHING, (), (10, 20, 129, 30))
+        refine(IMAGE, NOTHING, (), Box(20, 10, 30, 129))
     assert str(error.value) == ("The box (10, 20, 129, 30) leaves the image of 96 x 128 pixels: give one inside it.")
 
 

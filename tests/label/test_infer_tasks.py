@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from bus_monai.errors import UserError
+from bus_monai.geometry.box import Box
 from bus_monai.interaction.click import Click
 from bus_monai.label.infer_tasks import read_prompts
 
@@ -14,7 +15,7 @@ def test_points_of_slicer() -> None:
     prompts = read_prompts(given)
     assert list(prompts) == [0, 1]
     assert prompts[0] == ([Click(8, 7, False)], None)
-    assert prompts[1] == ([Click(2, 3), Click(6, 5, False)], (1, 2, 9, 8))
+    assert prompts[1] == ([Click(2, 3), Click(6, 5, False)], Box(2, 1, 8, 9))
 
 
 def test_clicks_keep_their_order() -> None:

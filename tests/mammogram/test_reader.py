@@ -8,15 +8,16 @@ import pytest
 import torch
 from torch import Tensor
 
-from bus_monai.geometry.box import Frame, crop, loose_frame
+from bus_monai.geometry.box import Box, loose_box
 from bus_monai.mammogram.reader import MammogramReader
 from bus_monai.mammogram.stages import FoundMass
 
 
-def segment(image: Tensor, box: Frame) -> Tensor:
-    frame = loose_frame(box, 1.5, (image.shape[1], image.shape[2]))
+def segment(image: Tensor, box: Box) -> Tensor:
+    loose = loose_box(box, 1.5, image.shape[1:])
     mask = torch.zeros_like(image, dtype=torch.bool)
-    crop(mask, frame).copy_(crop(image, frame) > 0.1)
+    inside = (0, *loose.slices)
+    mask[inside] = image[inside] > 0.1
     return mask
 
 
@@ -39,10 +40,10 @@ def picture(*squares: tuple[int, int, int]) -> Tensor:
 
 def test_each_found_mass_is_outlined_and_named() -> None:
     image = picture((10, 10, 20), (60, 80, 8))
-    masses = reader(FoundMass(Frame(60, 80, 68, 88), 0.6), FoundMass(Frame(10, 10, 30, 30), 0.9))(image)
+    masses = reader(FoundMass(Box(60, 80, 68, 88), 0.6), FoundMass(Box(10, 10, 30, 30), 0.9))(image)
     assert [(mass.box, mass.score, mass.shape) for mass in masses] == [
-        (Frame(10, 10, 30, 30), 0.9, "oval"),
-        (Frame(60, 80, 68, 88), 0.6, "round"),
+        (Box(10, 10, 30, 30), 0.9, "oval"),
+        (Box(60, 80, 68, 88), 0.6, "round"),
     ]
     assert [int(mass.mask.sum()) for mass in masses] == [400, 64]
 
@@ -50,20 +51,20 @@ def test_each_found_mass_is_outlined_and_named() -> None:
 def test_a_second_mass_at_the_border_of_the_frame_is_kept() -> None:
     """The frame of the first reaches from 0 to 50 columns: 4 columns of the second lie in it."""
     image = picture((30, 10, 20), (30, 31, 20))
-    masses = reader(FoundMass(Frame(30, 10, 50, 30), 0.9))(image)
-    assert [(mass.box, mass.score) for mass in masses] == [(Frame(30, 10, 50, 30), 0.9), (Frame(30, 31, 50, 35), None)]
+    masses = reader(FoundMass(Box(30, 10, 50, 30), 0.9))(image)
+    assert [(mass.box, mass.score) for mass in masses] == [(Box(30, 10, 50, 30), 0.9), (Box(30, 31, 50, 35), None)]
 
 
 def test_two_detections_of_one_mass_are_one_with_the_higher_score() -> None:
     image = picture((30, 30, 20))
-    masses = reader(FoundMass(Frame(30, 30, 50, 50), 0.7), FoundMass(Frame(28, 30, 50, 50), 0.8))(image)
-    assert [(mass.box, mass.score) for mass in masses] == [(Frame(30, 30, 50, 50), 0.8)]
+    masses = reader(FoundMass(Box(30, 30, 50, 50), 0.7), FoundMass(Box(28, 30, 50, 50), 0.8))(image)
+    assert [(mass.box, mass.score) for mass in masses] == [(Box(30, 30, 50, 50), 0.8)]
 
 
 @pytest.mark.parametrize(("side", "count"), [(2, 1), (3, 2)])
 def test_specks_below_two_hundredths_of_the_box_are_left_out(side: int, count: int) -> None:
     image = picture((30, 30, 20), (30, 52, side))
-    assert len(reader(FoundMass(Frame(30, 30, 50, 50), 0.9))(image)) == count
+    assert len(reader(FoundMass(Box(30, 30, 50, 50), 0.9))(image)) == count
 
 
 def test_given_boxes_take_the_place_of_the_detector() -> None:
@@ -72,11 +73,11 @@ def test_given_boxes_take_the_place_of_the_detector() -> None:
     def detect(image: Tensor) -> Sequence[FoundMass]:
         raise AssertionError
 
-    masses = MammogramReader(detect, segment, classify)(image, [Frame(60, 80, 80, 100)])
-    assert [(mass.box, mass.score) for mass in masses] == [(Frame(60, 80, 80, 100), None)]
+    masses = MammogramReader(detect, segment, classify)(image, [Box(60, 80, 80, 100)])
+    assert [(mass.box, mass.score) for mass in masses] == [(Box(60, 80, 80, 100), None)]
     assert MammogramReader(detect, segment, classify)(image, []) == []
 
 
 def test_nothing_found_and_nothing_outlined_are_no_mass() -> None:
     assert reader()(picture((10, 10, 20))) == []
-    assert reader(FoundMass(Frame(60, 60, 80, 80), 0.9))(picture((10, 10, 20))) == []
+    assert reader(FoundMass(Box(60, 60, 80, 80), 0.9))(picture((10, 10, 20))) == []

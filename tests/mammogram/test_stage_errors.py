@@ -11,16 +11,16 @@ from PIL import Image
 from torch import Tensor
 
 from bus_monai.data.case import Case
-from bus_monai.geometry.box import Frame
+from bus_monai.geometry.box import Box
 from bus_monai.mammogram.reader import MammogramReader
 from bus_monai.mammogram.stage_errors import measure_stage_errors
 from bus_monai.mammogram.stages import FoundMass
 
 
-def segment(image: Tensor, box: Frame) -> Tensor:
+def segment(image: Tensor, box: Box) -> Tensor:
     """The box itself."""
     mask = torch.zeros_like(image, dtype=torch.bool)
-    mask[:, box.top : box.bottom, box.left : box.right] = True
+    mask[(0, *box.slices)] = True
     return mask
 
 
@@ -43,7 +43,7 @@ def cases(tmp_path: Path) -> list[Case]:
 
 
 def test_each_stage_is_measured_with_truth_and_without(cases: list[Case]) -> None:
-    found = [FoundMass(Frame(10, 10, 20, 25), 0.9), FoundMass(Frame(0, 70, 5, 75), 0.8)]
+    found = [FoundMass(Box(10, 10, 20, 25), 0.9), FoundMass(Box(0, 70, 5, 75), 0.8)]
     reader = MammogramReader(lambda image: found, segment, classify)
     errors = measure_stage_errors(reader, cases, {str(path): "round" for path in cases[0].masks})
     first, second = errors.masses

@@ -7,11 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bus_monai.metrics.detection import Box, Detection, box_overlap, detection_curve
+from bus_monai.geometry.box import Box
+from bus_monai.metrics.detection import Detection, detection_curve
 
-A: Box = (0, 0, 10, 10)
-B: Box = (50, 50, 60, 70)
-FAR: Box = (80, 80, 90, 90)
+A = Box(0, 0, 10, 10)
+B = Box(50, 50, 70, 60)
+FAR = Box(80, 80, 90, 90)
 
 
 def test_by_hand() -> None:
@@ -20,8 +21,8 @@ def test_by_hand() -> None:
     table = [
         Detection("x", A, 0.9),
         Detection("z", FAR, 0.8),
-        Detection("x", (50, 50, 60, 65), 0.7),  # IoU 0.75
-        Detection("x", (0, 0, 10, 9), 0.6),
+        Detection("x", Box(50, 50, 65, 60), 0.7),  # IoU 0.75
+        Detection("x", Box(0, 0, 9, 10), 0.6),
     ]
     curve = detection_curve(table, truths)
     assert curve.true_positives.tolist() == [1, 1, 2, 2]
@@ -32,14 +33,8 @@ def test_by_hand() -> None:
     assert detection_curve(table, truths, least_iou=0.8).average_precision == pytest.approx(1 / 3)
 
 
-def test_overlap_by_hand() -> None:
-    assert box_overlap(A, (5, 0, 15, 10)) == pytest.approx(1 / 3)
-    assert box_overlap(A, (10, 0, 20, 10)) == 0
-    assert box_overlap((1, 1, 1, 1), (1, 1, 1, 1)) == 0
-
-
 def test_an_iou_of_exactly_the_least_counts() -> None:
-    assert detection_curve([Detection("x", (0, 0, 10, 5), 1)], {"x": [A]}).average_precision == 1
+    assert detection_curve([Detection("x", Box(0, 0, 5, 10), 1)], {"x": [A]}).average_precision == 1
 
 
 def test_precision_is_the_best_at_this_sensitivity_or_a_higher_one() -> None:
@@ -62,7 +57,7 @@ def test_unknown_image_is_named() -> None:
 
 
 corner = st.tuples(st.integers(0, 3), st.integers(0, 3))
-boxes = corner.map(lambda c: (4.0 * c[0], 4.0 * c[1], 4.0 * c[0] + 6, 4.0 * c[1] + 6))
+boxes = corner.map(lambda c: Box(4 * c[0], 4 * c[1], 4 * c[0] + 6, 4 * c[1] + 6))
 images = st.sampled_from("abc")
 tables = st.lists(st.builds(Detection, images, boxes, st.sampled_from([0.1, 0.2, 0.3, 0.4, 0.5])), max_size=12)
 truth_lists = st.fixed_dictionaries({name: st.lists(boxes, max_size=3, unique=True) for name in "abc"})
@@ -73,7 +68,7 @@ def counts_at(table: list[Detection], truths: dict[str, list[Box]], threshold: f
     kept = [d for d in table if d.score >= threshold]
     found = set()
     for d in kept:
-        overlaps = [box_overlap(d.box, t) for t in truths[d.image]]
+        overlaps = [d.box.iou(t) for t in truths[d.image]]
         if overlaps and max(overlaps) >= 0.5:
             found.add((d.image, overlaps.index(max(overlaps))))
     return len(found), len(kept) - len(found)

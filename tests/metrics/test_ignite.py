@@ -22,7 +22,7 @@ from monai.transforms.post.dictionary import Activationsd
 from monai.transforms.spatial.dictionary import Resized
 
 from bus_monai.errors import UserError
-from bus_monai.geometry.box import Frame
+from bus_monai.geometry.box import Box
 from bus_monai.metrics.case_table import CaseRow
 from bus_monai.metrics.ignite import CaseMetric, DetectionMetric, scored_spacing
 from bus_monai.metrics.segmentation import score_case
@@ -247,12 +247,12 @@ def item_ignite_detection_metric(id: str) -> dict:
     return {"id": id, "image": MetaTensor(torch.zeros(1, 300, 300), meta={"source_shape": torch.tensor(SIZE)})}
 
 
-def shares(*frames: Frame) -> torch.Tensor:
-    boxes = torch.tensor([[f.left, f.top, f.right, f.bottom] for f in frames], dtype=torch.float32).reshape(-1, 4)
-    return boxes / torch.tensor([200, 100, 200, 100])
+def shares(*boxes: Box) -> torch.Tensor:
+    xyxy = torch.tensor([box.xyxy for box in boxes], dtype=torch.float32).reshape(-1, 4)
+    return xyxy / torch.tensor([200, 100, 200, 100])
 
 
-A, B, C = Frame(10, 20, 30, 60), Frame(50, 100, 80, 150), Frame(60, 10, 90, 50)
+A, B, C = Box(10, 20, 30, 60), Box(50, 100, 80, 150), Box(60, 10, 90, 50)
 
 
 def test_two_images_and_a_normal_one() -> None:
@@ -275,7 +275,7 @@ def test_two_images_and_a_normal_one() -> None:
          "false_positives": 1 / 3}
     )  # fmt: skip
     assert [image.id for image in metric.images] == ["a", "b", "c"]
-    assert [(m.image, m.frame, m.truth) for m in metric.matched] == [("b", A, 0), ("c", C, None), ("a", C, 0)]
+    assert [(m.image, m.box, m.truth) for m in metric.matched] == [("b", A, 0), ("c", C, None), ("a", C, 0)]
     assert [m.score for m in metric.matched] == pytest.approx([0.9, 0.8, 0.3], abs=1e-5)
 
 

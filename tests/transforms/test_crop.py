@@ -1,4 +1,4 @@
-"""Crops are where their frame says, go back to their place, and keep their box and no more of the image."""
+"""Crops are where their box says, go back to their place, and keep their box and no more of the image."""
 
 from __future__ import annotations
 
@@ -13,52 +13,50 @@ from monai.transforms.post.dictionary import Invertd
 from monai.transforms.spatial.dictionary import Resized
 
 from bus_monai.errors import UserError
-from bus_monai.geometry.box import Frame, crop, full_frame, loose_frame, tight_frame
-from bus_monai.transforms.crop import FRAMES, CropFramed, RandBoxJitterd, room_to_jitter
+from bus_monai.geometry.box import Box, loose_box, tight_box
+from bus_monai.transforms.crop import CROPS, CropToBoxd, RandBoxJitterd, room_to_jitter
 
 SIZE = (60, 40)
 
 
-def item(box: tuple[int, ...] | None, size: tuple[int, int] = SIZE) -> dict:
+def item(box: Box | None, size: tuple[int, int] = SIZE) -> dict:
     image = MetaTensor(torch.arange(size[0] * size[1], dtype=torch.float32).reshape(1, *size))
     label = MetaTensor((image.as_tensor() % 3 == 0).float())
-    return {"image": image, "label": label} | ({} if box is None else {"box": np.array(box)})
+    return {"image": image, "label": label} | ({} if box is None else {"box": np.array(box.sides)})
 
 
 @st.composite
-def boxes(draw: st.DrawFn, size: tuple[int, int] = SIZE, least: int = 1) -> Frame:
+def boxes(draw: st.DrawFn, size: tuple[int, int] = SIZE, least: int = 1) -> Box:
     top, left = draw(st.integers(0, size[0] - least)), draw(st.integers(0, size[1] - least))
-    return Frame(
+    return Box(
         top, left, draw(st.integers(top + least, size[0])), draw(st.integers(left + least, size[1]))
     )  # fmt: skip
 
 
-@given(boxes(), st.sampled_from(FRAMES), st.floats(1, 3))
-def test_image_and_label_are_those_of_the_frame_and_the_box_stays_on_its_mass(
-    box: Frame, frame: str, scale: float
-) -> None:
+@given(boxes(), st.sampled_from(CROPS), st.floats(1, 3))
+def test_image_and_label_are_those_of_the_crop_and_the_box_stays_on_its_mass(box: Box, crop: str, scale: float) -> None:
     whole = item(box)
-    cropped = CropFramed(["image", "label"], frame=frame, loose_scale=scale)(whole)
-    expected = {"full": full_frame(SIZE), "tight": tight_frame(box, SIZE), "loose": loose_frame(box, scale, SIZE)}
+    cropped = CropToBoxd(["image", "label"], box=crop, loose_scale=scale)(whole)
+    expected = {"full": Box.of_image(SIZE), "tight": tight_box(box, SIZE), "loose": loose_box(box, scale, SIZE)}
     for key in ("image", "label"):
-        assert torch.equal(cropped[key].as_tensor(), crop(whole[key].as_tensor(), expected[frame]))
-    assert torch.equal(crop(cropped["image"], Frame(*cropped["box"].tolist())), crop(whole["image"], box))
+        assert torch.equal(cropped[key].as_tensor(), whole[key].as_tensor()[(0, *expected[crop].slices)][None])
+    assert torch.equal(cropped["image"][0][Box(*cropped["box"].tolist()).slices], whole["image"][0][box.slices])
 
 
-@given(boxes(), st.sampled_from(FRAMES))
-def test_inverted_the_crop_is_where_it_was_and_all_else_is_zero(box: Frame, frame: str) -> None:
-    chain = Compose([CropFramed(["image", "label"], frame=frame, allow_missing_keys=True)])
-    cropped = chain({"image": item(box)["image"], "box": np.array(box)})
+@given(boxes(), st.sampled_from(CROPS))
+def test_inverted_the_crop_is_where_it_was_and_all_else_is_zero(box: Box, crop: str) -> None:
+    chain = Compose([CropToBoxd(["image", "label"], box=crop, allow_missing_keys=True)])
+    cropped = chain({"image": item(box)["image"], "box": np.array(box.sides)})
     cropped["pred"] = MetaTensor(torch.ones(cropped["image"].shape))
     back = Invertd("pred", chain, orig_keys="image", nearest_interp=False)(cropped)["pred"]
-    frames = {"full": full_frame(SIZE), "tight": box, "loose": loose_frame(box, 1.5, SIZE)}
+    crops = {"full": Box.of_image(SIZE), "tight": box, "loose": loose_box(box, 1.5, SIZE)}
     expected = torch.zeros(1, *SIZE)
-    crop(expected, frames[frame]).fill_(1)
+    expected[(0, *crops[crop].slices)] = 1
     assert torch.equal(back.as_tensor(), expected)
 
 
 def test_a_part_of_a_chain_is_inverted_to_the_size_of_the_crop() -> None:
-    cropping = CropFramed("image", frame="tight")
+    cropping = CropToBoxd("image", box="tight")
     rest = Compose([Resized("image", spatial_size=(16, 16), mode="bilinear")])
     data = rest(cropping({"image": item(None)["image"], "box": np.array([5, 6, 37, 14])}))
     data["pred"] = MetaTensor(torch.ones(1, 16, 16))
@@ -67,38 +65,40 @@ def test_a_part_of_a_chain_is_inverted_to_the_size_of_the_crop() -> None:
 
 def test_without_a_box_the_image_is_whole() -> None:
     whole = item(None)
-    cropped = CropFramed(["image", "label"], frame="loose")(whole)
+    cropped = CropToBoxd(["image", "label"], box="loose")(whole)
     assert torch.equal(cropped["image"], whole["image"])
     assert "box" not in cropped
 
 
 def test_a_crop_does_not_keep_the_image_in_memory() -> None:
-    cropped = CropFramed("image", frame="tight")(item((0, 0, 4, 4)))["image"]
+    cropped = CropToBoxd("image", box="tight")(item(Box(0, 0, 4, 4)))["image"]
     assert cropped.as_tensor().untyped_storage().nbytes() == 4 * 4 * 4
 
 
 @settings(max_examples=200)
 @given(boxes((90, 120), least=10), st.floats(1, 2), st.floats(0, 0.4), st.integers(0, 1000))
-def test_what_is_kept_for_jitter_holds_the_same_frame_as_the_image(
-    box: Frame, scale: float, jitter: float, seed: int
+def test_what_is_kept_for_jitter_holds_the_same_crop_as_the_image(
+    box: Box, scale: float, jitter: float, seed: int
 ) -> None:
     move = RandBoxJitterd(jitter)
-    crop_to = CropFramed(["image", "label"], loose_scale=scale)
-    keep = CropFramed(["image", "label"], loose_scale=room_to_jitter(scale, jitter))
-    frames = []
+    crop_to = CropToBoxd(["image", "label"], loose_scale=scale)
+    keep = CropToBoxd(["image", "label"], loose_scale=room_to_jitter(scale, jitter))
+    crops = []
     for first in (lambda data: data, keep):
         move.set_random_state(seed)
-        frames.append(crop_to(move(first(item(box, (90, 120)))))["image"])
-    assert torch.equal(*frames)
+        crops.append(crop_to(move(first(item(box, (90, 120)))))["image"])
+    assert torch.equal(*crops)
 
 
 @given(boxes(), st.floats(0, 0.49), st.integers(0, 1000))
-def test_jitter_moves_each_side_by_its_share_and_leaves_a_box(box: Frame, jitter: float, seed: int) -> None:
+def test_jitter_moves_each_side_by_its_share_and_leaves_a_box(box: Box, jitter: float, seed: int) -> None:
     move = RandBoxJitterd(jitter)
     move.set_random_state(seed)
-    moved = Frame(*move({"box": np.array(box)})["box"].tolist())
-    rows, columns = jitter * (box.bottom - box.top), jitter * (box.right - box.left)
-    assert all(abs(a - b) <= most for a, b, most in zip(moved, box, (rows, columns, rows, columns), strict=True))
+    moved = Box(*move({"box": np.array(box.sides)})["box"].tolist())
+    rows, columns = jitter * box.height, jitter * box.width
+    assert all(
+        abs(a - b) <= most for a, b, most in zip(moved.sides, box.sides, (rows, columns, rows, columns), strict=True)
+    )
     assert moved.top < moved.bottom
     assert moved.left < moved.right
 
@@ -111,16 +111,16 @@ def test_jitter_reaches_both_ends() -> None:
 
 
 def test_what_is_wrong_is_said() -> None:
-    with pytest.raises(UserError, match=r"^frame is 'lose': use one of full, tight, loose\.$"):
-        CropFramed("image", frame="lose")
+    with pytest.raises(UserError, match=r"^box is 'lose': use one of full, tight, loose\.$"):
+        CropToBoxd("image", box="lose")
     with pytest.raises(UserError, match=r"^loose_scale is 0\.9: give 1 or more\.$"):
-        CropFramed("image", loose_scale=0.9)
+        CropToBoxd("image", loose_scale=0.9)
     with pytest.raises(UserError, match=r"^box_jitter is 0\.5: give a number from 0, and below 0\.5\.$"):
         RandBoxJitterd(0.5)
     outside = {"image": MetaTensor(torch.zeros(1, *SIZE), meta={"filename_or_obj": "a.png"}), "box": [60, 0, 70, 9]}
-    for frame in FRAMES:
+    for crop in CROPS:
         with pytest.raises(UserError) as error:
-            CropFramed("image", frame=frame)(outside)
+            CropToBoxd("image", box=crop)(outside)
         assert str(error.value) == (
             "The box (60, 0, 70, 9) has no pixel inside 'a.png' of 60 x 40: give (top, left, bottom, right) in pixels."
         )

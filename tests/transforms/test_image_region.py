@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from bus_monai.data.readers.busi import read_busi
+from bus_monai.geometry.box import Box
 from bus_monai.io.image import read_mask, read_source
 from bus_monai.transforms.crop import CropImageRegiond
 from bus_monai.transforms.image_region import find_image_region
@@ -41,13 +42,13 @@ def test_borders_of_one_colour_go(
     left, right = round(border[2] * width), round(border[3] * width)
     image = np.pad(texture(height, width, seed), ((top, bottom), (left, right)), constant_values=colour)
     found = find_image_region(image)
-    np.testing.assert_allclose(found, (top, top + height, left, left + width), atol=2)
+    np.testing.assert_allclose(found.sides, (top, left, top + height, left + width), atol=2)
 
 
 @settings(max_examples=100)
 @given(sides, sides, st.integers(0, 99))
 def test_without_border_nothing_goes(height: int, width: int, seed: int) -> None:
-    assert find_image_region(texture(height, width, seed)) == (0, height, 0, width)
+    assert find_image_region(texture(height, width, seed)) == Box.of_image((height, width))
 
 
 @pytest.mark.parametrize("quality", [30, 95])
@@ -56,7 +57,7 @@ def test_borders_go_after_jpeg_too(quality: int, tmp_path: Path) -> None:
     Image.fromarray((image * 255).astype(np.uint8)).save(tmp_path / "a.jpg", quality=quality)
     pixels = np.asarray(Image.open(tmp_path / "a.jpg")) / 255
     # a block of JPEG reaches 8 pixels
-    np.testing.assert_allclose(find_image_region(pixels), (64, 264, 32, 192), atol=2 if quality == 95 else 8)
+    np.testing.assert_allclose(find_image_region(pixels).sides, (64, 32, 264, 192), atol=2 if quality == 95 else 8)
 
 
 def test_text_and_ruler_beside_the_image_go() -> None:
@@ -66,18 +67,18 @@ def test_text_and_ruler_beside_the_image_go() -> None:
     draw.line((340, 60, 340, 300), fill=200)
     for depth in range(60, 300, 20):
         draw.line((336, depth, 340, depth), fill=200)
-    np.testing.assert_allclose(find_image_region(np.asarray(image) / 255), (60, 300, 60, 300), atol=2)
+    np.testing.assert_allclose(find_image_region(np.asarray(image) / 255).sides, (60, 60, 300, 300), atol=2)
 
 
 @pytest.mark.parametrize("value", [0.0, 0.5])
 def test_a_frame_of_one_colour_stays_whole(value: float) -> None:
-    assert find_image_region(np.full((40, 50), value)) == (0, 40, 0, 50)
+    assert find_image_region(np.full((40, 50), value)) == Box(0, 0, 40, 50)
 
 
 def test_an_axis_of_which_too_little_would_remain_stays_whole() -> None:
     image = np.zeros((100, 100))
     image[45:60, 20:90] = texture(15, 70, 0)
-    assert find_image_region(image) == (0, 100, 20, 90)
+    assert find_image_region(image) == Box(0, 20, 100, 90)
 
 
 def test_prediction_comes_back_to_the_pixel() -> None:
@@ -106,9 +107,8 @@ def test_lesions_of_real_images_stay(shared: Path) -> None:
     cut = cases = 0
     for case in read_busi(shared / "data" / "busi"):
         pixels = read_source(case.image).pixels
-        top, bottom, left, right = find_image_region(pixels)
         outside = np.ones(pixels.shape, dtype=bool)
-        outside[top:bottom, left:right] = False
+        outside[find_image_region(pixels).slices] = False
         cases += 1
         cut += any(bool((read_mask(mask, pixels.shape) & outside).any()) for mask in case.masks)
     assert cases > 600

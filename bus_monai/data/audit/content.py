@@ -15,6 +15,7 @@ from bus_monai.data.audit.finding import Finding
 from bus_monai.data.audit.listing import ListedImage
 from bus_monai.data.registration import content_box
 from bus_monai.errors import UserError
+from bus_monai.geometry.box import Box
 from bus_monai.geometry.lesion import label_components
 from bus_monai.io.image import is_lesion, read_raster, source_kind
 
@@ -33,19 +34,16 @@ MIN_MATCH = 0.7
 
 @dataclass(frozen=True)
 class _Stroke:
-    top: int
-    bottom: int
-    left: int
-    right: int
+    box: Box
     shape: NDArray[np.bool_]
 
     @property
     def height(self) -> int:
-        return self.bottom - self.top
+        return self.box.height
 
     @property
     def width(self) -> int:
-        return self.right - self.left
+        return self.box.width
 
 
 def stroke_contrast(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -68,7 +66,7 @@ def count_text_lines(contrast: NDArray[np.float32]) -> int:
     """
     low, high = GLYPH_HEIGHTS
     glyphs = [s for s in _strokes(contrast >= TEXT_CONTRAST) if low <= s.height <= high and s.width <= 1.5 * s.height]
-    glyphs.sort(key=lambda stroke: stroke.left)
+    glyphs.sort(key=lambda stroke: stroke.box.left)
     lines: list[list[_Stroke]] = []
     for glyph in glyphs:
         line = next((line for line in lines if _continues(line[-1], glyph)), None)
@@ -102,16 +100,16 @@ def _count_marks(strokes: list[_Stroke]) -> int:
 def _strokes(ink: NDArray[np.bool_]) -> list[_Stroke]:
     regions, _ = label(ink, structure=np.ones((3, 3)))
     return [
-        _Stroke(rows.start, rows.stop, columns.start, columns.stop, regions[rows, columns] == i)
-        for i, (rows, columns) in enumerate(find_objects(regions), start=1)
+        _Stroke(Box.from_slices(slices), regions[slices] == i)
+        for i, slices in enumerate(find_objects(regions), start=1)
     ]
 
 
 def _continues(last: _Stroke, glyph: _Stroke) -> bool:
     return (
-        abs(last.bottom - glyph.bottom) <= 0.2 * last.height
+        abs(last.box.bottom - glyph.box.bottom) <= 0.2 * last.height
         and 0.7 <= glyph.height / last.height <= 1.4
-        and -1 <= glyph.left - last.right <= last.height
+        and -1 <= glyph.box.left - last.box.right <= last.height
     )
 
 
@@ -141,8 +139,13 @@ def find_content(path: Path, pixels: NDArray[np.float32]) -> Iterator[Finding]:
         pixels: (H, W) in [0, 1].
     """
     height, width = pixels.shape
-    top, bottom, left, right = content_box(pixels)
-    margins = {"top": top / height, "bottom": 1 - bottom / height, "left": left / width, "right": 1 - right / width}
+    box = content_box(pixels)
+    margins = {
+        "top": box.top / height,
+        "bottom": 1 - box.bottom / height,
+        "left": box.left / width,
+        "right": 1 - box.right / width,
+    }
     wide = [f"{side} {100 * share:.0f} %" for side, share in margins.items() if share >= MIN_MARGIN]
     if wide:
         yield Finding("letterbox", (path,), ", ".join(wide))

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import binary_dilation, distance_transform_edt, gaussian_filter, zoom
 
 from bus_monai.errors import UserError
-from bus_monai.geometry.box import mask_box
+from bus_monai.geometry.box import Box
 
 Shape: TypeAlias = Literal["round", "oval", "lobular", "irregular"]
 TissueMap: TypeAlias = NDArray[np.float32]
@@ -226,9 +226,9 @@ class Mass:
     attenuation: AttenuationMap
 
     @property
-    def box(self) -> tuple[int, int, int, int]:
-        """Left, top, right and bottom in pixels; right and bottom are the first ones outside."""
-        return mask_box(self.mask)
+    def box(self) -> Box:
+        """Around the mask."""
+        return Box.from_mask(self.mask)
 
     def mirrored(self) -> Mass:
         """Return the mass of the other breast."""

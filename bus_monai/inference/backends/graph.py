@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from bus_monai.bundle.models import TrainedModel, model_key
 from bus_monai.bundle.run import BundleParts, bundle_parts
 from bus_monai.errors import UserError
+from bus_monai.geometry.box import Box
 from bus_monai.io.atomic import whole_folder
 from bus_monai.io.cache import cache_folder
 
@@ -91,14 +92,14 @@ class Chain:
         the size of the image, 0 outside the region.
         """
         height, width = pixels.shape
-        top, bottom, left, right = _find_region(pixels) if self.crop_region else (0, height, 0, width)
+        region = _find_region(pixels) if self.crop_region else Box.of_image(pixels.shape)
         h, w = self.size
         return {
             "image": pixels,
-            "rows": _into(h, height, top, bottom),
-            "columns": _into(w, width, left, right).T,
-            "rows_back": _back(h, height, top, bottom),
-            "columns_back": _back(w, width, left, right).T,
+            "rows": _into(h, height, region.top, region.bottom),
+            "columns": _into(w, width, region.left, region.right).T,
+            "rows_back": _back(h, height, region.top, region.bottom),
+            "columns_back": _back(w, width, region.left, region.right).T,
         }
 
     def write(self, path: Path) -> None:
@@ -112,7 +113,7 @@ class Chain:
         return cls(tuple(content["size"]), bool(content["crop_region"]))
 
 
-def _find_region(pixels: NDArray[np.float32]) -> tuple[int, int, int, int]:
+def _find_region(pixels: NDArray[np.float32]) -> Box:
     from bus_monai.transforms.image_region import find_image_region
 
     return find_image_region(pixels)

@@ -105,8 +105,7 @@ def test_irregular_masses_are_spiculated_and_others_circumscribed(many: list[Mam
 def test_boxes_enclose_masks(many: list[MammoPhantom]) -> None:
     for phantom in many[:50]:
         for mass in phantom.masses:
-            left, top, right, bottom = mass.box
-            inside = mass.mask[top:bottom, left:right]
+            inside = mass.mask[mass.box.slices]
             assert inside.sum() == mass.mask.sum()
             assert all(edge.any() for edge in (inside[0], inside[-1], inside[:, 0], inside[:, -1]))
 
