@@ -166,6 +166,18 @@ def means(rows: Iterable[CaseRow], rule: str) -> dict[str, float]:
     Raises:
         UserError: there is no such rule.
         ValueError: two rows have the same id.
+
+    Example:
+        >>> from bus_monai.metrics.segmentation import score_case
+        >>> truth = np.array([[1, 1, 0, 0]])
+        >>> half, whole = score_case(np.array([[0.9, 0.1, 0.1, 0.1]]), truth), score_case(1.0 * truth, truth)
+        >>> rows = [
+        ...     CaseRow.of(half, id="a", group="a", diagnosis="benign"),
+        ...     CaseRow.of(whole, id="b", group="b", diagnosis="malignant"),
+        ... ]
+        >>> found = means(rows, "lesion")
+        >>> found["sensitivity"], found["precision"]
+        (0.75, 1.0)
     """
     return {
         name: mean for name, _, sums in _grouped_sums(rows, get_rule(rule)) if (mean := _total(name, sums)) is not None
@@ -191,6 +203,18 @@ def summarise(rows: Iterable[CaseRow], rule: str, *, resamples: int = RESAMPLES,
     Raises:
         UserError: there is no such rule.
         ValueError: two rows have the same id, or ``resamples`` is less than 100.
+
+    Example:
+        >>> from bus_monai.metrics.segmentation import score_case
+        >>> truth = np.array([[1, 1, 0, 0]])
+        >>> half, whole = score_case(np.array([[0.9, 0.1, 0.1, 0.1]]), truth), score_case(1.0 * truth, truth)
+        >>> rows = [
+        ...     CaseRow.of(half, id="a", group="a", diagnosis="benign"),
+        ...     CaseRow.of(whole, id="b", group="b", diagnosis="malignant"),
+        ... ]
+        >>> one = summarise(rows, "lesion")[3]
+        >>> one.metric, one.mean, one.low, one.high, one.n_groups
+        ('precision', 1.0, 1.0, 1.0, 2)
     """
     if resamples < 100:
         raise ValueError(f"resamples must be at least 100, got {resamples}.")
@@ -283,6 +307,10 @@ def grouped_mean(values: Sequence[float], groups: Sequence[str], *, seed: int = 
 
     Raises:
         ValueError: there is no value, or the lengths differ.
+
+    Example:
+        >>> grouped_mean([1.0, 0.0, 1.0], ["a", "a", "b"])
+        Interval(value=0.6666666666666666, low=0.5, high=1.0)
     """
     if not len(values) == len(groups) or not len(values):
         raise ValueError(f"{len(values)} values and {len(groups)} groups: give one each a case.")
@@ -304,7 +332,19 @@ def grouped_mean(values: Sequence[float], groups: Sequence[str], *, seed: int = 
 
 
 def by_diagnosis(rows: Sequence[CaseRow]) -> dict[str, list[CaseRow]]:
-    """Return the cases with a lesion by diagnosis, in alphabetical order."""
+    """Return the cases with a lesion by diagnosis, in alphabetical order.
+
+    Example:
+        >>> from bus_monai.metrics.segmentation import score_case
+        >>> truth = np.array([[1, 1, 0, 0]])
+        >>> half, whole = score_case(np.array([[0.9, 0.1, 0.1, 0.1]]), truth), score_case(1.0 * truth, truth)
+        >>> rows = [
+        ...     CaseRow.of(half, id="a", group="a", diagnosis="benign"),
+        ...     CaseRow.of(whole, id="b", group="b", diagnosis="malignant"),
+        ... ]
+        >>> {name: [row.id for row in part] for name, part in by_diagnosis(rows).items()}
+        {'benign': ['a'], 'malignant': ['b']}
+    """
     lesions = [row for row in rows if row.has_lesion]
     return {name: [r for r in lesions if r.diagnosis == name] for name in sorted({r.diagnosis for r in lesions})}
 

@@ -72,6 +72,18 @@ def paired_tests(tables: Mapping[str, Sequence[CaseRow]], metric: str = "dice") 
 
     Raises:
         UserError: fewer than two models, or tables of different cases.
+
+    Example:
+        >>> from bus_monai.metrics.segmentation import score_case
+        >>> truth = np.array([[1, 1, 0, 0]])
+        >>> half, whole = score_case(np.array([[0.9, 0.1, 0.1, 0.1]]), truth), score_case(1.0 * truth, truth)
+        >>> tables = {
+        ...     "good": [CaseRow.of(whole, id=id, group=id, diagnosis="benign") for id in "abcdef"],
+        ...     "bad": [CaseRow.of(half, id=id, group=id, diagnosis="benign") for id in "abcdef"],
+        ... }
+        >>> (test,) = paired_tests(tables)
+        >>> round(test.difference, 3), test.effect, test.p
+        (0.333, 1.0, 0.03125)
     """
     scores = _by_group(tables, metric)
     pairs = list(combinations(scores, 2))
@@ -87,6 +99,17 @@ def ranking(tables: Mapping[str, Sequence[CaseRow]], metric: str = "dice") -> Ra
 
     Raises:
         UserError: fewer than two models, or tables of different cases.
+
+    Example:
+        >>> from bus_monai.metrics.segmentation import score_case
+        >>> truth = np.array([[1, 1, 0, 0]])
+        >>> half, whole = score_case(np.array([[0.9, 0.1, 0.1, 0.1]]), truth), score_case(1.0 * truth, truth)
+        >>> tables = {
+        ...     "bad": [CaseRow.of(half, id="a", group="a", diagnosis="benign")],
+        ...     "good": [CaseRow.of(whole, id="a", group="a", diagnosis="benign")],
+        ... }
+        >>> ranking(tables).ranks
+        {'good': 1.0, 'bad': 2.0}
     """
     scores = _by_group(tables, metric)
     values = np.array(list(scores.values()))

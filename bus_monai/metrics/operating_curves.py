@@ -34,7 +34,20 @@ class BlandAltman:
 
 
 def bland_altman(rows: Sequence[CaseRow]) -> BlandAltman | None:
-    """Compare the areas of the cases with a lesion; ``None`` with fewer than two of them."""
+    """Compare the areas of the cases with a lesion; ``None`` with fewer than two of them.
+
+    Example:
+        >>> from bus_monai.metrics.segmentation import score_case
+        >>> truth = np.array([[1, 1, 0, 0]])
+        >>> half, whole = score_case(np.array([[0.9, 0.1, 0.1, 0.1]]), truth), score_case(1.0 * truth, truth)
+        >>> rows = [
+        ...     CaseRow.of(half, id="a", group="a", diagnosis="benign"),
+        ...     CaseRow.of(whole, id="b", group="b", diagnosis="malignant"),
+        ... ]
+        >>> agreement = bland_altman(rows)
+        >>> agreement.difference, agreement.bias, agreement.unit
+        (array([-1.,  0.]), -0.5, 'pixels')
+    """
     rows = [row for row in rows if row.has_lesion]
     if len(rows) < 2:
         return None
@@ -85,6 +98,17 @@ def operating_curves(rows: Sequence[CaseRow]) -> OperatingCurves | None:
 
     Probabilities are known to a bin of :mod:`~bus_monai.metrics.segmentation`, an eighth of a logit, whose
     centre stands for them.
+
+    Example:
+        >>> from bus_monai.metrics.segmentation import score_case
+        >>> truth = np.array([[1, 1, 0, 0]])
+        >>> half, whole = score_case(np.array([[0.9, 0.1, 0.1, 0.1]]), truth), score_case(1.0 * truth, truth)
+        >>> rows = [
+        ...     CaseRow.of(half, id="a", group="a", diagnosis="benign"),
+        ...     CaseRow.of(whole, id="b", group="b", diagnosis="malignant"),
+        ... ]
+        >>> operating_curves(rows).auc
+        0.9375
     """
     from sklearn.metrics import auc
 

@@ -24,7 +24,7 @@ class Detections:
 
     Args:
         lesions: connected components of the true mask.
-        found: those of them that a predicted component overlaps with an IoU of at least :data:`LEAST_IOU`.
+        found: those of them that a predicted component overlaps with an IoU of at least :data:`MIN_IOU`.
         false_components: predicted components that overlap no lesion so.
     """
 
@@ -119,19 +119,42 @@ def surface_distances(
 
 
 def boundary(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Mark the boundary pixels of a mask (H, W)."""
+    """Mark the boundary pixels of a mask (H, W).
+
+    Example:
+        >>> boundary(np.ones((3, 3), dtype=bool)).astype(int)
+        array([[1, 1, 1],
+               [1, 0, 1],
+               [1, 1, 1]])
+    """
     inside = np.zeros_like(mask)
     inside[1:-1, 1:-1] = mask[:-2, 1:-1] & mask[2:, 1:-1] & mask[1:-1, :-2] & mask[1:-1, 2:]
     return mask & ~inside
 
 
 def hausdorff95(distances: tuple[NDArray[np.float64], NDArray[np.float64]]) -> float:
-    """Return the larger of the two directions' 95th percentiles."""
+    """Return the larger of the two directions' 95th percentiles.
+
+    Args:
+        distances: of the two directions, as :func:`surface_distances` gives them.
+
+    Example:
+        >>> hausdorff95((np.array([0.0, 0.0]), np.array([1.0, 3.0])))
+        2.9
+    """
     return float(max(np.percentile(distances[0], 95), np.percentile(distances[1], 95)))
 
 
 def average_distance(distances: tuple[NDArray[np.float64], NDArray[np.float64]]) -> float:
-    """Return the mean over the boundary pixels of both masks (ASSD)."""
+    """Return the mean over the boundary pixels of both masks (ASSD).
+
+    Args:
+        distances: of the two directions, as :func:`surface_distances` gives them.
+
+    Example:
+        >>> average_distance((np.array([0.0, 0.0]), np.array([1.0, 3.0])))
+        1.0
+    """
     return float(np.concatenate(distances).mean())
 
 
@@ -225,7 +248,7 @@ def score_case(
     """Compare a probability map with the true mask.
 
     Args:
-        probability: (H, W), values in [0, 1].
+        probability: (H, W), values in [0, 1]; an array or a tensor, as ``truth``.
         truth: (H, W), values 0 and 1.
         threshold: a pixel is lesion from this probability on, in (0, 1].
         spacing_mm: of rows and columns, ``None`` where unknown.

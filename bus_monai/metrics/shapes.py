@@ -88,7 +88,13 @@ def read_shape_rows(path: Path) -> list[ShapeRow]:
 
 
 def found_scores(rows: Sequence[ShapeRow]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Return probabilities (N, 4) and class numbers (N,) of the masses that were found and whose shape is known."""
+    """Return probabilities (N, 4) and class numbers (N,) of the masses that were found and whose shape is known.
+
+    Example:
+        >>> rows = [ShapeRow("a", "a", "oval", (0.1, 0.2, 0.6, 0.1)), ShapeRow("b", "b", "oval", ())]
+        >>> found_scores(rows)
+        (array([[0.1, 0.2, 0.6, 0.1]]), array([2]))
+    """
     known = [row for row in rows if row.truth is not None and row.probabilities]
     true = np.array([SHAPE_CLASSES.index(row.truth) for row in known if row.truth is not None], dtype=np.int64)
     return np.array([row.probabilities for row in known]).reshape(-1, len(SHAPE_CLASSES)), true
@@ -99,6 +105,12 @@ def summarise_shapes(rows: Sequence[ShapeRow]) -> dict[str, Any]:
 
     All of them are of the masses that were found. ``not_found`` counts the others, and ``accuracy_of_all`` takes these
     for wrong.
+
+    Example:
+        >>> rows = [ShapeRow("a", "a", "oval", (0.1, 0.2, 0.6, 0.1)), ShapeRow("b", "b", "oval", ())]
+        >>> summary = summarise_shapes(rows)
+        >>> summary["masses"], summary["not_found"], summary["accuracy"]["value"], summary["accuracy_of_all"]
+        (2, 1, 1.0, 0.5)
     """
     missed = sum(not row.probabilities for row in rows)
     summary: dict[str, Any] = {"masses": len(rows), "not_found": missed, "classes": list(SHAPE_CLASSES)}
