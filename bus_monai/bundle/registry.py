@@ -8,7 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from bus_monai.errors import UserError, did_you_mean
+from bus_monai.errors import UserError, check_choice
 
 
 def installed_version(package: str) -> str | None:
@@ -83,12 +83,8 @@ def find_bundle(name: str) -> Path:
         UserError: there is none; the message names those that there are.
     """
     bundles = {info.name: info.root for info in list_bundles()}
-    if name in bundles:
-        return bundles[name]
-    raise UserError(
-        f"There is no bundle '{name}'{did_you_mean(name, bundles)}: choose one of "
-        f"{', '.join(bundles) or 'none installed'}."
-    )
+    check_choice("bundle", name, bundles)
+    return bundles[name]
 
 
 def output_format(bundle: Path) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from bus_monai.errors import UserError
+from bus_monai.errors import UserError, reading
 from bus_monai.io.atomic import atomic_file
 
 
@@ -82,10 +82,8 @@ def read_settings(weights: Path) -> dict[str, Any]:
     path = weights if shipped else weights.parent / SETTINGS_FILE
     if not path.is_file():
         return {}
-    try:
+    with reading(path, "JSON", errors=(ValueError,), remedy="correct or remove it"):
         settings = json.loads(_shipped_settings(path) if shipped else path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise UserError(f"'{path}' is no JSON ({error}): correct or remove it.") from error
     if not isinstance(settings, dict):
         raise UserError(f"'{path}' holds no settings: correct or remove it.")
     return {RENAMED.get(key, key): value for key, value in settings.items()}
@@ -94,11 +92,8 @@ def read_settings(weights: Path) -> dict[str, Any]:
 def _shipped_settings(path: Path) -> str:
     from safetensors import SafetensorError, safe_open
 
-    try:
-        with safe_open(path, framework="np") as file:
-            return str((file.metadata() or {}).get("settings", "{}"))
-    except SafetensorError as error:
-        raise UserError(f"'{path}' is no whole safetensors file: download or copy it again.") from error
+    with reading(path, "safetensors", errors=(SafetensorError,)), safe_open(path, framework="np") as file:
+        return str((file.metadata() or {}).get("settings", "{}"))
 
 
 def keep_null(overrides: Mapping[str, Any]) -> dict[str, Any]:

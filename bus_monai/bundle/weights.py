@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import errno
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,7 +15,7 @@ from safetensors.torch import load_file, save
 from torch import nn
 
 from bus_monai.bundle.registry import weights_file
-from bus_monai.errors import UserError
+from bus_monai.errors import UserError, reading, writing
 from bus_monai.io.atomic import atomic_file
 from bus_monai.io.atomic import check_writable as check_writable
 from bus_monai.networks.wrappers import Ensemble
@@ -44,10 +45,8 @@ def load_weights(path: str | Path) -> Any:
 
 
 def _load_shipped(path: Path) -> dict[str, torch.Tensor]:
-    try:
+    with reading(path, "safetensors", errors=(SafetensorError,)):
         state = load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise UserError(f"'{path}' is no whole safetensors file: download or copy it again.") from error
     return {name: value.float() if value.is_floating_point() else value for name, value in state.items()}
 
 
@@ -81,15 +80,12 @@ def save_weights(state: Mapping[str, Any], path: Path) -> None:
     Raises:
         UserError: the disk is full or the folder cannot be written to; what was there before stays.
     """
-    try:
-        with atomic_file(path) as partial:
+    with writing(path, kept="what was saved before is whole"), atomic_file(path) as partial:
+        try:
             torch.save(state, partial)
-    except (OSError, RuntimeError) as error:
-        # torch reports a full disk as a RuntimeError of its zip writer, in words of its own
-        reason = error.strerror if isinstance(error, OSError) else "not all of it could be written"
-        raise UserError(
-            f"Cannot write '{path}' ({reason}): free space or give another folder; what was saved before is whole."
-        ) from error
+        except RuntimeError as error:
+            # of its zip writer, which says in words of its own that a disk is full
+            raise OSError(errno.ENOSPC, "not all of it could be written") from error
 
 
 def save_shipped(state: Mapping[str, torch.Tensor], path: Path, settings: Mapping[str, Any]) -> None:
@@ -113,10 +109,8 @@ def save_shipped(state: Mapping[str, torch.Tensor], path: Path, settings: Mappin
     lost = next((name for name, value in tensors.items() if not value.isfinite().all()), None)
     if lost:
         raise UserError(f"The weight '{lost}' for '{path}' is not finite in half precision: train longer or anew.")
-    try:
+    with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_file(path) as partial:
             # save_file would let its owner alone read the file
             partial.write_bytes(save(tensors, metadata={"settings": json.dumps(settings, sort_keys=True)}))
-    except OSError as error:
-        raise UserError(f"Cannot write '{path}' ({error}): free space or mend permissions.") from error

@@ -21,7 +21,7 @@ from monai.bundle.workflows import ConfigWorkflow
 
 from bus_monai.bundle.registry import find_bundle
 from bus_monai.bundle.settings import write_settings
-from bus_monai.errors import UserError, did_you_mean, mendable_error
+from bus_monai.errors import UserError, as_user_error, did_you_mean
 from bus_monai.errors import check_choice as check_choice
 
 ENTRY_KEYS = {"imports", "initialize", "run", "finalize", "training", "evaluating", "inferring", "stage", "_meta_"}
@@ -196,6 +196,6 @@ def _components(node: Any, path: str = "") -> Iterator[tuple[str, Mapping[str, A
 def _one_line_at_the_end(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     """Print the traceback, and below it the sentence that the user can act on."""
     traceback.print_exception(kind, error, trace)
-    sentence = mendable_error(error)
+    sentence = as_user_error(error)
     if sentence is not None:
         print(f"\nbus_monai: {sentence}", file=sys.stderr)

@@ -24,7 +24,7 @@ from bus_monai.cli.segment import segment
 from bus_monai.cli.serve import serve
 from bus_monai.cli.sweep import sweep
 from bus_monai.cli.train import train
-from bus_monai.errors import mendable_error
+from bus_monai.errors import as_user_error
 
 app = typer.Typer(
     help="Breast tumour segmentation with MONAI. Not for clinical use.",
@@ -77,7 +77,7 @@ def main() -> None:
     try:
         app()
     except Exception as error:
-        sentence = mendable_error(error)
+        sentence = as_user_error(error)
         if sentence is None or _debug:
             traceback.print_exc()
         print(f"bus-monai: {sentence or f'unexpected {type(error).__name__}: {error}'}", file=sys.stderr)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from bus_monai.data.case import Case, Diagnosis
-from bus_monai.errors import UserError
+from bus_monai.errors import UserError, check_choice, reading
 from bus_monai.io.atomic import atomic_file
 
 SECTIONS = ("training", "validation", "test", "unlabeled")
@@ -105,10 +105,8 @@ def read_datalist(folder: Path) -> Datalist:
             the folder, a file is missing, an id occurs twice, or a group straddles sections.
     """
     path = folder / DATALIST_FILE
-    try:
+    with reading(path, "JSON", errors=(ValueError,), remedy="correct it"):
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"'{path}' cannot be read as JSON ({error}): correct it.") from error
     if not isinstance(content, dict) or not any(content.get(name) for name in SECTIONS):
         raise UserError(f"'{path}' has none of the sections {', '.join(SECTIONS)}: add at least one.")
     _check_sections(content, path)
@@ -142,10 +140,7 @@ def _case(folder: Path, item: Any, where: str) -> Case:
     missing = [key for key in ITEM_KEYS if not isinstance(item, Mapping) or key not in item]
     if missing:
         raise UserError(f"The item {where} lacks {', '.join(missing)}: add what is missing.")
-    if item["diagnosis"] not in get_args(Diagnosis):
-        raise UserError(
-            f"The item {where} has the diagnosis {item['diagnosis']!r}: use one of {', '.join(get_args(Diagnosis))}."
-        )
+    check_choice("diagnosis", item["diagnosis"], get_args(Diagnosis), where=where)
     if not isinstance(item["masks"], list):
         raise UserError(f"The item {where} has masks that are no list: give a list of paths, empty without lesion.")
     for key in ("id", "group"):

@@ -17,8 +17,8 @@ from bus_monai.data.phantoms.ultrasound import phantom_dataset
 from bus_monai.data.protocols import apply_protocol
 from bus_monai.data.readers.catalogue import SETS, find_set, recognise
 from bus_monai.data.readers.folder import IMAGES, MASKS, require_folder
-from bus_monai.errors import UserError
-from bus_monai.io.image import read_mask, read_source
+from bus_monai.errors import UserError, writing
+from bus_monai.io.image import check_signal, read_mask, read_source
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -163,8 +163,7 @@ def _is_whole(case: Case) -> bool:
 
 def _check_case(case: Case) -> None:
     pixels = read_source(case.image).pixels
-    if not pixels.any():
-        raise UserError(f"'{case.image}' holds no signal: every pixel is 0; remove it from the data set.")
+    check_signal(case.image, bool(pixels.any()))
     if case.diagnosis in ("benign", "malignant") and not case.masks:
         raise UserError(f"The {case.diagnosis} image '{case.image}' has no mask: add one or remove the image.")
     for mask in case.masks:
@@ -229,7 +228,7 @@ def prepare_dataset(
         datalist = without_broken(datalist)
     elif not published.convert:
         check_dataset(datalist, sections=[name for name, _ in datalist.sections()])
-    try:
+    with writing(out):
         for folder in (IMAGES, MASKS):
             (out / folder).mkdir(parents=True, exist_ok=True)
         sections: dict[str, Any] = {}
@@ -243,6 +242,4 @@ def prepare_dataset(
         if published.write_tables:
             published.write_tables(source, out)
         write_datalist(out, datalist)
-    except OSError as error:
-        raise UserError(f"Cannot write into '{out}' ({error}): check its permissions and the space left.") from error
     return datalist

@@ -18,8 +18,8 @@ from bus_monai.data.datalist import DATALIST_FILE, Datalist
 from bus_monai.data.dataset import load_dataset, to_items
 from bus_monai.data.readers.catalogue import recognise
 from bus_monai.data.readers.shapes import CLASS_OF_WORD, SHAPES, read_shape_table
-from bus_monai.errors import UserError
-from bus_monai.geometry.box import Box
+from bus_monai.errors import UserError, reading
+from bus_monai.geometry.box import SIDES, Box
 from bus_monai.inference.write_outputs import frame_mark
 from bus_monai.io.image import (
     NIFTI_SUFFIXES,
@@ -222,21 +222,21 @@ def _names(items: Sequence[Mapping[str, Any]], folder: Path) -> dict[str, set[st
 
 
 def _read(table: Path) -> list[tuple[str, str, list[str]]]:
-    try:
-        with table.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            columns = reader.fieldnames or []
-            rows = [(reader.line_num, row) for row in reader]
-    except (OSError, ValueError, csv.Error) as error:
-        raise UserError(f"The table of boxes '{table}' cannot be read ({error}): give a CSV file.") from error
+    with (
+        reading(table, "CSV", errors=(ValueError, csv.Error), remedy="give a table of boxes"),
+        table.open(newline="", encoding="utf-8-sig") as file,
+    ):
+        reader = csv.DictReader(file)
+        columns = reader.fieldnames or []
+        rows = [(reader.line_num, row) for row in reader]
     key = next((name for name in NAME_COLUMNS if name in columns), None)
-    missing = [name for name in SIDE_COLUMNS if name not in columns]
+    missing = [name for name in SIDES if name not in columns]
     if key is None:
         missing.insert(0, " or ".join(NAME_COLUMNS))
     if key is None or missing:
         raise UserError(f"The table of boxes '{table}' lacks the column {', '.join(missing)}: add what is missing.")
     return [
-        (f"Line {line} of '{table}'", row[key] or "", [row[side] or "" for side in SIDE_COLUMNS]) for line, row in rows
+        (f"Line {line} of '{table}'", row[key] or "", [row[side] or "" for side in SIDES]) for line, row in rows
     ]
 
 

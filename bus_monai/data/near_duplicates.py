@@ -17,7 +17,7 @@ from scipy.sparse.csgraph import connected_components
 from tqdm import tqdm
 
 from bus_monai.data.registration import Flip, correlate_registered, find_candidates, to_coarse, to_square
-from bus_monai.errors import UserError
+from bus_monai.errors import UserError, check_columns
 from bus_monai.io.atomic import atomic_file
 from bus_monai.io.cache import cache_folder
 from bus_monai.io.image import read_raster
@@ -41,8 +41,7 @@ def known_duplicates(images: Sequence[Path], table: Path) -> Iterator[tuple[int,
     first: dict[str, int] = {}
     with table.open(newline="", encoding="utf-8") as file:
         rows = csv.DictReader(file)
-        if not {"group", "image"} <= set(rows.fieldnames or ()):
-            raise UserError(f"'{table}' lacks the columns 'group' and 'image': correct or remove it.")
+        check_columns(table, ("group", "image"), rows.fieldnames, remedy="correct or remove it")
         for row in rows:
             i = index.get((table.parent / row["image"]).resolve())
             if i is not None:

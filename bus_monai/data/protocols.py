@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from bus_monai.data.case import Case
 from bus_monai.data.datalist import Datalist, split_by_group
-from bus_monai.errors import UserError, check_choice
+from bus_monai.errors import UserError, check_choice, check_number
 
 
 def tumours(cases: Sequence[Case]) -> list[Case]:
@@ -53,11 +53,9 @@ def keep_labels(datalist: Datalist, fraction: float | None, *, seed: int = 0) ->
     Raises:
         UserError: ``fraction`` outside of (0, 1], or fewer than two groups to choose from.
     """
-    if fraction is not None and not (isinstance(fraction, int | float) and 0 < fraction <= 1):
-        raise UserError(
-            f"labeled_fraction is {fraction!r}: give a share above 0 and up to 1, or null for the sections of the data "
-            "set."
-        )
+    if fraction is not None:
+        hint = "or null for the sections of the data set"
+        check_number("labeled_fraction", fraction, above=0, at_most=1, hint=hint)
     if fraction is None and datalist.unlabeled:
         return datalist
     share = ASSGAN_LABELED if fraction is None else fraction

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Mapping, Sequence
 
 import torch
@@ -10,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bus_monai.detection.boxes import BOXES_A_CELL, INPUT_SIDE
-from bus_monai.errors import UserError
+from bus_monai.errors import UserError, check_choice
 from bus_monai.networks.wrappers import Standardised
 
 CLASSES = 2
@@ -242,8 +241,5 @@ def make_detector(name: str) -> Standardised:
         >>> make_detector("ssd_lite")(torch.rand(1, 1, 300, 300)).shape
         torch.Size([1, 6, 8732])
     """
-    if name not in BUILDERS:
-        close = difflib.get_close_matches(str(name), DETECTOR_NAMES, n=1)
-        hint = f" (did you mean {close[0]!r}?)" if close else ""
-        raise UserError(f"There is no detector {name!r}{hint}: use one of {', '.join(DETECTOR_NAMES)}.")
+    check_choice("network_name", name, DETECTOR_NAMES)
     return Standardised(OneTensor(BUILDERS[name]()))

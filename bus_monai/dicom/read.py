@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -19,7 +19,7 @@ from pydicom.pixels import pixel_array
 from pydicom.pixels.processing import apply_color_lut
 from pydicom.uid import JPEGBaseline8Bit, MediaStorageDirectoryStorage, SegmentationStorage
 
-from bus_monai.errors import UserError
+from bus_monai.errors import UserError, reading
 from bus_monai.io.types import DICOM_SUFFIXES, LUMA, MAX_PIXELS, SourceImage
 
 IDENTIFIERS = ("PatientName", "PatientID", "PatientBirthDate", "OtherPatientNames", "AccessionNumber")
@@ -173,18 +173,10 @@ def read_frames(path: Path) -> Iterator[SourceImage]:
         yield SourceImage(grey, spacing, frame, frames)
 
 
-@contextmanager
-def _decoding(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except UserError:
-        raise
-    except Exception as error:  # each decoder has errors of its own
-        reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
-        raise UserError(
-            f"The pixels of '{path}' cannot be decoded ({reason}): convert the file to an uncompressed transfer "
-            "syntax, or remove it."
-        ) from error
+def _decoding(path: Path) -> AbstractContextManager[None]:
+    remedy = "convert the file to an uncompressed transfer syntax, or remove it"
+    # each decoder has errors of its own
+    return reading(path, "a DICOM image", errors=(Exception,), remedy=remedy)
 
 
 def _pixels(path: Path, frame: int, header: Dataset) -> NDArray[Any]:
@@ -247,10 +239,8 @@ def spacing_mm(header: Dataset) -> tuple[float, float] | None:
 
 
 def _read_header(path: Path) -> Dataset:
-    try:
+    with reading(path, "DICOM", errors=(Exception,)):  # of some ten kinds, struct.error among them
         header = pydicom.dcmread(path, stop_before_pixels=True, force=path.suffix.lower() in DICOM_SUFFIXES)
-    except Exception as error:  # of some ten kinds, struct.error among them
-        raise UserError(f"'{path}' cannot be read as DICOM ({error}): copy the file again or remove it.") from error
     if "SOPClassUID" not in header:
         raise UserError(f"'{path}' is no DICOM object, it has no SOPClassUID: copy the file again or remove it.")
     return header

@@ -18,7 +18,7 @@ from pydicom.uid import UID, UltrasoundImageStorage
 from pydicom.valuerep import validate_value
 
 from bus_monai import __version__
-from bus_monai.errors import UserError
+from bus_monai.errors import UserError, writing
 from bus_monai.io.atomic import atomic_file
 
 
@@ -168,11 +168,5 @@ def write_dicom(dataset: Dataset, path: str | Path) -> None:
         UserError: the disk is full or the folder cannot be written to; what was there before stays.
     """
     path = Path(path)
-    try:
-        with atomic_file(path) as partial:
-            dataset.save_as(partial, enforce_file_format=True)
-    except OSError as error:
-        raise UserError(
-            f"Cannot write '{path}' ({error.strerror}): free space, mend the permissions of its folder, or give "
-            "another folder."
-        ) from error
+    with writing(path), atomic_file(path) as partial:
+        dataset.save_as(partial, enforce_file_format=True)

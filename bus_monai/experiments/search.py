@@ -19,7 +19,7 @@ from optuna.trial import Trial, TrialState
 from bus_monai.bundle.run import train_run
 from bus_monai.bundle.settings import parse_value
 from bus_monai.bundle.weights import check_writable
-from bus_monai.errors import UserError
+from bus_monai.errors import UserError, check_choice
 from bus_monai.handlers.mlflow import ParentRun
 
 PRESETS = "sweeps.json"
@@ -67,10 +67,7 @@ def read_preset(bundle: Path, name: str) -> list[str]:
     """
     file = bundle / "configs" / PRESETS
     presets: dict[str, list[str]] = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-    if name not in presets:
-        raise UserError(
-            f"The bundle {bundle.name} has no preset '{name}': use one of {', '.join(presets) or 'none, it has none'}."
-        )
+    check_choice("--preset", name, presets, where=f"the bundle {bundle.name}")
     return presets[name]
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bus_monai.data.items import inference_items, item_names, training_split
-from bus_monai.errors import UserError
+from bus_monai.errors import UserError, check_choice
 
 TITLES = {
     "grad_cam": "Grad-CAM",
@@ -32,8 +32,7 @@ def parse_methods(text: str) -> tuple[str, ...]:
     """
     names = [part.strip() for part in text.split(",")]
     for name in names:
-        if name not in METHODS:
-            raise UserError(f"--methods has '{name}': use one or more of {', '.join(METHODS)}, joined by commas.")
+        check_choice("--methods", name, METHODS)
     return tuple(name for name in METHODS if name in names)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bus_monai.errors import UserError
+from bus_monai.errors import UserError, check_number
 
 SIDES = ("top", "left", "bottom", "right")
 """Columns of a box in tables, in the order of its fields."""
@@ -179,8 +179,7 @@ def loose_box(box: Box, scale: float, image_size: Sequence[int]) -> Box:
 
 def check_loose_scale(scale: float) -> None:
     """Raise a user error unless ``scale`` is at least 1."""
-    if not scale >= 1:
-        raise UserError(f"loose_scale is {scale}: give 1 or more.")
+    check_number("loose_scale", scale, at_least=1)
 
 
 def _around(start: int, stop: int, side: int, size: int) -> tuple[int, int]:

@@ -15,7 +15,7 @@ from monai.engines.utils import IterationEvents
 from monai.utils.enums import CommonKeys as Keys
 from torch import Tensor
 
-from bus_monai.errors import UserError
+from bus_monai.errors import check_number
 from bus_monai.handlers.checkpoint import TrainingCheckpoint
 from bus_monai.trainers.base import ResumableTrainer
 
@@ -72,8 +72,8 @@ class EarlyStop:
         metric: str = VALIDATION_LOSS,
         mode: Literal["min", "max"] = "min",
     ) -> None:
-        if patience is not None and (type(patience) is not int or patience < 1):
-            raise UserError(f"patience is {patience!r}: give 1 or more, or null for no early stopping.")
+        if patience is not None:
+            check_number("patience", patience, at_least=1, whole=True, hint="or null for no early stopping")
         self.patience = patience
         self.evaluator = evaluator
         self.checkpoint = checkpoint

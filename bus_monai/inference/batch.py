@@ -20,14 +20,14 @@ from bus_monai import __version__
 from bus_monai.bundle.models import model_key
 from bus_monai.bundle.registry import installed_version
 from bus_monai.dicom.quiet_decoders import quiet_decoders
-from bus_monai.errors import UserError
+from bus_monai.errors import UserError, writing
 from bus_monai.geometry.lesion import MAX_LESIONS
 from bus_monai.inference.executors.base import Engine, Task
 from bus_monai.inference.executors.local import LocalEngine
 from bus_monai.inference.manifest import MANIFEST_FILE, Entry, Manifest, Outcome
 from bus_monai.inference.predictor import Predictor
 from bus_monai.inference.segment_file import SegmentFile, SegmentSettings, hash_file
-from bus_monai.inference.write_outputs import candidate_names
+from bus_monai.inference.write_outputs import NOT_AGAIN, candidate_names
 from bus_monai.io.atomic import atomic_file, check_writable
 from bus_monai.io.listing import find_sources
 
@@ -225,25 +225,23 @@ def _forget(out: Path) -> None:
 def _write_results(manifest: Manifest, out: Path) -> Counter[str]:
     """Write the table of all that is known, in the order of the paths, and count it."""
     totals: Counter[str] = Counter()
-    try:
-        with atomic_file(out / RESULTS) as partial, partial.open("w", newline="", encoding="utf-8") as file:
-            table = csv.DictWriter(file, LESION_COLUMNS, restval="", extrasaction="ignore")
-            table.writeheader()
-            for entry in manifest.entries():
-                outcome = entry.outcome
-                totals[outcome.state] += 1
-                shared = {"file": entry.path, "output": entry.name, "state": outcome.state, "reason": outcome.reason}
-                if outcome.state == "failed":
-                    table.writerow(shared)
-                totals["crowded"] += any(row.get("surplus", 0) for row in outcome.rows)
-                for row in outcome.rows:
-                    totals["lesions"] += "number" in row
-                    table.writerow({"lesion": row.get("number", ""), **row, **shared})
-    except OSError as error:
-        raise UserError(
-            f"Cannot write '{out / RESULTS}' ({error.strerror}): free space or mend permissions, and run the command "
-            "again; what was done before is whole and is not done again."
-        ) from error
+    with (
+        writing(out / RESULTS, option="--out", kept=NOT_AGAIN),
+        atomic_file(out / RESULTS) as partial,
+        partial.open("w", newline="", encoding="utf-8") as file,
+    ):
+        table = csv.DictWriter(file, LESION_COLUMNS, restval="", extrasaction="ignore")
+        table.writeheader()
+        for entry in manifest.entries():
+            outcome = entry.outcome
+            totals[outcome.state] += 1
+            shared = {"file": entry.path, "output": entry.name, "state": outcome.state, "reason": outcome.reason}
+            if outcome.state == "failed":
+                table.writerow(shared)
+            totals["crowded"] += any(row.get("surplus", 0) for row in outcome.rows)
+            for row in outcome.rows:
+                totals["lesions"] += "number" in row
+                table.writerow({"lesion": row.get("number", ""), **row, **shared})
     return totals
 
 
@@ -273,11 +271,8 @@ def _write_run(
         "counts": {key: totals[key] for key in ("done", "failed", "skipped", "new", "crowded", "lesions")},
         **told,
     }
-    try:
-        with atomic_file(out / RUN) as partial:
-            partial.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"Cannot write '{out / RUN}' ({error.strerror}): free space or mend permissions.") from error
+    with writing(out / RUN, option="--out"), atomic_file(out / RUN) as partial:
+        partial.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
 
 def _dicom_time(moment: datetime) -> str:

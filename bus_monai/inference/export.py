@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from bus_monai.bundle.models import TrainedModel, weights_hash
 from bus_monai.bundle.registry import bundle_version
-from bus_monai.errors import UserError, check_choice, need_package
+from bus_monai.errors import UserError, check_choice, need_package, writing
 from bus_monai.geometry.box import Box
 from bus_monai.inference.backends.backend import Backend
 from bus_monai.inference.backends.graph import Chain, chain_of, obstacle, write_onnx, write_torchscript
@@ -151,7 +151,7 @@ def export_model(
     _check(out, format, int8)
     known, unseen = export_images(model, images, calibrate=int8)
     reference = ExportReference(model)
-    try:
+    with writing(out, option="--out"):
         out.parent.mkdir(parents=True, exist_ok=True)
         private = private_folder_beside(out)
         try:
@@ -171,10 +171,6 @@ def export_model(
                 part.replace(out.parent / part.name)
         finally:
             shutil.rmtree(private, ignore_errors=True)
-    except OSError as error:
-        raise UserError(
-            f"Cannot write '{out}' ({error.strerror}): free space, mend its permissions or give another --out."
-        ) from error
     return drift
 
 

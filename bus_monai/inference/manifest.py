@@ -136,5 +136,7 @@ class Manifest:
             busy = "locked" in str(error)
             what = "another run is writing there" if busy else str(error)
             raise UserError(
-                f"Cannot write '{self.path}' ({what}): wait, free space, mend permissions, or give another --out."
+                f"Cannot write '{self.path}' ({what}): wait, free space, fix its permissions, or change --out.",
+                path=self.path,
+                key="--out",
             ) from error

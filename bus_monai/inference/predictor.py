@@ -43,7 +43,7 @@ class Predictor:
         precision: Precision = "fast",
         tta: bool = False,
     ) -> None:
-        check_choice("The backend", backend, get_args(BackendName))
+        check_choice("backend", backend, get_args(BackendName))
         require_ultrasound(model.bundle)
         self.model = model
         self.name = model.bundle.name

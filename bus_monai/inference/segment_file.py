@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bus_monai.errors import UserError, user_error
+from bus_monai.errors import reading, user_error
 from bus_monai.inference.manifest import Outcome
 from bus_monai.inference.predictor import Predictor
 from bus_monai.inference.segment_frames import segment_frames
@@ -96,12 +96,9 @@ def hash_file(path: Path) -> str:
         UserError: it cannot be read.
     """
     digest = hashlib.sha256()
-    try:
-        with path.open("rb") as file:
-            while part := file.read(READ_AT_ONCE):
-                digest.update(part)
-    except OSError as error:
-        raise UserError(f"Cannot read '{path}' ({error.strerror}): check the path and its permissions.") from error
+    with reading(path), path.open("rb") as file:
+        while part := file.read(READ_AT_ONCE):
+            digest.update(part)
     return digest.hexdigest()
 
 

@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bus_monai.errors import UserError
 from bus_monai.geometry.lesion import MAX_LESIONS, find_findings
 from bus_monai.inference.predictor import Predictor
-from bus_monai.io.image import check_readable, read_source, source_kind
+from bus_monai.io.image import check_readable, check_signal, read_source, source_kind
 from bus_monai.io.types import SourceImage
 
 if TYPE_CHECKING:
@@ -99,8 +98,8 @@ def segment_frames(predictor: Predictor, path: Path, threshold: float, min_area:
         area = int(np.count_nonzero(findings.labels))
         if area > most:
             summary, shown, most = source.frame, source.pixels, area
-    if shown is None or not signal:
-        raise UserError(f"'{path}' holds no signal: every pixel is 0; remove it.")
+    check_signal(path, signal)
+    assert shown is not None
     if len(labels) > 1:
         labels, found = _followed(labels, found)
     return SegmentedFile(labels, found, spacing, summary, shown, specks, surplus)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
-from bus_monai.errors import UserError
+from bus_monai.errors import UserError, check_choice, writing
 from bus_monai.inference.segment_frames import SegmentedFile, read_all_frames
 from bus_monai.io.atomic import atomic_file
 from bus_monai.io.image import image_stem, source_kind
@@ -39,20 +39,14 @@ def job_tables(out: Path, columns: Mapping[str, Sequence[str]], *, pictures: str
     Raises:
         UserError: something cannot be written, in the tables or within the block.
     """
-    try:
+    with writing(out, option="--out", kept=f"the {pictures} written before are whole"), ExitStack() as stack:
         out.mkdir(parents=True, exist_ok=True)
-        with ExitStack() as stack:
-            tables = []
-            for name, header in columns.items():
-                file = stack.enter_context((out / name).open("w", newline="", encoding="utf-8", buffering=1))
-                tables.append(csv.writer(file))
-                tables[-1].writerow(header)
-            yield tables
-    except OSError as error:
-        raise UserError(
-            f"Cannot write to '{out}' ({error.strerror}): free space or give another --out; the {pictures} written "
-            "before are whole."
-        ) from error
+        tables = []
+        for name, header in columns.items():
+            file = stack.enter_context((out / name).open("w", newline="", encoding="utf-8", buffering=1))
+            tables.append(csv.writer(file))
+            tables[-1].writerow(header)
+        yield tables
 
 
 ENDINGS = {
@@ -76,9 +70,8 @@ def parse_kinds(text: str) -> tuple[str, ...]:
         UserError: a kind that there is not, or none.
     """
     wanted = {word.strip() for word in text.split(",")}
-    unknown = sorted(wanted - set(ENDINGS))
-    if unknown:
-        raise UserError(f"--write names '{unknown[0]}': use some of {', '.join(ENDINGS)}.")
+    for kind in sorted(wanted):
+        check_choice("--write", kind, ENDINGS)
     return tuple(kind for kind in ENDINGS if kind in wanted)
 
 
@@ -148,6 +141,10 @@ OF_THE_FOLDER = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES
 
 FAST_PNG = 3
 """Of zlib: speckle hardly packs, and a third of the time makes a tenth more bytes than the default, 6."""
+
+
+NOT_AGAIN = "run the command again, what was done before is whole and is not done again"
+"""What a sentence says of the work of a job that ends early."""
 
 
 class OutputError(UserError):
@@ -255,10 +252,8 @@ class FileWriter:
             if not isinstance(cause, OSError):
                 raise
             if cause.errno in OF_THE_FOLDER:
-                raise OutputError(
-                    f"Cannot write to '{self.out}' ({cause.strerror}): free space, mend its permissions or give "
-                    "another --out, and run the command again; what was done before is whole and is not done again."
-                ) from error
+                with writing(self.out, option="--out", kept=NOT_AGAIN, raises=OutputError):
+                    raise cause from None
             raise UserError(
                 f"The outputs of '{self.source}' cannot be written ({cause.strerror}): rename the file."
             ) from error

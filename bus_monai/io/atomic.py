@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from bus_monai.errors import UserError
+from bus_monai.errors import writing
 
 
 @contextmanager
@@ -42,15 +42,11 @@ def check_writable(folder: str | Path) -> Path:
         UserError: it cannot be made or written to.
     """
     folder = Path(folder)
-    try:
+    with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         # a file without a name: processes that check the same folder at once do not meet
         with tempfile.TemporaryFile(dir=folder) as probe:
             probe.write(b"\0")
-    except OSError as error:
-        raise UserError(
-            f"Cannot write to '{folder}' ({error.strerror}): free space, mend its permissions, or give another folder."
-        ) from error
     return folder
 
 

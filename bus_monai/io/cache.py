@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bus_monai.data.datalist import read_datalist
-from bus_monai.errors import UserError
+from bus_monai.errors import UserError, writing
 from bus_monai.io.atomic import private_folder_beside
 
 
@@ -30,14 +30,9 @@ def cached_dataset(name: str, write: Callable[[Path], object]) -> Path:
     """
     folder = cache_folder() / name
     if not _is_complete(folder):
-        try:
+        with writing(folder, option="BUS_MONAI_CACHE"):
             _discard(folder)
             write(folder)
-        except OSError as error:
-            raise UserError(
-                f"Cannot write the phantoms to '{folder}' ({error.strerror}): free space, or set BUS_MONAI_CACHE to "
-                "another folder."
-            ) from error
     return folder
 
 

@@ -10,9 +10,9 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
-from bus_monai.errors import UserError
+from bus_monai.errors import UserError, reading
 from bus_monai.io.types import DICOM_SUFFIXES, MAX_PIXELS, SourceImage
 
 Kind: TypeAlias = Literal["raster", "nifti", "dicom"]
@@ -105,8 +105,9 @@ def read_raster(path: Path) -> NDArray[np.float32]:
     Raises:
         UserError: the file is truncated, too large, or no such image.
     """
+    errors = (SyntaxError, ValueError, EOFError, zlib.error)
     try:
-        with warnings.catch_warnings():
+        with reading(path, "PNG or JPEG", errors=errors), warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             with Image.open(path, formats=("PNG", "JPEG")) as image:
                 _check_size(path, image.size)
@@ -115,15 +116,8 @@ def read_raster(path: Path) -> NDArray[np.float32]:
                 # through RGB, so that neither an alpha channel nor the index of a palette is taken for grey
                 grey = image if image.mode in ("L", "1") else image.convert("RGB")
                 return np.asarray(grey.convert("L"), dtype=np.float32) / np.float32(255)
-    except UserError:
-        raise
     except Image.DecompressionBombError as error:
-        raise UserError(f"'{path}' is too large ({error}): give at most {MAX_PIXELS:,} pixels.") from error
-    except (OSError, SyntaxError, ValueError, EOFError, zlib.error) as error:
-        reason = "it is no PNG or JPEG file" if isinstance(error, UnidentifiedImageError) else str(error)
-        raise UserError(
-            f"'{path}' cannot be decoded ({reason}): copy the file again or remove it from the data set."
-        ) from error
+        raise UserError(f"'{path}' is too large ({error}): give at most {MAX_PIXELS:,} pixels.", path=path) from error
 
 
 def _read_nifti(path: Path) -> SourceImage:
@@ -131,7 +125,7 @@ def _read_nifti(path: Path) -> SourceImage:
     from nibabel.filebasedimages import ImageFileError
     from nibabel.spatialimages import HeaderDataError
 
-    try:
+    with reading(path, "NIfTI", errors=(EOFError, ValueError, zlib.error, ImageFileError, HeaderDataError)):
         image = nib.load(path)
         shape = image.shape
         if len(shape) < 2 or any(n != 1 for n in shape[2:]):
@@ -140,10 +134,6 @@ def _read_nifti(path: Path) -> SourceImage:
         stored = np.asarray(image.dataobj).reshape(shape[:2]).T
         if stored.dtype.kind not in "biuf":
             raise UserError(f"'{path}' holds {stored.dtype} values: give a NIfTI file of grey values.")
-    except UserError:
-        raise
-    except (OSError, EOFError, ValueError, zlib.error, ImageFileError, HeaderDataError) as error:
-        raise UserError(f"'{path}' cannot be read as NIfTI ({error}): copy the file again or remove it.") from error
     columns_mm, rows_mm = (float(zoom) for zoom in image.header.get_zooms()[:2])
     spacing = (rows_mm, columns_mm) if rows_mm > 0 and columns_mm > 0 else None
     return SourceImage(to_unit_range(stored), spacing)
@@ -166,13 +156,16 @@ def check_readable(path: Path) -> None:
     Raises:
         UserError: the file is missing, empty or may not be read.
     """
-    try:
-        with path.open("rb") as file:
-            empty = not file.read(1)
-    except OSError as error:
-        raise UserError(f"Cannot read '{path}' ({error.strerror}): check the path and its permissions.") from error
+    with reading(path), path.open("rb") as file:
+        empty = not file.read(1)
     if empty:
-        raise UserError(f"'{path}' is empty: copy the file again or remove it.")
+        raise UserError(f"'{path}' is empty: copy the file again or remove it.", path=path)
+
+
+def check_signal(path: str | Path, signal: bool) -> None:
+    """Raise a user error unless an image, or any of its frames, has a pixel above 0, which ``signal`` tells."""
+    if not signal:
+        raise UserError(f"'{path}' holds no signal: every pixel is 0; remove it.", path=path)
 
 
 def _check_size(path: Path, size: tuple[int, ...]) -> None:

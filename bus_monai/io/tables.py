@@ -7,7 +7,7 @@ import itertools
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from bus_monai.errors import UserError
+from bus_monai.errors import writing
 from bus_monai.io.atomic import atomic_file
 
 
@@ -17,10 +17,5 @@ def write_table(path: Path, columns: Sequence[str], rows: Iterable[Iterable[obje
     Raises:
         UserError: the file cannot be written.
     """
-    try:
-        with atomic_file(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
-            csv.writer(file).writerows(itertools.chain([columns], rows))
-    except OSError as error:
-        raise UserError(
-            f"Cannot write '{path}' ({error.strerror}): free space, or check the folder and its permissions."
-        ) from error
+    with writing(path), atomic_file(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows(itertools.chain([columns], rows))

@@ -14,7 +14,7 @@ from skimage.draw import polygon2mask
 from skimage.measure import approximate_polygon, find_contours
 from skimage.segmentation import watershed
 
-from bus_monai.errors import UserError
+from bus_monai.errors import UserError, reading
 from bus_monai.geometry.lesion import label_components
 from bus_monai.io.atomic import atomic_file
 from bus_monai.io.image import read_source, source_kind
@@ -131,7 +131,9 @@ def label_suffix(name: str) -> str:
     for suffix in SUFFIXES:
         if name.lower().endswith(suffix):
             return suffix
-    raise UserError(f"A label comes as '{Path(name).suffix or name}': send it as one of {', '.join(SUFFIXES)}.")
+    raise UserError(
+        f"A label comes as '{Path(name).suffix or name}': send it as one of {', '.join(SUFFIXES)}.", path=name
+    )
 
 
 def read_labels(path: Path, shape: tuple[int, int, int]) -> NDArray[np.uint8]:
@@ -176,7 +178,8 @@ def write_labels(labels: Sequence[NDArray[np.integer]], source: Path, output: Pa
 
 def _read(path: Path) -> NDArray[Any]:
     kind = source_kind(path)
-    try:
+    errors = (SyntaxError, ValueError, EOFError, zlib.error, Image.DecompressionBombError)
+    with reading(path.name, errors=errors, remedy="send it again"):
         if kind == "raster":
             with Image.open(path, formats=("PNG",)) as image:
                 # the index of a palette is the number; a picture in colours is no label
@@ -191,8 +194,4 @@ def _read(path: Path) -> NDArray[Any]:
                 stack = values.reshape((*values.shape[:2], -1))
                 return np.moveaxis(stack, 2, 0).transpose(0, 2, 1)
             raise UserError(f"The label '{path.name}' has the shape {values.shape}: send rows, columns and frames.")
-    except UserError:
-        raise
-    except (OSError, SyntaxError, ValueError, EOFError, zlib.error, Image.DecompressionBombError) as error:
-        raise UserError(f"The label '{path.name}' cannot be read ({error}): send it again.") from error
     raise UserError(f"The label '{path.name}' is no PNG or NIfTI file: send it as one of {', '.join(SUFFIXES)}.")

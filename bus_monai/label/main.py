@@ -16,7 +16,7 @@ from monailabel.interfaces.tasks.train import TrainTask
 
 from bus_monai import __version__
 from bus_monai.bundle.models import parse_models
-from bus_monai.errors import UserError
+from bus_monai.errors import check_choice
 from bus_monai.label.infer_tasks import CLICKS, LESIONS, ClickTask, SegmentTask
 from bus_monai.label.model_versions import ModelVersions
 from bus_monai.label.store import LabelStore
@@ -91,8 +91,7 @@ class BreastUltrasoundApp(MONAILabelApp):
         Raises:
             UserError: there is no such model.
         """
-        if model not in self.models:
-            raise UserError(f"There is no model '{model}': choose one of {', '.join(self.models)}.")
+        check_choice("model", model, self.models)
         return self.models[model]
 
 

@@ -15,7 +15,7 @@ from filelock import FileLock, Timeout
 from bus_monai.bundle.models import TrainedModel
 from bus_monai.bundle.registry import TRAINED
 from bus_monai.bundle.settings import read_settings
-from bus_monai.errors import UserError
+from bus_monai.errors import UserError, check_choice
 from bus_monai.io.atomic import atomic_file
 
 ACTIVE = "active.json"
@@ -52,8 +52,7 @@ class ModelVersions:
         if number == 0:
             return self.start
         weights = self.folder / f"{number:04d}" / TRAINED
-        if number not in self._numbers():
-            raise UserError(f"'{self.start.name}' has no version {number}: choose one of {self._numbers()}.")
+        check_choice("version", number, self._numbers(), where=f"'{self.start.name}'")
         return replace(self.start, weights=str(weights), settings=read_settings(weights))
 
     def activate(self, number: int) -> None:

@@ -21,7 +21,7 @@ from monailabel.interfaces.utils.app import app_instance
 from PIL import Image
 
 import bus_monai.label.compatibility  # noqa: F401 - before monailabel, see there
-from bus_monai.errors import UserError, mendable_error
+from bus_monai.errors import UserError, as_user_error
 from bus_monai.io.image import read_source
 from bus_monai.label.label_file import (
     TOLERANCE,
@@ -135,7 +135,7 @@ def main() -> None:
     try:
         app_instance()  # made here, for the server would print a traceback
     except Exception as error:
-        sentence = mendable_error(error)
+        sentence = as_user_error(error)
         if sentence is None:
             raise
         print(f"bus-monai: {sentence}", file=sys.stderr)
@@ -171,7 +171,7 @@ def make_server() -> Any:
         return JSONResponse({"detail": str(error)}, status_code=400)
 
     async def system_error(request: Request, error: OSError) -> JSONResponse:
-        sentence = mendable_error(error)
+        sentence = as_user_error(error)
         if sentence is None:
             raise error
         return JSONResponse({"detail": str(sentence)}, status_code=507)

@@ -18,7 +18,7 @@ from filelock import FileLock
 from monailabel.datastore.local import DataModel, ImageLabelModel, LocalDatastore, LocalDatastoreModel
 from monailabel.interfaces.datastore import DefaultLabelTag
 
-from bus_monai.errors import UserError
+from bus_monai.errors import UserError, reading
 from bus_monai.io.atomic import atomic_file
 from bus_monai.io.cache import cache_folder
 from bus_monai.io.image import NIFTI_SUFFIXES, RASTER_SUFFIXES, read_source
@@ -179,10 +179,8 @@ class LabelStore(LocalDatastore):
         if not path.is_file() or self._config_ts == _stamp(path):
             return
         self._config_ts = _stamp(path)
-        try:
+        with reading(path, "the list of images", errors=(ValueError,), remedy="remove it, labels stay"):
             self._datastore = LocalDatastoreModel.model_validate_json(path.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise UserError(f"'{path}' is broken: remove it, labels stay.") from error
         self._datastore.base_path = str(self.folder)
 
     def _update_datastore_file(self, lock: bool = True) -> None:

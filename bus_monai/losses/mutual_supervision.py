@@ -9,7 +9,7 @@ from ignite import distributed as idist
 from torch import Tensor
 from torch.nn import functional as F
 
-from bus_monai.errors import UserError
+from bus_monai.errors import check_choice, check_number
 
 CONFIDENCES = ("mask_mean", "pixel")
 
@@ -30,10 +30,8 @@ class MutualSupervision:
     """
 
     def __init__(self, *, gamma: float = 0.5, confidence: str = "mask_mean") -> None:
-        if not 0 < gamma < 1:
-            raise UserError(f"gamma is {gamma}: give a number between 0 and 1, the paper's is 0.5.")
-        if confidence not in CONFIDENCES:
-            raise UserError(f"confidence is {confidence!r}: use one of {', '.join(CONFIDENCES)}.")
+        check_number("gamma", gamma, above=0, below=1, hint="the paper's is 0.5")
+        check_choice("confidence", confidence, CONFIDENCES)
         self.gamma = gamma
         self.confidence = confidence
 

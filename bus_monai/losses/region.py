@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 
 import torch
@@ -11,7 +10,7 @@ from monai.losses.ssim_loss import SSIMLoss
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bus_monai.errors import UserError
+from bus_monai.errors import check_choice, check_number
 
 NAMED = {"bce": {"bce": 1.0}, "dice": {"dice": 1.0}, "bce_dice": {"bce": 1.0, "dice": 1.0}}
 """Weights of the losses that have a name."""
@@ -49,8 +48,7 @@ class RegionLoss(nn.Module):
         super().__init__()
         self.weights = {"l1": l1, "ssim": ssim, "dice": dice, "bce": bce}
         for name, weight in self.weights.items():
-            if not (math.isfinite(weight) and weight >= 0):
-                raise UserError(f"The weight {name} of the region loss is {weight}: give 0 or more.")
+            check_number(f"{name} of the region loss", weight, at_least=0)
         self._ssim = SSIMLoss(spatial_dims=2, data_range=1.0)
         self._dice = DiceLoss(smooth_nr=1.0, smooth_dr=1.0)
 
@@ -78,8 +76,7 @@ def make_region_loss(name: str) -> RegionLoss:
     Raises:
         UserError: unknown name.
     """
-    if name not in list(NAMED):
-        raise UserError(f"loss is {name!r}: use one of {', '.join(NAMED)}.")
+    check_choice("loss", name, NAMED)
     return RegionLoss(**NAMED[name])
 
 

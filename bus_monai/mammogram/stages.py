@@ -14,7 +14,7 @@ from bus_monai.bundle.models import TrainedModel
 from bus_monai.bundle.run import INFERENCE_CONFIG, inference_parser
 from bus_monai.detection.boxes import MAX_OVERLAP, MIN_SCORE, default_boxes, find_boxes
 from bus_monai.detection.ssd import split_output
-from bus_monai.errors import UserError
+from bus_monai.errors import UserError, check_number
 from bus_monai.geometry.box import Box, tight_box
 from bus_monai.networks.shape_cnn import SHAPE_CLASSES
 from bus_monai.trainers.batches import plain_tensor
@@ -67,8 +67,7 @@ class MassDetector:
         nms_threshold: float = MAX_OVERLAP,
     ) -> None:
         for name, value in (("score_threshold", score_threshold), ("nms_threshold", nms_threshold)):
-            if not 0 <= value <= 1:
-                raise UserError(f"{name} is {value}: give a number from 0 to 1.")
+            check_number(name, value, at_least=0, at_most=1)
         self.network = network.to(device).eval()
         self.resize = resize
         self.device = device

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import bootstrap
 
-from bus_monai.errors import UserError
+from bus_monai.errors import check_choice
 from bus_monai.io.atomic import atomic_file
 from bus_monai.metrics.case_table import CaseRow, write_case_table
 from bus_monai.metrics.classification import CLASSIFICATION_RESAMPLES, Interval
@@ -155,8 +155,7 @@ def get_rule(name: str) -> Rule:
     Raises:
         UserError: there is no such rule.
     """
-    if name not in RULES:
-        raise UserError(f"There is no rule {name!r} of aggregation: choose one of {', '.join(RULES)}.")
+    check_choice("rule", name, RULES)
     return RULES[name]
 
 

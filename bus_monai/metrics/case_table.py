@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 from bus_monai.data.case import Diagnosis
-from bus_monai.errors import UserError
+from bus_monai.errors import UserError, check_columns, reading
 from bus_monai.io.tables import write_table
 from bus_monai.metrics.segmentation import BINS, CaseScores
 
@@ -57,17 +57,14 @@ def read_case_table(path: str | Path) -> list[CaseRow]:
     Raises:
         UserError: the file cannot be read, lacks a column, or holds a value that does not fit its column.
     """
-    try:
-        with Path(path).open(newline="", encoding="utf-8") as file:
-            reader = csv.DictReader(file, strict=True)
-            lacking = [name for name in CASE_COLUMNS if name not in (reader.fieldnames or ())]
-            if lacking:
-                raise UserError(f"'{path}' lacks the column {lacking[0]!r}: give a table of cases, such as cases.csv.")
-            return [_to_row(record, f"'{path}', line {reader.line_num}") for record in reader]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UserError(
-            f"Cannot read '{path}' as a table of cases ({error}): give a CSV file, such as cases.csv."
-        ) from error
+    remedy = "give a table of cases, such as cases.csv"
+    with (
+        reading(path, "CSV", errors=(UnicodeDecodeError, csv.Error), remedy=remedy),
+        Path(path).open(newline="", encoding="utf-8") as file,
+    ):
+        reader = csv.DictReader(file, strict=True)
+        check_columns(path, CASE_COLUMNS, reader.fieldnames, remedy=remedy)
+        return [_to_row(record, f"'{path}', line {reader.line_num}") for record in reader]
 
 
 def _to_text(value: Any) -> str:

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from bus_monai.detection.boxes import MAX_OVERLAP, MIN_SCORE, default_boxes, find_boxes
 from bus_monai.detection.ssd import split_output
-from bus_monai.errors import UserError
+from bus_monai.errors import UserError, check_choice
 from bus_monai.geometry.box import Box
 from bus_monai.metrics.aggregate import LOWER_IS_BETTER, get_rule, means
 from bus_monai.metrics.case_table import CaseRow
@@ -80,8 +80,7 @@ class CaseMetric(Metric):
     def __init__(
         self, *, metric: str = "dice", rule: str = "lesion", threshold: float = 0.5, name: str | None = None
     ) -> None:
-        if metric not in (known := get_rule(rule).fractions):
-            raise UserError(f"The rule {rule!r} has no metric {metric!r}: choose one of {', '.join(known)}.")
+        check_choice("metric", metric, get_rule(rule).fractions, where=f"the rule {rule!r}")
         self.metric = metric
         self.rule = rule
         self.threshold = threshold

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bus_monai.errors import UserError
+from bus_monai.errors import reading
 from bus_monai.io.tables import write_table
 from bus_monai.metrics.classification import summarise_classes
 from bus_monai.networks.shape_cnn import SHAPE_CLASSES
@@ -70,21 +70,20 @@ def read_shape_rows(path: Path) -> list[ShapeRow]:
     Raises:
         UserError: it cannot be read or lacks a column.
     """
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            return [
-                ShapeRow(
-                    row["id"],
-                    row["group"],
-                    row["truth"] or None,
-                    tuple(float(row[name]) for name in SHAPE_CLASSES if row[name]),
-                )
-                for row in csv.DictReader(file, strict=True)
-            ]
-    except (OSError, KeyError, ValueError, csv.Error) as error:
-        raise UserError(
-            f"Cannot read '{path}' as a table of shapes ({error}): give the shapes.csv of a run."
-        ) from error
+    remedy = "give the shapes.csv of a run"
+    with (
+        reading(path, "a table of shapes", errors=(KeyError, ValueError, csv.Error), remedy=remedy),
+        path.open(newline="", encoding="utf-8") as file,
+    ):
+        return [
+            ShapeRow(
+                row["id"],
+                row["group"],
+                row["truth"] or None,
+                tuple(float(row[name]) for name in SHAPE_CLASSES if row[name]),
+            )
+            for row in csv.DictReader(file, strict=True)
+        ]
 
 
 def found_scores(rows: Sequence[ShapeRow]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:

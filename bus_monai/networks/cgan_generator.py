@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from bus_monai.errors import UserError
+from bus_monai.errors import check_choice, check_number
 from bus_monai.networks.blocks.attention import CAW
 from bus_monai.networks.blocks.convolution import AtrousBlock
 from bus_monai.networks.discriminators import initialise_dcgan
@@ -72,10 +72,8 @@ class CGANGenerator(nn.Module):
         dropout: float = 0.5,
     ) -> None:
         super().__init__()
-        if depth <= ATROUS_STAGE:
-            raise UserError(f"depth is {depth}: give at least {ATROUS_STAGE + 1}.")
-        if skip_mode not in SKIP_MODES:
-            raise UserError(f"skip_mode is {skip_mode!r}: use one of {', '.join(SKIP_MODES)}.")
+        check_number("depth", depth, at_least=ATROUS_STAGE + 1, whole=True)
+        check_choice("skip_mode", skip_mode, SKIP_MODES)
         widths = [base_width * 2 ** min(i, 3) for i in range(depth)]
 
         encoder: list[nn.Module] = []

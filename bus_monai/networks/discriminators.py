@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from bus_monai.errors import UserError
+from bus_monai.errors import check_choice
 
 
 def initialise_dcgan(module: nn.Module) -> None:
@@ -118,8 +118,7 @@ class RDACritic(nn.Module):
 
     def __init__(self, *, in_channels: int = 2, norm: str = "batch") -> None:
         super().__init__()
-        if norm not in CRITIC_NORMS:
-            raise UserError(f"critic_norm is {norm!r}: use one of {', '.join(CRITIC_NORMS)}.")
+        check_choice("critic_norm", norm, CRITIC_NORMS)
         layers: list[nn.Module] = []
         before = in_channels
         for i, width in enumerate(RDA_CRITIC_WIDTHS):

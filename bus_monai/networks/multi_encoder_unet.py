@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from typing_extensions import Self
 
-from bus_monai.errors import UserError
+from bus_monai.errors import UserError, check_choice
 from bus_monai.networks.blocks.attention import CBAM, NonLocal
 from bus_monai.networks.blocks.convolution import separable
 from bus_monai.networks.encoders.densenet import DenseNetEncoder
@@ -123,10 +123,8 @@ def _check(encoders: Sequence[str], attention: str, skip: str) -> None:
     unknown = [name for name in encoders if name not in ENCODERS]
     if unknown or not encoders or isinstance(encoders, str):
         raise UserError(f"encoders is {encoders!r}: give a list of one or more of {', '.join(ENCODERS)}.")
-    if attention not in ATTENTIONS:
-        raise UserError(f"attention is {attention!r}: use one of {', '.join(ATTENTIONS)}.")
-    if skip not in SKIPS:
-        raise UserError(f"skip is {skip!r}: use one of {', '.join(SKIPS)}.")
+    check_choice("attention", attention, ATTENTIONS)
+    check_choice("skip", skip, SKIPS)
     if skip == "add" and set(encoders) == {"efficientnet_b0"}:
         raise UserError(
             "skip is 'add', but the maps of efficientnet_b0 have other channels than the decoder: use 'concat', or add "
@@ -175,9 +173,7 @@ def get_preset(model_id: int) -> Preset:
     Raises:
         UserError: no number from 1 to 20.
     """
-    # a list, since what comes from a command line may have no hash
-    if model_id not in list(PRESETS):
-        raise UserError(f"model_id is {model_id!r}: give the number of a model of the paper, from 1 to {len(PRESETS)}.")
+    check_choice("model_id", model_id, PRESETS)
     return PRESETS[model_id]
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from torch import Tensor, nn
 
-from bus_monai.errors import UserError
+from bus_monai.errors import UserError, check_choice
 from bus_monai.networks.segmenters import make_segmenter
 from bus_monai.networks.wrappers import Ensemble, Standardised
 
@@ -41,13 +41,13 @@ class MutualGenerators(nn.Module):
 
     def __init__(self, *, backbone: str = "resnet101", num_generators: int = 2, used: str = "mean") -> None:
         super().__init__()
-        if num_generators not in (1, 2):
-            raise UserError(f"num_generators is {num_generators!r}: use 1 or 2.")
-        if used not in USES:
-            raise UserError(f"used_generator is {used!r}: use one of {', '.join(USES)}.")
+        check_choice("num_generators", num_generators, (1, 2))
+        check_choice("used_generator", used, USES)
         self.used = USES.index(used)
         if self.used > num_generators:
-            raise UserError("used_generator is 'second', but there is one generator: use first or mean.")
+            raise UserError(
+                "used_generator is 'second', but there is one generator: use first or mean.", key="used_generator"
+            )
         names = ARCHITECTURES[:num_generators]
         self.ensemble = Ensemble(make_segmenter(name, {"backbone": backbone}) for name in names)
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bus_monai.errors import UserError
+from bus_monai.errors import check_choice
 from bus_monai.networks.blocks.attention import AttentionGate
 from bus_monai.networks.blocks.convolution import DilatedModule, ResidualUnit
 
@@ -57,8 +57,7 @@ class RDAUNet(nn.Module):
         dilated_rates: Sequence[int] = (1, 2, 4, 8, 16, 32),
     ) -> None:
         super().__init__()
-        if dilated_position not in POSITIONS:
-            raise UserError(f"dilated_position is {dilated_position!r}: use one of {', '.join(POSITIONS)}.")
+        check_choice("dilated_position", dilated_position, POSITIONS)
         self.use_gate = use_gate
 
         in_channels = (1, *ENCODER_CHANNELS[:-1])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -11,7 +10,7 @@ from monai.networks.nets.attentionunet import AttentionUnet
 from monai.networks.nets.basic_unet import BasicUNet
 from torch import nn
 
-from bus_monai.errors import UserError
+from bus_monai.errors import UserError, check_choice
 from bus_monai.networks.cgan_generator import CGANGenerator
 from bus_monai.networks.deeplabv3_plus import DeepLabV3Plus
 from bus_monai.networks.erfnet import ERFNet
@@ -98,10 +97,7 @@ def make_segmenter(name: str, options: Mapping[str, Any] | None = None) -> nn.Mo
         >>> make_segmenter("fcn", {"backbone": "resnet18"})(torch.rand(1, 1, 65, 77)).shape
         torch.Size([1, 1, 65, 77])
     """
-    if name not in BUILDERS:
-        close = difflib.get_close_matches(str(name), SEGMENTER_NAMES, n=1)
-        hint = f" (did you mean {close[0]!r}?)" if close else ""
-        raise UserError(f"There is no network {name!r}{hint}: use one of {', '.join(SEGMENTER_NAMES)}.")
+    check_choice("network_name", name, SEGMENTER_NAMES)
     options = options or {}
     known = inspect.signature(BUILDERS[name]).parameters
     for option in options:

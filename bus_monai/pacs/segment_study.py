@@ -14,7 +14,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from bus_monai.dicom.quiet_decoders import quiet_decoders
-from bus_monai.errors import UserError
+from bus_monai.errors import UserError, writing
 from bus_monai.inference.batch import LOCAL, segment_inputs
 from bus_monai.inference.executors.base import Engine
 from bus_monai.inference.manifest import Manifest
@@ -102,7 +102,7 @@ def _store(service: DicomWeb, out: Path) -> Counter[str]:
         names = [name for entry in manifest.entries() for name in entry.outcome.outputs if name.endswith(".dcm")]
     counts: Counter[str] = Counter()
     known = out / STORED
-    try:
+    with writing(known):
         stored = set(known.read_text(encoding="utf-8").splitlines()) if known.exists() else set()
         with known.open("a", encoding="utf-8") as table:
             for name in tqdm(names, desc="storing", unit="object"):
@@ -118,6 +118,4 @@ def _store(service: DicomWeb, out: Path) -> Counter[str]:
                     table.flush()
                     os.fsync(table.fileno())
                 counts["stored"] += 1
-    except OSError as error:
-        raise UserError(f"Cannot write '{known}' ({error.strerror}): free space or mend permissions.") from error
     return counts

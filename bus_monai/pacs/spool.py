@@ -14,7 +14,7 @@ from typing import Literal, TypeAlias
 
 from filelock import FileLock, Timeout
 
-from bus_monai.errors import UserError
+from bus_monai.errors import UserError, writing
 
 FIRST, LONGEST = 1.0, 300.0
 """Seconds between two tries: doubled each time, up to five minutes."""
@@ -81,22 +81,21 @@ class Spool:
         self.path, self.most_bytes = folder.absolute(), most_bytes
         self._turn = Lock()
         self.news: dict[State, Event] = {state: Event() for state in STATES}
-        try:
+        with writing(folder, option="--spool"):
             self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
             # closed by whichever thread ends the service
             self._lock = FileLock(self.path / "lock", thread_local=False)
-            self._lock.acquire(blocking=False)
+            try:
+                self._lock.acquire(blocking=False)
+            except Timeout as error:
+                raise UserError(
+                    f"Another process uses '{folder}': stop it or give another --spool.", path=folder, key="--spool"
+                ) from error
             for left in (_PARTIAL, _SENT):  # begun, not acknowledged; or sent and not removed yet
                 shutil.rmtree(self.path / left, ignore_errors=True)
             for name in (*STATES, _PARTIAL, _SENT):
                 (self.path / name).mkdir(exist_ok=True, mode=0o700)
             sync_folder(self.path)
-        except Timeout as error:
-            raise UserError(f"Another process uses '{folder}': stop it or give another --spool.") from error
-        except OSError as error:
-            raise UserError(
-                f"Cannot write to '{folder}' ({error.strerror}): mend its permissions or give another --spool."
-            ) from error
         self._used = sum(_size(self.path / state) for state in STATES)
 
     def close(self) -> None:

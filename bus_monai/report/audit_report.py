@@ -13,7 +13,7 @@ from PIL import Image
 
 from bus_monai.data.audit.audit_folder import Audit
 from bus_monai.data.audit.finding import KINDS, MEANING
-from bus_monai.errors import UserError
+from bus_monai.errors import UserError, writing
 from bus_monai.io.atomic import atomic_file
 from bus_monai.io.image import read_source
 from bus_monai.report.page import write_page
@@ -50,7 +50,7 @@ def write_audit(audit: Audit, out: Path) -> Path:
         for pair in audit.pairs
         if pair.copies
     ]
-    try:
+    with writing(out):
         out.mkdir(parents=True, exist_ok=True)
         with atomic_file(out / JSON) as partial:
             partial.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
@@ -66,8 +66,6 @@ def write_audit(audit: Audit, out: Path) -> Path:
             split_groups=content["split_groups"],
             figure=figure,
         )
-    except OSError as error:
-        raise UserError(f"Cannot write to '{out}' ({error.strerror}): free space, or give another folder.") from error
 
 
 def _thumbnail(path: Path) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bus_monai.bundle.weights import check_writable
-from bus_monai.errors import UserError
+from bus_monai.errors import check_choice
 from bus_monai.io.tables import write_table
 from bus_monai.metrics.aggregate import DISTANCES, LOWER_IS_BETTER, RULES, means
 from bus_monai.metrics.case_table import CaseRow
@@ -55,8 +55,7 @@ def published_tables(paper: str | None = None) -> list[Published]:
     if paper is None:
         return tables
     papers = list(dict.fromkeys(table.paper for table in tables))
-    if paper not in papers:
-        raise UserError(f"There is no published table of '{paper}': choose one of {', '.join(papers)}.")
+    check_choice("--published", paper, papers)
     return [table for table in tables if table.paper == paper]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from bus_monai.errors import UserError
+from bus_monai.errors import UserError, reading
 from bus_monai.metrics.aggregate import SUMMARY
 from bus_monai.report.files import EXAMPLES, HISTORY, REPORT, read_history
 from bus_monai.report.page import embed, write_page
@@ -27,10 +27,9 @@ def write_run_report(folder: Path) -> Path:
     for name, step in ((HISTORY, "train"), (SUMMARY, "evaluate"), (EXAMPLES, "evaluate")):
         if not (folder / name).is_file():
             raise UserError(f"'{folder / name}' does not exist: {step} with --output_dir {folder} first.")
-    try:
-        summaries = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise UserError(f"'{folder / SUMMARY}' is broken: evaluate with --output_dir {folder} again.") from error
+    summary = folder / SUMMARY
+    with reading(summary, "JSON", errors=(ValueError,), remedy=f"evaluate with --output_dir {folder} again"):
+        summaries = json.loads(summary.read_text(encoding="utf-8"))
     return write_page(
         folder / REPORT,
         "run_report.html.jinja",

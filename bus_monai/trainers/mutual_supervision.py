@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from bus_monai.engines.parts import Learner, Updates
-from bus_monai.errors import UserError
+from bus_monai.errors import UserError, check_choice
 from bus_monai.losses.mutual_supervision import MutualSupervision
 from bus_monai.trainers.base import ResumableTrainer, SeededEpochs, frozen, plain
 from bus_monai.trainers.batches import prepare_plain_batch, prepare_plain_image
@@ -93,8 +93,7 @@ class TwoPhases:
     phase2_update_d: bool = True
 
     def __post_init__(self) -> None:
-        if self.method not in METHODS:
-            raise UserError(f"method is {self.method!r}: use one of {', '.join(METHODS)}.")
+        check_choice("method", self.method, METHODS)
 
 
 class MutualSupervisionTrainer(ResumableTrainer):

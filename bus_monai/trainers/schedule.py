@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from bus_monai.errors import UserError
+from bus_monai.errors import check_choice, check_number
 
 WARM_UP = 0.3
 """Share of the epochs in which the rate rises."""
@@ -68,8 +68,7 @@ class Schedule(ABC):
     """
 
     def __init__(self, *, pretrain_epochs: int = 0) -> None:
-        if pretrain_epochs < 0:
-            raise UserError(f"pretrain_epochs is {pretrain_epochs}: give a whole number of at least 0.")
+        check_number("pretrain_epochs", pretrain_epochs, at_least=0, whole=True)
         self.pretrain_epochs = pretrain_epochs
 
     @abstractmethod
@@ -133,8 +132,7 @@ class Interleaved(Schedule):
 
     def __init__(self, *, n_critic: int = 5, pretrain_epochs: int = 0) -> None:
         super().__init__(pretrain_epochs=pretrain_epochs)
-        if n_critic < 1:
-            raise UserError(f"n_critic is {n_critic}: give a whole number of at least 1.")
+        check_number("n_critic", n_critic, at_least=1, whole=True)
         self.n_critic = n_critic
 
     def epoch_length(self, batches: int) -> int:
@@ -185,8 +183,7 @@ def make_schedule(name: str, *, n_critic: int = 5, gan_mode: str = "wgan", pretr
         >>> make_schedule("blocked", pretrain_epochs=10).epoch_length(7)
         14
     """
-    if name not in SCHEDULES:
-        raise UserError(f"schedule is {name!r}: use one of {', '.join(SCHEDULES)}.")
+    check_choice("schedule", name, SCHEDULES)
     if gan_mode == "none":
         return GeneratorOnly(pretrain_epochs=pretrain_epochs)
     if name == "interleaved":
@@ -205,8 +202,7 @@ def weight_average(network: nn.Module, decay: float) -> AveragedModel:
     Raises:
         UserError: ``decay`` outside its range.
     """
-    if not 0 <= decay < 1:
-        raise UserError(f"ema_decay is {decay}: give a number from 0, and below 1.")
+    check_number("ema_decay", decay, at_least=0, below=1)
     # torch gives it no types
     make_update: Callable[[float], Callable[..., None]] = get_ema_multi_avg_fn
     return AveragedModel(network, multi_avg_fn=make_update(decay), use_buffers=True)

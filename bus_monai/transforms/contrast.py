@@ -12,7 +12,7 @@ from monai.utils.type_conversion import convert_to_dst_type
 from skimage.exposure import equalize_adapthist, equalize_hist
 from torch import Tensor
 
-from bus_monai.errors import UserError
+from bus_monai.errors import check_choice
 
 METHODS = ("none", "global", "clahe")
 
@@ -30,8 +30,7 @@ class HistogramEqualization(Transform):
     """
 
     def __init__(self, method: str = "clahe", *, clip_limit: float = 0.01) -> None:
-        if method not in METHODS:
-            raise UserError(f"equalization is {method!r}: use one of {', '.join(METHODS)}.")
+        check_choice("equalization", method, METHODS)
         self.method = method
         self.clip_limit = clip_limit
 

@@ -12,7 +12,7 @@ from monai.transforms.croppad.array import Crop
 from monai.transforms.croppad.dictionary import Cropd
 from monai.transforms.transform import Randomizable, Transform
 
-from bus_monai.errors import UserError
+from bus_monai.errors import UserError, check_choice, check_number
 from bus_monai.geometry.box import Box, check_loose_scale, loose_box, tight_box
 from bus_monai.transforms.image_region import find_image_region
 
@@ -33,8 +33,7 @@ class RandBoxJitterd(Randomizable, Transform):
     """
 
     def __init__(self, jitter: float = 0.1, *, box_key: str = "box") -> None:
-        if not 0 <= jitter < 0.5:
-            raise UserError(f"box_jitter is {jitter}: give a number from 0, and below 0.5.")
+        check_number("box_jitter", jitter, at_least=0, below=0.5)
         self.jitter = jitter
         self.box_key = box_key
 
@@ -90,8 +89,7 @@ class CropToBoxd(Cropd):
         box_key: str = "box",
         allow_missing_keys: bool = False,
     ) -> None:
-        if box not in CROPS:
-            raise UserError(f"box is {box!r}: use one of {', '.join(CROPS)}.")
+        check_choice("box", box, CROPS)
         check_loose_scale(loose_scale)
         super().__init__(keys, Crop(), allow_missing_keys)
         self.box = box

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from bus_monai.errors import UserError
 from bus_monai.geometry.box import Box, loose_box
-from bus_monai.io.image import is_lesion, read_mask, read_masks, read_source
+from bus_monai.io.image import check_signal, is_lesion, read_mask, read_masks, read_source
 from bus_monai.networks.shape_cnn import SHAPE_INPUT_SIZE
 
 UNKNOWN_SPACING = (float("nan"), float("nan"))
@@ -49,8 +49,7 @@ class LoadUltrasoundd(MapTransform):
         item = dict(data)
         for key in self.key_iterator(item):
             source = read_source(item[key], int(item.get(self.frame_key, 0)))
-            if not source.pixels.any():
-                raise UserError(f"'{item[key]}' holds no signal: every pixel is 0; remove it from the data set.")
+            check_signal(item[key], bool(source.pixels.any()))
             meta = {
                 "filename_or_obj": str(item[key]),
                 # not MONAI's spatial_shape, which is columns first: MONAI Label would resize masks to it

@@ -13,7 +13,7 @@ from monai.data.meta_tensor import MetaTensor
 from monai.transforms.transform import MapTransform
 from monai.utils.misc import ensure_tuple
 
-from bus_monai.errors import UserError
+from bus_monai.errors import writing
 from bus_monai.io.image import read_source
 from bus_monai.io.masks import source_affine, write_mask
 
@@ -66,11 +66,6 @@ class SaveMaskd(MapTransform):
             source, output = (Path(ensure_tuple(data[k])[0]) for k in (self.source_key, self.output_key))
             if data.get(self.merge_key):
                 mask = mask | (read_source(output).pixels > 0)
-            try:
+            with writing(output, option="output_dir", kept="the masks written before are whole"):
                 write_mask(mask, source, output)
-            except OSError as error:
-                raise UserError(
-                    f"Cannot write '{output}' ({error.strerror}): free space or give another output_dir; the masks "
-                    "written before are whole."
-                ) from error
         return item

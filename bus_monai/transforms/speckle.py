@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Hashable, Mapping
 from typing import Any
 
@@ -13,7 +12,7 @@ from monai.utils.type_conversion import convert_to_dst_type
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bus_monai.errors import UserError
+from bus_monai.errors import check_choice
 from bus_monai.transforms.filters import MIN_MEAN, frost, lee, local_mean_variance, srad
 
 Image = NDArray[np.float32]
@@ -100,10 +99,7 @@ class SpeckleReduction(Transform):
     """
 
     def __init__(self, method: str = "median", **parameters: Any) -> None:
-        if method not in METHODS:
-            close = difflib.get_close_matches(str(method), METHODS, n=1)
-            hint = f" (did you mean '{close[0]}'?)" if close else ""
-            raise UserError(f"speckle is {method!r}{hint}: use one of {', '.join(METHODS)}.")
+        check_choice("speckle", method, METHODS)
         self.method = method
         self.parameters = parameters
 

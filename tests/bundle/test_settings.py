@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bus_monai.bundle.settings import parse_setting, parse_value, read_settings
-from bus_monai.errors import UserError
+from tests.user_errors import raises_user_error
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -39,9 +39,8 @@ def test_the_first_equals_sign_ends_the_key() -> None:
 
 @pytest.mark.parametrize("text", ["lr", "=1", ""])
 def test_what_sets_nothing_is_named(text: str) -> None:
-    with pytest.raises(UserError) as error:
+    with raises_user_error(repr(text), "KEY=VALUE", key="--set"):
         parse_setting(text)
-    assert str(error.value) == f"--set '{text}' sets nothing: write --set KEY=VALUE."
 
 
 def test_settings_of_weights_trained_before_have_their_names_of_today(tmp_path: Path) -> None:

@@ -17,12 +17,12 @@ from bus_monai.bundle.registry import find_bundle
 from bus_monai.cli import main as cli
 from bus_monai.data.datalist import read_datalist
 from bus_monai.data.phantoms.mammogram import write_mammo_phantoms
-from bus_monai.errors import UserError
 from bus_monai.geometry.box import Box, loose_box
 from bus_monai.io.image import read_raster
 from bus_monai.metrics.case_table import read_case_table
 from bus_monai.networks.segmenters import make_segmenter
 from bus_monai.transforms.morphology import Morphology
+from tests.user_errors import check_said, raises_user_error
 
 CONFIGS = find_bundle("mammo_cgan") / "configs"
 OPTIONS = {"depth": 8, "base_width": 4, "use_ac": False, "caw": "none", "bottleneck_norm": False}
@@ -241,18 +241,18 @@ def test_a_folder_of_crops_needs_no_boxes(weights: Path, mammograms: Path, image
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("arguments", "key", "named"),
     [
-        (["--loose_scale", "0.9"], "loose_scale is 0.9: give 1 or more."),
-        (["--box", "lose"], "box is 'lose': use one of full, tight, loose."),
-        (["--box_jitter", "0.5"], "box_jitter is 0.5: give a number from 0, and below 0.5."),
-        (["--recon_loss", "dise"], "recon_loss is 'dise': use one of dice, l1."),
-        (["--skip_mode", "no"], "skip_mode is 'no': use one of concat, add, none."),
-        (["--lambda_recon", "-1"], "The weight dice of the region loss is -1: give 0 or more."),
+        (["--loose_scale", "0.9"], "loose_scale", [0.9, 1]),
+        (["--box", "lose"], "box", ["lose", "full", "tight", "loose"]),
+        (["--box_jitter", "0.5"], "box_jitter", [0.5, 0]),
+        (["--recon_loss", "dise"], "recon_loss", ["dise", "'dice'", "l1"]),
+        (["--skip_mode", "no"], "skip_mode", ["no", "concat", "add", "none"]),
+        (["--lambda_recon", "-1"], "dice of the region loss", [-1, 0]),
     ],
 )
-def test_wrong_settings_are_one_sentence(
-    arguments: list[str], message: str, mammograms: Path, tmp_path: Path,
+def test_wrong_settings_are_named(
+    arguments: list[str], key: str, named: list[object], mammograms: Path, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     folders = ["--dataset_dir", str(mammograms), "--ckpt_dir", str(tmp_path), "--output_dir", str(tmp_path)]
@@ -261,15 +261,11 @@ def test_wrong_settings_are_one_sentence(
     with pytest.raises(SystemExit) as stop:
         cli.main()
     assert stop.value.code == 2
-    assert capsys.readouterr().err.strip().splitlines()[-1] == f"bus-monai: {message}"
+    check_said(capsys.readouterr().err, *named, key=key)
 
 
 def test_a_box_outside_its_image_is_named(weights: Path, image: torch.Tensor) -> None:
-    with pytest.raises(UserError) as error:
+    with raises_user_error((200, 0, 210, 9), "128 x 100"):
         stage(weights)(image, Box(200, 0, 210, 9))
-    assert str(error.value) == (
-        "The box (200, 0, 210, 9) has no pixel inside the image of 128 x 100: give (top, left, bottom, right) in "
-        "pixels."
-    )
     with pytest.raises(ValueError, match=r"^image must have the shape \(1, H, W\), got \(128, 100\)\.$"):
         stage(weights)(image[0])

@@ -20,10 +20,11 @@ from bus_monai.cli import main as cli
 from bus_monai.data.datalist import read_datalist
 from bus_monai.data.items import mass_items
 from bus_monai.data.phantoms.mammogram import write_mammo_phantoms
-from bus_monai.errors import UserError, user_error
+from bus_monai.errors import user_error
 from bus_monai.mammogram.stages import ShapeClassifier
 from bus_monai.metrics.shapes import ShapeRow, read_shape_rows
 from bus_monai.networks.shape_cnn import SHAPE_CLASSES, ShapeCNN
+from tests.user_errors import raises_user_error
 
 CONFIGS = find_bundle("mass_shape") / "configs"
 
@@ -257,7 +258,7 @@ def test_data_without_shapes_are_one_sentence(damage: str, message: str, phantom
 
 
 def test_an_empty_mask_has_no_shape() -> None:
-    with pytest.raises(UserError, match=r"^The mask of a mass is empty: give one with at least one pixel\.$"):
+    with raises_user_error("mask"):
         ShapeClassifier(ShapeCNN())(torch.zeros(1, 20, 20, dtype=torch.bool))
 
 

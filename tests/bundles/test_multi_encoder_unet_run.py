@@ -20,6 +20,7 @@ from bus_monai.metrics.aggregate import means
 from bus_monai.metrics.case_table import read_case_table
 from bus_monai.networks.encoders.weights import from_torchvision
 from tests.networks.torchvision_layout import photographs
+from tests.user_errors import check_said
 
 CONFIGS = find_bundle("multi_encoder_unet") / "configs"
 LIGHT = {"encoders": ["resnet18"], "attention": "none", "image_size": [32, 32], "batch_size": 8}
@@ -136,30 +137,24 @@ def test_three_splits_in_one_figure_under_the_papers_rule(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "sentence"),
+    ("arguments", "path", "key", "named"),
     [
-        (["--model_id", "21"], "model_id is 21: give the number of a model of the paper, from 1 to 20."),
-        (["--model_id", "null"], "model_id is None: give the number of a model of the paper, from 1 to 20."),
-        (["--loss", "focal"], "loss is 'focal': use one of bce, dice, bce_dice."),
-        (["--attention", "se"], "attention is 'se': use one of none, cbam, non_local."),
-        (["--patience", "0"], "patience is 0: give 1 or more, or null for no early stopping."),
-        (
-            ["--encoder_weights", "resnet18=nowhere.pth"],
-            "'nowhere.pth' does not exist: train first, or give the path of a checkpoint.",
-        ),
-        (
-            ["--model_id", "13", "--encoder_weights", "resnet18=r.pth"],
-            "encoder_weights names 'resnet18', but the network has no such encoder: leave it out.",
-        ),
+        (["--model_id", "21"], None, "model_id", [21, 1, 20]),
+        (["--model_id", "null"], None, "model_id", [None, 1, 20]),
+        (["--loss", "focal"], None, "loss", ["focal", "bce", "dice", "bce_dice"]),
+        (["--attention", "se"], None, "attention", ["se", "none", "cbam", "non_local"]),
+        (["--patience", "0"], None, "patience", [0, 1, "null"]),
+        (["--encoder_weights", "resnet18=nowhere.pth"], "nowhere.pth", None, []),
+        (["--model_id", "13", "--encoder_weights", "resnet18=r.pth"], None, "encoder_weights", ["resnet18"]),
     ],
 )
-def test_wrong_settings_are_one_sentence(
-    arguments: list[str], sentence: str, small_phantoms: Path, tmp_path: Path,
+def test_wrong_settings_are_named(
+    arguments: list[str], path: str | None, key: str | None, named: list[object], small_phantoms: Path, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     places = ["--dataset_dir", str(small_phantoms), "--ckpt_dir", str(tmp_path), "--output_dir", str(tmp_path)]
     assert bus_monai(monkeypatch, "train", "multi_encoder_unet", *places, *arguments) == 2
-    assert capsys.readouterr().err.strip().splitlines()[-1] == f"bus-monai: {sentence}"
+    check_said(capsys.readouterr().err, *named, path=path, key=key)
     assert not (tmp_path / "checkpoint.pt").exists()
 
 
@@ -170,6 +165,4 @@ def test_weights_of_another_encoder_are_named_with_the_first_key(
     torch.save(photographs("densenet121"), path)
     places = ["--dataset_dir", str(small_phantoms), "--ckpt_dir", str(tmp_path), "--output_dir", str(tmp_path)]
     assert bus_monai(monkeypatch, "train", "multi_encoder_unet", *places, "--encoder_weights", f"resnet18={path}") == 2
-    line = capsys.readouterr().err.strip().splitlines()[-1]
-    assert line.startswith(f"bus-monai: '{path}' does not hold the weights of resnet18 ('conv1.weight' is missing and ")
-    assert line.endswith(" more): give a file in torchvision's layout.")
+    check_said(capsys.readouterr().err, "resnet18", "conv1.weight", "torchvision", path=path)

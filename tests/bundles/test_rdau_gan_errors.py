@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from PIL import Image
 from bus_monai.cli import main as cli
 from bus_monai.networks.segmenters import make_segmenter
 from tests.conftest import BUNDLE
+from tests.user_errors import check_said
 
 CONFIGS = BUNDLE / "configs"
 
@@ -66,11 +69,11 @@ def train_error(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[s
 @pytest.mark.parametrize(
     ("damage", "words"),
     [
-        ("truncated image", ["images/phantom_", "cannot be decoded", "copy the file again or remove it"]),
-        ("black image", ["images/phantom_", "holds no signal: every pixel is 0", "remove it"]),
-        ("mask of another size", ["masks/phantom_", "32 x 64", "64 x 64", "give a mask of the image's size"]),
-        ("no mask file", ["training[", "masks/phantom_", "does not exist", "add the file or remove the item"]),
-        ("no mask", ["images/phantom_", "has no mask", "add one or remove the image"]),
+        ("truncated image", ["images/phantom_"]),
+        ("black image", ["images/phantom_", "every pixel is 0"]),
+        ("mask of another size", ["masks/phantom_", "32 x 64", "64 x 64"]),
+        ("no mask file", ["training[", "masks/phantom_"]),
+        ("no mask", ["images/phantom_", "no mask"]),
     ],
 )
 def test_damaged_data_are_named_before_training(
@@ -91,8 +94,11 @@ def test_damaged_data_are_named_before_training(
 def test_wrong_settings_are_named_before_training(
     tmp_path: Path, small_phantoms: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def line(*arguments: str) -> str:
-        return train_error(monkeypatch, capsys, "--ckpt_dir", out, "--output_dir", out, *arguments)
+    def fails(
+        *arguments: str, named: tuple[str, ...] = (), path: str | Path | None = None, key: str | None = None
+    ) -> None:
+        line = train_error(monkeypatch, capsys, "--ckpt_dir", out, "--output_dir", out, *arguments)
+        check_said(line, *named, path=path, key=key)
 
     out = str(tmp_path / "out")
     data = ["--dataset_dir", str(small_phantoms)]
@@ -100,29 +106,18 @@ def test_wrong_settings_are_named_before_training(
     file = tmp_path / "file"
     file.write_text("x")
     missing = str(tmp_path / "nowhere")
-    assert line("--dataset_dir", missing) == (
-        f"bus-monai: dataset_dir '{missing}' does not exist: give a folder that does."
-    )
-    assert line("--dataset_dir", str(tmp_path / "empty")).startswith(
-        f"bus-monai: dataset_dir '{tmp_path / 'empty'}' is empty: give a folder with a datalist.json, or one of BUSI,"
-    )
-    assert line("--dataset_dir", str(file)) == (
-        f"bus-monai: dataset_dir is the file '{file}': unpack it and give the folder."
-    )
-    assert line(*data, "--max_epoch", "3") == (
-        "bus-monai: The config key 'max_epoch' does nothing (did you mean 'max_epochs'?): correct or remove it."
-    )
-    assert line(*data, "--gan_mode", "wgn") == (
-        "bus-monai: gan_mode is 'wgn' (did you mean 'wgan'?): use one of none, bce, wgan, wgan-gp, parent_literal."
-    )
-    assert line(*data, "--speckle", "medan").startswith("bus-monai: speckle is 'medan' (did you mean 'median'?)")
-    assert line(*data, "--output_dir", str(file / "below")) == (
-        f"bus-monai: Cannot write to '{file / 'below'}' (Not a directory): free space, mend its permissions, or give "
-        "another folder."
-    )
-    assert line(*data, "--resume", "true") == (
-        f"bus-monai: There is nothing to resume: '{out}/checkpoint.pt' does not exist; train without resume first."
-    )
+    fails("--dataset_dir", missing, path=missing, key="dataset_dir")
+    fails(
+        "--dataset_dir", str(tmp_path / "empty"),
+        named=("datalist.json", "BUSI"), path=tmp_path / "empty", key="dataset_dir",
+    )  # fmt: skip
+    fails("--dataset_dir", str(file), named=("unpack",), path=file, key="dataset_dir")
+    fails(*data, "--max_epoch", "3", named=("'max_epochs'",), key="max_epoch")
+    modes = ("wgn", "'wgan'", "none", "bce", "wgan-gp", "parent_literal")
+    fails(*data, "--gan_mode", "wgn", named=modes, key="gan_mode")
+    fails(*data, "--speckle", "medan", named=("medan", "'median'"), key="speckle")
+    fails(*data, "--output_dir", str(file / "below"), named=(os.strerror(errno.ENOTDIR),), path=file / "below")
+    fails(*data, "--resume", "true", named=("resume",), path=f"{out}/checkpoint.pt")
 
 
 def test_weights_of_another_network_are_refused(weights: Path, small_phantoms: Path, tmp_path: Path) -> None:

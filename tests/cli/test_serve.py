@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bus_monai import errors as need_package
+from bus_monai import errors
 from bus_monai.cli import main as cli
 
 SERVE = ["serve", "--allow", "SCANNER", "--send-to", "PACS@127.0.0.1:104"]
@@ -54,7 +54,7 @@ def test_nobody_is_allowed_unasked(option: str, monkeypatch: pytest.MonkeyPatch,
 
 
 def test_without_the_extra(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(need_package, "find_spec", lambda name: None)
+    monkeypatch.setattr(errors, "find_spec", lambda name: None)
     monkeypatch.setattr(sys, "argv", ["bus-monai", *SERVE])
     with pytest.raises(SystemExit, match="2"):
         cli.main()

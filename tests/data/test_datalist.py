@@ -17,7 +17,7 @@ from PIL import Image
 from bus_monai.data.case import Case
 from bus_monai.data.datalist import Datalist, read_datalist, split_by_group, write_datalist
 from bus_monai.data.protocols import PROTOCOLS, RDAU_SHARES, apply_protocol
-from bus_monai.errors import UserError
+from tests.user_errors import raises_user_error
 
 
 @pytest.fixture
@@ -51,38 +51,37 @@ def test_what_is_tracked_holds_no_path(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "words"),
+    ("change", "named"),
     [
-        (lambda c: c["training"][0].update(image="../out.png"), "training[0] of 'F' refers to '../out.png' outside"),
-        (lambda c: c["training"][0].update(image="/etc/passwd"), "refers to '/etc/passwd' outside of its folder"),
-        (lambda c: c["training"][0].update(image="none.png"), "refers to 'none.png', which does not exist"),
-        (lambda c: c["training"][0].pop("group"), "training[0] of 'F' lacks group: add what is missing."),
-        (lambda c: c["training"][0].update(diagnosis="good"), "has the diagnosis 'good': use one of benign"),
-        (lambda c: c["test"][0].update(id="a"), "The id 'a' occurs twice in 'F'"),
-        (lambda c: c["test"][0].update(group="g1"), "The group 'g1' stands in training and in test of 'F'"),
-        (lambda c: [c.pop("training"), c.pop("test")], "'F' has none of the sections training, validation"),
-        (lambda c: c.update(trainning=c["training"]), "'F' has the unknown section 'trainning': use training, valid"),
-        (lambda c: c.update(validation=None), "The section validation of 'F' is no list: give a list of items."),
-        (lambda c: c["training"][0].update(masks="a_mask.png"), "training[0] of 'F' has masks that are no list"),
-        (lambda c: c["training"][0].update(masks=[3]), "training[0] of 'F' has the path 3: give a path relative"),
-        (lambda c: c["training"][0].update(image=None), "training[0] of 'F' has the path None: give a path relative"),
-        (lambda c: c["training"][0].update(id="../a"), "training[0] of 'F' has the id '../a': use letters, digits"),
-        (lambda c: c["training"][0].update(group=None), "training[0] of 'F' has the group None: give it a name."),
+        (lambda c: c["training"][0].update(image="../out.png"), ["training[0]", "../out.png", "outside"]),
+        (lambda c: c["training"][0].update(image="/etc/passwd"), ["training[0]", "/etc/passwd", "outside"]),
+        (lambda c: c["training"][0].update(image="none.png"), ["training[0]", "none.png"]),
+        (lambda c: c["training"][0].pop("group"), ["training[0]", "group"]),
+        (lambda c: c["training"][0].update(diagnosis="good"), ["training[0]", "diagnosis", "good", "benign"]),
+        (lambda c: c["test"][0].update(id="a"), ["id", "'a'"]),
+        (lambda c: c["test"][0].update(group="g1"), ["group", "g1", "training", "test"]),
+        (lambda c: [c.pop("training"), c.pop("test")], ["training", "validation", "test", "unlabeled"]),
+        (lambda c: c.update(trainning=c["training"]), ["trainning", "training", "validation"]),
+        (lambda c: c.update(validation=None), ["validation"]),
+        (lambda c: c["training"][0].update(masks="a_mask.png"), ["training[0]", "masks"]),
+        (lambda c: c["training"][0].update(masks=[3]), ["training[0]", 3]),
+        (lambda c: c["training"][0].update(image=None), ["training[0]", None]),
+        (lambda c: c["training"][0].update(id="../a"), ["training[0]", "id", "../a"]),
+        (lambda c: c["training"][0].update(group=None), ["training[0]", "group", None]),
     ],
 )
-def test_a_wrong_entry_is_named(folder: Path, change: Callable[[Any], Any], words: str) -> None:
+def test_a_wrong_entry_is_named(folder: Path, change: Callable[[Any], Any], named: list[object]) -> None:
     path = folder / "datalist.json"
     content = json.loads(path.read_text())
     change(content)
     path.write_text(json.dumps(content))
-    with pytest.raises(UserError) as error:
+    with raises_user_error(*named, path=path):
         read_datalist(folder)
-    assert words.replace("F", str(path)) in str(error.value)
 
 
 def test_broken_json_is_named(folder: Path) -> None:
     (folder / "datalist.json").write_text("{")
-    with pytest.raises(UserError, match=r"datalist\.json' cannot be read as JSON"):
+    with raises_user_error(path=folder / "datalist.json"):
         read_datalist(folder)
 
 
@@ -103,7 +102,7 @@ def test_paths_are_written_relative_to_a_relative_folder(folder: Path, monkeypat
 
 def test_a_file_outside_of_the_folder_is_not_written(folder: Path) -> None:
     (folder / "sub").mkdir()
-    with pytest.raises(UserError, match=r"a\.png' lies outside of '.*sub': move it into the folder of its datalist"):
+    with raises_user_error(folder / "sub", path=folder / "a.png"):
         write_datalist(folder / "sub", read_datalist(folder))
 
 
@@ -150,7 +149,7 @@ def test_another_seed_gives_another_split() -> None:
 
 
 def test_too_few_groups_and_unknown_protocols_are_named() -> None:
-    with pytest.raises(UserError, match=r"^2 groups cannot be split into 3 sections: give a data set"):
+    with raises_user_error(2, 3):
         split_by_group(singles(1, 1), SHARES)
-    with pytest.raises(UserError, match=rf"^protocol is 'x': use one of {', '.join(PROTOCOLS)}\.$"):
+    with raises_user_error("'x'", *PROTOCOLS, key="protocol"):
         apply_protocol("x", singles(5, 5), 0)

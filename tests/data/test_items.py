@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 
 import numpy as np
@@ -26,9 +28,9 @@ from bus_monai.data.items import (
 from bus_monai.data.phantoms.ultrasound import make_phantom
 from bus_monai.data.readers.cbis_ddsm import read_masses, write_mass_shapes
 from bus_monai.data.readers.shapes import read_shape_table
-from bus_monai.errors import UserError
 from bus_monai.networks.shape_cnn import SHAPE_CLASSES
 from tests import published_layouts
+from tests.user_errors import raises_user_error
 
 
 @pytest.fixture
@@ -60,16 +62,12 @@ def test_one_item_an_image_without_boxes(cases: list[Case]) -> None:
 
 
 def test_what_is_wrong_is_said(cases: list[Case]) -> None:
-    with pytest.raises(UserError) as error:
+    with raises_user_error(1, "full", key="box"):
         crop_items(cases[1:], "tight")
-    assert str(error.value) == (
-        "None of the 1 images has a mask to crop around: add masks, or set box to full."
-    )  # fmt: skip
     mask = cases[0].masks[1]
     Image.fromarray(np.zeros((20, 30), dtype=np.uint8)).save(mask)
-    with pytest.raises(UserError) as error:
+    with raises_user_error(path=mask):
         crop_items(cases, "loose")
-    assert str(error.value) == f"The mask '{mask}' is empty, so that there is nothing to crop around: remove it."
     assert crop_items([], "loose") == []
 
 
@@ -183,39 +181,25 @@ def test_images_without_a_box_get_an_empty_mask(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("line", "message"),
+    ("line", "named"),
     [
-        ("x,1,1,2,3,4", "Line 2 of '{table}' names 'x', which is no image below '{folder}': {remedy}"),
-        ("c,1,1,2,3,4", "Line 2 of '{table}' names 'c', which is 2 images below '{folder}': {remedy}"),
-        (
-            "a,1,1,2,x,4",
-            "Line 2 of '{table}' has no box in (1, 2, x, 4): give top, left, bottom and right in whole pixels, bottom "
-            "below top and right of left.",
-        ),
-        (
-            "a,1,3,2,3,4",
-            "Line 2 of '{table}' has no box in (3, 2, 3, 4): give top, left, bottom and right in whole pixels, bottom "
-            "below top and right of left.",
-        ),
+        ("x,1,1,2,3,4", ["'x'"]),
+        ("c,1,1,2,3,4", ["'c'", 2]),
+        ("a,1,1,2,x,4", ["(1, 2, x, 4)"]),
+        ("a,1,3,2,3,4", ["(3, 2, 3, 4)"]),
     ],
-)  # fmt: skip
-def test_a_wrong_line_is_named(line: str, message: str, folder: Path) -> None:
+)
+def test_a_wrong_line_is_named(line: str, named: list[object], folder: Path) -> None:
     path = table(folder, line)
-    with pytest.raises(UserError) as error:
+    with raises_user_error("Line 2", *named, path=path):
         boxed_items(inference_items(folder, folder.parent / "out"), folder, path)
-    assert str(error.value) == message.format(table=path, folder=folder, remedy="give the path of one image.")
 
 
 def test_a_wrong_table_is_named(folder: Path) -> None:
     images = inference_items(folder, folder.parent / "out")
     path = table(folder, header="name,top,left,bottom")
-    with pytest.raises(UserError) as error:
+    with raises_user_error("id", "file", "image", "right", path=path):
         boxed_items(images, folder, path)
-    assert (
-        str(error.value)
-        == f"The table of boxes '{path}' lacks the column id or file or image, right: add what is missing."
-    )
     path.unlink()
-    with pytest.raises(UserError) as error:
+    with raises_user_error(os.strerror(errno.ENOENT), path=path):
         boxed_items(images, folder, path)
-    assert str(error.value).startswith(f"The table of boxes '{path}' cannot be read (")

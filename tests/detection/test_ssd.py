@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from bus_monai.detection.boxes import default_boxes
-from bus_monai.detection.ssd import SSD300, make_detector, split_output
-from bus_monai.errors import UserError
+from bus_monai.detection.ssd import DETECTOR_NAMES, SSD300, make_detector, split_output
 from tests.detection.corners import as_centres
+from tests.user_errors import raises_user_error
 
 
 def test_one_tensor_is_taken_apart_again() -> None:
@@ -34,9 +34,7 @@ def test_every_parameter_of_the_light_one_learns() -> None:
 
 
 def test_an_unknown_name() -> None:
-    with pytest.raises(
-        UserError, match=r"^There is no detector 'ssd' \(did you mean 'ssd300'\?\): use one of ssd300, "
-    ):
+    with raises_user_error("ssd", "'ssd300'", *DETECTOR_NAMES, key="network_name"):
         make_detector("ssd")
 
 
@@ -81,7 +79,7 @@ def test_an_output_a_box_in_the_order_of_the_default_boxes(net: SSD300) -> None:
 
 
 def test_wrong_size_is_named(net: SSD300) -> None:
-    with pytest.raises(UserError, match=r"^SSD300 got an input of shape \(1, 1, 64, 64\): give \(B, 1, 300, 300\).$"):
+    with raises_user_error("SSD300", (1, 1, 64, 64), "(B, 1, 300, 300)"):
         net(torch.rand(1, 1, 64, 64))
 
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import re
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bus_monai.errors import UserError
 from bus_monai.geometry.box import Box, loose_box, tight_box
+from tests.user_errors import raises_user_error
 
 LENGTHS = st.integers(1, 5000)
 OFFSETS = st.integers(-100, 100)
@@ -140,11 +138,11 @@ def test_a_box_that_sticks_out_is_cut() -> None:
 
 @pytest.mark.parametrize("box", [Box(0, 20, 5, 25), Box(4, 4, 4, 8), Box(-9, 0, 0, 5)])
 def test_a_box_without_pixels_is_named(box: Box) -> None:
-    with pytest.raises(UserError, match=re.escape(str(box.sides)) + ".*10 x 20"):
+    with raises_user_error(box.sides, "10 x 20"):
         loose_box(box, 1.5, (10, 20))
 
 
 @pytest.mark.parametrize("scale", [0.9, float("nan")])
 def test_a_scale_below_one_is_named(scale: float) -> None:
-    with pytest.raises(UserError, match=f"loose_scale is {scale}"):
+    with raises_user_error(scale, 1, key="loose_scale"):
         loose_box(Box(0, 0, 1, 1), scale, (2, 2))

@@ -14,9 +14,9 @@ from monai.engines.evaluator import SupervisedEvaluator
 from monai.transforms.post.dictionary import Activationsd
 from torch import nn
 
-from bus_monai.errors import UserError
 from bus_monai.handlers.early_stopping import EarlyStop, ValidationLoss
 from bus_monai.losses.region import make_region_loss
+from tests.user_errors import raises_user_error
 
 LOSSES = st.lists(st.sampled_from([0.1, 0.2, 0.3, 0.4, float("nan")]), min_size=1, max_size=12)
 
@@ -91,9 +91,8 @@ def test_what_it_says(caplog: pytest.LogCaptureFixture) -> None:
 
 @pytest.mark.parametrize("patience", [0, -1, 2.5, True, "x"])
 def test_wrong_patience_is_named(patience: Any) -> None:
-    with pytest.raises(UserError) as error:
+    with raises_user_error(repr(patience), 1, "null", key="patience"):
         epochs_run([], patience, {})
-    assert str(error.value) == f"patience is {patience!r}: give 1 or more, or null for no early stopping."
 
 
 @pytest.mark.parametrize("name", ["bce", "dice"])

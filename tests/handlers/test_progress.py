@@ -10,9 +10,9 @@ import torch
 from ignite.engine import Engine, Events
 from monai.utils.enums import AdversarialKeys
 
-from bus_monai.errors import UserError
 from bus_monai.handlers.progress import EpochMeans, TrustedMasks
 from bus_monai.report.score_figures import curves_figure
+from tests.user_errors import raises_user_error
 
 
 def run(outputs: list[dict]) -> dict[str, float]:
@@ -30,11 +30,8 @@ def test_each_value_is_averaged_over_the_iterations_that_have_it() -> None:
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
 def test_a_loss_that_is_not_finite_ends_the_run_with_advice(bad: float) -> None:
-    with pytest.raises(UserError) as error:
+    with raises_user_error("epoch 1", "max_grad_norm", "amp", key="g_loss"):
         run([{"loss": torch.tensor(1.0)}, {"loss": torch.tensor(bad)}])
-    assert str(error.value) == (
-        "g_loss is not finite in epoch 1: lower the learning rate, set max_grad_norm, or train without amp."
-    )
 
 
 def test_an_infinite_gradient_norm_is_reported_and_no_error() -> None:

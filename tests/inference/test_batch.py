@@ -18,13 +18,13 @@ from PIL import Image
 from pydicom.data import get_testdata_file
 
 from bus_monai.data.items import inference_items
-from bus_monai.errors import UserError
 from bus_monai.geometry.lesion import Lesion
 from bus_monai.inference.batch import segment_inputs
 from bus_monai.inference.manifest import Manifest
 from bus_monai.inference.segment_file import SegmentSettings
 from bus_monai.inference.write_outputs import ENDINGS, candidate_names, output_path, parse_kinds
 from tests.inference.segment_files import PNG, contents, draw, table
+from tests.user_errors import raises_user_error
 
 
 def test_masks_measures_and_names(bright: Any, tmp_path: Path) -> None:
@@ -79,7 +79,7 @@ def test_specks_and_hundreds_of_components_are_left_out(bright: Any, tmp_path: P
     assert not np.asarray(Image.open(out / "specks_mask.png")).any()
     totals = segment_inputs([source], out, bright, SegmentSettings(PNG, min_area=4), restart=True)
     assert totals["lesions"] == 22
-    with pytest.raises(UserError, match=r"holds results with another min_area \(4, now None\): give --restart"):
+    with raises_user_error("--restart", 4, None, path=out, key="min_area"):
         segment_inputs([source], out, bright, SegmentSettings(PNG))
 
 
@@ -148,7 +148,7 @@ def test_a_second_run_does_only_what_is_left(bright: Any, tmp_path: Path, monkey
     assert len(calls) == 3
     assert (totals["done"], totals["failed"]) == (4, 0)
     assert contents(out)["a_mask.png"] == before["a_mask.png"]
-    with pytest.raises(UserError, match=r"holds results with another threshold \(0\.5, now 0\.7\): give --restart"):
+    with raises_user_error("--restart", 0.5, 0.7, path=out, key="threshold"):
         segment_inputs([source], out, bright, SegmentSettings(PNG, 0.7))
     segment_inputs([source], out, bright, SegmentSettings(("png",)), restart=True)
     assert sorted(contents(out)) == ["a_mask.png", "b_mask.png", "c_mask.png", "d_mask.png", "results.csv"]
@@ -223,11 +223,11 @@ def test_a_link_out_of_the_folder_is_not_followed(bright: Any, tmp_path: Path) -
 
 def test_nothing_to_do_and_nothing_there(bright: Any, tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
-    with pytest.raises(UserError, match=r"in' holds no DICOM, PNG, JPEG or NIfTI file: give another folder\.$"):
+    with raises_user_error(path=tmp_path / "in"):
         segment_inputs([tmp_path / "in"], tmp_path / "out", bright, SegmentSettings(PNG))
-    with pytest.raises(UserError, match=r"gone' does not exist: give files or folders"):
+    with raises_user_error(path=tmp_path / "gone"):
         segment_inputs([tmp_path / "gone"], tmp_path / "out", bright, SegmentSettings(PNG))
-    with pytest.raises(UserError, match=r"^--write names 'dcm': use some of seg, sr, overlay, png, nifti, sc\.$"):
+    with raises_user_error("'dcm'", "seg", "sr", "overlay", "png", "nifti", "sc", key="--write"):
         parse_kinds("png,dcm")
     assert parse_kinds("png,seg") == ("seg", "png")
 

@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from bus_monai.bundle.registry import find_bundle
-from bus_monai.errors import UserError
 from bus_monai.inference.backends.graph import Chain
 from bus_monai.inference.predictor import BackendName, Predictor
+from tests.user_errors import raises_user_error
 
 SIZES = ((32, 32), (1, 1), (20, 90), (75, 33), (240, 320))
 FP32 = 1e-5
@@ -102,7 +102,7 @@ def test_torch_is_the_inference_of_the_bundle(small_weights: Path, tmp_path: Pat
     ]
     mask = predictor.predict(grey.astype(np.float32) / 255) >= 0.5
     np.testing.assert_array_equal(mask, np.asarray(Image.open(tmp_path / "a_mask.png")) > 0)
-    with pytest.raises(UserError, match=r"has speckle=lee, which no exported graph computes: use --backend torch\.$"):
+    with raises_user_error("speckle=lee", "--backend torch"):
         Predictor.from_bundle("baseline", weights, "onnx")
 
 
@@ -198,13 +198,13 @@ def test_with_a_cached_graph_neither_torch_nor_monai_is_imported(reference: Pred
 
 
 def test_what_is_wrong_is_said(small_weights: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"^The backend is 'tvm': use one of auto, openvino, onnx, torch\.$"):
+    with raises_user_error("tvm", "auto", "openvino", "onnx", "torch", key="backend"):
         Predictor.from_bundle("baseline", small_weights, "tvm")  # type: ignore[arg-type]
-    with pytest.raises(UserError, match=r"^The bundle 'mammo_cgan' is not for whole ultrasound images"):
+    with raises_user_error("mammo_cgan"):
         Predictor.from_bundle("mammo_cgan", small_weights)
-    with pytest.raises(UserError, match=r"holds no bundle: give a folder with configs/metadata\.json\.$"):
+    with raises_user_error("configs/metadata.json", path=tmp_path):
         Predictor.from_bundle(tmp_path)
-    with pytest.raises(UserError, match=r"models/model\.pt' of '.*' do not exist: train first"):
+    with raises_user_error(path=find_bundle("rdau_gan") / "models" / "model.pt"):
         Predictor.from_bundle(find_bundle("rdau_gan"))
     with pytest.raises(ValueError, match=r"^pixels must have the shape \(H, W\), got \(1, 4, 4\)\.$"):
         Predictor.from_bundle("baseline", small_weights, "onnx").predict(np.zeros((1, 4, 4), np.float32))

@@ -14,12 +14,12 @@ from typing import Any
 
 import pytest
 
-from bus_monai.errors import UserError
 from bus_monai.inference import batch as segment_job
 from bus_monai.inference.batch import segment_inputs
 from bus_monai.inference.executors.local import AHEAD
 from bus_monai.inference.segment_file import SegmentSettings
 from tests.inference.segment_files import PNG, contents, draw, table
+from tests.user_errors import raises_user_error
 
 SCRIPT = Path(__file__).parent / "bright_predictor.py"
 
@@ -35,7 +35,7 @@ def test_a_second_run_at_the_same_time_is_refused(bright: Any, tmp_path: Path, m
     first.start()
     begun.wait(30)
     try:
-        with pytest.raises(UserError, match=r"manifest\.sqlite' \(another run is writing there\)"):
+        with raises_user_error("another run", path=tmp_path / "out" / "manifest.sqlite"):
             segment_inputs([tmp_path / "in"], tmp_path / "out", bright, SegmentSettings(PNG))
     finally:
         go_on.set()

@@ -12,10 +12,10 @@ import torch
 from torch import nn
 
 from bus_monai.bundle.registry import list_bundles
-from bus_monai.errors import UserError
 from bus_monai.label.environment import check_studies, offered_models, warn_if_open
 from bus_monai.label.strategies import k_centre, sample, uncertainty_map
 from bus_monai.networks.mutual_generators import MutualGenerators
+from tests.user_errors import raises_user_error
 
 
 def test_the_farthest_point_is_next() -> None:
@@ -61,20 +61,19 @@ def test_segmenters_with_weights_are_offered(monkeypatch: pytest.MonkeyPatch, sm
     assert offered_models("") == ["assgan", "baseline", "cgan_ac_caw", "multi_encoder_unet", "rdau_gan"]
     assert offered_models(f"baseline:{small_weights}, ") == [f"baseline:{small_weights}"]
     monkeypatch.setattr("bus_monai.label.environment.list_bundles", list)
-    with pytest.raises(UserError, match=r"^No bundle has weights: train one, or give --bundles BUNDLE:WEIGHTS\.$"):
+    with raises_user_error("BUNDLE:WEIGHTS", key="--bundles"):
         offered_models("")
 
 
 def test_a_model_of_mammograms_is_refused(small_weights: Path) -> None:
-    with pytest.raises(UserError, match=r"^The bundle 'mammo_cgan' is not for whole ultrasound images: choose another"):
+    with raises_user_error("mammo_cgan"):
         offered_models(f"mammo_cgan:{small_weights}")
 
 
 def test_studies_that_are_no_folder(tmp_path: Path) -> None:
     assert check_studies("http://host/dicom-web/") == "http://host/dicom-web"
     assert check_studies(str(tmp_path)) == str(tmp_path)
-    message = r"^--studies 'nowhere' is no folder: give a folder of images, or the URL of a DICOMweb server\.$"
-    with pytest.raises(UserError, match=message):
+    with raises_user_error("DICOMweb", path="nowhere", key="--studies"):
         check_studies("nowhere")
 
 

@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from bus_monai.errors import UserError
 from bus_monai.geometry.box import Box
 from bus_monai.interaction.click import Click
 from bus_monai.label.infer_tasks import read_prompts
+from tests.user_errors import raises_user_error
 
 
 def test_points_of_slicer() -> None:
@@ -28,10 +28,5 @@ def test_clicks_keep_their_order() -> None:
     "request_", [{"clicks": [[1, 2]]}, {"clicks": 5}, {"foreground": [["a", 1]]}, {"roi": [1, 2]}, {"roi": "none"}]
 )
 def test_what_is_no_prompt_is_refused(request_: dict[str, Any]) -> None:
-    message = (
-        "The prompts are no lists of numbers: send 'clicks' of [column, row, frame, 1 or 0] and 'roi' as [left, "
-        "right, top, bottom, frame]."
-    )
-    with pytest.raises(UserError) as caught:
+    with raises_user_error("'clicks'", "[column, row, frame, 1 or 0]", "'roi'", "[left, right, top, bottom, frame]"):
         read_prompts(request_)
-    assert str(caught.value) == message

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from PIL import Image
 
-from bus_monai.errors import UserError
 from bus_monai.geometry.lesion import STAIRS
 from bus_monai.label.label_file import (
     fill_contours,
@@ -21,6 +20,7 @@ from bus_monai.label.label_file import (
     read_labels,
     write_labels,
 )
+from tests.user_errors import raises_user_error
 
 
 @settings(max_examples=25, deadline=None)
@@ -52,25 +52,21 @@ def test_straightened_outlines_have_few_corners_and_lose_no_lesion() -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "message"),
+    ("change", "named"),
     [
-        ({"points": None}, "Contour 2 is no polygon: send three points of [column, row] or more."),
-        ({"points": [[0, 0], [1, 1]]}, "Contour 2 is no polygon: send three points of [column, row] or more."),
-        ({"points": [[0, 0], [1]]}, "Contour 2 is none: send 'label', 'frame' and 'points' of [column, row] each."),
-        ({"label": "x"}, "Contour 2 is none: send 'label', 'frame' and 'points' of [column, row] each."),
-        (
-            {"label": 256},
-            "Contour 2 is of lesion 256 in frame 0: number lesions from 1 to 255, and frames from 0 to 1.",
-        ),
-        ({"frame": 2}, "Contour 2 is of lesion 1 in frame 2: number lesions from 1 to 255, and frames from 0 to 1."),
-        ({"points": [[0, 0], [0, 1], [float("nan"), 1]]}, "Contour 2 is no polygon: send three points of [column,"),
+        ({"points": None}, ["three"]),
+        ({"points": [[0, 0], [1, 1]]}, ["three"]),
+        ({"points": [[0, 0], [1]]}, ["label", "frame", "points"]),
+        ({"label": "x"}, ["label", "frame", "points"]),
+        ({"label": 256}, ["lesion 256", "frame 0", 1, 255]),
+        ({"frame": 2}, ["lesion 1", "frame 2", 0, 1]),
+        ({"points": [[0, 0], [0, 1], [float("nan"), 1]]}, ["three"]),
     ],
 )
-def test_what_is_no_contour_is_refused(change: dict[str, Any], message: str) -> None:
+def test_what_is_no_contour_is_refused(change: dict[str, Any], named: list[object]) -> None:
     good = {"label": 1, "frame": 0, "points": [[0, 0], [0, 3], [3, 0]]}
-    with pytest.raises(UserError) as caught:
+    with raises_user_error("Contour 2", *named):
         fill_contours([good, good | change], (2, 5, 6))
-    assert str(caught.value).startswith(message)
 
 
 def test_lesions_grow_shrink_split_and_begin() -> None:
@@ -122,22 +118,19 @@ def test_a_mask_of_255_is_one_lesion(tmp_path: Path) -> None:
 def test_what_is_no_label_is_refused(tmp_path: Path) -> None:
     png = tmp_path / "a.png"
 
-    def message(shape: tuple[int, int, int] = (1, 1, 2)) -> str:
-        with pytest.raises(UserError) as caught:
+    def refused(*named: object, shape: tuple[int, int, int] = (1, 1, 2)) -> None:
+        with raises_user_error(*named, path="a.png"):
             read_labels(png, shape)
-        return str(caught.value)
 
     Image.fromarray(np.zeros((1, 2), np.uint8)).save(png)
-    assert message((1, 2, 2)) == (
-        "The label 'a.png' is 1 x 1 x 2 but its image 1 x 2 x 2 (frames, rows, columns): draw anew."
-    )
+    refused("1 x 1 x 2", "1 x 2 x 2", shape=(1, 2, 2))
     Image.fromarray(np.zeros((1, 2, 3), np.uint8)).save(png)
-    assert message() == "The label 'a.png' is in colours: send the number of the lesion as grey."
+    refused("grey")
     Image.fromarray(np.array([[0, 300]], np.uint16)).save(png)
-    assert message() == "The label 'a.png' holds other values than 0 to 255: send the number of the lesion."
+    refused(0, 255)
     png.write_bytes(b"GIF89a")
-    assert message() == ("The label 'a.png' is no PNG or NIfTI file: send it as one of .png, .nii.gz, .nii.")
+    refused(".png", ".nii.gz", ".nii")
     png.write_bytes(b"\x89PNG\r\n\x1a\n")
-    assert message().startswith("The label 'a.png' cannot be read (")
-    with pytest.raises(UserError, match=r"^A label comes as '\.nrrd': send it as one of \.png, \.nii\.gz, \.nii\.$"):
+    refused("read")
+    with raises_user_error("'.nrrd'", ".png", ".nii.gz", ".nii"):
         label_suffix("a.nrrd")

@@ -7,8 +7,8 @@ import pytest
 
 from bus_monai.bundle.models import TrainedModel
 from bus_monai.bundle.registry import find_bundle
-from bus_monai.errors import UserError
 from bus_monai.label.model_versions import ModelVersions
+from tests.user_errors import raises_user_error
 
 
 def _trained(versions: ModelVersions, lr: float) -> int:
@@ -27,7 +27,7 @@ def versions(tmp_path: Path) -> ModelVersions:
 def test_the_model_as_it_came_is_version_0(versions: ModelVersions) -> None:
     assert versions.active == 0
     assert versions.model() == versions.start
-    with pytest.raises(UserError, match=r"^'net' is as it came: there is nothing to roll back to\.$"):
+    with raises_user_error("'net'"):
         versions.roll_back()
 
 
@@ -43,7 +43,7 @@ def test_versions_are_kept_activated_and_rolled_back(versions: ModelVersions) ->
 
 
 def test_a_version_that_there_is_not(versions: ModelVersions) -> None:
-    with pytest.raises(UserError, match=r"^'net' has no version 3: choose one of \[0\]\.$"):
+    with raises_user_error("'net'", 3, 0, key="version"):
         versions.activate(3)
 
 
@@ -57,6 +57,5 @@ def test_what_a_killed_training_left_is_no_version(versions: ModelVersions) -> N
 
 
 def test_one_training_at_a_time(versions: ModelVersions) -> None:
-    message = r"^'net' is being trained already: wait for its end, or stop it\.$"
-    with versions.training(), pytest.raises(UserError, match=message), versions.training():
+    with versions.training(), raises_user_error("'net'"), versions.training():
         pass

@@ -19,6 +19,7 @@ from bus_monai.inference.predictor import Predictor
 from bus_monai.inference.segment_frames import segment_frames
 from bus_monai.label.serve import is_foreign
 from tests.label.conftest import MODEL, Server
+from tests.user_errors import check_sentence
 
 HOST = {"host": "label:8000"}
 OURS, THEIRS = ({**HOST, "origin": origin} for origin in ("http://label:8000", "https://evil.example"))
@@ -176,12 +177,8 @@ def test_a_page_of_another_site_changes_nothing(server: Server) -> None:
 
 def test_images_that_are_missing_or_broken(server: Server) -> None:
     client = server.client()
-    assert _detail(lambda: client.infer(MODEL, "nothing", {})) == (
-        "There is no image 'nothing': choose one that GET /datastore/?output=all lists."
-    )
-    assert _detail(lambda: client.infer(MODEL, "broken", {})).startswith(
-        f"'{server.studies}/broken.png' cannot be decoded"
-    )
+    check_sentence(_detail(lambda: client.infer(MODEL, "nothing", {})), "'nothing'", "/datastore/?output=all")
+    check_sentence(_detail(lambda: client.infer(MODEL, "broken", {})), path=f"{server.studies}/broken.png")
     assert _detail(lambda: client.infer("other", "phantom_0000", {})) == (
         "Inference Task is not Initialized. There is no model 'other' available"
     )
@@ -194,13 +191,10 @@ def test_a_broken_label_changes_nothing(server: Server, tmp_path: Path) -> None:
     before = {path: path.read_bytes() for path in Path(server.studies).rglob("*") if path.is_file()}
     bad = tmp_path / "bad.png"
     bad.write_bytes(Path(good).read_bytes()[:60])
-    assert _detail(lambda: client.save_label("phantom_0000", str(bad), "final")).startswith(
-        "The label 'phantom_0000.png' cannot be read ("
-    )
+    check_sentence(_detail(lambda: client.save_label("phantom_0000", str(bad), "final")), path="phantom_0000.png")
     Image.fromarray(np.zeros((5, 5), np.uint8)).save(bad)
-    assert _detail(lambda: client.save_label("phantom_0000", str(bad), "final")) == (
-        "The label 'phantom_0000.png' is 1 x 5 x 5 but its image 1 x 64 x 64 (frames, rows, columns): draw anew."
-    )
+    said = _detail(lambda: client.save_label("phantom_0000", str(bad), "final"))
+    check_sentence(said, "1 x 5 x 5", "1 x 64 x 64", path="phantom_0000.png")
     assert {path: path.read_bytes() for path in Path(server.studies).rglob("*") if path.is_file()} == before
 
 

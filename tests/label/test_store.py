@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bus_monai.errors import UserError
+from tests.user_errors import raises_user_error
 
 if TYPE_CHECKING:
     from bus_monai.label.store import LabelStore
@@ -71,6 +71,5 @@ def test_new_and_removed_files_are_noticed(open_store: Open, tmp_path: Path) -> 
 def test_a_broken_list_is_named(open_store: Open, tmp_path: Path) -> None:
     open_store()
     (tmp_path / "datastore_v2.json").write_text("{")
-    with pytest.raises(UserError) as caught:
+    with raises_user_error(path=tmp_path / "datastore_v2.json"):
         open_store()
-    assert str(caught.value) == f"'{tmp_path}/datastore_v2.json' is broken: remove it, labels stay."

@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import nn
 
-from bus_monai.errors import UserError
 from bus_monai.losses.adversarial import GAN_MODES, WassersteinGPObjective, make_objective
 from bus_monai.networks.discriminators import RDACritic
+from tests.user_errors import raises_user_error
 
 REAL, FAKE = torch.tensor([[2.0], [0.0]]), torch.tensor([[-1.0], [3.0]])
 
@@ -64,10 +64,9 @@ def test_none_is_no_objective() -> None:
 
 
 def test_unknown_mode_is_named_with_the_closest() -> None:
-    with pytest.raises(UserError) as error:
+    with raises_user_error("wgan_gp", "'wgan-gp'", *GAN_MODES, key="gan_mode"):
         make_objective("wgan_gp")
-    assert str(error.value) == (f"gan_mode is 'wgan_gp' (did you mean 'wgan-gp'?): use one of {', '.join(GAN_MODES)}.")
-    with pytest.raises(UserError, match=r"^clip_value is 0: give a number above 0"):
+    with raises_user_error(0, 0.01, key="clip_value"):
         make_objective("wgan", clip_value=0)
 
 

@@ -8,8 +8,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bus_monai.errors import UserError
 from bus_monai.losses.mutual_supervision import MutualSupervision
+from tests.user_errors import raises_user_error
 
 RNG = np.random.default_rng(0)
 LOGITS, TEACHER = RNG.normal(size=(2, 3, 1, 4, 5)) * 3
@@ -96,8 +96,7 @@ def test_a_higher_gamma_never_trusts_more(one: float, other: float, confidence: 
 
 def test_wrong_options_are_named() -> None:
     for gamma in (1.5, 1, 0, -0.1, float("nan")):
-        with pytest.raises(UserError) as caught:
+        with raises_user_error(gamma, 0, 1, 0.5, key="gamma"):
             MutualSupervision(gamma=gamma)
-        assert str(caught.value) == f"gamma is {gamma}: give a number between 0 and 1, the paper's is 0.5."
-    with pytest.raises(UserError, match=r"^confidence is 'mean': use one of mask_mean, pixel\.$"):
+    with raises_user_error("mean", "mask_mean", "pixel", key="confidence"):
         MutualSupervision(confidence="mean")

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from bus_monai.errors import UserError
 from bus_monai.losses.region import LiteLoss, RegionLoss, make_region_loss
+from tests.user_errors import raises_user_error
 
 
 def batch(channels: int) -> tuple[Tensor, Tensor]:
@@ -172,7 +172,7 @@ def test_without_a_term_it_is_zero_and_has_a_gradient() -> None:
 
 @pytest.mark.parametrize("weight", [-1.0, float("nan"), float("inf")])
 def test_wrong_weight_is_named(weight: float) -> None:
-    with pytest.raises(UserError, match=rf"^The weight dice of the region loss is {weight}: give 0 or more\.$"):
+    with raises_user_error(weight, 0, key="dice of the region loss"):
         RegionLoss(dice=weight)
 
 
@@ -184,5 +184,5 @@ def test_losses_with_a_name(name: str, terms: list[Callable[[NDArray, NDArray], 
 
 
 def test_an_unknown_name_is_told_what_there_is() -> None:
-    with pytest.raises(UserError, match=r"^loss is 'focal': use one of bce, dice, bce_dice\.$"):
+    with raises_user_error("focal", "bce", "dice", "bce_dice", key="loss"):
         make_region_loss("focal")

@@ -7,10 +7,10 @@ import torch
 from monai.transforms import Resized
 from torch import nn
 
-from bus_monai.errors import UserError
 from bus_monai.geometry.box import Box
 from bus_monai.mammogram.stages import FoundMass, MassDetector
 from tests.detection.output_of import output_of
+from tests.user_errors import raises_user_error
 
 BOXES = (Box(10, 20, 30, 60), Box(50, 100, 80, 150), Box(12, 22, 32, 60))
 SCORES = [0.6, 0.9, 0.55]
@@ -37,5 +37,5 @@ def test_boxes_in_pixels_of_the_source_the_best_first() -> None:
 def test_thresholds() -> None:
     assert [mass.box for mass in detect(score_threshold=0.7)] == [BOXES[1]]
     assert [mass.box for mass in detect(nms_threshold=0.95)] == [BOXES[1], BOXES[0], BOXES[2]]
-    with pytest.raises(UserError, match=r"^score_threshold is 50: give a number from 0 to 1.$"):
+    with raises_user_error(50, 0, 1, key="score_threshold"):
         detect(score_threshold=50)

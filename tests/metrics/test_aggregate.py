@@ -13,7 +13,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from bus_monai.errors import UserError
 from bus_monai.metrics.aggregate import (
     DISTANCES,
     LOWER_IS_BETTER,
@@ -28,6 +27,7 @@ from bus_monai.metrics.aggregate import (
 )
 from bus_monai.metrics.case_table import CaseRow, read_case_table
 from bus_monai.metrics.segmentation import score_case
+from tests.user_errors import raises_user_error
 
 SPACINGS = st.sampled_from([None, (0.1, 0.1), (0.1, 0.3)])
 
@@ -237,10 +237,7 @@ def test_the_same_id_twice_is_an_error() -> None:
 
 
 def test_unknown_rule_is_an_error_that_lists_the_rules() -> None:
-    message = (
-        r"^There is no rule 'median' of aggregation: choose one of lesion, pooled, all_cases_zero, detection, normal\.$"
-    )
-    with pytest.raises(UserError, match=message):
+    with raises_user_error("median", "lesion", "pooled", "all_cases_zero", "detection", "normal", key="rule"):
         summarise([], "median")
 
 

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bus_monai.errors import UserError
 from bus_monai.metrics.case_table import CASE_COLUMNS, CaseRow, read_case_table, write_case_table
 from bus_monai.metrics.segmentation import score_case
+from tests.user_errors import raises_user_error
 
 LESION = CaseRow.of(
     score_case(np.array([[0.9, 0.8, 0.1]]), np.array([[1, 0, 0]]), spacing_mm=(0.1, 0.3)),
@@ -70,43 +70,40 @@ def test_a_table_that_fails_leaves_the_old_one(tmp_path: Path) -> None:
 
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
     path = tmp_path / "absent" / "cases.csv"
-    with pytest.raises(UserError) as error:
+    with raises_user_error(path=path):
         write_case_table(path, [])
-    assert str(error.value) == (
-        f"Cannot write '{path}' (No such file or directory): free space, or check the folder and its permissions."
-    )
 
 
 def test_a_missing_column_is_named(tmp_path: Path) -> None:
     path = tmp_path / "other.csv"
     path.write_text(",".join(name for name in CASE_COLUMNS if name != "fp") + "\n", encoding="utf-8")
-    with pytest.raises(UserError) as error:
+    with raises_user_error(path=path, key="fp"):
         read_case_table(path)
-    assert str(error.value) == f"'{path}' lacks the column 'fp': give a table of cases, such as cases.csv."
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "message"),
+    ("old", "new", "column", "value"),
     [
-        (",True,", ",yes,", "has 'yes' in the column 'has_lesion'"),
-        ("malignant", "bad", "has 'bad' in the column 'diagnosis'"),
-        (",0.5,", ",half,", "has 'half' in the column 'iou'"),
-        (",1,1,0,130", ",1,1,130", "has '130:1' in the column 'false_components'"),
+        (",True,", ",yes,", "has_lesion", "yes"),
+        ("malignant", "bad", "diagnosis", "bad"),
+        (",0.5,", ",half,", "iou", "half"),
+        (",1,1,0,130", ",1,1,130", "false_components", "130:1"),
     ],
 )
-def test_a_value_that_does_not_fit_is_named_with_its_line(tmp_path: Path, old: str, new: str, message: str) -> None:
+def test_a_value_that_does_not_fit_is_named_with_its_line(
+    tmp_path: Path, old: str, new: str, column: str, value: str
+) -> None:
     path = tmp_path / "cases.csv"
     write_case_table(path, [NORMAL, LESION])
     text = path.read_bytes().decode()
     head, _, last = text.rpartition("case-1")
     path.write_bytes(f"{head}case-1{last.replace(old, new, 1)}".encode())
-    with pytest.raises(UserError) as error:
+    with raises_user_error("line 3", value, path=path, key=column):
         read_case_table(path)
-    assert str(error.value) == f"'{path}', line 3 {message}: restore the file or evaluate again."
 
 
 def test_a_file_that_is_no_table_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "cases.csv"
     path.write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(UserError, match=r"as a table of cases .*: give a CSV file, such as cases\.csv\.$"):
+    with raises_user_error(path=path):
         read_case_table(path)

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bus_monai.errors import UserError
 from bus_monai.metrics.classification import GRID, auc, macro_roc, roc_curve
 from bus_monai.metrics.shapes import ShapeRow, read_shape_rows, summarise_shapes, summary_lines, write_shape_rows
+from tests.user_errors import raises_user_error
 
 ROWS = [
     ShapeRow("a_m1", "a", "oval", (0.1, 0.2, 0.6, 0.1)),
@@ -35,7 +35,7 @@ def test_rows_read_back_as_written(tmp_path: Path) -> None:
 
 def test_another_table_is_named(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("id,dice\na,1\n")
-    with pytest.raises(UserError, match=r"t\.csv' as a table of shapes \('group'\): give the shapes\.csv of a run\.$"):
+    with raises_user_error("group", "shapes.csv", path=tmp_path / "t.csv"):
         read_shape_rows(tmp_path / "t.csv")
 
 

@@ -7,8 +7,8 @@ import torch
 from monai.networks.nets.patchgan_discriminator import PatchDiscriminator as MONAIDiscriminator
 from torch import nn
 
-from bus_monai.errors import UserError
 from bus_monai.networks.discriminators import MaskDiscriminator, PatchDiscriminator, RDACritic
+from tests.user_errors import raises_user_error
 
 
 def test_parameters() -> None:
@@ -109,5 +109,5 @@ def test_with_layer_norm_a_score_does_not_depend_on_the_rest_of_the_batch() -> N
 
 
 def test_unknown_norm_is_named() -> None:
-    with pytest.raises(UserError, match=r"^critic_norm is 'none': use one of batch, layer.$"):
+    with raises_user_error("none", "batch", "layer", key="critic_norm"):
         RDACritic(norm="none")

@@ -7,12 +7,12 @@ import pytest
 import torch
 from torch import nn
 
-from bus_monai.errors import UserError
 from bus_monai.networks.blocks.attention import AttentionGate
 from bus_monai.networks.blocks.convolution import DilatedModule
 from bus_monai.networks.rdau_net import RDAUNet
 from bus_monai.networks.segmenters import make_segmenter
 from tests.networks.onnx_session import onnx_session
+from tests.user_errors import raises_user_error
 
 
 def count(module: nn.Module) -> int:
@@ -82,11 +82,9 @@ def test_shapes_of_the_published_table(net: RDAUNet) -> None:
 
 
 def test_wrong_options_are_named() -> None:
-    with pytest.raises(
-        UserError, match=r"^dilated_position is 'middle': use one of bottleneck, after_decoder, both, none.$"
-    ):
+    with raises_user_error("middle", "bottleneck", "after_decoder", "both", "none", key="dilated_position"):
         RDAUNet(dilated_position="middle")
-    with pytest.raises(UserError, match=r"^dilated_mode is 'serial': use 'cascade' or 'parallel'.$"):
+    with raises_user_error("serial", "cascade", "parallel", key="dilated_mode"):
         RDAUNet(dilated_mode="serial")
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import pytest
 import torch
 from torch.nn import functional as F
 
-from bus_monai.errors import UserError
 from bus_monai.networks.shape_cnn import ShapeCNN
+from tests.user_errors import raises_user_error
 
 
 def test_parameters_and_shapes_of_the_table() -> None:
@@ -36,5 +35,5 @@ def test_it_learns_four_masks() -> None:
 
 
 def test_wrong_size_is_named() -> None:
-    with pytest.raises(UserError, match=r"^ShapeCNN got an input of shape \(1, 1, 32, 32\): give \(B, 1, 64, 64\).$"):
+    with raises_user_error("ShapeCNN", (1, 1, 32, 32), "(B, 1, 64, 64)"):
         ShapeCNN()(torch.rand(1, 1, 32, 32))

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bus_monai.errors import UserError
 from bus_monai.pacs.address import NodeAddress, check_title, is_loopback
+from tests.user_errors import raises_user_error
 
 TITLES = st.from_regex(r"\A[!-\[\]-~]{1,16}\Z")
 
@@ -24,18 +24,14 @@ def test_ipv6() -> None:
 
 @pytest.mark.parametrize("text", ["", "PACS", "PACS@host", "host:104", "PACS@host:0", "PACS@host:65536", "PACS@:104"])
 def test_no_address(text: str) -> None:
-    with pytest.raises(UserError) as error:
+    with raises_user_error(repr(text), "AET@HOST:PORT", key="--send-to"):
         NodeAddress.parse(text)
-    assert str(error.value) == f"--send-to is '{text}': write AET@HOST:PORT, such as ORTHANC@pacs.local:4242."
 
 
 @pytest.mark.parametrize("title", ["", " ", "A ", " A", "A\\B", "A" * 17, "É", "A\nB"])
 def test_no_title(title: str) -> None:
-    with pytest.raises(UserError) as error:
+    with raises_user_error(f"'{title}'", 1, 16, key="--allow"):
         check_title(title, "--allow")
-    assert str(error.value) == (
-        f"--allow names the AE title '{title}': use 1 to 16 characters of ASCII without backslash."
-    )
 
 
 def test_loopback() -> None:

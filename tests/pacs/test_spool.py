@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bus_monai.errors import UserError
 from bus_monai.pacs.spool import IMAGE, Spool, SpoolFullError
+from tests.user_errors import raises_user_error
 
 
 def files(spool: Spool) -> list[str]:
@@ -105,8 +105,7 @@ def test_leftovers_of_a_kill_are_removed_and_the_rest_counts(tmp_path: Path) -> 
 
 
 def test_one_process_at_a_time(tmp_path: Path) -> None:
-    sentence = rf"^Another process uses '{tmp_path}': stop it or give another --spool\.$"
-    with closing(Spool(tmp_path, 10)), pytest.raises(UserError, match=sentence):
+    with closing(Spool(tmp_path, 10)), raises_user_error("Another process", path=tmp_path, key="--spool"):
         Spool(tmp_path, 10)
     Spool(tmp_path, 10).close()
 
@@ -120,9 +119,7 @@ def test_another_thread_may_close_it(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
-    with pytest.raises(
-        UserError, match=r"^Cannot write to '.*/file' \(File exists\): mend its permissions or give ano"
-    ):
+    with raises_user_error(os.strerror(errno.EEXIST), path=tmp_path / "file", key="--spool"):
         Spool(tmp_path / "file", 10)
 
 

@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bus_monai.errors import UserError
 from bus_monai.metrics.aggregate import RULES, means
 from bus_monai.metrics.case_table import CASE_COLUMNS, CaseRow
 from bus_monai.metrics.compare import Comparison
@@ -22,6 +21,7 @@ from bus_monai.report.comparison_report import (
     write_comparison_report,
 )
 from bus_monai.report.files import number
+from tests.user_errors import raises_user_error
 
 
 def test_page_and_table_hold_the_tests(tmp_path: Path, good: list[CaseRow], bad: list[CaseRow]) -> None:
@@ -81,8 +81,5 @@ def test_ours_follow_the_papers_own_rule(bad: list[CaseRow]) -> None:
 
 
 def test_an_unknown_paper_is_named() -> None:
-    with pytest.raises(UserError) as error:
+    with raises_user_error("unet", "rdau", "cgan_ac_caw", "mammo", "assgan", "multi_encoder", key="--published"):
         published_tables("unet")
-    assert str(error.value) == (
-        "There is no published table of 'unet': choose one of rdau, cgan_ac_caw, mammo, assgan, multi_encoder."
-    )

@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bus_monai.errors import UserError
 from bus_monai.metrics.aggregate import summarise_all
 from bus_monai.metrics.case_table import CaseRow
 from bus_monai.metrics.segmentation import score_case
 from bus_monai.report.files import read_history, summary_text
 from bus_monai.report.image_figures import contour_figure
 from bus_monai.report.run_report import write_run_report
+from tests.user_errors import raises_user_error
 
 
 @pytest.fixture
@@ -69,16 +69,14 @@ def test_the_page_stands_alone_and_opens_in_a_browser(folder: Path, chromium: st
 @pytest.mark.parametrize(("missing", "step"), [("history.csv", "train"), ("summary.json", "evaluate")])
 def test_what_is_missing_is_named_with_the_step_that_makes_it(folder: Path, missing: str, step: str) -> None:
     (folder / missing).unlink()
-    with pytest.raises(UserError) as error:
+    with raises_user_error(step, f"--output_dir {folder}", path=folder / missing):
         write_run_report(folder)
-    assert str(error.value) == f"'{folder / missing}' does not exist: {step} with --output_dir {folder} first."
 
 
 def test_a_broken_summary_is_named(folder: Path) -> None:
     (folder / "summary.json").write_text("")
-    with pytest.raises(UserError) as error:
+    with raises_user_error("evaluate", f"--output_dir {folder}", path=folder / "summary.json"):
         write_run_report(folder)
-    assert str(error.value) == f"'{folder / 'summary.json'}' is broken: evaluate with --output_dir {folder} again."
 
 
 def test_history_leaves_out_what_an_epoch_did_not_have(folder: Path) -> None:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from bus_monai.errors import UserError
 from bus_monai.metrics.shapes import ShapeRow
 from bus_monai.report.shape_report import read_column, write_shapes_by_column
+from tests.user_errors import raises_user_error
 
 OVAL, ROUND = (0.0, 0.0, 1.0, 0.0), (0.0, 0.0, 0.0, 1.0)
 ROWS = [
@@ -43,19 +43,15 @@ def test_masses_of_a_case_may_differ(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "message"),
+    ("text", "key", "named"),
     [
-        ("id,x\nP_1,A\n", "'{path}' lacks the column 'subtype'"),
-        (
-            "id,mass,subtype\nP_1,one,A\n",
-            "'{path}' has the mass 'one' of 'P_1': give its number, or leave the column out.",
-        ),
-        ("id,subtype\nP_1,A\nP_1,B\n", "'{path}' gives 'P_1' two values of 'subtype': keep one row."),
-        ("id,mass,subtype\nP_1,2,A\nP_1,2,B\n", "'{path}' gives 'P_1, mass 2' two values of 'subtype': keep one row."),
+        ("id,x\nP_1,A\n", "subtype", []),
+        ("id,mass,subtype\nP_1,one,A\n", "mass", ["one", "P_1"]),
+        ("id,subtype\nP_1,A\nP_1,B\n", "subtype", ["'P_1'"]),
+        ("id,mass,subtype\nP_1,2,A\nP_1,2,B\n", "subtype", ["'P_1, mass 2'"]),
     ],
-)  # fmt: skip
-def test_wrong_tables(text: str, message: str, tmp_path: Path) -> None:
+)
+def test_wrong_tables(text: str, key: str, named: list[str], tmp_path: Path) -> None:
     path = table(tmp_path, text)
-    with pytest.raises(UserError) as error:
+    with raises_user_error(*named, path=path, key=key):
         read_column(path, "subtype")
-    assert str(error.value).startswith(message.format(path=path))

@@ -19,10 +19,10 @@ from monai.utils.enums import AdversarialIterationEvents, AdversarialKeys
 from torch import nn
 
 from bus_monai.engines.parts import Discriminator, Generator, Updates
-from bus_monai.errors import UserError
 from bus_monai.losses.adversarial import BCEObjective, make_objective
 from bus_monai.trainers.adversarial import D_GRADIENT_NORM, G_GRADIENT_NORM, AdversarialTrainer
 from bus_monai.trainers.schedule import Blocked, GeneratorOnly, Interleaved, Paired, Schedule
+from tests.user_errors import raises_user_error
 
 SIDE, COUNT, BATCH = 16, 10, 4
 BATCHES = 3
@@ -245,12 +245,12 @@ def test_another_seed_gives_another_run() -> None:
 def test_state_of_another_network_is_refused_in_one_sentence() -> None:
     state = make_trainer().state_dict()
     state["g_network"] = nn.Conv2d(1, 2, 3).state_dict()
-    with pytest.raises(UserError, match=r"^The g_network of the checkpoint does not fit this configuration .*: give"):
+    with raises_user_error("g_network"):
         make_trainer().load_state_dict(state)
 
 
 def test_state_without_a_discriminator_is_refused() -> None:
-    with pytest.raises(UserError, match="holds no 'd_network': it comes from a run with other networks"):
+    with raises_user_error("d_network"):
         make_trainer().load_state_dict(make_trainer(gan_mode="none").state_dict())
 
 
@@ -277,7 +277,7 @@ def test_an_adversary_and_a_schedule_that_trains_it_come_together(
     if plays == has_adversary:
         assert make().discriminator is (adversary if has_adversary else None)
         return
-    with pytest.raises(UserError, match="discriminator"):
+    with raises_user_error("discriminator", "schedule"):
         make()
 
 
@@ -371,7 +371,7 @@ def test_a_joint_batch_is_one_pass_and_the_generator_is_judged_in_evaluation_mod
 
 
 def test_unknown_batches_are_refused() -> None:
-    with pytest.raises(UserError, match="discriminator_batches"):
+    with raises_user_error(key="discriminator_batches"):
         make_trainer(batches="apart")
 
 

@@ -9,9 +9,9 @@ import torch
 from monai.data import DataLoader, Dataset
 from monai.transforms import RandGaussianNoised
 
-from bus_monai.errors import UserError
 from bus_monai.trainers.base import SeededEpochs
 from bus_monai.trainers.schedule import Blocked, GeneratorOnly, Interleaved, make_schedule
+from tests.user_errors import raises_user_error
 
 
 def epochs(seed: int = 0, workers: int = 0) -> SeededEpochs:
@@ -66,7 +66,7 @@ def test_length_is_the_number_of_iterations(schedule, pretraining: bool) -> None
 def test_schedules_by_name() -> None:
     assert isinstance(make_schedule("blocked"), Blocked)
     assert isinstance(make_schedule("blocked", gan_mode="none"), GeneratorOnly)
-    with pytest.raises(UserError, match=r"^schedule is 'block': use one of blocked, interleaved, paired\.$"):
+    with raises_user_error("block", "blocked", "interleaved", "paired", key="schedule"):
         make_schedule("block")
-    with pytest.raises(UserError, match=r"^n_critic is 0: give a whole number of at least 1\.$"):
+    with raises_user_error(0, 1, key="n_critic"):
         make_schedule("interleaved", n_critic=0)

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
 
-from bus_monai.errors import UserError
 from bus_monai.trainers.schedule import END, START, one_cycle, weight_average
 from tests.trainers.test_adversarial import BATCHES, make_trainer
+from tests.user_errors import raises_user_error
 
 
 @given(st.integers(1, 200))
@@ -84,5 +84,5 @@ def test_resumed_run_has_the_same_average_bit_by_bit() -> None:
 
 @pytest.mark.parametrize("decay", [-0.1, 1.0, float("nan")])
 def test_decay_outside_its_range_is_one_sentence(decay: float) -> None:
-    with pytest.raises(UserError, match=rf"^ema_decay is {decay}: give a number from 0, and below 1\.$"):
+    with raises_user_error(decay, 0, 1, key="ema_decay"):
         weight_average(nn.Linear(1, 1), decay)

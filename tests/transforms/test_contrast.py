@@ -12,8 +12,8 @@ from monai.data import MetaTensor
 from numpy.typing import NDArray
 
 from bus_monai.data.phantoms.ultrasound import make_phantom
-from bus_monai.errors import UserError
 from bus_monai.transforms.contrast import METHODS, HistogramEqualization, HistogramEqualizationd
+from tests.user_errors import raises_user_error
 
 
 def phantom() -> torch.Tensor:
@@ -72,5 +72,5 @@ def test_metadata_stay() -> None:
 
 
 def test_an_unknown_method_is_named() -> None:
-    with pytest.raises(UserError, match=r"^equalization is 'local': use one of none, global, clahe\.$"):
+    with raises_user_error("local", "none", "global", "clahe", key="equalization"):
         HistogramEqualization("local")

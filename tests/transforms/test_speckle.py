@@ -12,9 +12,9 @@ from monai.data import MetaTensor
 from numpy.typing import NDArray
 
 from bus_monai.data.phantoms.ultrasound import speckle_envelope
-from bus_monai.errors import UserError
 from bus_monai.transforms.filters import _differences, frost, lee, local_mean_variance, noise_variation, srad
 from bus_monai.transforms.speckle import METHODS, SpeckleReduction, SpeckleReductiond
+from tests.user_errors import raises_user_error
 
 FILTERS = [name for name in METHODS if name != "none"]
 SIDE, RADIUS = 192, 40
@@ -179,6 +179,5 @@ def test_metadata_stay() -> None:
 
 
 def test_an_unknown_method_is_named_with_the_closest() -> None:
-    with pytest.raises(UserError) as error:
+    with raises_user_error("meddian", "'median'", *METHODS, key="speckle"):
         SpeckleReduction("meddian")
-    assert str(error.value) == f"speckle is 'meddian' (did you mean 'median'?): use one of {', '.join(METHODS)}."

@@ -19,7 +19,7 @@ from bus_monai.data.readers.folder import (
     require_pairs,
     write_masks,
 )
-from bus_monai.errors import UserError
+from bus_monai.errors import UserError, reading
 from bus_monai.io.image import read_raster
 
 TABLE = "INFO.csv"
@@ -81,11 +81,8 @@ def _read_colours(folder: Path) -> list[Case]:
 
 
 def _diagnosis(mask: Path) -> Diagnosis:
-    try:
-        with Image.open(mask) as image:
-            red, green, _ = np.asarray(image.convert("RGB")).transpose(2, 0, 1)
-    except (OSError, SyntaxError, ValueError) as error:
-        raise UserError(f"'{mask}' cannot be decoded ({error}): copy the file again.") from error
+    with reading(mask, errors=(SyntaxError, ValueError)), Image.open(mask) as image:
+        red, green, _ = np.asarray(image.convert("RGB")).transpose(2, 0, 1)
     if (red > green).any():
         return "malignant"
     return "benign" if (green > red).any() else "normal"

@@ -19,7 +19,7 @@ from bus_monai.data.readers.oasbud import is_oasbud, read_oasbud, write_oasbud_c
 from bus_monai.data.readers.plain_folder import is_plain_folder, read_plain_folder
 from bus_monai.data.readers.stu_hospital import is_stu_hospital, read_stu_hospital, write_stu_hospital_case
 from bus_monai.data.readers.udiat import is_udiat, read_udiat
-from bus_monai.errors import UserError, did_you_mean
+from bus_monai.errors import check_choice
 
 
 @dataclass(frozen=True)
@@ -219,7 +219,5 @@ def find_set(name: str) -> PublishedSet:
         UserError: there is none; the message names those that there are.
     """
     sets = {published.name: published for published in SETS}
-    if name in sets:
-        return sets[name]
-    hint = did_you_mean(name.lower().replace("-", "_"), sets)
-    raise UserError(f"There is no data set '{name}'{hint}: choose one of {', '.join(sets)}.")
+    check_choice("data set", name, sets)
+    return sets[name]

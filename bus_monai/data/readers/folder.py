@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from bus_monai.data.case import Case
-from bus_monai.errors import UserError
+from bus_monai.errors import UserError, check_columns, reading
 from bus_monai.io.image import RASTER_SUFFIXES
 
 
@@ -84,11 +84,11 @@ def read_csv_table(path: Path, columns: Sequence[str], delimiter: str = ",") -> 
         UserError: it does not exist, cannot be read, or lacks one of ``columns``.
     """
     _require_table(path)
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            header, *rows = csv.reader(file, delimiter=delimiter)
-    except (OSError, ValueError, csv.Error) as error:
-        raise UserError(f"'{path}' cannot be read as CSV ({error}): download it again.") from error
+    with (
+        reading(path, "CSV", errors=(ValueError, csv.Error), remedy="download it again"),
+        path.open(newline="", encoding="utf-8-sig") as file,
+    ):
+        header, *rows = csv.reader(file, delimiter=delimiter)
     return _to_dicts(path, header, rows, columns)
 
 
@@ -101,14 +101,13 @@ def read_xlsx_table(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
     from openpyxl import load_workbook
 
     _require_table(path)
-    try:
+    errors = (ValueError, KeyError, IndexError, BadZipFile)
+    with reading(path, "an .xlsx table", errors=errors, remedy="download it again"):
         workbook = load_workbook(path, read_only=True, data_only=True)
         try:
             header, *rows = ([_to_text(cell) for cell in row] for row in workbook.worksheets[0].values)
         finally:
             workbook.close()
-    except (OSError, ValueError, KeyError, IndexError, BadZipFile) as error:
-        raise UserError(f"'{path}' cannot be read as an .xlsx table ({error}): download it again.") from error
     return _to_dicts(path, header, rows, columns)
 
 
@@ -128,9 +127,7 @@ def _to_dicts(
     path: Path, header: Iterable[str], rows: Iterable[Sequence[str]], columns: Sequence[str]
 ) -> list[dict[str, str]]:
     names = [name.strip() for name in header]
-    missing = [column for column in columns if column not in names]
-    if missing:
-        raise UserError(f"'{path}' lacks the column '{missing[0]}': download it again.")
+    check_columns(path, columns, names, remedy="download it again")
     return [row for row in (_row(names, values) for values in rows) if any(row.values())]
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from bus_monai.data.case import Case, Diagnosis
 from bus_monai.data.readers.folder import copy_image, read_csv_table, require_files, require_folder, write_masks
 from bus_monai.dicom.read import frame_size
-from bus_monai.errors import UserError
+from bus_monai.errors import reading
 
 TABLE = "INbreast.csv"
 DICOMS, CONTOURS = "AllDICOMs", "AllXML"
@@ -73,7 +73,8 @@ def read_mass_contours(path: Path) -> Iterator[NDArray[np.float64]]:
     Raises:
         UserError: the file cannot be read.
     """
-    try:
+    errors = (ValueError, TypeError, AttributeError, LookupError, ExpatError)
+    with reading(path, "contours of INbreast", errors=errors, remedy="download it again"):
         with path.open("rb") as file:
             regions = plistlib.load(file, fmt=plistlib.FMT_XML)["Images"][0]["ROIs"]
         for region in regions:
@@ -81,8 +82,6 @@ def read_mass_contours(path: Path) -> Iterator[NDArray[np.float64]]:
             # fewer points enclose nothing; a few regions are said to have no name
             if region.get("Name", "").strip().lower() == "mass" and len(points) >= 3:
                 yield np.asarray(points, dtype=np.float64)[:, 1::-1]
-    except (OSError, ValueError, TypeError, AttributeError, LookupError, ExpatError) as error:
-        raise UserError(f"'{path}' cannot be read as contours of INbreast ({error}): download it again.") from error
 
 
 def _diagnosis(row: dict[str, str], masses: int) -> Diagnosis:

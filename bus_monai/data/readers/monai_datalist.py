@@ -9,7 +9,7 @@ from typing import Any
 from bus_monai.data.case import Case
 from bus_monai.data.near_duplicates import group_near_duplicates
 from bus_monai.data.readers.folder import case_id, require_files, require_folder
-from bus_monai.errors import UserError
+from bus_monai.errors import UserError, reading
 from bus_monai.io.image import RASTER_SUFFIXES
 
 TABLE = "dataset.json"
@@ -32,10 +32,8 @@ def read_monai_datalist(folder: str | Path) -> list[Case]:
     """
     folder = require_folder(folder)
     table = folder / TABLE
-    try:
+    with reading(table, "JSON", errors=(ValueError,), remedy="correct it"):
         content = json.loads(table.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"'{table}' cannot be read as JSON ({error}): correct it.") from error
     items = [item for name in SECTIONS for item in _items(content, name)]
     pairs = [(_file(folder, item["image"]), _file(folder, item["label"])) for item in items]
     if not pairs:

@@ -14,7 +14,7 @@ from PIL import Image
 
 from bus_monai.data.case import Case, Diagnosis
 from bus_monai.data.readers.folder import IMAGES, case_id, require_folder, write_masks
-from bus_monai.errors import UserError
+from bus_monai.errors import UserError, reading
 
 MAT_FILE = "OASBUD.mat"
 FIELDS = ("id", "rf1", "rf2", "roi1", "roi2", "class")
@@ -116,12 +116,9 @@ def _lesions(path: Path) -> Sequence[dict[str, Any]]:
 
     if not path.is_file():
         raise UserError(f"'{path}' does not exist: give the folder with the file {MAT_FILE} of OASBUD.")
-    try:
+    errors = (ValueError, TypeError, NotImplementedError, KeyError, MatReadError)
+    with reading(path, "a MATLAB file with 'data'", errors=errors, remedy="download it again"):
         data = loadmat(path, simplify_cells=True)["data"]
-    except (OSError, ValueError, TypeError, NotImplementedError, KeyError, MatReadError) as error:
-        raise UserError(
-            f"'{path}' cannot be read as a MATLAB file with 'data' ({error}): download it again."
-        ) from error
     lesions = [data] if isinstance(data, dict) else list(data)
     for lesion in lesions:
         missing = [name for name in FIELDS if not isinstance(lesion, dict) or name not in lesion]

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from bus_monai.bundle.models import TrainedModel, model_key
 from bus_monai.bundle.run import BundleParts, bundle_parts
-from bus_monai.errors import UserError
+from bus_monai.errors import UserError, writing
 from bus_monai.geometry.box import Box
 from bus_monai.io.atomic import whole_folder
 from bus_monai.io.cache import cache_folder
@@ -162,15 +162,13 @@ def find_graph(model: TrainedModel) -> Path:
 
 def _make(model: TrainedModel, folder: Path) -> Path:
 
-    try:
-        with whole_folder(folder, last=CHAIN) as partial:
-            export_graph(model, partial)
-    except OSError as error:
-        if not (folder / CHAIN).is_file():  # else another process was faster
-            raise UserError(
-                f"Cannot write the exported model to '{folder}' ({error.strerror}): free space, or set BUS_MONAI_CACHE "
-                "to another folder."
-            ) from error
+    with writing(folder, option="BUS_MONAI_CACHE"):
+        try:
+            with whole_folder(folder, last=CHAIN) as partial:
+                export_graph(model, partial)
+        except OSError:
+            if not (folder / CHAIN).is_file():  # else another process was faster
+                raise
     return folder
 
 

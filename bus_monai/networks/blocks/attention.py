@@ -6,7 +6,7 @@ import torch
 from monai.networks.blocks.squeeze_and_excitation import ChannelSELayer
 from torch import Tensor, nn
 
-from bus_monai.errors import UserError
+from bus_monai.errors import check_choice
 
 
 class AttentionGate(nn.Module):
@@ -71,8 +71,7 @@ class CAW(nn.Module):
 
     def __init__(self, channels: int, *, mode: str = "both") -> None:
         super().__init__()
-        if mode not in MODES:
-            raise UserError(f"caw is {mode!r}: use one of {', '.join(MODES)}.")
+        check_choice("caw", mode, MODES)
         self.branches = nn.ModuleList()
         if mode in ("both", "channel_attention"):
             self.branches.append(ChannelAttention())

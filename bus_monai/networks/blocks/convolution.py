@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bus_monai.errors import UserError
+from bus_monai.errors import check_choice
 
 
 def adaptive_mean(x: Tensor, bins: int) -> Tensor:
@@ -131,8 +131,7 @@ class DilatedModule(nn.Module):
         mode: str = "cascade",
     ) -> None:
         super().__init__()
-        if mode not in ("cascade", "parallel"):
-            raise UserError(f"dilated_mode is {mode!r}: use 'cascade' or 'parallel'.")
+        check_choice("dilated_mode", mode, ("cascade", "parallel"))
         self.cascade = mode == "cascade"
         self.branches = nn.ModuleList(
             nn.Sequential(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from monai.networks.nets import resnet
 from torch import Tensor, nn
 
-from bus_monai.errors import UserError
+from bus_monai.errors import check_choice
 
 STAGE_WIDTHS = {
     "resnet18": (64, 64, 128, 256, 512),
@@ -42,10 +42,8 @@ class ResNetEncoder(nn.Module):
 
     def __init__(self, backbone: str = "resnet101", *, output_stride: int = 32) -> None:
         super().__init__()
-        if backbone not in STAGE_WIDTHS:
-            raise UserError(f"backbone is {backbone!r}: use one of {', '.join(STAGE_WIDTHS)}.")
-        if output_stride not in DILATIONS:
-            raise UserError(f"output_stride is {output_stride!r}: use one of {', '.join(map(str, DILATIONS))}.")
+        check_choice("backbone", backbone, STAGE_WIDTHS)
+        check_choice("output_stride", output_stride, DILATIONS)
         self.name = backbone
         self.widths = STAGE_WIDTHS[backbone]
         net = getattr(resnet, backbone)(

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from bus_monai.bundle.weights import load_weights
-from bus_monai.errors import UserError
+from bus_monai.errors import UserError, check_choice, reading
 from bus_monai.networks.encoders.efficientnet import EfficientNetLiteEncoder
 
 ENCODERS = ("resnet18", "resnet101", "densenet121", "efficientnet_b0")
@@ -64,8 +64,7 @@ def parse_encoder_weights(text: str) -> dict[str, Path]:
         name, _, path = (part.strip() for part in entry.partition("="))
         if not path:
             raise UserError(f"encoder_weights has {entry!r}: write NAME=PATH, several joined by commas.")
-        if name not in ENCODERS:
-            raise UserError(f"encoder_weights names {name!r}: use one of {', '.join(ENCODERS)}.")
+        check_choice("encoder_weights", name, ENCODERS)
         if name in paths:
             raise UserError(f"encoder_weights names {name!r} twice: give one file for it.")
         paths[name] = Path(path)
@@ -123,10 +122,8 @@ def read_state(path: str | Path, *, layout: str = TORCHVISION) -> dict[str, Tens
         UserError: the file is missing, broken or holds anything else; it names ``layout``.
     """
     if Path(path).suffix == ".safetensors" and Path(path).is_file():
-        try:
+        with reading(path, "safetensors", errors=(SafetensorError,)):
             return load_file(path)
-        except SafetensorError as error:
-            raise UserError(f"'{path}' is no whole safetensors file: download or copy it again.") from error
     state = load_weights(path)
     if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
         raise UserError(f"'{path}' holds no table of tensors: give the weights of an encoder in {layout}.")

@@ -22,7 +22,7 @@ from bus_monai.data.phantoms.mammogram import (
     write_mammo_phantoms,
 )
 from bus_monai.data.readers.shapes import read_mass_shapes
-from bus_monai.errors import UserError
+from tests.user_errors import raises_user_error
 
 SMALL = (128, 100)
 
@@ -133,7 +133,7 @@ def test_air_is_black_and_on_the_side_away_from_the_chest_wall(many: list[MammoP
 
 
 def test_too_small_is_said() -> None:
-    with pytest.raises(UserError, match=r"^A phantom of 64 x 63 pixels is too small: give sides of at least 64.$"):
+    with raises_user_error("64 x 63", 64):
         make_mammo_phantom(0, (64, 63))
 
 
@@ -165,7 +165,7 @@ def test_table_of_shapes_has_the_columns_of_cbis_ddsm(tmp_path: Path) -> None:
 
 
 def test_too_few_are_said_and_leave_nothing(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"^2 groups cannot be split into 3 sections: give a data set of more images.$"):
+    with raises_user_error(2, 3):
         write_mammo_phantoms(tmp_path / "set", count=2, size=(64, 64))
     assert list(tmp_path.iterdir()) == []
 

@@ -14,8 +14,8 @@ from PIL import Image
 from bus_monai.data.dataset import check_dataset, load_dataset
 from bus_monai.data.near_duplicates import group_near_duplicates
 from bus_monai.data.readers.busi import read_busi
-from bus_monai.errors import UserError
 from bus_monai.transforms.load import LoadMasksd, LoadUltrasoundd
+from tests.user_errors import raises_user_error
 
 
 @pytest.fixture
@@ -44,26 +44,18 @@ def test_published_layout(folder: Path) -> None:
 
 def test_an_image_without_mask_is_named(folder: Path) -> None:
     (folder / "malignant" / "malignant (7)_mask.png").unlink()
-    with pytest.raises(UserError) as error:
+    with raises_user_error("malignant (7)_mask.png", path=folder / "malignant" / "malignant (7).png"):
         read_busi(folder)
-    assert str(error.value) == (
-        f"The malignant image '{folder}/malignant/malignant (7).png' has no mask 'malignant (7)_mask.png': add it or "
-        "remove the image."
-    )
 
 
 def test_a_mask_without_image_is_named(folder: Path) -> None:
     (folder / "benign" / "benign (2).png").unlink()
-    with pytest.raises(UserError) as error:
+    with raises_user_error(2, "benign (2)_mask.png", path=folder / "benign"):
         read_busi(folder)
-    assert str(error.value) == (
-        f"'{folder}/benign' holds masks without image (2, the first is 'benign (2)_mask.png'): add what is missing "
-        "or remove these masks."
-    )
 
 
 def test_another_folder_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="is no BUSI folder: it must hold benign/, malignant/ and normal/"):
+    with raises_user_error("BUSI", "benign/", "malignant/", "normal/", path=tmp_path):
         read_busi(tmp_path)
 
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from bus_monai.data.case import Case
 from bus_monai.data.readers.folder import mask_path, read_csv_table, read_xlsx_table
-from bus_monai.errors import UserError
 from tests.published_layouts import save_xlsx
+from tests.user_errors import raises_user_error
 
 
 def test_csv_with_mark_spaces_and_short_rows(tmp_path: Path) -> None:
@@ -31,17 +30,14 @@ def test_broken_tables_are_a_sentence(tmp_path: Path, content: bytes, kind: tupl
     name, read = kind
     path = tmp_path / name
     path.write_bytes(content)
-    with pytest.raises(
-        UserError, match=rf"^'{path}' (lacks the column 'ID'|cannot be read as .*): download it again\.$"
-    ):
+    with raises_user_error(path=path):
         read(path, ("ID",))
 
 
 def test_what_a_table_lacks_is_named(tmp_path: Path) -> None:
     path = save_xlsx(tmp_path / "t.xlsx", [["Image"]])
-    with pytest.raises(UserError) as error:
+    with raises_user_error(path=path, key="Type"):
         read_xlsx_table(path, ("Image", "Type"))
-    assert str(error.value) == f"'{path}' lacks the column 'Type': download it again."
 
 
 lesions = st.tuples(st.from_regex(r"[a-b][a-b_.1-2]{0,6}", fullmatch=True), st.integers(1, 30))

@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from bus_monai.data.readers.inbreast import read_inbreast, write_inbreast_case
-from bus_monai.errors import UserError
 from tests.published_layouts import square
+from tests.user_errors import raises_user_error
 
 
 def test_masses_are_drawn_and_nothing_else(layouts: dict[str, Callable[[], Path]], tmp_path: Path) -> None:
@@ -37,7 +37,5 @@ def test_a_region_without_name_is_no_mass(layouts: dict[str, Callable[[], Path]]
 def test_broken_contours_are_named(layouts: dict[str, Callable[[], Path]], text: str) -> None:
     folder = layouts["inbreast"]()
     (folder / "AllXML" / "20586908.xml").write_text(text)
-    with pytest.raises(
-        UserError, match=r"^'.*20586908\.xml' cannot be read as contours of INbreast \(.*\): download it"
-    ):
+    with raises_user_error(path=folder / "AllXML" / "20586908.xml"):
         read_inbreast(folder)

@@ -5,15 +5,14 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bus_monai.data.readers.catalogue import recognise
 from bus_monai.data.readers.folder import case_id
 from bus_monai.data.readers.plain_folder import read_plain_folder
-from bus_monai.errors import UserError
 from tests.published_layouts import noise, save, square
+from tests.user_errors import raises_user_error
 
 
 @given(st.text())
@@ -45,6 +44,5 @@ def test_two_images_with_the_same_id_are_named(tmp_path: Path) -> None:
     for name in ("a 1", "a_1"):
         save(tmp_path / f"{name}.png", noise(name))
         save(tmp_path / f"{name}_mask.png", square())
-    with pytest.raises(UserError) as error:
+    with raises_user_error("'a_1.png'", "'a_1'", path=tmp_path / "a 1.png"):
         read_plain_folder(tmp_path)
-    assert str(error.value) == f"'{tmp_path}/a 1.png' and 'a_1.png' would both have the id 'a_1': rename one."

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bus_monai.data.readers.catalogue import SETS, find_set, recognise
-from bus_monai.errors import UserError
+from tests.user_errors import raises_user_error
 
 Layouts = dict[str, Callable[[], Path]]
 
@@ -87,58 +87,34 @@ def test_an_archive_and_a_missing_folder_are_named(tmp_path: Path, published: ob
     read = find_set(published.name).read  # type: ignore[attr-defined]
     archive = tmp_path / "set.zip"
     archive.touch()
-    with pytest.raises(UserError) as error:
+    with raises_user_error(path=archive):
         read(archive)
-    assert str(error.value) == f"'{archive}' is a file: unpack it and give the folder."
-    with pytest.raises(UserError) as error:
+    with raises_user_error(path=tmp_path / "none"):
         read(tmp_path / "none")
-    assert str(error.value) == f"'{tmp_path}/none' does not exist: give the folder of the unpacked data set."
 
 
 @pytest.mark.parametrize(
-    ("name", "sentence"),
+    ("name", "file", "named"),
     [
-        ("busi", "'{0}' is no BUSI folder: it must hold benign/, malignant/ and normal/ as published."),
-        (
-            "bus_uclm",
-            "'{0}' is no BUS-UCLM folder: it must hold images/ and masks/, or benign/, malignant/ and normal/, with "
-            "files like ALWI_000.png.",
-        ),
-        (
-            "bus_bra",
-            "The table '{0}/bus_data.csv' does not exist: complete the download, which is of no use without it.",
-        ),
-        (
-            "breast",
-            "The table '{0}/BrEaST-Lesions-USG-clinical-data-Dec-15-2023.xlsx' does not exist: complete the download, "
-            "which is of no use without it.",
-        ),
-        ("udiat", "'{0}' is no UDIAT folder: it must hold original/ and GT/ with files like 000001.png."),
-        ("oasbud", "'{0}/OASBUD.mat' does not exist: give the folder with the file OASBUD.mat of OASBUD."),
-        (
-            "stu_hospital",
-            "'{0}' is no STU-Hospital folder: it must hold files like Test_Image_1.png and mask_1.png.",
-        ),
+        ("busi", "", ["BUSI", "benign/", "malignant/", "normal/"]),
+        ("bus_uclm", "", ["BUS-UCLM", "images/", "masks/", "benign/", "malignant/", "normal/", "ALWI_000.png"]),
+        ("bus_bra", "bus_data.csv", []),
+        ("breast", "BrEaST-Lesions-USG-clinical-data-Dec-15-2023.xlsx", []),
+        ("udiat", "", ["UDIAT", "original/", "GT/", "000001.png"]),
+        ("oasbud", "OASBUD.mat", ["OASBUD"]),
+        ("stu_hospital", "", ["STU-Hospital", "Test_Image_1.png", "mask_1.png"]),
         (
             "cbis_ddsm",
-            "'{0}' has no table of CBIS-DDSM: put mass_case_description_train_set.csv or "
-            "mass_case_description_test_set.csv there.",
+            "",
+            ["CBIS-DDSM", "mass_case_description_train_set.csv", "mass_case_description_test_set.csv"],
         ),
-        (
-            "inbreast",
-            "The table '{0}/INbreast.csv' does not exist: complete the download, which is of no use without it.",
-        ),
-        (
-            "plain_folder",
-            "'{0}' has no images with masks: give images/ and masks/ with files of the same names, or X.png and "
-            "X_mask.png side by side.",
-        ),
+        ("inbreast", "INbreast.csv", []),
+        ("plain_folder", "", ["images/", "masks/", "X.png", "X_mask.png"]),
     ],
 )
-def test_an_empty_folder_is_told_what_it_must_hold(tmp_path: Path, name: str, sentence: str) -> None:
-    with pytest.raises(UserError) as error:
+def test_an_empty_folder_is_told_what_it_must_hold(tmp_path: Path, name: str, file: str, named: list[str]) -> None:
+    with raises_user_error(*named, path=tmp_path / file):
         find_set(name).read(tmp_path)
-    assert str(error.value) == sentence.format(tmp_path)
     assert recognise(tmp_path) is None
 
 
@@ -175,50 +151,35 @@ def test_half_a_download_is_named(layouts: Layouts, name: str, table: str, lost:
     folder = layouts[name]()
     for path in lost:
         (folder / path).unlink()
-    with pytest.raises(UserError) as error:
+    with raises_user_error(len(lost), first, path=folder / table):
         find_set(name).read(folder)
-    assert str(error.value) == (
-        f"'{folder}/{table}' lists files that are missing ({len(lost)}, the first is '{first}'): complete the download."
-    )
 
 
 @pytest.mark.parametrize(
-    ("name", "lost", "sentence"),
+    ("name", "lost", "where", "kind", "first"),
     [
-        ("plain_folder", "c.png", "'{0}' holds masks without image (1, the first is 'c_mask.png')"),
-        ("plain_folder", "a_mask.png", "'{0}' holds images without mask (1, the first is 'a.png')"),
-        (
-            "stu_hospital",
-            "Hospital/mask_2.png",
-            "'{0}/Hospital' holds images without mask (1, the first is 'Test_Image_2.png')",
-        ),
-        (
-            "stu_hospital",
-            "Hospital/Test_Image_2.png",
-            "'{0}/Hospital' holds masks without image (1, the first is 'mask_2.png')",
-        ),
-        ("udiat", "GT/000014.png", "'{0}' holds images without mask (1, the first is '000014.png')"),
-        ("bus_uclm", "masks/CAWI_000.png", "'{0}' holds images without mask (1, the first is 'CAWI_000.png')"),
+        ("plain_folder", "c.png", "", "masks", "c_mask.png"),
+        ("plain_folder", "a_mask.png", "", "images", "a.png"),
+        ("stu_hospital", "Hospital/mask_2.png", "Hospital", "images", "Test_Image_2.png"),
+        ("stu_hospital", "Hospital/Test_Image_2.png", "Hospital", "masks", "mask_2.png"),
+        ("udiat", "GT/000014.png", "", "images", "000014.png"),
+        ("bus_uclm", "masks/CAWI_000.png", "", "images", "CAWI_000.png"),
     ],
 )
-def test_a_lone_image_or_mask_is_named(layouts: Layouts, name: str, lost: str, sentence: str) -> None:
+def test_a_lone_image_or_mask_is_named(
+    layouts: Layouts, name: str, lost: str, where: str, kind: str, first: str
+) -> None:
     folder = layouts[name]()
     (folder / lost).unlink()
-    with pytest.raises(UserError) as error:
+    with raises_user_error(kind, 1, first, path=folder / where):
         find_set(name).read(folder)
-    kind = "masks" if "masks without" in sentence else "images"
-    assert str(error.value) == f"{sentence.format(folder)}: add what is missing or remove these {kind}."
 
 
 def test_a_wrong_name_is_corrected() -> None:
-    names = (
-        "busi, bus_uclm, bus_bra, breast, udiat, oasbud, stu_hospital, cbis_ddsm, inbreast, monai_datalist, "
-        "plain_folder"
-    )
-    for name, hint in (("BUS-BRA", " (did you mean 'bus_bra'?)"), ("busii", " (did you mean 'busi'?)"), ("x", "")):
-        with pytest.raises(UserError) as error:
+    names = [published.name for published in SETS]
+    for name, hint in (("BUS-BRA", "'bus_bra'"), ("busii", "'busi'"), ("x", "'x'")):
+        with raises_user_error(name, hint, *names, key="data set"):
             find_set(name)
-        assert str(error.value) == f"There is no data set '{name}'{hint}: choose one of {names}."
 
 
 def test_every_set_says_what_it_is() -> None:

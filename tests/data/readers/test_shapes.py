@@ -10,7 +10,7 @@ import pytest
 
 from bus_monai.data.readers.cbis_ddsm import TABLES, read_masses, write_mass_shapes
 from bus_monai.data.readers.shapes import classify_shapes, read_mass_shapes
-from bus_monai.errors import UserError
+from tests.user_errors import raises_user_error
 
 
 def test_real_tables(shared: Path) -> None:
@@ -54,5 +54,5 @@ def test_nothing_dropped_is_said() -> None:
 
 
 def test_missing_file(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"mass_shapes\.csv' does not exist"):
+    with raises_user_error(path=tmp_path / "mass_shapes.csv"):
         read_mass_shapes(tmp_path)

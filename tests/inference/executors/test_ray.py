@@ -15,7 +15,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bus_monai.errors import UserError
 from bus_monai.inference.batch import segment_inputs
 from bus_monai.inference.executors import ray as ray_engine
 from bus_monai.inference.executors.ray import RayEngine
@@ -23,6 +22,7 @@ from bus_monai.inference.manifest import MANIFEST_FILE
 from bus_monai.inference.segment_file import SegmentSettings
 from tests.inference.bright_predictor import BrightPredictor
 from tests.inference.segment_files import PNG, contents, draw, table, ultrasound
+from tests.user_errors import raises_user_error
 
 ray = pytest.importorskip("ray")
 pytestmark = pytest.mark.timeout(900)
@@ -147,9 +147,7 @@ def test_what_ends_the_job_is_one_sentence(
     draw_many(source, 4)
     with monkeypatch.context() as patch:
         patch.setattr(ray_engine, "model_key", lambda model: "that of another version")
-        with pytest.raises(
-            UserError, match=r"^The model or the version of bus_monai is another for the worker on '.*': install the"
-        ):
+        with raises_user_error("bus_monai", "worker"):
             segment_inputs([source], out, bright, SegmentSettings(PNG), engine=engine)
     assert table(out) == []
     assert segment_inputs([source], out, bright, SegmentSettings(PNG), engine=engine)["done"] == 4

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.nn import functional as F
 
-from bus_monai.errors import UserError
 from bus_monai.networks.blocks.attention import CAW, ChannelAttention
 from bus_monai.networks.blocks.convolution import AtrousBlock
+from tests.user_errors import raises_user_error
 
 
 def count(module: nn.Module) -> int:
@@ -82,9 +82,7 @@ def test_caw_modes() -> None:
         33_312,
         0,
     ]
-    with pytest.raises(
-        UserError, match=r"^caw is 'se': use one of both, channel_attention, channel_weighting, none\.$"
-    ):
+    with raises_user_error("se", "both", "channel_attention", "channel_weighting", "none", key="caw"):
         CAW(32, mode="se")
 
 

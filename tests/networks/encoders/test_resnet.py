@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from bus_monai.errors import UserError
 from bus_monai.networks.encoders.resnet import ResNetEncoder
+from tests.user_errors import raises_user_error
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_grey_is_repeated() -> None:
 
 
 def test_wrong_options_are_named() -> None:
-    with pytest.raises(UserError, match=r"^backbone is 'vgg': use one of resnet18, resnet50, resnet101\.$"):
+    with raises_user_error("vgg", "resnet18", "resnet50", "resnet101", key="backbone"):
         ResNetEncoder("vgg")
-    with pytest.raises(UserError, match=r"^output_stride is 4: use one of 8, 16, 32\.$"):
+    with raises_user_error(4, 8, 16, 32, key="output_stride"):
         ResNetEncoder("resnet18", output_stride=4)

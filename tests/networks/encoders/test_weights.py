@@ -16,7 +16,6 @@ from skimage.transform import resize
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bus_monai.errors import UserError
 from bus_monai.networks.encoders import weights as lite_encoder_weights
 from bus_monai.networks.encoders.densenet import DenseNetEncoder
 from bus_monai.networks.encoders.efficientnet import EPSILON, EfficientNetEncoder, EfficientNetLiteEncoder
@@ -32,6 +31,7 @@ from bus_monai.networks.encoders.weights import (
 )
 from tests.conftest import skip
 from tests.networks.torchvision_layout import LAYOUTS
+from tests.user_errors import raises_user_error
 
 PUBLISHED = {"resnet18": 11_689_512, "resnet101": 44_549_160, "densenet121": 7_978_856, "efficientnet_b0": 5_288_548}
 
@@ -108,36 +108,29 @@ def test_wrong_file_is_named_in_one_sentence(tmp_path: Path) -> None:
     path = tmp_path / "weights.pth"
     net = ResNetEncoder("resnet18")
 
-    def message(state: object) -> str:
+    def fails(state: object, *named: object) -> None:
         torch.save(state, path)
-        with pytest.raises(UserError) as caught:
+        with raises_user_error(*named, "torchvision", path=path):
             load_encoder_weights(net, {"resnet18": path})
-        return str(caught.value)
 
-    end = "): give a file in torchvision's layout."
-    start = f"'{path}' does not hold the weights of resnet18 ("
     state = marked("resnet18")
-    assert message({k: v for k, v in state.items() if k != "conv1.weight"}) == f"{start}'conv1.weight' is missing{end}"
-    assert message({**state, "neck.bias": torch.zeros(1)}) == f"{start}'neck.bias' is unknown{end}"
+    fails({k: v for k, v in state.items() if k != "conv1.weight"}, "resnet18", "conv1.weight")
+    fails({**state, "neck.bias": torch.zeros(1)}, "resnet18", "neck.bias")
     grey = {**state, "conv1.weight": torch.zeros(64, 1, 7, 7)}
-    assert message(grey) == f"{start}'conv1.weight' is (64, 1, 7, 7), not (64, 3, 7, 7){end}"
-    assert message({}) == f"{start}'conv1.weight' is missing and 99 more{end}"
-    assert message([1]) == (
-        f"'{path}' holds no table of tensors: give the weights of an encoder in torchvision's layout."
-    )
+    fails(grey, "resnet18", "conv1.weight", (64, 1, 7, 7), (64, 3, 7, 7))
+    fails({}, "resnet18", "conv1.weight", 99)
+    fails([1])
 
 
 def test_broken_safetensors(tmp_path: Path) -> None:
     path = tmp_path / "weights.safetensors"
     path.write_bytes(b"\x09")
-    with pytest.raises(UserError, match=r"is no whole safetensors file: download or copy it again\.$"):
+    with raises_user_error(path=path):
         load_encoder_weights(ResNetEncoder("resnet18"), {"resnet18": path})
 
 
 def test_encoder_that_the_network_lacks() -> None:
-    with pytest.raises(
-        UserError, match=r"^encoder_weights names 'resnet101', but the network has no such encoder: leave it out\.$"
-    ):
+    with raises_user_error("resnet101", key="encoder_weights"):
         load_encoder_weights(nn.Identity(), {"resnet101": "x.pth"})
 
 
@@ -166,19 +159,16 @@ def test_parse() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "message"),
+    ("text", "named"),
     [
-        ("resnet18", "encoder_weights has 'resnet18': write NAME=PATH, several joined by commas."),
-        ("resnet18=", "encoder_weights has 'resnet18=': write NAME=PATH, several joined by commas."),
-        (
-            "vgg=a.pth",
-            "encoder_weights names 'vgg': use one of resnet18, resnet101, densenet121, efficientnet_b0.",
-        ),
-        ("resnet18=a,resnet18=b", "encoder_weights names 'resnet18' twice: give one file for it."),
+        ("resnet18", ["'resnet18'", "NAME=PATH"]),
+        ("resnet18=", ["'resnet18='", "NAME=PATH"]),
+        ("vgg=a.pth", ["vgg", "resnet18", "resnet101", "densenet121", "efficientnet_b0"]),
+        ("resnet18=a,resnet18=b", ["resnet18"]),
     ],
 )
-def test_wrong_text_is_named(text: str, message: str) -> None:
-    with pytest.raises(UserError, match="^" + re.escape(message) + "$"):
+def test_wrong_text_is_named(text: str, named: list[str]) -> None:
+    with raises_user_error(*named, key="encoder_weights"):
         parse_encoder_weights(text)
 
 
@@ -255,9 +245,5 @@ def test_a_file_of_another_network_is_one_sentence(tmp_path: Path) -> None:
     file = tmp_path / "other.pth"
     torch.save({"_conv_stem.weight": torch.zeros(32, 3, 3, 3), "extra": torch.zeros(1)}, file)
     missing = len([key for key in EfficientNetLiteEncoder().state_dict() if "num_batches" not in key]) - 1
-    with pytest.raises(UserError) as error:
+    with raises_user_error("efficientnet_lite0", "stem.norm.weight", missing, "efficientnet_pytorch", path=file):
         start_lite_encoder(EfficientNetLiteEncoder(), str(file))
-    assert str(error.value) == (
-        f"'{file}' does not hold the weights of efficientnet_lite0 ('stem.norm.weight' is missing and {missing} more): "
-        "give a file in the layout of efficientnet_pytorch."
-    )
