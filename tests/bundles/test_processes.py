@@ -20,10 +20,12 @@ from bus_monai.bundle.registry import list_bundles
 from bus_monai.data.datalist import read_datalist
 from tests.bundles.test_every_bundle import quick
 from tests.conftest import SMALL
+from tests.e2e.forked import start_forked
+from tests.pacs.orthanc_server import free_port
 
 BUNDLES = {info.name: info.root / "configs" for info in list_bundles()}
-DEFAULT_RUN = "baseline"
-"""The bundle that is trained in two processes in every run of the tests; the others are slow."""
+DEFAULT_RUN = "rdau_gan"
+"""The bundle that is trained in two processes in every run of the tests, with an adversary; the others are slow."""
 
 OWN: dict[str, dict[str, Any]] = {
     "baseline": {"network_name": "cgan", "network_options": SMALL},
@@ -32,17 +34,55 @@ OWN: dict[str, dict[str, Any]] = {
 """Settings of one bundle: a network that is quick, or enough labels for two processes and both phases."""
 
 
+SHARES = """
+import json, os, sys
+from monai.bundle.scripts import create_workflow
+
+workflow = create_workflow(config_file=json.loads(sys.argv[1]), run_id="training", **json.loads(sys.argv[2]))
+epochs = workflow.parser.get_parsed_content("train#trainer").epochs
+seen = [id for batch in next(epochs.passes(1)) for id in batch["id"]]
+with open(f"{sys.argv[3]}/rank{os.environ['RANK']}.json", "w") as file:
+    json.dump(seen, file)
+workflow.run()
+workflow.finalize()
+"""
+"""Trains as ``monai.bundle run`` does, and says which cases its process has in the first epoch."""
+
+
+def files(configs: Path) -> str:
+    return json.dumps([str(configs / "train.json"), str(configs / "multi_gpu_train.json")])
+
+
 def launch(configs: Path, **settings: Any) -> str:
     """Train in two processes and return what they printed."""
-    files = json.dumps([str(configs / "train.json"), str(configs / "multi_gpu_train.json")])
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    command += ["-m", "monai.bundle", "run", "training", "--config_file", files]
+    command += ["-m", "monai.bundle", "run", "training", "--config_file", files(configs)]
     for key, value in settings.items():
         command += [f"--{key}", str(value)]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
     done = subprocess.run(command, env=environment, text=True, capture_output=True, timeout=900, check=False)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-6000:]
     return done.stdout + done.stderr
+
+
+def shares(configs: Path, folder: Path, **settings: Any) -> list[list[str]]:
+    """Train in two processes, started as ``torchrun`` starts them, and return the cases that each had."""
+    environment = os.environ | {
+        "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2",
+        "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()),
+    }  # fmt: skip
+    words = ["python", "-c", SHARES, files(configs), json.dumps(settings), str(folder)]
+    logs = [folder / f"rank{rank}.log" for rank in range(2)]
+    processes = [
+        start_forked(words, folder, environment | {"RANK": str(rank), "LOCAL_RANK": str(rank)}, log)
+        for rank, log in enumerate(logs)
+    ]
+    for process in processes:
+        process.join(900)
+        process.kill()
+        process.join()
+    assert [process.exitcode for process in processes] == [0, 0], "".join(log.read_text()[-6000:] for log in logs)
+    return [json.loads((folder / f"rank{rank}.json").read_text()) for rank in range(2)]
 
 
 def history(folder: Path) -> list[dict[str, str]]:
@@ -79,6 +119,12 @@ def test_two_processes_train_and_resume_with_one_and_back(name: str, small_phant
     assert found == pytest.approx({f"val_{key}": value for key, value in evaluator.state.metrics.items()}, abs=1e-5)
 
     single(max_epochs=2, resume=True).run()
-    launch(configs, max_epochs=3, resume=True, **settings)
+    first, second = shares(configs, tmp_path, max_epochs=3, resume=True, **settings)
+    if name == DEFAULT_RUN:
+        ids = {case.id for case in read_datalist(small_phantoms).training}
+        assert len(first) == len(second) == len(ids) // 2
+        assert set(first) | set(second) == ids
+        assert set(first) & set(second) == set()
     assert [row["epoch"] for row in history(tmp_path)] == ["1", "2", "3"]
     assert torch.load(tmp_path / "checkpoint.pt", weights_only=True)["trainer"]["epoch"] == 3
+    assert all(not key.startswith("module.") for key in torch.load(tmp_path / "model.pt", weights_only=True))

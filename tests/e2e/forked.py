@@ -7,22 +7,34 @@ import os
 import runpy
 import sys
 from collections.abc import Mapping, Sequence
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
 HEAVY = ["monai.bundle", "mlflow", "bus_monai.bundle.workflow", "bus_monai.experiments.cross_validation"]
 HEAVY += ["bus_monai.experiments.search", "bus_monai.networks.segmenters", "bus_monai.inference.predictor"]
 
 
-def run_forked(words: Sequence[str], folder: Path, environment: Mapping[str, str], seconds: float) -> tuple[int, str]:
-    """Run ``python ...`` or ``bus-monai ...`` in a folder; the exit code, and all that was printed.
+def start_forked(words: Sequence[str], folder: Path, environment: Mapping[str, str], log: Path) -> ForkServerProcess:
+    """Start ``python ...`` or ``bus-monai ...`` in a folder; what it prints goes to ``log``.
 
-    Bundles are those of the folder. What runs longer than ``seconds`` is killed, with -9 for its exit code.
+    Bundles are those of the folder, where it has some.
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(HEAVY)
-    log = folder / ".log"
     process = context.Process(target=_become, args=(list(words), folder, dict(environment), log))
     process.start()
+    return process
+
+
+def run_forked(
+    words: Sequence[str], folder: Path, environment: Mapping[str, str], seconds: float, log: Path | None = None
+) -> tuple[int, str]:
+    """Run ``python ...`` or ``bus-monai ...`` in a folder; the exit code, and all that was printed.
+
+    What runs longer than ``seconds`` is killed, with -9 for its exit code.
+    """
+    log = log or folder / ".log"
+    process = start_forked(words, folder, environment, log)
     process.join(seconds)
     process.kill()
     process.join()
@@ -36,9 +48,10 @@ def _become(words: list[str], folder: Path, environment: dict[str, str], log: Pa
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)
-    from bus_monai.bundle import registry
+    if (folder / "bundles").is_dir():
+        from bus_monai.bundle import registry
 
-    registry.BUNDLE_FOLDERS = (folder / "_bundles", folder / "bundles")
+        registry.BUNDLE_FOLDERS = (folder / "_bundles", folder / "bundles")
     program, *rest = words
     sys.path.insert(0, str(folder))
     if program == "bus-monai":
