@@ -116,7 +116,8 @@ def summarise_shapes(rows: Sequence[ShapeRow]) -> dict[str, Any]:
     scores, true = found_scores(rows)
     if not len(true):
         return summary | {"accuracy_of_all": 0.0}
-    figures = summarise_classes(scores, true, [row.group for row in rows if row.probabilities])
+    groups = [row.group for row in rows if row.truth is not None and row.probabilities]
+    figures = summarise_classes(scores, true, groups)
     right = int(figures.confusion.diagonal().sum())
     return summary | {
         "accuracy_of_all": right / len(rows),

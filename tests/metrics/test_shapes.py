@@ -53,6 +53,12 @@ def test_summary_by_hand() -> None:
     assert lines[-1].split() == ["round", "0", "0", "1", "0"]
 
 
+def test_a_mass_of_unknown_shape_counts_in_no_figure() -> None:
+    with_unknown = summarise_shapes([*ROWS, ShapeRow("d_m1", "d", None, (0.7, 0.1, 0.1, 0.1))])
+    assert with_unknown["masses"] == 5
+    assert with_unknown["accuracy"] == summarise_shapes(ROWS)["accuracy"]
+
+
 def test_nothing_found_at_all() -> None:
     summary = summarise_shapes([ROWS[2]])
     assert (summary["masses"], summary["not_found"], summary["accuracy_of_all"]) == (1, 1, 0.0)
