@@ -109,6 +109,15 @@ def find_boxes(
         defaults: (D, 4), left, top, right, bottom as shares of the image.
         least_score: probability from which on a box counts; low for curves over all thresholds.
         most_overlap: IoU above which the weaker of two boxes is dropped.
+
+    Returns:
+        What was found in each image.
+
+    Example:
+        >>> defaults = torch.tensor([[0.1, 0.1, 0.5, 0.5], [0.6, 0.6, 0.9, 0.9]])
+        >>> (found,) = find_boxes(torch.zeros(1, 2, 4), torch.tensor([[[0.0, 3.0], [3.0, 0.0]]]), defaults)
+        >>> found.boxes
+        tensor([[0.1000, 0.1000, 0.5000, 0.5000]])
     """
     scores = logits.float().softmax(dim=-1)[..., 1]
     return [_find(o, s, defaults, least_score, most_overlap) for o, s in zip(offsets.float(), scores, strict=True)]
@@ -141,6 +150,11 @@ def match_boxes(truths: Tensor, defaults: Tensor) -> Tensor:
 
     Returns:
         (D,) int64, the number of the true box, or -1 for background.
+
+    Example:
+        >>> defaults = torch.tensor([[0.1, 0.1, 0.5, 0.5], [0.6, 0.6, 0.9, 0.9]])
+        >>> match_boxes(torch.tensor([[0.5, 0.5, 0.9, 0.9]]), defaults)
+        tensor([-1,  0])
     """
     matched = torch.full((len(defaults),), NO_TRUTH, dtype=torch.long, device=defaults.device)
     if not len(truths):

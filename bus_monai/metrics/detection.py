@@ -87,6 +87,12 @@ def detection_curve(
 
     Raises:
         ValueError: a detection is of an image that ``truths`` does not have.
+
+    Example:
+        >>> detections = [Detection("a", Box(0, 0, 10, 10), 0.9), Detection("b", Box(0, 0, 5, 5), 0.8)]
+        >>> curve = detection_curve(detections, {"a": [Box(0, 0, 10, 8), Box(20, 20, 30, 30)], "b": []})
+        >>> curve.average_precision, curve.froc((0.5,))
+        (0.5, {0.5: 0.5})
     """
     true, false = defaultdict[float, int](int), defaultdict[float, int](int)
     for detection, truth in match_detections(detections, truths, least_iou=least_iou):
@@ -115,6 +121,12 @@ def match_detections(
 
     Raises:
         ValueError: a detection is of an image that ``truths`` does not have.
+
+    Example:
+        >>> detections = [Detection("a", Box(0, 0, 10, 9), 0.8), Detection("a", Box(0, 0, 10, 10), 0.9)]
+        >>> matched = match_detections(detections, {"a": [Box(0, 0, 10, 8)]})
+        >>> [(detection.score, truth) for detection, truth in matched]
+        [(0.9, 0), (0.8, None)]
     """
     unknown = sorted({d.image for d in detections} - truths.keys())
     if unknown:
