@@ -34,7 +34,8 @@ def check_names(error: UserError, *named: object, path: str | Path | None = None
     """Check that an error names these, see :func:`check_sentence`, and speaks of no other file or key."""
     assert path is None or error.path in (None, Path(path)), f"it speaks of the file {error.path}: {error}"
     assert key is None or error.key in (None, key), f"it speaks of the key {error.key}: {error}"
-    check_sentence(str(error), *named, path=path, key=key)
+    # what is wrong with a disk may have a remedy that needs no option
+    check_sentence(str(error), *named, path=path, key=None if error.key else key)
 
 
 def check_said(output: str, *named: object, path: str | Path | None = None, key: str | None = None) -> None:

@@ -20,11 +20,10 @@ from bus_monai.cli import main as cli
 from bus_monai.data.datalist import read_datalist
 from bus_monai.data.items import mass_items
 from bus_monai.data.phantoms.mammogram import write_mammo_phantoms
-from bus_monai.errors import user_error
 from bus_monai.mammogram.stages import ShapeClassifier
 from bus_monai.metrics.shapes import ShapeRow, read_shape_rows
 from bus_monai.networks.shape_cnn import SHAPE_CLASSES, ShapeCNN
-from tests.user_errors import raises_user_error
+from tests.user_errors import check_said, raises_user_error
 
 CONFIGS = find_bundle("mass_shape") / "configs"
 
@@ -43,10 +42,6 @@ def train(data: Path, out: Path, **settings: Any) -> Any:
 def evaluate(data: Path, weights: Path, out: Path, **settings: Any) -> list[ShapeRow]:
     run("evaluate", "evaluating", dataset_dir=str(data), ckpt_path=str(weights), output_dir=str(out), **settings)
     return read_shape_rows(out / "shapes.csv")
-
-
-def sentence(error: pytest.ExceptionInfo[RuntimeError]) -> str:
-    return str(user_error(error.value))
 
 
 @pytest.fixture(scope="module")
@@ -134,12 +129,8 @@ def test_predicted_masks_are_matched_and_missed_masses_counted(
     assert summary["accuracy_of_all"] == pytest.approx(sum(r.truth == r.predicted for r in found) / len(found))
 
     (masks / f"{cases[1].image.stem}_mask.png").unlink()
-    with pytest.raises(RuntimeError) as error:
+    with raises_user_error(f"'{cases[1].image.stem}_mask.png'", f"'{cases[1].id}'", path=masks, wrapped=True):
         evaluate(phantoms, trained / "model.pt", tmp_path, masks=str(masks))
-    assert sentence(error) == (
-        f"'{masks}' has no mask '{cases[1].image.stem}_mask.png' of the case '{cases[1].id}': "
-        "run inference on it first."
-    )
 
 
 def test_shapes_against_a_column_of_the_cases(
@@ -162,9 +153,8 @@ def test_shapes_against_a_column_of_the_cases(
     assert json.loads((tmp_path / "summary.json").read_text())["without_column"] == missing
     assert f"{len(missing)} of {len(rows)} masses have no subtype: {missing[0]}" in capsys.readouterr().err
 
-    with pytest.raises(RuntimeError) as error:
+    with raises_user_error("column_table", "column", wrapped=True):
         evaluate(phantoms, trained / "model.pt", tmp_path, column="subtype")
-    assert sentence(error) == "column_table and column go together: give the CSV file and the name of its column."
 
 
 def test_inference_classifies_each_component_as_the_stage_does(trained: Path, tmp_path: Path) -> None:
@@ -225,36 +215,25 @@ def without(folder: Path, phantoms: Path, damage: str) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("damage", "message"),
+    ("damage", "named", "file", "key"),
     [
-        (
-            "table",
-            "The table '{set}/mass_shapes.csv' does not exist: complete the download, which is of no use without it.",
-        ),
-        (
-            "shapes",
-            "No mass of the {cases} cases has one of the shapes IRREGULAR, LOBULATED, OVAL, ROUND in "
-            "'{set}/mass_shapes.csv': give a data set with some.",
-        ),
-        (
-            "row",
-            "'{set}/mass_shapes.csv' has {fewer} rows of '{first}', which has {masks} masks: give it a row a mask.",
-        ),
-        (
-            "round",
-            "The section 'training' has no round mass: add some, or set class_weights false to learn without.",
-        ),
+        ("table", [], "mass_shapes.csv", None),
+        ("shapes", ["{cases}", "IRREGULAR", "LOBULATED", "OVAL", "ROUND"], "mass_shapes.csv", None),
+        ("row", ["{fewer}", "{masks}", "'{first}'"], "mass_shapes.csv", None),
+        ("round", ["training", "round"], None, "class_weights"),
     ],
-)  # fmt: skip
-def test_data_without_shapes_are_one_sentence(damage: str, message: str, phantoms: Path, tmp_path: Path) -> None:
+)
+def test_data_without_shapes_are_named(
+    damage: str, named: list[str], file: str | None, key: str | None, phantoms: Path, tmp_path: Path
+) -> None:
     data = without(tmp_path / "set", phantoms, damage)
     training = read_datalist(data).training
-    with pytest.raises(RuntimeError) as error:
-        run("train", "training", dataset_dir=str(data), ckpt_dir=str(tmp_path), output_dir=str(tmp_path), max_epochs=1)
     masks = len(training[0].masks)
-    assert sentence(error) == message.format(
-        set=data, cases=len(training), first=training[0].id, masks=masks, fewer=masks - 1
-    )
+    facts = {"cases": len(training), "first": training[0].id, "masks": masks, "fewer": masks - 1}
+    folders = {"ckpt_dir": str(tmp_path), "output_dir": str(tmp_path)}
+    path = data / file if file else None
+    with raises_user_error(*(text.format(**facts) for text in named), path=path, key=key, wrapped=True):
+        run("train", "training", dataset_dir=str(data), max_epochs=1, **folders)
 
 
 def test_an_empty_mask_has_no_shape() -> None:
@@ -263,21 +242,14 @@ def test_an_empty_mask_has_no_shape() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("arguments", "named"),
     [
-        (
-            ["evaluate", "mass_shape:{folder}/shapes.csv"],
-            "The bundle 'mass_shape' gives no masks, which this command works on: evaluate it with its own "
-            "configs/evaluate.json, see its docs/README.md.",
-        ),
-        (
-            ["compare", "{folder}"],
-            "'{folder}' holds shapes of masses, not scores of masks: read its summary.json instead.",
-        ),
+        (["evaluate", "mass_shape:{folder}/shapes.csv"], ["'mass_shape'", "configs/evaluate.json", "docs/README.md"]),
+        (["compare", "{folder}"], ["'{folder}'", "summary.json"]),
     ],
-)  # fmt: skip
+)
 def test_commands_for_segmenters_refuse_it(
-    arguments: list[str], message: str, tmp_path: Path,
+    arguments: list[str], named: list[str], tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     (tmp_path / "shapes.csv").touch()
@@ -285,4 +257,4 @@ def test_commands_for_segmenters_refuse_it(
     with pytest.raises(SystemExit) as stop:
         cli.main()
     assert stop.value.code == 2
-    assert capsys.readouterr().err.strip().splitlines()[-1] == f"bus-monai: {message.format(folder=tmp_path)}"
+    check_said(capsys.readouterr().err, *(text.format(folder=tmp_path) for text in named))

@@ -146,6 +146,4 @@ def test_an_ensemble_is_refused(
 ) -> None:
     model = f"baseline:{weights},{weights}"
     run(model, small_phantoms, "--out", tmp_path / "out", code=2, monkeypatch=monkeypatch)
-    assert capsys.readouterr().err.strip().splitlines()[-1] == (
-        "bus-monai: An ensemble has no layers of its own: explain its networks one by one, each by its file."
-    )
+    check_said(capsys.readouterr().err, "ensemble")

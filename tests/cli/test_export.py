@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from bus_monai.cli import main as cli
+from tests.user_errors import check_said
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *words: object) -> int:
@@ -34,7 +35,6 @@ def test_the_drift_is_printed(
     assert float(found[1]) < 1e-5
 
     assert run(monkeypatch, *words, "--out", tmp_path / "a.ts") == 2
-    error = f"bus-monai: --out is '{tmp_path / 'a.ts'}': give onnx a name that ends in .onnx.\n"
-    assert capsys.readouterr().err == error
+    check_said(capsys.readouterr().err, "onnx", ".onnx", path=tmp_path / "a.ts", key="--out")
     assert run(monkeypatch, "mass_detection", "--out", "a.onnx") == 2
-    assert "bus-monai: The bundle 'mass_detection' gives no masks" in capsys.readouterr().err
+    check_said(capsys.readouterr().err, "'mass_detection'", "configs/evaluate.json")

@@ -134,13 +134,12 @@ def test_masks_of_one_stem_keep_their_suffix(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("files", "message"),
-    [((), "holds no PNG, JPEG, NIfTI or DICOM file"), (("a.png",), "The 1 masks in '.*' are empty: there is no mass")],
+    ("files", "named"), [((), ["PNG", "JPEG", "NIfTI", "DICOM", "dataset_dir"]), (("a.png",), [1])]
 )
-def test_nothing_to_classify(files: tuple[str, ...], message: str, tmp_path: Path) -> None:
+def test_nothing_to_classify(files: tuple[str, ...], named: list[object], tmp_path: Path) -> None:
     for name in files:
         Image.fromarray(np.zeros((8, 8), dtype=np.uint8)).save(tmp_path / name)
-    with pytest.raises(Exception, match=message):
+    with raises_user_error(*named, path=tmp_path):
         masses_of_folder(tmp_path)
 
 

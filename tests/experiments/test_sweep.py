@@ -20,6 +20,7 @@ from bus_monai.cli import main as cli
 from bus_monai.data.phantoms.ultrasound import write_phantoms
 from bus_monai.experiments import cross_validation, search
 from bus_monai.metrics.case_table import read_case_table
+from tests.user_errors import check_said
 
 TINY = ["network_name=erfnet", "image_size=[32,32]", "max_epochs=1", "batch_size=16", "amp=false"]
 
@@ -157,10 +158,6 @@ def test_a_trial_that_falls_behind_is_pruned(
 
 def test_what_to_do_is_said(bus_monai: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert bus_monai("--out", str(tmp_path)) == 2
-    assert capsys.readouterr().err.splitlines()[-1] == (
-        "bus-monai: A sweep needs either --folds or what to vary (--vary KEY=VALUES, --preset): give one of them."
-    )
+    check_said(capsys.readouterr().err, "--folds", "--vary", "--preset")
     assert bus_monai("--vary", "lr=1e-4..1e-2", "--out", str(tmp_path)) == 2
-    assert capsys.readouterr().err.splitlines()[-1] == (
-        "bus-monai: A range has no end of values: say with --trials how many to try."
-    )
+    check_said(capsys.readouterr().err, "--trials")

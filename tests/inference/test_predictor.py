@@ -20,7 +20,7 @@ from PIL import Image
 from bus_monai.bundle.registry import find_bundle
 from bus_monai.inference.backends.graph import Chain
 from bus_monai.inference.predictor import BackendName, Predictor
-from tests.user_errors import raises_user_error
+from tests.user_errors import check_sentence, raises_user_error
 
 SIZES = ((32, 32), (1, 1), (20, 90), (75, 33), (240, 320))
 FP32 = 1e-5
@@ -128,8 +128,7 @@ def test_where_openvino_refuses_the_graph_torch_is_taken_and_said(
     monkeypatch.setattr(openvino.Core, "compile_model", refuse)
     assert Predictor.from_bundle("baseline", small_weights).backend == "torch"
     (warning,) = said
-    assert warning.startswith("Segmenting with PyTorch, which is slower than OpenVINO: OpenVINO cannot run '")
-    assert warning.endswith("' here (could not create a primitive descriptor): use --backend torch.")
+    check_sentence(warning, "PyTorch", "OpenVINO", "could not create a primitive descriptor")
 
 
 def test_without_kernels_for_half_precision_openvino_computes_in_float32(

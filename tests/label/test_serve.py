@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import time
 import urllib.error
 import urllib.request
@@ -128,12 +130,9 @@ def test_clicks_and_a_box_change_the_result(server: Server) -> None:
     assert (kept[2:10, 2:10] == 7).all()
     assert kept[40, 40] == 1
     assert {contour["label"] for contour in params["contours"]} == {1, 7}
-    assert _detail(lambda: clicked(foreground=[[64, 0]])) == (
-        "Click 1 at row 0 and column 64 is outside the image of 64 x 64 pixels: click inside it."
-    )
-    assert _detail(lambda: clicked(foreground=[[1, 1, 1]])) == (
-        "There is no frame 1 in 'phantom_0001.png': number them from 0 to 0."
-    )
+    said = _detail(lambda: clicked(foreground=[[64, 0]]))
+    check_sentence(said, "Click 1", "row 0", "column 64", "64 x 64")
+    check_sentence(_detail(lambda: clicked(foreground=[[1, 1, 1]])), "frame 1", path="phantom_0001.png")
 
 
 def test_two_clients_at_once(server: Server) -> None:
@@ -207,9 +206,8 @@ def test_what_the_disk_refuses_is_said(server: Server, tmp_path: Path) -> None:
     kept = labels / image
     kept.touch()
     client = server.client()
-    assert _detail(lambda: client.save_label(image, str(tmp_path / "label.png"), "final")) == (
-        f"'{kept}' cannot be read or written (File exists): move away what is there, or give another path."
-    )
+    said = _detail(lambda: client.save_label(image, str(tmp_path / "label.png"), "final"))
+    check_sentence(said, os.strerror(errno.EEXIST), path=kept)
     kept.unlink()
     client.save_label(image, str(tmp_path / "label.png"), "final")
 
