@@ -32,14 +32,13 @@ from torch import Tensor
 from tqdm import tqdm
 
 from bus_monai.bundle.models import TrainedModel
-from bus_monai.bundle.registry import TRAINED, find_bundle
+from bus_monai.bundle.registry import LATEST, TRAINED, find_bundle
 from bus_monai.bundle.run import BundleParts, bundle_parts, train_run
 from bus_monai.bundle.settings import read_settings
 from bus_monai.data.case import Case
 from bus_monai.data.datalist import Datalist, write_datalist
 from bus_monai.data.dataset import load_dataset
 from bus_monai.explain.saliency import choose_layer
-from bus_monai.handlers.checkpoint import LATEST
 from bus_monai.io.image import read_source
 from bus_monai.label.strategies import image_features, k_centre, uncertainty_map
 from bus_monai.label.train_task import held_out_score

@@ -111,3 +111,6 @@ def bundle_version(bundle: Path) -> str:
 def _metadata(bundle: Path) -> dict[str, Any]:
     metadata: dict[str, Any] = json.loads((bundle / "configs" / "metadata.json").read_text(encoding="utf-8"))
     return metadata
+
+
+LATEST = "checkpoint.pt"

@@ -15,9 +15,9 @@ from monai.transforms.compose import Compose
 from torch import nn
 
 from bus_monai.bundle.models import TrainedModel
+from bus_monai.bundle.registry import LATEST
 from bus_monai.bundle.settings import keep_null
 from bus_monai.bundle.weights import load_network
-from bus_monai.handlers.checkpoint import LATEST
 
 EVALUATE_CONFIG = "evaluate.json"
 

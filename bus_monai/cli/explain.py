@@ -58,7 +58,7 @@ def explain(
 
     from bus_monai.explain.explain_job import IMAGES, explain_images
     from bus_monai.explain.explainer import Explainer
-    from bus_monai.report.explanation_report import write_explanation_report
+    from bus_monai.explain.report import write_explanation_report
 
     check_writable(out)
     explainer = Explainer.load(trained[0], methods=chosen, layer=layer, samples=samples)

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
@@ -20,7 +21,6 @@ from bus_monai.data.readers.catalogue import recognise
 from bus_monai.data.readers.shapes import CLASS_OF_WORD, SHAPES, read_shape_table
 from bus_monai.errors import UserError, reading
 from bus_monai.geometry.box import SIDES, Box
-from bus_monai.inference.write_outputs import frame_mark
 from bus_monai.io.image import (
     NIFTI_SUFFIXES,
     RASTER_SUFFIXES,
@@ -31,7 +31,7 @@ from bus_monai.io.image import (
     source_kind,
 )
 from bus_monai.io.listing import list_sources
-from bus_monai.metrics.classification import class_weights
+from bus_monai.io.masks import frame_mark
 from bus_monai.networks.shape_cnn import SHAPE_CLASSES
 from bus_monai.transforms.load import components, crop_mass, read_mask_file
 from bus_monai.transforms.save import SaveMaskd
@@ -235,9 +235,7 @@ def _read(table: Path) -> list[tuple[str, str, list[str]]]:
         missing.insert(0, " or ".join(NAME_COLUMNS))
     if key is None or missing:
         raise UserError(f"The table of boxes '{table}' lacks the column {', '.join(missing)}: add what is missing.")
-    return [
-        (f"Line {line} of '{table}'", row[key] or "", [row[side] or "" for side in SIDES]) for line, row in rows
-    ]
+    return [(f"Line {line} of '{table}'", row[key] or "", [row[side] or "" for side in SIDES]) for line, row in rows]
 
 
 def _given_box(where: str, sides: Sequence[str]) -> Box:
@@ -354,3 +352,27 @@ def training_split(source: Path, settings: Mapping[str, Any]) -> Datalist | None
         return None
     known: dict[str, Any] = UNKNOWN | dict(settings)
     return load_dataset(source, protocol=known["protocol"], seed=known["seed"])
+
+
+def class_weights(truth: NDArray[np.integer], classes: int) -> NDArray[np.float64]:
+    """Return N / (C N_c) for each class, (classes,): weights under which all classes count alike and the mean is 1.
+
+    Args:
+        truth: (N,), class of each case, from 0 to ``classes`` - 1.
+        classes: how many there are.
+
+    Raises:
+        ValueError: a class has no case.
+
+    Example:
+        >>> class_weights(np.array([0, 0, 0, 1]), 2)
+        array([0.66666667, 2.        ])
+    """
+    from sklearn.utils.class_weight import compute_class_weight
+
+    labels = np.arange(classes)
+    lacking = np.setdiff1d(labels, truth)
+    if len(lacking):
+        raise ValueError(f"Class {lacking[0]} has no case: give cases of each of the {classes} classes.")
+    weights: NDArray[np.float64] = compute_class_weight("balanced", classes=labels, y=truth)
+    return weights

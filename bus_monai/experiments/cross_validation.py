@@ -12,10 +12,10 @@ from bus_monai.bundle.models import TrainedModel
 from bus_monai.bundle.registry import TRAINED, output_format
 from bus_monai.bundle.run import evaluate_model, train_run
 from bus_monai.bundle.settings import read_settings
-from bus_monai.bundle.weights import check_writable
 from bus_monai.data.protocols import FOLDS
 from bus_monai.errors import UserError
 from bus_monai.handlers.mlflow import ParentRun
+from bus_monai.io.atomic import check_writable
 from bus_monai.metrics.aggregate import CASES, SUMMARY, means, write_scores
 from bus_monai.metrics.case_table import read_case_table
 from bus_monai.metrics.classification import macro_auc, macro_roc

@@ -18,9 +18,9 @@ from optuna.trial import Trial, TrialState
 
 from bus_monai.bundle.run import train_run
 from bus_monai.bundle.settings import parse_value
-from bus_monai.bundle.weights import check_writable
 from bus_monai.errors import UserError, check_choice
 from bus_monai.handlers.mlflow import ParentRun
+from bus_monai.io.atomic import check_writable
 
 PRESETS = "sweeps.json"
 _RANGE = re.compile(r"(?P<low>[^.,:]+(?:\.\d+)?(?:e[+-]?\d+)?)\.\.(?P<high>[^,:]+?)(?P<log>:log)?")

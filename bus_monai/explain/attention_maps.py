@@ -19,8 +19,8 @@ from bus_monai.networks.wrappers import Padded
 def enlarge(values: Tensor, size: Sequence[int], network: nn.Module) -> Tensor:
     """Interpolate a map bilinearly to the size of the image that the network was given.
 
-    A layer inside :class:`~bus_monai.networks.wrappers.Padded` also sees what was added below and to the right; that part
-    of the map is cut off.
+    A layer inside :class:`~bus_monai.networks.wrappers.Padded` also sees what was added below and to the right; that
+    part of the map is cut off.
 
     Args:
         values: (B, C, h, w).

@@ -14,8 +14,8 @@ from tqdm import tqdm
 from bus_monai.errors import UserError, user_error
 from bus_monai.explain.explainer import Explainer
 from bus_monai.explain.explanation import ExplainItem, Explanation, ExplanationMap
+from bus_monai.explain.figure import explanation_figure
 from bus_monai.inference.write_outputs import job_tables
-from bus_monai.report.image_figures import explanation_figure
 
 EXPLAIN = "explain.csv"
 """A row a map."""

@@ -8,12 +8,11 @@ from typing import Any
 from ignite.engine import Engine, Events
 from torch import nn
 
-from bus_monai.bundle.registry import TRAINED
-from bus_monai.bundle.weights import check_writable, load_weights, save_weights
+from bus_monai.bundle.registry import LATEST, TRAINED
 from bus_monai.errors import UserError
+from bus_monai.io.atomic import check_writable
+from bus_monai.networks.weights import read_weights, save_weights
 from bus_monai.trainers.base import ResumableTrainer
-
-LATEST = "checkpoint.pt"
 
 
 class TrainingCheckpoint:
@@ -83,7 +82,7 @@ class TrainingCheckpoint:
         path = self.folder / LATEST
         if not path.is_file():
             raise UserError(f"There is nothing to resume: '{path}' does not exist; train without resume first.")
-        state = load_weights(path)
+        state = read_weights(path)
         engine.load_state_dict(state["trainer"])
         self.evaluator.state.best_metric = state["best_metric"]
         self.evaluator.state.best_metric_epoch = state["best_metric_epoch"]

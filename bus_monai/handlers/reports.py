@@ -10,8 +10,8 @@ from typing import Any
 from ignite.engine import Engine, Events
 from monai.utils.enums import CommonKeys as Keys
 
-from bus_monai.bundle.weights import check_writable
 from bus_monai.errors import UserError
+from bus_monai.io.atomic import check_writable
 from bus_monai.metrics.aggregate import SUMMARY, write_scores
 from bus_monai.metrics.ignite import CaseMetric, DetectionMetric, ShapeMetric
 from bus_monai.metrics.shapes import ShapeRow, summary_lines, write_shape_rows

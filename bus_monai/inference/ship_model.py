@@ -17,9 +17,9 @@ from onnx import TensorProto, helper, numpy_helper
 
 from bus_monai.bundle.models import TrainedModel, parse_models
 from bus_monai.bundle.registry import SHIPPED
-from bus_monai.bundle.weights import load_weights, save_shipped
 from bus_monai.errors import UserError
 from bus_monai.inference.backends.graph import GRAPH, export_graph, graph_name
+from bus_monai.networks.weights import read_weights, save_shipped
 
 
 def ship_model(spec: str) -> tuple[Path, Path]:
@@ -39,7 +39,7 @@ def ship_model(spec: str) -> tuple[Path, Path]:
         raise UserError(f"'{spec}' is an ensemble, of which none is shipped: give one file of weights.")
     folder = model.bundle / "models"
     weights = folder / SHIPPED
-    save_shipped(load_weights(model.files[0]), weights, model.settings)
+    save_shipped(read_weights(model.files[0]), weights, model.settings)
     shipped = TrainedModel(model.name, model.bundle, str(weights), model.settings)
     for old in folder.glob("graph-*"):
         shutil.rmtree(old)

@@ -21,7 +21,7 @@ from bus_monai.errors import UserError, check_choice, writing
 from bus_monai.inference.segment_frames import SegmentedFile, read_all_frames
 from bus_monai.io.atomic import atomic_file
 from bus_monai.io.image import image_stem, source_kind
-from bus_monai.io.masks import write_nifti_mask, write_png_mask
+from bus_monai.io.masks import frame_mark, write_nifti_mask, write_png_mask
 
 if TYPE_CHECKING:
     from bus_monai.dicom.source_header import Algorithm
@@ -102,11 +102,6 @@ def output_path(out: Path, name: str, kind: str, *, frame: int | None = None, fr
         frames: of the cine, which decides on the digits, at least three.
     """
     return out / (name + ("" if frame is None else frame_mark(frame, frames)) + ENDINGS[kind])
-
-
-def frame_mark(frame: int, frames: int) -> str:
-    """Return what stands in the name of a file of one frame of a cine, such as ``_frame007``, counted from 0."""
-    return f"_frame{frame:0{max(3, len(str(frames - 1)))}d}"
 
 
 LESION_COLOURS = np.array(

@@ -57,3 +57,8 @@ def write_nifti_mask(
             rows_mm, columns_mm = spacing_mm or (1.0, 1.0)
             values, affine = np.stack([mask.T for mask in masks], axis=2), np.diag([columns_mm, rows_mm, 1.0, 1.0])
         nib.save(nib.Nifti1Image(values.astype(np.uint8), affine, dtype=np.uint8), partial)
+
+
+def frame_mark(frame: int, frames: int) -> str:
+    """Return what stands in the name of a file of one frame of a cine, such as ``_frame007``, counted from 0."""
+    return f"_frame{frame:0{max(3, len(str(frames - 1)))}d}"

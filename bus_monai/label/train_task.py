@@ -30,10 +30,9 @@ from bus_monai.data.readers.folder import case_id
 from bus_monai.errors import UserError, user_error
 from bus_monai.inference.predictor import Predictor
 from bus_monai.inference.segment_frames import read_all_frames
-from bus_monai.inference.write_outputs import frame_mark
 from bus_monai.io.atomic import atomic_file
 from bus_monai.io.image import image_stem, read_masks, read_source, source_kind
-from bus_monai.io.masks import write_png_mask
+from bus_monai.io.masks import frame_mark, write_png_mask
 from bus_monai.label.label_file import image_shape, read_labels
 from bus_monai.label.model_versions import ModelVersions
 from bus_monai.label.store import LabelStore, final_labels

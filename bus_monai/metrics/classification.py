@@ -199,30 +199,6 @@ def auc(scores: ArrayOrTensor, positive: ArrayOrTensor) -> float | None:
     return float((rankdata(values)[positives].sum() - n_positive * (n_positive + 1) / 2) / pairs)
 
 
-def class_weights(truth: ArrayOrTensor, classes: int) -> NDArray[np.float64]:
-    """Return N / (C N_c) for each class, (classes,): weights under which all classes count alike and the mean is 1.
-
-    Args:
-        truth: (N,), class of each case, from 0 to ``classes`` - 1.
-        classes: how many there are.
-
-    Raises:
-        ValueError: a class has no case.
-
-    Example:
-        >>> class_weights(np.array([0, 0, 0, 1]), 2)
-        array([0.66666667, 2.        ])
-    """
-    from sklearn.utils.class_weight import compute_class_weight
-
-    labels = np.arange(classes)
-    lacking = np.setdiff1d(labels, as_array(truth))
-    if len(lacking):
-        raise ValueError(f"Class {lacking[0]} has no case: give cases of each of the {classes} classes.")
-    weights: NDArray[np.float64] = compute_class_weight("balanced", classes=labels, y=as_array(truth))
-    return weights
-
-
 def macro_f1(scores: ArrayOrTensor, truth: ArrayOrTensor) -> float:
     """Return the mean F1 of the classes that have one: those that some case has or is taken for.
 

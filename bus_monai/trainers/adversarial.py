@@ -12,10 +12,10 @@ from monai.utils.enums import CommonKeys as Keys
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from bus_monai.engines.parts import Discriminator, Generator, Updates
 from bus_monai.errors import UserError
 from bus_monai.trainers.base import ResumableTrainer, SeededEpochs, frozen, plain
 from bus_monai.trainers.batches import prepare_plain_batch
+from bus_monai.trainers.parts import Discriminator, Generator, Updates
 from bus_monai.trainers.schedule import GeneratorOnly, Schedule, Step
 
 G_GRADIENT_NORM = "g_gradient_norm"

@@ -27,8 +27,8 @@ from torch.optim import Optimizer
 from torch.utils.data import DataLoader, Dataset
 from torch.utils.data.distributed import DistributedSampler
 
-from bus_monai.engines.parts import Updates
 from bus_monai.errors import UserError
+from bus_monai.trainers.parts import Updates
 from bus_monai.trainers.precision import gains_by_half_precision
 
 

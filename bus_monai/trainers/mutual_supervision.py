@@ -15,11 +15,11 @@ from monai.utils.enums import CommonKeys as Keys
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from bus_monai.engines.parts import Learner, Updates
 from bus_monai.errors import UserError, check_choice
 from bus_monai.losses.mutual_supervision import MutualSupervision
 from bus_monai.trainers.base import ResumableTrainer, SeededEpochs, frozen, plain
 from bus_monai.trainers.batches import prepare_plain_batch, prepare_plain_image
+from bus_monai.trainers.parts import Learner, Updates
 
 
 class SemiSupervisedBatches(NamedTuple):
@@ -130,7 +130,7 @@ class MutualSupervisionTrainer(ResumableTrainer):
         UserError: parts that do not go together.
 
     Example:
-        >>> from bus_monai.engines.parts import learners
+        >>> from bus_monai.trainers.parts import learners
         >>> images = [{"image": torch.rand(1, 8, 8)} for _ in range(4)]
         >>> labeled = [{"image": torch.rand(1, 8, 8), "label": torch.ones(1, 8, 8)} for _ in range(2)]
         >>> generators = [nn.Conv2d(1, 1, 3, padding=1) for _ in range(2)]

@@ -11,8 +11,9 @@ import pytest
 import torch
 from torch import nn
 
-from bus_monai.bundle.weights import load_network, load_weights, save_weights
+from bus_monai.bundle.weights import load_network
 from bus_monai.io.atomic import check_writable
+from bus_monai.networks.weights import read_weights, save_weights
 from tests.user_errors import raises_user_error
 
 
@@ -26,7 +27,7 @@ def test_a_pickle_with_code_is_refused_and_not_run(tmp_path: Path, monkeypatch: 
     for name, save in (("torch.pt", torch.save), ("pickle.pt", lambda o, p: p.write_bytes(pickle.dumps(o)))):
         save({"x": Evil()}, tmp_path / name)
         with raises_user_error("tensors", path=tmp_path / name):
-            load_weights(tmp_path / name)
+            read_weights(tmp_path / name)
     assert not (tmp_path / "evil").exists()
 
 
@@ -35,7 +36,7 @@ def test_a_truncated_file_is_refused(tmp_path: Path) -> None:
     save_weights(nn.Linear(50, 50).state_dict(), path)
     path.write_bytes(path.read_bytes()[:2000])
     with raises_user_error("truncated", path=path):
-        load_weights(path)
+        read_weights(path)
 
 
 def test_a_full_disk_keeps_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -49,7 +50,7 @@ def test_a_full_disk_keeps_what_was_there(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(torch, "save", full)
     with raises_user_error(os.strerror(errno.ENOSPC), "space", path=path):
         save_weights({"x": torch.zeros(3)}, path)
-    assert torch.equal(load_weights(path)["x"], torch.ones(3))
+    assert torch.equal(read_weights(path)["x"], torch.ones(3))
     assert [p.name for p in tmp_path.iterdir()] == ["model.pt"]
 
 
@@ -62,7 +63,7 @@ def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
 
 def test_a_missing_file_and_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
     with raises_user_error(path=tmp_path / "none.pt"):
-        load_weights(tmp_path / "none.pt")
+        read_weights(tmp_path / "none.pt")
     (tmp_path / "file").write_text("")
     with raises_user_error(os.strerror(errno.ENOTDIR), path=tmp_path / "file" / "below"):
         check_writable(tmp_path / "file" / "below")

@@ -16,10 +16,10 @@ import torch
 from bus_monai.bundle import registry
 from bus_monai.bundle.models import parse_models
 from bus_monai.bundle.registry import SHIPPED, TRAINED, find_bundle, list_bundles
-from bus_monai.bundle.weights import load_weights
 from bus_monai.inference.backends.graph import graph_name
 from bus_monai.inference.predictor import Predictor
 from bus_monai.inference.ship_model import ship_model
+from bus_monai.networks.weights import read_weights
 from tests.user_errors import check_sentence, raises_user_error
 
 
@@ -62,7 +62,7 @@ def test_weights_and_graph_are_the_default(bundle: Path, small_weights: Path, mo
 
 def test_loaded_weights_are_float32(bundle: Path, small_weights: Path) -> None:
     weights, _ = ship_model(f"baseline:{small_weights}")
-    before, after = load_weights(small_weights), load_weights(weights)
+    before, after = read_weights(small_weights), read_weights(weights)
     assert before.keys() == after.keys()
     for name, value in before.items():
         assert after[name].dtype == value.dtype
@@ -70,13 +70,13 @@ def test_loaded_weights_are_float32(bundle: Path, small_weights: Path) -> None:
         assert torch.equal(after[name], expected), name
     weights.write_bytes(weights.read_bytes()[:-10])
     with raises_user_error(path=weights):
-        load_weights(weights)
+        read_weights(weights)
 
 
 def test_what_cannot_be_shipped(bundle: Path, small_weights: Path, tmp_path: Path) -> None:
     with raises_user_error(f"baseline:{small_weights},{small_weights}"):
         ship_model(f"baseline:{small_weights},{small_weights}")
-    state = load_weights(small_weights)
+    state = read_weights(small_weights)
     name = next(name for name, value in state.items() if value.ndim > 1)
     state[name][0] = 1e6
     torch.save(state, tmp_path / "model.pt")

@@ -17,11 +17,11 @@ from PIL import Image
 
 from bus_monai.bundle.models import model_of_folder
 from bus_monai.bundle.registry import find_bundle
-from bus_monai.bundle.weights import load_weights
 from bus_monai.data.phantoms.ultrasound import make_phantom
 from bus_monai.inference.predictor import Predictor
 from bus_monai.io.image import read_source
 from bus_monai.networks.segmenters import make_segmenter
+from bus_monai.networks.weights import read_weights
 from tests.label.conftest import Server
 
 MODELS = ("lite_unet", "rdau_gan")
@@ -39,7 +39,7 @@ def app(label_python: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the app with copies of bundles, whose weights lie where a training leaves them."""
     folder = tmp_path_factory.mktemp("stock") / "monaibundle"
     shutil.copytree(label_python.parent.parent / "monailabel" / "sample-apps" / "monaibundle", folder)
-    shipped = load_weights(find_bundle("lite_unet") / "models" / "model.safetensors")
+    shipped = read_weights(find_bundle("lite_unet") / "models" / "model.safetensors")
     for name, state in zip(MODELS, (shipped, _untrained()), strict=True):
         shutil.copytree(find_bundle(name), folder / "model" / name)
         weights = folder / "model" / name / "models"

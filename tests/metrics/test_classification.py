@@ -13,7 +13,6 @@ from bus_monai.metrics.classification import (
     Interval,
     auc,
     class_figures,
-    class_weights,
     confusion_matrix,
     macro_auc,
     macro_f1,
@@ -63,21 +62,6 @@ def test_what_does_not_fit_is_named() -> None:
         class_figures(scores, np.array([0, 3]))
     with pytest.raises(ValueError, match=r"scores and positive .*\(2,\) and \(3,\)"):
         auc(np.array([0.1, 0.2]), np.array([True, False, True]))
-
-
-@settings(max_examples=50)
-@given(st.lists(st.integers(0, 3), max_size=30))
-def test_class_weights_make_all_classes_count_alike(more: list[int]) -> None:
-    true = np.array([0, 1, 2, 3, *more])
-    weights = class_weights(true, 4)
-    sums = [weights[c] * (true == c).sum() for c in range(4)]
-    assert sums == pytest.approx([len(true) / 4] * 4)
-
-
-def test_class_weights_by_hand() -> None:
-    assert class_weights(np.array([0, 0, 0, 1, 1, 2, 3, 3]), 4).tolist() == pytest.approx([2 / 3, 1, 2, 1])
-    with pytest.raises(ValueError, match=r"^Class 1 has no case: give cases of each of the 2 classes.$"):
-        class_weights(np.array([0, 0]), 2)
 
 
 def test_interval_draws_whole_groups() -> None:

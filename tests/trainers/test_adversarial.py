@@ -18,9 +18,9 @@ from monai.transforms import Compose, RandFlipd, RandGaussianNoised
 from monai.utils.enums import AdversarialIterationEvents, AdversarialKeys
 from torch import nn
 
-from bus_monai.engines.parts import Discriminator, Generator, Updates
 from bus_monai.losses.adversarial import BCEObjective, make_objective
 from bus_monai.trainers.adversarial import D_GRADIENT_NORM, G_GRADIENT_NORM, AdversarialTrainer
+from bus_monai.trainers.parts import Discriminator, Generator, Updates
 from bus_monai.trainers.schedule import Blocked, GeneratorOnly, Interleaved, Paired, Schedule
 from tests.user_errors import raises_user_error
 

@@ -9,12 +9,12 @@ import torch
 from monai.data import DataLoader, Dataset
 from monai.utils.enums import AdversarialKeys
 
-from bus_monai.engines.parts import Discriminator, Generator
 from bus_monai.losses.adversarial import BCEObjective
 from bus_monai.losses.region import RegionLoss
 from bus_monai.networks.cgan_generator import CGANGenerator
 from bus_monai.networks.discriminators import PatchDiscriminator
 from bus_monai.trainers.adversarial import AdversarialTrainer
+from bus_monai.trainers.parts import Discriminator, Generator
 from bus_monai.trainers.schedule import Paired
 
 

@@ -18,7 +18,6 @@ from monai.transforms import RandFlipd
 from monai.utils.enums import AdversarialKeys
 from torch import nn
 
-from bus_monai.engines.parts import Learner, learners
 from bus_monai.losses.mutual_supervision import MutualSupervision
 from bus_monai.trainers.mutual_supervision import (
     MutualSupervisionTrainer,
@@ -26,6 +25,7 @@ from bus_monai.trainers.mutual_supervision import (
     TwoPhases,
     semi_supervised_batches,
 )
+from bus_monai.trainers.parts import Learner, learners
 from tests.user_errors import raises_user_error
 
 SIDE, LABELED, UNLABELED, BATCH = 8, 4, 7, 2

@@ -20,13 +20,13 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import Sampler
 from torch.utils.data.distributed import DistributedSampler
 
-from bus_monai.engines.parts import Discriminator, Generator, Learner, Updates, learners
 from bus_monai.errors import UserError
 from bus_monai.losses.adversarial import BCEObjective, WassersteinObjective
 from bus_monai.losses.mutual_supervision import MutualSupervision
 from bus_monai.trainers.adversarial import AdversarialTrainer
 from bus_monai.trainers.base import ResumableTrainer, plain, share_buffers, validation_sampler
 from bus_monai.trainers.mutual_supervision import MutualSupervisionTrainer, TwoPhases
+from bus_monai.trainers.parts import Discriminator, Generator, Learner, Updates, learners
 from bus_monai.trainers.schedule import Blocked, Interleaved, Paired, Schedule
 
 SIDE, STEPS, BATCH = 16, 5, 8

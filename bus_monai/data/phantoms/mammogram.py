@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 
 from bus_monai.data.case import Diagnosis
 from bus_monai.data.phantoms.anatomy import Mass, Shape, breast, calcifications, check_size, draw_mass
-from bus_monai.data.phantoms.write import Phantom, write_phantom_set
-from bus_monai.io.cache import cached_dataset
+from bus_monai.data.phantoms.write import Phantom, cached_dataset, write_phantom_set
 
 MAMMOGRAM_PHANTOM_VERSION = 1
 """Part of the cache's name: raise it whenever an image of some seed changes."""

@@ -10,9 +10,8 @@ from scipy.ndimage import gaussian_filter
 
 from bus_monai.data.case import Diagnosis
 from bus_monai.data.phantoms.anatomy import Lesion, Shape, check_size, draw_lesion, tissue
-from bus_monai.data.phantoms.write import Phantom, write_phantom_set
+from bus_monai.data.phantoms.write import Phantom, cached_dataset, write_phantom_set
 from bus_monai.data.protocols import RDAU_SHARES
-from bus_monai.io.cache import cached_dataset
 
 AXIAL_SIGMA, LATERAL_SIGMA = 0.9, 2.0
 """Standard deviations of the point-spread function along and across depth, in pixels: a pulse is shorter than a beam is

@@ -1,8 +1,9 @@
-"""Phantoms of any kind as a data set."""
+"""Phantoms of any kind as a data set, written once into the cache folder."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import shutil
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,11 +13,13 @@ from PIL import Image
 from tqdm import tqdm
 
 from bus_monai.data.case import Case, Diagnosis
-from bus_monai.data.datalist import DATALIST_FILE, Datalist, split_by_group, write_datalist
+from bus_monai.data.datalist import DATALIST_FILE, Datalist, read_datalist, split_by_group, write_datalist
 from bus_monai.data.phantoms.anatomy import Shape
 from bus_monai.data.readers.folder import IMAGES, MASKS, write_masks
 from bus_monai.data.readers.shapes import WORD_OF_CLASS, write_shape_table
-from bus_monai.io.atomic import whole_folder
+from bus_monai.errors import UserError, writing
+from bus_monai.io.atomic import private_folder_beside, whole_folder
+from bus_monai.io.cache import cache_folder
 
 
 @dataclass(frozen=True)
@@ -72,3 +75,39 @@ def write_phantom_set(
         write_shape_table(partial, rows)
         write_datalist(partial, Datalist(**split_by_group(cases, shares, seed=seed), synthetic=True))
     return folder
+
+
+def cached_dataset(name: str, write: Callable[[Path], object]) -> Path:
+    """Return the folder ``name`` in the cache, a data set that ``write`` makes where it is not there.
+
+    A set of which a file was removed is made anew.
+
+    Raises:
+        UserError: the cache folder cannot be written to.
+    """
+    folder = cache_folder() / name
+    if not _is_complete(folder):
+        with writing(folder, option="BUS_MONAI_CACHE"):
+            _discard(folder)
+            write(folder)
+    return folder
+
+
+def _is_complete(folder: Path) -> bool:
+    try:
+        read_datalist(folder)
+    except UserError:
+        return False
+    return True
+
+
+def _discard(folder: Path) -> None:
+    """Remove ``folder`` at once for all other processes, unless one of them has completed it meanwhile."""
+    if folder.exists() and not _is_complete(folder):
+        private = private_folder_beside(folder)
+        try:
+            folder.replace(private / folder.name)
+        except FileNotFoundError:
+            pass  # another process was faster
+        finally:
+            shutil.rmtree(private, ignore_errors=True)

@@ -12,9 +12,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from bus_monai.bundle.weights import load_weights
 from bus_monai.errors import UserError, check_choice, reading
 from bus_monai.networks.encoders.efficientnet import EfficientNetLiteEncoder
+from bus_monai.networks.weights import read_weights
 
 ENCODERS = ("resnet18", "resnet101", "densenet121", "efficientnet_b0")
 TORCHVISION = "torchvision's layout"
@@ -124,7 +124,7 @@ def read_state(path: str | Path, *, layout: str = TORCHVISION) -> dict[str, Tens
     if Path(path).suffix == ".safetensors" and Path(path).is_file():
         with reading(path, "safetensors", errors=(SafetensorError,)):
             return load_file(path)
-    state = load_weights(path)
+    state = read_weights(path)
     if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
         raise UserError(f"'{path}' holds no table of tensors: give the weights of an encoder in {layout}.")
     return dict(state)

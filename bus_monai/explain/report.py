@@ -6,13 +6,11 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from bus_monai.explain.explain_job import ExplainedImage
 from bus_monai.report.files import REPORT
 from bus_monai.report.page import embed, write_page
-
-if TYPE_CHECKING:
-    from bus_monai.explain.explain_job import ExplainedImage
 
 MAX_PICTURES = 12
 
