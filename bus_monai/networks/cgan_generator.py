@@ -33,6 +33,9 @@ class CGANGenerator(nn.Module):
     ``(tanh(u) + 1) / 2``, the same output on masks in {0, 1}.
 
     Args:
+        in_channels: of the image.
+        out_channels: 1 for a logit of the lesion, whose sigmoid is its probability; K > 1 for the logits of K classes,
+            whose softmax over the channels are their probabilities.
         depth: convolutions on the way down, at least 4: 7 for 128x128 pixels, 8 for 256x256.
         base_width: channels of the first convolution; doubled by each of the next three.
         use_ac: the atrous block (ablation).
@@ -45,21 +48,24 @@ class CGANGenerator(nn.Module):
         dropout: rate in the first three stages of the decoder, the noise of the GAN.
 
     Shape:
-        (B, 1, H, W) with values in [0, 1], which the network scales to [-1, 1], to logits (B, 1, H, W), any H and W;
-        sizes not divisible by ``2 ** depth`` are padded by their border. In training mode ``bottleneck_norm`` needs at
-        least two images, or more than ``2 ** depth`` pixels a side.
+        (B, in_channels, H, W) with values in [0, 1], which the network scales to [-1, 1], to logits
+        (B, out_channels, H, W), any H and W; sizes not divisible by ``2 ** depth`` are padded by
+        their border. In training mode ``bottleneck_norm`` needs at least two images, or more than ``2 ** depth``
+        pixels a side.
 
     Raises:
         UserError: ``depth`` below 4, unknown ``skip_mode`` or ``caw``.
 
     Example:
-        >>> CGANGenerator().eval()(torch.rand(1, 1, 128, 128)).shape
-        torch.Size([1, 1, 128, 128])
+        >>> CGANGenerator(base_width=8, out_channels=3).eval()(torch.rand(1, 1, 128, 128)).shape
+        torch.Size([1, 3, 128, 128])
     """
 
     def __init__(
         self,
         *,
+        in_channels: int = 1,
+        out_channels: int = 1,
         depth: int = 7,
         base_width: int = 64,
         use_ac: bool = True,
@@ -77,7 +83,7 @@ class CGANGenerator(nn.Module):
         widths = [base_width * 2 ** min(i, 3) for i in range(depth)]
 
         encoder: list[nn.Module] = []
-        below = 1
+        below = in_channels
         for i, width in enumerate(widths):
             atrous: list[nn.Module] = []
             if use_ac and i == ATROUS_STAGE:
@@ -92,7 +98,7 @@ class CGANGenerator(nn.Module):
             rate = dropout if i < DROPOUT_STAGES else 0.0
             decoder.append(_up(below, width, dropout=rate))
             below = 2 * width if skip_mode == "concat" else width
-        head = nn.ConvTranspose2d(below, 1, 4, stride=2, padding=1)
+        head = nn.ConvTranspose2d(below, out_channels, 4, stride=2, padding=1)
 
         self.network = Padded(_Hourglass(encoder, CAW(widths[-1], mode=caw), decoder, head, skip_mode), 2**depth)
         self.apply(initialise_dcgan)

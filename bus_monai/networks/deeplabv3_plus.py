@@ -25,25 +25,28 @@ class DeepLabV3Plus(nn.Module):
     interpolation with aligned corners; 58,197,329 parameters, the encoder's three input channels included.
 
     Args:
+        in_channels: of the image; 1 is repeated to the three of the encoder.
+        out_channels: 1 for a logit of the lesion, whose sigmoid is its probability; K > 1 for the logits of K classes,
+            whose softmax over the channels are their probabilities.
         backbone: ``resnet18``, ``resnet50`` or ``resnet101``.
 
     Shape:
-        (B, 1, H, W) with values in [0, 1] to logits (B, 1, H, W), any H and W. In training mode at least two images,
-        since the pyramid's pooled branch normalises a single value a channel.
+        (B, in_channels, H, W) with values in [0, 1] to logits (B, out_channels, H, W), any H and W. In
+        training mode at least two images, since the pyramid's pooled branch normalises a single value a channel.
 
     Raises:
         UserError: unknown ``backbone``.
     """
 
-    def __init__(self, *, backbone: str = "resnet101") -> None:
+    def __init__(self, *, in_channels: int = 1, out_channels: int = 1, backbone: str = "resnet101") -> None:
         super().__init__()
-        self.encoder = ResNetEncoder(backbone, output_stride=16)
+        self.encoder = ResNetEncoder(backbone, output_stride=16, in_channels=in_channels)
         self.pyramid = nn.Sequential(
             _Pyramid(self.encoder.widths[-1], RATES), nn.Dropout(0.5), _separable(CHANNELS, CHANNELS)
         )
         self.skip = conv_norm_act(self.encoder.widths[1], SKIP_CHANNELS, 1)
         self.fuse = _separable(CHANNELS + SKIP_CHANNELS, CHANNELS)
-        self.head = nn.Conv2d(CHANNELS, 1, 1)
+        self.head = nn.Conv2d(CHANNELS, out_channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the logits of ``x``."""

@@ -34,13 +34,16 @@ class MaskDiscriminator(nn.Sequential):
     arXiv 1802.07934) on one channel, as Zhai et al. (ASSGAN, Neurocomputing 493, 2022, doi
     10.1016/j.neucom.2022.04.021) use it; 2,762,689 parameters.
 
+    Args:
+        in_channels: of the masks.
+
     Shape:
-        (B, 1, H, W) with values in [0, 1] to logits (B, 1, H // 32, W // 32), H and W of at least 32.
+        (B, in_channels, H, W) with values in [0, 1] to logits (B, 1, H // 32, W // 32), H and W of at least 32.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, in_channels: int = 1) -> None:
         layers: list[nn.Module] = []
-        before = 1
+        before = in_channels
         for width in MASK_DISCRIMINATOR_WIDTHS:
             layers += [nn.Conv2d(before, width, 4, stride=2, padding=1), nn.LeakyReLU(0.2, inplace=True)]
             before = width

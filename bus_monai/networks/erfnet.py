@@ -7,23 +7,39 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from bus_monai.networks.wrappers import Padded
+
 BATCH_NORM: dict[str, Any] = {"eps": 1e-3}
 DILATIONS = (2, 4, 8, 16)
+MULTIPLE = 8
+"""What the sides of the padded image are divisible by, in pixels."""
 
 
-class ERFNet(nn.Module):
+class ERFNet(Padded):
     """Residual blocks of 3x1 and 1x3 convolutions at 1/8 of the size, and a light decoder.
 
     Romera et al., IEEE T-ITS 2018, doi 10.1109/TITS.2017.2750080; 2,062,807 parameters with one input channel.
 
+    Args:
+        in_channels: of the image.
+        out_channels: 1 for a logit of the lesion, whose sigmoid is its probability; K > 1 for the logits of K classes,
+            whose softmax over the channels are their probabilities.
+
     Shape:
-        (B, 1, H, W) with values in [0, 1] to logits (B, 1, H, W), H and W divisible by 8.
+        (B, in_channels, H, W) with values in [0, 1] to logits (B, out_channels, H, W), any H and W.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, in_channels: int = 1, out_channels: int = 1) -> None:
+        super().__init__(_Body(in_channels, out_channels), MULTIPLE)
+
+
+class _Body(nn.Module):
+    """The network for H and W divisible by ``MULTIPLE``."""
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
         self.encoder = nn.Sequential(
-            _Downsampler(1, 16),
+            _Downsampler(in_channels, 16),
             _Downsampler(16, 64),
             *(_NonBottleneck1D(64, dilation=1, dropout=0.03) for _ in range(5)),
             _Downsampler(64, 128),
@@ -34,7 +50,7 @@ class ERFNet(nn.Module):
             *(_NonBottleneck1D(64, dilation=1, dropout=0.0) for _ in range(2)),
             *_upsampler(64, 16),
             *(_NonBottleneck1D(16, dilation=1, dropout=0.0) for _ in range(2)),
-            nn.ConvTranspose2d(16, 1, 2, stride=2),
+            nn.ConvTranspose2d(16, out_channels, 2, stride=2),
         )
 
     def forward(self, x: Tensor) -> Tensor:

@@ -18,20 +18,25 @@ class FCN(nn.Module):
     dilation.
 
     Args:
+        in_channels: of the image; 1 is repeated to the three of the encoder.
+        out_channels: 1 for a logit of the lesion, whose sigmoid is its probability; K > 1 for the logits of K classes,
+            whose softmax over the channels are their probabilities.
         backbone: ``resnet18``, ``resnet50`` or ``resnet101``.
 
     Shape:
-        (B, 1, H, W) with values in [0, 1] to logits (B, 1, H, W), any H and W.
+        (B, in_channels, H, W) with values in [0, 1] to logits (B, out_channels, H, W), any H and W.
 
     Raises:
         UserError: unknown ``backbone``.
     """
 
-    def __init__(self, *, backbone: str = "resnet50") -> None:
+    def __init__(self, *, in_channels: int = 1, out_channels: int = 1, backbone: str = "resnet50") -> None:
         super().__init__()
-        self.encoder = ResNetEncoder(backbone, output_stride=8)
+        self.encoder = ResNetEncoder(backbone, output_stride=8, in_channels=in_channels)
         width = self.encoder.widths[-1]
-        self.head = nn.Sequential(conv_norm_act(width, width // 4, 3), nn.Dropout(0.1), nn.Conv2d(width // 4, 1, 1))
+        self.head = nn.Sequential(
+            conv_norm_act(width, width // 4, 3), nn.Dropout(0.1), nn.Conv2d(width // 4, out_channels, 1)
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the logits of ``x``."""

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from bus_monai.errors import UserError
 from bus_monai.networks.blocks.attention import AttentionGate
 from bus_monai.networks.blocks.convolution import conv_norm_act
 from bus_monai.networks.encoders.efficientnet import EfficientNetLiteEncoder
@@ -12,6 +13,8 @@ from bus_monai.networks.wrappers import Padded
 # no postponed annotations here: TorchScript reads the types of the attributes as they stand
 
 
+MULTIPLE = 32
+"""What the sides of the padded image are divisible by, in pixels."""
 DECODER_WIDTHS = (128, 64, 32, 16)
 """Channels of the decoder at 1/16, 1/8, 1/4 and 1/2 of the image's size."""
 PRESENCE_STRENGTH, PRESENCE_SLOPE = 8.0, 3.0
@@ -21,7 +24,7 @@ The strength, of 6, 8, 10, 12 and 15, is that which loses fewest lesions of five
 more than a quarter of the normal images (card of the bundle ``lite_unet``)."""
 
 
-class LiteUNet(nn.Module):
+class LiteUNet(Padded):
     """A small U-Net (Ronneberger et al., MICCAI 2015, doi 10.1007/978-3-319-24574-4_28) on EfficientNet-Lite0.
 
     3,781,777 parameters; 1.1 billion multiplications for an image of 256 x 256. The decoder ends at half of the image's
@@ -36,25 +39,57 @@ class LiteUNet(nn.Module):
     finest first, if there is deep supervision (Lee et al., AISTATS 2015, arXiv 1409.5185).
 
     Args:
-        presence_head: learn whether there is a lesion; 321 parameters.
-        deep_supervision: learn from three coarser maps as well; 227 parameters.
+        in_channels: of the image.
+        out_channels: 1 for a logit of the lesion, whose sigmoid is its probability; K > 1 for the logits of K classes,
+            whose softmax over the channels are their probabilities.
+        presence_head: learn whether there is a lesion; 321 parameters. For one output channel.
+        deep_supervision: learn from three coarser maps as well; 227 parameters. For one output channel.
         attention: gate the skip connections (Oktay et al., MIDL 2018, arXiv 1804.03999); 31,636 parameters.
 
     Shape:
-        (B, 1, H, W) with values in [0, 1], H and W divisible by 32, to logits (B, 1, H, W); while training
-        (B, C, H, W) with C from 1 to 5.
+        (B, in_channels, H, W) with values in [0, 1] to logits (B, out_channels, H, W), any H and W; while training with
+        one output channel (B, C, H, W) with C from 1 to 5.
+
+    Raises:
+        UserError: a presence head or deep supervision with several output channels.
+
+    Example:
+        >>> LiteUNet(presence_head=True).eval()(torch.rand(1, 1, 65, 77)).shape
+        torch.Size([1, 1, 65, 77])
     """
+
+    def __init__(
+        self,
+        *,
+        in_channels: int = 1,
+        out_channels: int = 1,
+        presence_head: bool = False,
+        deep_supervision: bool = False,
+        attention: bool = False,
+    ) -> None:
+        if out_channels > 1 and (presence_head or deep_supervision):
+            raise UserError(
+                f"out_channels is {out_channels}, and presence_head and deep_supervision are of one lesion's logits: "
+                "set both to false, or out_channels to 1."
+            )
+        super().__init__(_Body(in_channels, out_channels, presence_head, deep_supervision, attention), MULTIPLE)
+
+
+class _Body(nn.Module):
+    """The network for H and W divisible by ``MULTIPLE``."""
 
     presence_head: bool
     presence_strength: float
     presence_slope: float
     deep_supervision: bool
 
-    def __init__(self, *, presence_head: bool = False, deep_supervision: bool = False, attention: bool = False) -> None:
+    def __init__(
+        self, in_channels: int, out_channels: int, presence_head: bool, deep_supervision: bool, attention: bool
+    ) -> None:
         super().__init__()
         self.presence_head = presence_head
         self.deep_supervision = deep_supervision
-        self.encoder = EfficientNetLiteEncoder()
+        self.encoder = EfficientNetLiteEncoder(in_channels=in_channels)
         *skips, deepest = self.encoder.widths
         gates: list[nn.Module] = []
         stages: list[nn.Module] = []
@@ -64,7 +99,7 @@ class LiteUNet(nn.Module):
             stages.append(nn.Sequential(conv_norm_act(before + skip, width, 3), conv_norm_act(width, width, 3)))
             before = width
         self.gates, self.stages = nn.ModuleList(gates), nn.ModuleList(stages)
-        self.head = nn.Conv2d(before, 1, 1)
+        self.head = nn.Conv2d(before, out_channels, 1)
         self.presence_strength, self.presence_slope = PRESENCE_STRENGTH, PRESENCE_SLOPE
         self.presence = nn.Linear(deepest, 1) if presence_head else nn.Identity()
         coarser = DECODER_WIDTHS[-2::-1]
@@ -97,17 +132,3 @@ class _OpenGate(nn.Module):
 
     def forward(self, gating: Tensor, skip: Tensor) -> Tensor:
         return skip
-
-
-def lite_unet(*, presence_head: bool = False, deep_supervision: bool = False, attention: bool = False) -> Padded:
-    """Make a :class:`LiteUNet` for images of any size.
-
-    Args:
-        presence_head: as there.
-        deep_supervision: as there.
-        attention: as there.
-
-    Returns:
-        (B, 1, H, W) with values in [0, 1] to logits (B, 1, H, W), and while training more channels as there.
-    """
-    return Padded(LiteUNet(presence_head=presence_head, deep_supervision=deep_supervision, attention=attention), 32)

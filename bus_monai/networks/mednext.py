@@ -6,22 +6,40 @@ from monai.networks.nets.mednext import MedNeXtSmall
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from bus_monai.networks.wrappers import Padded
+
 # no postponed annotations here: TorchScript reads the types of the attributes as they stand
 
 
-class MedNeXt(nn.Module):
+MULTIPLE = 16
+"""What the sides of the padded image are divisible by, in pixels."""
+
+
+class MedNeXt(Padded):
     """MONAI's two-dimensional ``MedNeXtSmall`` with 3x3 kernels, in blocks that TorchScript understands.
 
-    Parameters, their names and the outputs are MONAI's. Roy et al., MICCAI 2023, doi 10.1007/978-3-031-43901-8_39;
-    5,471,969 parameters.
+    Parameters, their names below ``network`` and the outputs are MONAI's. Roy et al., MICCAI 2023, doi
+    10.1007/978-3-031-43901-8_39; 5,471,969 parameters.
+
+    Args:
+        in_channels: of the image.
+        out_channels: 1 for a logit of the lesion, whose sigmoid is its probability; K > 1 for the logits of K classes,
+            whose softmax over the channels are their probabilities.
 
     Shape:
-        (B, 1, H, W) with values in [0, 1] to logits (B, 1, H, W), H and W divisible by 16.
+        (B, in_channels, H, W) with values in [0, 1] to logits (B, out_channels, H, W), any H and W.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, in_channels: int = 1, out_channels: int = 1) -> None:
+        super().__init__(_Body(in_channels, out_channels), MULTIPLE)
+
+
+class _Body(nn.Module):
+    """The network for H and W divisible by ``MULTIPLE``."""
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
-        parts = MedNeXtSmall(spatial_dims=2, in_channels=1, out_channels=1)
+        parts = MedNeXtSmall(spatial_dims=2, in_channels=in_channels, out_channels=out_channels)
         self.stem, self.out_0 = parts.stem, parts.out_0
         self.enc_stages = nn.ModuleList(_stage(stage) for stage in parts.enc_stages)
         self.down_blocks = nn.ModuleList(_Resample(block, up=False) for block in parts.down_blocks)

@@ -19,10 +19,10 @@ from bus_monai.networks.encoders.resnet import ResNetEncoder
 from bus_monai.networks.wrappers import Padded
 
 Encoder = ResNetEncoder | DenseNetEncoder | EfficientNetEncoder
-ENCODERS: Mapping[str, Callable[[], Encoder]] = {
-    "resnet18": lambda: ResNetEncoder("resnet18"),
-    "densenet121": DenseNetEncoder,
-    "efficientnet_b0": EfficientNetEncoder,
+ENCODERS: Mapping[str, Callable[[int], Encoder]] = {
+    "resnet18": lambda in_channels: ResNetEncoder("resnet18", in_channels=in_channels),
+    "densenet121": lambda in_channels: DenseNetEncoder(in_channels=in_channels),
+    "efficientnet_b0": lambda in_channels: EfficientNetEncoder(in_channels=in_channels),
 }
 ATTENTIONS: Mapping[str, Callable[[int], nn.Module]] = {
     "none": lambda channels: nn.Identity(),
@@ -32,9 +32,11 @@ ATTENTIONS: Mapping[str, Callable[[int], nn.Module]] = {
 SKIPS = ("none", "add", "concat")
 DECODER_CHANNELS = (512, 256, 128, 64)
 DROPOUT = 0.3
+MULTIPLE = 32
+"""What the sides of the padded image are divisible by, in pixels."""
 
 
-class MultiEncoderUNet(nn.Module):
+class MultiEncoderUNet(Padded):
     """Encoders side by side, their last maps joined, and four separable convolutions with attention up to half size.
 
     Anari et al., Scientific Reports 2025, doi 10.1038/s41598-024-84504-y, with the parameter counts of its Table 1:
@@ -43,6 +45,9 @@ class MultiEncoderUNet(nn.Module):
     the memory.
 
     Args:
+        in_channels: of the image; 1 is repeated to the three of the encoders.
+        out_channels: 1 for a logit of the lesion, whose sigmoid is its probability; K > 1 for the logits of K classes,
+            whose softmax over the channels are their probabilities.
         encoders: some of ``resnet18``, ``densenet121``, ``efficientnet_b0``, in this order whatever the order given.
         attention: ``none``, ``cbam`` or ``non_local``, after each stage of the decoder.
         freeze_encoders: the encoders learn nothing and stay in evaluation mode.
@@ -50,12 +55,9 @@ class MultiEncoderUNet(nn.Module):
             where they have the same channels (ResNet-18 and DenseNet-121), at no cost; or ``concat`` those of all
             encoders to the stages' inputs.
 
-    Attributes:
-        encoders: a ``ModuleDict`` by name.
-
     Shape:
-        (B, 1, H, W) with values in [0, 1] to logits (B, 1, H, W), H and W divisible by 32. In training mode batch
-        normalisation needs more than one value a channel: at least two images, or more than 32 pixels a side.
+        (B, in_channels, H, W) with values in [0, 1] to logits (B, out_channels, H, W), any H and W. In training mode
+        batch normalisation needs more than one value a channel: at least two images, or more than 32 pixels a side.
 
     Raises:
         UserError: unknown encoder, attention or skip, no encoder, or ``add`` with EfficientNet-B0 alone.
@@ -64,16 +66,33 @@ class MultiEncoderUNet(nn.Module):
     def __init__(
         self,
         *,
+        in_channels: int = 1,
+        out_channels: int = 1,
         encoders: Sequence[str] = tuple(ENCODERS),
         attention: str = "cbam",
         freeze_encoders: bool = False,
         skip: str = "none",
     ) -> None:
-        super().__init__()
         _check(encoders, attention, skip)
+        super().__init__(_Body(in_channels, out_channels, encoders, attention, freeze_encoders, skip), MULTIPLE)
+
+
+class _Body(nn.Module):
+    """The network for H and W divisible by ``MULTIPLE``; ``encoders`` is a ``ModuleDict`` by name."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        encoders: Sequence[str],
+        attention: str,
+        freeze_encoders: bool,
+        skip: str,
+    ) -> None:
+        super().__init__()
         self.skip = skip
         self.freeze_encoders = freeze_encoders
-        made = {name: make() for name, make in ENCODERS.items() if name in encoders}
+        made = {name: make(in_channels) for name, make in ENCODERS.items() if name in encoders}
         self.encoders = nn.ModuleDict(made).requires_grad_(not freeze_encoders)
 
         widths = [encoder.widths for encoder in made.values()]
@@ -85,7 +104,7 @@ class MultiEncoderUNet(nn.Module):
             before = channels + joined
         self.stages = nn.ModuleList(stages)
         self.attention = nn.ModuleList(ATTENTIONS[attention](channels) for channels in DECODER_CHANNELS)
-        project = nn.Conv2d(before, 1, 1)
+        project = nn.Conv2d(before, out_channels, 1)
         # four attentions leave so little of the signal at the start that a bias would drown it
         nn.init.constant_(torch.as_tensor(project.bias), 0)
         self.head = nn.Sequential(nn.Dropout2d(DROPOUT), project)
@@ -184,8 +203,10 @@ def multi_encoder(
     attention: str | None = None,
     freeze_encoders: bool | None = None,
     skip: str = "none",
-) -> Padded:
-    """Make a :class:`~bus_monai.networks.multi_encoder_unet.MultiEncoderUNet` for images of any size.
+    in_channels: int = 1,
+    out_channels: int = 1,
+) -> MultiEncoderUNet:
+    """Make the :class:`~bus_monai.networks.multi_encoder_unet.MultiEncoderUNet` of a model of the paper.
 
     Args:
         model_id: 1 to 20, the model of the paper that gives each of the next three where it is ``None``; an option
@@ -194,9 +215,11 @@ def multi_encoder(
         attention: as there.
         freeze_encoders: as there.
         skip: as there; the paper's models have none.
+        in_channels: as there.
+        out_channels: as there.
 
     Returns:
-        (B, 1, H, W) with values in [0, 1] to logits (B, 1, H, W), any H and W.
+        (B, in_channels, H, W) with values in [0, 1] to logits (B, out_channels, H, W), any H and W.
 
     Raises:
         UserError: as there, or an unknown ``model_id``.
@@ -206,10 +229,11 @@ def multi_encoder(
         19117569
     """
     preset = get_preset(model_id)
-    net = MultiEncoderUNet(
+    return MultiEncoderUNet(
+        in_channels=in_channels,
+        out_channels=out_channels,
         encoders=preset.encoders if encoders is None else encoders,
         attention=preset.attention if attention is None else attention,
         freeze_encoders=preset.freeze_encoders if freeze_encoders is None else freeze_encoders,
         skip=skip,
     )
-    return Padded(net, 32)

@@ -22,6 +22,9 @@ class MutualGenerators(nn.Module):
     10.1016/j.neucom.2022.04.021, section 3.1; which of them serves afterwards is left open there.
 
     Args:
+        in_channels: of the image.
+        out_channels: 1 for a logit of the lesion, whose sigmoid is its probability; K > 1 for the logits of K classes,
+            whose softmax over the channels are their probabilities.
         backbone: of both: ``resnet18``, ``resnet50`` or ``resnet101``.
         num_generators: 1 or 2.
         used: ``mean``, the mean of both probabilities, or the ``first`` or ``second`` generator alone.
@@ -30,8 +33,8 @@ class MutualGenerators(nn.Module):
         ensemble: the generators, as its ``networks``.
 
     Shape:
-        (B, 1, H, W) with values in [0, 1] to logits (B, 1, H, W), any H and W of at least 32. In training mode at least
-        two images.
+        (B, in_channels, H, W) with values in [0, 1] to logits (B, out_channels, H, W), any H and W of at
+        least 32. In training mode at least two images.
 
     Raises:
         UserError: unknown ``backbone``, another number of generators, or a ``used`` one that there is not.
@@ -39,7 +42,15 @@ class MutualGenerators(nn.Module):
 
     used: int
 
-    def __init__(self, *, backbone: str = "resnet101", num_generators: int = 2, used: str = "mean") -> None:
+    def __init__(
+        self,
+        *,
+        in_channels: int = 1,
+        out_channels: int = 1,
+        backbone: str = "resnet101",
+        num_generators: int = 2,
+        used: str = "mean",
+    ) -> None:
         super().__init__()
         check_choice("num_generators", num_generators, (1, 2))
         check_choice("used_generator", used, USES)
@@ -49,7 +60,8 @@ class MutualGenerators(nn.Module):
                 "used_generator is 'second', but there is one generator: use first or mean.", key="used_generator"
             )
         names = ARCHITECTURES[:num_generators]
-        self.ensemble = Ensemble(make_segmenter(name, {"backbone": backbone}) for name in names)
+        options = {"in_channels": in_channels, "out_channels": out_channels, "backbone": backbone}
+        self.ensemble = Ensemble(make_segmenter(name, options) for name in names)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the logits of the mean probability, or those of the generator that is used."""

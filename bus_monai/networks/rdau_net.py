@@ -26,6 +26,9 @@ class RDAUNet(nn.Module):
     10.1371/journal.pone.0221535, as in the code of Negi et al. (RDA-UNET-WGAN, AJSE 2020); 24,079,526 parameters.
 
     Args:
+        in_channels: of the image.
+        out_channels: 1 for a logit of the lesion, whose sigmoid is its probability; K > 1 for the logits of K classes,
+            whose softmax over the channels are their probabilities.
         use_gate: gate the skip connections; ``False`` passes them unchanged (ablation).
         gate_post_bn: batch normalisation after the gate's sigmoid, as in the parent code (24,079,536 parameters).
         use_residual: shortcuts in the residual units (ablation).
@@ -35,20 +38,22 @@ class RDAUNet(nn.Module):
         dilated_rates: dilation rates.
 
     Shape:
-        (B, 1, H, W) with values in [0, 1] to logits (B, 1, H, W), any H and W. In training mode batch normalisation
-        needs more than one value a channel: at least two images, or more than 32 pixels a side.
+        (B, in_channels, H, W) with values in [0, 1] to logits (B, out_channels, H, W), any H and W. In training mode
+        batch normalisation needs more than one value a channel: at least two images, or more than 32 pixels a side.
 
     Raises:
         UserError: unknown ``dilated_position`` or ``dilated_mode``.
 
     Example:
-        >>> RDAUNet()(torch.rand(1, 1, 128, 128)).shape
-        torch.Size([1, 1, 128, 128])
+        >>> RDAUNet().eval()(torch.rand(1, 1, 64, 64)).shape
+        torch.Size([1, 1, 64, 64])
     """
 
     def __init__(
         self,
         *,
+        in_channels: int = 1,
+        out_channels: int = 1,
         use_gate: bool = True,
         gate_post_bn: bool = False,
         use_residual: bool = True,
@@ -60,10 +65,10 @@ class RDAUNet(nn.Module):
         check_choice("dilated_position", dilated_position, POSITIONS)
         self.use_gate = use_gate
 
-        in_channels = (1, *ENCODER_CHANNELS[:-1])
+        inputs = (in_channels, *ENCODER_CHANNELS[:-1])
         self.encoder = nn.ModuleList(
             ResidualUnit(before, after, stride=2 if i else 1, pre_activation=i > 0, use_shortcut=use_residual)
-            for i, (before, after) in enumerate(zip(in_channels, ENCODER_CHANNELS, strict=True))
+            for i, (before, after) in enumerate(zip(inputs, ENCODER_CHANNELS, strict=True))
         )
 
         below = ENCODER_CHANNELS[-1]
@@ -84,7 +89,7 @@ class RDAUNet(nn.Module):
         self.after_decoder: nn.Module = nn.Identity()
         if dilated_position in ("after_decoder", "both"):
             self.after_decoder = DilatedModule(below, below, rates=dilated_rates, mode=dilated_mode)
-        self.head = nn.Conv2d(below, 1, 1)
+        self.head = nn.Conv2d(below, out_channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the logits of ``x``."""

@@ -8,26 +8,42 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from bus_monai.networks.wrappers import Padded
+
 ENCODER = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
 """The thirteen convolutions of VGG-16, stage by stage."""
 DECODER = ((512, 512, 512), (512, 512, 256), (256, 256, 128), (128, 64), (64,))
+MULTIPLE = 32
+"""What the sides of the padded image are divisible by, in pixels."""
 
 
-class SegNet(nn.Module):
+class SegNet(Padded):
     """VGG-16 with batch norm down, its mirror image up; pooling remembers where each maximum was and puts it back.
 
     Badrinarayanan et al., IEEE TPAMI 2017, doi 10.1109/TPAMI.2016.2644615; 29,442,433 parameters with one input
     channel.
 
+    Args:
+        in_channels: of the image.
+        out_channels: 1 for a logit of the lesion, whose sigmoid is its probability; K > 1 for the logits of K classes,
+            whose softmax over the channels are their probabilities.
+
     Shape:
-        (B, 1, H, W) with values in [0, 1] to logits (B, 1, H, W), H and W divisible by 32.
+        (B, in_channels, H, W) with values in [0, 1] to logits (B, out_channels, H, W), any H and W.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, in_channels: int = 1, out_channels: int = 1) -> None:
+        super().__init__(_Body(in_channels, out_channels), MULTIPLE)
+
+
+class _Body(nn.Module):
+    """The network for H and W divisible by ``MULTIPLE``."""
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
-        self.encoder, width = _stages(1, ENCODER)
+        self.encoder, width = _stages(in_channels, ENCODER)
         self.decoder, width = _stages(width, DECODER)
-        self.head = nn.Conv2d(width, 1, 3, padding=1)
+        self.head = nn.Conv2d(width, out_channels, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the logits of ``x``."""

@@ -8,27 +8,41 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bus_monai.networks.blocks.convolution import InstanceNorm
+from bus_monai.networks.wrappers import Padded
 
 # no postponed annotations here: TorchScript reads the types of the attributes as they stand
 
 
 FEATURES = 24
+MULTIPLE = 128
+"""What the sides of the padded image are divisible by, in pixels, so that no stage is smaller than a window."""
 
 
-class SwinUNETR(monai_swin.SwinUNETR):
+class SwinUNETR(Padded):
     """MONAI's two-dimensional ``SwinUNETR`` with a transformer that TorchScript and ONNX understand.
 
-    Parameters, their names and the outputs are MONAI's; its windows, masks and patch merging are written anew, since
-    MONAI decides on them in Python from the size of the image. Hatamizadeh et al., BrainLes 2021, doi
+    Parameters, their names below ``network`` and the outputs are MONAI's; its windows, masks and patch
+    merging are written anew, since MONAI decides on them in Python from the size of the image. Hatamizadeh et al., BrainLes 2021, doi
     10.1007/978-3-031-08999-2_22; 6,302,203 parameters.
 
+    Args:
+        in_channels: of the image.
+        out_channels: 1 for a logit of the lesion, whose sigmoid is its probability; K > 1 for the logits of K classes,
+            whose softmax over the channels are their probabilities.
+
     Shape:
-        (B, 1, H, W) with values in [0, 1] to logits (B, 1, H, W), H and W divisible by 128, so that no stage is smaller
-        than a window of 7 x 7 patches.
+        (B, in_channels, H, W) with values in [0, 1] to logits (B, out_channels, H, W), any H and W.
     """
 
-    def __init__(self) -> None:
-        super().__init__(in_channels=1, out_channels=1, spatial_dims=2, feature_size=FEATURES)
+    def __init__(self, *, in_channels: int = 1, out_channels: int = 1) -> None:
+        super().__init__(_Body(in_channels, out_channels), MULTIPLE)
+
+
+class _Body(monai_swin.SwinUNETR):
+    """The network for H and W divisible by ``MULTIPLE``."""
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__(in_channels=in_channels, out_channels=out_channels, spatial_dims=2, feature_size=FEATURES)
         self.swinViT = _Transformer(self.swinViT)  # type: ignore[has-type]
         for block in list(self.modules()):
             for name, norm in block.named_children():

@@ -11,10 +11,17 @@ class Ensemble(nn.Module):
     """Average the probabilities of networks, such as those of the folds of a cross-validation.
 
     Args:
-        networks: each (B, 1, H, W) in [0, 1] to logits (B, 1, H, W).
+        networks: each (B, C, H, W) in [0, 1] to logits (B, K, H, W), of the lesion if K is 1, of K classes otherwise.
 
     Shape:
-        (B, 1, H, W) with values in [0, 1] to the logits (B, 1, H, W) of the mean probability.
+        (B, C, H, W) with values in [0, 1] to the logits (B, K, H, W) of the mean probability.
+
+    Example:
+        >>> certain = [nn.Conv2d(1, 1, 1) for _ in range(2)]
+        >>> for network, logit in zip(certain, (20.0, -20.0)):
+        ...     _ = nn.init.zeros_(network.weight), nn.init.constant_(network.bias, logit)
+        >>> round(float(Ensemble(certain)(torch.rand(1, 1, 1, 1)).sigmoid()), 3)
+        0.5
     """
 
     def __init__(self, networks: Iterable[nn.Module]) -> None:
@@ -24,16 +31,21 @@ class Ensemble(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return the logits of the mean probability."""
         logits = torch.stack([network(x) for network in self.networks])
-        return _log_sum(logits) - _log_sum(-logits)
+        if logits.shape[2] > 1:
+            return _log_sum(logits.log_softmax(dim=2))
+        return _log_sum(_log_sigmoid(logits)) - _log_sum(_log_sigmoid(-logits))
 
 
-def _log_sum(logits: Tensor) -> Tensor:
-    """Return the logarithm of the sum of sigmoids over the first axis, finite for far logits too.
+def _log_sigmoid(logits: Tensor) -> Tensor:
+    # not by logsigmoid, which ONNX writes as the logarithm of what has become 0
+    return -nn.functional.softplus(-logits)
 
-    Not by ``logsumexp``, which OpenVINO reads as a sum over all axes, nor by ``logsigmoid``, which ONNX writes as the
-    logarithm of what has become 0.
+
+def _log_sum(logs: Tensor) -> Tensor:
+    """Return the logarithm of the sum of probabilities over the first axis, finite for tiny ones too.
+
+    Not by ``logsumexp``, which OpenVINO reads as a sum over all axes.
     """
-    logs = -nn.functional.softplus(-logits)
     largest = logs.amax(dim=0)
     return largest + (logs - largest).exp().sum(dim=0).log()
 
@@ -80,11 +92,11 @@ class Standardised(nn.Module):
     image is never standardised by its own. They are buffers: no parameters, nothing to learn.
 
     Args:
-        network: (B, 1, H, W) to logits (B, 1, H, W).
+        network: (B, C, H, W) to logits (B, K, H, W).
         fixed: keep mean 0 and standard deviation 1, for a network that scales its input itself.
 
     Shape:
-        (B, 1, H, W) with values in [0, 1] to logits (B, 1, H, W).
+        (B, C, H, W) with values in [0, 1] to logits (B, K, H, W).
     """
 
     mean: Tensor

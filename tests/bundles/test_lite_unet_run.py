@@ -11,7 +11,7 @@ from monai.bundle.scripts import create_workflow
 from PIL import Image
 
 from bus_monai.bundle.registry import find_bundle
-from bus_monai.networks.lite_unet import lite_unet
+from bus_monai.networks.lite_unet import LiteUNet
 
 CONFIGS = find_bundle("lite_unet") / "configs"
 SWITCHES = {"presence_head": True, "deep_supervision": True, "attention": True, "image_size": [64, 64]}
@@ -36,7 +36,7 @@ def run(small_phantoms: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_average_is_what_is_validated_and_saved(run: Path) -> None:
     saved = torch.load(run / "model.pt", weights_only=True)
     trainer = torch.load(run / "checkpoint.pt", weights_only=True)["trainer"]
-    assert list(saved) == list(lite_unet(presence_head=True, deep_supervision=True, attention=True).state_dict())
+    assert list(saved) == list(LiteUNet(presence_head=True, deep_supervision=True, attention=True).state_dict())
     average = {key.removeprefix("module."): value for key, value in trainer["g_average"].items()}
     assert int(average.pop("n_averaged")) > 1
     assert all(torch.equal(value, average[key]) for key, value in saved.items())
@@ -53,7 +53,7 @@ def test_masks_of_letterboxed_images_have_their_size_and_empty_bars(
     Image.fromarray(np.pad(pixels, ((30, 20), (0, 10)))).save(images / "a.png")
 
     torch.manual_seed(0)
-    net = lite_unet(deep_supervision=True)
+    net = LiteUNet(deep_supervision=True)
     net.network.head.bias.data.fill_(50)
     torch.save(net.state_dict(), tmp_path / "model.pt")
     create_workflow(

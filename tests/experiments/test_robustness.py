@@ -15,7 +15,7 @@ from bus_monai.cli import main as cli
 from bus_monai.data.datalist import read_datalist
 from bus_monai.experiments.robustness import PERTURBATIONS, write_disturbed
 from bus_monai.io.image import read_mask, read_source
-from bus_monai.networks.lite_unet import lite_unet
+from bus_monai.networks.lite_unet import LiteUNet
 from tests.user_errors import check_said
 
 SIZES = {"letterbox 20 %": (84, 80), "scale 1/3": (20, 27), "scale 3": (180, 240), "width 0.75": (60, 60)}
@@ -62,7 +62,7 @@ def test_command_writes_the_table(small_phantoms: Path, tmp_path: Path, monkeypa
     monkeypatch.setattr("bus_monai.experiments.robustness.PERTURBATIONS", few)
     torch.manual_seed(0)
     weights = tmp_path / "model.pt"
-    torch.save(lite_unet(presence_head=True, deep_supervision=True).state_dict(), weights)
+    torch.save(LiteUNet(presence_head=True, deep_supervision=True).state_dict(), weights)
     arguments = ["--data", str(small_phantoms), "--out", str(tmp_path / "out"), "--set", "image_size=[64,64]"]
     monkeypatch.setattr(
         sys,

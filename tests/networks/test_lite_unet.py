@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from bus_monai.networks.lite_unet import lite_unet
+from bus_monai.networks.lite_unet import LiteUNet
 from tests.networks.onnx_session import onnx_session
 
 COUNTS = {"presence_head": 321, "deep_supervision": 227, "attention": 31_636}
@@ -27,13 +27,13 @@ def count(net: nn.Module) -> int:
 @pytest.fixture(scope="module")
 def net() -> nn.Module:
     torch.manual_seed(0)
-    return lite_unet(**ALL).eval()
+    return LiteUNet(**ALL).eval()
 
 
 @pytest.mark.parametrize("options", OPTIONS)
 def test_parameters(options: dict[str, bool]) -> None:
     with torch.device("meta"):
-        assert count(lite_unet(**options)) == PLAIN + sum(COUNTS[name] for name, on in options.items() if on)
+        assert count(LiteUNet(**options)) == PLAIN + sum(COUNTS[name] for name, on in options.items() if on)
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -52,12 +52,12 @@ def test_exports_equal_eager_at_any_size(net: nn.Module, size: tuple[int, int]) 
     [({}, 1), ({"presence_head": True}, 2), ({"deep_supervision": True}, 4), (ALL, 5)],
 )
 def test_channels_while_training(options: dict[str, bool], channels: int) -> None:
-    assert lite_unet(**options).train()(torch.rand(2, 1, 65, 77)).shape == (2, channels, 65, 77)
+    assert LiteUNet(**options).train()(torch.rand(2, 1, 65, 77)).shape == (2, channels, 65, 77)
 
 
 def test_gradient_reaches_every_parameter() -> None:
     torch.manual_seed(0)
-    net = lite_unet(**ALL).train()
+    net = LiteUNet(**ALL).train()
     net(torch.rand(2, 1, 64, 64)).square().mean().backward()
     assert [name for name, p in net.named_parameters() if p.grad is None or not p.grad.isfinite().all()] == []
 
@@ -65,8 +65,8 @@ def test_gradient_reaches_every_parameter() -> None:
 @pytest.mark.parametrize("bias", [-5.0, -1.0, 0.0, 1.0, 40.0])
 def test_logits_are_lowered_by_the_improbability_of_a_lesion(bias: float) -> None:
     torch.manual_seed(0)
-    with_head, x = lite_unet(presence_head=True).eval(), torch.rand(2, 1, 64, 64)
-    plain = lite_unet().eval()
+    with_head, x = LiteUNet(presence_head=True).eval(), torch.rand(2, 1, 64, 64)
+    plain = LiteUNet().eval()
     plain.load_state_dict({k: v for k, v in with_head.state_dict().items() if "presence" not in k})
     with_head.network.presence.weight.data.zero_()
     with_head.network.presence.bias.data.fill_(bias)
@@ -78,14 +78,14 @@ def test_logits_are_lowered_by_the_improbability_of_a_lesion(bias: float) -> Non
 
 def test_presence_is_the_same_at_every_pixel() -> None:
     torch.manual_seed(0)
-    presence = lite_unet(presence_head=True).train()(torch.rand(2, 1, 65, 77))[:, 1]
+    presence = LiteUNet(presence_head=True).train()(torch.rand(2, 1, 65, 77))[:, 1]
     assert torch.equal(presence, presence[:, :1, :1].expand_as(presence))
     assert not torch.equal(presence[0], presence[1])
 
 
 def test_depthwise_gradients_are_those_of_float32_in_mixed_precision() -> None:
     torch.manual_seed(0)
-    (conv,) = (m for m in lite_unet().modules() if isinstance(m, nn.Conv2d) and (m.in_channels, m.groups) == (144, 144)
+    (conv,) = (m for m in LiteUNet().modules() if isinstance(m, nn.Conv2d) and (m.in_channels, m.groups) == (144, 144)
                and m.stride == (2, 2))  # fmt: skip
     x = torch.rand(2, 144, 19, 19, dtype=torch.bfloat16)
     with torch.autocast("cpu", torch.bfloat16):

@@ -115,12 +115,12 @@ def test_torchscript_equals_eager_with_skips(skip: str) -> None:
 def test_map_of_the_published_layer_table() -> None:
     net = MultiEncoderUNet(encoders=["efficientnet_b0", "resnet18"]).eval()
     shapes: list[tuple[int, ...]] = []
-    for stage in net.stages:
+    for stage in net.network.stages:
         stage.register_forward_hook(lambda _m, args, out: shapes.append((args[0].shape[1], *out.shape[1:])))
     with torch.no_grad():
         net(torch.rand(1, 1, 64, 64))
     assert shapes == [(1792, 512, 2, 2), (512, 256, 4, 4), (256, 128, 8, 8), (128, 64, 16, 16)]
-    assert list(net.encoders) == ["resnet18", "efficientnet_b0"]
+    assert list(net.network.encoders) == ["resnet18", "efficientnet_b0"]
 
 
 @pytest.mark.parametrize(

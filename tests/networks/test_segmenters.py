@@ -29,8 +29,8 @@ def test_unknown_name(name: str, hint: str) -> None:
 @pytest.mark.parametrize(
     ("name", "options", "key", "named"),
     [
-        ("fcn", {"depth": 50}, "depth", ["fcn", "backbone"]),
-        ("unet", {"use_gate": True}, "use_gate", ["unet"]),
+        ("fcn", {"depth": 50}, "depth", ["fcn", "in_channels", "backbone"]),
+        ("unet", {"use_gate": True}, "use_gate", ["unet", "features"]),
         ("pspnet", {"backbone": "resnet34"}, "backbone", ["resnet34", "resnet18", "resnet50", "resnet101"]),
     ],
 )

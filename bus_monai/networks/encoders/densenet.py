@@ -15,27 +15,35 @@ class DenseNetEncoder(nn.Module):
     dense layer, three input channels included. Huang et al., CVPR 2017, doi 10.1109/CVPR.2017.243; 6,953,856
     parameters.
 
+    Args:
+        in_channels: 1 is repeated to the three that colour photographs have, 3 are taken as they are; with any other
+            number the first convolution is another one, which such weights do not fit.
+
     Attributes:
         name: ``densenet121``.
         widths: channels of the five maps.
 
     Shape:
-        (B, 1, H, W), repeated to three channels, or (B, 3, H, W), H and W divisible by 32, to a list of five:
+        (B, in_channels, H, W), H and W divisible by 32, to a list of five:
         (B, widths[i], H/s, W/s) with s = 2, 4, 8, 16, 32: the stem before and after its pooling, the first two
         transitions, and the last block, normalised and rectified.
     """
 
+    repeats: bool
     name: Final = "densenet121"
     widths: Final = (64, 64, 128, 256, 1024)
 
-    def __init__(self) -> None:
+    def __init__(self, *, in_channels: int = 1) -> None:
         super().__init__()
-        self.features = DenseNet121(spatial_dims=2, in_channels=3, out_channels=1).features
+        self.repeats = in_channels == 1
+        self.features = DenseNet121(
+            spatial_dims=2, in_channels=3 if self.repeats else in_channels, out_channels=1
+        ).features
         self.act = nn.ReLU(inplace=True)
 
     def forward(self, x: Tensor) -> list[Tensor]:
         """Return the features of ``x``, the largest first."""
-        if x.shape[1] == 1:
+        if self.repeats:
             x = x.expand(-1, 3, -1, -1)
         kept: list[Tensor] = []
         # stem, pooling and two transitions, by their places among the twelve modules

@@ -17,21 +17,33 @@ class EfficientNetEncoder(nn.Module):
     padded alike on all sides (MONAI's own padding is TensorFlow's, half a pixel aside) and batch normalisation with
     its usual epsilon; three input channels. Tan and Le, ICML 2019, arXiv 1905.11946; 4,007,548 parameters.
 
+    Args:
+        in_channels: 1 is repeated to the three that colour photographs have, 3 are taken as they are; with any other
+            number the first convolution is another one, which such weights do not fit.
+
     Attributes:
         name: ``efficientnet_b0``.
         widths: channels of the five maps.
 
     Shape:
-        (B, 1, H, W), repeated to three channels, or (B, 3, H, W) to a list of five: (B, widths[i], H/s, W/s) with
+        (B, in_channels, H, W) to a list of five: (B, widths[i], H/s, W/s) with
         s = 2, 4, 8, 16, 32, sizes rounded up: the last block of each size.
     """
 
+    repeats: bool
     name: Final = "efficientnet_b0"
     widths: Final = (16, 24, 40, 112, 1280)
 
-    def __init__(self) -> None:
+    def __init__(self, *, in_channels: int = 1) -> None:
         super().__init__()
-        net = EfficientNetBN("efficientnet-b0", pretrained=False, num_classes=1, norm="batch")
+        self.repeats = in_channels == 1
+        net = EfficientNetBN(
+            "efficientnet-b0",
+            pretrained=False,
+            in_channels=3 if self.repeats else in_channels,
+            num_classes=1,
+            norm="batch",
+        )
         for module in net.modules():
             if isinstance(module, nn.Conv2d):
                 module.padding = (module.kernel_size[0] // 2, module.kernel_size[1] // 2)
@@ -48,7 +60,7 @@ class EfficientNetEncoder(nn.Module):
 
     def forward(self, x: Tensor) -> list[Tensor]:
         """Return the features of ``x``, the largest first."""
-        if x.shape[1] == 1:
+        if self.repeats:
             x = x.expand(-1, 3, -1, -1)
         kept: list[Tensor] = []
         # the last module of each size
@@ -71,7 +83,7 @@ EPSILON = 1e-3
 
 
 class EfficientNetLiteEncoder(nn.Module):
-    """EfficientNet-Lite0 without its head and classifier, for grey images, returning features at five sizes.
+    """EfficientNet-Lite0 without its head and classifier, returning features at five sizes.
 
     EfficientNet-B0 (Tan and Le, ICML 2019, arXiv 1905.11946) without squeeze-and-excitation and with ReLU6 in place of
     swish, as Google published it (github.com/tensorflow/tpu, models/official/efficientnet/lite). Strided convolutions
@@ -80,21 +92,25 @@ class EfficientNetLiteEncoder(nn.Module):
     alike, so that the sum of the stem's three channels gives on grey exactly what they give on three equal ones.
     2,958,272 parameters.
 
+    Args:
+        in_channels: of the image, 1 for grey.
+
     Attributes:
         name: ``efficientnet_lite0``.
         widths: channels of the five maps.
 
     Shape:
-        (B, 1, H, W) with values in [0, 1], H and W divisible by 32, to a list of five: (B, widths[i], H/s, W/s) with
-        s = 2, 4, 8, 16, 32: the last block of each size.
+        (B, in_channels, H, W) with values in [0, 1], H and W divisible by 32, to a list of five:
+        (B, widths[i], H/s, W/s) with s = 2, 4, 8, 16, 32: the last block of each size.
     """
 
     name: Final = "efficientnet_lite0"
     widths: Final = (16, 24, 40, 112, 320)
 
-    def __init__(self) -> None:
+    def __init__(self, *, in_channels: int = 1) -> None:
         super().__init__()
-        self.stem = _conv_norm_act(1, STEM, 3, stride=2)
+        self.in_channels = in_channels
+        self.stem = _conv_norm_act(in_channels, STEM, 3, stride=2)
         blocks: list[nn.Module] = []
         before = STEM
         for count, channels, kernel_size, stride, expansion in STAGES:

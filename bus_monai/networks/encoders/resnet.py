@@ -27,29 +27,32 @@ class ResNetEncoder(nn.Module):
     Args:
         backbone: ``resnet18``, ``resnet50`` or ``resnet101``.
         output_stride: input pixels per feature of the last stage: 8, 16 or 32.
+        in_channels: 1 is repeated to the three that colour photographs have, 3 are taken as they are; with any other
+            number the first convolution is another one, which such weights do not fit.
 
     Attributes:
         name: the backbone.
         widths: channels of the five stages.
 
     Shape:
-        (B, 1, H, W), repeated to three channels, or (B, 3, H, W), to a list of five: (B, widths[i], H/s, W/s) with
+        (B, in_channels, H, W) to a list of five: (B, widths[i], H/s, W/s) with
         s = 2, 4, 8, 16, 32 but no more than ``output_stride``, sizes rounded up.
 
     Raises:
         UserError: unknown ``backbone`` or ``output_stride``.
     """
 
-    def __init__(self, backbone: str = "resnet101", *, output_stride: int = 32) -> None:
+    def __init__(self, backbone: str = "resnet101", *, output_stride: int = 32, in_channels: int = 1) -> None:
         super().__init__()
         check_choice("backbone", backbone, STAGE_WIDTHS)
         check_choice("output_stride", output_stride, DILATIONS)
         self.name = backbone
         self.widths = STAGE_WIDTHS[backbone]
+        self.repeats = in_channels == 1
         net = getattr(resnet, backbone)(
             pretrained=False,
             spatial_dims=2,
-            n_input_channels=3,
+            n_input_channels=3 if self.repeats else in_channels,
             conv1_t_stride=2,
             shortcut_type="B",
             bias_downsample=False,
@@ -62,7 +65,7 @@ class ResNetEncoder(nn.Module):
 
     def forward(self, x: Tensor) -> list[Tensor]:
         """Return the features of the five stages, finest first."""
-        if x.shape[1] == 1:
+        if self.repeats:
             x = x.expand(-1, 3, -1, -1)
         stem = self.act(self.bn1(self.conv1(x)))
         first = self.layer1(self.maxpool(stem))

@@ -186,10 +186,11 @@ def start_lite_encoder(network: nn.Module, weights: str | None) -> None:
             "photographs, or give --encoder_weights PATH."
         )
         return
-    state = from_efficientnet_pytorch(read_state(path, layout=LAYOUT))
+    state = read_state(path, layout=LAYOUT)
     for module in network.modules():
         if isinstance(module, EfficientNetLiteEncoder):
-            load_state(module, state, name=module.name, path=path, layout=LAYOUT)
+            renamed = from_efficientnet_pytorch(state, in_channels=module.in_channels)
+            load_state(module, renamed, name=module.name, path=path, layout=LAYOUT)
 
 
 def imagenet_file() -> Path | None:
@@ -199,14 +200,14 @@ def imagenet_file() -> Path | None:
     return next(Path(folders[0]).glob("models/efficientnet-lite0-*.pth"), None) if folders else None
 
 
-def from_efficientnet_pytorch(state: dict[str, Tensor]) -> dict[str, Tensor]:
+def from_efficientnet_pytorch(state: dict[str, Tensor], *, in_channels: int = 1) -> dict[str, Tensor]:
     """Rename a state of ``efficientnet_pytorch`` for the encoder, and leave out head and classifier.
 
-    The stem's three colours are summed, which is the same on a grey image, since all are scaled alike.
+    For grey images the stem's three colours are summed, which is the same there, since all are scaled alike.
     """
     renamed = {from_efficientnet_key(key): value for key, value in state.items() if not _HEAD.match(key)}
     stem = renamed.get("stem.conv.weight")
-    if stem is not None and stem.ndim == 4:
+    if in_channels == 1 and stem is not None and stem.ndim == 4:
         renamed["stem.conv.weight"] = stem.sum(dim=1, keepdim=True)
     return renamed
 

@@ -41,7 +41,7 @@ def test_unpooling() -> None:
 def test_mednext_is_that_of_monai() -> None:
     torch.manual_seed(0)
     ours, theirs = MedNeXt().eval(), MedNeXtSmall(spatial_dims=2, in_channels=1, out_channels=1).eval()
-    theirs.load_state_dict(ours.state_dict())
+    theirs.load_state_dict(ours.network.state_dict())
     x = torch.rand(1, 1, 32, 48)
     with torch.no_grad():
         torch.testing.assert_close(ours(x), theirs(x))
@@ -57,7 +57,7 @@ def test_swin_unetr_is_that_of_monai(size: tuple[int, int], monkeypatch: pytest.
     monkeypatch.setattr(monai_swin, "rearrange", rearrange)
     torch.manual_seed(0)
     ours, theirs = SwinUNETR().eval(), monai_swin.SwinUNETR(1, 1, spatial_dims=2, feature_size=24).eval()
-    theirs.load_state_dict(ours.state_dict())
+    theirs.load_state_dict(ours.network.state_dict())
     x = torch.rand(1, 1, *size)
     with torch.no_grad():
         torch.testing.assert_close(ours(x), theirs(x), atol=2e-4, rtol=0)

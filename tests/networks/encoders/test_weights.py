@@ -203,6 +203,16 @@ def test_every_tensor_of_the_file_has_its_place(state: dict[str, Tensor]) -> Non
     assert {key: value.shape for key, value in from_efficientnet_pytorch(state).items()} == own
 
 
+def test_a_color_image_of_equal_channels_gives_the_features_of_the_grey_one(path: Path) -> None:
+    grey, color = (EfficientNetLiteEncoder(in_channels=n).eval() for n in (1, 3))
+    for net in (grey, color):
+        start_lite_encoder(net, str(path))
+    x = torch.rand(1, 1, 64, 64)
+    with torch.no_grad():
+        for one, three in zip(grey(x), color(x.expand(-1, 3, -1, -1)), strict=True):
+            torch.testing.assert_close(three, one, atol=1e-4, rtol=1e-4)
+
+
 @pytest.mark.parametrize(("picture", "classes"), [("chelsea", {281, 282, 285}), ("coffee", {967})])
 def test_photographs_are_recognised(picture: str, classes: set[int], path: Path, state: dict[str, Tensor]) -> None:
     net = nn.ModuleDict({"inside": EfficientNetLiteEncoder().eval()})
