@@ -21,9 +21,9 @@ MULTIPLE = 128
 class SwinUNETR(Padded):
     """MONAI's two-dimensional ``SwinUNETR`` with a transformer that TorchScript and ONNX understand.
 
-    Parameters, their names below ``network`` and the outputs are MONAI's; its windows, masks and patch
-    merging are written anew, since MONAI decides on them in Python from the size of the image. Hatamizadeh et al., BrainLes 2021, doi
-    10.1007/978-3-031-08999-2_22; 6,302,203 parameters.
+    Parameters, their names below ``network`` and the outputs are MONAI's; its windows, masks and patch merging are
+    written anew, since MONAI decides on them in Python from the size of the image. Hatamizadeh et al., BrainLes 2021,
+    doi 10.1007/978-3-031-08999-2_22; 6,302,203 parameters.
 
     Args:
         in_channels: of the image.
