@@ -1,0 +1,5 @@
+"""Data sets: cases, datalists, splits, readers, audits and phantoms."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -35,3 +35,6 @@ class Case:
     group: str
     diagnosis: Diagnosis
     dataset: str = ""
+
+
+Shape: TypeAlias = Literal["round", "oval", "lobular", "irregular"]

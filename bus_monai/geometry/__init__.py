@@ -1,1 +1,5 @@
-"""Boxes and lesions: what lies where in an image."""
+"""Rectangles and lesions: plain geometry in pixels and millimetres."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

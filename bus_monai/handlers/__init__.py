@@ -1,0 +1,5 @@
+"""Ignite handlers: what a training or an evaluation leaves while it runs."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

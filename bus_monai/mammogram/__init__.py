@@ -1,1 +1,5 @@
-"""The stages of the mammogram pipeline."""
+"""The mammogram system: find masses, outline them, name their shape."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

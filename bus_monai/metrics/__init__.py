@@ -1,0 +1,5 @@
+"""Metrics under stated rules: (prediction, target), arrays or tensors."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,5 @@
+"""A DICOM node and a DICOMweb client: images in, results back, nothing lost."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

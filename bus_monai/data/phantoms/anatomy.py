@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import binary_dilation, distance_transform_edt, gaussian_filter, zoom
 
+from bus_monai.data.case import Shape
 from bus_monai.errors import UserError
 from bus_monai.geometry.box import Box
 
-Shape: TypeAlias = Literal["round", "oval", "lobular", "irregular"]
 TissueMap: TypeAlias = NDArray[np.float32]
 
 LAYERS_DB = {"skin": 5.0, "fat": -11.0, "gland": 0.0, "deep fat": -9.0, "muscle": -5.0}

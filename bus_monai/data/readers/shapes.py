@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from bus_monai.data.phantoms.anatomy import Shape
+from bus_monai.data.case import Shape
 from bus_monai.data.readers.folder import read_csv_table
 
 SHAPES = "mass_shapes.csv"

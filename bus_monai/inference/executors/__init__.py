@@ -1,0 +1,5 @@
+"""How the files of a batch are spread: over threads, or by Ray over processes and machines."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,4 @@
+from .inference.api import Result as Result
+from .inference.api import segment as segment
+
+__version__: str

@@ -1,0 +1,13 @@
+from .case import Case as Case
+from .datalist import Datalist as Datalist
+from .datalist import read_datalist as read_datalist
+from .datalist import split_by_group as split_by_group
+from .datalist import write_datalist as write_datalist
+from .dataset import load_dataset as load_dataset
+from .dataset import prepare_dataset as prepare_dataset
+from .dataset import read_collection as read_collection
+from .dataset import to_items as to_items
+from .near_duplicates import find_pairs as find_pairs
+from .near_duplicates import group_near_duplicates as group_near_duplicates
+from .protocols import Protocol as Protocol
+from .protocols import apply_protocol as apply_protocol

@@ -1,0 +1,10 @@
+from .boxes import FoundBoxes as FoundBoxes
+from .boxes import default_boxes as default_boxes
+from .boxes import find_boxes as find_boxes
+from .boxes import match_boxes as match_boxes
+from .loss import DetectorLoss as DetectorLoss
+from .loss import MultiBoxLoss as MultiBoxLoss
+from .loss import hard_negatives as hard_negatives
+from .ssd import SSD300 as SSD300
+from .ssd import SSDLite as SSDLite
+from .ssd import make_detector as make_detector

@@ -1,0 +1,13 @@
+from .measurement_report import make_report as make_report
+from .read import count_frames as count_frames
+from .read import frame_size as frame_size
+from .read import read_frame as read_frame
+from .read import read_frames as read_frames
+from .read import spacing_mm as spacing_mm
+from .secondary_capture import make_secondary_capture as make_secondary_capture
+from .segmentation import find_segment as find_segment
+from .segmentation import make_segmentations as make_segmentations
+from .source_header import Algorithm as Algorithm
+from .source_header import Equipment as Equipment
+from .source_header import derived_uid as derived_uid
+from .source_header import write_dicom as write_dicom

@@ -1,0 +1,12 @@
+from .api import Result as Result
+from .api import segment as segment
+from .batch import segment_inputs as segment_inputs
+from .batch import segment_items as segment_items
+from .export import export_model as export_model
+from .export import open_exported as open_exported
+from .manifest import Manifest as Manifest
+from .predictor import Predictor as Predictor
+from .segment_file import SegmentFile as SegmentFile
+from .segment_file import SegmentSettings as SegmentSettings
+from .segment_frames import SegmentedFile as SegmentedFile
+from .segment_frames import segment_frames as segment_frames

@@ -1,0 +1,14 @@
+from .atomic import atomic_file as atomic_file
+from .atomic import check_writable as check_writable
+from .atomic import whole_folder as whole_folder
+from .cache import cache_folder as cache_folder
+from .image import read_mask as read_mask
+from .image import read_masks as read_masks
+from .image import read_raster as read_raster
+from .image import read_source as read_source
+from .image import source_kind as source_kind
+from .listing import find_sources as find_sources
+from .listing import list_sources as list_sources
+from .masks import write_mask as write_mask
+from .tables import write_table as write_table
+from .types import SourceImage as SourceImage

@@ -1,0 +1,10 @@
+from .adversarial import AdversarialObjective as AdversarialObjective
+from .adversarial import BCEObjective as BCEObjective
+from .adversarial import ParentLiteralObjective as ParentLiteralObjective
+from .adversarial import WassersteinGPObjective as WassersteinGPObjective
+from .adversarial import WassersteinObjective as WassersteinObjective
+from .adversarial import make_objective as make_objective
+from .mutual_supervision import MutualSupervision as MutualSupervision
+from .region import LiteLoss as LiteLoss
+from .region import RegionLoss as RegionLoss
+from .region import make_region_loss as make_region_loss

@@ -1,0 +1,11 @@
+from .reader import MammogramReader as MammogramReader
+from .reader import MassReading as MassReading
+from .run import ReadImage as ReadImage
+from .run import read_mammograms as read_mammograms
+from .run import run_mammograms as run_mammograms
+from .stage_errors import StageErrors as StageErrors
+from .stage_errors import measure_stage_errors as measure_stage_errors
+from .stages import FoundMass as FoundMass
+from .stages import MassDetector as MassDetector
+from .stages import MassSegmenter as MassSegmenter
+from .stages import ShapeClassifier as ShapeClassifier

@@ -1,0 +1,12 @@
+from .attention import CAW as CAW
+from .attention import CBAM as CBAM
+from .attention import AttentionGate as AttentionGate
+from .attention import ChannelAttention as ChannelAttention
+from .attention import NonLocal as NonLocal
+from .convolution import AtrousBlock as AtrousBlock
+from .convolution import DilatedModule as DilatedModule
+from .convolution import InstanceNorm as InstanceNorm
+from .convolution import ResidualUnit as ResidualUnit
+from .convolution import adaptive_mean as adaptive_mean
+from .convolution import conv_norm_act as conv_norm_act
+from .convolution import separable as separable

@@ -1,0 +1,9 @@
+from .address import NodeAddress as NodeAddress
+from .address import TlsFiles as TlsFiles
+from .dicomweb import DicomWeb as DicomWeb
+from .receive import NodeLimits as NodeLimits
+from .receive import StoreNode as StoreNode
+from .send import ResultSender as ResultSender
+from .send import StoreSender as StoreSender
+from .serve import ServeSettings as ServeSettings
+from .spool import Spool as Spool
