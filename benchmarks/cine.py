@@ -8,7 +8,7 @@ from typing import Any
 from pydicom.data import get_testdata_file
 from pydicom.pixels import iter_pixels
 
-from bus_monai.dicom.read import read_frames
+from bus_monai.io.image import read_all_frames
 
 REPEATS = 3
 
@@ -25,7 +25,7 @@ def rate(read: Callable[[Path], Iterable[Any]], path: Path) -> float:
 
 def main() -> None:
     path = Path(str(get_testdata_file("color3d_jpeg_baseline.dcm")))
-    rates = {"pydicom to RGB": rate(iter_pixels, path), "read_frames to grey": rate(read_frames, path)}
+    rates = {"pydicom to RGB": rate(iter_pixels, path), "read_frames to grey": rate(read_all_frames, path)}
     for name, value in rates.items():
         print(f"{name:20} {value:7.1f} frames/s")
     print(f"ratio {rates['read_frames to grey'] / rates['pydicom to RGB']:.1f}")

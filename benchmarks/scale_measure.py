@@ -29,10 +29,10 @@ from bus_monai.geometry.lesion import Findings, find_findings
 from bus_monai.inference.backends.torch import TorchBackend
 from bus_monai.inference.manifest import Manifest, Outcome
 from bus_monai.inference.predictor import Predictor
-from bus_monai.inference.segment_file import hash_file
-from bus_monai.inference.segment_frames import SegmentedFile, read_all_frames
+from bus_monai.inference.segment_frames import SegmentedFile
 from bus_monai.inference.write_outputs import FileWriter, candidate_names
-from bus_monai.io.image import source_kind
+from bus_monai.io.image import read_images
+from bus_monai.io.opened import OpenedSource, open_source
 from bus_monai.io.types import SourceImage
 
 T = TypeVar("T")
@@ -128,18 +128,25 @@ def _predicts(spec: str) -> dict[str, Predict]:
 
 
 def _measure_file(path: Path, predicts: dict[str, Predict], manifest: Manifest, out: Path, tally: Tally) -> None:
-    kind, syntax, now = source_kind(path), syntax_name(path), datetime.now(timezone.utc)
-    sha256 = tally.time("file", hash_file, path)
-    if kind == "dicom":
-        tally.time("file", read_modality, path)
+    with open_source(path) as source:
+        _measure_source(source, predicts, manifest, out, tally)
+
+
+def _measure_source(
+    source: OpenedSource, predicts: dict[str, Predict], manifest: Manifest, out: Path, tally: Tally
+) -> None:
+    path, syntax, now = source.path, syntax_name(source.path), datetime.now(timezone.utc)
+    sha256 = tally.time("file", lambda: source.sha256)
+    if source.kind == "dicom":
+        tally.time("file", read_modality, source)
     entry = tally.time("file", manifest.enter, str(path.absolute()), candidate_names(PurePosixPath(path.name)))
-    images = tally.time(f"decode {syntax}", lambda: list(read_all_frames(path)))
+    images = tally.time(f"decode {syntax}", lambda: list(read_images(source)))
     maps = {name: [tally.time(name, predict, image.pixels) for image in images] for name, predict in predicts.items()}
     result = tally.time("find", _find, images, maps["openvino"])
     rows = tuple(tally.time("find", result.rows))
     algorithm = Algorithm("lite_unet", "0", "0" * 64)
-    for kinds in KINDS if kind == "dicom" else KINDS[:2]:
-        writer, name = FileWriter(path, out, entry.name, lambda: algorithm, now), "+".join(kinds)
+    for kinds in KINDS if source.kind == "dicom" else KINDS[:2]:
+        writer, name = FileWriter(source, out, entry.name, lambda: algorithm, now), "+".join(kinds)
         written = tally.time(name, writer.write, result, kinds)
         tally.bytes[name] += sum((out / one).stat().st_size for one in written)
     tally.time("file", manifest.finish, entry, Outcome("done", "", sha256, written, rows))

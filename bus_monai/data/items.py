@@ -28,10 +28,10 @@ from bus_monai.io.image import (
     is_lesion,
     read_raster,
     read_source,
-    source_kind,
 )
 from bus_monai.io.listing import list_sources
 from bus_monai.io.masks import frame_mark
+from bus_monai.io.opened import source_kind
 from bus_monai.networks.shape_cnn import SHAPE_CLASSES
 from bus_monai.transforms.load import components, crop_mass, read_mask_file
 from bus_monai.transforms.save import SaveMaskd

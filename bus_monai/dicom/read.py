@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
-from contextlib import AbstractContextManager
+from collections.abc import Generator, Iterator
+from contextlib import AbstractContextManager, closing
 from io import BytesIO
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import pydicom
@@ -15,28 +15,29 @@ from numpy.typing import NDArray
 from PIL import Image
 from pydicom.dataset import Dataset
 from pydicom.encaps import generate_frames, get_frame
-from pydicom.pixels import pixel_array
+from pydicom.pixels import iter_pixels, pixel_array
 from pydicom.pixels.processing import apply_color_lut
 from pydicom.uid import JPEGBaseline8Bit, MediaStorageDirectoryStorage, SegmentationStorage
 
 from bus_monai.errors import UserError, reading
-from bus_monai.io.types import DICOM_SUFFIXES, LUMA, MAX_PIXELS, SourceImage
+from bus_monai.io.opened import OpenedSource, open_source
+from bus_monai.io.types import LUMA, MAX_PIXELS, SourceImage
 
 IDENTIFIERS = ("PatientName", "PatientID", "PatientBirthDate", "OtherPatientNames", "AccessionNumber")
 SHORTEST = 3
 """Characters of an identifier that is looked for: shorter ones are parts of common words."""
 
 
-def read_modality(path: Path) -> str:
+def read_modality(source: OpenedSource) -> str:
     """Return the modality, such as ``US``; ``DICOMDIR`` for a directory; empty where the file does not say."""
-    header = _read(path, ["Modality", "SOPClassUID"])
+    header = _header_or_nothing(source)
     directory = getattr(header, "file_meta", Dataset()).get("MediaStorageSOPClassUID") == MediaStorageDirectoryStorage
     return "DICOMDIR" if directory else _text(header, "Modality")
 
 
-def without_identifiers(text: str, path: Path) -> str:
+def without_identifiers(text: str, source: OpenedSource) -> str:
     """Replace what identifies the patient of a file, which a decoder's message may quote, by an ellipsis."""
-    header = _read(path, list(IDENTIFIERS))
+    header = _header_or_nothing(source)
     for keyword in IDENTIFIERS:
         value = _text(header, keyword)
         for part in (value, *value.split("^")):
@@ -45,14 +46,18 @@ def without_identifiers(text: str, path: Path) -> str:
     return text
 
 
-def _read(path: Path, keywords: list[str]) -> Dataset:
+def _header_or_nothing(source: OpenedSource) -> Dataset:
+    try:
+        return source.header
+    except UserError:
+        pass  # reading the image will say what is wrong; a broken element elsewhere must not hide who is on it
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return pydicom.dcmread(
-                path, stop_before_pixels=True, specific_tags=keywords, force=path.suffix.lower() in DICOM_SUFFIXES
-            )
-    except Exception:  # of some ten kinds; reading the image will say what is wrong
+            source.file.seek(0)
+            tags = [*IDENTIFIERS, "Modality", "SOPClassUID"]
+            return pydicom.dcmread(source.file, stop_before_pixels=True, specific_tags=tags, force=True)
+    except Exception:  # of some ten kinds
         return Dataset()
 
 
@@ -76,41 +81,35 @@ def has_jpeg_luma(header: Dataset) -> bool:
     )
 
 
-def read_luma(path: Path, index: int) -> NDArray[np.uint8]:
+def read_luma(source: OpenedSource, index: int) -> NDArray[np.uint8]:
     """Read the luma (H, W) of one frame; no other frame is read.
 
     Raises:
         Exception: the frame is not there or broken; Pillow and pydicom have many kinds.
     """
-    with path.open("rb") as file:
-        header = _to_pixels(file)
-        frames = int(header.get("NumberOfFrames") or 1)
-        return _decode(get_frame(file, index, number_of_frames=frames, extended_offsets=_offsets(header)), header)
+    header = _to_pixels(source)
+    frames = int(header.get("NumberOfFrames") or 1)
+    return _decode(get_frame(source.file, index, number_of_frames=frames, extended_offsets=_offsets(header)), header)
 
 
-def iterate_luma(path: Path) -> Iterator[NDArray[np.uint8]]:
-    """Yield the luma (H, W) of each frame, one in memory at a time.
+def iterate_luma(source: OpenedSource) -> Iterator[NDArray[np.uint8]]:
+    """Yield the luma (H, W) of the frames that are there, one in memory at a time.
 
     Raises:
-        Exception: frames are missing or broken; Pillow and pydicom have many kinds.
+        Exception: a frame is broken; Pillow and pydicom have many kinds.
     """
-    with path.open("rb") as file:
-        header = _to_pixels(file)
-        frames = int(header.get("NumberOfFrames") or 1)
-        found = generate_frames(file, number_of_frames=frames, extended_offsets=_offsets(header))
-        for _ in range(frames):
-            encoded = next(found, None)
-            if encoded is None:
-                raise ValueError(f"less than {frames} frames are there")
-            yield _decode(encoded, header)
+    header = _to_pixels(source)
+    frames = int(header.get("NumberOfFrames") or 1)
+    for encoded in generate_frames(source.file, number_of_frames=frames, extended_offsets=_offsets(header)):
+        yield _decode(encoded, header)
 
 
-def _to_pixels(file: BinaryIO) -> Dataset:
-    """Read up to the first item of the pixel data."""
-    header = pydicom.dcmread(file, stop_before_pixels=True, force=True)
-    if file.read(len(ENCAPSULATED)) != ENCAPSULATED:
+def _to_pixels(source: OpenedSource) -> Dataset:
+    """Go to the first item of the pixel data and return the header."""
+    source.file.seek(source.pixels_at)
+    if source.file.read(len(ENCAPSULATED)) != ENCAPSULATED:
         raise ValueError("the pixels are not encapsulated")
-    return header
+    return source.header
 
 
 def _offsets(header: Dataset) -> tuple[bytes, bytes] | None:
@@ -136,7 +135,7 @@ TWO_DIMENSIONAL = 1
 """Code of the spatial format of a B-mode or colour region, DICOM PS3.3 C.8.5.5.1.1."""
 
 
-def read_frame(path: Path, frame: int = 0) -> SourceImage:
+def read_frame(source: OpenedSource, frame: int = 0) -> SourceImage:
     """Read one frame of an ultrasound object, of any colour model and transfer syntax that pydicom decodes.
 
     Only that frame is read from a cine. Values are divided by the largest that the stored bits, or the palette, allow.
@@ -144,33 +143,57 @@ def read_frame(path: Path, frame: int = 0) -> SourceImage:
     Raises:
         UserError: the file is broken, too large, holds no pixels, or has no such frame.
     """
-    header = _read_image_header(path)
-    with _decoding(path):
+    header = _image_header(source)
+    with _decoding(source.path):
         frames = int(header.get("NumberOfFrames") or 1)
         spacing = spacing_mm(header)
-        _check(path, frame, frames, int(header.Rows) * int(header.Columns))
-        grey = _grey(_pixels(path, frame, header), header)
+        _check(source.path, frame, frames, int(header.Rows) * int(header.Columns))
+        if has_jpeg_luma(header):
+            pixels: NDArray[Any] = read_luma(source, frame)
+        else:
+            pixels = _luma(pixel_array(source.file, index=frame, raw=_is_ybr(header)), header)
+        grey = _grey(pixels, header)
     return SourceImage(grey, spacing, frame, frames)
 
 
-def read_frames(path: Path) -> Iterator[SourceImage]:
-    """Read each frame as ``read_frame`` does, one in memory at a time; JPEG baseline in one pass through the file.
+def read_frames(source: OpenedSource) -> Iterator[SourceImage]:
+    """Read each frame as ``read_frame`` does, one in memory at a time, in one pass through the file.
 
     Raises:
         UserError: the file is broken, too large, holds no pixels, or frames are missing; those before are yielded.
     """
-    header = _read_image_header(path)
-    with _decoding(path):
+    header = _image_header(source)
+    with _decoding(source.path):
         frames = int(header.get("NumberOfFrames") or 1)
-        _check(path, 0, frames, int(header.Rows) * int(header.Columns))
-    if not has_jpeg_luma(header):
-        yield from (read_frame(path, frame) for frame in range(frames))
-        return
-    luma = iterate_luma(path)
-    for frame in range(frames):
-        with _decoding(path):
-            grey, spacing = _grey(next(luma), header), spacing_mm(header)
-        yield SourceImage(grey, spacing, frame, frames)
+        _check(source.path, 0, frames, int(header.Rows) * int(header.Columns))
+        spacing = spacing_mm(header)
+    with closing(_iterate(source, header)) as decoded:
+        for frame in range(frames):
+            with _decoding(source.path):
+                pixels = next(decoded, None)
+                if pixels is None:
+                    raise ValueError(f"less than {frames} frames are there")
+                grey = _grey(pixels, header)
+            yield SourceImage(grey, spacing, frame, frames)
+
+
+def _iterate(source: OpenedSource, header: Dataset) -> Generator[NDArray[Any], None, None]:
+    """Yield the decoded frames that are there: luma, palette or RGB."""
+    if has_jpeg_luma(header):
+        yield from iterate_luma(source)
+    else:
+        with closing(iter_pixels(source.file, raw=_is_ybr(header))) as frames:
+            for pixels in frames:
+                yield _luma(pixels, header)
+
+
+def _is_ybr(header: Dataset) -> bool:
+    return str(header.get("PhotometricInterpretation")).startswith("YBR_FULL")
+
+
+def _luma(pixels: NDArray[Any], header: Dataset) -> NDArray[Any]:
+    # the first channel of YBR is the luma: no need to convert to RGB and back, which takes most of the time
+    return np.asarray(pixels[..., 0] if _is_ybr(header) else pixels)
 
 
 def _decoding(path: Path) -> AbstractContextManager[None]:
@@ -179,28 +202,19 @@ def _decoding(path: Path) -> AbstractContextManager[None]:
     return reading(path, "a DICOM image", errors=(Exception,), remedy=remedy)
 
 
-def _pixels(path: Path, frame: int, header: Dataset) -> NDArray[Any]:
-    if has_jpeg_luma(header):
-        return read_luma(path, frame)
-    # the first channel of YBR is the luma: no need to convert to RGB and back, which takes most of the time
-    if str(header.get("PhotometricInterpretation")).startswith("YBR_FULL"):
-        return np.asarray(pixel_array(path, index=frame, raw=True)[..., 0])
-    return np.asarray(pixel_array(path, index=frame))
-
-
-def count_frames(path: Path) -> int:
+def count_frames(source: OpenedSource) -> int:
     """Return the number of frames of a file, 0 where it is no image: a report, or a segmentation of one.
 
     Raises:
         UserError: the file is broken.
     """
-    header = _read_header(path)
+    header = _checked_header(source)
     try:
         if "Rows" not in header or header.get("SOPClassUID") == SegmentationStorage:
             return 0
         return int(header.get("NumberOfFrames") or 1)
     except Exception as error:  # values are decoded when they are asked for
-        raise UserError(f"'{path}' has no valid NumberOfFrames: copy the file again or remove it.") from error
+        raise UserError(f"'{source.path}' has no valid NumberOfFrames: copy the file again or remove it.") from error
 
 
 def frame_size(path: Path) -> tuple[int, int]:
@@ -209,7 +223,8 @@ def frame_size(path: Path) -> tuple[int, int]:
     Raises:
         UserError: the file is broken or no image.
     """
-    header = _read_header(path)
+    with open_source(path) as source:
+        header = _checked_header(source)
     try:
         return int(header.Rows), int(header.Columns)
     except Exception as error:  # values are decoded when they are asked for
@@ -238,18 +253,16 @@ def spacing_mm(header: Dataset) -> tuple[float, float] | None:
     return spacing if spacing is not None and min(spacing) > 0 else None
 
 
-def _read_header(path: Path) -> Dataset:
-    with reading(path, "DICOM", errors=(Exception,)):  # of some ten kinds, struct.error among them
-        header = pydicom.dcmread(path, stop_before_pixels=True, force=path.suffix.lower() in DICOM_SUFFIXES)
-    if "SOPClassUID" not in header:
-        raise UserError(f"'{path}' is no DICOM object, it has no SOPClassUID: copy the file again or remove it.")
-    return header
+def _checked_header(source: OpenedSource) -> Dataset:
+    if "SOPClassUID" not in source.header:
+        raise UserError(f"'{source.path}' is no DICOM object, it has no SOPClassUID: copy the file again or remove it.")
+    return source.header
 
 
-def _read_image_header(path: Path) -> Dataset:
-    header = _read_header(path)
+def _image_header(source: OpenedSource) -> Dataset:
+    header = _checked_header(source)
     if "Rows" not in header:
-        raise UserError(f"'{path}' holds no pixels: give an image object.")
+        raise UserError(f"'{source.path}' holds no pixels: give an image object.")
     return header
 
 

@@ -26,10 +26,11 @@ from bus_monai.inference.executors.base import Engine, Task
 from bus_monai.inference.executors.local import LocalEngine
 from bus_monai.inference.manifest import MANIFEST_FILE, Entry, Manifest, Outcome
 from bus_monai.inference.predictor import Predictor
-from bus_monai.inference.segment_file import SegmentFile, SegmentSettings, hash_file
+from bus_monai.inference.segment_file import SegmentFile, SegmentSettings
 from bus_monai.inference.write_outputs import NOT_AGAIN, candidate_names
 from bus_monai.io.atomic import atomic_file, check_writable
 from bus_monai.io.listing import find_sources
+from bus_monai.io.opened import hash_file
 
 
 @dataclass(frozen=True)

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bus_monai.errors import reading, user_error
+from bus_monai.errors import UserError, user_error
 from bus_monai.inference.manifest import Outcome
 from bus_monai.inference.predictor import Predictor
 from bus_monai.inference.segment_frames import segment_frames
 from bus_monai.inference.write_outputs import FileWriter, OutputError
-from bus_monai.io.image import source_kind
+from bus_monai.io.opened import OpenedSource, open_source
 
 if TYPE_CHECKING:
     from bus_monai.dicom.source_header import Algorithm
-
-READ_AT_ONCE = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -61,26 +58,34 @@ class SegmentFile:
         Raises:
             OutputError: nothing more can be written.
         """
-        is_dicom, sha256 = False, ""
         try:
-            sha256 = hash_file(path)
-            is_dicom = source_kind(path) == "dicom"
-            other = self._other_modality(path) if is_dicom else ""
+            with open_source(path) as source:
+                return self._segment(source, name)
+        except OutputError:
+            raise
+        except UserError as error:
+            return Outcome("failed", str(error))
+
+    def _segment(self, source: OpenedSource, name: str) -> Outcome:
+        sha256 = ""
+        try:
+            sha256 = source.sha256
+            other = self._other_modality(source) if source.kind == "dicom" else ""
             if other:
                 return Outcome("skipped", f"its modality is {other}", sha256)
-            result = segment_frames(self.predictor, path, self.settings.threshold, self.settings.min_area)
-            writer = FileWriter(path, self.out, name, self._algorithm, self.creation)
+            result = segment_frames(self.predictor, source, self.settings.threshold, self.settings.min_area)
+            writer = FileWriter(source, self.out, name, self._algorithm, self.creation)
             return Outcome("done", "", sha256, writer.write(result, self.settings.kinds), tuple(result.rows()))
         except OutputError:
             raise
         except Exception as error:  # a decoder's or a library's, which one broken file must not hand to all others
-            reason = str(user_error(error) or f"'{path}' fails with {type(error).__name__}: {error}")
-            return Outcome("failed", _without_identifiers(reason, path) if is_dicom else reason, sha256)
+            reason = str(user_error(error) or f"'{source.path}' fails with {type(error).__name__}: {error}")
+            return Outcome("failed", _without_identifiers(reason, source) if source.kind == "dicom" else reason, sha256)
 
-    def _other_modality(self, path: Path) -> str:
+    def _other_modality(self, source: OpenedSource) -> str:
         from bus_monai.dicom.read import read_modality
 
-        modality = read_modality(path)
+        modality = read_modality(source)
         return "" if modality in ("", self.settings.modality) else modality
 
     def _algorithm(self) -> Algorithm:
@@ -89,20 +94,7 @@ class SegmentFile:
         return Algorithm(self.predictor.name, self.predictor.version, self.predictor.weights_hash)
 
 
-def hash_file(path: Path) -> str:
-    """Return the SHA-256 of a file's content.
-
-    Raises:
-        UserError: it cannot be read.
-    """
-    digest = hashlib.sha256()
-    with reading(path), path.open("rb") as file:
-        while part := file.read(READ_AT_ONCE):
-            digest.update(part)
-    return digest.hexdigest()
-
-
-def _without_identifiers(reason: str, path: Path) -> str:
+def _without_identifiers(reason: str, source: OpenedSource) -> str:
     from bus_monai.dicom.read import without_identifiers
 
-    return without_identifiers(reason, path)
+    return without_identifiers(reason, source)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,8 +11,8 @@ from numpy.typing import NDArray
 
 from bus_monai.geometry.lesion import MAX_LESIONS, find_findings
 from bus_monai.inference.predictor import Predictor
-from bus_monai.io.image import check_readable, check_signal, read_source, source_kind
-from bus_monai.io.types import SourceImage
+from bus_monai.io.image import check_signal, read_images
+from bus_monai.io.opened import OpenedSource
 
 if TYPE_CHECKING:
     from bus_monai.geometry.lesion import Lesion
@@ -72,12 +71,14 @@ class SegmentedFile:
         ]
 
 
-def segment_frames(predictor: Predictor, path: Path, threshold: float, min_area: float | None = None) -> SegmentedFile:
+def segment_frames(
+    predictor: Predictor, source: OpenedSource, threshold: float, min_area: float | None = None
+) -> SegmentedFile:
     """Decode and segment a file frame by frame.
 
     Args:
         predictor: what finds the lesions.
-        path: of the file.
+        source: the file, opened; its frames are read in one pass.
         threshold: from which probability on a pixel is lesion.
         min_area: of a lesion, see :func:`~bus_monai.geometry.lesion.find_findings`.
 
@@ -88,36 +89,23 @@ def segment_frames(predictor: Predictor, path: Path, threshold: float, min_area:
     found: list[list[Lesion]] = []
     spacing, summary, shown, most, signal = None, 0, None, -1, False
     specks = surplus = 0
-    for source in read_all_frames(path):
-        probability = predictor.predict(source.pixels)
-        findings = find_findings(probability, threshold, spacing_mm=source.spacing_mm, min_area=min_area)
-        labels.append(findings.labels.astype(np.uint16))
-        found.append(findings.lesions)
-        specks, surplus = specks + findings.specks, surplus + findings.surplus
-        spacing, signal = source.spacing_mm, signal or bool(source.pixels.any())
-        area = int(np.count_nonzero(findings.labels))
-        if area > most:
-            summary, shown, most = source.frame, source.pixels, area
-    check_signal(path, signal)
+    # closed here, while the file is still open
+    with closing(read_images(source)) as images:
+        for image in images:
+            probability = predictor.predict(image.pixels)
+            findings = find_findings(probability, threshold, spacing_mm=image.spacing_mm, min_area=min_area)
+            labels.append(findings.labels.astype(np.uint16))
+            found.append(findings.lesions)
+            specks, surplus = specks + findings.specks, surplus + findings.surplus
+            spacing, signal = image.spacing_mm, signal or bool(image.pixels.any())
+            area = int(np.count_nonzero(findings.labels))
+            if area > most:
+                summary, shown, most = image.frame, image.pixels, area
+    check_signal(source.path, signal)
     assert shown is not None
     if len(labels) > 1:
         labels, found = _followed(labels, found)
     return SegmentedFile(labels, found, spacing, summary, shown, specks, surplus)
-
-
-def read_all_frames(path: Path) -> Iterator[SourceImage]:
-    """Read the frames of a file of any kind, one in memory at a time.
-
-    Raises:
-        UserError: the file cannot be read.
-    """
-    check_readable(path)
-    if source_kind(path) == "dicom":
-        from bus_monai.dicom.read import read_frames
-
-        yield from read_frames(path)
-    else:
-        yield read_source(path)
 
 
 def _followed(

@@ -18,13 +18,16 @@ from PIL import Image
 from scipy import ndimage
 
 from bus_monai.errors import UserError, check_choice, writing
-from bus_monai.inference.segment_frames import SegmentedFile, read_all_frames
+from bus_monai.inference.segment_frames import SegmentedFile
 from bus_monai.io.atomic import atomic_file
-from bus_monai.io.image import image_stem, source_kind
+from bus_monai.io.image import image_stem, read_images
 from bus_monai.io.masks import frame_mark, write_nifti_mask, write_png_mask
 
 if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
+
     from bus_monai.dicom.source_header import Algorithm
+    from bus_monai.io.opened import OpenedSource
 
 
 @contextmanager
@@ -150,7 +153,7 @@ class FileWriter:
     """Write what was found in one file, each output whole or not at all.
 
     Args:
-        source: the file.
+        source: the file, opened.
         out: folder of all outputs.
         name: of this file's outputs, see :func:`~bus_monai.inference.write_outputs.candidate_names`.
         algorithm: what made them, in DICOM.
@@ -161,14 +164,15 @@ class FileWriter:
         UserError: this file's outputs cannot be made.
     """
 
-    def __init__(self, source: Path, out: Path, name: str, algorithm: Callable[[], Algorithm], creation: datetime):
+    def __init__(
+        self, source: OpenedSource, out: Path, name: str, algorithm: Callable[[], Algorithm], creation: datetime
+    ) -> None:
         self.source, self.out, self.name = source, out, name
         self.algorithm, self.creation = algorithm, creation
         self.written: list[Path] = []
 
     def write(self, result: SegmentedFile, kinds: Sequence[str]) -> tuple[str, ...]:
         """Write some kinds and return the paths, relative to the folder of all outputs; all kinds or none."""
-        is_dicom = source_kind(self.source) == "dicom"
         with self._errors(), self._all_or_none():
             parent = (self.out / self.name).parent
             parent.mkdir(parents=True, exist_ok=True)
@@ -183,8 +187,9 @@ class FileWriter:
                     overlay.save(partial, format="PNG", compress_level=FAST_PNG)
             if "nifti" in kinds:
                 masks = [labels > 0 for labels in result.labels]
-                write_nifti_mask(masks, self.source, self._path("nifti"), spacing_mm=result.spacing_mm)
-            if is_dicom and DICOM_KINDS & set(kinds):
+                reference = self.source.path if self.source.kind == "nifti" else None
+                write_nifti_mask(masks, reference, self._path("nifti"), spacing_mm=result.spacing_mm)
+            if self.source.kind == "dicom" and DICOM_KINDS & set(kinds):
                 self._write_objects(result, kinds)
         return tuple(path.relative_to(self.out).as_posix() for path in self.written)
 
@@ -199,13 +204,11 @@ class FileWriter:
             write_png_mask(labels > 0, self._path("png", frame if frames > 1 else None, frames))
 
     def _write_objects(self, result: SegmentedFile, kinds: Sequence[str]) -> None:
-        import pydicom
-
         from bus_monai.dicom.source_header import write_dicom
 
-        header = pydicom.dcmread(self.source, stop_before_pixels=True, force=True)
+        header = self.source.header
         algorithm, creation, frames = self.algorithm(), self.creation, len(result.labels)
-        objects: list[pydicom.Dataset] = []
+        objects: list[Dataset] = []
         if "seg" in kinds:
             from bus_monai.dicom.segmentation import make_segmentations
 
@@ -224,7 +227,8 @@ class FileWriter:
         if "sc" in kinds:
             from bus_monai.dicom.secondary_capture import make_secondary_capture
 
-            pictures = zip(read_all_frames(self.source), result.labels, strict=True)
+            # decoded once more, so that no cine lies in memory as floats
+            pictures = zip(read_images(self.source), result.labels, strict=True)
             rgb = np.stack([draw_overlay(image.pixels, labels) for image, labels in pictures])
             write_dicom(make_secondary_capture(header, rgb, algorithm, creation=creation), self._path("sc"))
 
@@ -250,5 +254,5 @@ class FileWriter:
                 with writing(self.out, option="--out", kept=NOT_AGAIN, raises=OutputError):
                     raise cause from None
             raise UserError(
-                f"The outputs of '{self.source}' cannot be written ({cause.strerror}): rename the file."
+                f"The outputs of '{self.source.path}' cannot be written ({cause.strerror}): rename the file."
             ) from error

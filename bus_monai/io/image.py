@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import warnings
 import zlib
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable, Iterator
 from pathlib import Path, PurePath
-from typing import Any, Literal, TypeAlias
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from bus_monai.errors import UserError, reading
-from bus_monai.io.types import DICOM_SUFFIXES, MAX_PIXELS, SourceImage
+from bus_monai.io.opened import OpenedSource, open_source
+from bus_monai.io.types import MAX_PIXELS, SourceImage
 
-Kind: TypeAlias = Literal["raster", "nifti", "dicom"]
 RASTER_SUFFIXES = (".png", ".jpg", ".jpeg")
 NIFTI_SUFFIXES = (".nii", ".nii.gz")
 
@@ -26,20 +26,53 @@ def read_source(path: str | Path, frame: int = 0) -> SourceImage:
     Raises:
         UserError: the file is missing, broken, too large, or none of these; or it has no such frame.
     """
-    path = Path(path)
-    check_readable(path)
-    kind = source_kind(path)
-    if kind == "dicom":
+    with open_source(path) as source:
+        return read_image(source, frame)
+
+
+def read_image(source: OpenedSource, frame: int = 0) -> SourceImage:
+    """Read one image, or one frame of a cine, of an opened file; no other frame is read.
+
+    Raises:
+        UserError: the file is broken, too large, or of no kind that is read; or it has no such frame.
+    """
+    source.check()
+    if source.kind == "dicom":
         from bus_monai.dicom.read import read_frame
 
-        return read_frame(path, frame)
-    if kind is not None and frame != 0:
-        raise UserError(f"'{path}' holds one image: there is no frame {frame}, counted from 0.")
-    if kind == "nifti":
-        return _read_nifti(path)
-    if kind == "raster":
-        return SourceImage(read_raster(path), None)
-    raise UserError(f"'{path}' is no PNG, JPEG, NIfTI or DICOM file: remove it or give another.")
+        return read_frame(source, frame)
+    if source.kind is None:
+        raise UserError(f"'{source.path}' is no PNG, JPEG, NIfTI or DICOM file: remove it or give another.")
+    if frame != 0:
+        raise UserError(f"'{source.path}' holds one image: there is no frame {frame}, counted from 0.")
+    if source.kind == "nifti":
+        return _read_nifti(source.path)
+    return SourceImage(_decode_raster(source.path, source.file), None)
+
+
+def read_images(source: OpenedSource) -> Generator[SourceImage, None, None]:
+    """Read the frames of an opened file of any kind, one in memory at a time; again from the first at each call.
+
+    Raises:
+        UserError: the file cannot be read; the frames before the broken one are yielded.
+    """
+    source.check()
+    if source.kind == "dicom":
+        from bus_monai.dicom.read import read_frames
+
+        yield from read_frames(source)
+    else:
+        yield read_image(source)
+
+
+def read_all_frames(path: Path) -> Iterator[SourceImage]:
+    """Read the frames of a file of any kind, one in memory at a time.
+
+    Raises:
+        UserError: as :func:`read_images`, or the file is missing.
+    """
+    with open_source(path) as source:
+        yield from read_images(source)
 
 
 def read_mask(path: Path, shape: tuple[int, ...]) -> NDArray[np.bool_]:
@@ -79,37 +112,23 @@ def image_stem(name: str) -> str:
     return name.removesuffix(".nii.gz" if name.endswith(".nii.gz") else PurePath(name).suffix)
 
 
-def source_kind(path: Path) -> Kind | None:
-    """Tell what a file is from its first bytes, or ``None``, also where there is nothing to read."""
-    try:
-        with path.open("rb") as file:
-            head = file.read(352)
-    except OSError:
-        return None
-    if head.startswith((b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")):
-        return "raster"
-    if head[128:132] == b"DICM" or path.suffix.lower() in DICOM_SUFFIXES:
-        return "dicom"
-    if (
-        head[344:348] in (b"n+1\0", b"ni1\0")
-        or head[4:8] == b"n+2\0"
-        or (head[:2] == b"\x1f\x8b" and path.name.endswith(".nii.gz"))
-    ):
-        return "nifti"
-    return None
-
-
 def read_raster(path: Path) -> NDArray[np.float32]:
     """Read a PNG or JPEG as grey values (H, W) in [0, 1]; an alpha channel means nothing.
 
     Raises:
         UserError: the file is truncated, too large, or no such image.
     """
+    with open_source(path) as source:
+        return _decode_raster(path, source.file)
+
+
+def _decode_raster(path: Path, file: BinaryIO) -> NDArray[np.float32]:
     errors = (SyntaxError, ValueError, EOFError, zlib.error)
     try:
         with reading(path, "PNG or JPEG", errors=errors), warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(path, formats=("PNG", "JPEG")) as image:
+            file.seek(0)
+            with Image.open(file, formats=("PNG", "JPEG")) as image:
                 _check_size(path, image.size)
                 if image.mode in ("I;16", "I;16B", "I"):
                     return np.asarray(image, dtype=np.float32) / np.float32(65535)
@@ -148,18 +167,6 @@ def to_unit_range(values: NDArray[Any]) -> NDArray[np.float32]:
     if low >= 0 and high <= 1:
         return values
     return ((values - low) / max(high - low, 1e-12)).astype(np.float32)
-
-
-def check_readable(path: Path) -> None:
-    """Check that there is something to read.
-
-    Raises:
-        UserError: the file is missing, empty or may not be read.
-    """
-    with reading(path), path.open("rb") as file:
-        empty = not file.read(1)
-    if empty:
-        raise UserError(f"'{path}' is empty: copy the file again or remove it.", path=path)
 
 
 def check_signal(path: str | Path, signal: bool) -> None:

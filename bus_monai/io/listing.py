@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bus_monai.errors import UserError
-from bus_monai.io.image import NIFTI_SUFFIXES, RASTER_SUFFIXES, source_kind
+from bus_monai.io.image import NIFTI_SUFFIXES, RASTER_SUFFIXES
+from bus_monai.io.opened import HEAD, kind_of, open_source
+from bus_monai.io.types import DICOM_SUFFIXES
 
 
 def list_sources(folder: Path) -> list[tuple[Path, int]]:
@@ -18,8 +20,7 @@ def list_sources(folder: Path) -> list[tuple[Path, int]]:
     for path in find_sources(folder):
         if not path.is_file():
             continue
-        frames = _count_frames(path) if source_kind(path) == "dicom" else 1
-        sources += [(path, frame) for frame in range(frames)]
+        sources += [(path, frame) for frame in range(_count_frames(path))]
     return sources
 
 
@@ -59,19 +60,21 @@ def _walk(folder: Path, leave_out: Path | None, above: set[Path]) -> Iterator[Pa
 def _may_be_image(path: Path) -> bool:
     if "_mask" in path.stem:
         return False
-    if source_kind(path) is not None or path.name.lower().endswith(RASTER_SUFFIXES + NIFTI_SUFFIXES):
+    # a name that promises an image need not be looked into
+    if path.name.lower().endswith(RASTER_SUFFIXES + NIFTI_SUFFIXES) or path.suffix.lower() in DICOM_SUFFIXES:
         return True
     try:
-        path.open("rb").close()
+        with path.open("rb") as file:
+            return kind_of(file.read(HEAD), path) is not None
     except OSError:
         return True
-    return False
 
 
 def _count_frames(path: Path) -> int:
     from bus_monai.dicom.read import count_frames
 
     try:
-        return count_frames(path)
+        with open_source(path) as source:
+            return count_frames(source) if source.kind == "dicom" else 1
     except UserError:
         return 1  # reading it will say what is wrong

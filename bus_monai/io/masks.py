@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from bus_monai.io.atomic import atomic_file
-from bus_monai.io.image import source_kind
+from bus_monai.io.opened import source_kind
 
 
 def write_mask(mask: NDArray[np.bool_], source: Path, output: Path) -> None:
@@ -37,22 +37,23 @@ def write_png_mask(mask: NDArray[np.bool_], output: Path) -> None:
 
 def write_nifti_mask(
     masks: Sequence[NDArray[np.bool_] | NDArray[np.uint8]],
-    source: Path,
+    reference: Path | None,
     output: Path,
     *,
     spacing_mm: tuple[float, float] | None = None,
 ) -> None:
     """Write masks (H, W), one a frame, as NIfTI with 0 and 1, or with numbers of lesions, columns first.
 
-    The affine is that of ``source`` where it is NIfTI, else ``spacing_mm`` of rows and columns, 1 where not known.
+    The affine is that of ``reference``, a NIfTI file, or without one ``spacing_mm`` of rows and columns, 1 where not
+    known.
     """
     import nibabel as nib
 
     with atomic_file(output) as partial:
-        if source_kind(source) == "nifti":
-            reference = nib.load(source)
+        if reference is not None:
+            image = nib.load(reference)
             # NIfTI may hold axes of length one behind
-            values, affine = masks[0].T.reshape(reference.shape), reference.affine
+            values, affine = masks[0].T.reshape(image.shape), image.affine
         else:
             rows_mm, columns_mm = spacing_mm or (1.0, 1.0)
             values, affine = np.stack([mask.T for mask in masks], axis=2), np.diag([columns_mm, rows_mm, 1.0, 1.0])

@@ -12,7 +12,6 @@ from threading import Lock
 from typing import Any, NamedTuple
 
 import numpy as np
-import pydicom
 from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType
 from numpy.typing import NDArray
 
@@ -27,7 +26,8 @@ from bus_monai.inference.predictor import Predictor
 from bus_monai.inference.segment_frames import SegmentedFile, segment_frames
 from bus_monai.interaction.click import Click
 from bus_monai.interaction.refine import refine
-from bus_monai.io.image import read_source, source_kind
+from bus_monai.io.image import read_source
+from bus_monai.io.opened import OpenedSource, open_source
 from bus_monai.label.label_file import (
     TOLERANCE,
     fill_contours,
@@ -134,19 +134,20 @@ def describe(labels: Sequence[NDArray[np.integer]], request: Mapping[str, Any]) 
     }
 
 
-def write_object(found: SegmentedFile, image: Path, output: Path, predictor: Predictor, creation: datetime) -> None:
+def write_object(
+    found: SegmentedFile, source: OpenedSource, output: Path, predictor: Predictor, creation: datetime
+) -> None:
     """Write the lesions of the frame that shows most of them as DICOM SEG, or those of all frames as one object.
 
     Raises:
         UserError: the image is no DICOM file, or holds no lesion.
     """
-    if source_kind(image) != "dicom":
-        raise UserError(f"'{image.name}' is no DICOM file: ask for .png, .nii.gz or .json.")
-    header = pydicom.dcmread(image, stop_before_pixels=True, force=True)
+    if source.kind != "dicom":
+        raise UserError(f"'{source.path.name}' is no DICOM file: ask for .png, .nii.gz or .json.")
     algorithm = Algorithm(predictor.name, predictor.version, predictor.weights_hash)
-    objects = make_segmentations(header, np.stack(found.labels).astype(np.int32), algorithm, creation=creation)
+    objects = make_segmentations(source.header, np.stack(found.labels).astype(np.int32), algorithm, creation=creation)
     if not objects:
-        raise UserError(f"'{image.name}' shows no lesion, so there is no segmentation: ask for .png or .json.")
+        raise UserError(f"'{source.path.name}' shows no lesion, so there is no segmentation: ask for .png or .json.")
     write_dicom(next((made for made in objects if int(made.InstanceNumber) == found.summary + 1), objects[0]), output)
 
 
@@ -187,13 +188,14 @@ class SegmentTask(InferTask):
         """
         image = Path(request["image"])
         predictor, version = self.predictor()
-        found = segment_frames(predictor, image, float(request.get("threshold", 0.5)), request.get("min_area"))
-        params = describe(found.labels, request) | {"lesions": found.rows(), "model_version": version}
-        if request.get("result_extension") == ".dcm":
-            made = datetime.now(timezone.utc)
-            output = self._results.make(".dcm", lambda path: write_object(found, image, path, predictor, made))
-        else:
-            output = self._results.write(found.labels, image, request, params)
+        with open_source(image) as source:
+            found = segment_frames(predictor, source, float(request.get("threshold", 0.5)), request.get("min_area"))
+            params = describe(found.labels, request) | {"lesions": found.rows(), "model_version": version}
+            if request.get("result_extension") == ".dcm":
+                made = datetime.now(timezone.utc)
+                output = self._results.make(".dcm", lambda path: write_object(found, source, path, predictor, made))
+            else:
+                output = self._results.write(found.labels, image, request, params)
         return str(output), params
 
     def predictor(self) -> tuple[Predictor, int]:
@@ -268,7 +270,8 @@ def _belief(
 
 @lru_cache(maxsize=1)  # the image that is being clicked at, until it changes
 def _found(predictor: Predictor, image: Path, stamp: int) -> list[NDArray[np.uint16]]:
-    return segment_frames(predictor, image, 0.5).labels
+    with open_source(image) as source:
+        return segment_frames(predictor, source, 0.5).labels
 
 
 @lru_cache(maxsize=1)

@@ -17,8 +17,9 @@ from skimage.segmentation import watershed
 from bus_monai.errors import UserError, reading
 from bus_monai.geometry.lesion import label_components
 from bus_monai.io.atomic import atomic_file
-from bus_monai.io.image import read_source, source_kind
+from bus_monai.io.image import read_source
 from bus_monai.io.masks import write_nifti_mask
+from bus_monai.io.opened import source_kind
 
 TOLERANCE = 0.3
 """Pixels by which an outline may be straightened. The middle of a pixel is at least sqrt(2) / 4 away from it, so that
@@ -173,7 +174,7 @@ def write_labels(labels: Sequence[NDArray[np.integer]], source: Path, output: Pa
         with atomic_file(output) as partial:
             Image.fromarray(frames[0]).save(partial, format="PNG")
     else:
-        write_nifti_mask(frames, source, output)
+        write_nifti_mask(frames, source if source_kind(source) == "nifti" else None, output)
 
 
 def _read(path: Path) -> NDArray[Any]:

@@ -29,10 +29,10 @@ from bus_monai.data.datalist import Datalist, write_datalist
 from bus_monai.data.readers.folder import case_id
 from bus_monai.errors import UserError, user_error
 from bus_monai.inference.predictor import Predictor
-from bus_monai.inference.segment_frames import read_all_frames
 from bus_monai.io.atomic import atomic_file
-from bus_monai.io.image import image_stem, read_masks, read_source, source_kind
+from bus_monai.io.image import image_stem, read_all_frames, read_masks, read_source
 from bus_monai.io.masks import frame_mark, write_png_mask
+from bus_monai.io.opened import open_source
 from bus_monai.label.label_file import image_shape, read_labels
 from bus_monai.label.model_versions import ModelVersions
 from bus_monai.label.store import LabelStore, final_labels
@@ -191,12 +191,8 @@ def _hash(group: str) -> float:
 
 def _group(image: Path, name: str) -> str:
     """Return the patient of a DICOM file, else the image's own name."""
-    if source_kind(image) != "dicom":
-        return name
-    import pydicom
-
-    header = pydicom.dcmread(image, stop_before_pixels=True, force=True, specific_tags=["PatientID"])
-    return str(header.get("PatientID") or name)
+    with open_source(image) as source:
+        return str((source.header.get("PatientID") if source.kind == "dicom" else "") or name)
 
 
 def _labelled(name: str, image: Path, label: Path, group: str, folder: Path) -> Iterator[Case]:

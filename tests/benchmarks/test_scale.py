@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bus_monai.dicom.read import read_frame
+from bus_monai.io.image import read_source
 from tests.dicom.objects import errors_of
 from tests.user_errors import check_sentence, raises_user_error
 
@@ -115,12 +115,12 @@ def test_the_generated_files_are_valid_and_hold_one_picture(tmp_path: Path) -> N
     files = import_module("scale_files")
     paths = files.write_files(tmp_path / "files", 8, (64, 96))
     assert [files.syntax_name(path) for path in paths[:4]] == ["uncompressed", "RLE", "JPEG baseline", "JPEG 2000"]
-    first, rle, jpeg, jpeg_2000 = (read_frame(path) for path in paths[:4])
+    first, rle, jpeg, jpeg_2000 = (read_source(path) for path in paths[:4])
     assert first.spacing_mm == (0.625, 0.625)
     for same in (rle, jpeg_2000):
         np.testing.assert_array_equal(same.pixels, first.pixels)
     np.testing.assert_allclose(jpeg.pixels, first.pixels, atol=0.2)
-    assert not np.array_equal(read_frame(paths[4]).pixels, first.pixels)
+    assert not np.array_equal(read_source(paths[4]).pixels, first.pixels)
     for path in paths[:4]:
         assert errors_of(path) == []
 

@@ -11,7 +11,7 @@ import pydicom
 import pytest
 
 from bus_monai.data.phantoms.mammogram import MammoPhantom, make_mammo_phantom
-from bus_monai.dicom.read import read_frame
+from bus_monai.io.image import read_source
 from tests.conftest import skip
 from tests.data.mammo_phantom_dicom import as_dicom_mg
 
@@ -41,7 +41,7 @@ def test_pixels_and_side_come_back(laterality: str, tmp_path: Path) -> None:
     assert header.ImageLaterality == laterality
     assert list(header.ImagerPixelSpacing) == pytest.approx([200 / 151] * 2)
     np.testing.assert_array_equal(header.pixel_array, phantom.image)
-    np.testing.assert_allclose(read_frame(tmp_path / "a.dcm").pixels, phantom.image / 255, atol=1e-6)
+    np.testing.assert_allclose(read_source(tmp_path / "a.dcm").pixels, phantom.image / 255, atol=1e-6)
 
 
 def test_same_phantom_same_object() -> None:

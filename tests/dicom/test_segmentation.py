@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from pydicom.data import get_testdata_file
 from pydicom.dataset import Dataset
 
-from bus_monai.dicom.read import count_frames, spacing_mm
+from bus_monai.dicom.read import spacing_mm
 from bus_monai.dicom.segmentation import find_segment, make_segmentations, tracking_uid
 from bus_monai.dicom.source_header import write_dicom
+from bus_monai.io.listing import list_sources
 from tests.dicom.objects import ALGORITHM, CALIBRATED, CINE, CREATION, SINGLE, SOURCES, errors_of, labels_of, source_of
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
@@ -57,7 +58,7 @@ def test_lesions_come_back_to_the_pixel_from_valid_objects(name: str, tmp_path: 
     for made in objects:
         write_dicom(made, tmp_path / "seg.dcm")
         assert errors_of(tmp_path / "seg.dcm") == []
-        assert count_frames(tmp_path / "seg.dcm") == 0
+        assert list_sources(tmp_path / "seg.dcm") == []
         read_back(tmp_path / "seg.dcm", back)
         reference = made.ReferencedSeriesSequence[0]
         assert reference.SeriesInstanceUID == source.SeriesInstanceUID

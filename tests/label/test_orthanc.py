@@ -14,7 +14,7 @@ import requests
 from pydicom.data import get_testdata_file
 from pydicom.filebase import DicomBytesIO
 
-from bus_monai.dicom.read import count_frames
+from bus_monai.io.listing import list_sources
 from tests.label.conftest import MODEL, Server
 from tests.pacs.orthanc_server import OrthancServer
 
@@ -56,7 +56,7 @@ def test_ultrasound_of_orthanc(
 
     cine = nib.load(client.infer(MODEL, _uid(CINE), {})[0])
     source = Path(str(get_testdata_file(CINE, download=False)))
-    assert cine.shape[2] == count_frames(source)
+    assert cine.shape[2] == len(list_sources(source))
 
     found, params = client.infer(MODEL, _uid(SINGLE), {"threshold": 0.0})
     assert params["label_names"] == {"lesion 1": 1}

@@ -19,6 +19,7 @@ from PIL import Image
 
 from bus_monai.inference.predictor import Predictor
 from bus_monai.inference.segment_frames import segment_frames
+from bus_monai.io.opened import open_source
 from bus_monai.label.serve import is_foreign
 from tests.label.conftest import MODEL, Server
 from tests.user_errors import check_sentence
@@ -100,7 +101,8 @@ def test_lesions_are_numbered_and_outlined(server: Server, studies: Path) -> Non
     image = studies / "phantom_0001.png"
     file, params = server.client().infer(MODEL, image.stem, LOW)
     predictor = Predictor.from_bundle("baseline", server.weights, "torch")
-    expected = segment_frames(predictor, image, LOW["threshold"], LOW["min_area"]).labels[0]
+    with open_source(image) as source:
+        expected = segment_frames(predictor, source, LOW["threshold"], LOW["min_area"]).labels[0]
     assert expected.max() > 1
     np.testing.assert_array_equal(_labels(file), expected)
     numbers = set(range(1, expected.max() + 1))

@@ -17,7 +17,8 @@ from bus_monai.data.registration import content_box
 from bus_monai.errors import UserError
 from bus_monai.geometry.box import Box
 from bus_monai.geometry.lesion import label_components
-from bus_monai.io.image import is_lesion, read_raster, source_kind
+from bus_monai.io.image import is_lesion, read_raster
+from bus_monai.io.opened import source_kind
 
 STROKE = 9
 """Pixels: wider bright regions are tissue."""
