@@ -86,7 +86,8 @@ def read_settings(weights: Path) -> dict[str, Any]:
         settings = json.loads(_shipped_settings(path) if shipped else path.read_text(encoding="utf-8"))
     if not isinstance(settings, dict):
         raise UserError(f"'{path}' holds no settings: correct or remove it.")
-    return {RENAMED.get(key, key): value for key, value in settings.items()}
+    known: dict[str, Any] = settings
+    return {RENAMED.get(key, key): value for key, value in known.items()}
 
 
 def _shipped_settings(path: Path) -> str:
