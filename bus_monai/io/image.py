@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 import zlib
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable
 from pathlib import Path, PurePath
 from typing import Any, BinaryIO
 
@@ -65,7 +65,7 @@ def read_images(source: OpenedSource) -> Generator[SourceImage, None, None]:
         yield read_image(source)
 
 
-def read_all_frames(path: Path) -> Iterator[SourceImage]:
+def read_all_frames(path: Path) -> Generator[SourceImage, None, None]:
     """Read the frames of a file of any kind, one in memory at a time.
 
     Raises:
