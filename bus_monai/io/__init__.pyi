@@ -6,9 +6,11 @@ from .image import read_mask as read_mask
 from .image import read_masks as read_masks
 from .image import read_raster as read_raster
 from .image import read_source as read_source
-from .image import source_kind as source_kind
 from .listing import find_sources as find_sources
 from .listing import list_sources as list_sources
 from .masks import write_mask as write_mask
+from .opened import OpenedSource as OpenedSource
+from .opened import open_source as open_source
+from .opened import source_kind as source_kind
 from .tables import write_table as write_table
 from .types import SourceImage as SourceImage
