@@ -20,7 +20,8 @@ from bus_monai.bundle.registry import bundle_version
 from bus_monai.errors import UserError, check_choice, need_package, writing
 from bus_monai.geometry.box import Box
 from bus_monai.inference.backends.backend import Backend
-from bus_monai.inference.backends.graph import Chain, chain_of, obstacle, write_onnx, write_torchscript
+from bus_monai.inference.backends.chain import Chain
+from bus_monai.inference.backends.export_graph import chain_of, obstacle, write_onnx, write_torchscript
 from bus_monai.inference.backends.torch import TorchBackend
 from bus_monai.inference.quantize import ExportImage, export_images, quantize_onnx, quantize_openvino
 from bus_monai.io.atomic import private_folder_beside
@@ -130,7 +131,7 @@ def export_model(
 ) -> Drift:
     """Write a model and compare it with PyTorch in float32.
 
-    Beside ``out`` lies a ``.json`` of the same stem: what :class:`~bus_monai.inference.backends.graph.Chain` reads,
+    Beside ``out`` lies a ``.json`` of the same stem: what :class:`~bus_monai.inference.backends.chain.Chain` reads,
     the steps to take before, which model it is, and the drift. OpenVINO's ``.xml`` has its ``.bin`` there too. Nothing
     is written unless all is well.
 

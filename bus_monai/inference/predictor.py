@@ -14,7 +14,8 @@ from bus_monai.bundle.models import TrainedModel, find_model, weights_hash
 from bus_monai.bundle.registry import bundle_version, require_ultrasound
 from bus_monai.errors import UserError, check_choice, need_package
 from bus_monai.inference.backends.backend import Backend, Precision
-from bus_monai.inference.backends.graph import CHAIN, GRAPH, Chain, find_graph
+from bus_monai.inference.backends.chain import CHAIN, GRAPH, Chain
+from bus_monai.inference.backends.graph import find_graph
 
 BackendName: TypeAlias = Literal["auto", "openvino", "onnx", "torch"]
 logger = logging.getLogger("bus_monai")

@@ -18,7 +18,9 @@ from onnx import TensorProto, helper, numpy_helper
 from bus_monai.bundle.models import TrainedModel, parse_models
 from bus_monai.bundle.registry import SHIPPED
 from bus_monai.errors import UserError
-from bus_monai.inference.backends.graph import GRAPH, export_graph, graph_name
+from bus_monai.inference.backends.chain import GRAPH
+from bus_monai.inference.backends.export_graph import export_graph
+from bus_monai.inference.backends.graph import graph_name
 from bus_monai.networks.weights import read_weights, save_shipped
 
 

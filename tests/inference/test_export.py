@@ -15,7 +15,7 @@ from PIL import Image
 from bus_monai.bundle.models import TrainedModel, parse_models
 from bus_monai.bundle.registry import list_bundles, output_format
 from bus_monai.data.datalist import Datalist, read_datalist, write_datalist
-from bus_monai.inference.backends.graph import Chain
+from bus_monai.inference.backends.chain import Chain
 from bus_monai.inference.export import Drift, Format, export_model, measure_drift, open_exported
 from bus_monai.inference.predictor import Predictor
 from bus_monai.inference.quantize import export_images

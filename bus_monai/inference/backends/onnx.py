@@ -9,11 +9,11 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from bus_monai.inference.backends.backend import wanted_threads
-from bus_monai.inference.backends.graph import Chain
+from bus_monai.inference.backends.chain import Chain
 
 
 class OnnxBackend:
-    """Run a graph of :func:`~bus_monai.inference.backends.graph.write_onnx` in float32, or as it is quantised.
+    """Run a graph of :func:`~bus_monai.inference.backends.export_graph.write_onnx` in float32, or as it is quantised.
 
     Args:
         graph: the ONNX file.

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from bus_monai.errors import UserError
 from bus_monai.inference.backends.backend import Precision, wanted_threads
-from bus_monai.inference.backends.graph import Chain
+from bus_monai.inference.backends.chain import Chain
 
 FLOAT32 = {"INFERENCE_PRECISION_HINT": "f32"}
 STEP = 128
@@ -21,7 +21,7 @@ STEP = 128
 
 
 class OpenVinoBackend:
-    """Run a graph of :func:`~bus_monai.inference.backends.graph.write_onnx`, or OpenVINO's form of it.
+    """Run a graph of :func:`~bus_monai.inference.backends.export_graph.write_onnx`, or OpenVINO's form of it.
 
     Threads may call it at once; the network itself takes one image after the other, on all cores.
 

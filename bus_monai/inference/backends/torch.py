@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from bus_monai.bundle.models import TrainedModel
 from bus_monai.bundle.run import bundle_parts
 from bus_monai.inference.backends.backend import Precision
-from bus_monai.inference.backends.graph import Chain
+from bus_monai.inference.backends.chain import Chain
 from bus_monai.trainers.precision import gains_by_half_precision
 
 
@@ -50,7 +50,7 @@ class TorchBackend:
 
 
 class TorchScriptBackend:
-    """Run a graph of :func:`~bus_monai.inference.backends.graph.write_torchscript` in float32.
+    """Run a graph of :func:`~bus_monai.inference.backends.export_graph.write_torchscript` in float32.
 
     Args:
         graph: the file.

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from monai.transforms.spatial.array import Resize
 
-from bus_monai.inference.backends.graph import resize_matrix
+from bus_monai.inference.backends.chain import resize_matrix
 
 SIDES = st.integers(1, 90)
 

@@ -1,0 +1,129 @@
+"""What surrounds the network of an exported model: crop, resize and back, as matrices. Needs NumPy alone."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from itertools import pairwise
+from math import erf, sqrt
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bus_monai.geometry.box import Box
+
+TRUNCATED = 4.0
+"""Standard deviations at which MONAI cuts its Gaussian filter."""
+
+
+@lru_cache(maxsize=64)
+def resize_matrix(source: int, target: int, *, anti_aliasing: bool) -> NDArray[np.float32]:
+    """Return the matrix (target, source) that resizes one axis as MONAI's ``Resize`` with ``mode="bilinear"`` does.
+
+    That is linear interpolation between the middles of pixels; with ``anti_aliasing`` and fewer pixels than before,
+    after a Gaussian filter of standard deviation ``(source / target - 1) / 2``, zeros beyond the edge.
+
+    Args:
+        source: pixels before.
+        target: pixels after.
+        anti_aliasing: filter first.
+
+    Example:
+        >>> resize_matrix(2, 1, anti_aliasing=False)
+        array([[0.5, 0.5]], dtype=float32)
+    """
+    positions = np.maximum((np.arange(target) + 0.5) * (source / target) - 0.5, 0)
+    left = positions.astype(int)
+    right = np.minimum(left + 1, source - 1)
+    weight = positions - left
+    kernel = _gaussian((source / target - 1) / 2 if anti_aliasing and target < source else 0.0)
+    tail = len(kernel) // 2
+    # so wide that what lies beyond the edges has a place too
+    wide = np.zeros((target, source + 2 * tail))
+    lines = np.arange(target)
+    for offset, share in enumerate(kernel):
+        wide[lines, left + offset] += (1 - weight) * share
+    for offset, share in enumerate(kernel):
+        wide[lines, right + offset] += weight * share
+    matrix = wide[:, tail : tail + source].astype(np.float32)
+    matrix.flags.writeable = False
+    return matrix
+
+
+def _gaussian(sigma: float) -> list[float]:
+    """Return the weights of the pixels around one, an odd number of them."""
+    if sigma <= 0:
+        return [1.0]
+    tail = int(max(sigma * TRUNCATED, 0.5) + 0.5)
+    edges = [erf((x - 0.5) / (sqrt(2) * sigma)) for x in range(-tail, tail + 2)]
+    return [(after - before) / 2 for before, after in pairwise(edges)]
+
+
+@dataclass(frozen=True)
+class Chain:
+    """The deterministic steps before and after the network that its exported graph is given as matrices.
+
+    Args:
+        size: (h, w) that the network sees, in pixels.
+        crop_region: cut out the region of the image first, without borders and interface.
+    """
+
+    size: tuple[int, int]
+    crop_region: bool = False
+
+    def inputs(self, pixels: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
+        """Return the inputs of the graph for an image (H, W).
+
+        ``rows @ image @ columns`` is what the network sees, ``rows_back @ probability @ columns_back`` is the map at
+        the size of the image, 0 outside the region.
+        """
+        height, width = pixels.shape
+        region = _find_region(pixels) if self.crop_region else Box.of_image(pixels.shape)
+        h, w = self.size
+        return {
+            "image": pixels,
+            "rows": _into(h, height, region.top, region.bottom),
+            "columns": _into(w, width, region.left, region.right).T,
+            "rows_back": _back(h, height, region.top, region.bottom),
+            "columns_back": _back(w, width, region.left, region.right).T,
+        }
+
+    def write(self, path: Path) -> None:
+        """Write it as JSON."""
+        path.write_text(json.dumps(asdict(self)) + "\n", encoding="utf-8")
+
+    @classmethod
+    def read(cls, path: Path) -> Chain:
+        """Read what :meth:`write` wrote."""
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return cls(tuple(content["size"]), bool(content["crop_region"]))
+
+
+def _find_region(pixels: NDArray[np.float32]) -> Box:
+    from bus_monai.transforms.image_region import find_image_region
+
+    return find_image_region(pixels)
+
+
+def _into(target: int, length: int, start: int, stop: int) -> NDArray[np.float32]:
+    if (start, stop) == (0, length):
+        return resize_matrix(length, target, anti_aliasing=True)
+    matrix = np.zeros((target, length), dtype=np.float32)
+    matrix[:, start:stop] = resize_matrix(stop - start, target, anti_aliasing=True)
+    return matrix
+
+
+def _back(source: int, length: int, start: int, stop: int) -> NDArray[np.float32]:
+    if (start, stop) == (0, length):
+        return resize_matrix(source, length, anti_aliasing=False)
+    matrix = np.zeros((length, source), dtype=np.float32)
+    matrix[start:stop] = resize_matrix(source, stop - start, anti_aliasing=False)
+    return matrix
+
+
+GRAPH = "model.onnx"
+
+
+CHAIN = "chain.json"

@@ -1,0 +1,127 @@
+"""Export a model as a graph: the network, and with it the chain around it."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import torch
+from monai.inferers.inferer import SlidingWindowInferer
+from torch import Tensor, nn
+
+from bus_monai.bundle.models import TrainedModel
+from bus_monai.bundle.run import BundleParts, bundle_parts
+from bus_monai.errors import UserError
+from bus_monai.inference.backends.chain import CHAIN, GRAPH, Chain
+
+OPSET = 17
+
+
+NEUTRAL = {"speckle": "none", "equalization": "none", "inferer_mode": "resize"}
+"""Settings with which the chain is resizing alone."""
+
+
+STEPS = {"SpeckleReductiond", "HistogramEqualizationd", "CropImageRegiond", "Resized"}
+
+
+class WholeGraph(nn.Module):
+    """Resize, segment and resize back, with inputs and output as in :meth:`Chain.inputs`.
+
+    Args:
+        network: from (1, 1, h, w) to logits of that shape.
+        size: (h, w).
+    """
+
+    def __init__(self, network: nn.Module, size: tuple[int, int]) -> None:
+        super().__init__()
+        self.network = network
+        self.size = size
+
+    def forward(self, image: Tensor, rows: Tensor, columns: Tensor, rows_back: Tensor, columns_back: Tensor) -> Tensor:
+        """Return the probabilities (H, W)."""
+        # a fixed shape: runtimes optimise the network for it, whatever the size of the image
+        seen = (rows @ image @ columns).reshape(1, 1, *self.size)
+        probability: Tensor = self.network(seen).sigmoid().reshape(self.size)
+        return rows_back @ probability @ columns_back
+
+
+def export_graph(model: TrainedModel, folder: Path) -> None:
+    """Write ``model.onnx`` and ``chain.json`` into a folder.
+
+    Inputs and outputs of the graph are those of :meth:`~bus_monai.inference.backends.graph.Chain.inputs`.
+
+    Raises:
+        UserError: the model's chain has more than resizing, or its weights are wrong.
+    """
+    parts = bundle_parts(model)
+    if what := obstacle(parts):
+        raise UserError(f"The model '{model.name}' has {what}, which no exported graph computes: use --backend torch.")
+    chain = chain_of(parts)
+    write_onnx(parts.network, chain, folder / GRAPH)
+    chain.write(folder / CHAIN)
+
+
+def write_onnx(network: nn.Module, chain: Chain, file: Path) -> None:
+    """Write the graph as ONNX."""
+    graph, inputs = traceable(network, chain)
+    height, width = {0: "height"}, {1: "width"}
+    axes = {"image": height | width, "rows": {1: "height"}, "columns": {0: "width"}, "rows_back": height}
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the tracer and of constants, which the tests of the graph answer
+        torch.onnx.export(
+            graph,
+            tuple(inputs.values()),
+            str(file),
+            input_names=list(inputs),
+            output_names=["probability"],
+            dynamic_axes=axes | {"columns_back": width, "probability": height | width},
+            opset_version=OPSET,
+            dynamo=False,
+            # the weights as they are: runtimes fold constants, and normalisation into kernels, themselves
+            training=torch.onnx.TrainingMode.PRESERVE,
+            do_constant_folding=False,
+        )
+
+
+def write_torchscript(network: nn.Module, chain: Chain, file: Path) -> None:
+    """Write the graph as TorchScript."""
+    graph, inputs = traceable(network, chain)
+    jit: Any = torch.jit  # which has no types
+    with torch.no_grad():
+        traced = jit.trace(graph, tuple(inputs.values()))
+    # not to the file itself: where the disk is full, PyTorch's writer ends the whole process
+    content = io.BytesIO()
+    jit.save(traced, content)
+    file.write_bytes(content.getbuffer())
+
+
+def traceable(network: nn.Module, chain: Chain) -> tuple[WholeGraph, dict[str, Tensor]]:
+    """Return the graph on the CPU, and inputs to trace it with."""
+    inputs = chain.inputs(torch.rand(chain.size).numpy())
+    tensors = {name: torch.from_numpy(value.copy()) for name, value in inputs.items()}
+    # a copy: the network itself may go on computing where it is
+    return WholeGraph(deepcopy(network).cpu(), chain.size).eval(), tensors
+
+
+def chain_of(parts: BundleParts) -> Chain:
+    """Return what surrounds the network, where there is no :func:`obstacle`."""
+    return Chain(parts.size, "CropImageRegiond" in _steps(parts))
+
+
+def obstacle(parts: BundleParts) -> str | None:
+    """Return what of a model's chain no graph computes: a setting, a transform or the inferer; ``None`` for nothing."""
+    for key, neutral in NEUTRAL.items():
+        value = parts.settings.get(key, neutral)
+        if value != neutral:
+            return f"{key}={value}"
+    unknown = [step for step in _steps(parts) if step not in STEPS]
+    if unknown or not isinstance(parts.inferer, SlidingWindowInferer):
+        return unknown[0] if unknown else type(parts.inferer).__name__
+    return None
+
+
+def _steps(parts: BundleParts) -> list[str]:
+    return [type(step).__name__ for step in parts.before.flatten().transforms]
