@@ -15,39 +15,17 @@ import argparse
 import logging
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from scale_model import Cluster, Load, Units, cost_of_file
-from scale_report import draw, print_report, table
+from scale_model import PER_FRAME, Cluster, Load, Units, cost_of_file, gpu_break_even, hours, nodes_for_a_day
 
 from bus_monai.errors import UserError
 
 UNITS = Path(__file__).with_name("scale_units.json")
 MIX = "JPEG baseline=0.7,uncompressed=0.2,RLE=0.08,JPEG 2000=0.02"
-
-
-def validate(units: Units, files: Sequence[Path], spec: str, folder: Path) -> str:
-    """Run the command on files of all syntaxes alike, and return a table of predicted and measured seconds."""
-    from scale_measure import available_cores, pin, run_command
-
-    cost = cost_of_file(units, Load(), Cluster())
-    processor = units.start + len(files) * cost.core
-    rows = []
-    for count in range(1, min(2, available_cores()) + 1):
-        pin(count)
-        run = run_command(files, spec, folder / f"cores{count}")
-        wall = units.start + len(files) * cost.core / count
-        shown = (processor, run.processor, run.processor / processor, wall, run.wall, run.processor / run.wall)
-        rows.append([str(count), *(f"{value:.2f}" for value in shown)])
-    return table(
-        [
-            "cores", "processor, predicted s", "measured s", "measured/predicted", "clock, predicted s", "measured s",
-            "cores that the run got",
-        ],
-        rows,
-    )  # fmt: skip
+NODES = (1, 2, 4, 8, 16, 32, 64, 128)
 
 
 def parse_mix(text: str, units: Units) -> dict[str, float]:
@@ -78,25 +56,27 @@ def options() -> argparse.Namespace:
     parser.add_argument("--model", default="lite_unet", help="BUNDLE[:WEIGHTS]")
     parser.add_argument("--validate", type=int, default=0, metavar="N", help="also run the command on N phantoms")
     parser.add_argument("--plot", type=Path, help="PNG of the curve")
-    parser.add_argument("--studies", type=float, default=load.studies)
-    parser.add_argument("--images", type=float, default=load.images, help="files a study")
-    parser.add_argument("--frames", type=float, default=load.frames, help="a file")
     parser.add_argument("--mix", default=MIX, help="shares of transfer syntaxes; empty for all alike")
     parser.add_argument("--write", default=",".join(load.outputs), help="outputs, as in bus-monai segment")
-    parser.add_argument("--cores", type=float, default=cluster.cores, help="of a CPU node")
-    parser.add_argument("--gpu-cores", type=float, default=16, help="of a GPU node")
-    parser.add_argument("--gpus", type=float, default=1, help="of a GPU node")
-    parser.add_argument("--gpu-ms", type=float, default=1000 * cluster.gpu_seconds, help="of a GPU for a frame")
-    parser.add_argument("--node-gbit", type=float, default=cluster.node_bytes * 8e-9, help="network of a node")
-    parser.add_argument("--storage-gbit", type=float, default=cluster.shared_bytes * 8e-9, help="shared storage")
-    parser.add_argument("--latency-ms", type=float, default=1000 * cluster.latency, help="of the storage, a file")
+    for option, default, words in (
+        ("studies", load.studies, None),
+        ("images", load.images, "files a study"),
+        ("frames", load.frames, "a file"),
+        ("cores", cluster.cores, "of a CPU node"),
+        ("gpu-cores", 16, "of a GPU node"),
+        ("gpus", 1, "of a GPU node"),
+        ("gpu-ms", 1000 * cluster.gpu_seconds, "of a GPU for a frame"),
+        ("node-gbit", cluster.node_bytes * 8e-9, "network of a node"),
+        ("storage-gbit", cluster.shared_bytes * 8e-9, "shared storage"),
+        ("latency-ms", 1000 * cluster.latency, "of the storage, a file"),
+    ):
+        parser.add_argument(f"--{option}", type=float, default=default, help=words)
     return parser.parse_args()
 
 
 def measured(words: argparse.Namespace, folder: Path) -> tuple[Units, str]:
     """Measure the unit costs and keep them; return them and, where asked for, a table of a run."""
-    from scale_files import write_files
-    from scale_measure import measure, pin
+    from scale_measure import measure, pin, write_files
 
     size = tuple(words.size)
     generated = words.measure == ["phantoms"]
@@ -109,6 +89,91 @@ def measured(words: argparse.Namespace, folder: Path) -> tuple[Units, str]:
     return units, validate(units, write_files(folder / "many", words.validate, size), words.model, folder)
 
 
+def validate(units: Units, files: Sequence[Path], spec: str, folder: Path) -> str:
+    """Run the command on files of all syntaxes alike, and return a table of predicted and measured seconds."""
+    from scale_measure import CORES, pin, run_command
+
+    cost = cost_of_file(units, Load(), Cluster()).core
+    processor = units.start + len(files) * cost
+    rows = []
+    for count in range(1, min(2, len(CORES)) + 1):
+        pin(count)
+        wall, used = run_command(files, spec, folder / f"cores{count}")
+        shown = (processor, used, used / processor, units.start + len(files) * cost / count, wall, used / wall)
+        rows.append([str(count), *(f"{value:.2f}" for value in shown)])
+    head = ["processor, predicted s", "measured s", "measured/predicted", "clock, predicted s", "measured s"]
+    return table(["cores", *head, "cores that the run got"], rows)
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    rule = ["---", *["---:"] * (len(head) - 1)]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in [head, rule, *rows])
+
+
+def unit_table(units: Units) -> str:
+    rows = [(f"decode {name}", units.decode[name], units.bytes_in[name], "frame") for name in units.decode]
+    rows += [(f"inference, {name}", seconds, None, "frame") for name, seconds in units.predict.items()]
+    rows += [("lesions and their measures", units.find, None, "frame")]
+    for name, seconds in units.write.items():
+        rows.append((f"write {name}", seconds, units.bytes_out[name], "frame" if name in PER_FRAME else "file"))
+    rows += [("hash, header, manifest", units.file, None, "file"), ("start", units.start, None, "process")]
+    return table(
+        ["stage", "ms of a core", "kB", "of a"],
+        [[name, f"{1000 * s:.1f}", "" if b is None else f"{b / 1000:.1f}", of] for name, s, b, of in rows],
+    )
+
+
+def print_report(units: Units, load: Load, clusters: dict[str, Cluster]) -> None:
+    """Print every table of ``docs/scale.md`` but that of a run; of the two clusters the last has GPUs."""
+    costs = {name: cost_of_file(units, load, cluster) for name, cluster in clusters.items()}
+    gpu, cost = list(clusters.values())[-1], list(costs.values())[-1]
+    print(f"{load.files:,.0f} files of {load.frames:g} frames; unit costs with {units.lesions:.2f} lesions a frame.\n")
+    print(unit_table(units), end="\n\n")
+    seconds = {name: [*cost.stages.values(), cost.core] for name, cost in costs.items()}
+    rows = [[name, *(f"{load.files * value / 3600:,.0f}" for value in values)] for name, values in seconds.items()]
+    print(table(["core-hours on a", *cost.stages, "all"], rows), end="\n\n")
+    print(
+        f"In {load.files * cost.bytes_in / 1e12:.1f} TB, out {load.files * cost.bytes_out / 1e12:.2f} TB; in a day "
+        f"{load.files * cost.bytes / 86400 / 1e6:,.0f} MB/s.\n"
+    )
+    rows = []
+    for name, cluster in clusters.items():
+        one, binding = hours(units, load, cluster, 1)
+        nodes = nodes_for_a_day(units, load, cluster)
+        rows.append([name, f"{load.files / one / 3600:,.0f}", binding, f"{one:,.1f}", str(nodes or "none suffices")])
+    print(table(["node", "files/s", "binds", "hours on one", "nodes for a day"], rows), end="\n\n")
+    even = 1000 * gpu_break_even(cost, gpu) / load.frames
+    print(
+        f"A GPU beside {gpu.cores / gpu.gpus:g} cores binds from {even:.1f} ms a frame on; assumed, not measured, are "
+        f"{1000 * gpu.gpu_seconds:g} ms.\n"
+    )
+    curves = [[hours(units, load, cluster, nodes) for cluster in clusters.values()] for nodes in NODES]
+    cells = [[str(nodes), *(f"{n:.2f}, {part}" for n, part in row)] for nodes, row in zip(NODES, curves, strict=True)]
+    print(table(["nodes", *clusters], cells))
+
+
+def draw(units: Units, load: Load, clusters: dict[str, Cluster], path: Path) -> None:
+    """Draw the hours by the number of nodes; a part is named where it begins to bind."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6.4, 4), layout="constrained")
+    axes = figure.subplots()
+    for (name, cluster), mark in zip(clusters.items(), "os", strict=True):
+        found = [hours(units, load, cluster, nodes) for nodes in NODES]
+        axes.loglog(NODES, [time for time, _ in found], marker=mark, label=name.partition(",")[0] + "s")
+        # names of one curve stand above it, of the other below
+        offset, side = ((5, 4), "left") if mark == "s" else ((-5, -9), "right")
+        for i, (time, part) in enumerate(found):
+            if i == 0 or part != found[i - 1][1]:
+                axes.annotate(part, (NODES[i], time), offset, textcoords="offset points", fontsize=7, ha=side)
+    axes.axhline(24, color="grey", linewidth=0.8, linestyle="--", label="a day")
+    axes.set(xlabel="nodes", ylabel=f"hours for {load.studies:,.0f} studies, {load.files:,.0f} files")
+    axes.margins(x=0.2, y=0.1)
+    axes.set_xticks(NODES, [str(nodes) for nodes in NODES])
+    axes.legend()
+    figure.savefig(path, dpi=110)
+
+
 def main() -> None:
     words = options()
     try:
@@ -118,11 +183,12 @@ def main() -> None:
         load = Load(words.studies, words.images, words.frames, parse_mix(words.mix, units), outputs)
         cpu = Cluster(words.cores, 0, 0, words.node_gbit * 1.25e8, words.storage_gbit * 1.25e8, words.latency_ms / 1000)
         gpu = replace(cpu, cores=words.gpu_cores, gpus=words.gpus, gpu_seconds=words.gpu_ms / 1000)
-        print_report(units, load, cpu, gpu)
+        clusters = {f"CPU node, {cpu.cores:g} cores": cpu, f"GPU node, {gpu.gpus:g} and {gpu.cores:g} cores": gpu}
+        print_report(units, load, clusters)
         if run:
             print(f"\n{run}")
         if words.plot:
-            draw(units, load, {"CPU nodes": cpu, "GPU nodes": gpu}, words.plot)
+            draw(units, load, clusters, words.plot)
     except UserError as error:
         print(error, file=sys.stderr)
         sys.exit(2)

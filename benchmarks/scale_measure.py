@@ -1,7 +1,8 @@
-"""Unit costs of ``bus-monai segment`` on this machine, and a run of it to hold a prediction against."""
+"""Unit costs of ``bus-monai segment`` on this machine, on generated files or others, and a run of it as a whole."""
 
 from __future__ import annotations
 
+import io
 import os
 import resource
 import subprocess
@@ -10,7 +11,7 @@ import tempfile
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path, PurePosixPath
 from typing import TypeVar
@@ -18,11 +19,17 @@ from typing import TypeVar
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scale_files import syntax_name
+from PIL import Image
+from pydicom import uid
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.encaps import encapsulate
+from pydicom.errors import InvalidDicomError
+from pydicom.filereader import read_file_meta_info
 from scale_model import Units
 from tqdm import tqdm
 
 from bus_monai.bundle.models import parse_models
+from bus_monai.data.phantoms.ultrasound import make_phantom
 from bus_monai.dicom.read import read_modality
 from bus_monai.dicom.source_header import Algorithm
 from bus_monai.geometry.lesion import Findings, find_findings
@@ -38,6 +45,14 @@ from bus_monai.io.types import SourceImage
 T = TypeVar("T")
 Predict = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 CORES = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(range(os.cpu_count() or 1))
+SYNTAXES = {
+    "uncompressed": uid.ExplicitVRLittleEndian,
+    "RLE": uid.RLELossless,
+    "JPEG baseline": uid.JPEGBaseline8Bit,
+    "JPEG 2000": uid.JPEG2000Lossless,
+}
+DISTINCT = 4
+"""Phantoms that the files show, again and again: to make one takes longer than to segment it."""
 COMMAND = "from bus_monai.cli.main import main; main()"
 KINDS = (("overlay",), ("png",), ("seg",), ("seg", "sr"))
 """Written each on its own; a report refers to a segmentation, which is made with it."""
@@ -58,12 +73,66 @@ class Tally:
         return result
 
 
-@dataclass(frozen=True)
-class Run:
-    """Seconds of a run of the command, by the clock and of the processor."""
+def write_files(folder: Path, count: int, size: tuple[int, int], seed: int = 0) -> list[Path]:
+    """Write ``count`` single-frame colour ultrasound objects of height and width ``size`` and return their paths."""
+    folder.mkdir(parents=True)
+    grey = [make_phantom(seed + i, size).image for i in range(min(count, DISTINCT))]
+    pictures = [np.stack([image] * 3, axis=-1) for image in grey]
+    paths = []
+    for number in tqdm(range(count), desc="writing files", leave=False):
+        name = list(SYNTAXES)[number % len(SYNTAXES)]
+        paths.append(folder / f"{number:05d}.dcm")
+        made = as_ultrasound(pictures[number // len(SYNTAXES) % len(pictures)], name, number)
+        made.save_as(paths[-1], enforce_file_format=True)
+    return paths
 
-    wall: float
-    processor: float
+
+def as_ultrasound(rgb: NDArray[np.uint8], syntax: str, number: int = 0) -> Dataset:
+    """Make an Ultrasound Image (DICOM PS3.3 A.6) of (H, W, 3) in a transfer syntax of ``SYNTAXES``, calibrated."""
+    region = Dataset()
+    region.RegionSpatialFormat, region.RegionDataType, region.RegionFlags = 1, 1, 0
+    region.RegionLocationMinX0 = region.RegionLocationMinY0 = 0
+    region.RegionLocationMaxX1, region.RegionLocationMaxY1 = rgb.shape[1] - 1, rgb.shape[0] - 1
+    region.PhysicalUnitsXDirection = region.PhysicalUnitsYDirection = 3
+    region.PhysicalDeltaX = region.PhysicalDeltaY = 4.0 / rgb.shape[0]  # 4 cm deep
+    ds = Dataset()
+    ds.file_meta = FileMetaDataset()
+    ds.file_meta.TransferSyntaxUID = uid.ExplicitVRLittleEndian
+    ds.file_meta.MediaStorageSOPClassUID = ds.SOPClassUID = uid.UltrasoundImageStorage
+    names = (uid.generate_uid(entropy_srcs=["scale", level, str(number)]) for level in ("study", "series", "image"))
+    ds.StudyInstanceUID, ds.SeriesInstanceUID, ds.SOPInstanceUID = names
+    ds.file_meta.MediaStorageSOPInstanceUID = ds.SOPInstanceUID
+    ds.PatientName, ds.PatientID, ds.PatientBirthDate, ds.PatientSex = "Phantom^Breast", "PHANTOM", "", "F"
+    ds.StudyDate = ds.StudyTime = ds.AccessionNumber = ds.ReferringPhysicianName = ds.StudyID = ""
+    ds.Modality, ds.Laterality, ds.SeriesNumber, ds.InstanceNumber = "US", "L", 1, number + 1
+    ds.Manufacturer, ds.ImageType, ds.PatientOrientation = "bus_monai", ["ORIGINAL", "PRIMARY"], ""
+    ds.SequenceOfUltrasoundRegions = [region]
+    ds.Rows, ds.Columns, ds.SamplesPerPixel = *rgb.shape[:2], 3
+    ds.PhotometricInterpretation, ds.PlanarConfiguration = "RGB", 0
+    ds.BitsAllocated, ds.BitsStored, ds.HighBit, ds.PixelRepresentation = 8, 8, 7, 0
+    ds.PixelData = rgb.tobytes()
+    if syntax == "JPEG baseline":
+        buffer = io.BytesIO()
+        Image.fromarray(rgb).save(buffer, "JPEG", quality=90, subsampling="4:2:2")
+        ds.PixelData = encapsulate([buffer.getvalue()])
+        ds["PixelData"].is_undefined_length = True
+        ds.PhotometricInterpretation, ds.LossyImageCompression = "YBR_FULL_422", "01"
+        ds.file_meta.TransferSyntaxUID = uid.JPEGBaseline8Bit
+    elif syntax != "uncompressed":
+        if syntax == "JPEG 2000":
+            ds.PhotometricInterpretation = "YBR_RCT"  # what the encoder turns RGB into
+        ds.compress(SYNTAXES[syntax], generate_instance_uid=False)
+    return ds
+
+
+def syntax_name(path: Path) -> str:
+    """Return what the transfer syntax of a file is called here, its kind (``PNG``) where it is no DICOM."""
+    try:
+        found = read_file_meta_info(path).TransferSyntaxUID
+    except InvalidDicomError:
+        return path.suffix.lstrip(".").upper()
+    names = {known: name for name, known in SYNTAXES.items()} | {uid.JPEG2000: "JPEG 2000"}
+    return names.get(found, found.name)
 
 
 def measure(files: Sequence[Path], spec: str, rounds: int) -> Units:
@@ -88,24 +157,20 @@ def measure(files: Sequence[Path], spec: str, rounds: int) -> Units:
             tallies.append(tally)
         # the first round warms up
         units = _units(tallies[1:], len(files))
-        cold = [run_command(files[:1], spec, Path(name) / f"cold{turn}").processor for turn in range(rounds)]
+        cold = [run_command(files[:1], spec, Path(name) / f"cold{turn}")[1] for turn in range(rounds)]
     one = sum(units.decode.values()) / len(units.decode) + units.predict["openvino"] + units.find + units.file
     return replace(units, start=max(0.0, min(cold) - one - sum(units.write.values())))
 
 
-def run_command(files: Sequence[Path], spec: str, out: Path) -> Run:
-    """Run ``bus-monai segment`` in a process of its own, on the cores that this one may use."""
+def run_command(files: Sequence[Path], spec: str, out: Path) -> tuple[float, float]:
+    """Run ``bus-monai segment`` in a process of its own, and return its seconds by the clock and of the processor."""
     words = ["segment", *map(str, files), "--out", str(out), "--model", spec]
     before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     done = subprocess.run([sys.executable, "-c", COMMAND, *words], capture_output=True, text=True, check=False)
     wall, after = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
     if done.returncode:
         sys.exit(done.stderr)
-    return Run(wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
-
-
-def available_cores() -> int:
-    return len(CORES)
+    return wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 def pin(cores: int) -> None:

@@ -6,15 +6,12 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Literal, TypeAlias
 
 from bus_monai.errors import UserError
 from bus_monai.inference.executors.local import WORKERS
 
-Kind: TypeAlias = Literal["cpu", "gpu"]
-A_FRAME = ("seg", "png")
+PER_FRAME = ("seg", "png")
 """Outputs that a file has for each frame; it has the others once."""
-DAY = 24.0
 
 
 @dataclass(frozen=True)
@@ -30,7 +27,7 @@ class Units:
         bytes_out: likewise.
         file: of a file: hash, kind, modality and manifest.
         start: of a process: imports, weights and graph.
-        lesions: a frame, where it was measured: what is written and found depends on them.
+        lesions: per frame, where it was measured: what is written and found depends on them.
     """
 
     decode: dict[str, float]
@@ -63,15 +60,7 @@ class Units:
 
 @dataclass(frozen=True)
 class Load:
-    """What there is to do.
-
-    Args:
-        studies: how many.
-        images: files a study.
-        frames: a file, above 1 for cines.
-        mix: share of each transfer syntax; of any sum above 0.
-        outputs: of ``--write``.
-    """
+    """What there is to do; ``mix`` is the share of each transfer syntax, of any sum, and ``None`` all alike."""
 
     studies: float = 1e6
     images: float = 19.0
@@ -86,7 +75,7 @@ class Load:
 
 @dataclass(frozen=True)
 class Cluster:
-    """Where it is done; every figure is the reader's to change.
+    """Where it is done.
 
     Args:
         cores: of a node; a process is pinned to each.
@@ -107,92 +96,79 @@ class Cluster:
 
 @dataclass(frozen=True)
 class Cost:
-    """Of one file: seconds of a core by stage, seconds of a GPU, bytes."""
+    """Of one file: seconds of a core by stage, seconds of a GPU, bytes in and out."""
 
-    decode: float
-    predict: float
-    write: float
-    other: float
+    stages: dict[str, float]
     gpu: float
     bytes_in: float
     bytes_out: float
 
     @property
     def core(self) -> float:
-        return self.decode + self.predict + self.write + self.other
+        return sum(self.stages.values())
 
     @property
     def bytes(self) -> float:
         return self.bytes_in + self.bytes_out
 
-    @property
-    def stage(self) -> str:
-        """The dearest of what the cores do, findings and manifest being one."""
-        stages = {"decode": self.decode, "inference": self.predict, "write": self.write, "other": self.other}
-        return max(stages, key=lambda name: stages[name])
 
-
-def cost_of_file(units: Units, load: Load, cluster: Cluster, backend: str = "openvino") -> Cost:
-    """Return what a file costs; on a node with GPUs the network runs there.
+def cost_of_file(units: Units, load: Load, cluster: Cluster) -> Cost:
+    """Return what a file costs, with OpenVINO on cores and PyTorch on a node with GPUs.
 
     Raises:
-        UserError: a transfer syntax, a backend or an output that has no unit cost.
+        UserError: a transfer syntax or an output that has no unit cost.
     """
     mix = dict.fromkeys(units.decode, 1.0) if load.mix is None else load.mix
-    whole = sum(mix.values())
-    backend = "gpu host" if cluster.gpus else backend
     _check("transfer syntax", mix, units.decode)
     _check("output", load.outputs, units.write)
-    _check("backend", (backend,), units.predict)
-    times = {name: load.frames if name in A_FRAME else 1.0 for name in load.outputs}
+    times = {name: load.frames if name in PER_FRAME else 1.0 for name in load.outputs}
+    backend = "gpu host" if cluster.gpus else "openvino"
+
+    def mixed(costs: Mapping[str, float]) -> float:
+        return sum(share * costs[name] for name, share in mix.items()) / sum(mix.values())
+
     return Cost(
-        decode=load.frames * sum(share * units.decode[name] for name, share in mix.items()) / whole,
-        predict=load.frames * units.predict[backend],
-        write=sum(count * units.write[name] for name, count in times.items()),
-        other=load.frames * units.find + units.file,
+        stages={
+            "decode": load.frames * mixed(units.decode),
+            "inference": load.frames * units.predict[backend],
+            "write": sum(count * units.write[name] for name, count in times.items()),
+            "other": load.frames * units.find + units.file,
+        },
         gpu=load.frames * cluster.gpu_seconds if cluster.gpus else 0.0,
-        bytes_in=load.frames * sum(share * units.bytes_in[name] for name, share in mix.items()) / whole,
+        bytes_in=load.frames * mixed(units.bytes_in),
         bytes_out=sum(count * units.bytes_out[name] for name, count in times.items()),
     )
 
 
-def seconds_a_file(cost: Cost, cluster: Cluster, nodes: float = 1) -> dict[str, float]:
-    """Return, for each part, how long it takes for a file where all nodes work, others waiting for nothing.
+def hours(units: Units, load: Load, cluster: Cluster, nodes: float) -> tuple[float, str]:
+    """Return the hours of the whole load on so many nodes, and the part that binds.
 
     Decode, inference and write of different files overlap, so that the cluster takes as long as its slowest part and
     not their sum. ``waiting`` is what the threads allow: each of a process's three is busy with one file from its
     beginning to its end, and waits for the storage and the GPU.
     """
+    cost = cost_of_file(units, load, cluster)
     wire = cost.bytes / cluster.node_bytes
-    elapsed = cost.core + cost.gpu + wire + cluster.latency
-    return {
-        f"cores ({cost.stage})": cost.core / (cluster.cores * nodes),
+    parts = {
+        f"cores ({max(cost.stages, key=lambda name: cost.stages[name])})": cost.core / (cluster.cores * nodes),
         "GPU": cost.gpu / (cluster.gpus * nodes) if cluster.gpus else 0.0,
-        "waiting": elapsed / (WORKERS * cluster.cores * nodes),
+        "waiting": (cost.core + cost.gpu + wire + cluster.latency) / (WORKERS * cluster.cores * nodes),
         "network of a node": wire / nodes,
         "shared storage": cost.bytes / cluster.shared_bytes,
     }
-
-
-def hours(units: Units, load: Load, cluster: Cluster, nodes: float, backend: str = "openvino") -> tuple[float, str]:
-    """Return the hours of the whole load on so many nodes, and the part that binds."""
-    parts = seconds_a_file(cost_of_file(units, load, cluster, backend), cluster, nodes)
     binding = max(parts, key=lambda name: parts[name])
     return (load.files * parts[binding] + units.start) / 3600, binding
 
 
-def nodes_for_a_day(units: Units, load: Load, cluster: Cluster, backend: str = "openvino") -> float | None:
+def nodes_for_a_day(units: Units, load: Load, cluster: Cluster) -> int | None:
     """Return the whole nodes that finish in a day, ``None`` where the shared storage does not let any number."""
-    least, _ = hours(units, load, replace(cluster, shared_bytes=float("inf")), 1, backend)
-    first = max(1, int(least / DAY))
-    for nodes in range(first, first + 3):
-        if hours(units, load, cluster, nodes, backend)[0] <= DAY:
-            return nodes
-    return None
+    alone, _ = hours(units, load, replace(cluster, shared_bytes=float("inf")), 1)
+    first = max(1, int(alone / 24))
+    return next((n for n in range(first, first + 3) if hours(units, load, cluster, n)[0] <= 24), None)
 
 
 def gpu_break_even(cost: Cost, cluster: Cluster) -> float:
-    """Return the seconds of a GPU a file above which it, and not the cores beside it, binds."""
+    """Return the seconds of a GPU per file above which it, and not the cores beside it, binds."""
     return cost.core / cluster.cores * cluster.gpus
 
 

@@ -46,13 +46,13 @@ def units(model: Any) -> Any:
 def test_a_file_costs_its_frames_and_itself(model: Any, units: Any) -> None:
     load = model.Load(1, 1, frames=10, mix={"JPEG": 3, "RLE": 1}, outputs=("seg", "overlay"))
     cost = model.cost_of_file(units, load, model.Cluster())
-    assert (cost.decode, cost.predict) == pytest.approx((10 * (0.75 * 0.004 + 0.25 * 0.008), 0.2))
-    assert (cost.write, cost.other) == pytest.approx((10 * 0.01 + 0.1, 10 * 0.003 + 0.001))
+    assert cost.stages == pytest.approx(
+        {"decode": 10 * (0.75 * 0.004 + 0.25 * 0.008), "inference": 0.2, "write": 10 * 0.01 + 0.1, "other": 0.031}
+    )
     assert (cost.bytes_in, cost.bytes_out) == pytest.approx((10 * (0.75e5 + 0.25e6), 10 * 2e3 + 5e5))
-    assert cost.stage == "inference"
     assert cost.gpu == 0
     on_gpu = model.cost_of_file(units, load, model.Cluster(gpus=1, gpu_seconds=0.006))
-    assert (on_gpu.predict, on_gpu.gpu) == pytest.approx((0.5, 0.06))
+    assert (on_gpu.stages["inference"], on_gpu.gpu) == pytest.approx((0.5, 0.06))
 
 
 def test_the_slowest_part_binds(model: Any, units: Any) -> None:
@@ -112,7 +112,7 @@ def test_wrong_words_end_in_a_sentence(model: Any, units: Any, tmp_path: Path) -
 
 
 def test_the_generated_files_are_valid_and_hold_one_picture(tmp_path: Path) -> None:
-    files = import_module("scale_files")
+    files = import_module("scale_measure")
     paths = files.write_files(tmp_path / "files", 8, (64, 96))
     assert [files.syntax_name(path) for path in paths[:4]] == ["uncompressed", "RLE", "JPEG baseline", "JPEG 2000"]
     first, rle, jpeg, jpeg_2000 = (read_source(path) for path in paths[:4])
@@ -129,7 +129,7 @@ def test_the_unit_costs_are_measured_and_held_against_a_run(
     small_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], model: Any
 ) -> None:
     measuring = import_module("scale_measure")
-    monkeypatch.setattr(measuring, "run_command", lambda files, spec, out: measuring.Run(20.0, 10.0 * len(files)))
+    monkeypatch.setattr(measuring, "run_command", lambda files, spec, out: (20.0, 10.0 * len(files)))
     monkeypatch.setattr(measuring, "pin", lambda cores: None)
     monkeypatch.setattr(measuring, "CORES", [0])
     file, plot = tmp_path / "units.json", tmp_path / "curve.png"
