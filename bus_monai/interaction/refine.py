@@ -190,8 +190,9 @@ def refine(
     Example:
         >>> image = np.full((64, 64), 0.6)
         >>> image[20:40, 25:45] = 0.1
-        >>> int(refine(image, np.zeros_like(image), [Click(30, 35)]).sum()) // 50
-        8
+        >>> lesion = refine(image, np.zeros_like(image), [Click(30, 35)])
+        >>> bool(lesion[30, 35]), bool(lesion[5, 5]), 300 < int(lesion.sum()) <= 400
+        (True, False, True)
     """
     _check(image, probability_or_mask, clicks, box)
     probability = probability_or_mask.astype(np.float32)

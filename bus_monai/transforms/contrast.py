@@ -13,6 +13,7 @@ from skimage.exposure import equalize_adapthist, equalize_hist
 from torch import Tensor
 
 from bus_monai.errors import check_choice
+from bus_monai.transforms.checks import check_grey, check_unit
 
 METHODS = ("none", "global", "clahe")
 
@@ -26,7 +27,13 @@ class HistogramEqualization(Transform):
         clip_limit: of ``clahe``, in [0, 1]; larger gives more contrast.
 
     Raises:
-        UserError: unknown method.
+        UserError: unknown method, or an image of several channels or outside of [0, 1].
+
+    Example:
+        >>> import torch
+        >>> dark = torch.linspace(0, 0.2, 64).reshape(1, 8, 8)
+        >>> float(HistogramEqualization("global")(dark).max())
+        1.0
     """
 
     def __init__(self, method: str = "clahe", *, clip_limit: float = 0.01) -> None:
@@ -36,13 +43,18 @@ class HistogramEqualization(Transform):
 
     def __call__(self, image: Tensor) -> Tensor:
         """Return the equalised image; a constant one stays as it is."""
+        if self.method == "none":
+            return image
+        check_grey(image, "HistogramEqualization")
         pixels = np.asarray(image[0], dtype=np.float32)
-        if self.method == "none" or pixels.min() == pixels.max():
+        check_unit(pixels, "HistogramEqualization")
+        if pixels.min() == pixels.max():
             return image
         if self.method == "global":
             equalised = equalize_hist(pixels)
         else:
-            equalised = equalize_adapthist(pixels, clip_limit=self.clip_limit)
+            # scikit-image refuses what rounding has left beyond 1
+            equalised = equalize_adapthist(np.clip(pixels, 0, 1), clip_limit=self.clip_limit)
         result: Tensor = convert_to_dst_type(np.clip(equalised, 0, 1).astype(np.float32)[None], image)[0]
         return result
 

@@ -6,12 +6,20 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter
 
+from bus_monai.errors import UserError
+
 MIN_MEAN = 1e-3
 """Below it a ratio to the mean says nothing; less than one grey level of 255."""
 
 
 def local_mean_variance(image: NDArray[np.float32], size: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return mean and variance (H, W) in windows of ``size`` pixels a side."""
+    """Return mean and variance (H, W) in windows of ``size`` pixels a side.
+
+    Raises:
+        UserError: ``image`` is not (H, W), as every filter here takes it.
+    """
+    if image.ndim != 2:
+        raise UserError(f"A speckle filter takes an image (H, W), not {image.shape}: give one channel.")
     mean = uniform_filter(image, size, mode="reflect")
     square = uniform_filter(image * image, size, mode="reflect")
     return mean, np.maximum(square - mean * mean, 0)

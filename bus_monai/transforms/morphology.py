@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from scipy.ndimage import binary_dilation, binary_erosion
 from torch import Tensor
 
+from bus_monai.transforms.checks import check_grey, check_unit
+
 SQUARE_2, SQUARE_3 = np.ones((2, 2), dtype=bool), np.ones((3, 3), dtype=bool)
 
 
@@ -27,11 +29,25 @@ class Morphology(Transform):
     half a pixel down and to the right, the least possible, since the chain adds one pixel to its width; this fixes the
     anchor of the 2x2 element at its lower right pixel, as OpenCV does. At the border of the image a mask is taken to go
     on: what touches it keeps touching it.
+
+    Raises:
+        UserError: a mask of several channels, or values outside of [0, 1].
+
+    Example:
+        >>> import torch
+        >>> mask = torch.zeros(1, 9, 9)
+        >>> mask[0, 2:6, 2:6] = 1
+        >>> mask[0, 4, 4] = 0
+        >>> Morphology()(mask).sum()
+        tensor(25.)
     """
 
     def __call__(self, mask: Tensor) -> Tensor:
         """Return the cleaned mask."""
-        pixels = convert_to_numpy(mask[0]) > 0.5
+        check_grey(mask, "Morphology")
+        values = convert_to_numpy(mask[0])
+        check_unit(values, "Morphology")
+        pixels = values > 0.5
         closed = _erode(binary_dilation(pixels, SQUARE_3), SQUARE_3)
         cleaned = binary_dilation(_erode(closed, SQUARE_2), SQUARE_3)
         result: Tensor = convert_to_dst_type(cleaned[None], mask)[0]

@@ -16,6 +16,7 @@ from monai.utils.misc import ensure_tuple
 from bus_monai.errors import writing
 from bus_monai.io.image import read_source
 from bus_monai.io.masks import source_affine, write_mask
+from bus_monai.transforms.checks import check_grey, check_unit
 
 
 class SaveMaskd(MapTransform):
@@ -35,7 +36,7 @@ class SaveMaskd(MapTransform):
         merge_key: where true, the mask is joined with OR to the one that is there.
 
     Raises:
-        UserError: the mask cannot be written.
+        UserError: the mask cannot be written, or there are several channels or values outside of [0, 1].
     """
 
     def __init__(
@@ -57,7 +58,10 @@ class SaveMaskd(MapTransform):
         """Write the mask of each key and return ``data`` unchanged, or with the mask of 0 and 1 as uint8."""
         item = dict(data)
         for key in self.key_iterator(item):
-            mask = np.asarray(data[key][0].cpu()) >= self.threshold
+            check_grey(data[key], "SaveMaskd")
+            probabilities = np.asarray(data[key][0].cpu())
+            check_unit(probabilities, "SaveMaskd")
+            mask = probabilities >= self.threshold
             if self.output_key not in item:
                 affine = source_affine(Path(data[key].meta["filename_or_obj"]))
                 values = torch.from_numpy(mask.T.astype(np.uint8))

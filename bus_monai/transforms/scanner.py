@@ -15,6 +15,7 @@ from monai.utils.type_conversion import convert_to_dst_type
 from torch import Tensor
 from torch.nn import functional as F
 
+from bus_monai.transforms.checks import check_grey
 from bus_monai.transforms.scanner_effects import (
     Overlay,
     Pixels,
@@ -46,6 +47,7 @@ class _RandEffectd(RandomizableTransform, MapTransform):
         if self._do_transform:
             self.draw(tuple(item[self.first_key(item)].shape[1:]))
             for key in self.key_iterator(item):
+                check_grey(item[key], type(self).__name__)
                 item[key] = convert_to_dst_type(self.effect(np.asarray(item[key][0]))[None], item[key])[0]
         return item
 
@@ -65,6 +67,14 @@ class RandDepthGaind(_RandEffectd):
         keys: images.
         prob: of a change.
         decibels: the gain at four depths is drawn from minus to plus this.
+
+    Example:
+        >>> gain = RandDepthGaind("image", prob=1.0)
+        >>> gain.set_random_state(seed=0)  # doctest: +ELLIPSIS
+        <...RandDepthGaind object at ...>
+        >>> changed = gain({"image": torch.full((1, 8, 8), 0.5)})["image"]
+        >>> bool((changed[0, 0] == changed[0, 0, 0]).all()), bool(changed[0, 0, 0] == changed[0, 7, 0])
+        (True, False)
     """
 
     def __init__(self, keys: KeysCollection, prob: float = 0.5, *, decibels: float = 8.0) -> None:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bus_monai.errors import check_choice
+from bus_monai.transforms.checks import check_grey, check_unit
 from bus_monai.transforms.filters import MIN_MEAN, frost, lee, local_mean_variance, srad
 
 Image = NDArray[np.float32]
@@ -95,7 +96,14 @@ class SpeckleReduction(Transform):
         parameters: of the method's function.
 
     Raises:
-        UserError: unknown method.
+        UserError: unknown method, or an image of several channels or outside of [0, 1].
+
+    Example:
+        >>> import torch
+        >>> noisy = torch.rand(1, 32, 32, generator=torch.Generator().manual_seed(0))
+        >>> smooth = SpeckleReduction("lee", size=5)(noisy)
+        >>> smooth.shape, bool(smooth.std() < noisy.std())
+        (torch.Size([1, 32, 32]), True)
     """
 
     def __init__(self, method: str = "median", **parameters: Any) -> None:
@@ -107,8 +115,10 @@ class SpeckleReduction(Transform):
         """Return the filtered image."""
         if self.method == "none":
             return image
+        check_grey(image, "SpeckleReduction")
         # ITK takes the axes of a column-major array in reverse
         pixels = np.ascontiguousarray(image[0], dtype=np.float32)
+        check_unit(pixels, "SpeckleReduction")
         filtered = np.clip(METHODS[self.method](pixels, **self.parameters), 0, 1)
         result: Tensor = convert_to_dst_type(filtered[None], image)[0]
         return result

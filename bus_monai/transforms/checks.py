@@ -1,0 +1,66 @@
+"""What a transform is given, checked before it computes something else without a word."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from numpy.typing import NDArray
+
+from bus_monai.errors import UserError
+
+ROUNDING = 1e-3
+"""Interpolation and half precision leave [0, 1] by less than this."""
+
+
+def check_grey(image: Any, what: str) -> None:
+    """Check that an image or a mask has one channel.
+
+    Args:
+        image: anything with a shape, channel first.
+        what: the transform that is given it.
+
+    Raises:
+        UserError: its shape is not (1, H, W).
+
+    Example:
+        >>> import numpy as np
+        >>> check_grey(np.zeros((3, 8, 8)), "Morphology")
+        Traceback (most recent call last):
+        ...
+        bus_monai.errors.UserError: Morphology takes one grey channel (1, H, W), not (3, 8, 8): load the image with LoadUltrasoundd, or give each channel alone.
+    """  # noqa: E501 (the sentence is one line)
+    shape: Sequence[int] = tuple(image.shape)
+    if len(shape) != 3 or shape[0] != 1:
+        raise UserError(
+            f"{what} takes one grey channel (1, H, W), not {shape}: load the image with LoadUltrasoundd, or give each "
+            "channel alone.",
+            key=what,
+        )
+
+
+def check_unit(pixels: NDArray[Any], what: str) -> None:
+    """Check that values are in [0, 1].
+
+    Args:
+        pixels: not empty.
+        what: the transform that is given them.
+
+    Raises:
+        UserError: a value is outside or no number.
+
+    Example:
+        >>> import numpy as np
+        >>> check_unit(np.array([0.0, 255.0]), "SpeckleReduction")
+        Traceback (most recent call last):
+        ...
+        bus_monai.errors.UserError: SpeckleReduction takes values in [0, 1], not from 0 to 255: divide by the largest value that a pixel can have.
+    """  # noqa: E501
+    low, high = float(pixels.min()), float(pixels.max())
+    # in this form NaN is refused too
+    if not (low >= -ROUNDING and high <= 1 + ROUNDING):
+        raise UserError(
+            f"{what} takes values in [0, 1], not from {low:g} to {high:g}: divide by the largest value that a pixel "
+            "can have.",
+            key=what,
+        )
