@@ -16,6 +16,8 @@ from .segmenters import make_segmenter as make_segmenter
 from .segnet import SegNet as SegNet
 from .shape_cnn import ShapeCNN as ShapeCNN
 from .swin_unetr import SwinUNETR as SwinUNETR
+from .unet import AttentionUNet as AttentionUNet
+from .unet import UNet as UNet
 from .unet_plus_plus import UNetPlusPlus as UNetPlusPlus
 from .weights import read_weights as read_weights
 from .weights import save_weights as save_weights

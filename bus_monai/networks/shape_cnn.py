@@ -19,17 +19,26 @@ class ShapeCNN(nn.Module):
     (2020) 112855, doi 10.1016/j.eswa.2019.112855. The paper gives its layers in a figure alone; the widths 32, 64 and
     128 are a reconstruction. 1,512,836 parameters.
 
+    Args:
+        in_channels: of the mask.
+        out_channels: classes, by default :data:`SHAPE_CLASSES` in their order; softmax gives their probabilities.
+
     Shape:
-        (B, 1, 64, 64), masks in [0, 1], to logits (B, 4) in the order of :data:`SHAPE_CLASSES`.
+        (B, in_channels, 64, 64), masks in [0, 1], to logits (B, out_channels).
 
     Raises:
         UserError: an input of another size.
+
+    Example:
+        >>> ShapeCNN()(torch.rand(2, 1, 64, 64)).shape
+        torch.Size([2, 4])
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, in_channels: int = 1, out_channels: int = len(SHAPE_CLASSES)) -> None:
         super().__init__()
+        self.in_channels = in_channels
         self.features = nn.Sequential(
-            nn.Conv2d(1, 32, 9),
+            nn.Conv2d(in_channels, 32, 9),
             nn.ReLU(),
             nn.MaxPool2d(2),
             nn.Conv2d(32, 64, 5),
@@ -43,20 +52,19 @@ class ShapeCNN(nn.Module):
             nn.Linear(128 * 9 * 9, 128),
             nn.ReLU(),
             nn.Dropout(0.5),
-            nn.Linear(128, len(SHAPE_CLASSES)),
+            nn.Linear(128, out_channels),
         )
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the logits of ``x``."""
         # TorchScript knows no constants of a module
         if not torch.jit.is_scripting():  # type: ignore[attr-defined]
-            _check_size(x)
+            _check_size(x, self.in_channels)
         logits: Tensor = self.head(self.features(x))
         return logits
 
 
-def _check_size(x: Tensor) -> None:
-    if x.shape[1:] != (1, SHAPE_INPUT_SIZE, SHAPE_INPUT_SIZE):
-        raise UserError(
-            f"ShapeCNN got an input of shape {tuple(x.shape)}: give (B, 1, {SHAPE_INPUT_SIZE}, {SHAPE_INPUT_SIZE})."
-        )
+def _check_size(x: Tensor, channels: int) -> None:
+    wanted = (channels, SHAPE_INPUT_SIZE, SHAPE_INPUT_SIZE)
+    if x.shape[1:] != wanted:
+        raise UserError(f"ShapeCNN got an input of shape {tuple(x.shape)}: give (B, {', '.join(map(str, wanted))}).")

@@ -4,11 +4,13 @@ from .base import SeededEpochs as SeededEpochs
 from .batches import prepare_box_batch as prepare_box_batch
 from .batches import prepare_plain_batch as prepare_plain_batch
 from .mutual_supervision import MutualSupervisionTrainer as MutualSupervisionTrainer
+from .mutual_supervision import TwoPhases as TwoPhases
 from .mutual_supervision import semi_supervised_batches as semi_supervised_batches
 from .parts import Discriminator as Discriminator
 from .parts import Generator as Generator
 from .parts import Learner as Learner
 from .parts import Updates as Updates
+from .parts import learners as learners
 from .schedule import Blocked as Blocked
 from .schedule import GeneratorOnly as GeneratorOnly
 from .schedule import Interleaved as Interleaved

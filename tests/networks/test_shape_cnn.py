@@ -37,3 +37,11 @@ def test_it_learns_four_masks() -> None:
 def test_wrong_size_is_named() -> None:
     with raises_user_error("ShapeCNN", (1, 1, 32, 32), "(B, 1, 64, 64)"):
         ShapeCNN()(torch.rand(1, 1, 32, 32))
+
+
+def test_channels_and_classes() -> None:
+    net = ShapeCNN(in_channels=2, out_channels=3)
+    x = torch.rand(2, 2, 64, 64)
+    assert net(x).shape == torch.jit.script(net)(x).shape == (2, 3)
+    with raises_user_error("ShapeCNN"):
+        net(x[:, :1])
