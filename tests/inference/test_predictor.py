@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from bus_monai.bundle.registry import find_bundle
+from bus_monai.geometry.box import Box
 from bus_monai.inference.backends.chain import Chain
 from bus_monai.inference.predictor import BackendName, Predictor
 from tests.user_errors import check_sentence, raises_user_error
@@ -172,7 +173,7 @@ def test_mirroring_and_ensembles(reference: Predictor, small_weights: Path, tmp_
 
 
 def test_a_region_is_segmented_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bus_monai.inference.backends.chain._find_region", lambda pixels: (10, 50, 20, 90))
+    monkeypatch.setattr("bus_monai.inference.backends.chain._find_region", lambda pixels: Box(10, 20, 50, 90))
     pixels = image((60, 100))
     ours, alone = Chain((32, 32), crop_region=True).inputs(pixels), Chain((32, 32)).inputs(pixels[10:50, 20:90])
     seen = ours["rows"] @ pixels @ ours["columns"]
