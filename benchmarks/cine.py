@@ -8,7 +8,7 @@ from typing import Any
 from pydicom.data import get_testdata_file
 from pydicom.pixels import iter_pixels
 
-from bus_monai.io.image import read_all_frames
+from bus_monai.sources.read import read_all_frames
 
 REPEATS = 3
 

@@ -40,8 +40,9 @@ from bus_monai.interaction.click import Click, disc
 from bus_monai.interaction.outline import Guess
 from bus_monai.interaction.refine import REACH, Correct, apply_click, refine, walk_region
 from bus_monai.interaction.simulate_clicks import ClickedCase, simulate_clicks
-from bus_monai.io.image import read_masks, read_source
+from bus_monai.io.image import read_masks
 from bus_monai.metrics.aggregate import grouped_mean
+from bus_monai.sources.read import read_source
 
 SHARED = Path(os.environ.get("BUS_MONAI_SHARED", Path(__file__).resolve().parents[2] / "shared"))
 TARGET, MOST = 0.9, 20

@@ -39,9 +39,9 @@ from bus_monai.data.case import Case
 from bus_monai.data.datalist import Datalist, write_datalist
 from bus_monai.data.dataset import load_dataset
 from bus_monai.explain.saliency import choose_layer
-from bus_monai.io.image import read_source
 from bus_monai.label.strategies import image_features, k_centre, uncertainty_map
 from bus_monai.label.train_task import held_out_score
+from bus_monai.sources.read import read_source
 
 STRATEGIES = ("first", "random", "uncertainty", "diversity")
 HEAD = ("seed", "strategy", "labels", "with_lesion", "dice")

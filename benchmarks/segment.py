@@ -104,8 +104,9 @@ def our_job(spec: str, source: Path, out: Path, backend: str) -> None:
 def dice_of_backend(spec: str, source: Path, out: Path, backend: str) -> None:
     from bus_monai.bundle.models import parse_models
     from bus_monai.inference.predictor import Predictor
-    from bus_monai.io.image import read_masks, read_source
+    from bus_monai.io.image import read_masks
     from bus_monai.metrics.segmentation import mask_dice
+    from bus_monai.sources.read import read_source
 
     (model,) = parse_models([spec])
     exact, ours = Predictor(model, backend="torch", precision="fp32"), Predictor(model, backend=backend)  # type: ignore[arg-type]

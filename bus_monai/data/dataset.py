@@ -18,7 +18,8 @@ from bus_monai.data.protocols import apply_protocol
 from bus_monai.data.readers.catalogue import SETS, find_set, recognise
 from bus_monai.data.readers.folder import IMAGES, MASKS, require_folder
 from bus_monai.errors import UserError, writing
-from bus_monai.io.image import check_signal, read_mask, read_source
+from bus_monai.io.image import check_signal, read_mask
+from bus_monai.sources.read import read_source
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -21,18 +21,12 @@ from bus_monai.data.readers.catalogue import recognise
 from bus_monai.data.readers.shapes import CLASS_OF_WORD, SHAPES, read_shape_table
 from bus_monai.errors import UserError, reading
 from bus_monai.geometry.box import SIDES, Box
-from bus_monai.io.image import (
-    NIFTI_SUFFIXES,
-    RASTER_SUFFIXES,
-    image_stem,
-    is_lesion,
-    read_raster,
-    read_source,
-)
-from bus_monai.io.listing import list_sources
+from bus_monai.io.image import NIFTI_SUFFIXES, RASTER_SUFFIXES, image_stem, is_lesion, read_raster
 from bus_monai.io.masks import frame_mark
 from bus_monai.io.opened import source_kind
 from bus_monai.networks.shape_cnn import SHAPE_CLASSES
+from bus_monai.sources.listing import list_sources
+from bus_monai.sources.read import read_source
 from bus_monai.transforms.load import components, crop_mass, read_mask_file
 from bus_monai.transforms.save import SaveMaskd
 

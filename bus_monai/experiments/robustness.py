@@ -22,10 +22,11 @@ from bus_monai.data.datalist import Datalist, write_datalist
 from bus_monai.data.dataset import default_dataset_dir, load_dataset
 from bus_monai.data.readers.folder import IMAGES, MASKS, write_masks
 from bus_monai.errors import UserError
-from bus_monai.io.image import read_masks, read_source
+from bus_monai.io.image import read_masks
 from bus_monai.metrics.aggregate import CASES
 from bus_monai.metrics.case_table import read_case_table
 from bus_monai.metrics.compare import compare_robustness, write_robustness
+from bus_monai.sources.read import read_source
 from bus_monai.transforms.scanner_effects import (
     Pixels,
     Random,

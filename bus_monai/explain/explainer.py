@@ -18,8 +18,9 @@ from bus_monai.explain.attention_maps import attention_maps, has_attention
 from bus_monai.explain.explanation import METHODS, ExplainItem, Explanation, ExplanationMap
 from bus_monai.explain.saliency import SegmentationCam, choose_layer, occlusion_map
 from bus_monai.explain.uncertainty import augmentation_uncertainty, dropout_uncertainty, has_dropout
-from bus_monai.io.image import read_masks, read_source
+from bus_monai.io.image import read_masks
 from bus_monai.networks.wrappers import Ensemble
+from bus_monai.sources.read import read_source
 
 
 class Explainer:

@@ -29,8 +29,8 @@ from bus_monai.inference.predictor import Predictor
 from bus_monai.inference.segment_file import SegmentFile, SegmentSettings
 from bus_monai.inference.write_outputs import NOT_AGAIN, candidate_names
 from bus_monai.io.atomic import atomic_file, check_writable
-from bus_monai.io.listing import find_sources
 from bus_monai.io.opened import hash_file
+from bus_monai.sources.listing import find_sources
 
 
 @dataclass(frozen=True)

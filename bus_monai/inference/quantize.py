@@ -18,7 +18,8 @@ from bus_monai.data.case import Case
 from bus_monai.data.dataset import default_dataset_dir, default_mammogram_dir
 from bus_monai.data.items import inference_items, training_split
 from bus_monai.errors import UserError, need_package
-from bus_monai.io.image import read_masks, read_source
+from bus_monai.io.image import read_masks
+from bus_monai.sources.read import read_source
 
 MAX_IMAGES = 64
 """Images of each of the two kinds, taken evenly from what there is."""

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from bus_monai.geometry.lesion import MAX_LESIONS, find_findings
 from bus_monai.inference.predictor import Predictor
-from bus_monai.io.image import check_signal, read_images
+from bus_monai.io.image import check_signal
 from bus_monai.io.opened import OpenedSource
+from bus_monai.sources.read import read_images
 
 if TYPE_CHECKING:
     from bus_monai.geometry.lesion import Lesion

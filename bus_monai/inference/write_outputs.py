@@ -20,8 +20,9 @@ from scipy import ndimage
 from bus_monai.errors import UserError, check_choice, writing
 from bus_monai.inference.segment_frames import SegmentedFile
 from bus_monai.io.atomic import atomic_file
-from bus_monai.io.image import image_stem, read_images
+from bus_monai.io.image import image_stem
 from bus_monai.io.masks import frame_mark, write_nifti_mask, write_png_mask
+from bus_monai.sources.read import read_images
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset

@@ -5,9 +5,6 @@ from .cache import cache_folder as cache_folder
 from .image import read_mask as read_mask
 from .image import read_masks as read_masks
 from .image import read_raster as read_raster
-from .image import read_source as read_source
-from .listing import find_sources as find_sources
-from .listing import list_sources as list_sources
 from .masks import write_mask as write_mask
 from .opened import OpenedSource as OpenedSource
 from .opened import open_source as open_source

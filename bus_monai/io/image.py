@@ -1,10 +1,10 @@
-"""Reading one image of any kind, in NumPy alone."""
+"""Rasters, NIfTI files and masks as grey values, in NumPy alone."""
 
 from __future__ import annotations
 
 import warnings
 import zlib
-from collections.abc import Generator, Iterable
+from collections.abc import Iterable
 from pathlib import Path, PurePath
 from typing import Any, BinaryIO
 
@@ -13,66 +13,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from bus_monai.errors import UserError, reading
-from bus_monai.io.opened import OpenedSource, open_source
+from bus_monai.io.opened import open_source
 from bus_monai.io.types import MAX_PIXELS, SourceImage
 
 RASTER_SUFFIXES = (".png", ".jpg", ".jpeg")
 NIFTI_SUFFIXES = (".nii", ".nii.gz")
-
-
-def read_source(path: str | Path, frame: int = 0) -> SourceImage:
-    """Read a PNG, JPEG, NIfTI or DICOM file; the content decides on the kind, not the name.
-
-    Raises:
-        UserError: the file is missing, broken, too large, or none of these; or it has no such frame.
-    """
-    with open_source(path) as source:
-        return read_image(source, frame)
-
-
-def read_image(source: OpenedSource, frame: int = 0) -> SourceImage:
-    """Read one image, or one frame of a cine, of an opened file; no other frame is read.
-
-    Raises:
-        UserError: the file is broken, too large, or of no kind that is read; or it has no such frame.
-    """
-    source.check()
-    if source.kind == "dicom":
-        from bus_monai.dicom.read import read_frame
-
-        return read_frame(source, frame)
-    if source.kind is None:
-        raise UserError(f"'{source.path}' is no PNG, JPEG, NIfTI or DICOM file: remove it or give another.")
-    if frame != 0:
-        raise UserError(f"'{source.path}' holds one image: there is no frame {frame}, counted from 0.")
-    if source.kind == "nifti":
-        return _read_nifti(source.path)
-    return SourceImage(_decode_raster(source.path, source.file), None)
-
-
-def read_images(source: OpenedSource) -> Generator[SourceImage, None, None]:
-    """Read the frames of an opened file of any kind, one in memory at a time; again from the first at each call.
-
-    Raises:
-        UserError: the file cannot be read; the frames before the broken one are yielded.
-    """
-    source.check()
-    if source.kind == "dicom":
-        from bus_monai.dicom.read import read_frames
-
-        yield from read_frames(source)
-    else:
-        yield read_image(source)
-
-
-def read_all_frames(path: Path) -> Generator[SourceImage, None, None]:
-    """Read the frames of a file of any kind, one in memory at a time.
-
-    Raises:
-        UserError: as :func:`read_images`, or the file is missing.
-    """
-    with open_source(path) as source:
-        yield from read_images(source)
 
 
 def read_mask(path: Path, shape: tuple[int, ...]) -> NDArray[np.bool_]:
@@ -119,10 +64,11 @@ def read_raster(path: Path) -> NDArray[np.float32]:
         UserError: the file is truncated, too large, or no such image.
     """
     with open_source(path) as source:
-        return _decode_raster(path, source.file)
+        return decode_raster(path, source.file)
 
 
-def _decode_raster(path: Path, file: BinaryIO) -> NDArray[np.float32]:
+def decode_raster(path: Path, file: BinaryIO) -> NDArray[np.float32]:
+    """Decode an opened PNG or JPEG as :func:`read_raster` does; ``path`` names it in errors."""
     errors = (SyntaxError, ValueError, EOFError, zlib.error)
     try:
         with reading(path, "PNG or JPEG", errors=errors), warnings.catch_warnings():
@@ -139,7 +85,12 @@ def _decode_raster(path: Path, file: BinaryIO) -> NDArray[np.float32]:
         raise UserError(f"'{path}' is too large ({error}): give at most {MAX_PIXELS:,} pixels.", path=path) from error
 
 
-def _read_nifti(path: Path) -> SourceImage:
+def read_nifti(path: Path) -> SourceImage:
+    """Read a NIfTI file of one image, with the spacing that its header gives.
+
+    Raises:
+        UserError: it is broken, too large, or holds more than one image.
+    """
     import nibabel as nib
     from nibabel.filebasedimages import ImageFileError
     from nibabel.spatialimages import HeaderDataError

@@ -26,7 +26,6 @@ from bus_monai.inference.predictor import Predictor
 from bus_monai.inference.segment_frames import SegmentedFile, segment_frames
 from bus_monai.interaction.click import Click
 from bus_monai.interaction.refine import refine
-from bus_monai.io.image import read_source
 from bus_monai.io.opened import OpenedSource, open_source
 from bus_monai.label.label_file import (
     TOLERANCE,
@@ -38,6 +37,7 @@ from bus_monai.label.label_file import (
     write_labels,
 )
 from bus_monai.label.model_versions import ModelVersions
+from bus_monai.sources.read import read_source
 
 
 class FramePrompts(NamedTuple):

@@ -17,9 +17,9 @@ from skimage.segmentation import watershed
 from bus_monai.errors import UserError, reading
 from bus_monai.geometry.lesion import label_components
 from bus_monai.io.atomic import atomic_file
-from bus_monai.io.image import read_source
 from bus_monai.io.masks import write_nifti_mask
 from bus_monai.io.opened import source_kind
+from bus_monai.sources.read import read_source
 
 TOLERANCE = 0.3
 """Pixels by which an outline may be straightened. The middle of a pixel is at least sqrt(2) / 4 away from it, so that

@@ -22,7 +22,6 @@ from PIL import Image
 
 import bus_monai.label.compatibility  # noqa: F401 - before monailabel, see there
 from bus_monai.errors import UserError, as_user_error
-from bus_monai.io.image import read_source
 from bus_monai.label.label_file import (
     TOLERANCE,
     fill_contours,
@@ -33,6 +32,7 @@ from bus_monai.label.label_file import (
     write_labels,
 )
 from bus_monai.label.store import LabelStore, final_labels
+from bus_monai.sources.read import read_source
 
 HARMLESS = ("GET", "HEAD", "OPTIONS")
 

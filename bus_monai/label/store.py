@@ -21,11 +21,12 @@ from monailabel.interfaces.datastore import DefaultLabelTag
 from bus_monai.errors import UserError, reading
 from bus_monai.io.atomic import atomic_file
 from bus_monai.io.cache import cache_folder
-from bus_monai.io.image import NIFTI_SUFFIXES, RASTER_SUFFIXES, read_source
-from bus_monai.io.listing import find_sources
+from bus_monai.io.image import NIFTI_SUFFIXES, RASTER_SUFFIXES
 from bus_monai.io.types import DICOM_SUFFIXES
 from bus_monai.label.label_file import SUFFIXES, image_shape, label_suffix, read_labels
 from bus_monai.pacs.dicomweb import TOKEN, DicomWeb, InstanceError
+from bus_monai.sources.listing import find_sources
+from bus_monai.sources.read import read_source
 
 KEPT = ".bus_monai"
 """Folder beside the images for versions of labels and models."""

@@ -23,12 +23,12 @@ from bus_monai.errors import UserError
 from bus_monai.explain.saliency import choose_layer
 from bus_monai.explain.uncertainty import augmentation_uncertainty, dropout_uncertainty, has_dropout
 from bus_monai.inference.predictor import Predictor
-from bus_monai.io.image import read_all_frames, read_source
 from bus_monai.label.infer_tasks import SegmentTask
 from bus_monai.label.label_file import image_shape, read_labels
 from bus_monai.label.store import LabelStore, final_labels
 from bus_monai.metrics.segmentation import mask_dice
 from bus_monai.networks.mutual_generators import MutualGenerators
+from bus_monai.sources.read import read_all_frames, read_source
 
 
 def image_features(network: nn.Module, layer: str, image: Tensor) -> NDArray[np.float32]:

@@ -30,13 +30,14 @@ from bus_monai.data.readers.folder import case_id
 from bus_monai.errors import UserError, user_error
 from bus_monai.inference.predictor import Predictor
 from bus_monai.io.atomic import atomic_file
-from bus_monai.io.image import image_stem, read_all_frames, read_masks, read_source
+from bus_monai.io.image import image_stem, read_masks
 from bus_monai.io.masks import frame_mark, write_png_mask
 from bus_monai.io.opened import open_source
 from bus_monai.label.label_file import image_shape, read_labels
 from bus_monai.label.model_versions import ModelVersions
 from bus_monai.label.store import LabelStore, final_labels
 from bus_monai.metrics.segmentation import score_case
+from bus_monai.sources.read import read_all_frames, read_source
 
 PROGRESS = "progress.json"
 SHORT = {"max_epochs": 10, "pretrain_epochs": 0, "phase1_epochs": 5, "encoder_weights": None}

@@ -24,7 +24,6 @@ from bus_monai.data.readers.shapes import SHAPES
 from bus_monai.errors import UserError
 from bus_monai.geometry.box import SIDES, Box
 from bus_monai.inference.write_outputs import job_tables
-from bus_monai.io.image import read_source
 from bus_monai.io.masks import write_mask
 from bus_monai.io.types import SourceImage
 from bus_monai.mammogram.reader import MammogramReader, MassReading, merge_masks
@@ -34,6 +33,7 @@ from bus_monai.metrics.case_table import write_case_table
 from bus_monai.networks.shape_cnn import SHAPE_CLASSES
 from bus_monai.report.image_figures import mass_figure
 from bus_monai.report.mammogram_report import write_mammogram_report
+from bus_monai.sources.read import read_source
 
 MASSES = "masses.csv"
 """A row a mass."""

@@ -14,12 +14,13 @@ from tqdm import tqdm
 from bus_monai.data.case import Case
 from bus_monai.data.items import crop_items
 from bus_monai.geometry.box import Box
-from bus_monai.io.image import read_mask, read_source
+from bus_monai.io.image import read_mask
 from bus_monai.mammogram.reader import MammogramReader, MassReading, merge_masks
 from bus_monai.metrics.aggregate import grouped_mean, summarise
 from bus_monai.metrics.case_table import CaseRow
 from bus_monai.metrics.classification import Interval
 from bus_monai.metrics.segmentation import mask_dice, score_case
+from bus_monai.sources.read import read_source
 
 OF_AN_IMAGE = {"dice": "Dice of an image", "iou": "IoU of an image"}
 

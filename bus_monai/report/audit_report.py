@@ -15,8 +15,8 @@ from bus_monai.data.audit.audit_folder import Audit
 from bus_monai.data.audit.finding import KINDS, MEANING
 from bus_monai.errors import UserError, writing
 from bus_monai.io.atomic import atomic_file
-from bus_monai.io.image import read_source
 from bus_monai.report.page import write_page
+from bus_monai.sources.read import read_source
 
 JSON = "audit.json"
 PAGE = "audit.html"

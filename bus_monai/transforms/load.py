@@ -18,8 +18,9 @@ from torch.nn import functional as F
 
 from bus_monai.errors import UserError
 from bus_monai.geometry.box import Box, loose_box
-from bus_monai.io.image import check_signal, is_lesion, read_mask, read_masks, read_source
+from bus_monai.io.image import check_signal, is_lesion, read_mask, read_masks
 from bus_monai.networks.shape_cnn import SHAPE_INPUT_SIZE
+from bus_monai.sources.read import read_source
 
 UNKNOWN_SPACING = (float("nan"), float("nan"))
 """Stands for "not known" in metadata, since batches cannot hold ``None``."""

@@ -14,8 +14,8 @@ from monai.transforms.transform import MapTransform
 from monai.utils.misc import ensure_tuple
 
 from bus_monai.errors import writing
-from bus_monai.io.image import read_source
 from bus_monai.io.masks import source_affine, write_mask
+from bus_monai.sources.read import read_source
 from bus_monai.transforms.checks import check_grey, check_unit
 
 

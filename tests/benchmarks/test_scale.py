@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bus_monai.io.image import read_source
+from bus_monai.sources.read import read_source
 from tests.dicom.objects import errors_of
 from tests.user_errors import check_sentence, raises_user_error
 

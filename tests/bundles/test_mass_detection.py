@@ -21,9 +21,10 @@ from bus_monai.bundle.registry import find_bundle
 from bus_monai.data.datalist import read_datalist
 from bus_monai.data.phantoms.mammogram import write_mammo_phantoms
 from bus_monai.geometry.box import SIDES, Box
-from bus_monai.io.image import read_mask, read_source
+from bus_monai.io.image import read_mask
 from bus_monai.mammogram.stages import MassDetector
 from bus_monai.metrics.detection import Detection, detection_curve
+from bus_monai.sources.read import read_source
 from tests.user_errors import raises_user_error
 
 EPOCHS = 3

@@ -11,7 +11,7 @@ import pydicom
 import pytest
 
 from bus_monai.data.phantoms.mammogram import MammoPhantom, make_mammo_phantom
-from bus_monai.io.image import read_source
+from bus_monai.sources.read import read_source
 from tests.conftest import skip
 from tests.data.mammo_phantom_dicom import as_dicom_mg
 

@@ -16,8 +16,8 @@ from pydicom.encaps import encapsulate, encapsulate_extended
 from pydicom.pixels import iter_pixels, pixel_array
 
 from bus_monai.dicom.read import count_frames, frame_size, spacing_mm
-from bus_monai.io.image import read_all_frames, read_source
 from bus_monai.io.opened import open_source
+from bus_monai.sources.read import read_all_frames, read_source
 from tests.dicom.objects import CINE, SOURCES, ULTRASOUND
 from tests.user_errors import raises_user_error
 

@@ -17,7 +17,7 @@ from pydicom.dataset import Dataset
 from bus_monai.dicom.read import spacing_mm
 from bus_monai.dicom.segmentation import find_segment, make_segmentations, tracking_uid
 from bus_monai.dicom.source_header import write_dicom
-from bus_monai.io.listing import list_sources
+from bus_monai.sources.listing import list_sources
 from tests.dicom.objects import ALGORITHM, CALIBRATED, CINE, CREATION, SINGLE, SOURCES, errors_of, labels_of, source_of
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")

@@ -14,8 +14,9 @@ import torch
 from bus_monai.cli import main as cli
 from bus_monai.data.datalist import read_datalist
 from bus_monai.experiments.robustness import PERTURBATIONS, write_disturbed
-from bus_monai.io.image import read_mask, read_source
+from bus_monai.io.image import read_mask
 from bus_monai.networks.lite_unet import LiteUNet
+from bus_monai.sources.read import read_source
 from tests.user_errors import check_said
 
 SIZES = {"letterbox 20 %": (84, 80), "scale 1/3": (20, 27), "scale 3": (180, 240), "width 0.75": (60, 60)}

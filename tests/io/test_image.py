@@ -19,9 +19,10 @@ from PIL import Image
 from pydicom.data import get_testdata_file
 
 from bus_monai.errors import UserError
-from bus_monai.io.image import read_mask, read_raster, read_source
-from bus_monai.io.listing import list_sources
+from bus_monai.io.image import read_mask, read_raster
 from bus_monai.io.opened import source_kind
+from bus_monai.sources.listing import list_sources
+from bus_monai.sources.read import read_source
 from tests.user_errors import raises_user_error
 
 GREY = np.arange(6 * 5, dtype=np.uint8).reshape(6, 5) * 8

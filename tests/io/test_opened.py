@@ -24,9 +24,9 @@ from pydicom.data import get_testdata_file
 
 from bus_monai.inference.batch import segment_inputs
 from bus_monai.inference.segment_file import SegmentSettings
-from bus_monai.io.image import read_all_frames, read_image, read_images, read_source
-from bus_monai.io.listing import list_sources
 from bus_monai.io.opened import open_source
+from bus_monai.sources.listing import list_sources
+from bus_monai.sources.read import read_all_frames, read_image, read_images, read_source
 from tests.dicom.objects import CINE
 from tests.inference.bright_predictor import BrightPredictor
 from tests.user_errors import raises_user_error

@@ -14,7 +14,7 @@ import requests
 from pydicom.data import get_testdata_file
 from pydicom.filebase import DicomBytesIO
 
-from bus_monai.io.listing import list_sources
+from bus_monai.sources.listing import list_sources
 from tests.label.conftest import MODEL, Server
 from tests.pacs.orthanc_server import OrthancServer
 

@@ -19,9 +19,9 @@ from bus_monai.bundle.models import model_of_folder
 from bus_monai.bundle.registry import find_bundle
 from bus_monai.data.phantoms.ultrasound import make_phantom
 from bus_monai.inference.predictor import Predictor
-from bus_monai.io.image import read_source
 from bus_monai.networks.segmenters import make_segmenter
 from bus_monai.networks.weights import read_weights
+from bus_monai.sources.read import read_source
 from tests.label.conftest import Server
 
 MODELS = ("lite_unet", "rdau_gan")

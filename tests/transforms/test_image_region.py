@@ -18,7 +18,8 @@ from PIL import Image, ImageDraw
 
 from bus_monai.data.readers.busi import read_busi
 from bus_monai.geometry.box import Box
-from bus_monai.io.image import read_mask, read_source
+from bus_monai.io.image import read_mask
+from bus_monai.sources.read import read_source
 from bus_monai.transforms.crop import CropImageRegiond
 from bus_monai.transforms.image_region import find_image_region
 

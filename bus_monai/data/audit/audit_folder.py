@@ -18,7 +18,7 @@ from bus_monai.data.audit.listing import ListedImage, list_images
 from bus_monai.data.near_duplicates import KNOWN_DUPLICATES, Pair, find_pairs, groups_of, join_pairs, known_duplicates
 from bus_monai.data.registration import to_square
 from bus_monai.errors import UserError
-from bus_monai.io.image import read_source
+from bus_monai.sources.read import read_source
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from bus_monai.data.datalist import DATALIST_FILE, read_datalist
 from bus_monai.data.readers.folder import require_folder
 from bus_monai.errors import UserError
 from bus_monai.io.image import RASTER_SUFFIXES
-from bus_monai.io.listing import list_sources
+from bus_monai.sources.listing import list_sources
 
 MASK_FOLDERS = ("mask", "masks", "gt")
 _MASK = re.compile(r"(?P<image>.+?)_(mask.*|(tumor|other)_?\d*)", re.IGNORECASE)

@@ -15,7 +15,7 @@ from bus_monai.data.readers.folder import copy_image, read_csv_table, require_fi
 from bus_monai.data.readers.shapes import write_shape_table
 from bus_monai.dicom.read import frame_size
 from bus_monai.errors import UserError
-from bus_monai.io.image import read_source
+from bus_monai.sources.read import read_source
 
 TABLES = ("mass_case_description_train_set.csv", "mass_case_description_test_set.csv")
 TABLE_COLUMNS = ("patient_id", "abnormality id", "mass shape", "pathology", "image file path", "ROI mask file path")
