@@ -47,8 +47,8 @@ class CaseReport:
 class DetectionReport:
     """Write ``detections.csv``, ``truths.csv``, ``summary.json`` and ``froc.png``, and print the summary.
 
-    ``detections.csv`` has a row a frame, also those that score too low to count but belong to the curve, from the
-    highest score down; ``truths.csv`` a row a mass, with the score of the frame that finds it where that counts.
+    ``detections.csv`` has one row per box, also those that score too low to count but belong to the curve, from the
+    highest score down; ``truths.csv`` a row a mass, with the score of the box that finds it where that counts.
 
     Args:
         metric: holds what was found.
