@@ -29,7 +29,13 @@ from bus_monai.metrics.shapes import read_shape_rows
 
 SCHEMA = Path(__file__).parent / "meta_schema.json"
 BUNDLES = {info.name: info.root / "configs" for info in list_bundles()}
-QUICK = {"image_size": [64, 64], "pretrain_epochs": 0, "network_name": {"ssd300": "ssd_lite"}, "base_width": 8}
+QUICK = {
+    "image_size": [64, 64],
+    "pretrain_epochs": 0,
+    "network_name": {"ssd300": "ssd_lite", "unet": "erfnet"},
+    "base_width": 8,
+    "encoders": ["resnet18"],
+}
 """What makes a training short, where a config has such a key: a value, or another one for a slow default."""
 CONFIGS = {"train": "train", "evaluate": "infer", "inference": "infer"}
 
@@ -144,8 +150,8 @@ def test_properties(config: str, kind: str, configs: Path, weights: Path, small_
     paths |= {"ckpt_dir": str(tmp_path)} if config == "train" else {"ckpt_path": str(weights)}
     file = configs / f"{config}.json"
     # the weights are of the network that is the default
-    size = {key: value for key, value in quick(file).items() if key == "image_size"}
-    workflow = create_workflow(config_file=str(file), workflow_type=kind, **size, **paths)
+    small = {key: value for key, value in quick(file).items() if config == "train" or key == "image_size"}
+    workflow = create_workflow(config_file=str(file), workflow_type=kind, **small, **paths)
     assert workflow.check_properties() == []
     assert workflow.dataset_dir == str(small_phantoms)
 

@@ -23,7 +23,13 @@ from tests.networks.torchvision_layout import photographs
 from tests.user_errors import check_said
 
 CONFIGS = find_bundle("multi_encoder_unet") / "configs"
-LIGHT = {"encoders": ["resnet18"], "attention": "none", "image_size": [32, 32], "batch_size": 8}
+LIGHT = {
+    "encoders": ["resnet18"],
+    "attention": "none",
+    "image_size": [32, 32],
+    "batch_size": 8,
+    "save_interval": 100,
+}
 
 
 def train(data: Path, out: Path, **settings: Any) -> list[dict[str, str]]:
@@ -33,7 +39,11 @@ def train(data: Path, out: Path, **settings: Any) -> list[dict[str, str]]:
         config_file=str(CONFIGS / "train.json"), run_id="training", **(LIGHT | common | settings)
     )
     workflow.run()
-    with (out / "history.csv").open(newline="") as file:
+    return history(out)
+
+
+def history(folder: Path) -> list[dict[str, str]]:
+    with (folder / "history.csv").open(newline="") as file:
         return list(csv.DictReader(file))
 
 
@@ -74,13 +84,20 @@ def test_presets_are_the_papers_models_and_learning_rates() -> None:
     assert [(choice.key, choice.values) for choice in rates] == [("lr", (1e-5, 1e-4, 1e-3))]
 
 
-def test_resumed_equals_undisturbed(small_phantoms: Path, tmp_path: Path) -> None:
-    whole, parts = tmp_path / "whole", tmp_path / "parts"
-    rows = train(small_phantoms, whole, max_epochs=3)
-    train(small_phantoms, parts, max_epochs=2)
-    assert train(small_phantoms, parts, max_epochs=3, resume=True) == rows
+@pytest.fixture(scope="module")
+def whole(small_phantoms: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two epochs without a break."""
+    out = tmp_path_factory.mktemp("run")
+    train(small_phantoms, out, max_epochs=2)
+    return out
+
+
+def test_resumed_equals_undisturbed(whole: Path, small_phantoms: Path, tmp_path: Path) -> None:
+    train(small_phantoms, tmp_path, max_epochs=1)
+    rows = train(small_phantoms, tmp_path, max_epochs=2, resume=True)
+    assert history(whole) == rows
     assert all(row["val_loss"] for row in rows)
-    one, two = checkpoint(whole), checkpoint(parts)
+    one, two = checkpoint(whole), checkpoint(tmp_path)
     for name, value in one["trainer"]["g_network"].items():
         assert torch.equal(value, two["trainer"]["g_network"][name]), name
     assert one["extra"]["early_stopping"] == two["extra"]["early_stopping"]
@@ -89,7 +106,7 @@ def test_resumed_equals_undisturbed(small_phantoms: Path, tmp_path: Path) -> Non
 def test_a_run_stops_when_the_validation_loss_no_longer_falls(
     small_phantoms: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    settings = {"max_epochs": 12, "patience": 1, "lr": 0.02, "save_interval": 100}
+    settings = {"max_epochs": 12, "patience": 1, "lr": 0.02}
     rows = train(small_phantoms, tmp_path, **settings)
     losses = [float(row["val_loss"]) for row in rows]
     assert len(rows) < 12
@@ -116,10 +133,9 @@ def test_frozen_encoders_keep_what_photographs_taught(small_phantoms: Path, tmp_
 
 
 def test_three_splits_in_one_figure_under_the_papers_rule(
-    small_phantoms: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    whole: Path, small_phantoms: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    train(small_phantoms, tmp_path / "run", max_epochs=1)
-    model, out = f"multi_encoder_unet:{tmp_path}/run/model.pt", tmp_path / "out"
+    model, out = f"run=multi_encoder_unet:{whole}/model.pt", tmp_path / "out"
     arguments = ["--data", str(small_phantoms), "--split", "training,validation,test", "--out", str(out)]
     assert bus_monai(monkeypatch, "evaluate", model, *arguments) == 0
     content = json.loads((small_phantoms / "datalist.json").read_text())

@@ -19,6 +19,7 @@ from bus_monai.inference.backends.chain import Chain
 from bus_monai.inference.export import Drift, Format, export_model, measure_drift, open_exported
 from bus_monai.inference.predictor import Predictor
 from bus_monai.inference.quantize import export_images
+from tests.bundles.test_every_bundle import quick
 from tests.user_errors import raises_user_error
 
 ENDINGS = {"onnx": "onnx", "openvino": "xml", "torchscript": "ts"}
@@ -90,8 +91,10 @@ def test_every_segmenter_is_exported(name: str, small_phantoms: Path, tmp_path: 
     """With filters and a crop before the network, too; OpenVINO reads the graph that ONNX Runtime runs."""
     config = next(info.root for info in list_bundles() if info.name == name) / "configs" / "inference.json"
     torch.manual_seed(0)
-    network = create_workflow(config_file=str(config), workflow_type="infer").parser.get_parsed_content("network_def")
-    torch.save(network.state_dict(), tmp_path / "model.pt")
+    settings = quick(config)
+    parser = create_workflow(config_file=str(config), workflow_type="infer", **settings).parser
+    torch.save(parser.get_parsed_content("network_def").state_dict(), tmp_path / "model.pt")
+    (tmp_path / "settings.json").write_text(json.dumps(settings))
     (trained,) = parse_models([f"{name}:{tmp_path / 'model.pt'}"])
     drift = export_model(trained, tmp_path / "a.xml", format="openvino", images=small_phantoms)
     assert drift.images == 3
