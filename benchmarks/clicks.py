@@ -36,8 +36,7 @@ from bus_monai.geometry.box import Box
 from bus_monai.geometry.lesion import label_components
 from bus_monai.inference.predictor import Predictor
 from bus_monai.interaction import refine as application
-from bus_monai.interaction.click import Click, disc
-from bus_monai.interaction.outline import Guess
+from bus_monai.interaction.outline import Click, Guess, disc
 from bus_monai.interaction.refine import REACH, Correct, apply_click, refine, walk_region
 from bus_monai.interaction.simulate_clicks import ClickedCase, simulate_clicks
 from bus_monai.io.image import read_masks

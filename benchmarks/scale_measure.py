@@ -38,8 +38,8 @@ from bus_monai.inference.manifest import Manifest, Outcome
 from bus_monai.inference.predictor import Predictor
 from bus_monai.inference.segment_frames import SegmentedFile
 from bus_monai.inference.write_outputs import FileWriter, candidate_names
+from bus_monai.io.image import SourceImage
 from bus_monai.io.opened import OpenedSource, open_source
-from bus_monai.io.types import SourceImage
 from bus_monai.sources.read import read_images
 
 T = TypeVar("T")

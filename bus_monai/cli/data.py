@@ -9,8 +9,7 @@ from typing import Annotated
 import typer
 
 from bus_monai.cli.data_audit import audit
-from bus_monai.cli.options import SkipBroken
-from bus_monai.cli.stoppable import stoppable
+from bus_monai.cli.options import SkipBroken, stoppable
 
 data = typer.Typer(
     help="Published data sets: which there are, and preparing them for training.",

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from bus_monai.cli.stoppable import stoppable
+from bus_monai.cli.options import stoppable
 
 
 @stoppable()

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bus_monai.bundle.settings import parse_setting
-from bus_monai.cli.options import Data, SkipBroken
-from bus_monai.cli.stoppable import stoppable
+from bus_monai.cli.options import Data, SkipBroken, stoppable
 from bus_monai.errors import check_choice
 
 if TYPE_CHECKING:

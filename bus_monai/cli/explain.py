@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from bus_monai.cli.stoppable import stoppable
+from bus_monai.cli.options import stoppable
 from bus_monai.errors import check_choice
 from bus_monai.explain.explanation import METHODS, parse_methods
 
@@ -46,7 +46,7 @@ def explain(
     """
     from bus_monai.bundle.models import parse_models
     from bus_monai.data.datalist import SECTIONS
-    from bus_monai.explain.explanation import explain_items
+    from bus_monai.explain.explain_job import explain_items
     from bus_monai.io.atomic import check_writable
 
     check_choice("--split", split, SECTIONS)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from bus_monai.cli.stoppable import stoppable
+from bus_monai.cli.options import stoppable
 
 if TYPE_CHECKING:
     from bus_monai.inference.export import Format

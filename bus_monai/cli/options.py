@@ -1,7 +1,9 @@
-"""Options that several commands share: which data, which model finds lesions, and what a lesion is."""
+"""What several commands share: options of data, model and lesions, and how Ctrl-C stops them."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeAlias, cast
 
@@ -52,3 +54,13 @@ def load_predictor(model: str, backend: str, tta: bool) -> Predictor:
     share_one_heap()
     (trained,) = parse_models([model], segmenters=True)
     return Predictor(trained, backend=cast("BackendName", backend), tta=tta)
+
+
+@contextmanager
+def stoppable(how: str = "run the command again") -> Iterator[None]:
+    """Decorate a command: on Ctrl-C it says how to go on, and ends with exit code 130."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        print(f"Stopped: {how}.")
+        raise typer.Exit(130) from None

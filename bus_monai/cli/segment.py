@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bus_monai.bundle.registry import DEFAULT_MODEL
-from bus_monai.cli.options import Backend, MinArea, Modality, Model, Threshold, Tta, load_predictor
-from bus_monai.cli.stoppable import stoppable
+from bus_monai.cli.options import Backend, MinArea, Modality, Model, Threshold, Tta, load_predictor, stoppable
 from bus_monai.errors import UserError, check_choice
 
 if TYPE_CHECKING:

@@ -8,8 +8,7 @@ from typing import Annotated
 import typer
 
 from bus_monai.bundle.settings import parse_setting
-from bus_monai.cli.options import Data
-from bus_monai.cli.stoppable import stoppable
+from bus_monai.cli.options import Data, stoppable
 from bus_monai.errors import UserError
 
 

@@ -10,7 +10,7 @@ import typer
 
 from bus_monai.bundle.registry import find_bundle
 from bus_monai.bundle.settings import keep_null, parse_value
-from bus_monai.cli.stoppable import stoppable
+from bus_monai.cli.options import stoppable
 from bus_monai.errors import UserError
 
 HELP = """\

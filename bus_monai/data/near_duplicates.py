@@ -18,8 +18,7 @@ from tqdm import tqdm
 
 from bus_monai.data.registration import Flip, correlate_registered, find_candidates, to_coarse, to_square
 from bus_monai.errors import UserError, check_columns
-from bus_monai.io.atomic import atomic_file
-from bus_monai.io.cache import cache_folder
+from bus_monai.io.atomic import atomic_file, cache_folder
 from bus_monai.io.image import read_raster
 
 KNOWN_DUPLICATES = "near_duplicates.csv"

@@ -1,10 +1,11 @@
-"""Frames of DICOM ultrasound as grey values, and what identifies an object."""
+"""Frames of DICOM ultrasound as grey values, what identifies an object, and how decoders keep it to themselves."""
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Generator, Iterator
-from contextlib import AbstractContextManager, closing
+from contextlib import AbstractContextManager, closing, contextmanager
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -20,8 +21,8 @@ from pydicom.pixels.processing import apply_color_lut
 from pydicom.uid import JPEGBaseline8Bit, MediaStorageDirectoryStorage, SegmentationStorage
 
 from bus_monai.errors import UserError, reading
+from bus_monai.io.image import LUMA, MAX_PIXELS, SourceImage
 from bus_monai.io.opened import OpenedSource, open_source
-from bus_monai.io.types import LUMA, MAX_PIXELS, SourceImage
 
 IDENTIFIERS = ("PatientName", "PatientID", "PatientBirthDate", "OtherPatientNames", "AccessionNumber")
 SHORTEST = 3
@@ -305,3 +306,23 @@ def _scaled_luma(colours: NDArray[Any], bits: int) -> NDArray[np.float32]:
     # tables say 8 bits and use 16, and the other way round
     top = np.float32(2 ** min(bits, 8 * colours.dtype.itemsize) - 1)
     return np.asarray(np.clip(colours.astype(np.float32) @ LUMA / top, 0, 1), dtype=np.float32)
+
+
+DECODERS = ("pydicom", "highdicom", "nibabel.global", "PIL")
+"""Loggers that quote what they decode."""
+
+
+@contextmanager
+def quiet_decoders() -> Iterator[None]:
+    """Silence what decoders say of a file's values, which may be a patient's name."""
+    loggers = [logging.getLogger(name) for name in DECODERS]
+    before = [logger.disabled for logger in loggers]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            for logger in loggers:
+                logger.disabled = True
+            yield
+        finally:
+            for logger, disabled in zip(loggers, before, strict=True):
+                logger.disabled = disabled

@@ -1,16 +1,17 @@
-"""Images explained one after the other; each result is on disk before the next image is opened."""
+"""Which images to explain, and each explained, its result on disk before the next is opened."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from matplotlib.image import imsave
 from tqdm import tqdm
 
+from bus_monai.data.items import inference_items, item_names, training_split
 from bus_monai.errors import UserError, user_error
 from bus_monai.explain.explainer import Explainer
 from bus_monai.explain.explanation import ExplainItem, Explanation, ExplanationMap
@@ -125,3 +126,37 @@ def _write_map(one: ExplanationMap, stem: Path, kind: MapFormat | None) -> None:
 
 def _number(value: float | None) -> str:
     return "" if value is None else f"{value:.4f}"
+
+
+def explain_items(
+    source: Path, *, split: str, settings: Mapping[str, Any], cases: int | None = None
+) -> list[ExplainItem]:
+    """List the images to explain.
+
+    Args:
+        source: an image, a folder of images, a data set with a ``datalist.json``, or a published one as unpacked.
+        split: section of the data set.
+        settings: of the training, see :func:`~bus_monai.data.items.training_split`.
+        cases: the first so many; ``None`` for all.
+
+    Raises:
+        UserError: there is nothing to explain.
+    """
+    datalist = training_split(source, settings)
+    if datalist is not None:
+        section = getattr(datalist, split)
+        if not section:
+            raise UserError(f"The data set '{source}' has no case in its section '{split}': choose another --split.")
+        # an unlabelled image has no mask either, but then its lesions are not known
+        items = [
+            ExplainItem(case.id, case.image, 0, Path(case.id), None if split == "unlabeled" else case.masks)
+            for case in section
+        ]
+    else:
+        listed = inference_items(source, "")
+        items = []
+        for item, name in zip(listed, item_names(listed, source), strict=True):
+            output = Path(item["output"])
+            stem = output.with_name(output.name.rpartition("_mask.")[0])
+            items.append(ExplainItem(name, Path(item["source"]), item["frame"], stem))
+    return items[:cases]

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
+from bus_monai.errors import check_choice
 
-from bus_monai.data.items import inference_items, item_names, training_split
-from bus_monai.errors import UserError, check_choice
+if TYPE_CHECKING:  # the command line takes the names of the methods from here
+    import numpy as np
+    from numpy.typing import NDArray
 
 TITLES = {
     "grad_cam": "Grad-CAM",
@@ -50,11 +50,12 @@ def energy_inside(values: NDArray[np.floating], lesion: NDArray[np.bool_]) -> fl
         A share in [0, 1], or ``None`` where there is no lesion or the map is 0 everywhere.
 
     Example:
+        >>> import numpy as np
         >>> energy_inside(np.array([[3.0, 1.0]]), np.array([[True, False]]))
         0.75
     """
-    total = float(values.sum(dtype=np.float64))
-    return float(values.sum(dtype=np.float64, where=lesion)) / total if total > 0 and lesion.any() else None
+    total = float(values.sum(dtype=float))
+    return float(values.sum(dtype=float, where=lesion)) / total if total > 0 and lesion.any() else None
 
 
 @dataclass(frozen=True)
@@ -120,37 +121,3 @@ class ExplainItem:
     frame: int
     stem: Path
     masks: Sequence[Path] | None = None
-
-
-def explain_items(
-    source: Path, *, split: str, settings: Mapping[str, Any], cases: int | None = None
-) -> list[ExplainItem]:
-    """List the images to explain.
-
-    Args:
-        source: an image, a folder of images, a data set with a ``datalist.json``, or a published one as unpacked.
-        split: section of the data set.
-        settings: of the training, see :func:`~bus_monai.data.items.training_split`.
-        cases: the first so many; ``None`` for all.
-
-    Raises:
-        UserError: there is nothing to explain.
-    """
-    datalist = training_split(source, settings)
-    if datalist is not None:
-        section = getattr(datalist, split)
-        if not section:
-            raise UserError(f"The data set '{source}' has no case in its section '{split}': choose another --split.")
-        # an unlabelled image has no mask either, but then its lesions are not known
-        items = [
-            ExplainItem(case.id, case.image, 0, Path(case.id), None if split == "unlabeled" else case.masks)
-            for case in section
-        ]
-    else:
-        listed = inference_items(source, "")
-        items = []
-        for item, name in zip(listed, item_names(listed, source), strict=True):
-            output = Path(item["output"])
-            stem = output.with_name(output.name.rpartition("_mask.")[0])
-            items.append(ExplainItem(name, Path(item["source"]), item["frame"], stem))
-    return items[:cases]

@@ -19,8 +19,7 @@ from bus_monai.errors import UserError
 from bus_monai.geometry.lesion import find_findings
 from bus_monai.inference.predictor import Predictor
 from bus_monai.inference.write_outputs import draw_overlay
-from bus_monai.io.image import to_unit_range
-from bus_monai.io.types import LUMA
+from bus_monai.io.image import LUMA, to_unit_range
 from bus_monai.sources.read import read_source
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-from .click import Click as Click
+from .outline import Click as Click
 from .outline import fill_box as fill_box
 from .outline import find_outline as find_outline
 from .simulate_clicks import ClickedCase as ClickedCase

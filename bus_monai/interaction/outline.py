@@ -1,10 +1,11 @@
-"""The outline of the lesion in a box."""
+"""Clicks of an annotator, and the outline of the lesion about them or in a box."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,6 @@ from scipy.ndimage import gaussian_filter, map_coordinates
 
 from bus_monai.geometry.box import Box
 from bus_monai.geometry.lesion import label_components
-from bus_monai.interaction.click import Click
 
 ANGLES, STEPS = 72, 56
 WIDTH = 5
@@ -25,6 +25,26 @@ AWAY = 10.0
 """Price of an outline that holds a click of the other kind."""
 MARGIN = 3
 """Pixels between an outline and such a click."""
+
+
+class Click(NamedTuple):
+    """A point that an annotator says is lesion, or is not.
+
+    Args:
+        row: of the pixel, 0 at the top.
+        column: of the pixel, 0 at the left.
+        positive: whether the pixel is lesion.
+    """
+
+    row: int
+    column: int
+    positive: bool = True
+
+
+def disc(shape: tuple[int, ...], centre: Click, radius: float) -> NDArray[np.bool_]:
+    """Mark the pixels (H, W) of an image that are at most ``radius`` pixels from a click."""
+    rows, columns = np.ogrid[: shape[0], : shape[1]]
+    return np.asarray((rows - centre.row) ** 2 + (columns - centre.column) ** 2 <= radius**2)
 
 
 @dataclass(frozen=True)

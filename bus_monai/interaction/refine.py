@@ -16,8 +16,7 @@ from skimage.transform import resize
 from bus_monai.errors import UserError
 from bus_monai.geometry.box import Box
 from bus_monai.geometry.lesion import label_components
-from bus_monai.interaction.click import Click, disc
-from bus_monai.interaction.outline import Guess, fill_box, find_outline
+from bus_monai.interaction.outline import Click, Guess, disc, fill_box, find_outline
 
 REACH = 2.2
 """The walk ends this many times as far from the click as the outline."""

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 
-from bus_monai.interaction.click import Click
+from bus_monai.interaction.outline import Click
 from bus_monai.metrics.segmentation import mask_dice
 
 

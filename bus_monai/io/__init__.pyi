@@ -1,7 +1,9 @@
 from .atomic import atomic_file as atomic_file
+from .atomic import cache_folder as cache_folder
 from .atomic import check_writable as check_writable
 from .atomic import whole_folder as whole_folder
-from .cache import cache_folder as cache_folder
+from .atomic import write_table as write_table
+from .image import SourceImage as SourceImage
 from .image import read_mask as read_mask
 from .image import read_masks as read_masks
 from .image import read_raster as read_raster
@@ -9,5 +11,3 @@ from .masks import write_mask as write_mask
 from .opened import OpenedSource as OpenedSource
 from .opened import open_source as open_source
 from .opened import source_kind as source_kind
-from .tables import write_table as write_table
-from .types import SourceImage as SourceImage

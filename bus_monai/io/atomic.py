@@ -1,11 +1,13 @@
-"""Files and folders that are whole or not there."""
+"""Files, tables and folders that are whole or not there, and the folder of what can be made again."""
 
 from __future__ import annotations
 
+import csv
+import itertools
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -80,3 +82,21 @@ def whole_folder(folder: Path, *, last: str) -> Iterator[Path]:
 def private_folder_beside(folder: Path) -> Path:
     """Make a folder of a new name in the parent of ``folder``, for this process alone."""
     return Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+
+
+def cache_folder() -> Path:
+    """Return ``BUS_MONAI_CACHE``, else ``bus_monai`` below ``XDG_CACHE_HOME``, else ``~/.cache/bus_monai``."""
+    return Path(
+        os.environ.get("BUS_MONAI_CACHE")
+        or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "bus_monai"
+    )
+
+
+def write_table(path: Path, columns: Sequence[str], rows: Iterable[Iterable[object]]) -> None:
+    """Write a table as CSV in UTF-8, ``None`` as an empty field; the file appears complete or not at all.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    with writing(path), atomic_file(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows(itertools.chain([columns], rows))

@@ -1,10 +1,11 @@
-"""Rasters, NIfTI files and masks as grey values, in NumPy alone."""
+"""One grey image, and rasters, NIfTI files and masks read into it, in NumPy alone."""
 
 from __future__ import annotations
 
 import warnings
 import zlib
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any, BinaryIO
 
@@ -14,10 +15,32 @@ from PIL import Image
 
 from bus_monai.errors import UserError, reading
 from bus_monai.io.opened import open_source
-from bus_monai.io.types import MAX_PIXELS, SourceImage
 
 RASTER_SUFFIXES = (".png", ".jpg", ".jpeg")
 NIFTI_SUFFIXES = (".nii", ".nii.gz")
+MAX_PIXELS = 100_000_000
+"""A larger image is a decompression bomb or a mistake."""
+
+
+LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
+"""Shares of red, green and blue in grey, ITU-R BT.601."""
+
+
+@dataclass(frozen=True)
+class SourceImage:
+    """A grey image as stored.
+
+    Args:
+        pixels: (H, W) float32, rows first, luma of ITU-R BT.601 where the source has colour, values in [0, 1].
+        spacing_mm: of rows and columns, ``None`` where the file does not say.
+        frame: number of this frame, from 0.
+        frames: how many the file holds.
+    """
+
+    pixels: NDArray[np.float32]
+    spacing_mm: tuple[float, float] | None
+    frame: int = 0
+    frames: int = 1
 
 
 def read_mask(path: Path, shape: tuple[int, ...]) -> NDArray[np.bool_]:

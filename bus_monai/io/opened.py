@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Literal, TypeAlias
 
 from bus_monai.errors import UserError, reading
-from bus_monai.io.types import DICOM_SUFFIXES
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
 Kind: TypeAlias = Literal["raster", "nifti", "dicom"]
+DICOM_SUFFIXES = (".dcm", ".dicom")
 HEAD = 352
 """Bytes from the start that tell what a file is."""
 READ_AT_ONCE = 1 << 20

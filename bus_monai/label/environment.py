@@ -15,8 +15,7 @@ from filelock import FileLock
 from bus_monai.bundle.models import parse_models
 from bus_monai.bundle.registry import input_modality, list_bundles, output_format, require_ultrasound
 from bus_monai.errors import UserError
-from bus_monai.io.atomic import check_writable
-from bus_monai.io.cache import cache_folder
+from bus_monai.io.atomic import cache_folder, check_writable
 from bus_monai.pacs.address import is_loopback
 
 PACKAGES = (

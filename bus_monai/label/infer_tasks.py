@@ -24,7 +24,7 @@ from bus_monai.geometry.box import Box
 from bus_monai.geometry.lesion import MAX_LESIONS
 from bus_monai.inference.predictor import Predictor
 from bus_monai.inference.segment_frames import SegmentedFile, segment_frames
-from bus_monai.interaction.click import Click
+from bus_monai.interaction.outline import Click
 from bus_monai.interaction.refine import refine
 from bus_monai.io.opened import OpenedSource, open_source
 from bus_monai.label.label_file import (

@@ -19,10 +19,9 @@ from monailabel.datastore.local import DataModel, ImageLabelModel, LocalDatastor
 from monailabel.interfaces.datastore import DefaultLabelTag
 
 from bus_monai.errors import UserError, reading
-from bus_monai.io.atomic import atomic_file
-from bus_monai.io.cache import cache_folder
+from bus_monai.io.atomic import atomic_file, cache_folder
 from bus_monai.io.image import NIFTI_SUFFIXES, RASTER_SUFFIXES
-from bus_monai.io.types import DICOM_SUFFIXES
+from bus_monai.io.opened import DICOM_SUFFIXES
 from bus_monai.label.label_file import SUFFIXES, image_shape, label_suffix, read_labels
 from bus_monai.pacs.dicomweb import TOKEN, DicomWeb, InstanceError
 from bus_monai.sources.listing import find_sources

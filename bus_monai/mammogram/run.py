@@ -24,8 +24,8 @@ from bus_monai.data.readers.shapes import SHAPES
 from bus_monai.errors import UserError
 from bus_monai.geometry.box import SIDES, Box
 from bus_monai.inference.write_outputs import job_tables
+from bus_monai.io.image import SourceImage
 from bus_monai.io.masks import write_mask
-from bus_monai.io.types import SourceImage
 from bus_monai.mammogram.reader import MammogramReader, MassReading, merge_masks
 from bus_monai.mammogram.stage_errors import MassOutcome, StageErrors, measure_stage_errors
 from bus_monai.mammogram.stages import load_stage

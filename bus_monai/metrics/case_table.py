@@ -10,7 +10,7 @@ from typing import Any, get_args, get_type_hints
 
 from bus_monai.data.case import Diagnosis
 from bus_monai.errors import UserError, check_columns, reading
-from bus_monai.io.tables import write_table
+from bus_monai.io.atomic import write_table
 from bus_monai.metrics.segmentation import BINS, CaseScores
 
 

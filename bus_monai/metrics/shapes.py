@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bus_monai.errors import reading
-from bus_monai.io.tables import write_table
+from bus_monai.io.atomic import write_table
 from bus_monai.metrics.classification import summarise_classes
 from bus_monai.networks.shape_cnn import SHAPE_CLASSES
 

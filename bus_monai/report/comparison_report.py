@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bus_monai.errors import check_choice
-from bus_monai.io.atomic import check_writable
-from bus_monai.io.tables import write_table
+from bus_monai.io.atomic import check_writable, write_table
 from bus_monai.metrics.aggregate import DISTANCES, LOWER_IS_BETTER, RULES, means
 from bus_monai.metrics.case_table import CaseRow
 from bus_monai.metrics.compare import RULE, Comparison, PairedTest

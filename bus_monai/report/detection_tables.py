@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bus_monai.geometry.box import SIDES, Box
-from bus_monai.io.tables import write_table
+from bus_monai.io.atomic import write_table
 
 
 class DetectionRow(NamedTuple):

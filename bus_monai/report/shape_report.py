@@ -11,7 +11,7 @@ from typing import Any
 from bus_monai.data.items import case_and_number
 from bus_monai.data.readers.folder import read_csv_table
 from bus_monai.errors import UserError
-from bus_monai.io.tables import write_table
+from bus_monai.io.atomic import write_table
 from bus_monai.metrics.aggregate import SUMMARY
 from bus_monai.metrics.shapes import ShapeRow, summarise_shapes, write_shape_rows
 from bus_monai.networks.shape_cnn import SHAPE_CLASSES

@@ -7,8 +7,7 @@ from pathlib import Path
 
 from bus_monai.errors import UserError
 from bus_monai.io.image import NIFTI_SUFFIXES, RASTER_SUFFIXES
-from bus_monai.io.opened import HEAD, kind_of, open_source
-from bus_monai.io.types import DICOM_SUFFIXES
+from bus_monai.io.opened import DICOM_SUFFIXES, HEAD, kind_of, open_source
 
 
 def list_sources(folder: Path) -> list[tuple[Path, int]]:

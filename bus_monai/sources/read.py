@@ -6,9 +6,8 @@ from collections.abc import Generator
 from pathlib import Path
 
 from bus_monai.errors import UserError
-from bus_monai.io.image import decode_raster, read_nifti
+from bus_monai.io.image import SourceImage, decode_raster, read_nifti
 from bus_monai.io.opened import OpenedSource, open_source
-from bus_monai.io.types import SourceImage
 
 
 def read_source(path: str | Path, frame: int = 0) -> SourceImage:

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from bus_monai.bundle.registry import list_bundles
 from bus_monai.cli import main as cli
-from bus_monai.cli.stoppable import stoppable
+from bus_monai.cli.options import stoppable
 from bus_monai.cli.train import parse_overrides
 from tests.user_errors import check_said, raises_user_error
 

@@ -72,7 +72,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, 
     """Variables of the commands: a cache of its own, whose embedded data are small."""
     from bus_monai.data.phantoms import mammogram as mammo_phantoms
     from bus_monai.data.phantoms import ultrasound as phantoms
-    from bus_monai.io.cache import cache_folder
+    from bus_monai.io.atomic import cache_folder
 
     before = cache_folder()
     cache = tmp_path_factory.mktemp("cache")

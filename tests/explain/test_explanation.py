@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from bus_monai.data.dataset import load_dataset
-from bus_monai.explain.explanation import energy_inside, explain_items
+from bus_monai.explain.explain_job import explain_items
+from bus_monai.explain.explanation import energy_inside
 
 
 @pytest.fixture

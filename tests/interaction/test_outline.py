@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from bus_monai.interaction.click import Click
-from bus_monai.interaction.outline import Guess, find_outline
+from bus_monai.interaction.outline import Click, Guess, find_outline
 
 SIZE = (80, 100)
 CENTRE = (40.0, 50.0)

@@ -11,7 +11,7 @@ from scipy.ndimage import label
 
 from bus_monai.data.phantoms.ultrasound import make_phantom
 from bus_monai.geometry.box import Box
-from bus_monai.interaction.click import Click, disc
+from bus_monai.interaction.outline import Click, disc
 from bus_monai.interaction.refine import AWAY, REACH, refine, walk_region
 from tests.user_errors import raises_user_error
 

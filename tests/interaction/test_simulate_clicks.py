@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
-from bus_monai.interaction.click import Click
+from bus_monai.interaction.outline import Click
 from bus_monai.interaction.simulate_clicks import next_click, simulate_clicks
 
 SIZE = (9, 12)

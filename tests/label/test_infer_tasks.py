@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from bus_monai.geometry.box import Box
-from bus_monai.interaction.click import Click
+from bus_monai.interaction.outline import Click
 from bus_monai.label.infer_tasks import read_prompts
 from tests.user_errors import raises_user_error
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import itertools
+from types import SimpleNamespace
 
 import pytest
 import torch
 from monai.data import DataLoader, Dataset
 from monai.transforms import RandGaussianNoised
 
-from bus_monai.trainers.base import SeededEpochs
+from bus_monai.trainers.base import SeededEpochs, gains_by_half_precision
 from bus_monai.trainers.schedule import Blocked, GeneratorOnly, Interleaved, make_schedule
 from tests.user_errors import raises_user_error
 
@@ -70,3 +71,20 @@ def test_schedules_by_name() -> None:
         make_schedule("block")
     with raises_user_error(0, 1, key="n_critic"):
         make_schedule("interleaved", n_critic=0)
+
+
+@pytest.mark.parametrize(
+    ("device", "supported", "gains"), [("cuda", False, True), ("cpu", True, True), ("cpu", False, False)]
+)
+def test_processors_must_be_fast_in_it(
+    device: str, supported: bool, gains: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: True)
+    monkeypatch.setattr(torch.ops, "mkldnn", SimpleNamespace(_is_mkldnn_bf16_supported=lambda: supported))
+    assert gains_by_half_precision(torch.device(device)) is gains
+
+
+def test_a_build_without_onednn_is_asked_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
+    monkeypatch.setattr(torch.ops, "mkldnn", SimpleNamespace())
+    assert [gains_by_half_precision(torch.device(name)) for name in ("cpu", "mps", "cuda")] == [False, False, True]

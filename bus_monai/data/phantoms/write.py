@@ -17,8 +17,7 @@ from bus_monai.data.datalist import DATALIST_FILE, Datalist, read_datalist, spli
 from bus_monai.data.readers.folder import IMAGES, MASKS, write_masks
 from bus_monai.data.readers.shapes import WORD_OF_CLASS, write_shape_table
 from bus_monai.errors import UserError, writing
-from bus_monai.io.atomic import private_folder_beside, whole_folder
-from bus_monai.io.cache import cache_folder
+from bus_monai.io.atomic import cache_folder, private_folder_beside, whole_folder
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,7 @@ from pathlib import Path
 from bus_monai.bundle.models import TrainedModel, model_key
 from bus_monai.errors import writing
 from bus_monai.inference.backends.chain import CHAIN, GRAPH
-from bus_monai.io.atomic import whole_folder
-from bus_monai.io.cache import cache_folder
+from bus_monai.io.atomic import cache_folder, whole_folder
 
 
 def graph_name(model: TrainedModel) -> str:

@@ -15,7 +15,7 @@ from bus_monai.bundle.models import TrainedModel
 from bus_monai.bundle.run import bundle_parts
 from bus_monai.inference.backends.backend import Precision
 from bus_monai.inference.backends.chain import Chain
-from bus_monai.trainers.precision import gains_by_half_precision
+from bus_monai.trainers.base import gains_by_half_precision
 
 
 class TorchBackend:
