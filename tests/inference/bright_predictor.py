@@ -16,15 +16,31 @@ from bus_monai.inference.segment_file import SegmentSettings
 
 
 class BrightPredictor:
+    """Give 1 where a pixel is above a half.
+
+    Args:
+        weights: a file that is made.
+        seconds: that an image takes.
+        stop_at: number of the image at which it waits until a file is there.
+    """
+
     name, version, weights_hash, backend, precision, tta = "bright", "1", "0" * 64, "numpy", "fp32", False
 
-    def __init__(self, weights: Path, seconds: float = 0) -> None:
+    def __init__(self, weights: Path, seconds: float = 0, stop_at: tuple[int, Path] | None = None) -> None:
         weights.write_bytes(b"none")
         self.model = TrainedModel("bright", find_bundle("baseline"), str(weights))
         self.seconds = seconds
+        self.stop_at = stop_at
+        self.images = 0
 
     def predict(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
         time.sleep(self.seconds)
+        self.images += 1
+        if self.stop_at is not None and self.images >= self.stop_at[0]:
+            deadline = time.monotonic() + 300
+            while not self.stop_at[1].exists():
+                assert time.monotonic() < deadline
+                time.sleep(0.005)
         return (pixels > 0.5).astype(np.float32)
 
 

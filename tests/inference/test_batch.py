@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-import time
+import threading
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -19,6 +20,7 @@ from pydicom.data import get_testdata_file
 
 from bus_monai.data.items import inference_items
 from bus_monai.geometry.lesion import Lesion
+from bus_monai.inference import batch
 from bus_monai.inference.batch import segment_inputs
 from bus_monai.inference.manifest import Manifest
 from bus_monai.inference.segment_file import SegmentSettings
@@ -187,8 +189,17 @@ def test_no_two_names_share_an_output(names: list[str]) -> None:
 def test_a_file_given_twice_is_done_once(bright: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = draw(tmp_path / "in" / "a.png", (2, 2, 8, 8))
     calls: list[int] = []
-    predict = bright.predict
-    monkeypatch.setattr(bright, "predict", lambda pixels: (calls.append(1), time.sleep(0.05), predict(pixels))[2])
+    find, predict = batch.find_sources, bright.predict
+    listed = threading.Event()
+
+    def find_all(source: Path, **options: Any) -> Iterator[Path]:
+        yield from find(source, **options)
+        if source == path.parent:
+            listed.set()
+
+    # the file is not done before it is found again, so that it would be begun again
+    monkeypatch.setattr(batch, "find_sources", find_all)
+    monkeypatch.setattr(bright, "predict", lambda pixels: (calls.append(1), listed.wait(30), predict(pixels))[2])
     totals = segment_inputs([path, path, path.parent, path], tmp_path / "out", bright, SegmentSettings(PNG))
     assert (len(calls), totals["done"], len(table(tmp_path / "out"))) == (1, 1, 1)
 

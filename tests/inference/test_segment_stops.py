@@ -12,9 +12,11 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
-from bus_monai.inference import batch as segment_job
+from bus_monai.inference import batch
 from bus_monai.inference.batch import segment_inputs
 from bus_monai.inference.executors.local import AHEAD
 from bus_monai.inference.segment_file import SegmentSettings
@@ -48,22 +50,28 @@ def test_files_begun_are_bounded(bright: Any, tmp_path: Path, monkeypatch: pytes
     for number in range(40):
         draw(tmp_path / "in" / f"{number:02d}.png")
     found, done, most = [0], [0], [0]
-    real = segment_job.find_sources
+    real, predict = batch.find_sources, bright.predict
+    far_ahead = threading.Event()
 
     def find(*arguments: Any, **options: Any) -> Any:
         for path in real(*arguments, **options):
             found[0] += 1
             most[0] = max(most[0], found[0] - done[0])
+            if found[0] == AHEAD:
+                far_ahead.set()
             yield path
 
-    predict = bright.predict
-    monkeypatch.setattr(segment_job, "find_sources", find)
-    monkeypatch.setattr(
-        bright, "predict", lambda p: (time.sleep(0.002), done.__setitem__(0, done[0] + 1), predict(p))[2]
-    )
+    def predict_when_found(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+        # as if a file took as long as it takes to find as many as may be begun
+        assert far_ahead.wait(30)
+        done[0] += 1
+        return predict(pixels)
+
+    monkeypatch.setattr(batch, "find_sources", find)
+    monkeypatch.setattr(bright, "predict", predict_when_found)
     segment_inputs([tmp_path / "in"], tmp_path / "out", bright, SegmentSettings(PNG))
     assert (found[0], done[0]) == (40, 40)
-    assert most[0] <= AHEAD + 1
+    assert AHEAD <= most[0] <= AHEAD + 1
 
 
 def draw_many(source: Path, files: int) -> random.Random:
@@ -121,7 +129,7 @@ from bright_predictor import BrightPredictor
 from bus_monai.cli.main import main
 from bus_monai.inference import models, predictor
 
-trained = BrightPredictor(Path(sys.argv.pop(1)), 0.02)
+trained = BrightPredictor(Path(sys.argv.pop(1)), stop_at=(20, Path(sys.argv.pop(1))))
 models.parse_models = lambda *specs, **options: [trained.model]
 predictor.Predictor = lambda *arguments, **options: trained
 main()
@@ -135,13 +143,14 @@ def test_interrupted_by_the_user(bright: Any, tmp_path: Path) -> None:
     path = os.pathsep.join((str(SCRIPT.parent), str(SCRIPT.parents[2])))
     words = ["segment", str(source), "--out", str(out), "--write", "png,overlay,nifti"]
     run = subprocess.Popen(
-        [sys.executable, "-c", COMMAND, str(tmp_path / "weights"), *words],
+        [sys.executable, "-c", COMMAND, str(tmp_path / "weights"), str(tmp_path / "go on"), *words],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": path},
     )  # fmt: skip
     deadline = time.monotonic() + 300
     while not list(out.rglob("*_mask.png")) and run.poll() is None and time.monotonic() < deadline:
         time.sleep(0.005)
     run.send_signal(signal.SIGINT)
+    (tmp_path / "go on").touch()
     printed, errors = run.communicate()
     assert run.returncode == 130, errors
     assert printed == "Stopped: what was begun is finished and recorded; run the command again to go on.\n"

@@ -122,7 +122,8 @@ def test_interrupted_what_was_begun_is_recorded(engine: RayEngine, bright: Any, 
     bright.seconds = 0.1
 
     def interrupt() -> None:
-        while not list(out.rglob("*_mask.png")):
+        deadline = time.monotonic() + 240
+        while not list(out.rglob("*_mask.png")) and time.monotonic() < deadline:
             time.sleep(0.01)
         signal.raise_signal(signal.SIGINT)
 
@@ -152,7 +153,5 @@ def test_what_ends_the_job_is_one_sentence(
     assert table(out) == []
     assert segment_inputs([source], out, bright, SegmentSettings(PNG), engine=engine)["done"] == 4
     # with nothing left no worker is started
-    began = time.monotonic()
     monkeypatch.setattr(ray_engine, "ray_session", None)
     assert segment_inputs([source], out, bright, SegmentSettings(PNG), engine=engine)["done"] == 4
-    assert time.monotonic() - began < 5
