@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from bus_monai.inference import batch
 from bus_monai.inference.batch import segment_inputs
 from bus_monai.inference.executors.local import AHEAD
+from bus_monai.inference.manifest import Manifest
 from bus_monai.inference.segment_file import SegmentSettings
 from tests.inference.segment_files import PNG, contents, draw, table
 from tests.user_errors import raises_user_error
@@ -74,6 +75,26 @@ def test_files_begun_are_bounded(bright: Any, tmp_path: Path, monkeypatch: pytes
     assert AHEAD <= most[0] <= AHEAD + 1
 
 
+def test_interrupted_while_a_file_is_recorded(bright: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source, out = tmp_path / "in", tmp_path / "out"
+    for name in "abcd":
+        draw(source / f"{name}.png")
+    finish, calls = Manifest.finish, [0]
+
+    def interrupted(self: Manifest, *arguments: Any) -> None:
+        calls[0] += 1
+        if calls[0] == 2:
+            raise KeyboardInterrupt
+        finish(self, *arguments)
+
+    monkeypatch.setattr(Manifest, "finish", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        segment_inputs([source], out, bright, SegmentSettings(PNG))
+    known = {f"{row['output']}_mask.png" for row in table(out)}
+    assert {"a_mask.png", "b_mask.png"} <= known
+    assert known == {path.name for path in out.glob("*_mask.png")}
+
+
 def draw_many(source: Path, files: int) -> random.Random:
     chance = random.Random(files)
     for number in range(files):
@@ -127,7 +148,8 @@ import sys
 from pathlib import Path
 from bright_predictor import BrightPredictor
 from bus_monai.cli.main import main
-from bus_monai.inference import models, predictor
+from bus_monai.bundle import models
+from bus_monai.inference import predictor
 
 trained = BrightPredictor(Path(sys.argv.pop(1)), stop_at=(20, Path(sys.argv.pop(1))))
 models.parse_models = lambda *specs, **options: [trained.model]

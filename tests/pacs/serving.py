@@ -25,7 +25,8 @@ import sys
 from pathlib import Path
 from bright_predictor import BrightPredictor
 from bus_monai.cli.main import main
-from bus_monai.inference import models, predictor
+from bus_monai.bundle import models
+from bus_monai.inference import predictor
 
 trained = BrightPredictor(Path(sys.argv.pop(1)), float(sys.argv.pop(1)))
 models.parse_models = lambda *specs, **options: [trained.model]

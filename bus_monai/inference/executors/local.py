@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from threading import Condition
 
 from bus_monai.inference.executors.base import Record, Task
 from bus_monai.inference.manifest import Outcome
@@ -26,29 +27,43 @@ class LocalEngine:
     def __call__(self, segment: SegmentFile, tasks: Iterator[Task], record: Record) -> None:
         """Segment every file and record each in the order of the tasks, of which few are drawn ahead."""
         pending: deque[tuple[Task, Future[Outcome]]] = deque()
+        # both apart from ``pending`` and the pool, since an interruption may come between any two steps of this thread,
+        # and while the pool starts one of its own
+        running: set[str] = set()
+        done: dict[str, tuple[Task, Outcome]] = {}
+        changed = Condition()
+
+        def run(task: Task) -> Outcome:
+            path = task.entry.path
+            with changed:
+                running.add(path)
+            try:
+                outcome = segment(task.path, task.entry.name)
+                done[path] = task, outcome
+                return outcome
+            finally:
+                with changed:
+                    running.discard(path)
+                    changed.notify_all()
 
         def record_first() -> None:
             task, future = pending[0]
-            outcome = future.result()
+            record(task, future.result())
+            del done[task.entry.path]
             pending.popleft()
-            record(task, outcome)
 
         with ThreadPoolExecutor(WORKERS, thread_name_prefix="segment") as pool:
             try:
                 for task in tasks:
-                    pending.append((task, pool.submit(segment, task.path, task.entry.name)))
+                    pending.append((task, pool.submit(run, task)))
                     while len(pending) >= AHEAD:
                         record_first()
                 while pending:
                     record_first()
             except BaseException:
-                _record_what_is_done(pending, record)
+                pool.shutdown(cancel_futures=True)
+                with changed:
+                    changed.wait_for(lambda: not running)
+                for task, outcome in done.values():
+                    record(task, outcome)
                 raise
-
-
-def _record_what_is_done(pending: deque[tuple[Task, Future[Outcome]]], record: Record) -> None:
-    for _, future in pending:
-        future.cancel()
-    for task, future in pending:
-        if not future.cancelled() and future.exception() is None:
-            record(task, future.result())
