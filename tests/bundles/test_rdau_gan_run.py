@@ -136,11 +136,13 @@ def test_killed_and_resumed_equals_undisturbed(trained: tuple[Path, str], small_
     assert [run.info.status for run in runs] == ["FINISHED"], "the resumed run goes on with the killed one's record"
 
 
-def test_a_misspelt_key_is_the_last_line_under_monais_traceback() -> None:
-    done = run("training", "--config_file", "bundles/rdau_gan/configs/train.json", "--max_epoch", "3")
-    assert done.returncode != 0
-    assert "Traceback" in done.stdout
-    assert done.stdout.strip().splitlines()[-1] == (
+def test_a_misspelt_key_is_the_last_line_under_monais_traceback(tmp_path: Path) -> None:
+    config = ["--config_file", "bundles/rdau_gan/configs/train.json"]
+    words = ["python", "-m", "monai.bundle", "run", "training", *config, "--max_epoch", "3"]
+    code, output = run_forked(words, ROOT, environment(), 120, tmp_path / "log")
+    assert code != 0
+    assert "Traceback" in output
+    assert output.strip().splitlines()[-1] == (
         "bus_monai: The config key 'max_epoch' does nothing (did you mean 'max_epochs'?): correct or remove it."
     )
 

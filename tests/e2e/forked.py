@@ -52,6 +52,15 @@ def _become(words: list[str], folder: Path, environment: dict[str, str], log: Pa
         from bus_monai.bundle import registry
 
         registry.BUNDLE_FOLDERS = (folder / "_bundles", folder / "bundles")
+    try:
+        _run(words, folder)
+    except Exception:
+        # as the interpreter ends: multiprocessing would print a traceback of its own
+        sys.excepthook(*sys.exc_info())
+        sys.exit(1)
+
+
+def _run(words: list[str], folder: Path) -> None:
     program, *rest = words
     sys.path.insert(0, str(folder))
     if program == "bus-monai":

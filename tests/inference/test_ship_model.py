@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
+import runpy
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
@@ -85,11 +85,14 @@ def test_what_cannot_be_shipped(bundle: Path, small_weights: Path, tmp_path: Pat
     assert not (bundle / "models" / SHIPPED).exists()
 
 
-def test_as_a_command_without_a_traceback() -> None:
-    command = [sys.executable, "-m", "bus_monai.inference.ship_model", "nothing:x.pt"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 1
-    check_sentence(done.stderr, "'nothing'", "baseline", key="bundle")
+def test_as_a_command_without_a_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["ship_model", "nothing:x.pt"])
+    # so that it is run anew
+    monkeypatch.delitem(sys.modules, "bus_monai.inference.ship_model")
+    with pytest.raises(SystemExit) as stop:
+        runpy.run_module("bus_monai.inference.ship_model", run_name="__main__")
+    # a text as the code is printed, and the process ends with 1
+    check_sentence(stop.value.code, "'nothing'", "baseline", key="bundle")
 
 
 @pytest.mark.parametrize("info", list_bundles(), ids=lambda info: info.name)
