@@ -31,13 +31,13 @@ from skimage.segmentation import (
 
 from bus_monai.bundle.models import parse_models
 from bus_monai.data.case import Case
-from bus_monai.data.items import UNKNOWN, training_split
+from bus_monai.data.items import DEFAULT_SPLIT, training_split
 from bus_monai.geometry.box import Box
 from bus_monai.geometry.lesion import label_components
 from bus_monai.inference.predictor import Predictor
 from bus_monai.interaction import refine as application
 from bus_monai.interaction.outline import Click, Guess, disc
-from bus_monai.interaction.refine import REACH, Correct, apply_click, refine, walk_region
+from bus_monai.interaction.refine import WALK_REACH, Correct, apply_click, refine, walk_region
 from bus_monai.interaction.simulate_clicks import ClickedCase, simulate_clicks
 from bus_monai.io.image import read_masks
 from bus_monai.metrics.aggregate import grouped_mean
@@ -65,7 +65,7 @@ def paint(image: Image, mask: Mask, click: Click, before: Sequence[Click], dista
 
 
 def flood(image: Image, mask: Mask, click: Click, before: Sequence[Click], distance: float) -> Mask:
-    near = disc(mask.shape, click, REACH * distance)
+    near = disc(mask.shape, click, WALK_REACH * distance)
     seeds = np.where(near, 0, np.where(mask == click.positive, 1, 2))
     for other in before:
         seeds[disc(mask.shape, other, 2) & near] = 1 if other.positive == click.positive else 2
@@ -88,7 +88,7 @@ def active_contour(image: Image, mask: Mask, click: Click, before: Sequence[Clic
 
 
 def level_set(click: Click, distance: float, shape: tuple[int, ...]) -> tuple[Window, NDArray[np.int8]]:
-    reach = int(REACH * distance) + 2
+    reach = int(WALK_REACH * distance) + 2
     rows = slice(max(click.row - reach, 0), click.row + reach + 1)
     columns = slice(max(click.column - reach, 0), click.column + reach + 1)
     start = disc(shape, click, max(1.5, 0.8 * distance))
@@ -98,7 +98,7 @@ def level_set(click: Click, distance: float, shape: tuple[int, ...]) -> tuple[Wi
 def near_click(evolved: NDArray, window: Window, click: Click, distance: float, shape: tuple[int, ...]) -> Mask:
     region = np.zeros(shape, dtype=bool)
     region[window] = evolved > 0
-    return region & disc(shape, click, REACH * distance)
+    return region & disc(shape, click, WALK_REACH * distance)
 
 
 def walk_from_guess(image: Image, probability: Image, guess: Guess, clicks: Sequence[Click]) -> Mask:
@@ -155,7 +155,7 @@ def main() -> None:
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
     options = parser.parse_args()
     (model,) = parse_models([options.model]) if options.model else (None,)
-    split = training_split(options.data, model.settings if model else UNKNOWN)
+    split = training_split(options.data, model.settings if model else DEFAULT_SPLIT)
     assert split is not None
     cases = [case for case in split.test if case.diagnosis != "normal"]
     cases = [cases[i] for i in np.linspace(0, len(cases) - 1, min(options.images, len(cases))).round().astype(int)]

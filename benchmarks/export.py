@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from bus_monai.bundle.models import TrainedModel, parse_models
-from bus_monai.inference.export import ENDINGS, Drift, ExportReference, Format, export_model, open_exported
+from bus_monai.inference.export import FORMAT_SUFFIXES, Drift, ExportReference, Format, export_model, open_exported
 from bus_monai.inference.quantize import export_images
 
 FILES: tuple[tuple[Format, bool], ...] = (
@@ -58,7 +58,7 @@ def measure(
     model: TrainedModel, format: Format, int8: bool, images: Path | None, rounds: int, timed: int
 ) -> tuple[Drift, float]:
     with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / f"model{ENDINGS[format]}"
+        file = Path(folder) / f"model{FORMAT_SUFFIXES[format]}"
         drift = export_model(model, file, format=format, int8=int8, images=images)
         reference = ExportReference(model)
         exported = open_exported(file, format, reference.chain)

@@ -32,7 +32,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from bus_monai.bundle.models import TrainedModel
-from bus_monai.bundle.registry import LATEST, TRAINED, find_bundle
+from bus_monai.bundle.registry import CHECKPOINT_FILE, TRAINED_FILE, find_bundle
 from bus_monai.bundle.run import BundleParts, bundle_parts, train_run
 from bus_monai.bundle.settings import read_settings
 from bus_monai.data.case import Case
@@ -81,7 +81,7 @@ def choose(
 def train(
     datalist: Datalist, folder: Path, start: TrainedModel | None, seed: int, size: int, steps: int
 ) -> TrainedModel:
-    bundle, weights = find_bundle("lite_unet"), folder / TRAINED
+    bundle, weights = find_bundle("lite_unet"), folder / TRAINED_FILE
     if not weights.exists():
         data = write_datalist(datalist.training[0].image.parent, datalist).parent
         epochs = math.ceil(steps / math.ceil(len(datalist.training) / BATCH_SIZE))
@@ -89,7 +89,7 @@ def train(
         settings |= dict.fromkeys(("max_epochs", "val_interval", "save_interval", "figure_interval"), epochs)
         settings |= {"batch_size": BATCH_SIZE} | ({} if start is None else {"encoder_weights": None})
         train_run(bundle, folder, settings, start=None if start is None else str(start.files[0]))
-        (folder / LATEST).unlink()
+        (folder / CHECKPOINT_FILE).unlink()
         shutil.rmtree(folder / "mlruns", ignore_errors=True)
     return TrainedModel("lite_unet", bundle, str(weights), read_settings(weights))
 

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 from bus_monai.errors import UserError
-from bus_monai.inference.executors.local import WORKERS
+from bus_monai.inference.executors.local import WORKER_THREADS
 
 PER_FRAME = ("seg", "png")
 """Outputs that a file has for each frame; it has the others once."""
@@ -152,7 +152,7 @@ def hours(units: Units, load: Load, cluster: Cluster, nodes: float) -> tuple[flo
     parts = {
         f"cores ({max(cost.stages, key=lambda name: cost.stages[name])})": cost.core / (cluster.cores * nodes),
         "GPU": cost.gpu / (cluster.gpus * nodes) if cluster.gpus else 0.0,
-        "waiting": (cost.core + cost.gpu + wire + cluster.latency) / (WORKERS * cluster.cores * nodes),
+        "waiting": (cost.core + cost.gpu + wire + cluster.latency) / (WORKER_THREADS * cluster.cores * nodes),
         "network of a node": wire / nodes,
         "shared storage": cost.bytes / cluster.shared_bytes,
     }

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 
 from bus_monai.data.phantoms.ultrasound import make_phantom
-from bus_monai.transforms.contrast import METHODS as EQUALISATIONS
+from bus_monai.transforms.contrast import SPECKLE_METHODS as EQUALISATIONS
 from bus_monai.transforms.contrast import HistogramEqualization
-from bus_monai.transforms.speckle import METHODS, SpeckleReduction
+from bus_monai.transforms.speckle import SPECKLE_METHODS, SpeckleReduction
 
 REPEATS = 15
 
@@ -20,7 +20,7 @@ def main() -> None:
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     image = torch.from_numpy(make_phantom(0).image.astype(np.float32) / 255)[None]
-    transforms = {name: SpeckleReduction(name) for name in METHODS}
+    transforms = {name: SpeckleReduction(name) for name in SPECKLE_METHODS}
     transforms |= {f"equalise {name}": HistogramEqualization(name) for name in EQUALISATIONS}
     print(f"{'filter':22} {'median of ' + str(REPEATS):>12}")
     for name, transform in transforms.items():

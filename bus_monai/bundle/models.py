@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from bus_monai import __version__
-from bus_monai.bundle.registry import TRAINED, find_bundle, output_format, weights_file
+from bus_monai.bundle.registry import TRAINED_FILE, find_bundle, output_format, weights_file
 from bus_monai.bundle.settings import read_settings
 from bus_monai.errors import UserError
 
@@ -107,7 +107,7 @@ def model_of_folder(bundle: Path, weights: str | None = None) -> TrainedModel:
 
 
 def _files(bundle: Path, weights: str | None) -> list[Path]:
-    paths = [Path(part) for part in weights.split(",")] if weights else [bundle / "models" / TRAINED]
+    paths = [Path(part) for part in weights.split(",")] if weights else [bundle / "models" / TRAINED_FILE]
     return [weights_file(path) for path in paths]
 
 
@@ -119,7 +119,7 @@ def _check_files(bundle: Path, weights: str | None, spec: str) -> list[Path]:
     return files
 
 
-CONFIGS = ("inference.json", "metadata.json")
+KEYED_CONFIGS = ("inference.json", "metadata.json")
 SETTLED_NS = 2_000_000_000
 """Age in nanoseconds from which a file's times tell it from its next version; file systems count in steps."""
 _known: dict[tuple[str | int, ...], str] = {}
@@ -157,6 +157,6 @@ def weights_hash(model: TrainedModel) -> str:
 
 def model_key(model: TrainedModel) -> str:
     """Return a hash that changes with anything that may change a prediction."""
-    configs = [(model.bundle / "configs" / name).read_text(encoding="utf-8") for name in CONFIGS]
+    configs = [(model.bundle / "configs" / name).read_text(encoding="utf-8") for name in KEYED_CONFIGS]
     parts = [__version__, weights_hash(model), model.settings, configs]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

@@ -19,9 +19,9 @@ def installed_version(package: str) -> str | None:
         return None
 
 
-TRAINED = "model.pt"
+TRAINED_FILE = "model.pt"
 """What a training writes."""
-SHIPPED = "model.safetensors"
+SHIPPED_FILE = "model.safetensors"
 """What comes with a bundle: matrices in half precision, and the settings of the training."""
 
 
@@ -32,8 +32,8 @@ def weights_file(path: Path) -> Path:
         >>> weights_file(Path("nowhere/model.pt")).name
         'model.pt'
     """
-    shipped = path.with_name(SHIPPED)
-    return shipped if path.name == TRAINED and not path.is_file() and shipped.is_file() else path
+    shipped = path.with_name(SHIPPED_FILE)
+    return shipped if path.name == TRAINED_FILE and not path.is_file() and shipped.is_file() else path
 
 
 _PACKAGE = Path(__file__).parents[1]
@@ -70,7 +70,7 @@ def list_bundles() -> list[BundleInfo]:
     infos = []
     for root in sorted(folders, key=lambda folder: folder.name):
         meta = _metadata(root)
-        weights = weights_file(root / "models" / TRAINED)
+        weights = weights_file(root / "models" / TRAINED_FILE)
         found = weights if weights.is_file() else None
         infos.append(BundleInfo(root.name, root, meta["version"], meta["description"], found))
     return infos
@@ -113,4 +113,4 @@ def _metadata(bundle: Path) -> dict[str, Any]:
     return metadata
 
 
-LATEST = "checkpoint.pt"
+CHECKPOINT_FILE = "checkpoint.pt"

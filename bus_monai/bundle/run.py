@@ -15,7 +15,7 @@ from monai.transforms.compose import Compose
 from torch import nn
 
 from bus_monai.bundle.models import TrainedModel
-from bus_monai.bundle.registry import LATEST
+from bus_monai.bundle.registry import CHECKPOINT_FILE
 from bus_monai.bundle.settings import keep_null
 from bus_monai.bundle.weights import load_network
 
@@ -72,7 +72,7 @@ def train_run(
         **keep_null(overrides),
         ckpt_dir=str(folder),
         output_dir=str(folder),
-        resume=(folder / LATEST).is_file(),
+        resume=(folder / CHECKPOINT_FILE).is_file(),
     )
     if start is not None:
         load_network(workflow.parser.get_parsed_content("network"), start)

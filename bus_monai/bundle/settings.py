@@ -35,7 +35,7 @@ def parse_setting(text: str) -> tuple[str, Any]:
 
 
 SETTINGS_FILE = "settings.json"
-OF_THE_MACHINE = frozenset(
+MACHINE_SETTINGS = frozenset(
     {
         "bundle_root",
         "output_dir",
@@ -50,7 +50,7 @@ OF_THE_MACHINE = frozenset(
     }
 )
 """Settings that say where and how a training ran, not what came out."""
-RENAMED = {"frame": "box"}
+RENAMED_SETTINGS = {"frame": "box"}
 """Names of settings in the files of weights trained before, and what they are called now."""
 
 
@@ -61,7 +61,7 @@ def write_settings(folder: Path, config: Mapping[str, Any]) -> Path:
         if key == "datalist":
             break
         if (
-            key not in OF_THE_MACHINE
+            key not in MACHINE_SETTINGS
             and key not in ("imports", "_meta_")
             and not (isinstance(value, Mapping) and "_target_" in value)
         ):
@@ -87,7 +87,7 @@ def read_settings(weights: Path) -> dict[str, Any]:
     if not isinstance(settings, dict):
         raise UserError(f"'{path}' holds no settings: correct or remove it.")
     known: dict[str, Any] = settings
-    return {RENAMED.get(key, key): value for key, value in known.items()}
+    return {RENAMED_SETTINGS.get(key, key): value for key, value in known.items()}
 
 
 def _shipped_settings(path: Path) -> str:

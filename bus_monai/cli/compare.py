@@ -22,7 +22,7 @@ def compare(
 
     A single run can be put beside published figures alone.
     """
-    from bus_monai.metrics.aggregate import CASES, SUMMARY
+    from bus_monai.metrics.aggregate import CASES_FILE, SUMMARY_FILE
     from bus_monai.metrics.case_table import read_case_table
     from bus_monai.metrics.compare import Comparison
     from bus_monai.report.comparison_report import (
@@ -31,14 +31,14 @@ def compare(
         published_text,
         write_comparison_report,
     )
-    from bus_monai.report.files import SHAPE_ROWS
+    from bus_monai.report.files import SHAPE_ROWS_FILE
 
     papers = published_tables(published) if published else []
     folders = _names(runs)
     for folder in folders.values():
-        if (folder / SHAPE_ROWS).is_file() and not (folder / CASES).is_file():
-            raise UserError(f"'{folder}' holds shapes of masses, not scores of masks: read its {SUMMARY} instead.")
-    tables = {name: read_case_table(folder / CASES) for name, folder in folders.items()}
+        if (folder / SHAPE_ROWS_FILE).is_file() and not (folder / CASES_FILE).is_file():
+            raise UserError(f"'{folder}' holds shapes of masses, not scores of masks: read its {SUMMARY_FILE} instead.")
+    tables = {name: read_case_table(folder / CASES_FILE) for name, folder in folders.items()}
     if len(tables) > 1 or not papers:
         comparison = Comparison.of(tables, metric)
         page = write_comparison_report(comparison, out, published=papers)

@@ -24,9 +24,9 @@ def list_sets() -> None:
     """Explain each data set: size, licence, citation, source and flaws."""
     import textwrap
 
-    from bus_monai.data.readers.catalogue import SETS
+    from bus_monai.data.readers.catalogue import PUBLISHED_SETS
 
-    for published in SETS:
+    for published in PUBLISHED_SETS:
         print(f"{published.name} - {published.title}: {published.size}")
         for label in ("licence", "citation", "url", "flaws"):
             text = f"{label:<10}{getattr(published, label)}"

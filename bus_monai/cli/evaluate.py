@@ -53,7 +53,7 @@ def evaluate(
 
     from bus_monai.bundle.run import evaluate_model
     from bus_monai.experiments.robustness import check_ultrasound, evaluate_robustness
-    from bus_monai.metrics.aggregate import CASES
+    from bus_monai.metrics.aggregate import CASES_FILE
     from bus_monai.metrics.case_table import read_case_table
     from bus_monai.metrics.compare import Comparison
     from bus_monai.report.comparison_report import write_comparison_report
@@ -70,7 +70,7 @@ def evaluate(
             if robustness:
                 evaluate_robustness(model, folder, common | {"split": part})
             print(write_evaluation_report(folder))
-            tables[model.name][part] = read_case_table(folder / CASES)
+            tables[model.name][part] = read_case_table(folder / CASES_FILE)
         if len(trained) > 1:
             print(write_comparison_report(Comparison.of({name: found[part] for name, found in tables.items()}), below))
     if len(splits) > 1:

@@ -9,7 +9,7 @@ import typer
 
 from bus_monai.cli.options import stoppable
 from bus_monai.errors import check_choice
-from bus_monai.explain.explanation import METHODS, parse_methods
+from bus_monai.explain.explanation import EXPLAIN_METHODS, parse_methods
 
 if TYPE_CHECKING:
     from bus_monai.explain.explain_job import MapFormat
@@ -27,7 +27,7 @@ def explain(
     ],
     out: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("explanation"),
     methods: Annotated[
-        str | None, typer.Option(help=f"Some of {', '.join(METHODS)}; all that the network has by default.")
+        str | None, typer.Option(help=f"Some of {', '.join(EXPLAIN_METHODS)}; all that the network has by default.")
     ] = None,
     layer: Annotated[
         str | None,
@@ -56,7 +56,7 @@ def explain(
     trained = parse_models([model], segmenters=True)
     items = explain_items(source, split=split, settings=trained[0].settings, cases=cases)
 
-    from bus_monai.explain.explain_job import IMAGES, explain_images
+    from bus_monai.explain.explain_job import IMAGES_FILE, explain_images
     from bus_monai.explain.explainer import Explainer
     from bus_monai.explain.report import write_explanation_report
 
@@ -66,5 +66,5 @@ def explain(
     print(write_explanation_report(out, trained[0].name, results))
     failed = sum(result.figure is None for result in results)
     if failed:
-        print(f"{failed} of {len(results)} images could not be explained, see '{out / IMAGES}'.")
+        print(f"{failed} of {len(results)} images could not be explained, see '{out / IMAGES_FILE}'.")
         raise typer.Exit(1)

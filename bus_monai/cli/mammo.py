@@ -43,12 +43,12 @@ def mammo(
     check_choice("--split", split, SECTIONS[:3])
     stages = parse_models([f"detection={detection}", f"segmentation={segmentation}", f"shape={shape}"])
 
-    from bus_monai.mammogram.run import IMAGES, run_mammograms
+    from bus_monai.mammogram.run import IMAGES_FILE, run_mammograms
 
     is_set = (source / DATALIST_FILE).is_file()
     results = run_mammograms(source, out, stages, boxes=boxes, split=split if is_set else None)
     failed = sum(result.masses is None for result in results)
     print(f"{sum(result.masses or 0 for result in results)} masses in {len(results) - failed} images: {out}")
     if failed:
-        print(f"{failed} of {len(results)} images could not be read, see '{out / IMAGES}'.")
+        print(f"{failed} of {len(results)} images could not be read, see '{out / IMAGES_FILE}'.")
         raise typer.Exit(1)

@@ -73,7 +73,7 @@ def segment(
     Killed or interrupted, the same command goes on where it ended. A broken file is a row of results.csv with the
     reason, and the exit code is then 1. Not for clinical use.
     """
-    from bus_monai.inference.batch import RESULTS, segment_inputs
+    from bus_monai.inference.batch import RESULTS_FILE, segment_inputs
     from bus_monai.inference.segment_file import SegmentSettings
     from bus_monai.inference.write_outputs import parse_kinds
 
@@ -88,10 +88,10 @@ def segment(
         from bus_monai.errors import need_package
 
         need_package("dicomweb_client")
-        from bus_monai.pacs.dicomweb import TOKEN, DicomWeb
+        from bus_monai.pacs.dicomweb import TOKEN_VARIABLE, DicomWeb
         from bus_monai.pacs.segment_study import segment_study
 
-        service = DicomWeb(dicomweb, os.environ.get(TOKEN))
+        service = DicomWeb(dicomweb, os.environ.get(TOKEN_VARIABLE))
         totals = segment_study(
             service, study, out, predictor, settings, series=series or None, restart=restart, engine=runner
         )
@@ -99,9 +99,12 @@ def segment(
     if totals["skipped"]:
         print(f"{totals['skipped']} files are no {modality} and were left out.")
     if totals["crowded"]:
-        print(f"{totals['crowded']} files have more lesions in a frame than are kept, see 'note' in '{out / RESULTS}'.")
+        print(
+            f"{totals['crowded']} files have more lesions in a frame than are kept, see 'note' in "
+            f"'{out / RESULTS_FILE}'."
+        )
     if totals["failed"]:
-        print(f"{totals['failed']} files could not be segmented, see '{out / RESULTS}'.")
+        print(f"{totals['failed']} files could not be segmented, see '{out / RESULTS_FILE}'.")
     if dicomweb:
         print(f"{totals['stored']} results are at {dicomweb}.")
     if totals["lost"]:

@@ -12,7 +12,7 @@ import typer
 from bus_monai.bundle.registry import DEFAULT_MODEL
 from bus_monai.cli.options import Backend, MinArea, Modality, Model, Threshold, Tta, load_predictor
 
-TLS = "Encrypt what is received and sent"
+TLS_PANEL = "Encrypt what is received and sent"
 
 
 def serve(
@@ -33,7 +33,7 @@ def serve(
     min_area: MinArea = None,
     tta: Tta = False,
     tls_cert: Annotated[
-        Path | None, typer.Option(metavar="PEM", show_default=False, help=f"{TLS}: this node's certificate.")
+        Path | None, typer.Option(metavar="PEM", show_default=False, help=f"{TLS_PANEL}: this node's certificate.")
     ] = None,
     tls_key: Annotated[
         Path | None, typer.Option(metavar="PEM", show_default=False, help="Its key, without a password.")

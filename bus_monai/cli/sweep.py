@@ -50,7 +50,7 @@ def sweep(
 
         print(cross_validate(root, out, overrides))
         return
-    from bus_monai.experiments.search import TABLE, search
+    from bus_monai.experiments.search import TRIALS_FILE, search
 
     study = search(root, out, overrides, space, trials=trials)
-    print(f"best: {study.best_trial.user_attrs['folder']}, validation {study.best_value:.4f}\n{out / TABLE}")
+    print(f"best: {study.best_trial.user_attrs['folder']}, validation {study.best_value:.4f}\n{out / TRIALS_FILE}")

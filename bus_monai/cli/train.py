@@ -13,7 +13,7 @@ from bus_monai.bundle.settings import keep_null, parse_value
 from bus_monai.cli.options import stoppable
 from bus_monai.errors import UserError
 
-HELP = """\
+TRAIN_HELP = """\
 Usage: bus-monai train BUNDLE [--KEY VALUE]...
 
 Train a bundle of this package. The same as
@@ -29,11 +29,11 @@ def train(
 ) -> None:
     """Train a bundle: bus-monai train BUNDLE [--KEY VALUE]...; 'bus-monai train BUNDLE --help' lists its keys."""
     if bundle == "--help":
-        print(HELP.format(config="bundles/BUNDLE/configs/train.json") + "\n'bus-monai info' lists the bundles.")
+        print(TRAIN_HELP.format(config="bundles/BUNDLE/configs/train.json") + "\n'bus-monai info' lists the bundles.")
         return
     config = find_bundle(bundle) / "configs" / "train.json"
     if "--help" in context.args:
-        print(HELP.format(config=config) + "\nKeys of this bundle and their defaults:\n" + _keys(config))
+        print(TRAIN_HELP.format(config=config) + "\nKeys of this bundle and their defaults:\n" + _keys(config))
         return
     overrides = parse_overrides(context.args)
 

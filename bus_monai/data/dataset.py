@@ -15,8 +15,8 @@ from bus_monai.data.datalist import DATALIST_FILE, Datalist, read_datalist, writ
 from bus_monai.data.phantoms.mammogram import mammo_phantom_dataset
 from bus_monai.data.phantoms.ultrasound import phantom_dataset
 from bus_monai.data.protocols import apply_protocol
-from bus_monai.data.readers.catalogue import SETS, find_set, recognise
-from bus_monai.data.readers.folder import IMAGES, MASKS, require_folder
+from bus_monai.data.readers.catalogue import PUBLISHED_SETS, find_set, recognise
+from bus_monai.data.readers.folder import IMAGE_FOLDER, MASK_FOLDER, require_folder
 from bus_monai.errors import UserError, writing
 from bus_monai.io.image import check_signal, read_mask
 from bus_monai.sources.read import read_source
@@ -112,7 +112,7 @@ def _read_published(folder: Path) -> list[Case]:
         if (cases := read_collection(folder)) is not None:
             return cases
         state = "is empty" if not any(folder.iterdir()) else "is neither"
-        titles = ", ".join(known.title for known in SETS if not known.convert)
+        titles = ", ".join(known.title for known in PUBLISHED_SETS if not known.convert)
         raise UserError(f"dataset_dir '{folder}' {state}: give a folder with a {DATALIST_FILE}, or one of {titles}.")
     if published.convert:
         raise UserError(
@@ -230,7 +230,7 @@ def prepare_dataset(
     elif not published.convert:
         check_dataset(datalist, sections=[name for name, _ in datalist.sections()])
     with writing(out):
-        for folder in (IMAGES, MASKS):
+        for folder in (IMAGE_FOLDER, MASK_FOLDER):
             (out / folder).mkdir(parents=True, exist_ok=True)
         sections: dict[str, Any] = {}
         with tqdm(total=sum(len(cases) for _, cases in datalist.sections()), desc=name, unit="image") as bar:

@@ -18,9 +18,9 @@ from bus_monai.data.case import Case
 from bus_monai.data.datalist import DATALIST_FILE, Datalist
 from bus_monai.data.dataset import load_dataset, to_items
 from bus_monai.data.readers.catalogue import recognise
-from bus_monai.data.readers.shapes import CLASS_OF_WORD, SHAPES, read_shape_table
+from bus_monai.data.readers.shapes import CLASS_OF_WORD, SHAPES_FILE, read_shape_table
 from bus_monai.errors import UserError, reading
-from bus_monai.geometry.box import SIDES, Box
+from bus_monai.geometry.box import BOX_COLUMNS, Box
 from bus_monai.io.image import NIFTI_SUFFIXES, RASTER_SUFFIXES, image_stem, is_lesion, read_raster
 from bus_monai.io.masks import frame_mark
 from bus_monai.io.opened import source_kind
@@ -36,7 +36,7 @@ def crop_items(cases: Sequence[Case], box: str) -> list[dict[str, Any]]:
 
     Args:
         cases: with one mask file a mass; those without a mask are left out, since nothing tells where to crop.
-        box: ``full``, or any other of :data:`~bus_monai.transforms.crop.CROPS`, which needs a box.
+        box: ``full``, or any other of :data:`~bus_monai.transforms.crop.CROP_KINDS`, which needs a box.
 
     Returns:
         Items as :func:`~bus_monai.data.dataset.to_items` makes them. Those of a mass have the id of their case with
@@ -67,10 +67,10 @@ def _true_box(case: Case, number: int) -> Box:
     return Box.from_mask(mask)
 
 
-TRUTH = "truth"
+TRUTH_KEY = "truth"
 
 
-def mass_items(folder: str | Path, cases: Sequence[Case], *, masks: str | Path = TRUTH) -> list[dict[str, Any]]:
+def mass_items(folder: str | Path, cases: Sequence[Case], *, masks: str | Path = TRUTH_KEY) -> list[dict[str, Any]]:
     """List the masses of cases that have one of the four shapes.
 
     Args:
@@ -90,13 +90,13 @@ def mass_items(folder: str | Path, cases: Sequence[Case], *, masks: str | Path =
     rows: dict[str, list[tuple[int, str]]] = defaultdict(list)
     for case_id, number, word in read_shape_table(folder):
         rows[case_id].append((number, word))
-    found = None if str(masks) == TRUTH else _predicted(Path(masks).expanduser())
+    found = None if str(masks) == TRUTH_KEY else _predicted(Path(masks).expanduser())
     items = []
     for case in cases:
         if len(rows[case.id]) != len(case.masks):
             raise UserError(
-                f"'{folder / SHAPES}' has {len(rows[case.id])} rows of '{case.id}', which has {len(case.masks)} masks: "
-                "give it a row a mask."
+                f"'{folder / SHAPES_FILE}' has {len(rows[case.id])} rows of '{case.id}', which has "
+                f"{len(case.masks)} masks: give it one row per mask."
             )
         for (number, word), mask in zip(rows[case.id], case.masks, strict=True):
             if word in CLASS_OF_WORD:
@@ -106,7 +106,7 @@ def mass_items(folder: str | Path, cases: Sequence[Case], *, masks: str | Path =
     if not items:
         raise UserError(
             f"No mass of the {len(cases)} cases has one of the shapes {', '.join(CLASS_OF_WORD)} in "
-            f"'{folder / SHAPES}': give a data set with some."
+            f"'{folder / SHAPES_FILE}': give a data set with some."
         )
     return items
 
@@ -143,7 +143,7 @@ def shape_weights(items: Sequence[Mapping[str, Any]]) -> Tensor:
 
 def _predicted(folder: Path) -> dict[str, Path]:
     if not folder.is_dir():
-        raise UserError(f"masks is '{folder}', which is no folder: give '{TRUTH}' or a folder of predicted masks.")
+        raise UserError(f"masks is '{folder}', which is no folder: give '{TRUTH_KEY}' or a folder of predicted masks.")
     return {path.name: path for pattern in ("*_mask.png", "*_mask.nii.gz") for path in sorted(folder.rglob(pattern))}
 
 
@@ -224,12 +224,14 @@ def _read(table: Path) -> list[tuple[str, str, list[str]]]:
         columns = reader.fieldnames or []
         rows = [(reader.line_num, row) for row in reader]
     key = next((name for name in NAME_COLUMNS if name in columns), None)
-    missing = [name for name in SIDES if name not in columns]
+    missing = [name for name in BOX_COLUMNS if name not in columns]
     if key is None:
         missing.insert(0, " or ".join(NAME_COLUMNS))
     if key is None or missing:
         raise UserError(f"The table of boxes '{table}' lacks the column {', '.join(missing)}: add what is missing.")
-    return [(f"Line {line} of '{table}'", row[key] or "", [row[side] or "" for side in SIDES]) for line, row in rows]
+    return [
+        (f"Line {line} of '{table}'", row[key] or "", [row[side] or "" for side in BOX_COLUMNS]) for line, row in rows
+    ]
 
 
 def _given_box(where: str, sides: Sequence[str]) -> Box:
@@ -328,7 +330,7 @@ def _is_mask(path: Path) -> bool:
     return not path.name.startswith(".") and (promised or source_kind(path) is not None)
 
 
-UNKNOWN = {"protocol": "rdau", "seed": 0}
+DEFAULT_SPLIT = {"protocol": "rdau", "seed": 0}
 """Split for a model whose training is not known."""
 
 
@@ -344,7 +346,7 @@ def training_split(source: Path, settings: Mapping[str, Any]) -> Datalist | None
     """
     if not (source.is_dir() and ((source / DATALIST_FILE).is_file() or recognise(source) is not None)):
         return None
-    known: dict[str, Any] = UNKNOWN | dict(settings)
+    known: dict[str, Any] = DEFAULT_SPLIT | dict(settings)
     return load_dataset(source, protocol=known["protocol"], seed=known["seed"])
 
 

@@ -21,7 +21,7 @@ from bus_monai.errors import UserError, check_columns
 from bus_monai.io.atomic import atomic_file, cache_folder
 from bus_monai.io.image import read_raster
 
-KNOWN_DUPLICATES = "near_duplicates.csv"
+KNOWN_DUPLICATES_FILE = "near_duplicates.csv"
 
 
 def known_duplicates(images: Sequence[Path], table: Path) -> Iterator[tuple[int, int]]:
@@ -47,9 +47,9 @@ def known_duplicates(images: Sequence[Path], table: Path) -> Iterator[tuple[int,
                 yield first.setdefault(row["group"], i), i
 
 
-MIN_OF_COPIES = 0.8
+MIN_COPY_CORRELATION = 0.8
 """Copies of BUSI images reach 0.87; of frames of one cine only those that differ by less than the eye sees do."""
-MIN_OF_SCENE = 0.4
+MIN_SCENE_CORRELATION = 0.4
 """Images of different lesions stay below 0.3."""
 
 
@@ -74,7 +74,7 @@ class Pair:
     @property
     def copies(self) -> bool:
         """Whether the two are one image, and not only one scene."""
-        return self.correlation >= MIN_OF_COPIES
+        return self.correlation >= MIN_COPY_CORRELATION
 
 
 def find_pairs(squares: Sequence[NDArray[np.float32]], digests: Sequence[str]) -> list[Pair]:
@@ -103,7 +103,7 @@ def find_pairs(squares: Sequence[NDArray[np.float32]], digests: Sequence[str]) -
         )
         pair = Pair(min(i, j), max(i, j), correlation, c.flip)
         known = best.get((pair.first, pair.second))
-        if correlation >= MIN_OF_SCENE and (known is None or known.correlation < correlation):
+        if correlation >= MIN_SCENE_CORRELATION and (known is None or known.correlation < correlation):
             best[pair.first, pair.second] = pair
     return sorted([*equal, *best.values()], key=lambda pair: (pair.first, pair.second))
 
@@ -126,9 +126,9 @@ def groups_of(labels: Mapping[int, object]) -> list[list[int]]:
 
 logger = logging.getLogger("bus_monai")
 
-VERSION = 1
+PAIRS_VERSION = 1
 """Part of the cache's name: raise it whenever other pairs are found."""
-MIN_TO_CACHE = 100
+MIN_IMAGES_TO_CACHE = 100
 """Images; fewer are compared in less than two seconds."""
 
 
@@ -165,10 +165,10 @@ def _name(image: Path) -> str:
 
 def _similar(images: dict[str, Path]) -> list[tuple[str, str]]:
     """Return the pairs of contents that show the same, from the cache where they were found before."""
-    if len(images) < MIN_TO_CACHE:
+    if len(images) < MIN_IMAGES_TO_CACHE:
         return _compare(images)
     key = hashlib.sha256("".join(sorted(images)).encode()).hexdigest()
-    file = cache_folder() / f"near-duplicates-v{VERSION}" / f"{key}.json"
+    file = cache_folder() / f"near-duplicates-v{PAIRS_VERSION}" / f"{key}.json"
     try:
         return [(one, other) for one, other in json.loads(file.read_text(encoding="utf-8"))]
     except (OSError, ValueError):

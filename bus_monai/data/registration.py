@@ -15,10 +15,10 @@ from scipy.stats import rankdata
 
 from bus_monai.geometry.box import Box
 
-SQUARE_SIDE = 128
-BLACK = 8 / 255
+SQUARE_SIDE_PX = 128
+MAX_BLACK = 8 / 255
 """Brightest value of a row or column that is margin: what JPEG leaves of black."""
-BLOCK = 8
+JPEG_BLOCK_PX = 8
 """Pixels that are cut off beside a margin, since there JPEG mixes margin and image."""
 
 
@@ -33,21 +33,21 @@ def to_square(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
     """
     height, width = pixels.shape
     box = content_box(pixels)
-    if box.height > 4 * BLOCK and box.width > 4 * BLOCK:
+    if box.height > 4 * JPEG_BLOCK_PX and box.width > 4 * JPEG_BLOCK_PX:
         box = Box(
-            box.top + BLOCK * (box.top > 0),
-            box.left + BLOCK * (box.left > 0),
-            box.bottom - BLOCK * (box.bottom < height),
-            box.right - BLOCK * (box.right < width),
+            box.top + JPEG_BLOCK_PX * (box.top > 0),
+            box.left + JPEG_BLOCK_PX * (box.left > 0),
+            box.bottom - JPEG_BLOCK_PX * (box.bottom < height),
+            box.right - JPEG_BLOCK_PX * (box.right < width),
         )
     content = Image.fromarray(pixels[box.slices])
-    return np.asarray(content.resize((SQUARE_SIDE, SQUARE_SIDE), Image.Resampling.BILINEAR), dtype=np.float32)
+    return np.asarray(content.resize((SQUARE_SIDE_PX, SQUARE_SIDE_PX), Image.Resampling.BILINEAR), dtype=np.float32)
 
 
 def content_box(pixels: NDArray[np.float32]) -> Box:
     """Return the box of what lies within black margins; all if all is black."""
-    top, bottom = _span(pixels.max(axis=1) > BLACK)
-    left, right = _span(pixels.max(axis=0) > BLACK)
+    top, bottom = _span(pixels.max(axis=1) > MAX_BLACK)
+    left, right = _span(pixels.max(axis=0) > MAX_BLACK)
     return Box(top, left, bottom, right)
 
 
@@ -71,12 +71,14 @@ Flip: TypeAlias = Literal["none", "horizontal", "vertical", "both"]
 Window: TypeAlias = tuple[float, float, float, float]
 """Top, bottom, left and right, in units of the image's sides."""
 
-THUMBNAIL_SIDE = 16
-SPANS = ((0.0, 1.0), (0.0, 0.9), (0.1, 1.0), (0.05, 0.95), (0.1, 0.9))
-WINDOWS: tuple[Window, ...] = tuple((*rows, *columns) for rows, columns in itertools.product(SPANS, SPANS))
-STEPS: dict[Flip, tuple[int, int]] = {"none": (1, 1), "horizontal": (1, -1), "vertical": (-1, 1), "both": (-1, -1)}
+THUMBNAIL_SIDE_PX = 16
+WINDOW_SPANS = ((0.0, 1.0), (0.0, 0.9), (0.1, 1.0), (0.05, 0.95), (0.1, 0.9))
+CANDIDATE_WINDOWS: tuple[Window, ...] = tuple(
+    (*rows, *columns) for rows, columns in itertools.product(WINDOW_SPANS, WINDOW_SPANS)
+)
+FLIP_STEPS: dict[Flip, tuple[int, int]] = {"none": (1, 1), "horizontal": (1, -1), "vertical": (-1, 1), "both": (-1, -1)}
 MIN_CORRELATION = 0.75
-MAX_PER_IMAGE = 5
+MAX_CANDIDATES_PER_IMAGE = 5
 
 
 @dataclass(frozen=True)
@@ -106,40 +108,40 @@ def find_candidates(squares: Sequence[NDArray[np.float32]]) -> Iterator[Candidat
     """
     if len(squares) < 2:
         return
-    cut = np.stack([[_thumbnail(square, window) for square in squares] for window in WINDOWS])
-    windows = equalise(cut.reshape(len(WINDOWS), len(squares), -1))
-    whole = windows[0].reshape(-1, THUMBNAIL_SIDE, THUMBNAIL_SIDE)
-    flipped = {flip: whole[:, ::y, ::x].reshape(len(squares), -1) for flip, (y, x) in STEPS.items()}
+    cut = np.stack([[_thumbnail(square, window) for square in squares] for window in CANDIDATE_WINDOWS])
+    windows = equalise(cut.reshape(len(CANDIDATE_WINDOWS), len(squares), -1))
+    whole = windows[0].reshape(-1, THUMBNAIL_SIDE_PX, THUMBNAIL_SIDE_PX)
+    flipped = {flip: whole[:, ::y, ::x].reshape(len(squares), -1) for flip, (y, x) in FLIP_STEPS.items()}
     for i in range(len(squares)):
         # (flip, window, image)
-        scores = np.stack([windows @ flipped[flip][i] for flip in STEPS])
+        scores = np.stack([windows @ flipped[flip][i] for flip in FLIP_STEPS])
         scores[:, :, i] = -1
         best = scores.max(axis=(0, 1))
-        for j in np.argsort(-best)[:MAX_PER_IMAGE]:
+        for j in np.argsort(-best)[:MAX_CANDIDATES_PER_IMAGE]:
             if best[j] >= MIN_CORRELATION:
                 flip, window = np.unravel_index(scores[:, :, j].argmax(), scores.shape[:2])
-                yield Candidate(i, int(j), list(STEPS)[flip], WINDOWS[window], float(best[j]))
+                yield Candidate(i, int(j), list(FLIP_STEPS)[flip], CANDIDATE_WINDOWS[window], float(best[j]))
 
 
 def _thumbnail(square: NDArray[np.float32], window: Window) -> NDArray[np.float32]:
     top, bottom, left, right = (edge * len(square) for edge in window)
     return np.asarray(
         Image.fromarray(square).resize(
-            (THUMBNAIL_SIDE, THUMBNAIL_SIDE), Image.Resampling.BILINEAR, box=(left, top, right, bottom)
+            (THUMBNAIL_SIDE_PX, THUMBNAIL_SIDE_PX), Image.Resampling.BILINEAR, box=(left, top, right, bottom)
         ),
         dtype=np.float32,
     ).ravel()
 
 
-MAX_STEPS = 12
-LONGEST_STEP = 0.05
-SMALL_STEP = 1e-3
+MAX_FIT_STEPS = 12
+MAX_STEP_SHARE = 0.05
+CONVERGED_STEP_SHARE = 1e-3
 """Of a side, after which the window stays."""
-MIN_SIDE = 0.5
+MIN_WINDOW_SHARE = 0.5
 """Of a window: more than two crops of a tenth a side take away."""
-COARSE = 1.5
+COARSE_SIGMA_PX = 1.5
 """Standard deviation in pixels of the Gaussian before registration, so that it does not stick to speckle."""
-FINE = 3.0
+FINE_SIGMA_PX = 3.0
 """Standard deviation in pixels of the Gaussian that takes away what all breasts have in common."""
 
 Plane: TypeAlias = NDArray[np.float32]
@@ -147,8 +149,8 @@ Plane: TypeAlias = NDArray[np.float32]
 
 def to_coarse(square: Plane) -> Plane:
     """Return a square (128, 128) as the registration sees it, (64, 64): equalised and smoothed."""
-    smooth = gaussian_filter(equalise(square.ravel()).reshape(square.shape), COARSE)
-    return np.asarray(smooth.reshape(SQUARE_SIDE // 2, 2, SQUARE_SIDE // 2, 2).mean(axis=(1, 3)))
+    smooth = gaussian_filter(equalise(square.ravel()).reshape(square.shape), COARSE_SIGMA_PX)
+    return np.asarray(smooth.reshape(SQUARE_SIDE_PX // 2, 2, SQUARE_SIDE_PX // 2, 2).mean(axis=(1, 3)))
 
 
 def correlate_registered(
@@ -171,18 +173,18 @@ def correlate_registered(
     Returns:
         Correlation in [-1, 1] of what a Gaussian of 3 pixels takes away, over the overlap.
     """
-    y, x = STEPS[flip]
+    y, x = FLIP_STEPS[flip]
     first, coarse_first = first[::y, ::x], coarse_first[::y, ::x]
     edges = np.asarray(window)
-    for _ in range(MAX_STEPS):
+    for _ in range(MAX_FIT_STEPS):
         change = _step(coarse_first, coarse_second, edges)
         edges = edges + change
-        if edges[1] - edges[0] < MIN_SIDE or edges[3] - edges[2] < MIN_SIDE:
+        if edges[1] - edges[0] < MIN_WINDOW_SHARE or edges[3] - edges[2] < MIN_WINDOW_SHARE:
             return 0.0
-        if np.abs(change).max() < SMALL_STEP:
+        if np.abs(change).max() < CONVERGED_STEP_SHARE:
             break
-    warped, inside = _warp(second, edges, SQUARE_SIDE)
-    if inside.sum() < SQUARE_SIDE * SQUARE_SIDE / 4:
+    warped, inside = _warp(second, edges, SQUARE_SIDE_PX)
+    if inside.sum() < SQUARE_SIDE_PX * SQUARE_SIDE_PX / 4:
         return 0.0
     dark, bright = (first, warped) if first[inside].mean() < warped[inside].mean() else (warped, first)
     matched = dark.copy()
@@ -191,7 +193,7 @@ def correlate_registered(
 
 
 def _fine(image: Plane) -> Plane:
-    return np.asarray(image - gaussian_filter(image, FINE))
+    return np.asarray(image - gaussian_filter(image, FINE_SIGMA_PX))
 
 
 def _correlate(a: Plane, b: Plane) -> float:
@@ -215,7 +217,7 @@ def _step(fixed: Plane, moving: Plane, edges: NDArray[np.float64]) -> NDArray[np
     gram[np.diag_indices(6)] += 1e-6 * np.trace(gram) / 6 + 1e-12
     solution = np.linalg.solve(gram, design.T @ fixed[inside])
     gain = solution[4] if abs(solution[4]) > 0.2 else 1.0
-    return np.asarray(np.clip(solution[:4] / gain, -LONGEST_STEP, LONGEST_STEP))
+    return np.asarray(np.clip(solution[:4] / gain, -MAX_STEP_SHARE, MAX_STEP_SHARE))
 
 
 def _warp(image: Plane, edges: NDArray[np.float64], side: int) -> tuple[Plane, NDArray[np.bool_]]:

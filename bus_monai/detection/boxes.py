@@ -26,15 +26,15 @@ Example:
     True
 """
 
-SIDES = (38, 19, 10, 5, 3, 1)
+MAP_SIDES = (38, 19, 10, 5, 3, 1)
 """Cells a side of the six feature maps of a 300 x 300 image."""
-STEPS = (8, 16, 32, 64, 100, 300)
+MAP_STRIDES_PX = (8, 16, 32, 64, 100, 300)
 """Pixels between cells; the sides times these are not always 300, since maps are rounded up."""
-SCALES = (0.1, 0.2, 0.37, 0.54, 0.71, 0.88, 1.05)
+BOX_SCALES = (0.1, 0.2, 0.37, 0.54, 0.71, 0.88, 1.05)
 """Side of the square box of each map as a share of the image, and of a map that would follow."""
-RATIOS = ((2,), (2, 3), (2, 3), (2, 3), (2,), (2,))
+ASPECT_RATIOS = ((2,), (2, 3), (2, 3), (2, 3), (2,), (2,))
 """Width by height of the other boxes of each map, which come lying and standing."""
-BOXES_A_CELL = tuple(2 + 2 * len(ratios) for ratios in RATIOS)
+BOXES_PER_CELL = tuple(2 + 2 * len(ratios) for ratios in ASPECT_RATIOS)
 INPUT_SIDE = 300
 
 
@@ -50,7 +50,7 @@ def default_boxes() -> Tensor:
         column, box. Boxes at the border reach beyond the image.
     """
     maps = []
-    for i, (side, step) in enumerate(zip(SIDES, STEPS, strict=True)):
+    for i, (side, step) in enumerate(zip(MAP_SIDES, MAP_STRIDES_PX, strict=True)):
         centres = (torch.arange(side, dtype=torch.float32) + 0.5) * step / INPUT_SIDE
         rows, columns = torch.meshgrid(centres, centres, indexing="ij")
         sizes = torch.tensor(_sizes(i))
@@ -61,10 +61,10 @@ def default_boxes() -> Tensor:
 
 
 def _sizes(level: int) -> list[tuple[float, float]]:
-    scale = SCALES[level]
-    between = (scale * SCALES[level + 1]) ** 0.5
+    scale = BOX_SCALES[level]
+    between = (scale * BOX_SCALES[level + 1]) ** 0.5
     sizes = [(scale, scale), (between, between)]
-    for ratio in RATIOS[level]:
+    for ratio in ASPECT_RATIOS[level]:
         stretch = ratio**0.5
         sizes += [(scale * stretch, scale / stretch), (scale / stretch, scale * stretch)]
     return sizes

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from bus_monai.detection.boxes import BOX_CODER, default_boxes, match_boxes
 from bus_monai.detection.ssd import split_output
 
-NEGATIVES_A_POSITIVE = 3
+NEGATIVES_PER_POSITIVE = 3
 
 
 class MultiBoxLoss(nn.Module):
@@ -60,7 +60,7 @@ def hard_negatives(loss: Tensor, positive: Tensor) -> Tensor:
     """
     order = loss.masked_fill(positive, -torch.inf).argsort(dim=1, descending=True, stable=True)
     rank = order.argsort(dim=1)
-    return (rank < NEGATIVES_A_POSITIVE * positive.sum(dim=1, keepdim=True)) & ~positive
+    return (rank < NEGATIVES_PER_POSITIVE * positive.sum(dim=1, keepdim=True)) & ~positive
 
 
 class DetectorLoss(nn.Module):

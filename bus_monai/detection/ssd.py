@@ -8,11 +8,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bus_monai.detection.boxes import BOXES_A_CELL, INPUT_SIDE
+from bus_monai.detection.boxes import BOXES_PER_CELL, INPUT_SIDE
 from bus_monai.errors import UserError, check_choice
 from bus_monai.networks.wrappers import Standardised
 
-CLASSES = 2
+CLASS_COUNT = 2
 """Background and mass."""
 
 
@@ -35,9 +35,9 @@ class SSD(nn.Module):
 
     def __init__(self, widths: Sequence[int]) -> None:
         super().__init__()
-        counts = list(zip(widths, BOXES_A_CELL, strict=True))
+        counts = list(zip(widths, BOXES_PER_CELL, strict=True))
         self.offsets = nn.ModuleList(nn.Conv2d(width, 4 * boxes, 3, padding=1) for width, boxes in counts)
-        self.logits = nn.ModuleList(nn.Conv2d(width, CLASSES * boxes, 3, padding=1) for width, boxes in counts)
+        self.logits = nn.ModuleList(nn.Conv2d(width, CLASS_COUNT * boxes, 3, padding=1) for width, boxes in counts)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return offsets and logits of ``x``."""
@@ -67,7 +67,7 @@ def _by_box(head: Tensor, values: int) -> Tensor:
 
 
 VGG16 = (64, 64, "pool", 128, 128, "pool", 256, 256, 256, "pool", 512, 512, 512, "pool", 512, 512, 512)
-CONV4_3 = 22
+CONV4_3_RELU = 22
 """Number of the ReLU behind VGG-16's tenth convolution, whose features are the finest that boxes come from."""
 SSD300_EXTRA = ((1024, 256, 512, 2), (512, 128, 256, 2), (256, 128, 256, 1), (256, 128, 256, 1))
 """Channels in, between and out of the four blocks behind VGG-16, and stride."""
@@ -92,7 +92,7 @@ class SSD300(SSD):
     def __init__(self) -> None:
         super().__init__(SSD300_WIDTHS)
         self.features = _vgg16()
-        self.conv4_3 = CONV4_3
+        self.conv4_3 = CONV4_3_RELU
         # as in Liu et al. (ParseNet, 2015): these features are larger than those of deeper maps
         self.scale = nn.Parameter(torch.full((512,), 20.0))
         self.fc = nn.Sequential(
@@ -195,8 +195,8 @@ def _conv(before: int, after: int, stride: int) -> nn.Sequential:
     )
 
 
-BUILDERS: Mapping[str, Callable[[], SSD]] = {"ssd300": SSD300, "ssd_lite": SSDLite}
-DETECTOR_NAMES = tuple(BUILDERS)
+DETECTOR_CLASSES: Mapping[str, Callable[[], SSD]] = {"ssd300": SSD300, "ssd_lite": SSDLite}
+DETECTOR_NAMES = tuple(DETECTOR_CLASSES)
 
 
 class OneTensor(nn.Module):
@@ -242,4 +242,4 @@ def make_detector(name: str) -> Standardised:
         torch.Size([1, 6, 8732])
     """
     check_choice("network_name", name, DETECTOR_NAMES)
-    return Standardised(OneTensor(BUILDERS[name]()))
+    return Standardised(OneTensor(DETECTOR_CLASSES[name]()))

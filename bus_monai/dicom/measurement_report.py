@@ -31,14 +31,14 @@ from bus_monai.dicom.source_header import Algorithm, as_ultrasound, derived_uid,
 from bus_monai.geometry.lesion import Lesion
 
 SERIES_NUMBER = 902
-OWN = "99BUSMONAI"
+CODING_SCHEME = "99BUSMONAI"
 """Scheme of the codes below: those of DICOM know no such measures."""
-DEPTH_WIDTH_RATIO = Code("depth-width-ratio", OWN, "Depth/width ratio")
-ORIENTATION = Code("orientation", OWN, "Angle of long axis to skin")
-CIRCULARITY = Code("circularity", OWN, "Circularity")
-CALIBRATION = Code("calibration", OWN, "Calibration")
-UNCALIBRATED = Code("uncalibrated", OWN, "Uncalibrated, lengths in pixels")
-PIXELS = Code("{pixels}", "UCUM", "pixels")
+DEPTH_WIDTH_RATIO = Code("depth-width-ratio", CODING_SCHEME, "Depth/width ratio")
+ORIENTATION = Code("orientation", CODING_SCHEME, "Angle of long axis to skin")
+CIRCULARITY = Code("circularity", CODING_SCHEME, "Circularity")
+CALIBRATION = Code("calibration", CODING_SCHEME, "Calibration")
+UNCALIBRATED = Code("uncalibrated", CODING_SCHEME, "Uncalibrated, lengths in pixels")
+PIXEL_UNIT = Code("{pixels}", "UCUM", "pixels")
 Group = PlanarROIMeasurementsAndQualitativeEvaluations | MeasurementsAndQualitativeEvaluations
 
 
@@ -142,7 +142,9 @@ def _group(
 
 
 def _measurements(lesion: Lesion) -> list[Measurement]:
-    length, square = (codes.UCUM.Millimeter, codes.UCUM.SquareMillimeter) if lesion.unit == "mm" else (PIXELS, PIXELS)
+    length, square = (
+        (codes.UCUM.Millimeter, codes.UCUM.SquareMillimeter) if lesion.unit == "mm" else (PIXEL_UNIT, PIXEL_UNIT)
+    )
     values = (
         (codes.SCT.Area, lesion.area, square),
         (codes.SCT.LongAxis, lesion.long_axis, length),

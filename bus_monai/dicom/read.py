@@ -25,7 +25,7 @@ from bus_monai.io.image import LUMA, MAX_PIXELS, SourceImage
 from bus_monai.io.opened import OpenedSource, open_source
 
 IDENTIFIERS = ("PatientName", "PatientID", "PatientBirthDate", "OtherPatientNames", "AccessionNumber")
-SHORTEST = 3
+MIN_IDENTIFIER_LENGTH = 3
 """Characters of an identifier that is looked for: shorter ones are parts of common words."""
 
 
@@ -42,7 +42,7 @@ def without_identifiers(text: str, source: OpenedSource) -> str:
     for keyword in IDENTIFIERS:
         value = _text(header, keyword)
         for part in (value, *value.split("^")):
-            if len(part) >= SHORTEST:
+            if len(part) >= MIN_IDENTIFIER_LENGTH:
                 text = text.replace(part, "…")
     return text
 
@@ -69,7 +69,7 @@ def _text(header: Dataset, keyword: str) -> str:
         return ""
 
 
-ENCAPSULATED = b"\xe0\x7f\x10\x00OB\x00\x00\xff\xff\xff\xff"
+ENCAPSULATED_HEAD = b"\xe0\x7f\x10\x00OB\x00\x00\xff\xff\xff\xff"
 """Head of compressed pixel data: tag, representation, undefined length. DICOM PS3.5 A.4."""
 
 
@@ -108,7 +108,7 @@ def iterate_luma(source: OpenedSource) -> Iterator[NDArray[np.uint8]]:
 def _to_pixels(source: OpenedSource) -> Dataset:
     """Go to the first item of the pixel data and return the header."""
     source.file.seek(source.pixels_at)
-    if source.file.read(len(ENCAPSULATED)) != ENCAPSULATED:
+    if source.file.read(len(ENCAPSULATED_HEAD)) != ENCAPSULATED_HEAD:
         raise ValueError("the pixels are not encapsulated")
     return source.header
 
@@ -130,9 +130,9 @@ def _decode(encoded: bytes, header: Dataset) -> NDArray[np.uint8]:
     return np.asarray(image)
 
 
-CENTIMETRES = 3
+CENTIMETERS_CODE = 3
 """Code of the physical units of an ultrasound region, DICOM PS3.3 C.8.5.5.1.15."""
-TWO_DIMENSIONAL = 1
+TWO_DIMENSIONAL_CODE = 1
 """Code of the spatial format of a B-mode or colour region, DICOM PS3.3 C.8.5.5.1.1."""
 
 
@@ -240,8 +240,8 @@ def spacing_mm(header: Dataset) -> tuple[float, float] | None:
     found = {
         (abs(float(region.PhysicalDeltaY)) * 10, abs(float(region.PhysicalDeltaX)) * 10)
         for region in header.get("SequenceOfUltrasoundRegions") or ()
-        if region.get("RegionSpatialFormat") == TWO_DIMENSIONAL
-        and region.get("PhysicalUnitsXDirection") == region.get("PhysicalUnitsYDirection") == CENTIMETRES
+        if region.get("RegionSpatialFormat") == TWO_DIMENSIONAL_CODE
+        and region.get("PhysicalUnitsXDirection") == region.get("PhysicalUnitsYDirection") == CENTIMETERS_CODE
         and "PhysicalDeltaX" in region
         and "PhysicalDeltaY" in region
     }

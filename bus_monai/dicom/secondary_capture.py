@@ -18,9 +18,9 @@ from pydicom.uid import JPEGBaseline8Bit, MultiFrameTrueColorSecondaryCaptureIma
 from bus_monai.dicom.source_header import Algorithm, as_ultrasound, derived_uid, source_header, stamp
 
 SERIES_NUMBER = 903
-QUALITY = 95
+JPEG_QUALITY = 95
 """Of JPEG: outlines stay sharp, and a cine has a tenth of its raw size."""
-FRAMES_A_SECOND = 25
+DEFAULT_FRAMES_PER_SECOND = 25
 """Where the source does not say."""
 
 
@@ -64,7 +64,7 @@ def make_secondary_capture(
     made.SourceImageSequence = [_reference(header)]
     if several:
         made.FrameIncrementPointer = Tag("FrameTime")
-        made.FrameTime = header.get("FrameTime") or 1000 / FRAMES_A_SECOND
+        made.FrameTime = header.get("FrameTime") or 1000 / DEFAULT_FRAMES_PER_SECOND
     _add_pixels(made, frames, rgb.shape)
     stamp(made, creation)
     return made
@@ -73,7 +73,7 @@ def make_secondary_capture(
 def _jpeg(frame: NDArray[np.uint8]) -> bytes:
     file = BytesIO()
     # DICOM PS3.5 table 8.2.1-1 knows colour in baseline JPEG as YBR_FULL_422
-    Image.fromarray(frame).save(file, "JPEG", quality=QUALITY, subsampling="4:2:2")
+    Image.fromarray(frame).save(file, "JPEG", quality=JPEG_QUALITY, subsampling="4:2:2")
     return file.getvalue()
 
 

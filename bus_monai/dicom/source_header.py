@@ -59,7 +59,7 @@ class Algorithm:
         return f"{self.name} {self.version} {self.weights_hash}"
 
 
-UIDS = ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID")
+UID_KEYWORDS = ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID")
 NEVER_MISSING = (
     "PatientID",
     "PatientName",
@@ -74,8 +74,8 @@ NEVER_MISSING = (
 """Attributes of patient and study of type 2: empty where unknown, DICOM PS3.3 C.7.1.1 and C.7.2.1."""
 PERSON_NAMES = ("PatientName", "ReferringPhysicianName")
 """One name each; a backslash in it, which the standard does not allow, makes it two."""
-PIXELS = 0x7FE0
-CHECKED = ("AE", "AS", "CS", "DA", "DS", "DT", "IS", "TM", "UI")
+PIXELS_GROUP = 0x7FE0
+CHECKED_REPRESENTATIONS = ("AE", "AS", "CS", "DA", "DS", "DT", "IS", "TM", "UI")
 """Representations whose values a viewer parses; texts, names and identifiers of patients are copied as they are."""
 
 
@@ -88,7 +88,7 @@ def source_header(source: Dataset) -> Dataset:
     Raises:
         UserError: an identifier is missing or not valid: nothing can refer to such an object.
     """
-    for keyword in UIDS:
+    for keyword in UID_KEYWORDS:
         if not UID(str(source.get(keyword) or "")).is_valid:
             name = getattr(source, "filename", None) or "The DICOM object"
             raise UserError(
@@ -97,7 +97,7 @@ def source_header(source: Dataset) -> Dataset:
             )
     header = Dataset()
     for element in source:
-        if element.tag.group < PIXELS and not element.tag.is_private:
+        if element.tag.group < PIXELS_GROUP and not element.tag.is_private:
             header.add(deepcopy(element))
     header.decode()
     header.SpecificCharacterSet = "ISO_IR 192"
@@ -105,7 +105,7 @@ def source_header(source: Dataset) -> Dataset:
         if keyword in header and header[keyword].VM > 1:
             header[keyword].value = " ".join(map(str, header[keyword].value))
     for element in list(header):
-        if element.VR in CHECKED and not element.is_empty:
+        if element.VR in CHECKED_REPRESENTATIONS and not element.is_empty:
             _mend(header, element.keyword)
     if header.get("PatientSex") not in ("M", "F", "O"):
         header.PatientSex = ""

@@ -9,19 +9,19 @@ from typing import Any
 import numpy as np
 
 from bus_monai.bundle.models import TrainedModel
-from bus_monai.bundle.registry import TRAINED, output_format
+from bus_monai.bundle.registry import TRAINED_FILE, output_format
 from bus_monai.bundle.run import evaluate_model, train_run
 from bus_monai.bundle.settings import read_settings
 from bus_monai.data.protocols import FOLDS
 from bus_monai.errors import UserError
 from bus_monai.handlers.mlflow import ParentRun
 from bus_monai.io.atomic import check_writable
-from bus_monai.metrics.aggregate import CASES, SUMMARY, means, write_scores
+from bus_monai.metrics.aggregate import CASES_FILE, SUMMARY_FILE, means, write_scores
 from bus_monai.metrics.case_table import read_case_table
 from bus_monai.metrics.classification import macro_auc, macro_roc
 from bus_monai.metrics.shapes import found_scores, read_shape_rows, summary_lines
 from bus_monai.report.evaluation_report import write_evaluation_report
-from bus_monai.report.files import CONFUSION, FOLD_ROC, ROC, SHAPE_ROWS
+from bus_monai.report.files import CONFUSION_FILE, FOLD_ROC_FILE, ROC_FILE, SHAPE_ROWS_FILE
 from bus_monai.report.score_figures import fold_roc_figure
 from bus_monai.report.shape_report import write_shape_report
 
@@ -31,10 +31,10 @@ Pooled = tuple[Mapping[str, float], Sequence[Path]]
 
 def pool_cases(out: Path, folds: Sequence[Path]) -> Pooled:
     """Report on the segmented test cases of all folds together: ``cases.csv``, ``summary.json``, ``report.html``."""
-    rows = [row for fold in folds for row in read_case_table(fold / CASES)]
+    rows = [row for fold in folds for row in read_case_table(fold / CASES_FILE)]
     write_scores(out, rows)
     page = write_evaluation_report(out)
-    return means(rows, "lesion"), [out / CASES, out / SUMMARY, page]
+    return means(rows, "lesion"), [out / CASES_FILE, out / SUMMARY_FILE, page]
 
 
 def pool_shapes(out: Path, folds: Sequence[Path]) -> Pooled:
@@ -43,23 +43,23 @@ def pool_shapes(out: Path, folds: Sequence[Path]) -> Pooled:
     Writes ``shapes.csv``, ``summary.json`` and the figures of an evaluation, and ``roc_folds.png``, the ROC averaged
     over folds, whose areas are in the summary.
     """
-    tables = [read_shape_rows(fold / SHAPE_ROWS) for fold in folds]
+    tables = [read_shape_rows(fold / SHAPE_ROWS_FILE) for fold in folds]
     known = [found_scores(rows) for rows in tables]
     curves = [curve for scores, true in known if (curve := macro_roc(scores, true)) is not None]
     areas = [area for scores, true in known if not np.isnan(area := macro_auc(scores, true))]
-    files = [out / name for name in (SHAPE_ROWS, CONFUSION, ROC)]
+    files = [out / name for name in (SHAPE_ROWS_FILE, CONFUSION_FILE, ROC_FILE)]
     more = {}
     if curves:
-        fold_roc_figure(curves, areas).savefig(out / FOLD_ROC, dpi=110)
-        files.append(out / FOLD_ROC)
+        fold_roc_figure(curves, areas).savefig(out / FOLD_ROC_FILE, dpi=110)
+        files.append(out / FOLD_ROC_FILE)
         more = {"macro_auc_of_folds": {"mean": float(np.mean(areas)), "std": float(np.std(areas)), "each": areas}}
     summary = write_shape_report(out, [row for rows in tables for row in rows], **more)
     print(summary_lines(summary))
     figures = {key: summary[key]["value"] for key in ("accuracy", "macro_f1", "macro_auc") if summary.get(key)}
-    return figures, [*files, out / SUMMARY]
+    return figures, [*files, out / SUMMARY_FILE]
 
 
-POOLS = {"segmentation": (CASES, pool_cases), "classes": (SHAPE_ROWS, pool_shapes)}
+POOLED_TABLES = {"segmentation": (CASES_FILE, pool_cases), "classes": (SHAPE_ROWS_FILE, pool_shapes)}
 """The table of a fold, and what reports on all of them, by what a bundle gives."""
 
 
@@ -81,11 +81,11 @@ def cross_validate(bundle: Path, out: Path, overrides: Mapping[str, Any]) -> Pat
         UserError: the bundle gives neither masks nor classes, or what a training raises.
     """
     kind = output_format(bundle)
-    if kind not in POOLS:
+    if kind not in POOLED_TABLES:
         raise UserError(
             f"The results of the bundle '{bundle.name}' are not pooled over folds: give --vary or --preset instead."
         )
-    table, pool = POOLS[kind]
+    table, pool = POOLED_TABLES[kind]
     check_writable(out)
     folders = [out / f"fold{fold}" for fold in range(FOLDS)]
     with ParentRun(out, experiment=bundle.name, name=f"{bundle.name}, {FOLDS} folds") as parent:
@@ -94,7 +94,7 @@ def cross_validate(bundle: Path, out: Path, overrides: Mapping[str, Any]) -> Pat
             if not (folder / table).is_file():
                 settings = dict(overrides) | {"protocol": f"kfold5:{fold}"}
                 train_run(bundle, folder, settings | common)
-                weights = folder / TRAINED
+                weights = folder / TRAINED_FILE
                 model = TrainedModel(folder.name, bundle, str(weights), read_settings(weights) | settings)
                 evaluate_model(model, folder, common | {"run_name": f"fold {fold}, test"})
     metrics, files = pool(out, folders)

@@ -20,10 +20,10 @@ from bus_monai.bundle.run import EVALUATE_CONFIG, evaluate_model
 from bus_monai.data.case import Case
 from bus_monai.data.datalist import Datalist, write_datalist
 from bus_monai.data.dataset import default_dataset_dir, load_dataset
-from bus_monai.data.readers.folder import IMAGES, MASKS, write_masks
+from bus_monai.data.readers.folder import IMAGE_FOLDER, MASK_FOLDER, write_masks
 from bus_monai.errors import UserError
 from bus_monai.io.image import read_masks
-from bus_monai.metrics.aggregate import CASES
+from bus_monai.metrics.aggregate import CASES_FILE
 from bus_monai.metrics.case_table import read_case_table
 from bus_monai.metrics.compare import compare_robustness, write_robustness
 from bus_monai.sources.read import read_source
@@ -41,14 +41,14 @@ Mask: TypeAlias = NDArray[np.bool_]
 Perturbation: TypeAlias = Callable[[Pixels, Mask, Random], tuple[Pixels, Mask]]
 """Pixels (H, W) in [0, 1], mask (H, W) and a source of chance to new pixels and mask, of one size."""
 
-BAR = 0.2
+BAR_HEIGHT_SHARE = 0.2
 """Height of each black bar, as a share of the image's height."""
-SPECKLE, SPECKLE_LENGTH = 0.3, 1.0
+SPECKLE_STD, SPECKLE_LENGTH_PX = 0.3, 1.0
 """Standard deviation of the added noise, and its correlation length in pixels."""
 
 
 def _letterbox(pixels: Pixels, mask: Mask, random: Random) -> tuple[Pixels, Mask]:
-    bar = round(BAR * len(pixels))
+    bar = round(BAR_HEIGHT_SHARE * len(pixels))
     return np.pad(pixels, ((bar, bar), (0, 0))), np.pad(mask, ((bar, bar), (0, 0)))
 
 
@@ -79,7 +79,7 @@ def _overlay(pixels: Pixels, mask: Mask, random: Random) -> tuple[Pixels, Mask]:
 
 def _speckle(pixels: Pixels, mask: Mask, random: Random) -> tuple[Pixels, Mask]:
     height, width = pixels.shape
-    return add_speckle(pixels, correlated_noise((height, width), SPECKLE_LENGTH, random), SPECKLE), mask
+    return add_speckle(pixels, correlated_noise((height, width), SPECKLE_LENGTH_PX, random), SPECKLE_STD), mask
 
 
 PERTURBATIONS: Mapping[str, Perturbation] = {
@@ -116,7 +116,7 @@ def evaluate_robustness(model: TrainedModel, folder: Path, settings: Mapping[str
         UserError: the bundle is not for ultrasound, the data cannot be read, or there is no ``cases.csv``.
     """
     check_ultrasound(model)
-    plain = read_case_table(folder / CASES)
+    plain = read_case_table(folder / CASES_FILE)
     cases = _cases(model, settings)
     tables = {}
     for name, perturb in PERTURBATIONS.items():
@@ -125,7 +125,7 @@ def evaluate_robustness(model: TrainedModel, folder: Path, settings: Mapping[str
             write_disturbed(Path(disturbed), cases, perturb, split=settings["split"])
             # a fold would be drawn anew from the folder's own section
             evaluate_model(model, below, dict(settings) | {"dataset_dir": disturbed, "protocol": "kfold5"})
-        tables[name] = read_case_table(below / CASES)
+        tables[name] = read_case_table(below / CASES_FILE)
     return write_robustness(folder, compare_robustness(plain, tables))
 
 
@@ -141,14 +141,14 @@ def check_ultrasound(model: TrainedModel) -> None:
 
 def write_disturbed(folder: Path, cases: Sequence[Case], perturb: Perturbation, *, split: str) -> None:
     """Write disturbed images and masks of ``cases`` as PNG, with a ``datalist.json`` of the one section ``split``."""
-    for name in (IMAGES, MASKS):
+    for name in (IMAGE_FOLDER, MASK_FOLDER):
         (folder / name).mkdir()
     written = []
     for case in cases:
         pixels = read_source(case.image).pixels
         mask = read_masks(case.masks, pixels.shape)
         pixels, mask = perturb(pixels, mask, np.random.default_rng(zlib.crc32(case.id.encode())))
-        image = folder / IMAGES / f"{case.id}.png"
+        image = folder / IMAGE_FOLDER / f"{case.id}.png"
         Image.fromarray(np.round(pixels * 255).astype(np.uint8)).save(image)
         masks = write_masks(case, folder, [mask]) if case.masks else ()
         written.append(replace(case, image=image, masks=masks))

@@ -22,7 +22,7 @@ from bus_monai.errors import UserError, check_choice
 from bus_monai.handlers.mlflow import ParentRun
 from bus_monai.io.atomic import check_writable
 
-PRESETS = "sweeps.json"
+PRESETS_FILE = "sweeps.json"
 _RANGE = re.compile(r"(?P<low>[^.,:]+(?:\.\d+)?(?:e[+-]?\d+)?)\.\.(?P<high>[^,:]+?)(?P<log>:log)?")
 
 
@@ -65,7 +65,7 @@ def read_preset(bundle: Path, name: str) -> list[str]:
     Raises:
         UserError: the bundle has no such preset.
     """
-    file = bundle / "configs" / PRESETS
+    file = bundle / "configs" / PRESETS_FILE
     presets: dict[str, list[str]] = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
     check_choice("--preset", name, presets, where=f"the bundle {bundle.name}")
     return presets[name]
@@ -87,10 +87,10 @@ def _parse(text: str) -> Choice:
     return Choice(key, low=low, high=high, log=bool(match["log"]))
 
 
-STUDY = "study.db"
-TABLE = "trials.csv"
-DONE = (TrialState.COMPLETE, TrialState.PRUNED)
-WARM_UP = 4
+STUDY_FILE = "study.db"
+TRIALS_FILE = "trials.csv"
+FINISHED_STATES = (TrialState.COMPLETE, TrialState.PRUNED)
+WARM_UP_EPOCHS = 4
 """Epochs before a trial may be pruned, and trials that are never pruned: medians need something to stand on."""
 
 
@@ -124,18 +124,18 @@ def search(
     # its warnings are tracebacks of trials that were stopped, or whose error ends the search
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     study = optuna.create_study(
-        storage=f"sqlite:///{out / STUDY}",
+        storage=f"sqlite:///{out / STUDY_FILE}",
         study_name=bundle.name,
         direction="maximize",
         load_if_exists=True,
         sampler=TPESampler(seed=0),
-        pruner=optuna.pruners.MedianPruner(n_startup_trials=WARM_UP, n_warmup_steps=WARM_UP),
+        pruner=optuna.pruners.MedianPruner(n_startup_trials=WARM_UP_EPOCHS, n_warmup_steps=WARM_UP_EPOCHS),
     )
     _same_space(study, space, out)
     _take_up(study)
     if trials is None:
         _queue(study, [dict(zip(grid, indices, strict=True)) for indices in itertools.product(*grid.values())])
-    finished = sum(trial.state in DONE for trial in study.trials)
+    finished = sum(trial.state in FINISHED_STATES for trial in study.trials)
 
     def objective(trial: Trial) -> float:
         settings = {choice.key: _suggest(trial, choice) for choice in space}
@@ -162,8 +162,8 @@ def search(
     if finished < total:
         with parent:
             study.optimize(objective, n_trials=total - finished, callbacks=[tell])
-    study.trials_dataframe().to_csv(out / TABLE, index=False)
-    parent.complete({"best_val_score": study.best_value}, out / TABLE)
+    study.trials_dataframe().to_csv(out / TRIALS_FILE, index=False)
+    parent.complete({"best_val_score": study.best_value}, out / TRIALS_FILE)
     return study
 
 
@@ -197,7 +197,7 @@ def _take_up(study: optuna.Study) -> None:
 
 def _queue(study: optuna.Study, wanted: Sequence[Mapping[str, Any]]) -> None:
     """Queue what is neither done nor queued."""
-    states = (*DONE, TrialState.WAITING)
+    states = (*FINISHED_STATES, TrialState.WAITING)
     # the parameters of a trial that waits are not drawn yet
     known = [trial.system_attrs.get("fixed_params", trial.params) for trial in study.get_trials(states=states)]
     for params in wanted:

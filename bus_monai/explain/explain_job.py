@@ -18,11 +18,11 @@ from bus_monai.explain.explanation import ExplainItem, Explanation, ExplanationM
 from bus_monai.explain.figure import explanation_figure
 from bus_monai.inference.write_outputs import job_tables
 
-EXPLAIN = "explain.csv"
+MAPS_FILE = "explain.csv"
 """A row a map."""
-IMAGES = "images.csv"
+IMAGES_FILE = "images.csv"
 """A row an image, also of those that could not be read."""
-MAPS = "maps"
+MAPS_FOLDER = "maps"
 MapFormat: TypeAlias = Literal["png", "npy"]
 
 
@@ -32,7 +32,7 @@ class ExplainedMap:
 
     Args:
         image: its name.
-        method: one of :data:`~bus_monai.explain.explanation.METHODS`.
+        method: one of :data:`~bus_monai.explain.explanation.EXPLAIN_METHODS`.
         layer: or attention block, or empty.
         energy_inside: share of the map's energy inside the lesion, in [0, 1]; ``None`` without a known lesion.
         chance: the lesion's share of the image, in [0, 1]: the energy inside of a map that knows nothing.
@@ -80,7 +80,7 @@ def explain_images(
         UserError: something cannot be written.
     """
     results = []
-    columns = {EXPLAIN: tuple(ExplainedMap.__dataclass_fields__), IMAGES: ("image", "state", "reason")}
+    columns = {MAPS_FILE: tuple(ExplainedMap.__dataclass_fields__), IMAGES_FILE: ("image", "state", "reason")}
     with job_tables(out, columns, pictures="pictures") as (table, images):
         for item in tqdm(items, desc="explaining"):
             try:
@@ -106,7 +106,7 @@ def _write(item: ExplainItem, explanation: Explanation, out: Path, maps: MapForm
     path.parent.mkdir(parents=True, exist_ok=True)
     explanation_figure(explanation, item.name).savefig(path, dpi=110)
     for one in explanation.maps if maps else ():
-        _write_map(one, out / MAPS / item.stem, maps)
+        _write_map(one, out / MAPS_FOLDER / item.stem, maps)
     rows = [
         ExplainedMap(item.name, one.method, one.layer, explanation.energy(one), explanation.chance)
         for one in explanation.maps

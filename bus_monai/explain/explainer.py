@@ -15,7 +15,7 @@ from bus_monai.bundle.models import TrainedModel
 from bus_monai.bundle.run import inference_parser
 from bus_monai.errors import UserError
 from bus_monai.explain.attention_maps import attention_maps, has_attention
-from bus_monai.explain.explanation import METHODS, ExplainItem, Explanation, ExplanationMap
+from bus_monai.explain.explanation import EXPLAIN_METHODS, ExplainItem, Explanation, ExplanationMap
 from bus_monai.explain.saliency import SegmentationCam, choose_layer, occlusion_map
 from bus_monai.explain.uncertainty import augmentation_uncertainty, dropout_uncertainty, has_dropout
 from bus_monai.io.image import read_masks
@@ -31,7 +31,7 @@ class Explainer:
         preprocessing: of an item with ``image`` (path) and ``frame`` to the network's input (1, h, w).
         size: h and w of that input in pixels.
         threshold: from which probability on a pixel is lesion.
-        methods: some of :data:`~bus_monai.explain.explanation.METHODS`; ``None`` for all that the network has.
+        methods: some of :data:`~bus_monai.explain.explanation.EXPLAIN_METHODS`; ``None`` for all that the network has.
         layer: for Grad-CAM, see :func:`~bus_monai.explain.saliency.choose_layer`.
         samples: passes with dropout.
 
@@ -132,7 +132,7 @@ def _available(network: nn.Module, wanted: Sequence[str] | None) -> tuple[str, .
     for method in wanted or ():
         if method in lacking:
             raise UserError(f"--methods has '{method}', but the network has {lacking[method]}: leave it out.")
-    return tuple(method for method in wanted or METHODS if method not in lacking)
+    return tuple(method for method in wanted or EXPLAIN_METHODS if method not in lacking)
 
 
 def _at_source(values: Tensor, shape: tuple[int, ...]) -> NDArray[np.float32]:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:  # the command line takes the names of the methods from here
     import numpy as np
     from numpy.typing import NDArray
 
-TITLES = {
+METHOD_TITLES = {
     "grad_cam": "Grad-CAM",
     "grad_cam_pp": "Grad-CAM++",
     "occlusion": "occlusion",
@@ -21,19 +21,19 @@ TITLES = {
     "dropout": "Monte-Carlo dropout",
     "augmentation": "test-time augmentation",
 }
-METHODS = tuple(TITLES)
+EXPLAIN_METHODS = tuple(METHOD_TITLES)
 
 
 def parse_methods(text: str) -> tuple[str, ...]:
-    """Read names joined by commas, in the order of :data:`METHODS`.
+    """Read names joined by commas, in the order of :data:`EXPLAIN_METHODS`.
 
     Raises:
         UserError: there is no such method.
     """
     names = [part.strip() for part in text.split(",")]
     for name in names:
-        check_choice("--methods", name, METHODS)
-    return tuple(name for name in METHODS if name in names)
+        check_choice("--methods", name, EXPLAIN_METHODS)
+    return tuple(name for name in EXPLAIN_METHODS if name in names)
 
 
 def energy_inside(values: NDArray[np.floating], lesion: NDArray[np.bool_]) -> float | None:
@@ -63,7 +63,7 @@ class ExplanationMap:
     """One map of an image.
 
     Args:
-        method: one of :data:`~bus_monai.explain.explanation.METHODS`.
+        method: one of :data:`~bus_monai.explain.explanation.EXPLAIN_METHODS`.
         layer: name of the layer or of the attention block; empty where the method has none.
         values: in [0, 1]; (H, W) of the source image, or (C,) where a block weighs channels.
     """
@@ -75,7 +75,7 @@ class ExplanationMap:
     @property
     def title(self) -> str:
         """Method and layer in words, a line each."""
-        return TITLES[self.method] + (f"\n{self.layer}" if self.layer else "")
+        return METHOD_TITLES[self.method] + (f"\n{self.layer}" if self.layer else "")
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from statistics import fmean
 from typing import Any
 
 from bus_monai.explain.explain_job import ExplainedImage
-from bus_monai.report.files import REPORT
+from bus_monai.report.files import REPORT_FILE
 from bus_monai.report.page import embed, write_page
 
 MAX_PICTURES = 12
@@ -25,7 +25,7 @@ def write_explanation_report(out: Path, title: str, results: Sequence[ExplainedI
     """
     drawn = [result for result in results if result.figure is not None]
     return write_page(
-        out / REPORT,
+        out / REPORT_FILE,
         "explanation_report.html.jinja",
         title=f"Explanations: {title}",
         images=len(results),

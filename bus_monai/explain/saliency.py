@@ -165,9 +165,9 @@ def _convolves(module: nn.Module) -> bool:
     return any(isinstance(part, CONVOLUTIONS) for part in module.modules())
 
 
-PATCHES = 8
+PATCHES_PER_SIDE = 8
 """Patches along the shorter side; they overlap by half."""
-BATCH = 16
+OCCLUSION_BATCH_SIZE = 16
 
 
 def occlusion_map(network: nn.Module, image: Tensor) -> Tensor:
@@ -189,8 +189,8 @@ def occlusion_map(network: nn.Module, image: Tensor) -> Tensor:
     region = predicted_region(logits)
     sensitivity = OcclusionSensitivity(
         _RegionProbability(network, region),
-        mask_size=max(1, min(image.shape[2:]) // PATCHES),
-        n_batch=BATCH,
+        mask_size=max(1, min(image.shape[2:]) // PATCHES_PER_SIDE),
+        n_batch=OCCLUSION_BATCH_SIZE,
         verbose=False,
         mode="mean_img",
         overlap=0.5,

@@ -12,7 +12,7 @@ from torch.nn.modules.dropout import _DropoutNd
 
 # torch's own base class of all its dropout layers, which has no public name
 
-SHIFT = 1 / 32
+MAX_SHIFT_SHARE = 1 / 32
 """Of the test-time augmentation, as a share of the shorter side."""
 
 
@@ -47,8 +47,9 @@ def augmentation_uncertainty(network: nn.Module, image: Tensor) -> Tensor:
     """Return the standard deviation of the probability over mirrored and shifted images.
 
     Wang et al., Neurocomputing 2019, doi 10.1016/j.neucom.2019.01.103. The image as it is and shifted by
-    :data:`SHIFT` up, down, left and right, each also mirrored left to right: ten passes, each mapped back. Never upside
-    down, since sound comes from above. A pixel that a shift moves out of the image is left out of that pass.
+    :data:`MAX_SHIFT_SHARE` up, down, left and right, each also mirrored left to right: ten passes, each mapped back.
+    Never upside down, since sound comes from above. A pixel that a shift moves out of the image is left out of that
+    pass.
 
     Args:
         network: (B, 1, H, W) in [0, 1] to logits (B, 1, H, W).
@@ -57,7 +58,7 @@ def augmentation_uncertainty(network: nn.Module, image: Tensor) -> Tensor:
     Returns:
         (H, W), values in [0, 0.5].
     """
-    step = max(1, round(SHIFT * min(image.shape[2:])))
+    step = max(1, round(MAX_SHIFT_SHARE * min(image.shape[2:])))
     passes = []
     with eval_mode(network):
         for down, right in ((0, 0), (step, 0), (-step, 0), (0, step), (0, -step)):

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from bus_monai.errors import UserError, check_number
 
-SIDES = ("top", "left", "bottom", "right")
+BOX_COLUMNS = ("top", "left", "bottom", "right")
 """Columns of a box in tables, in the order of its fields."""
 
 

@@ -13,10 +13,10 @@ from scipy import ndimage
 
 from bus_monai.geometry.box import Box
 
-SMALLEST_MM = 2.0
+MIN_LESION_MM = 2.0
 """A finding is at least so long across: the smallest of 745 lesions of ACRIN 6666 (Barr et al., Radiology 269, 2013,
 doi:10.1148/radiol.13122829: "range, 2-135 mm")."""
-DEEPEST_MM = 60.0
+MAX_DEPTH_MM = 60.0
 """What an uncalibrated frame shows at most from top to bottom, so that it has a scale to judge specks by. The shortest
 lesion of BUSI is 0.057 of its image's height across, this bound 0.033."""
 MAX_LESIONS = 20
@@ -31,7 +31,7 @@ class Findings:
         labels: (H, W) int32, 0 outside.
         lesions: in the order of their numbers, the largest first.
         specks: how many components were too small.
-        surplus: how many were beyond the ``MOST_LESIONS`` largest.
+        surplus: how many were beyond the ``MAX_LESIONS`` largest.
     """
 
     labels: NDArray[np.int32]
@@ -54,7 +54,7 @@ def find_findings(
         threshold: from which probability on a pixel is lesion.
         spacing_mm: of rows and columns.
         min_area: of a lesion, in mm2 where the spacing is known, else in pixels; ``None`` for a disc of
-            ``SMALLEST_MM`` across.
+            ``MIN_LESION_MM`` across.
     """
 
     labels, sizes = label_components(probability >= threshold)
@@ -77,11 +77,11 @@ def smallest_area(height: int, spacing_mm: tuple[float, float] | None, min_area:
     """
     if min_area is not None:
         return min_area
-    across = SMALLEST_MM if spacing_mm is not None else SMALLEST_MM * height / DEEPEST_MM
+    across = MIN_LESION_MM if spacing_mm is not None else MIN_LESION_MM * height / MAX_DEPTH_MM
     return pi / 4 * across**2
 
 
-STAIRS = 0.9
+CONTOUR_TOLERANCE_PX = 0.9
 """Pixels by which a contour may be straightened: steps of pixels make smooth outlines longer by 5 %.
 
 The mean excess over all directions is (8 / pi) (sqrt(2) - 1) = 1.055. Polygons within this tolerance (Douglas and
@@ -184,7 +184,7 @@ def _measure(
     area = float(np.count_nonzero(inside) * spacing.prod())
     stairs = _contour(inside)
     contour = stairs * spacing
-    straight = approximate_polygon(stairs, STAIRS) * spacing
+    straight = approximate_polygon(stairs, CONTOUR_TOLERANCE_PX) * spacing
     perimeter = float(np.linalg.norm(np.diff(straight, axis=0), axis=1).sum())
     start, end = _farthest(stairs[ConvexHull(stairs).vertices] * spacing)
     rows, columns = end - start
@@ -232,15 +232,16 @@ def _angle(down: float, right: float) -> float:
     return angle - 180 if angle > 90 else angle + 180 if angle <= -90 else angle
 
 
-GAP = 3
+MAX_GAP_FRAMES = 3
 """Frames that a lesion may be missing and still be the same: a tenth of a second of a usual cine."""
 
 
 def track_lesions(labels: Sequence[NDArray[np.int32]]) -> list[dict[int, int]]:
     """Join the components of successive frames that overlap.
 
-    A component joins the track whose last component, at most ``GAP`` frames missing between, it overlaps with the
-    greatest intersection over union; pairs are made greedily, the best first, the nearer frame first among equals.
+    A component joins the track whose last component, at most ``MAX_GAP_FRAMES`` frames missing between, it overlaps
+    with the greatest intersection over union; pairs are made greedily, the best first, the nearer frame first among
+    equals.
 
     Args:
         labels: (H, W) a frame, numbers from 1, 0 outside.
@@ -255,7 +256,7 @@ def track_lesions(labels: Sequence[NDArray[np.int32]]) -> list[dict[int, int]]:
         last = {max(track) for track in tracks}
         pairs = sorted(
             (-iou, frame - earlier, number, before, earlier)
-            for earlier in sorted(last & set(range(frame - GAP - 1, frame)))
+            for earlier in sorted(last & set(range(frame - MAX_GAP_FRAMES - 1, frame)))
             for before, number, iou in _overlaps(labels[earlier], current)
             if max(tracks[owners[earlier, before]]) == earlier
         )

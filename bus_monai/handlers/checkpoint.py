@@ -8,7 +8,7 @@ from typing import Any
 from ignite.engine import Engine, Events
 from torch import nn
 
-from bus_monai.bundle.registry import LATEST, TRAINED
+from bus_monai.bundle.registry import CHECKPOINT_FILE, TRAINED_FILE
 from bus_monai.errors import UserError
 from bus_monai.io.atomic import check_writable
 from bus_monai.networks.weights import read_weights, save_weights
@@ -65,7 +65,7 @@ class TrainingCheckpoint:
 
     def _save_best(self, evaluator: Engine) -> None:
         if evaluator.state.best_metric_epoch == evaluator.state.epoch:
-            save_weights(self.network.state_dict(), self.folder / TRAINED)
+            save_weights(self.network.state_dict(), self.folder / TRAINED_FILE)
 
     def _save_latest(self, engine: ResumableTrainer) -> None:
         if not engine.is_due(self.interval):
@@ -76,10 +76,10 @@ class TrainingCheckpoint:
             "best_metric_epoch": int(self.evaluator.state.best_metric_epoch),
             "extra": self.extra,
         }
-        save_weights(state, self.folder / LATEST)
+        save_weights(state, self.folder / CHECKPOINT_FILE)
 
     def _load(self, engine: ResumableTrainer) -> None:
-        path = self.folder / LATEST
+        path = self.folder / CHECKPOINT_FILE
         if not path.is_file():
             raise UserError(f"There is nothing to resume: '{path}' does not exist; train without resume first.")
         state = read_weights(path)

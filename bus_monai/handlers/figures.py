@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from bus_monai.handlers.mlflow import MLflowTracker
 from bus_monai.io.atomic import atomic_file
 from bus_monai.metrics.ignite import CaseMetric, DetectionMetric
-from bus_monai.report.files import EXAMPLES, OVERLAYS
+from bus_monai.report.files import EXAMPLES_FILE, OVERLAYS_FILE
 from bus_monai.report.image_figures import contour_figure, detection_figure, overlay_figure
 from bus_monai.trainers.base import ResumableTrainer
 
@@ -44,7 +44,7 @@ class KeptImages(dict[str, NDArray[np.float32]]):
                 self[str(item["id"])] = image[0]
 
 
-COUNT = 6
+EXAMPLE_COUNT = 6
 
 
 class DetectionExamples:
@@ -72,14 +72,14 @@ class DetectionExamples:
                 errors[box.image] += 1 if box.truth is None else -1
         ranked = sorted(self.metric.images, key=lambda image: errors[image.id])
         last = len(ranked) - 1
-        picks = sorted({round(last * i / (COUNT - 1)) for i in range(COUNT)})
+        picks = sorted({round(last * i / (EXAMPLE_COUNT - 1)) for i in range(EXAMPLE_COUNT)})
         shown = [ranked[i] for i in picks]
         pixels = [self._images[image.id] for image in shown]
         figure = detection_figure(pixels, shown, threshold=self.metric.threshold)
-        figure.savefig(self.folder / EXAMPLES, dpi=110)
+        figure.savefig(self.folder / EXAMPLES_FILE, dpi=110)
 
 
-RANKS = ("best", "best but one", "median", "lower quartile", "worst but one", "worst")
+EXAMPLE_RANKS = ("best", "best but one", "median", "lower quartile", "worst but one", "worst")
 
 
 class ExampleFigure:
@@ -118,11 +118,11 @@ class ExampleFigure:
             return
         last = len(rows) - 1
         picks = [0, 1, last // 2, 3 * last // 4, last - 1, last]
-        chosen = {min(max(pick, 0), last): name for pick, name in zip(picks, RANKS, strict=True)}
+        chosen = {min(max(pick, 0), last): name for pick, name in zip(picks, EXAMPLE_RANKS, strict=True)}
         maps = [[m.astype(np.float32) for m in self._maps[rows[i].id]] for i in chosen]
         titles = [f"{name}: {rows[i].id}, Dice {rows[i].dice:.2f}" for i, name in chosen.items()]
         images, truths, probabilities = zip(*maps, strict=True)
-        for draw, file in ((contour_figure, EXAMPLES), (overlay_figure, OVERLAYS)):
+        for draw, file in ((contour_figure, EXAMPLES_FILE), (overlay_figure, OVERLAYS_FILE)):
             figure = draw(images, truths, probabilities, titles, threshold=self.threshold)
             with atomic_file(self.folder / file) as partial:
                 figure.savefig(partial, dpi=110)

@@ -25,17 +25,17 @@ from bus_monai import __version__
 from bus_monai.data.datalist import SECTIONS
 from bus_monai.handlers.checkpoint import TrainingCheckpoint
 
-SWITCH = "MLFLOW_DISABLE_TELEMETRY"
+TELEMETRY_VARIABLE = "MLFLOW_DISABLE_TELEMETRY"
 
 
 def stop_telemetry() -> None:
     """Stop what MLflow reports of its use, unless the variable ``MLFLOW_DISABLE_TELEMETRY`` says otherwise."""
-    os.environ.setdefault(SWITCH, "true")
+    os.environ.setdefault(TELEMETRY_VARIABLE, "true")
     # MONAI may have imported MLflow before anybody could set the variable
     set_telemetry_client()
 
 
-PARENT_STORE = "MLFLOW_TRACKING_URI"
+TRACKING_URI_VARIABLE = "MLFLOW_TRACKING_URI"
 RUN_ID_FILE = "mlflow_run"
 """Holds the identity of the parent in the experiment's folder, so that a second start goes on with it."""
 
@@ -54,7 +54,7 @@ class ParentRun:
 
     def __init__(self, folder: Path, *, experiment: str, name: str) -> None:
         stop_telemetry()
-        self._before = os.environ.get(PARENT_STORE)
+        self._before = os.environ.get(TRACKING_URI_VARIABLE)
         self.store = self._before or path_to_sqlite_uri(str(folder / "mlflow.db"))
         self.client = MlflowClient(self.store)
         known = folder / RUN_ID_FILE
@@ -69,12 +69,12 @@ class ParentRun:
         known.write_text(self.id + "\n", encoding="utf-8")
 
     def __enter__(self) -> ParentRun:
-        os.environ[PARENT_STORE] = self.store
+        os.environ[TRACKING_URI_VARIABLE] = self.store
         return self
 
     def __exit__(self, *error: object) -> None:
         if self._before is None:
-            del os.environ[PARENT_STORE]
+            del os.environ[TRACKING_URI_VARIABLE]
 
     @property
     def id(self) -> str:
@@ -93,7 +93,7 @@ class ParentRun:
 RUN_KEY = "mlflow_run_id"
 EXPERIMENT_KIND = ("mlflow.experimentKind", "custom_model_development")
 """Without it MLflow's page takes the runs for those of a language model and hides the curves."""
-LONGEST_PARAMETER = 500
+MAX_PARAMETER_LENGTH = 500
 """MLflow's older servers refuse longer values; the whole config is an artifact besides."""
 
 
@@ -191,7 +191,7 @@ class MLflowTracker(MLFlowHandler):
         )
 
     def _log_inputs(self) -> None:
-        parameters = {key: str(value)[:LONGEST_PARAMETER] for key, value in flatten(self.config).items()}
+        parameters = {key: str(value)[:MAX_PARAMETER_LENGTH] for key, value in flatten(self.config).items()}
         if "digest" in self.data:
             parameters["data_digest"] = self.data["digest"]
         for batch in _batches(sorted(parameters.items()), 100):

@@ -15,7 +15,7 @@ from monai.utils.enums import CommonKeys as Keys
 from bus_monai.errors import UserError
 from bus_monai.handlers.checkpoint import TrainingCheckpoint
 from bus_monai.io.atomic import write_table
-from bus_monai.report.files import HISTORY
+from bus_monai.report.files import HISTORY_FILE
 from bus_monai.trainers.adversarial import D_GRADIENT_NORM, G_GRADIENT_NORM
 from bus_monai.trainers.base import ResumableTrainer
 from bus_monai.trainers.mutual_supervision import REALISM_FAKE, REALISM_REAL, SEMI_LOSS, MutualSupervisionTrainer
@@ -83,7 +83,7 @@ class EpochMeans:
                 metrics[f"{side}_learning_rate"] = learner.optimizer.param_groups[0]["lr"]
 
 
-SHOWN = {
+SHOWN_METRICS = {
     "g_region_loss": "region loss",
     "g_adversarial_loss": "adversarial loss",
     "semi_loss": "semi-supervised loss",
@@ -115,7 +115,7 @@ class EpochReport:
 
     def _report(self, engine: ResumableTrainer) -> None:
         state, best = engine.state, self.evaluator.state
-        parts = [f"{text} {state.metrics[name]:.4g}" for name, text in SHOWN.items() if name in state.metrics]
+        parts = [f"{text} {state.metrics[name]:.4g}" for name, text in SHOWN_METRICS.items() if name in state.metrics]
         if best.epoch == state.epoch:
             mark = " (best)" if best.best_metric_epoch == best.epoch else f" (best {best.best_metric:.4f})"
             parts.append(f"validation {best.key_metric_name} {best.metrics[best.key_metric_name]:.4f}{mark}")
@@ -137,7 +137,7 @@ class History:
     def __init__(
         self, *, folder: str | Path, evaluator: Engine, checkpoint: TrainingCheckpoint, enabled: bool = True
     ) -> None:
-        self.path = Path(folder) / HISTORY
+        self.path = Path(folder) / HISTORY_FILE
         self.evaluator = evaluator
         self.checkpoint = checkpoint
         self.enabled = enabled

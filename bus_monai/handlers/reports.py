@@ -12,11 +12,18 @@ from monai.utils.enums import CommonKeys as Keys
 
 from bus_monai.errors import UserError
 from bus_monai.io.atomic import check_writable
-from bus_monai.metrics.aggregate import SUMMARY, write_scores
+from bus_monai.metrics.aggregate import SUMMARY_FILE, write_scores
 from bus_monai.metrics.ignite import CaseMetric, DetectionMetric, ShapeMetric
 from bus_monai.metrics.shapes import ShapeRow, summary_lines, write_shape_rows
 from bus_monai.report.detection_tables import DetectionRow, TruthRow, write_detections, write_truths
-from bus_monai.report.files import DETECTIONS, FROC, SHAPE_ROWS, SHAPES_BY_COLUMN, TRUTHS, summary_text
+from bus_monai.report.files import (
+    DETECTIONS_FILE,
+    FROC_FILE,
+    SHAPE_ROWS_FILE,
+    SHAPES_BY_COLUMN_FILE,
+    TRUTHS_FILE,
+    summary_text,
+)
 from bus_monai.report.score_figures import froc_figure
 from bus_monai.report.shape_report import read_column, write_shape_report, write_shapes_by_column
 
@@ -70,7 +77,7 @@ class DetectionReport:
         metric = self.metric
         assert metric.curve is not None
         rows = [DetectionRow(m.image, m.score, m.box, m.truth is not None) for m in metric.matched]
-        write_detections(self.folder / DETECTIONS, rows)
+        write_detections(self.folder / DETECTIONS_FILE, rows)
         counted = [m for m in metric.matched if m.score >= metric.threshold]
         finders = {(m.image, m.truth): m.score for m in counted if m.truth is not None}
         truths = [
@@ -78,8 +85,8 @@ class DetectionReport:
             for image in metric.images
             for number, box in enumerate(image.truths)
         ]
-        write_truths(self.folder / TRUTHS, truths)
-        froc_figure(metric.curve).savefig(self.folder / FROC, dpi=110)
+        write_truths(self.folder / TRUTHS_FILE, truths)
+        froc_figure(metric.curve).savefig(self.folder / FROC_FILE, dpi=110)
         froc = metric.curve.froc()
         summary: dict[str, Any] = {
             "images": metric.curve.images,
@@ -91,7 +98,7 @@ class DetectionReport:
             "missed": len(truths) - len(finders),
             "false_positives": len(counted) - len(finders),
         }
-        (self.folder / SUMMARY).write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+        (self.folder / SUMMARY_FILE).write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
         print(_text(summary))
 
 
@@ -141,7 +148,7 @@ class FoundMasses:
             self._rows += [DetectionRow(id, mass.score, mass.box) for mass in masses]
 
     def _write(self) -> None:
-        write_detections(self.folder / DETECTIONS, self._rows)
+        write_detections(self.folder / DETECTIONS_FILE, self._rows)
 
 
 logger = logging.getLogger("bus_monai")
@@ -181,7 +188,7 @@ class ShapeReport:
         if self.values is None or self.column is None:
             print(summary_lines(write_shape_report(self.folder, rows)))
             return
-        missing = write_shapes_by_column(self.folder / SHAPES_BY_COLUMN, rows, self.values, self.column)
+        missing = write_shapes_by_column(self.folder / SHAPES_BY_COLUMN_FILE, rows, self.values, self.column)
         summary = write_shape_report(self.folder, rows, column=self.column, without_column=missing)
         print(summary_lines(summary))
         if missing:
@@ -213,4 +220,4 @@ class ShapeTable:
         self._rows += map(ShapeRow.of, engine.state.batch, engine.state.output)
 
     def _write(self) -> None:
-        write_shape_rows(self.folder / SHAPE_ROWS, self._rows)
+        write_shape_rows(self.folder / SHAPE_ROWS_FILE, self._rows)

@@ -25,9 +25,9 @@ from bus_monai.sources.read import read_source
 if TYPE_CHECKING:
     from bus_monai.geometry.lesion import Lesion
 
-SHOWN = ("number", "area", "long_axis", "short_axis", "depth_width_ratio", "circularity", "probability", "unit")
+SHOWN_COLUMNS = ("number", "area", "long_axis", "short_axis", "depth_width_ratio", "circularity", "probability", "unit")
 
-MAX_LOADED = 2
+MAX_LOADED_MODELS = 2
 """Models that :func:`segment` keeps loaded, those asked for last."""
 _loaded: dict[tuple[Path, str], Predictor] = {}
 
@@ -39,7 +39,7 @@ class Result:
     Args:
         mask: bool (H, W), the lesions.
         probability: float32 (H, W) in [0, 1].
-        lesions: components of the mask, the largest first, at most ``MOST_LESIONS``, none smaller than
+        lesions: components of the mask, the largest first, at most ``MAX_LESIONS``, none smaller than
             :func:`~bus_monai.geometry.lesion.smallest_area`.
         pixels: float32 (H, W) in [0, 1], the grey image.
         labels: int32 (H, W), the number of the lesion, 0 outside.
@@ -58,8 +58,10 @@ class Result:
 
     def _repr_html_(self) -> str:
         picture = base64.b64encode(self._repr_png_()).decode()
-        head = "".join(f"<th>{name.replace('_', ' ')}</th>" for name in SHOWN)
-        rows = "".join(f"<tr>{''.join(_cell(getattr(lesion, n)) for n in SHOWN)}</tr>" for lesion in self.lesions)
+        head = "".join(f"<th>{name.replace('_', ' ')}</th>" for name in SHOWN_COLUMNS)
+        rows = "".join(
+            f"<tr>{''.join(_cell(getattr(lesion, n)) for n in SHOWN_COLUMNS)}</tr>" for lesion in self.lesions
+        )
         return f'<img src="data:image/png;base64,{picture}"><table><tr>{head}</tr>{rows}</table>'
 
 
@@ -106,7 +108,7 @@ def _predictor(model: str | Path) -> Predictor:
     key = (found.bundle.resolve(), model_key(found))
     predictor = _loaded.pop(key, None) or Predictor(found)
     _loaded[key] = predictor
-    while len(_loaded) > MAX_LOADED:
+    while len(_loaded) > MAX_LOADED_MODELS:
         _loaded.pop(next(iter(_loaded)))
     return predictor
 

@@ -27,7 +27,7 @@ from bus_monai.inference.executors.local import LocalEngine
 from bus_monai.inference.manifest import MANIFEST_FILE, Entry, Manifest, Outcome
 from bus_monai.inference.predictor import Predictor
 from bus_monai.inference.segment_file import SegmentFile, SegmentSettings
-from bus_monai.inference.write_outputs import NOT_AGAIN, candidate_names
+from bus_monai.inference.write_outputs import RERUN_HINT, candidate_names
 from bus_monai.io.atomic import atomic_file, check_writable
 from bus_monai.io.opened import hash_file
 from bus_monai.sources.listing import find_sources
@@ -116,15 +116,15 @@ def _printable(path: str) -> str:
     return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
-RESULTS = "results.csv"
+RESULTS_FILE = "results.csv"
 """A row a lesion, an image without lesion, or a file that failed."""
-RUN = "run.json"
+RUN_FILE = "run.json"
 LESION_COLUMNS = (
     "file", "output", "state", "lesions", "lesion", "frame", "first_frame", "last_frame", "unit", "area", "long_axis",
     "short_axis", "perimeter", "depth_width_ratio", "orientation_deg", "circularity", "row", "column", "top", "left",
     "height", "width", "probability", "note", "reason",
 )  # fmt: skip
-LOCAL = LocalEngine()
+DEFAULT_ENGINE = LocalEngine()
 RECORDED_PACKAGES = (
     "numpy", "scipy", "scikit-image", "pillow", "pydicom", "highdicom", "openvino", "onnxruntime", "torch", "monai",
 )  # fmt: skip
@@ -137,7 +137,7 @@ def segment_inputs(
     settings: SegmentSettings,
     *,
     restart: bool = False,
-    engine: Engine = LOCAL,
+    engine: Engine = DEFAULT_ENGINE,
 ) -> Counter[str]:
     """Segment files and folders, and write all results, ``results.csv`` and ``run.json``.
 
@@ -227,8 +227,8 @@ def _write_results(manifest: Manifest, out: Path) -> Counter[str]:
     """Write the table of all that is known, in the order of the paths, and count it."""
     totals: Counter[str] = Counter()
     with (
-        writing(out / RESULTS, option="--out", kept=NOT_AGAIN),
-        atomic_file(out / RESULTS) as partial,
+        writing(out / RESULTS_FILE, option="--out", kept=RERUN_HINT),
+        atomic_file(out / RESULTS_FILE) as partial,
         partial.open("w", newline="", encoding="utf-8") as file,
     ):
         table = csv.DictWriter(file, LESION_COLUMNS, restval="", extrasaction="ignore")
@@ -272,7 +272,7 @@ def _write_run(
         "counts": {key: totals[key] for key in ("done", "failed", "skipped", "new", "crowded", "lesions")},
         **told,
     }
-    with writing(out / RUN, option="--out"), atomic_file(out / RUN) as partial:
+    with writing(out / RUN_FILE, option="--out"), atomic_file(out / RUN_FILE) as partial:
         partial.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
 

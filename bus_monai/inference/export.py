@@ -120,9 +120,9 @@ class ExportReference:
 
 
 Format: TypeAlias = Literal["onnx", "openvino", "torchscript"]
-ENDINGS: dict[str, str] = {"onnx": ".onnx", "openvino": ".xml", "torchscript": ".ts"}
-MODULES = {"onnx": ("onnx", "onnxruntime"), "openvino": ("onnx", "openvino"), "torchscript": ()}
-TOLERANCE = 1e-3
+FORMAT_SUFFIXES: dict[str, str] = {"onnx": ".onnx", "openvino": ".xml", "torchscript": ".ts"}
+FORMAT_PACKAGES = {"onnx": ("onnx", "onnxruntime"), "openvino": ("onnx", "openvino"), "torchscript": ()}
+MAX_DRIFT = 1e-3
 """Greatest difference of probability from PyTorch in float32; what is quantised may differ by any."""
 
 
@@ -160,10 +160,10 @@ def export_model(
             _write(reference, file, format, known if int8 else None)
             exported = open_exported(file, format, reference.chain)
             drift = measure_drift(exported, reference, (reference.read(image) for image in unseen))
-            if not int8 and not drift.largest <= TOLERANCE:
+            if not int8 and not drift.largest <= MAX_DRIFT:
                 raise UserError(
                     f"The model '{model.name}' as {format} differs from PyTorch by {drift.largest:.2g} in probability, "
-                    f"more than {TOLERANCE:g}: nothing was written; choose another --format."
+                    f"more than {MAX_DRIFT:g}: nothing was written; choose another --format."
                 )
             record = _record(model, reference, drift, {"format": format, "int8": int8})
             file.with_suffix(".json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
@@ -194,9 +194,9 @@ def _check(out: Path, format: Format, int8: bool) -> None:
     check_choice("--format", format, get_args(Format))
     if int8 and format == "torchscript":
         raise UserError("--int8 is for onnx and openvino: leave it out, or choose another --format.")
-    if out.suffix != ENDINGS[format]:
-        raise UserError(f"--out is '{out}': give {format} a name that ends in {ENDINGS[format]}.")
-    for name in MODULES[format]:
+    if out.suffix != FORMAT_SUFFIXES[format]:
+        raise UserError(f"--out is '{out}': give {format} a name that ends in {FORMAT_SUFFIXES[format]}.")
+    for name in FORMAT_PACKAGES[format]:
         need_package(name)
 
 

@@ -14,12 +14,12 @@ from bus_monai.bundle.models import TrainedModel, find_model, weights_hash
 from bus_monai.bundle.registry import bundle_version, require_ultrasound
 from bus_monai.errors import UserError, check_choice, need_package
 from bus_monai.inference.backends.backend import Backend, Precision
-from bus_monai.inference.backends.chain import CHAIN, GRAPH, Chain
+from bus_monai.inference.backends.chain import CHAIN_FILE, GRAPH_FILE, Chain
 from bus_monai.inference.backends.graph import find_graph
 
 BackendName: TypeAlias = Literal["auto", "openvino", "onnx", "torch"]
 logger = logging.getLogger("bus_monai")
-MODULES = {"openvino": "openvino", "onnx": "onnxruntime"}
+BACKEND_PACKAGES = {"openvino": "openvino", "onnx": "onnxruntime"}
 
 
 class Predictor:
@@ -120,9 +120,9 @@ def _make_backend(model: TrainedModel, name: BackendName, precision: Precision) 
         from bus_monai.inference.backends.torch import TorchBackend
 
         return TorchBackend(model, precision)
-    need_package(MODULES[name])
+    need_package(BACKEND_PACKAGES[name])
     folder = find_graph(model)
-    graph, chain = folder / GRAPH, Chain.read(folder / CHAIN)
+    graph, chain = folder / GRAPH_FILE, Chain.read(folder / CHAIN_FILE)
     if name == "openvino":
         from bus_monai.inference.backends.openvino import OpenVinoBackend
 

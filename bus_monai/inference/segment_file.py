@@ -24,7 +24,7 @@ class SegmentSettings:
     """What decides on the outputs, beside the model.
 
     Args:
-        kinds: what to write, see :data:`~bus_monai.inference.write_outputs.ENDINGS`.
+        kinds: what to write, see :data:`~bus_monai.inference.write_outputs.OUTPUT_SUFFIXES`.
         threshold: from which probability on a pixel is lesion.
         modality: DICOM objects of another one are skipped.
         min_area: of a lesion, see :func:`~bus_monai.geometry.lesion.find_findings`.

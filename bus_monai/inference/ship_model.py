@@ -16,9 +16,9 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from bus_monai.bundle.models import TrainedModel, parse_models
-from bus_monai.bundle.registry import SHIPPED
+from bus_monai.bundle.registry import SHIPPED_FILE
 from bus_monai.errors import UserError
-from bus_monai.inference.backends.chain import GRAPH
+from bus_monai.inference.backends.chain import GRAPH_FILE
 from bus_monai.inference.backends.export_graph import export_graph
 from bus_monai.inference.backends.graph import graph_name
 from bus_monai.networks.weights import read_weights, save_shipped
@@ -40,7 +40,7 @@ def ship_model(spec: str) -> tuple[Path, Path]:
     if len(model.files) > 1:
         raise UserError(f"'{spec}' is an ensemble, of which none is shipped: give one file of weights.")
     folder = model.bundle / "models"
-    weights = folder / SHIPPED
+    weights = folder / SHIPPED_FILE
     save_shipped(read_weights(model.files[0]), weights, model.settings)
     shipped = TrainedModel(model.name, model.bundle, str(weights), model.settings)
     for old in folder.glob("graph-*"):
@@ -48,7 +48,7 @@ def ship_model(spec: str) -> tuple[Path, Path]:
     graph = folder / graph_name(shipped)
     graph.mkdir()
     export_graph(shipped, graph)
-    halve_graph(graph / GRAPH)
+    halve_graph(graph / GRAPH_FILE)
     return weights, graph
 
 

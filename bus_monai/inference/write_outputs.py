@@ -53,7 +53,7 @@ def job_tables(out: Path, columns: Mapping[str, Sequence[str]], *, pictures: str
         yield tables
 
 
-ENDINGS = {
+OUTPUT_SUFFIXES = {
     "seg": "_seg.dcm",
     "sr": "_sr.dcm",
     "overlay": "_overlay.png",
@@ -68,15 +68,15 @@ _LIKE_A_FRAME = re.compile(r"_frame\d+$")
 
 
 def parse_kinds(text: str) -> tuple[str, ...]:
-    """Read ``seg,sr,png``; kinds come in the order of ``ENDINGS``.
+    """Read ``seg,sr,png``; kinds come in the order of ``OUTPUT_SUFFIXES``.
 
     Raises:
         UserError: a kind that there is not, or none.
     """
     wanted = {word.strip() for word in text.split(",")}
     for kind in sorted(wanted):
-        check_choice("--write", kind, ENDINGS)
-    return tuple(kind for kind in ENDINGS if kind in wanted)
+        check_choice("--write", kind, OUTPUT_SUFFIXES)
+    return tuple(kind for kind in OUTPUT_SUFFIXES if kind in wanted)
 
 
 def candidate_names(relative: PurePosixPath) -> Iterator[str]:
@@ -101,11 +101,11 @@ def output_path(out: Path, name: str, kind: str, *, frame: int | None = None, fr
     Args:
         out: folder of all outputs.
         name: one of :func:`candidate_names`.
-        kind: one of ``ENDINGS``.
+        kind: one of ``OUTPUT_SUFFIXES``.
         frame: of a cine, from 0, where there is a file a frame.
         frames: of the cine, which decides on the digits, at least three.
     """
-    return out / (name + ("" if frame is None else frame_mark(frame, frames)) + ENDINGS[kind])
+    return out / (name + ("" if frame is None else frame_mark(frame, frames)) + OUTPUT_SUFFIXES[kind])
 
 
 LESION_COLOURS = np.array(
@@ -135,14 +135,14 @@ def draw_overlay(pixels: NDArray[np.float32], labels: NDArray[np.integer]) -> ND
     return image
 
 
-OF_THE_FOLDER = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO})
+FOLDER_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO})
 """Errors that the next file would meet too."""
 
-FAST_PNG = 3
+PNG_COMPRESSION = 3
 """Of zlib: speckle hardly packs, and a third of the time makes a tenth more bytes than the default, 6."""
 
 
-NOT_AGAIN = "run the command again, what was done before is whole and is not done again"
+RERUN_HINT = "run the command again, what was done before is whole and is not done again"
 """What a sentence says of the work of a job that ends early."""
 
 
@@ -185,7 +185,7 @@ class FileWriter:
                 labels = result.labels[result.summary]
                 overlay = Image.fromarray(draw_overlay(result.summary_pixels, labels))
                 with atomic_file(self._path("overlay")) as partial:
-                    overlay.save(partial, format="PNG", compress_level=FAST_PNG)
+                    overlay.save(partial, format="PNG", compress_level=PNG_COMPRESSION)
             if "nifti" in kinds:
                 masks = [labels > 0 for labels in result.labels]
                 reference = self.source.path if self.source.kind == "nifti" else None
@@ -251,8 +251,8 @@ class FileWriter:
             cause = error if isinstance(error, OSError) else error.__cause__
             if not isinstance(cause, OSError):
                 raise
-            if cause.errno in OF_THE_FOLDER:
-                with writing(self.out, option="--out", kept=NOT_AGAIN, raises=OutputError):
+            if cause.errno in FOLDER_ERRNOS:
+                with writing(self.out, option="--out", kept=RERUN_HINT, raises=OutputError):
                     raise cause from None
             raise UserError(
                 f"The outputs of '{self.source.path}' cannot be written ({cause.strerror}): rename the file."

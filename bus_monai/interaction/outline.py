@@ -14,16 +14,16 @@ from scipy.ndimage import gaussian_filter, map_coordinates
 from bus_monai.geometry.box import Box
 from bus_monai.geometry.lesion import label_components
 
-ANGLES, STEPS = 72, 56
-WIDTH = 5
+RAY_COUNT, STEPS_PER_RAY = 72, 56
+EDGE_STEPS = 5
 """Steps along a ray over which inside and outside are compared."""
-BEND = 0.05
+TURN_PRICE = 0.05
 """Price of a step outwards or inwards from ray to ray."""
-LEFT = 0.2
+OUTSIDE_PRICE = 0.2
 """Price, at most, of a pixel outside the image, where nothing speaks for an outline or against it."""
-AWAY = 10.0
+WRONG_CLICK_PRICE = 10.0
 """Price of an outline that holds a click of the other kind."""
-MARGIN = 3
+CLICK_MARGIN_PX = 3
 """Pixels between an outline and such a click."""
 
 
@@ -88,8 +88,8 @@ def find_outline(
     Returns:
         (H, W), true in the lesion.
     """
-    shares = np.geomspace(guess.least, guess.most, STEPS)
-    angles = np.arange(ANGLES) * (2 * math.pi / ANGLES)
+    shares = np.geomspace(guess.least, guess.most, STEPS_PER_RAY)
+    angles = np.arange(RAY_COUNT) * (2 * math.pi / RAY_COUNT)
     rows = guess.row + guess.height * np.outer(np.sin(angles), shares)
     columns = guess.column + guess.width * np.outer(np.cos(angles), shares)
     grey = map_coordinates(gaussian_filter(image, 1.0), [rows, columns], order=1, mode="nearest")
@@ -97,14 +97,14 @@ def find_outline(
     belief = map_coordinates(probability, [rows, columns], output=float, order=1, mode="nearest")
     price = guess.price * np.abs(np.log(shares)) - _rise(grey) / max(float(image.std()), 1e-6) + _rise(belief)
     beyond = (rows < 0) | (columns < 0) | (rows > image.shape[0] - 1) | (columns > image.shape[1] - 1)
-    price[beyond] = np.minimum(price[beyond], LEFT)
-    margin = MARGIN / min(guess.height, guess.width)
+    price[beyond] = np.minimum(price[beyond], OUTSIDE_PRICE)
+    margin = CLICK_MARGIN_PX / min(guess.height, guess.width)
     for click in clicks:
         if not click.positive:
             below, beside = (click.row - guess.row) / guess.height, (click.column - guess.column) / guess.width
             apart = math.hypot(below, beside)
             turned = np.abs((angles - math.atan2(below, beside) + math.pi) % (2 * math.pi) - math.pi)
-            price[np.ix_(turned <= math.atan2(margin, apart), shares >= apart - margin)] += AWAY
+            price[np.ix_(turned <= math.atan2(margin, apart), shares >= apart - margin)] += WRONG_CLICK_PRICE
     outline = shares[_cheapest_round(price)]
     down, right = np.ogrid[: image.shape[0], : image.shape[1]]
     down, right = (down - guess.row) / guess.height, (right - guess.column) / guess.width
@@ -116,8 +116,8 @@ def find_outline(
 def _rise(values: NDArray[np.floating]) -> NDArray[np.floating]:
     """Return for each step of each ray the mean of what follows less that of what leads up to it."""
     sums = np.cumsum(np.pad(values, ((0, 0), (1, 0))), axis=1)
-    here = np.arange(1, STEPS)
-    inner, outer = np.maximum(here - WIDTH, 0), np.minimum(here + WIDTH, STEPS)
+    here = np.arange(1, STEPS_PER_RAY)
+    inner, outer = np.maximum(here - EDGE_STEPS, 0), np.minimum(here + EDGE_STEPS, STEPS_PER_RAY)
     inside = (sums[:, here] - sums[:, inner]) / (here - inner)
     outside = (sums[:, outer] - sums[:, here]) / (outer - here)
     return np.pad(outside - inside, ((0, 0), (0, 1)))
@@ -128,20 +128,20 @@ def _cheapest_round(price: NDArray[np.floating]) -> NDArray[np.intp]:
     # of three rounds the middle one ends where it began, unless two ways are as cheap
     rounds = np.concatenate([price] * 3)
     total, came = rounds[0], np.zeros(rounds.shape, dtype=np.intp)
-    steps = np.arange(STEPS)
+    steps = np.arange(STEPS_PER_RAY)
     for ray in range(1, len(rounds)):
         padded = np.pad(total, 1, constant_values=np.inf)
-        ways = np.stack([padded[:-2] + BEND, padded[1:-1], padded[2:] + BEND])
+        ways = np.stack([padded[:-2] + TURN_PRICE, padded[1:-1], padded[2:] + TURN_PRICE])
         best = ways.argmin(axis=0)
         came[ray], total = steps + best - 1, rounds[ray] + ways[best, steps]
     path = [int(total.argmin())]
     for back in came[:0:-1]:
         path.append(int(back[path[-1]]))
-    return np.array(path[::-1])[ANGLES : 2 * ANGLES]
+    return np.array(path[::-1])[RAY_COUNT : 2 * RAY_COUNT]
 
 
 MIN_FILL, MAX_FILL = 0.3, 1.4
-PRICE = 2.0
+SIZE_PRICE = 2.0
 """High, for the ellipse that touches the sides of a box has a Dice of 0.89 already, on BUSI."""
 
 
@@ -160,6 +160,6 @@ def fill_box(
     labels, _ = label_components(mask)
     filled = mask & ~np.isin(labels, labels[inside])
     row, column = (box.top + box.bottom - 1) / 2, (box.left + box.right - 1) / 2
-    guess = Guess(row, column, box.height / 2, box.width / 2, MIN_FILL, MAX_FILL, PRICE)
+    guess = Guess(row, column, box.height / 2, box.width / 2, MIN_FILL, MAX_FILL, SIZE_PRICE)
     filled[inside] = find_outline(image, probability, guess, ())[inside]
     return filled

@@ -18,18 +18,18 @@ from bus_monai.geometry.box import Box
 from bus_monai.geometry.lesion import label_components
 from bus_monai.interaction.outline import Click, Guess, disc, fill_box, find_outline
 
-REACH = 2.2
+WALK_REACH = 2.2
 """The walk ends this many times as far from the click as the outline."""
-CORE = 0.7
+SURE_SHARE = 0.7
 """Share of the distance to the outline within which all is surely the click's."""
-AWAY = 0.35
+OTHER_CLICK_SHARE = 0.35
 """Share of the distance to a click of the other kind that is surely the other's."""
-BETA = 300
+WALK_BETA = 300
 """How much a step in grey hinders the walk."""
-GRID_SIDE = 96
+MAX_GRID_SIDE_PX = 96
 """Pixels of a side at most on which the walk is solved, so that it takes a few hundredths of a second."""
 
-OWN, OTHER = 1, 2
+OWN_SEED, OTHER_SEED = 1, 2
 
 
 def walk_region(
@@ -54,30 +54,32 @@ def walk_region(
     Returns:
         (H, W), true in the region.
     """
-    reach = math.ceil(REACH * distance) + 2
+    reach = math.ceil(WALK_REACH * distance) + 2
     around = Box(click.row - reach, click.column - reach, click.row + reach + 1, click.column + reach + 1)
     window = around.intersection(Box.of_image(mask.shape)).slices
     size = mask[window].shape
-    step = math.ceil(max(size) / GRID_SIDE)
-    near = disc(mask.shape, click, REACH * distance)
-    seeds = np.where(near, 0, np.where(mask == click.positive, OWN, OTHER))
+    step = math.ceil(max(size) / MAX_GRID_SIDE_PX)
+    near = disc(mask.shape, click, WALK_REACH * distance)
+    seeds = np.where(near, 0, np.where(mask == click.positive, OWN_SEED, OTHER_SEED))
     for one in before:
         same = one.positive == click.positive
         apart = math.hypot(one.row - click.row, one.column - click.column)
         # never smaller than a step, between the pixels of which it might get lost
-        seeds[near & disc(mask.shape, one, max(2, step, 0 if same else AWAY * apart))] = OWN if same else OTHER
-    core = disc(mask.shape, click, max(1.5, CORE * distance)) & (seeds != OTHER)
-    seeds[core | disc(mask.shape, click, step)] = OWN
+        seeds[near & disc(mask.shape, one, max(2, step, 0 if same else OTHER_CLICK_SHARE * apart))] = (
+            OWN_SEED if same else OTHER_SEED
+        )
+    core = disc(mask.shape, click, max(1.5, SURE_SHARE * distance)) & (seeds != OTHER_SEED)
+    seeds[core | disc(mask.shape, click, step)] = OWN_SEED
     region = np.zeros_like(mask)
     small = seeds[window][::step, ::step]
-    if not (small == OTHER).any():
+    if not (small == OTHER_SEED).any():
         region[window] = near[window]
         return region
     grey = gaussian_filter(image[window], step, mode="nearest")[::step, ::step]
     with warnings.catch_warnings():
         # the solver stops early, with probabilities a little outside [0, 1], since only the outline is wanted
         warnings.simplefilter("ignore", UserWarning)
-        own = random_walker(grey, small, beta=BETA, mode="cg_j", tol=1e-2, return_full_prob=True)[0]
+        own = random_walker(grey, small, beta=WALK_BETA, mode="cg_j", tol=1e-2, return_full_prob=True)[0]
     region[window] = (resize(own.astype(float), size, order=1, mode="edge") >= 0.5) & near[window]
     return region
 
@@ -85,15 +87,15 @@ def walk_region(
 Correct: TypeAlias = Callable[
     [NDArray[np.floating], NDArray[np.bool_], Click, Sequence[Click], float], NDArray[np.bool_]
 ]
-LESION_RADIUS = 0.1
+DEFAULT_RADIUS_SHARE = 0.1
 """Of a lesion of which nothing is known, as a share of the longer side of the image."""
-APART = 1.5
+NEW_LESION_RADII = 1.5
 """A positive click as many such radii away from all lesions is in one of its own."""
 MIN_GROWTH, MAX_GROWTH = 0.05, 3.0
 """Radii to look at, as shares of that."""
-PRICE = 0.15
+SIZE_PRICE = 0.15
 """Low, since lesions of BUSI differ in size tenfold."""
-MIDDLE = 0.5
+MIDDLE_DEPTH_SHARE = 0.5
 """A click this deep in a component, as a share of the depth of its deepest pixel, is in its middle."""
 
 
@@ -141,11 +143,11 @@ def _region(
     if not click.positive:
         component = _component(mask, click)
         known = any(one.positive and component[one.row, one.column] for one in before)
-        if not known and distance >= MIDDLE * distance_transform_edt(component).max():
+        if not known and distance >= MIDDLE_DEPTH_SHARE * distance_transform_edt(component).max():
             return component
-    radius = LESION_RADIUS * max(mask.shape)
-    if click.positive and distance > APART * radius:
-        guess = Guess(click.row, click.column, radius, radius, MIN_GROWTH, MAX_GROWTH, PRICE)
+    radius = DEFAULT_RADIUS_SHARE * max(mask.shape)
+    if click.positive and distance > NEW_LESION_RADII * radius:
+        guess = Guess(click.row, click.column, radius, radius, MIN_GROWTH, MAX_GROWTH, SIZE_PRICE)
         return find_outline(image, probability, guess, before)
     return correct(image, mask, click, before, radius if math.isinf(distance) else distance)
 

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 Kind: TypeAlias = Literal["raster", "nifti", "dicom"]
 DICOM_SUFFIXES = (".dcm", ".dicom")
-HEAD = 352
+HEAD_BYTES = 352
 """Bytes from the start that tell what a file is."""
-READ_AT_ONCE = 1 << 20
+CHUNK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class OpenedSource:
         digest = hashlib.sha256()
         with reading(self.path):
             self.file.seek(0)
-            while part := self.file.read(READ_AT_ONCE):
+            while part := self.file.read(CHUNK_BYTES):
                 digest.update(part)
         return digest.hexdigest()
 
@@ -109,12 +109,12 @@ def open_source(path: str | Path) -> Iterator[OpenedSource]:
         file = path.open("rb")
     with file:
         with reading(path):
-            head = file.read(HEAD)
+            head = file.read(HEAD_BYTES)
         yield OpenedSource(path, kind_of(head, path), file, not head)
 
 
 def kind_of(head: bytes, path: Path) -> Kind | None:
-    """Tell what a file is from its first :data:`HEAD` bytes, and from its name where these leave it open."""
+    """Tell what a file is from its first :data:`HEAD_BYTES` bytes, and from its name where these leave it open."""
     if head.startswith((b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")):
         return "raster"
     if head[128:132] == b"DICM" or path.suffix.lower() in DICOM_SUFFIXES:
@@ -132,7 +132,7 @@ def source_kind(path: Path) -> Kind | None:
     """Tell what a file is, or ``None``, also where there is nothing to read."""
     try:
         with path.open("rb") as file:
-            return kind_of(file.read(HEAD), path)
+            return kind_of(file.read(HEAD_BYTES), path)
     except OSError:
         return None
 

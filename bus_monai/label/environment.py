@@ -18,7 +18,7 @@ from bus_monai.errors import UserError
 from bus_monai.io.atomic import cache_folder, check_writable
 from bus_monai.pacs.address import is_loopback
 
-PACKAGES = (
+LABEL_PACKAGES = (
     "monailabel==0.8.5",
     "pydicom-seg==0.4.1",
     # what monailabel imports when its server starts
@@ -51,7 +51,7 @@ MONAI Label 0.8.5 cannot be an extra of this package: it asks for numpymaxflow 0
 of these limits: numpymaxflow is for scribbles in volumes, sam2 is optional, and pydicom-seg, which it imports, is not
 called here. So the environment sees our packages, in our versions, and adds these.
 """
-READY = ".ready"
+READY_MARK = ".ready"
 
 
 def label_environment() -> Path:
@@ -62,18 +62,18 @@ def label_environment() -> Path:
     """
     # another Python, place of ours or list of packages makes another one
     ours = sysconfig.get_paths()["purelib"]
-    key = hashlib.sha256("\n".join((sys.version, ours, *PACKAGES)).encode()).hexdigest()[:12]
+    key = hashlib.sha256("\n".join((sys.version, ours, *LABEL_PACKAGES)).encode()).hexdigest()[:12]
     folder = cache_folder() / f"monailabel-{key}"
     python = folder / "bin" / "python"
-    if (folder / READY).is_file():  # where it lies may be read-only
+    if (folder / READY_MARK).is_file():  # where it lies may be read-only
         return python
     folder.parent.mkdir(parents=True, exist_ok=True)
     # who comes while it is made waits for it
     with FileLock(folder.parent / f".{folder.name}.lock"):
-        if not (folder / READY).is_file():
+        if not (folder / READY_MARK).is_file():
             print(f"Making an environment for MONAI Label, once: {folder}", flush=True)
             _make(folder, python, ours)
-            (folder / READY).touch()
+            (folder / READY_MARK).touch()
     return python
 
 
@@ -85,7 +85,7 @@ def _make(folder: Path, python: Path, ours: str) -> None:
         (packages,) = folder.glob("lib/python*/site-packages")
         (packages / "_bus_monai.pth").write_text(f"import site; site.addsitedir({ours!r})\n", encoding="utf-8")
         install = [str(python), "-m", "pip", "install", "--quiet", "--no-deps", "--disable-pip-version-check"]
-        subprocess.run([*install, *PACKAGES], check=True, capture_output=True, text=True)
+        subprocess.run([*install, *LABEL_PACKAGES], check=True, capture_output=True, text=True)
     except subprocess.CalledProcessError as error:
         reason = (error.stderr or error.stdout or "no message").strip().splitlines()[-1]
         raise UserError(

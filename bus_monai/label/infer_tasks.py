@@ -28,7 +28,7 @@ from bus_monai.interaction.outline import Click
 from bus_monai.interaction.refine import refine
 from bus_monai.io.opened import OpenedSource, open_source
 from bus_monai.label.label_file import (
-    TOLERANCE,
+    OUTLINE_TOLERANCE_PX,
     fill_contours,
     image_shape,
     keep_numbers,
@@ -86,7 +86,7 @@ def _clicks(request: Mapping[str, Any]) -> list[tuple[int, int, int, int]]:
     return [*rows, *(tuple(round(n) for n in click) for click in request.get("clicks") or ())]
 
 
-LESIONS = {f"lesion {number}": number for number in range(1, MAX_LESIONS + 1)}
+LESION_NAMES = {f"lesion {number}": number for number in range(1, MAX_LESIONS + 1)}
 """Names of label values: a lesion has the same in every frame of a cine."""
 
 
@@ -129,8 +129,8 @@ class ResultFiles:
 def describe(labels: Sequence[NDArray[np.integer]], request: Mapping[str, Any]) -> dict[str, Any]:
     """Return the names of the label values (H, W) that there are, and their contours of the ``tolerance`` asked for."""
     return {
-        "label_names": {name: n for name, n in LESIONS.items() if any((frame == n).any() for frame in labels)},
-        "contours": label_contours(labels, tolerance=float(request.get("tolerance", TOLERANCE))),
+        "label_names": {name: n for name, n in LESION_NAMES.items() if any((frame == n).any() for frame in labels)},
+        "contours": label_contours(labels, tolerance=float(request.get("tolerance", OUTLINE_TOLERANCE_PX))),
     }
 
 
@@ -165,7 +165,11 @@ class SegmentTask(InferTask):
     def __init__(self, versions: ModelVersions) -> None:
         bundle = versions.start.bundle
         super().__init__(
-            InferType.SEGMENTATION, LESIONS, 2, f"Lesions by {bundle.name} {bundle_version(bundle)}", {"threshold": 0.5}
+            InferType.SEGMENTATION,
+            LESION_NAMES,
+            2,
+            f"Lesions by {bundle.name} {bundle_version(bundle)}",
+            {"threshold": 0.5},
         )
         self.versions = versions
         self._results = ResultFiles()
@@ -209,7 +213,7 @@ class SegmentTask(InferTask):
             return self._loaded[1], version
 
 
-CLICKS = "_clicks"
+CLICKS_SUFFIX = "_clicks"
 """What follows the name of the model in that of the task."""
 
 
@@ -225,7 +229,7 @@ class ClickTask(InferTask):
     """
 
     def __init__(self, segmenter: SegmentTask) -> None:
-        super().__init__(InferType.DEEPGROW, LESIONS, 2, f"{segmenter.description}, made better by clicks", {})
+        super().__init__(InferType.DEEPGROW, LESION_NAMES, 2, f"{segmenter.description}, made better by clicks", {})
         self.segmenter = segmenter
         self._results = ResultFiles()
 

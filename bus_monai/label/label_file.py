@@ -21,7 +21,7 @@ from bus_monai.io.masks import write_nifti_mask
 from bus_monai.io.opened import source_kind
 from bus_monai.sources.read import read_source
 
-TOLERANCE = 0.3
+OUTLINE_TOLERANCE_PX = 0.3
 """Pixels by which an outline may be straightened. The middle of a pixel is at least sqrt(2) / 4 away from it, so that
 filling the polygons gives the labels back."""
 
@@ -34,7 +34,7 @@ class Contour(TypedDict):
     points: list[list[float]]
 
 
-def label_contours(labels: Sequence[NDArray[np.integer]], *, tolerance: float = TOLERANCE) -> list[Contour]:
+def label_contours(labels: Sequence[NDArray[np.integer]], *, tolerance: float = OUTLINE_TOLERANCE_PX) -> list[Contour]:
     """Return the outlines of lesions and of their holes, one or more a lesion and frame.
 
     Args:
@@ -47,7 +47,7 @@ def label_contours(labels: Sequence[NDArray[np.integer]], *, tolerance: float = 
             for line in find_contours(np.pad(values == number, 1).astype(np.float64), 0.5, fully_connected="high"):
                 corners = approximate_polygon(line, tolerance)
                 if len(corners) < 4:
-                    corners = approximate_polygon(line, TOLERANCE)
+                    corners = approximate_polygon(line, OUTLINE_TOLERANCE_PX)
                 points = [[round(float(column), 2), round(float(row), 2)] for row, column in corners[:-1] - 1]
                 contours.append({"label": number, "frame": frame, "points": points})
     return contours
@@ -120,20 +120,20 @@ def keep_numbers(mask: NDArray[np.bool_], before: NDArray[np.integer]) -> NDArra
     return labels.astype(np.uint8)
 
 
-SUFFIXES = (".png", ".nii.gz", ".nii")
+LABEL_SUFFIXES = (".png", ".nii.gz", ".nii")
 
 
 def label_suffix(name: str) -> str:
     """Return the suffix of a label file.
 
     Raises:
-        UserError: it is none of ``SUFFIXES``.
+        UserError: it is none of ``LABEL_SUFFIXES``.
     """
-    for suffix in SUFFIXES:
+    for suffix in LABEL_SUFFIXES:
         if name.lower().endswith(suffix):
             return suffix
     raise UserError(
-        f"A label comes as '{Path(name).suffix or name}': send it as one of {', '.join(SUFFIXES)}.", path=name
+        f"A label comes as '{Path(name).suffix or name}': send it as one of {', '.join(LABEL_SUFFIXES)}.", path=name
     )
 
 
@@ -195,4 +195,4 @@ def _read(path: Path) -> NDArray[Any]:
                 stack = values.reshape((*values.shape[:2], -1))
                 return np.moveaxis(stack, 2, 0).transpose(0, 2, 1)
             raise UserError(f"The label '{path.name}' has the shape {values.shape}: send rows, columns and frames.")
-    raise UserError(f"The label '{path.name}' is no PNG or NIfTI file: send it as one of {', '.join(SUFFIXES)}.")
+    raise UserError(f"The label '{path.name}' is no PNG or NIfTI file: send it as one of {', '.join(LABEL_SUFFIXES)}.")

@@ -17,7 +17,7 @@ from monailabel.interfaces.tasks.train import TrainTask
 from bus_monai import __version__
 from bus_monai.bundle.models import parse_models
 from bus_monai.errors import check_choice
-from bus_monai.label.infer_tasks import CLICKS, LESIONS, ClickTask, SegmentTask
+from bus_monai.label.infer_tasks import CLICKS_SUFFIX, LESION_NAMES, ClickTask, SegmentTask
 from bus_monai.label.model_versions import ModelVersions
 from bus_monai.label.store import LabelStore
 from bus_monai.label.strategies import DiceScoring, Diversity, InOrder, Uncertainty, UncertaintyScoring, shuffled
@@ -39,7 +39,7 @@ class BreastUltrasoundApp(MONAILabelApp):
         self.models = {m.name: ModelVersions(self.store.kept / "models" / m.name, m) for m in models}
         self.segmenters = {name: SegmentTask(versions) for name, versions in self.models.items()}
         super().__init__(
-            app_dir, studies, conf, "bus_monai", str(type(self).__doc__).splitlines()[0], __version__, LESIONS
+            app_dir, studies, conf, "bus_monai", str(type(self).__doc__).splitlines()[0], __version__, LESION_NAMES
         )
 
     def init_datastore(self) -> LabelStore:
@@ -48,7 +48,7 @@ class BreastUltrasoundApp(MONAILabelApp):
 
     def init_infers(self) -> dict[str, InferTask]:
         """Return two tasks a model: what it finds, and that after clicks and a box."""
-        clicks = {f"{name}{CLICKS}": ClickTask(task) for name, task in self.segmenters.items()}
+        clicks = {f"{name}{CLICKS_SUFFIX}": ClickTask(task) for name, task in self.segmenters.items()}
         return {**self.segmenters, **clicks}
 
     def init_trainers(self) -> dict[str, TrainTask]:

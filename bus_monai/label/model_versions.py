@@ -13,13 +13,13 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from bus_monai.bundle.models import TrainedModel
-from bus_monai.bundle.registry import TRAINED
+from bus_monai.bundle.registry import TRAINED_FILE
 from bus_monai.bundle.settings import read_settings
 from bus_monai.errors import UserError, check_choice
 from bus_monai.io.atomic import atomic_file
 
-ACTIVE = "active.json"
-REPORT = "report.json"
+ACTIVE_FILE = "active.json"
+REPORT_FILE = "report.json"
 
 
 class ModelVersions:
@@ -51,7 +51,7 @@ class ModelVersions:
         number = self.active if number is None else number
         if number == 0:
             return self.start
-        weights = self.folder / f"{number:04d}" / TRAINED
+        weights = self.folder / f"{number:04d}" / TRAINED_FILE
         check_choice("version", number, self._numbers(), where=f"'{self.start.name}'")
         return replace(self.start, weights=str(weights), settings=read_settings(weights))
 
@@ -99,22 +99,22 @@ class ModelVersions:
     def keep(self, folder: Path, report: Mapping[str, Any]) -> int:
         """Make what a training left in its folder a version, with its report; return its number."""
         number = int(folder.name)
-        with atomic_file(folder / REPORT) as partial:
+        with atomic_file(folder / REPORT_FILE) as partial:
             partial.write_text(json.dumps({"version": number, **report}, indent=1) + "\n", encoding="utf-8")
         return number
 
     def info(self) -> dict[str, Any]:
         """Return the number of the active version, and the reports of all."""
-        paths = [self.folder / f"{number:04d}" / REPORT for number in self._numbers() if number]
+        paths = [self.folder / f"{number:04d}" / REPORT_FILE for number in self._numbers() if number]
         return {"active": self.active, "versions": [json.loads(path.read_text(encoding="utf-8")) for path in paths]}
 
     def _numbers(self) -> list[int]:
-        return [0, *sorted(int(path.parent.name) for path in self.folder.glob(f"[0-9]*/{REPORT}"))]
+        return [0, *sorted(int(path.parent.name) for path in self.folder.glob(f"[0-9]*/{REPORT_FILE}"))]
 
     def _history(self) -> list[int]:
-        path = self.folder / ACTIVE
+        path = self.folder / ACTIVE_FILE
         return list(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else []
 
     def _write_history(self, history: list[int]) -> None:
-        with atomic_file(self.folder / ACTIVE) as partial:
+        with atomic_file(self.folder / ACTIVE_FILE) as partial:
             partial.write_text(json.dumps(history) + "\n", encoding="utf-8")

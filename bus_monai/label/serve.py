@@ -23,7 +23,7 @@ from PIL import Image
 import bus_monai.label.compatibility  # noqa: F401 - before monailabel, see there
 from bus_monai.errors import UserError, as_user_error
 from bus_monai.label.label_file import (
-    TOLERANCE,
+    OUTLINE_TOLERANCE_PX,
     fill_contours,
     image_shape,
     label_contours,
@@ -34,7 +34,7 @@ from bus_monai.label.label_file import (
 from bus_monai.label.store import LabelStore, final_labels
 from bus_monai.sources.read import read_source
 
-HARMLESS = ("GET", "HEAD", "OPTIONS")
+SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 
 
 def is_foreign(method: str, headers: Mapping[str, str], trusted: Collection[str]) -> bool:
@@ -49,15 +49,15 @@ def is_foreign(method: str, headers: Mapping[str, str], trusted: Collection[str]
         trusted: origins whose pages may, such as ``https://viewer.example``; ``*`` stands for all.
     """
     origin = headers.get("origin")
-    if method in HARMLESS or origin is None or origin in trusted or "*" in trusted:
+    if method in SAFE_METHODS or origin is None or origin in trusted or "*" in trusted:
         return False
     site = headers.get("sec-fetch-site")
     # what the browser itself compared; a proxy may have changed the host
     return site not in ("same-origin", "none") if site else urlsplit(origin).netloc != headers.get("host")
 
 
-PAGE = Path(__file__).parent / "page"
-FINAL = DefaultLabelTag.FINAL.value
+PAGE_FOLDER = Path(__file__).parent / "page"
+FINAL_TAG = DefaultLabelTag.FINAL.value
 
 
 def add_page(app: FastAPI, dependencies: list[Any]) -> None:
@@ -73,7 +73,7 @@ def add_page(app: FastAPI, dependencies: list[Any]) -> None:
     router.get("/label")(_outline_label)
     router.put("/label")(_save_label)
     app.include_router(router)
-    app.mount("/bus", StaticFiles(directory=PAGE, html=True), name="bus")
+    app.mount("/bus", StaticFiles(directory=PAGE_FOLDER, html=True), name="bus")
 
 
 def _list_images() -> list[dict[str, Any]]:
@@ -90,7 +90,7 @@ def _show_frame(image: str, frame: int = 0) -> Response:
     return Response(file.getvalue(), media_type="image/png")
 
 
-def _outline_label(image: str, tolerance: float = TOLERANCE) -> dict[str, Any]:
+def _outline_label(image: str, tolerance: float = OUTLINE_TOLERANCE_PX) -> dict[str, Any]:
     store = _store()
     shape = image_shape(store.image_path(image))
     path = final_labels(store).get(image)
@@ -106,8 +106,8 @@ def _save_label(image: str, contours: Annotated[list[dict[str, Any]], Body(embed
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / f"label{suffix}"
         write_labels(list(labels), path, file)
-        store.save_label(image, str(file), FINAL, {})
-    return {"version": store.get_label_info(image, FINAL)["version"]}
+        store.save_label(image, str(file), FINAL_TAG, {})
+    return {"version": store.get_label_info(image, FINAL_TAG)["version"]}
 
 
 def _store() -> LabelStore:

@@ -22,15 +22,15 @@ from bus_monai.errors import UserError, reading
 from bus_monai.io.atomic import atomic_file, cache_folder
 from bus_monai.io.image import NIFTI_SUFFIXES, RASTER_SUFFIXES
 from bus_monai.io.opened import DICOM_SUFFIXES
-from bus_monai.label.label_file import SUFFIXES, image_shape, label_suffix, read_labels
-from bus_monai.pacs.dicomweb import TOKEN, DicomWeb, InstanceError
+from bus_monai.label.label_file import LABEL_SUFFIXES, image_shape, label_suffix, read_labels
+from bus_monai.pacs.dicomweb import TOKEN_VARIABLE, DicomWeb, InstanceError
 from bus_monai.sources.listing import find_sources
 from bus_monai.sources.read import read_source
 
-KEPT = ".bus_monai"
+KEPT_FOLDER = ".bus_monai"
 """Folder beside the images for versions of labels and models."""
-LABELS = "labels"
-IMAGES = (*sorted(NIFTI_SUFFIXES, key=len, reverse=True), *RASTER_SUFFIXES, *DICOM_SUFFIXES)
+LABELS_FOLDER = "labels"
+IMAGE_SUFFIXES = (*sorted(NIFTI_SUFFIXES, key=len, reverse=True), *RASTER_SUFFIXES, *DICOM_SUFFIXES)
 _NAME = re.compile(r"[^\W.][\w .+-]*(/[^\W.][\w .+-]*)*")
 logger = logging.getLogger("bus_monai")
 
@@ -53,10 +53,10 @@ class LabelStore(LocalDatastore):
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder.resolve()
-        self.kept = self.folder / KEPT
+        self.kept = self.folder / KEPT_FOLDER
         # one object, which a thread may take again; the parent makes one at each call, and would wait for itself
         self._lock = FileLock(self.folder / ".lock")
-        super().__init__(str(self.folder), extensions=[f"*{suffix}" for suffix in IMAGES])
+        super().__init__(str(self.folder), extensions=[f"*{suffix}" for suffix in IMAGE_SUFFIXES])
 
     def get_image_uri(self, image_id: str) -> str:
         """Return the file of an image.
@@ -97,12 +97,12 @@ class LabelStore(LocalDatastore):
         except UserError as error:
             sentence = str(error).replace(str(given), given.name).replace(given.name, image_id + suffix)
             raise UserError(sentence) from error
-        target = self.folder / LABELS / tag / (image_id + suffix)
+        target = self.folder / LABELS_FOLDER / tag / (image_id + suffix)
         info = {**(label_info or {}), "ts": int(time.time()), "name": image_id + suffix}
         with self._changing():
             info["version"] = self._keep(given, tag, image_id, suffix)
             _copy(given, target)
-            for other in set(SUFFIXES) - {suffix}:
+            for other in set(LABEL_SUFFIXES) - {suffix}:
                 (target.parent / (PurePosixPath(image_id).name + other)).unlink(missing_ok=True)
             self._datastore.objects[image_id].labels[tag] = DataModel(info=info, ext=suffix)
         return image_id
@@ -116,7 +116,7 @@ class LabelStore(LocalDatastore):
         given = Path(image_filename)
         name, suffix = self._to_id(given.name)
         image_id = image_id or name
-        if not _NAME.fullmatch(image_id) or PurePosixPath(image_id).parts[0] == LABELS:
+        if not _NAME.fullmatch(image_id) or PurePosixPath(image_id).parts[0] == LABELS_FOLDER:
             raise UserError(f"'{image_id}' is no name for an image: use letters, digits, '_', '-', '.' and '/'.")
         if image_id in self._datastore.objects:
             raise UserError(f"There is an image '{image_id}' already: give the new one another name.")
@@ -141,24 +141,26 @@ class LabelStore(LocalDatastore):
             super().update_label_info(label_id, label_tag, info)
 
     def _keep(self, given: Path, tag: str, image_id: str, suffix: str) -> int:
-        folder = self.kept / LABELS / tag / image_id
+        folder = self.kept / LABELS_FOLDER / tag / image_id
         number = 1 + max((int(path.name.split(".")[0]) for path in folder.glob("[0-9]*")), default=0)
         _copy(given, folder / f"{number:04d}{suffix}")
         return number
 
     def _to_id(self, file: str) -> tuple[str, str]:
         # the end of a UID is no suffix
-        suffix = next((known for known in IMAGES if file.lower().endswith(known)), "")
+        suffix = next((known for known in IMAGE_SUFFIXES if file.lower().endswith(known)), "")
         end = len(file) - len(suffix)
         return file[:end], file[end:]
 
     def _list_files(self, path: str, patterns: Sequence[str]) -> dict[str, str]:
         """List images below the folder, or label files of a tag, by their paths in it."""
         if Path(path).resolve() == self.folder:
-            found = find_sources(self.folder, leave_out=self.folder / LABELS)
-            files = [file for file in found if KEPT not in file.relative_to(self.folder).parts]
+            found = find_sources(self.folder, leave_out=self.folder / LABELS_FOLDER)
+            files = [file for file in found if KEPT_FOLDER not in file.relative_to(self.folder).parts]
         else:
-            files = [file for file in Path(path).rglob("*") if file.name.endswith(SUFFIXES) and file.name[0] != "."]
+            files = [
+                file for file in Path(path).rglob("*") if file.name.endswith(LABEL_SUFFIXES) and file.name[0] != "."
+            ]
         names = [file.relative_to(path if Path(path).resolve() != self.folder else self.folder) for file in files]
         return {name.as_posix(): name.as_posix() for name in names}
 
@@ -224,7 +226,7 @@ class DicomWebStore(LabelStore):
     """
 
     def __init__(self, url: str) -> None:
-        self._service = DicomWeb(url, os.environ.get(TOKEN))
+        self._service = DicomWeb(url, os.environ.get(TOKEN_VARIABLE))
         self._images = cache_folder() / "label" / hashlib.sha256(url.encode()).hexdigest()[:16]
         self._images.mkdir(parents=True, exist_ok=True)
         self._fetch()

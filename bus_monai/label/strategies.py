@@ -46,7 +46,7 @@ def image_features(network: nn.Module, layer: str, image: Tensor) -> NDArray[np.
     return np.asarray(values / max(float(np.linalg.norm(values)), 1e-12), dtype=np.float32)
 
 
-SAMPLES = 10
+DROPOUT_PASSES = 10
 """Passes with dropout."""
 logger = logging.getLogger("bus_monai")
 
@@ -82,7 +82,7 @@ def uncertainty_map(network: nn.Module, image: Tensor) -> Tensor:
             probability = torch.cat([generator(image).sigmoid() for generator in network.ensemble.networks])
         return probability.std(dim=0, correction=0)[0]
     if has_dropout(network):
-        return dropout_uncertainty(network, image, samples=SAMPLES)
+        return dropout_uncertainty(network, image, samples=DROPOUT_PASSES)
     return augmentation_uncertainty(network, image)
 
 

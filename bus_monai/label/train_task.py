@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from bus_monai.bundle.models import TrainedModel
-from bus_monai.bundle.registry import TRAINED, bundle_version
+from bus_monai.bundle.registry import TRAINED_FILE, bundle_version
 from bus_monai.bundle.run import train_run
 from bus_monai.bundle.settings import read_settings
 from bus_monai.data.case import Case, Diagnosis
@@ -39,8 +39,8 @@ from bus_monai.label.store import LabelStore, final_labels
 from bus_monai.metrics.segmentation import score_case
 from bus_monai.sources.read import read_all_frames, read_source
 
-PROGRESS = "progress.json"
-SHORT = {"max_epochs": 10, "pretrain_epochs": 0, "phase1_epochs": 5, "encoder_weights": None}
+PROGRESS_FILE = "progress.json"
+SHORT_TRAINING = {"max_epochs": 10, "pretrain_epochs": 0, "phase1_epochs": 5, "encoder_weights": None}
 """Of a training that starts from a trained model, as far as its bundle has these keys."""
 
 
@@ -56,7 +56,7 @@ def fine_tune(
     Args:
         versions: of the model.
         write_data: writes the data set into an empty folder.
-        settings: keys of ``train.json``, before those of :data:`SHORT` and of the active model.
+        settings: keys of ``train.json``, before those of :data:`SHORT_TRAINING` and of the active model.
         go_on: asked after every epoch; a training that may not go on leaves nothing.
 
     Returns:
@@ -78,7 +78,7 @@ def fine_tune(
 
         def on_epoch(epoch: int, score: float) -> bool:
             note = {"epoch": epoch, "max_epochs": epochs, "dice": round(score, 4)}
-            with atomic_file(versions.folder / PROGRESS) as partial:
+            with atomic_file(versions.folder / PROGRESS_FILE) as partial:
                 partial.write_text(json.dumps(note) + "\n", encoding="utf-8")
             print(f"epoch {epoch} of {epochs}: validation Dice {score:.4f}", flush=True)
             return go_on()
@@ -87,7 +87,7 @@ def fine_tune(
         train_run(old.bundle, folder, overrides, start=str(old.files[0]), on_epoch=on_epoch)
         if not go_on():
             return {"stopped": True}
-        weights = folder / TRAINED
+        weights = folder / TRAINED_FILE
         new = TrainedModel(old.name, old.bundle, str(weights), read_settings(weights))
         scores = {name: held_out_score(model, datalist) for name, model in (("dice_before", old), ("dice", new))}
         report = {
@@ -108,7 +108,7 @@ def _choose_settings(model: TrainedModel, datalist: Datalist, settings: Mapping[
     keys = json.loads((model.bundle / "configs" / "train.json").read_text(encoding="utf-8"))
     # every label counts: what has none is unlabelled, and nothing else
     labelled = {"labeled_fraction": None if datalist.unlabeled else 1}
-    wanted = model.settings | SHORT | labelled | dict(settings)
+    wanted = model.settings | SHORT_TRAINING | labelled | dict(settings)
     chosen = {key: value for key, value in wanted.items() if key in keys}
     if "phase1_epochs" in chosen:
         chosen["phase1_epochs"] = min(int(chosen["phase1_epochs"]), max(int(chosen["max_epochs"]) - 1, 0))
@@ -127,7 +127,7 @@ def held_out_score(model: TrainedModel, datalist: Datalist) -> float:
     return fmean(scores)
 
 
-HELD_OUT = {"test": 0.15, "validation": 0.3}
+HELD_OUT_LIMITS = {"test": 0.15, "validation": 0.3}
 """Up to which hash in [0, 1) a group belongs to a section; those above are trained on."""
 logger = logging.getLogger("bus_monai")
 
@@ -175,7 +175,7 @@ def split_groups(groups: Sequence[str]) -> dict[str, str]:
     """
     left = sorted(groups, key=lambda group: (_hash(group), group))
     sections: dict[str, str] = {}
-    for section, limit in HELD_OUT.items():
+    for section, limit in HELD_OUT_LIMITS.items():
         count = max(sum(_hash(group) < limit for group in left), 1)
         sections |= dict.fromkeys(left[:count], section)
         left = left[count:]
@@ -237,7 +237,7 @@ def _file_name(name: str) -> str:
     return clean if clean == name else f"{clean}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
-OF_MONAI_LABEL = frozenset({"model", "client_id", "gpus", "local_rank", "device", "name"})
+REQUEST_KEYS = frozenset({"model", "client_id", "gpus", "local_rank", "device", "name"})
 """What a request holds besides keys of ``train.json``."""
 
 
@@ -257,11 +257,11 @@ class FineTuneTask(TrainTask):
 
     def config(self) -> dict[str, Any]:
         """Return what clients offer to set."""
-        return {"max_epochs": SHORT["max_epochs"]}
+        return {"max_epochs": SHORT_TRAINING["max_epochs"]}
 
     def stats(self) -> dict[str, Any]:
         """Return the versions, and how far the last training came."""
-        path = self.versions.folder / PROGRESS
+        path = self.versions.folder / PROGRESS_FILE
         progress = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
         return {**self.versions.info(), "progress": progress}
 
@@ -279,7 +279,7 @@ class FineTuneTask(TrainTask):
             images = {name: datastore.image_path(name) for name in datastore.list_images()}
             return write_training_data(final_labels(datastore), images, folder)
 
-        settings = {key: value for key, value in request.items() if key not in OF_MONAI_LABEL}
+        settings = {key: value for key, value in request.items() if key not in REQUEST_KEYS}
         try:
             report = fine_tune(self.versions, write, settings, go_on=lambda: os.getppid() == parent)
         except Exception as error:

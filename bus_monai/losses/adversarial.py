@@ -103,7 +103,7 @@ class WassersteinObjective(AdversarialObjective):
         """Clip the weights."""
         with torch.no_grad():
             for module in discriminator.modules():
-                bound = 1.0 if isinstance(module, NORMS) else self.clip_value
+                bound = 1.0 if isinstance(module, NORM_LAYERS) else self.clip_value
                 for parameter in module.parameters(recurse=False):
                     parameter.clamp_(-bound, bound)
 
@@ -132,7 +132,7 @@ class WassersteinGPObjective(WassersteinObjective):
         """Leave the weights as they are: the penalty takes the place of clipping."""
 
 
-NORMS = (nn.modules.batchnorm._BatchNorm, nn.GroupNorm, nn.LayerNorm, nn.modules.instancenorm._InstanceNorm)
+NORM_LAYERS = (nn.modules.batchnorm._BatchNorm, nn.GroupNorm, nn.LayerNorm, nn.modules.instancenorm._InstanceNorm)
 
 GAN_MODES = ("none", "bce", "wgan", "wgan-gp", "parent_literal")
 

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from bus_monai.errors import check_choice, check_number
 
-NAMED = {"bce": {"bce": 1.0}, "dice": {"dice": 1.0}, "bce_dice": {"bce": 1.0, "dice": 1.0}}
+NAMED_WEIGHTS = {"bce": {"bce": 1.0}, "dice": {"dice": 1.0}, "bce_dice": {"bce": 1.0, "dice": 1.0}}
 """Weights of the losses that have a name."""
 
 
@@ -76,8 +76,8 @@ def make_region_loss(name: str) -> RegionLoss:
     Raises:
         UserError: unknown name.
     """
-    check_choice("loss", name, NAMED)
-    return RegionLoss(**NAMED[name])
+    check_choice("loss", name, NAMED_WEIGHTS)
+    return RegionLoss(**NAMED_WEIGHTS[name])
 
 
 DEEP_DECAY = 0.5

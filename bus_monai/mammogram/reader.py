@@ -19,7 +19,7 @@ Detect: TypeAlias = Callable[[Tensor], Sequence[FoundMass]]
 Segment: TypeAlias = Callable[[Tensor, Box], Tensor]
 Classify: TypeAlias = Callable[[Tensor], Mapping[str, float]]
 
-MIN_SHARE = 0.02
+MIN_COMPONENT_SHARE = 0.02
 """Of the box in which a component was found; what is smaller is a speck."""
 
 
@@ -97,5 +97,5 @@ class MammogramReader:
 
 def _without_specks(mask: NDArray[np.bool_], box: Box) -> NDArray[np.bool_]:
     labels, areas = label_components(mask)
-    kept = np.count_nonzero(areas >= MIN_SHARE * box.area)
+    kept = np.count_nonzero(areas >= MIN_COMPONENT_SHARE * box.area)
     return (labels > 0) & (labels <= kept)

@@ -20,9 +20,9 @@ from bus_monai.bundle.models import TrainedModel, weights_hashes
 from bus_monai.data.case import Case
 from bus_monai.data.datalist import read_datalist
 from bus_monai.data.items import boxed_items, inference_items, item_names, mass_items
-from bus_monai.data.readers.shapes import SHAPES
+from bus_monai.data.readers.shapes import SHAPES_FILE
 from bus_monai.errors import UserError
-from bus_monai.geometry.box import SIDES, Box
+from bus_monai.geometry.box import BOX_COLUMNS, Box
 from bus_monai.inference.write_outputs import job_tables
 from bus_monai.io.image import SourceImage
 from bus_monai.io.masks import write_mask
@@ -35,12 +35,12 @@ from bus_monai.report.image_figures import mass_figure
 from bus_monai.report.mammogram_report import write_mammogram_report
 from bus_monai.sources.read import read_source
 
-MASSES = "masses.csv"
+MASSES_FILE = "masses.csv"
 """A row a mass."""
-IMAGES = "images.csv"
+IMAGES_FILE = "images.csv"
 """A row an image, also of those that could not be read."""
 MASS_COLUMNS = (
-    "image", "mass", "score", *SIDES, "area_px", "area_mm2", "shape", *SHAPE_CLASSES,
+    "image", "mass", "score", *BOX_COLUMNS, "area_px", "area_mm2", "shape", *SHAPE_CLASSES,
 )  # fmt: skip
 
 
@@ -128,7 +128,7 @@ def read_mammograms(
         UserError: something cannot be written.
     """
     results = []
-    columns = {MASSES: MASS_COLUMNS, IMAGES: ("image", "state", "masses", "reason")}
+    columns = {MASSES_FILE: MASS_COLUMNS, IMAGES_FILE: ("image", "state", "masses", "reason")}
     with job_tables(out, columns, pictures="masks") as (masses, images):
         for item in tqdm(items, desc="reading mammograms"):
             try:
@@ -161,8 +161,8 @@ def _rows(name: str, readings: Sequence[MassReading], source: SourceImage) -> It
         yield (name, number, score, *reading.box.sides, area, area_mm2, reading.shape, *probabilities)
 
 
-RUN = "run.json"
-STAGE_ERRORS = "stage_errors.csv"
+RUN_FILE = "run.json"
+STAGE_ERRORS_FILE = "stage_errors.csv"
 """A row a true mass."""
 
 
@@ -192,7 +192,7 @@ def run_mammograms(
     results = read_mammograms(reader, items, out, boxes=given)
     errors = None
     if split:
-        masses = mass_items(source, cases) if (source / SHAPES).is_file() else ()
+        masses = mass_items(source, cases) if (source / SHAPES_FILE).is_file() else ()
         shapes = {item["mask"]: SHAPE_CLASSES[item["label"]] for item in masses}
         errors = measure_stage_errors(reader, cases, shapes)
         _write_errors(errors, out)
@@ -208,10 +208,10 @@ def run_mammograms(
         "masses": sum(result.masses or 0 for result in results),
         "seconds": round(time.monotonic() - began, 1),
     }
-    (out / RUN).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    (out / RUN_FILE).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     write_mammogram_report(
         out,
-        out / MASSES,
+        out / MASSES_FILE,
         {result.item.name: result.item.overlay for result in results if result.masses is not None},
         {result.item.name: result.reason for result in results if result.masses is None},
         errors.table() if errors else None,
@@ -224,7 +224,7 @@ def _describe(stage: TrainedModel) -> dict[str, Any]:
 
 
 def _write_errors(errors: StageErrors, out: Path) -> None:
-    with (out / STAGE_ERRORS).open("w", newline="", encoding="utf-8") as file:
+    with (out / STAGE_ERRORS_FILE).open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, [field.name for field in fields(MassOutcome)])
         writer.writeheader()
         writer.writerows(asdict(mass) for mass in errors.masses)

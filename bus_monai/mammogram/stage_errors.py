@@ -22,7 +22,7 @@ from bus_monai.metrics.classification import Interval
 from bus_monai.metrics.segmentation import mask_dice, score_case
 from bus_monai.sources.read import read_source
 
-OF_AN_IMAGE = {"dice": "Dice of an image", "iou": "IoU of an image"}
+IMAGE_FIGURES = {"dice": "Dice of an image", "iou": "IoU of an image"}
 
 
 @dataclass(frozen=True)
@@ -100,9 +100,9 @@ class StageErrors:
             add("segmentation", given, "Dice of a mass", mean)
         for given, cases in (("true boxes", self.with_box), ("detected boxes", self.detected)):
             for summary in summarise(cases, "lesion"):
-                if summary.metric in OF_AN_IMAGE:
+                if summary.metric in IMAGE_FIGURES:
                     interval = Interval(summary.mean, summary.low, summary.high)
-                    add("segmentation", given, OF_AN_IMAGE[summary.metric], interval)
+                    add("segmentation", given, IMAGE_FIGURES[summary.metric], interval)
         for given, share in self.shape_accuracy().items():
             add("shape", given, "accuracy", share)
         return rows

@@ -23,7 +23,7 @@ Fraction: TypeAlias = Callable[[CaseRow], "tuple[float, float] | None"]
 """What a case adds to numerator and denominator of a metric; ``None`` where the metric does not apply to it."""
 
 RESAMPLES = 2000
-LEVEL = (2.5, 97.5)
+INTERVAL_PERCENTILES = (2.5, 97.5)
 """Percentiles of a 95 % interval."""
 DISTANCES = ("hd95_px", "assd_px", "hd95_mm", "assd_mm")
 OVERLAPS = ("dice", "iou", "f1", "precision", "sensitivity")
@@ -291,7 +291,7 @@ def _draw(n_groups: int, resamples: int, seed: int) -> NDArray[np.float64]:
 
 
 def _interval(name: str, mean: float, sums: NDArray[np.float64], draws: NDArray[np.float64]) -> tuple[float, float]:
-    low, high = np.nanpercentile(_ratios(name, draws @ sums[0], draws @ sums[1]), LEVEL)
+    low, high = np.nanpercentile(_ratios(name, draws @ sums[0], draws @ sums[1]), INTERVAL_PERCENTILES)
     # rounding may put the mean of equal values outside of their interval
     return min(float(low), mean), max(float(high), mean)
 
@@ -368,9 +368,9 @@ def by_lesion_size(rows: Sequence[CaseRow]) -> dict[str, list[CaseRow]]:
     return {name: part for name, part in parts.items() if part}
 
 
-CASES = "cases.csv"
+CASES_FILE = "cases.csv"
 """Scores a case."""
-SUMMARY = "summary.json"
+SUMMARY_FILE = "summary.json"
 """Each aggregation rule with its means and intervals."""
 
 
@@ -387,8 +387,8 @@ def write_scores(folder: Path, rows: Sequence[CaseRow]) -> dict[str, dict[str, A
     Raises:
         UserError: the table cannot be written.
     """
-    write_case_table(folder / CASES, rows)
+    write_case_table(folder / CASES_FILE, rows)
     summaries = summarise_all(rows)
-    with atomic_file(folder / SUMMARY) as partial:
+    with atomic_file(folder / SUMMARY_FILE) as partial:
         partial.write_text(json.dumps(summaries, indent=2) + "\n", encoding="utf-8")
     return summaries

@@ -11,7 +11,7 @@ from typing import Any, get_args, get_type_hints
 from bus_monai.data.case import Diagnosis
 from bus_monai.errors import UserError, check_columns, reading
 from bus_monai.io.atomic import write_table
-from bus_monai.metrics.segmentation import BINS, CaseScores
+from bus_monai.metrics.segmentation import BIN_COUNT, CaseScores
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,7 +106,7 @@ def _from_text(text: str | None, column: str) -> Any:
         return float(text)
     if hint == tuple[int, ...]:
         counts = {int(bin): int(count) for bin, _, count in (pair.partition(":") for pair in text.split())}
-        return tuple(counts.pop(bin, 0) for bin in range(BINS))
+        return tuple(counts.pop(bin, 0) for bin in range(BIN_COUNT))
     if column in CASE_KEYS:
         return text
     return float(text) if text else None

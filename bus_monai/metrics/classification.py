@@ -12,7 +12,7 @@ from scipy.stats import rankdata
 from bus_monai.metrics.arrays import ArrayOrTensor, as_array
 
 CLASSIFICATION_RESAMPLES = 1000
-LEVEL = (2.5, 97.5)
+INTERVAL_PERCENTILES = (2.5, 97.5)
 """Percentiles of a 95 % interval."""
 
 
@@ -109,7 +109,7 @@ def summarise_classes(
             return None
         if not draws:
             return Interval(value, None, None)
-        low, high = np.nanpercentile([figure(values[draw], classes[draw]) for draw in draws], LEVEL)
+        low, high = np.nanpercentile([figure(values[draw], classes[draw]) for draw in draws], INTERVAL_PERCENTILES)
         return Interval(value, float(low), float(high))
 
     accuracy, f1 = interval(_accuracy), interval(macro_f1)
@@ -263,7 +263,7 @@ def _one_class(scores: ArrayOrTensor, positive: ArrayOrTensor) -> tuple[NDArray[
     return values.astype(np.float64, copy=False), positives.astype(bool, copy=False)
 
 
-GRID = np.linspace(0.0, 1.0, 201)
+ROC_GRID = np.linspace(0.0, 1.0, 201)
 """False positive rates at which curves are averaged."""
 
 
@@ -293,7 +293,7 @@ def roc_curve(scores: ArrayOrTensor, positive: ArrayOrTensor) -> tuple[NDArray[n
 
 
 def macro_roc(scores: ArrayOrTensor, truth: ArrayOrTensor) -> NDArray[np.float64] | None:
-    """Return the mean true positive rate (201,) of the classes at :data:`GRID`; ``None`` where no class has a curve.
+    """Return the mean true positive rate (201,) of classes at :data:`ROC_GRID`; ``None`` where no class has a curve.
 
     Curves are averaged at equal false positive rates (vertical averaging: Fawcett, Pattern Recognition Letters 27,
     2006, doi 10.1016/j.patrec.2005.10.010).
@@ -314,7 +314,7 @@ def macro_roc(scores: ArrayOrTensor, truth: ArrayOrTensor) -> NDArray[np.float64
     if values.ndim != 2 or classes.shape != values.shape[:1]:
         raise ValueError(f"scores must have the shape (N, C) and truth (N,), got {values.shape} and {classes.shape}.")
     curves = [
-        np.interp(GRID, *roc_curve(score, classes == c))
+        np.interp(ROC_GRID, *roc_curve(score, classes == c))
         for c, score in enumerate(values.T)
         if 0 < np.count_nonzero(classes == c) < len(classes)
     ]

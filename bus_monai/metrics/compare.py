@@ -19,7 +19,7 @@ from bus_monai.io.atomic import atomic_file
 from bus_monai.metrics.aggregate import LOWER_IS_BETTER, Summary, summarise
 from bus_monai.metrics.case_table import CaseRow
 
-LEVEL = 0.05
+SIGNIFICANCE_LEVEL = 0.05
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ def ranking(tables: Mapping[str, Sequence[CaseRow]], metric: str = "dice") -> Ra
     values = np.array(list(scores.values()))
     ranks = rankdata(values if metric in LOWER_IS_BETTER else -values, axis=0).mean(axis=1)
     models, groups = values.shape
-    quantile = studentized_range.ppf(1 - LEVEL, models, np.inf) / np.sqrt(2)
+    quantile = studentized_range.ppf(1 - SIGNIFICANCE_LEVEL, models, np.inf) / np.sqrt(2)
     differ = models > 2 and not np.allclose(values, values[0])
     return Ranking(
         ranks={name: float(rank) for rank, name in sorted(zip(ranks, scores, strict=True))},
@@ -168,7 +168,7 @@ def _holm(p_values: Sequence[float]) -> list[float]:
     return corrected
 
 
-RULE = "lesion"
+COMPARED_RULE = "lesion"
 
 
 @dataclass(frozen=True)
@@ -178,7 +178,7 @@ class Comparison:
     Args:
         tables: rows of each model, by its name.
         metric: what the paired tests and the ranking look at.
-        summaries: of each model under :data:`RULE`, by metric.
+        summaries: of each model under :data:`COMPARED_RULE`, by metric.
         tests: of each pair of models.
         ranking: mean ranks of the models.
     """
@@ -197,11 +197,11 @@ class Comparison:
             UserError: fewer than two models, or tables of different cases.
         """
         tests = paired_tests(tables, metric)
-        summaries = {name: {s.metric: s for s in summarise(rows, RULE)} for name, rows in tables.items()}
+        summaries = {name: {s.metric: s for s in summarise(rows, COMPARED_RULE)} for name, rows in tables.items()}
         return cls(tables, metric, summaries, tests, ranking(tables, metric))
 
 
-ROBUSTNESS = "robustness.json"
+ROBUSTNESS_FILE = "robustness.json"
 """Scores under each perturbation, from an evaluation with ``--robustness``."""
 UNDISTURBED = "undisturbed"
 
@@ -235,7 +235,7 @@ def compare_robustness(
 
 def write_robustness(folder: Path, table: Mapping[str, Any]) -> Path:
     """Write ``robustness.json``."""
-    path = folder / ROBUSTNESS
+    path = folder / ROBUSTNESS_FILE
     with atomic_file(path) as partial:
         partial.write_text(json.dumps(table, indent=2) + "\n", encoding="utf-8")
     return path

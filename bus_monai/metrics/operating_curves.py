@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bus_monai.metrics.case_table import CaseRow
-from bus_monai.metrics.segmentation import BINS, CENTRES
+from bus_monai.metrics.segmentation import BIN_CENTERS, BIN_COUNT
 
 
 @dataclass(frozen=True)
@@ -112,17 +112,20 @@ def operating_curves(rows: Sequence[CaseRow]) -> OperatingCurves | None:
     """
     from sklearn.metrics import auc
 
-    lesion = np.array([row.lesion_histogram for row in rows], dtype=np.float64).reshape(-1, BINS).sum(axis=0)
-    background = np.array([row.background_histogram for row in rows], dtype=np.float64).reshape(-1, BINS).sum(axis=0)
+    lesion = np.array([row.lesion_histogram for row in rows], dtype=np.float64).reshape(-1, BIN_COUNT).sum(axis=0)
+    background = (
+        np.array([row.background_histogram for row in rows], dtype=np.float64).reshape(-1, BIN_COUNT).sum(axis=0)
+    )
     if not lesion.sum() or not background.sum():
         return None
     true, false = (np.concatenate([[0.0], np.cumsum(counts[::-1])]) for counts in (lesion, background))
     sensitivity, rate = true / true[-1], false / false[-1]
     precision = np.divide(true, true + false, out=np.ones_like(true), where=true + false > 0)
     total = lesion + background
-    tenth = np.minimum((CENTRES * RELIABILITY_BINS).astype(int), RELIABILITY_BINS - 1)
+    tenth = np.minimum((BIN_CENTERS * RELIABILITY_BINS).astype(int), RELIABILITY_BINS - 1)
     pixels, hits, sums = (
-        np.bincount(tenth, weights=values, minlength=RELIABILITY_BINS) for values in (total, lesion, total * CENTRES)
+        np.bincount(tenth, weights=values, minlength=RELIABILITY_BINS)
+        for values in (total, lesion, total * BIN_CENTERS)
     )
     nothing = np.full(RELIABILITY_BINS, np.nan)
     confidence, frequency = (np.divide(v, pixels, out=nothing.copy(), where=pixels > 0) for v in (sums, hits))

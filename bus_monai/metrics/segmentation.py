@@ -61,16 +61,16 @@ def count_detections(predicted: ArrayOrTensor, truth: ArrayOrTensor) -> Detectio
 
 
 _LOGITS = np.arange(-14, 14.01, 0.125)
-EDGES = 1 / (1 + np.exp(-_LOGITS))
+BIN_EDGES = 1 / (1 + np.exp(-_LOGITS))
 """Borders of the bins, even in logits: a sigmoid output crowds near 0 and 1, where even probabilities would not tell
 it apart. What lies beyond the first and last border has a bin of its own."""
-BINS = len(EDGES) + 1
-CENTRES = 1 / (1 + np.exp(-np.concatenate([[_LOGITS[0]], (_LOGITS[1:] + _LOGITS[:-1]) / 2, [_LOGITS[-1]]])))
+BIN_COUNT = len(BIN_EDGES) + 1
+BIN_CENTERS = 1 / (1 + np.exp(-np.concatenate([[_LOGITS[0]], (_LOGITS[1:] + _LOGITS[:-1]) / 2, [_LOGITS[-1]]])))
 """The probability that stands for each bin."""
 
 
 def probability_histogram(probabilities: ArrayOrTensor) -> tuple[int, ...]:
-    """Count probabilities in [0, 1] of any shape by bin; ``BINS`` counts.
+    """Count probabilities in [0, 1] of any shape by bin; ``BIN_COUNT`` counts.
 
     A bin holds its lower border, so that thresholding at a border splits no bin.
 
@@ -80,8 +80,8 @@ def probability_histogram(probabilities: ArrayOrTensor) -> tuple[int, ...]:
         (1, 1, 4, [0.52])
     """
     probabilities = as_array(probabilities)
-    bins = np.searchsorted(EDGES.astype(probabilities.dtype), probabilities.ravel(), side="right")
-    return tuple(int(count) for count in np.bincount(bins, minlength=BINS))
+    bins = np.searchsorted(BIN_EDGES.astype(probabilities.dtype), probabilities.ravel(), side="right")
+    return tuple(int(count) for count in np.bincount(bins, minlength=BIN_COUNT))
 
 
 def surface_distances(
@@ -160,7 +160,7 @@ def average_distance(distances: tuple[NDArray[np.float64], NDArray[np.float64]])
 
 M_IOU_THRESHOLDS = tuple(round(0.5 + 0.05 * k, 2) for k in range(10))
 """0.50, 0.55, ... 0.95: RDA-UNET-WGAN, Negi et al. 2020, doi 10.1007/s13369-020-04480-z, public code."""
-TOLERANCE = 1e-4
+PROBABILITY_TOLERANCE = 1e-4
 """A probability may leave [0, 1] by this much, since interpolation rounds."""
 
 
@@ -347,7 +347,7 @@ def _check(
     if truth.shape != probability.shape:
         raise ValueError(f"truth must have the shape of probability, {probability.shape}, got {truth.shape}.")
     # written so that NaN fails too
-    if not (probability.min() >= -TOLERANCE and probability.max() <= 1 + TOLERANCE):
+    if not (probability.min() >= -PROBABILITY_TOLERANCE and probability.max() <= 1 + PROBABILITY_TOLERANCE):
         raise ValueError(f"probability must lie in [0, 1], got {probability.min()} to {probability.max()}.")
     if truth.dtype != bool and not ((truth == 0) | (truth == 1)).all():
         raise ValueError("truth must hold 0 and 1 alone.")

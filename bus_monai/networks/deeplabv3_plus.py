@@ -13,7 +13,7 @@ from bus_monai.networks.encoders.resnet import ResNetEncoder
 
 CHANNELS = 256
 SKIP_CHANNELS = 48
-RATES = (6, 12, 18)
+ATROUS_RATES = (6, 12, 18)
 
 
 class DeepLabV3Plus(nn.Module):
@@ -42,7 +42,7 @@ class DeepLabV3Plus(nn.Module):
         super().__init__()
         self.encoder = ResNetEncoder(backbone, output_stride=16, in_channels=in_channels)
         self.pyramid = nn.Sequential(
-            _Pyramid(self.encoder.widths[-1], RATES), nn.Dropout(0.5), _separable(CHANNELS, CHANNELS)
+            _Pyramid(self.encoder.widths[-1], ATROUS_RATES), nn.Dropout(0.5), _separable(CHANNELS, CHANNELS)
         )
         self.skip = conv_norm_act(self.encoder.widths[1], SKIP_CHANNELS, 1)
         self.fuse = _separable(CHANNELS + SKIP_CHANNELS, CHANNELS)

@@ -50,7 +50,7 @@ class MaskDiscriminator(nn.Sequential):
         super().__init__(*layers, nn.Conv2d(before, 1, 4, stride=2, padding=1))
 
 
-STRIDES = (2, 2, 2, 1)
+PATCH_STRIDES = (2, 2, 2, 1)
 
 
 class PatchDiscriminator(nn.Module):
@@ -77,7 +77,7 @@ class PatchDiscriminator(nn.Module):
         super().__init__()
         layers: list[nn.Module] = []
         before = in_channels
-        for i, stride in enumerate(STRIDES):
+        for i, stride in enumerate(PATCH_STRIDES):
             width = base_width * 2**i
             padding = 1 if stride == 2 else tail_padding
             layers.append(nn.Conv2d(before, width, 4, stride=stride, padding=padding))

@@ -29,9 +29,9 @@ ATTENTIONS: Mapping[str, Callable[[int], nn.Module]] = {
     "cbam": CBAM,
     "non_local": NonLocal,
 }
-SKIPS = ("none", "add", "concat")
+SKIP_MODES = ("none", "add", "concat")
 DECODER_CHANNELS = (512, 256, 128, 64)
-DROPOUT = 0.3
+DROPOUT_RATE = 0.3
 MULTIPLE = 32
 """What the sides of the padded image are divisible by, in pixels."""
 
@@ -107,7 +107,7 @@ class _Body(nn.Module):
         project = nn.Conv2d(before, out_channels, 1)
         # four attentions leave so little of the signal at the start that a bias would drown it
         nn.init.constant_(torch.as_tensor(project.bias), 0)
-        self.head = nn.Sequential(nn.Dropout2d(DROPOUT), project)
+        self.head = nn.Sequential(nn.Dropout2d(DROPOUT_RATE), project)
 
     def train(self, mode: bool = True) -> Self:
         """Set the mode, but leave frozen encoders in evaluation mode."""
@@ -143,7 +143,7 @@ def _check(encoders: Sequence[str], attention: str, skip: str) -> None:
     if unknown or not encoders or isinstance(encoders, str):
         raise UserError(f"encoders is {encoders!r}: give a list of one or more of {', '.join(ENCODERS)}.")
     check_choice("attention", attention, ATTENTIONS)
-    check_choice("skip", skip, SKIPS)
+    check_choice("skip", skip, SKIP_MODES)
     if skip == "add" and set(encoders) == {"efficientnet_b0"}:
         raise UserError(
             "skip is 'add', but the maps of efficientnet_b0 have other channels than the decoder: use 'concat', or add "

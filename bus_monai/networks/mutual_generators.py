@@ -12,7 +12,7 @@ from bus_monai.networks.wrappers import Ensemble, Standardised
 
 
 ARCHITECTURES = ("deeplabv3_plus", "pspnet")
-USES = ("mean", "first", "second")
+GENERATOR_USES = ("mean", "first", "second")
 
 
 class MutualGenerators(nn.Module):
@@ -53,8 +53,8 @@ class MutualGenerators(nn.Module):
     ) -> None:
         super().__init__()
         check_choice("num_generators", num_generators, (1, 2))
-        check_choice("used_generator", used, USES)
-        self.used = USES.index(used)
+        check_choice("used_generator", used, GENERATOR_USES)
+        self.used = GENERATOR_USES.index(used)
         if self.used > num_generators:
             raise UserError(
                 "used_generator is 'second', but there is one generator: use first or mean.", key="used_generator"

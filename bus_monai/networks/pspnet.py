@@ -10,7 +10,7 @@ from bus_monai.networks.encoders.resnet import ResNetEncoder
 # no postponed annotations here: TorchScript reads the type of the attribute as it stands
 
 
-BINS = (1, 2, 3, 6)
+POOLING_BINS = (1, 2, 3, 6)
 CHANNELS = 512
 
 
@@ -38,7 +38,7 @@ class PSPNet(nn.Module):
         super().__init__()
         self.encoder = ResNetEncoder(backbone, output_stride=8, in_channels=in_channels)
         width = self.encoder.widths[-1]
-        self.regions = nn.ModuleList(_Regions(width, width // len(BINS), bins) for bins in BINS)
+        self.regions = nn.ModuleList(_Regions(width, width // len(POOLING_BINS), bins) for bins in POOLING_BINS)
         self.fuse = nn.Sequential(conv_norm_act(2 * width, CHANNELS, 1), nn.Dropout2d(0.2))
         self.head = nn.Conv2d(CHANNELS, out_channels, 3, padding=1)
 

@@ -15,7 +15,7 @@ from bus_monai.networks.blocks.convolution import DilatedModule, ResidualUnit
 ENCODER_CHANNELS = (32, 64, 128, 256, 512, 512)
 """Filters of the six encoder units (code of Negi et al. 2020; figure of Zhuang et al. 2019)."""
 DILATED_CHANNELS = 256
-POSITIONS = ("bottleneck", "after_decoder", "both", "none")
+DILATED_POSITIONS = ("bottleneck", "after_decoder", "both", "none")
 
 
 class RDAUNet(nn.Module):
@@ -62,7 +62,7 @@ class RDAUNet(nn.Module):
         dilated_rates: Sequence[int] = (1, 2, 4, 8, 16, 32),
     ) -> None:
         super().__init__()
-        check_choice("dilated_position", dilated_position, POSITIONS)
+        check_choice("dilated_position", dilated_position, DILATED_POSITIONS)
         self.use_gate = use_gate
 
         inputs = (in_channels, *ENCODER_CHANNELS[:-1])

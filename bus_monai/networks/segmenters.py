@@ -23,7 +23,7 @@ from bus_monai.networks.unet import AttentionUNet, UNet
 from bus_monai.networks.unet_plus_plus import UNetPlusPlus
 from bus_monai.networks.wrappers import Standardised
 
-BUILDERS: Mapping[str, Callable[..., nn.Module]] = {
+SEGMENTER_CLASSES: Mapping[str, Callable[..., nn.Module]] = {
     "attention_unet": AttentionUNet,
     "cgan": CGANGenerator,
     "deeplabv3_plus": DeepLabV3Plus,
@@ -38,7 +38,7 @@ BUILDERS: Mapping[str, Callable[..., nn.Module]] = {
     "unet": UNet,
     "unet_plus_plus": UNetPlusPlus,
 }
-SEGMENTER_NAMES = tuple(BUILDERS)
+SEGMENTER_NAMES = tuple(SEGMENTER_CLASSES)
 
 
 def make_segmenter(name: str, options: Mapping[str, Any] | None = None) -> nn.Module:
@@ -63,9 +63,9 @@ def make_segmenter(name: str, options: Mapping[str, Any] | None = None) -> nn.Mo
     """
     check_choice("network_name", name, SEGMENTER_NAMES)
     options = options or {}
-    known = inspect.signature(BUILDERS[name]).parameters
+    known = inspect.signature(SEGMENTER_CLASSES[name]).parameters
     for option in options:
         if option not in known:
             raise UserError(f"The network {name!r} has no option {option!r}: use {', '.join(known)}.")
-    network = BUILDERS[name](**options)
+    network = SEGMENTER_CLASSES[name](**options)
     return Standardised(network, fixed=isinstance(network, CGANGenerator))

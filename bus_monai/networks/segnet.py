@@ -10,9 +10,9 @@ from torch.nn import functional as F
 
 from bus_monai.networks.wrappers import Padded
 
-ENCODER = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
+ENCODER_WIDTHS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
 """The thirteen convolutions of VGG-16, stage by stage."""
-DECODER = ((512, 512, 512), (512, 512, 256), (256, 256, 128), (128, 64), (64,))
+DECODER_WIDTHS = ((512, 512, 512), (512, 512, 256), (256, 256, 128), (128, 64), (64,))
 MULTIPLE = 32
 """What the sides of the padded image are divisible by, in pixels."""
 
@@ -41,8 +41,8 @@ class _Body(nn.Module):
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
-        self.encoder, width = _stages(in_channels, ENCODER)
-        self.decoder, width = _stages(width, DECODER)
+        self.encoder, width = _stages(in_channels, ENCODER_WIDTHS)
+        self.decoder, width = _stages(width, DECODER_WIDTHS)
         self.head = nn.Conv2d(width, out_channels, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from bus_monai.networks.wrappers import Padded
 # no postponed annotations here: TorchScript reads the types of the attributes as they stand
 
 
-FEATURES = 24
+FEATURE_COUNT = 24
 MULTIPLE = 128
 """What the sides of the padded image are divisible by, in pixels, so that no stage is smaller than a window."""
 
@@ -42,7 +42,7 @@ class _Body(monai_swin.SwinUNETR):
     """The network for H and W divisible by ``MULTIPLE``."""
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
-        super().__init__(in_channels=in_channels, out_channels=out_channels, spatial_dims=2, feature_size=FEATURES)
+        super().__init__(in_channels=in_channels, out_channels=out_channels, spatial_dims=2, feature_size=FEATURE_COUNT)
         self.swinViT = _Transformer(self.swinViT)  # type: ignore[has-type]
         for block in list(self.modules()):
             for name, norm in block.named_children():
@@ -71,7 +71,7 @@ class _Transformer(nn.Module):
         self.layers2 = nn.ModuleList([_Stage(parts.layers2[0])])
         self.layers3 = nn.ModuleList([_Stage(parts.layers3[0])])
         self.layers4 = nn.ModuleList([_Stage(parts.layers4[0])])
-        self.to_map = nn.ModuleList(_ToMap(FEATURES * 2**i) for i in range(5))
+        self.to_map = nn.ModuleList(_ToMap(FEATURE_COUNT * 2**i) for i in range(5))
 
     def forward(self, x: Tensor) -> list[Tensor]:
         states = [self.patch_embed["proj"](x).permute(0, 2, 3, 1)]

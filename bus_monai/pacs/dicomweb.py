@@ -18,7 +18,7 @@ from bus_monai.dicom.source_header import write_dicom
 from bus_monai.errors import UserError
 from bus_monai.pacs.address import is_loopback
 
-READ_AT_ONCE = 1 << 20
+CHUNK_BYTES = 1 << 20
 
 
 class TooLargeError(requests.RequestException):
@@ -52,7 +52,7 @@ class BoundedSession(requests.Session):
             if response.is_redirect:
                 raise requests.TooManyRedirects(response=response)
             content = bytearray()
-            for part in response.iter_content(READ_AT_ONCE):
+            for part in response.iter_content(CHUNK_BYTES):
                 content += part
                 if len(content) > self.most_bytes:
                     raise TooLargeError(response=response)
@@ -69,13 +69,13 @@ class _Bearer(AuthBase):
         return request
 
 
-TOKEN = "BUS_MONAI_DICOMWEB_TOKEN"  # noqa: S105 (a name, no secret)
+TOKEN_VARIABLE = "BUS_MONAI_DICOMWEB_TOKEN"  # noqa: S105 (a name, no secret)
 """The environment variable with the token; options are seen by all users of a machine."""
 MAX_BYTES = 2_000_000_000
 """Of one answer, which holds at most one instance."""
-PAGE, MAX_PAGES = 200, 500
+PAGE_ENTRIES, MAX_PAGES = 200, 500
 """Entries of a list asked for at a time, and how often."""
-PATIENCE = (20, 120)
+TIMEOUTS_S = (20, 120)
 """Seconds until there is a connection, and until its next bytes."""
 _UID = re.compile(r"(?=.{1,64}$)(0|[1-9]\d*)(\.(0|[1-9]\d*))*")
 MODALITY, STUDY_UID, SERIES_UID, INSTANCE_UID = "00080060", "0020000D", "0020000E", "00080018"
@@ -103,15 +103,15 @@ class DicomWeb:
             raise UserError("--dicomweb is no URL: write https://HOST/PATH, such as https://pacs.local/dicom-web.")
         if "@" in parts.netloc:
             raise UserError(
-                f"--dicomweb holds a password, which all users of this machine see: set {TOKEN} or write it to "
-                "~/.netrc."
+                f"--dicomweb holds a password, which all users of this machine see: set {TOKEN_VARIABLE} or write it "
+                "to ~/.netrc."
             )
         if token and parts.scheme == "http" and not is_loopback(parts.hostname):
-            raise UserError(f"{TOKEN} would be sent unencrypted to '{url}': give an https URL.")
+            raise UserError(f"{TOKEN_VARIABLE} would be sent unencrypted to '{url}': give an https URL.")
         self.url = url
         # a chunked body would be empty when it is sent again, so that all are sent in one
         self._client = DICOMwebClient(
-            url.rstrip("/"), BoundedSession(most_bytes, token), chunk_size=most_bytes, timeout=PATIENCE
+            url.rstrip("/"), BoundedSession(most_bytes, token), chunk_size=most_bytes, timeout=TIMEOUTS_S
         )
         self._client.set_http_retry_params(max_attempts=3, wait_exponential_multiplier=250)
 
@@ -187,7 +187,7 @@ class DicomWeb:
         """Return all entries by their UID, page by page; a service that knows no pages gives all at once."""
         found: dict[str, Mapping[str, Any]] = {}
         for _ in range(MAX_PAGES):
-            entries = search(limit=PAGE, offset=len(found))
+            entries = search(limit=PAGE_ENTRIES, offset=len(found))
             new = {uid: entry for entry in entries if _UID.fullmatch(uid := _value(entry, key)) and uid not in found}
             found |= new
             if not new:
@@ -215,7 +215,9 @@ class DicomWeb:
         except requests.HTTPError as error:
             status = error.response.status_code if error.response is not None else 0
             if status in (401, 403):
-                raise UserError(f"'{self.url}' refuses access ({status}): set {TOKEN} to a valid token.") from error
+                raise UserError(
+                    f"'{self.url}' refuses access ({status}): set {TOKEN_VARIABLE} to a valid token."
+                ) from error
             if one and status < 500:
                 raise InstanceError(f"the service answers {status}") from error
             raise UserError(f"'{self.url}' answers {status}: check the address, or {again}.") from error

@@ -19,9 +19,9 @@ from bus_monai.errors import UserError
 from bus_monai.pacs.address import NodeAddress
 from bus_monai.pacs.spool import Spool, SpoolFullError
 
-LONGEST_PDU = 1 << 20
+MAX_PDU_BYTES = 1 << 20
 """Bytes of one PDU, whose length its first bytes declare; ours announces 16 kB and some senders ignore it."""
-LONGEST_COMMAND = 1 << 16
+MAX_COMMAND_BYTES = 1 << 16
 """Bytes of a command set, which holds some ten short elements."""
 
 
@@ -55,7 +55,7 @@ def bound_message(event: evt.Event, most: int) -> None:
     message = event.assoc.dimse.message
     if message is None:  # the first PDU of an instance is bounded itself
         return
-    if message.encoded_command_set.tell() > LONGEST_COMMAND:
+    if message.encoded_command_set.tell() > MAX_COMMAND_BYTES:
         event.assoc.abort(block=False)
     elif not isinstance(message.data_set, BoundedBytes):
         bounded = BoundedBytes(most)
@@ -70,7 +70,7 @@ def is_too_long(data: BytesIO, most: int) -> bool:
 
 def _bounded(receive: Callable[[int], bytearray]) -> Callable[[int], bytearray]:
     def bounded(count: int) -> bytearray:
-        if count > LONGEST_PDU:
+        if count > MAX_PDU_BYTES:
             raise OSError("the PDU is too long")
         return receive(count)
 
@@ -79,9 +79,9 @@ def _bounded(receive: Callable[[int], bytearray]) -> Callable[[int], bytearray]:
 
 SUCCESS, OUT_OF_RESOURCES, CANNOT_UNDERSTAND = 0x0000, 0xA700, 0xC000
 """Statuses of C-STORE, PS3.4 B.2.3."""
-VERIFICATION = "1.2.840.10008.1.1"
+VERIFICATION_UID = "1.2.840.10008.1.1"
 """What C-ECHO asks for, PS3.4 A.4."""
-PATIENCE = 60
+TIMEOUT_S = 60
 """Seconds that a caller may be silent."""
 logger = logging.getLogger("bus_monai")
 
@@ -125,10 +125,10 @@ class StoreNode:
         self._entity.require_called_aet = True
         self._entity.require_calling_aet = list(limits.callers)
         self._entity.maximum_associations = limits.most_associations
-        self._entity.network_timeout = PATIENCE
+        self._entity.network_timeout = TIMEOUT_S
         for context in AllStoragePresentationContexts:
             self._entity.add_supported_context(str(context.abstract_syntax), ALL_TRANSFER_SYNTAXES)
-        self._entity.add_supported_context(VERIFICATION)
+        self._entity.add_supported_context(VERIFICATION_UID)
         handlers: list[Any] = [
             (evt.EVT_CONN_OPEN, bound_pdu),
             (evt.EVT_PDU_RECV, bound_message, [limits.most_bytes]),
@@ -182,7 +182,7 @@ class _Server(ThreadedAssociationServer):
 
     def get_request(self) -> tuple[socket.socket, Any]:
         request, address = cast(socket.socket, self.socket).accept()
-        request.settimeout(PATIENCE)
+        request.settimeout(TIMEOUT_S)
         return request, address
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:

@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from bus_monai.dicom.read import quiet_decoders
 from bus_monai.errors import UserError, writing
-from bus_monai.inference.batch import LOCAL, segment_inputs
+from bus_monai.inference.batch import DEFAULT_ENGINE, segment_inputs
 from bus_monai.inference.executors.base import Engine
 from bus_monai.inference.manifest import Manifest
 from bus_monai.inference.predictor import Predictor
@@ -23,9 +23,9 @@ from bus_monai.inference.segment_file import SegmentSettings
 from bus_monai.io.atomic import check_writable
 from bus_monai.pacs.dicomweb import DicomWeb, InstanceError
 
-FETCHED = "fetched"
+FETCHED_FOLDER = "fetched"
 """Folder of the instances as they came, below that of the results."""
-STORED = "stored.txt"
+STORED_FILE = "stored.txt"
 """A line a result that the service has: SHA-256, name and URL."""
 logger = logging.getLogger("bus_monai")
 
@@ -39,7 +39,7 @@ def segment_study(
     *,
     series: str | None = None,
     restart: bool = False,
-    engine: Engine = LOCAL,
+    engine: Engine = DEFAULT_ENGINE,
 ) -> Counter[str]:
     """Fetch a study, segment it and store its DICOM results; each of the three goes on where an earlier run ended.
 
@@ -69,14 +69,14 @@ def segment_study(
         )
     check_writable(out)
     if restart:
-        shutil.rmtree(out / FETCHED, ignore_errors=True)
-        (out / STORED).unlink(missing_ok=True)
-    check_writable(out / FETCHED)
+        shutil.rmtree(out / FETCHED_FOLDER, ignore_errors=True)
+        (out / STORED_FILE).unlink(missing_ok=True)
+    check_writable(out / FETCHED_FOLDER)
     with quiet_decoders():
         lost = _fetch(service, study, instances, out)
         if lost == len(instances):
             raise UserError(f"'{service.url}' gives none of the {lost} instances: see the warnings above.")
-        totals = segment_inputs([out / FETCHED], out, predictor, settings, restart=restart, engine=engine)
+        totals = segment_inputs([out / FETCHED_FOLDER], out, predictor, settings, restart=restart, engine=engine)
         totals["lost"] = lost
         return totals + _store(service, out)
 
@@ -86,7 +86,7 @@ def _fetch(service: DicomWeb, study: str, instances: Sequence[tuple[str, str]], 
     lost = 0
     for of_series, instance in tqdm(instances, desc="fetching", unit="file"):
         # a name of our own: what comes from the network is no path
-        path = out / FETCHED / (hashlib.sha256(instance.encode()).hexdigest()[:32] + ".dcm")
+        path = out / FETCHED_FOLDER / (hashlib.sha256(instance.encode()).hexdigest()[:32] + ".dcm")
         if path.exists():
             continue
         try:
@@ -101,7 +101,7 @@ def _store(service: DicomWeb, out: Path) -> Counter[str]:
     with closing(Manifest(out)) as manifest:
         names = [name for entry in manifest.entries() for name in entry.outcome.outputs if name.endswith(".dcm")]
     counts: Counter[str] = Counter()
-    known = out / STORED
+    known = out / STORED_FILE
     with writing(known):
         stored = set(known.read_text(encoding="utf-8").splitlines()) if known.exists() else set()
         with known.open("a", encoding="utf-8") as table:

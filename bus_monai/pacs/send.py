@@ -18,11 +18,11 @@ from pynetdicom.presentation import PresentationContext, build_context
 from pynetdicom.status import code_to_category
 
 from bus_monai.pacs.address import NodeAddress
-from bus_monai.pacs.spool import IMAGE, Backoff, Spool
+from bus_monai.pacs.spool import IMAGE_FILE, Backoff, Spool
 
 ObjectKind: TypeAlias = tuple[str, str]
 """UIDs of the SOP class and of the transfer syntax."""
-PATIENCE = 60
+TIMEOUT_S = 60
 """Seconds that the destination may be silent."""
 
 
@@ -48,7 +48,7 @@ class StoreSender:
     ) -> None:
         self.destination = destination
         entity = AE(ae_title=title)
-        entity.connection_timeout = entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = PATIENCE
+        entity.connection_timeout = entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = TIMEOUT_S
         self._entity, self._contexts, self._tls = entity, _contexts(kinds), tls
         self._association: Association | None = None
 
@@ -118,11 +118,11 @@ def _contexts(kinds: Iterable[ObjectKind]) -> list[PresentationContext]:
     return [build_context(sop_class, sorted(known, reverse=True)) for sop_class, known in sorted(syntaxes.items())]
 
 
-AT_ONCE = 50
+MAX_INSTANCES = 50
 """Instances of one association."""
-POLL = 0.5
+POLL_S = 0.5
 """Seconds until the end of a pause is noticed."""
-DESTINATION = "destination"
+DESTINATION_KEY = "destination"
 logger = logging.getLogger("bus_monai")
 
 
@@ -150,34 +150,34 @@ class ResultSender:
             try:
                 sent = self.send_some(stop)
             except Exception as error:  # such as a failing disk: nothing is sent meanwhile, and nothing is lost
-                pause = self._backoff.failed(DESTINATION)
+                pause = self._backoff.failed(DESTINATION_KEY)
                 logger.error("Sending failed (%s): trying again in %.0f s.", type(error).__name__, pause)
                 sent = 0
             if not sent:
-                self.spool.news["done"].wait(POLL)
+                self.spool.news["done"].wait(POLL_S)
 
     def send_some(self, stop: Event) -> int:
         """Send what is due in one association; return of how many instances the results are stored now."""
-        if not self._backoff.is_due(DESTINATION):
+        if not self._backoff.is_due(DESTINATION_KEY):
             return 0
         due = [name for name in self.spool.names("done") if self._backoff.is_due(name)]
         # what failed comes last, so that it holds nothing up
-        names = sorted(due, key=self._backoff.failures)[:AT_ONCE]
+        names = sorted(due, key=self._backoff.failures)[:MAX_INSTANCES]
         kinds = {kind for name in names for kind in self._kinds(name)}
         if not kinds:
             return 0
-        sent, name = 0, DESTINATION
+        sent, name = 0, DESTINATION_KEY
         try:
             with StoreSender(self.destination, self.title, kinds, self.tls) as sender:
-                self._backoff.succeeded(DESTINATION)
+                self._backoff.succeeded(DESTINATION_KEY)
                 for name in names:
                     if stop.is_set():
                         break
                     sent += self._backoff.is_due(name) and self._send(sender, name)
         except NotReachedError as error:
-            if name != DESTINATION:  # it may be this instance that the destination does not bear
+            if name != DESTINATION_KEY:  # it may be this instance that the destination does not bear
                 self._backoff.failed(name)
-            pause = self._backoff.failed(DESTINATION)
+            pause = self._backoff.failed(DESTINATION_KEY)
             logger.warning(
                 "%s cannot be reached (%s): the results of %d instances wait, trying again in %.0f s.",
                 *(self.destination, error, len(self.spool.names("done")), pause),
@@ -216,4 +216,4 @@ class ResultSender:
 
     def _results(self, name: str) -> list[Path]:
         """Return what is to be sent: segmentations before the report that refers to them."""
-        return sorted(path for path in self.spool.folder("done", name).glob("*.dcm") if path.name != IMAGE)
+        return sorted(path for path in self.spool.folder("done", name).glob("*.dcm") if path.name != IMAGE_FILE)

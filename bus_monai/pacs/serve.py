@@ -19,9 +19,9 @@ from bus_monai.io.atomic import atomic_file
 from bus_monai.pacs.address import NodeAddress, TlsFiles, is_loopback
 from bus_monai.pacs.receive import NodeLimits, StoreNode
 from bus_monai.pacs.send import ResultSender
-from bus_monai.pacs.spool import IMAGE, REASON, Spool
+from bus_monai.pacs.spool import IMAGE_FILE, REASON_FILE, Spool
 
-BEGUN = "begun"
+BEGUN_FILE = "begun"
 """A byte for each time that the instance was begun; not there where it was finished."""
 MAX_TRIES = 3
 
@@ -46,7 +46,7 @@ def segment_spooled(spool: Spool, name: str, predictor: Predictor, settings: Seg
         OSError: so does it.
     """
     folder = spool.folder("received", name)
-    image, begun = folder / IMAGE, folder / BEGUN
+    image, begun = folder / IMAGE_FILE, folder / BEGUN_FILE
     tries = begun.stat().st_size if begun.exists() else 0
     for path in folder.iterdir():
         if path not in (image, begun):  # of a run that was killed, maybe with another model
@@ -66,15 +66,15 @@ def segment_spooled(spool: Spool, name: str, predictor: Predictor, settings: Seg
     elif outcome.state == "done":
         spool.move(name, "done")
     else:
-        with atomic_file(folder / REASON) as partial:
+        with atomic_file(folder / REASON_FILE) as partial:
             partial.write_text(outcome.reason + "\n", encoding="utf-8")
         spool.move(name, "failed")
     return outcome
 
 
-POLL = 0.5
+POLL_S = 0.5
 """Seconds until a stop is noticed."""
-PAUSE = 30
+DISK_PAUSE_S = 30
 """Seconds until a full or failing disk is tried again."""
 logger = logging.getLogger("bus_monai")
 
@@ -141,7 +141,7 @@ def _serve_spool(
                     break
                 _segment(spool, name, predictor, settings, stop)
             if not names:
-                spool.news["received"].wait(POLL)
+                spool.news["received"].wait(POLL_S)
     finally:
         stop.set()
         sending.join()
@@ -153,8 +153,8 @@ def _segment(spool: Spool, name: str, predictor: Predictor, settings: SegmentSet
     except (OutputError, OSError) as error:
         cause = error.__cause__ if isinstance(error, UserError) else error
         reason = getattr(cause, "strerror", None) or type(error).__name__
-        logger.error("'%s' cannot be written (%s): trying again in %d s.", spool.path, reason, PAUSE)
-        stop.wait(PAUSE)
+        logger.error("'%s' cannot be written (%s): trying again in %d s.", spool.path, reason, DISK_PAUSE_S)
+        stop.wait(DISK_PAUSE_S)
         return
     # where it is done, its line comes when its results are sent
     if outcome.state == "skipped":

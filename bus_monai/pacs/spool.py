@@ -16,7 +16,7 @@ from filelock import FileLock, Timeout
 
 from bus_monai.errors import UserError, writing
 
-FIRST, LONGEST = 1.0, 300.0
+FIRST_PAUSE_S, MAX_PAUSE_S = 1.0, 300.0
 """Seconds between two tries: doubled each time, up to five minutes."""
 
 
@@ -30,7 +30,7 @@ class Backoff:
     def failed(self, name: str) -> float:
         """Note a failure; return the seconds to wait."""
         failures = self.failures(name)
-        pause = min(LONGEST, FIRST * 2.0 ** min(failures, 20))
+        pause = min(MAX_PAUSE_S, FIRST_PAUSE_S * 2.0 ** min(failures, 20))
         self._failures[name] = failures + 1
         self._due[name] = time.monotonic() + pause
         return pause
@@ -51,9 +51,9 @@ class Backoff:
 
 State: TypeAlias = Literal["received", "done", "failed"]
 STATES: tuple[State, ...] = ("received", "done", "failed")
-IMAGE = "image.dcm"
+IMAGE_FILE = "image.dcm"
 """The instance as it came."""
-REASON = "reason.txt"
+REASON_FILE = "reason.txt"
 """Why a failed one failed."""
 _PARTIAL, _SENT = "partial", "sent"
 
@@ -126,7 +126,7 @@ class Spool:
         kept = False
         partial = Path(tempfile.mkdtemp(dir=self.path / _PARTIAL))
         try:
-            with (partial / IMAGE).open("wb") as file:
+            with (partial / IMAGE_FILE).open("wb") as file:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
@@ -146,7 +146,7 @@ class Spool:
 
     def names(self, state: State) -> Sequence[str]:
         """Return the IDs of all instances in a state, the oldest first."""
-        images = (self.path / state).glob(f"*/{IMAGE}")
+        images = (self.path / state).glob(f"*/{IMAGE_FILE}")
         return [path.parent.name for path in sorted(images, key=lambda path: (path.stat().st_mtime_ns, path))]
 
     def describe(self) -> str:
@@ -166,7 +166,7 @@ class Spool:
         """
         source, target = self.folder("received", name), self.folder(to, name)
         sync_folder(source)
-        grown = _size(source) - (source / IMAGE).stat().st_size
+        grown = _size(source) - (source / IMAGE_FILE).stat().st_size
         with self._turn:
             if target.exists():  # it failed before and was sent again
                 self._remove(target)

@@ -12,15 +12,15 @@ from markupsafe import Markup
 from PIL import Image
 
 from bus_monai.data.audit.audit_folder import Audit
-from bus_monai.data.audit.finding import KINDS, MEANING
+from bus_monai.data.audit.finding import FINDING_KINDS, FINDING_MEANINGS
 from bus_monai.errors import UserError, writing
 from bus_monai.io.atomic import atomic_file
 from bus_monai.report.page import write_page
 from bus_monai.sources.read import read_source
 
-JSON = "audit.json"
-PAGE = "audit.html"
-HEIGHT = 140
+JSON_FILE = "audit.json"
+PAGE_FILE = "audit.html"
+THUMBNAIL_HEIGHT_PX = 140
 
 
 def write_audit(audit: Audit, out: Path) -> Path:
@@ -52,17 +52,19 @@ def write_audit(audit: Audit, out: Path) -> Path:
     ]
     with writing(out):
         out.mkdir(parents=True, exist_ok=True)
-        with atomic_file(out / JSON) as partial:
+        with atomic_file(out / JSON_FILE) as partial:
             partial.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
         return write_page(
-            out / PAGE,
+            out / PAGE_FILE,
             "audit_report.html.jinja",
             title=f"Audit of {audit.folder.name}",
             images=content["images"],
             groups=len(audit.duplicate_groups),
             pairs=pairs,
-            sections=[(kind, [finding for finding in audit.findings if finding.kind == kind]) for kind in KINDS],
-            meaning=MEANING,
+            sections=[
+                (kind, [finding for finding in audit.findings if finding.kind == kind]) for kind in FINDING_KINDS
+            ],
+            meaning=FINDING_MEANINGS,
             split_groups=content["split_groups"],
             figure=figure,
         )
@@ -75,7 +77,7 @@ def _thumbnail(path: Path) -> str:
     except UserError:
         return ""
     image = Image.fromarray((pixels * 255).astype(np.uint8))
-    image.thumbnail((3 * HEIGHT, HEIGHT))
+    image.thumbnail((3 * THUMBNAIL_HEIGHT_PX, THUMBNAIL_HEIGHT_PX))
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=80)
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()

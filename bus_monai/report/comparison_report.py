@@ -13,9 +13,9 @@ from bus_monai.errors import check_choice
 from bus_monai.io.atomic import check_writable, write_table
 from bus_monai.metrics.aggregate import DISTANCES, LOWER_IS_BETTER, RULES, means
 from bus_monai.metrics.case_table import CaseRow
-from bus_monai.metrics.compare import RULE, Comparison, PairedTest
+from bus_monai.metrics.compare import COMPARED_RULE, Comparison, PairedTest
 from bus_monai.metrics.operating_curves import operating_curves
-from bus_monai.report.files import COMPARISON, REPORT, interval, number
+from bus_monai.report.files import COMPARISON_FILE, REPORT_FILE, interval, number
 from bus_monai.report.page import embed, write_page
 from bus_monai.report.score_figures import box_figure, operating_figure, rank_figure
 
@@ -92,7 +92,7 @@ def published_text(table: Published, tables: Mapping[str, Sequence[CaseRow]]) ->
     return "\n".join(lines)
 
 
-METRICS = ("dice", "iou", "precision", "sensitivity", "specificity", "m_iou", *DISTANCES)
+COMPARED_METRICS = ("dice", "iou", "precision", "sensitivity", "specificity", "m_iou", *DISTANCES)
 
 
 def write_comparison_report(comparison: Comparison, folder: Path, *, published: Sequence[Published] = ()) -> Path:
@@ -111,15 +111,15 @@ def write_comparison_report(comparison: Comparison, folder: Path, *, published: 
     models = {name: {key: asdict(s) for key, s in part.items()} for name, part in comparison.summaries.items()}
     curves = {name: c for name, part in tables.items() if (c := operating_curves(part)) is not None}
     check_writable(folder)
-    write_table(folder / COMPARISON, [field.name for field in fields(PairedTest)], map(astuple, comparison.tests))
+    write_table(folder / COMPARISON_FILE, [field.name for field in fields(PairedTest)], map(astuple, comparison.tests))
     return write_page(
-        folder / REPORT,
+        folder / REPORT_FILE,
         "comparison_report.html.jinja",
         title=f"Comparison: {', '.join(tables)}",
         cases=len(rows),
         groups=len({row.group for row in rows}),
-        rule=RULES[RULE].text,
-        metrics=[name for name in METRICS if any(name in summary for summary in models.values())],
+        rule=RULES[COMPARED_RULE].text,
+        metrics=[name for name in COMPARED_METRICS if any(name in summary for summary in models.values())],
         models=models,
         boxes=embed(box_figure(tables)),
         operating=embed(operating_figure(curves)) if curves else None,
@@ -135,7 +135,7 @@ def write_comparison_report(comparison: Comparison, folder: Path, *, published: 
 def comparison_text(comparison: Comparison) -> str:
     """Lay out scores, tests and ranks for a terminal."""
     width = max(map(len, comparison.tables))
-    lines = [RULES[RULE].text, ""]
+    lines = [RULES[COMPARED_RULE].text, ""]
     for name, summaries in comparison.summaries.items():
         scores = "  ".join(
             f"{metric} {number(summaries[metric].mean)} {interval(asdict(summaries[metric]))}"

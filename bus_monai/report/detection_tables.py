@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from bus_monai.geometry.box import SIDES, Box
+from bus_monai.geometry.box import BOX_COLUMNS, Box
 from bus_monai.io.atomic import write_table
 
 
@@ -37,7 +37,7 @@ def write_detections(path: Path, rows: Iterable[DetectionRow]) -> None:
         UserError: the file cannot be written.
     """
     lines = [(row.id, row.score, *row.box.sides, row.matched) for row in rows]
-    write_table(path, ("id", "score", *SIDES, "matched"), lines)
+    write_table(path, ("id", "score", *BOX_COLUMNS, "matched"), lines)
 
 
 def write_truths(path: Path, rows: Iterable[TruthRow]) -> None:
@@ -47,4 +47,4 @@ def write_truths(path: Path, rows: Iterable[TruthRow]) -> None:
         UserError: the file cannot be written.
     """
     lines = [(row.id, *row.box.sides, row.score is not None, row.score) for row in rows]
-    write_table(path, ("id", *SIDES, "found", "score"), lines)
+    write_table(path, ("id", *BOX_COLUMNS, "found", "score"), lines)

@@ -8,11 +8,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from bus_monai.metrics.aggregate import CASES, RULES, by_diagnosis, by_lesion_size, summarise, summarise_all
+from bus_monai.metrics.aggregate import CASES_FILE, RULES, by_diagnosis, by_lesion_size, summarise, summarise_all
 from bus_monai.metrics.case_table import CaseRow, read_case_table
-from bus_monai.metrics.compare import ROBUSTNESS, RULE
+from bus_monai.metrics.compare import COMPARED_RULE, ROBUSTNESS_FILE
 from bus_monai.metrics.operating_curves import bland_altman, operating_curves
-from bus_monai.report.files import OVERLAYS, REPORT
+from bus_monai.report.files import OVERLAYS_FILE, REPORT_FILE
 from bus_monai.report.page import embed, write_page
 from bus_monai.report.score_figures import agreement_figure, box_figure, operating_figure
 
@@ -23,17 +23,17 @@ def write_evaluation_report(folder: Path) -> Path:
     Raises:
         UserError: there is no table of cases, or it is broken.
     """
-    rows = read_case_table(folder / CASES)
+    rows = read_case_table(folder / CASES_FILE)
     curves, agreement = operating_curves(rows), bland_altman(rows)
     name = folder.resolve().name
     return write_page(
-        folder / REPORT,
+        folder / REPORT_FILE,
         "evaluation_report.html.jinja",
         title=f"Evaluation: {name}",
         rows=sorted(rows, key=lambda row: (2.0 if row.dice is None else row.dice, row.id)),
         groups=len({row.group for row in rows}),
         summaries=summarise_all(rows),
-        overlays=embed(folder / OVERLAYS) if (folder / OVERLAYS).is_file() else None,
+        overlays=embed(folder / OVERLAYS_FILE) if (folder / OVERLAYS_FILE).is_file() else None,
         boxes=embed(box_figure({name: rows})) if any(row.has_lesion for row in rows) else None,
         curves=curves,
         operating=embed(operating_figure({name: curves})) if curves else None,
@@ -41,7 +41,7 @@ def write_evaluation_report(folder: Path) -> Path:
             "By diagnosis": _parts(by_diagnosis(rows)),
             "By the size of the lesion": _parts(by_lesion_size(rows)),
         },
-        robustness=json.loads((folder / ROBUSTNESS).read_text()) if (folder / ROBUSTNESS).is_file() else None,
+        robustness=json.loads((folder / ROBUSTNESS_FILE).read_text()) if (folder / ROBUSTNESS_FILE).is_file() else None,
         agreement=agreement,
         areas=embed(agreement_figure(agreement)) if agreement else None,
     )
@@ -59,7 +59,7 @@ def _parts(parts: Mapping[str, Sequence[CaseRow]]) -> list[dict[str, Any]]:
     ]
 
 
-METRICS = ("dice", "iou", "sensitivity", "precision")
+PAGE_METRICS = ("dice", "iou", "sensitivity", "precision")
 
 
 def write_split_report(tables: Mapping[str, Mapping[str, Sequence[CaseRow]]], folder: Path) -> Path:
@@ -70,11 +70,11 @@ def write_split_report(tables: Mapping[str, Mapping[str, Sequence[CaseRow]]], fo
         folder: has a folder of each split, with the pages that this one leads to.
     """
     return write_page(
-        folder / REPORT,
+        folder / REPORT_FILE,
         "split_report.html.jinja",
         title=f"Splits: {', '.join(tables)}",
-        rule=RULES[RULE].text,
-        metrics=METRICS,
+        rule=RULES[COMPARED_RULE].text,
+        metrics=PAGE_METRICS,
         models={name: _model(name, splits, folder, alone=len(tables) == 1) for name, splits in tables.items()},
     )
 
@@ -89,9 +89,9 @@ def _model(name: str, splits: Mapping[str, Sequence[CaseRow]], folder: Path, *, 
         "splits": [
             {
                 "name": split,
-                "page": f"{split}/{REPORT}" if alone else f"{split}/{name}/{REPORT}",
+                "page": f"{split}/{REPORT_FILE}" if alone else f"{split}/{name}/{REPORT_FILE}",
                 "cases": len(rows),
-                "scores": {score.metric: asdict(score) for score in summarise(rows, RULE)},
+                "scores": {score.metric: asdict(score) for score in summarise(rows, COMPARED_RULE)},
                 "auc": curves[split].auc if split in curves else None,
             }
             for split, rows in splits.items()

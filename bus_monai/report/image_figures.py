@@ -124,7 +124,7 @@ def _draw(axis: Axes, boxes: Iterable[Box], colour: str) -> None:
         )
 
 
-HEIGHT = 8.0
+FIGURE_HEIGHT_INCHES = 8.0
 """Inches."""
 
 
@@ -155,7 +155,7 @@ class ReadMass(Protocol):
 def mass_figure(image: NDArray[np.floating], masses: Sequence[ReadMass]) -> Figure:
     """Draw an image (H, W) in [0, 1] with contour, box, number, shape and score of each mass."""
     height, width = image.shape
-    figure = Figure(figsize=(HEIGHT * width / height, HEIGHT), dpi=100)
+    figure = Figure(figsize=(FIGURE_HEIGHT_INCHES * width / height, FIGURE_HEIGHT_INCHES), dpi=100)
     axis = figure.add_axes((0, 0, 1, 1))
     axis.axis("off")
     axis.imshow(image, cmap="gray", vmin=0, vmax=1)

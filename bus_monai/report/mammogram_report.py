@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bus_monai.report.files import REPORT
+from bus_monai.report.files import REPORT_FILE
 from bus_monai.report.page import embed, write_page
 
 MAX_PICTURES = 12
@@ -34,7 +34,7 @@ def write_mammogram_report(
         rows = list(reader)
     shown = dict(list(pictures.items())[:MAX_PICTURES])
     return write_page(
-        out / REPORT,
+        out / REPORT_FILE,
         "mammogram_report.html.jinja",
         title="Mammograms",
         images=len(pictures) + len(failed),

@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 
 from bus_monai.errors import UserError, reading
-from bus_monai.metrics.aggregate import SUMMARY
-from bus_monai.report.files import EXAMPLES, HISTORY, REPORT, read_history
+from bus_monai.metrics.aggregate import SUMMARY_FILE
+from bus_monai.report.files import EXAMPLES_FILE, HISTORY_FILE, REPORT_FILE, read_history
 from bus_monai.report.page import embed, write_page
 from bus_monai.report.score_figures import curves_figure
 
@@ -24,17 +24,17 @@ def write_run_report(folder: Path) -> Path:
     Raises:
         UserError: one of them is missing, or the summary is broken.
     """
-    for name, step in ((HISTORY, "train"), (SUMMARY, "evaluate"), (EXAMPLES, "evaluate")):
+    for name, step in ((HISTORY_FILE, "train"), (SUMMARY_FILE, "evaluate"), (EXAMPLES_FILE, "evaluate")):
         if not (folder / name).is_file():
             raise UserError(f"'{folder / name}' does not exist: {step} with --output_dir {folder} first.")
-    summary = folder / SUMMARY
+    summary = folder / SUMMARY_FILE
     with reading(summary, "JSON", errors=(ValueError,), remedy=f"evaluate with --output_dir {folder} again"):
         summaries = json.loads(summary.read_text(encoding="utf-8"))
     return write_page(
-        folder / REPORT,
+        folder / REPORT_FILE,
         "run_report.html.jinja",
         title=folder.resolve().name,
         curves=embed(curves_figure(read_history(folder))),
-        examples=embed(folder / EXAMPLES),
+        examples=embed(folder / EXAMPLES_FILE),
         summaries=summaries,
     )

@@ -12,7 +12,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from bus_monai.metrics.case_table import CaseRow
-from bus_monai.metrics.classification import GRID, auc, macro_roc, roc_curve
+from bus_monai.metrics.classification import ROC_GRID, auc, macro_roc, roc_curve
 from bus_monai.metrics.compare import Ranking
 from bus_monai.metrics.detection import FROC_RATES, DetectionCurve
 from bus_monai.metrics.operating_curves import BlandAltman, OperatingCurves
@@ -43,7 +43,7 @@ def agreement_figure(agreement: BlandAltman) -> Figure:
     return figure
 
 
-METRICS = {
+METRIC_TITLES = {
     "dice": "Dice",
     "iou": "IoU",
     "precision": "precision",
@@ -55,8 +55,8 @@ METRICS = {
 def box_figure(tables: Mapping[str, Sequence[CaseRow]]) -> Figure:
     """Draw box plots (quartiles, whiskers to 1.5 interquartile ranges, each case a point) of each model."""
     figure = Figure(figsize=(15, 2.2 + 0.5 * len(tables)), layout="constrained")
-    axes = figure.subplots(1, len(METRICS))
-    for axis, (metric, text) in zip(axes, METRICS.items(), strict=True):
+    axes = figure.subplots(1, len(METRIC_TITLES))
+    for axis, (metric, text) in zip(axes, METRIC_TITLES.items(), strict=True):
         values = [[v for row in rows if (v := getattr(row, metric)) is not None] for rows in tables.values()]
         axis.boxplot(values, vert=False, widths=0.6, flierprops={"marker": ""})
         for i, part in enumerate(values, start=1):
@@ -70,10 +70,10 @@ def box_figure(tables: Mapping[str, Sequence[CaseRow]]) -> Figure:
     return figure
 
 
-REGION = {"g_region_loss": "region loss"}
-ADVERSARIAL = {"g_adversarial_loss": "generator", "d_loss": "critic"}
-TRUSTED = {"trusted_images": "trusted"}
-VALIDATION = {
+REGION_CURVES = {"g_region_loss": "region loss"}
+ADVERSARIAL_CURVES = {"g_adversarial_loss": "generator", "d_loss": "critic"}
+TRUSTED_CURVES = {"trusted_images": "trusted"}
+VALIDATION_CURVES = {
     "val_dice": "Dice",
     "val_iou": "IoU",
     "val_precision": "precision",
@@ -84,19 +84,19 @@ VALIDATION = {
 
 def curves_figure(history: Sequence[dict[str, float]]) -> Figure:
     """Draw the training losses and the validation scores of ``history.csv``, and trusted pseudo-labels if there are."""
-    trusts = any(name in row for row in history for name in TRUSTED)
+    trusts = any(name in row for row in history for name in TRUSTED_CURVES)
     panels = 3 + trusts
     figure = Figure(figsize=(14 * panels / 3, 3.8), layout="constrained")
     region, adversarial, validation, *more = figure.subplots(1, panels)
-    _draw(region, history, REGION)
+    _draw(region, history, REGION_CURVES)
     region.set_title("Training: region loss")
-    _draw(adversarial, history, ADVERSARIAL)
+    _draw(adversarial, history, ADVERSARIAL_CURVES)
     adversarial.set_title("Training: adversarial losses")
-    _draw(validation, history, VALIDATION)
+    _draw(validation, history, VALIDATION_CURVES)
     validation.set_ylim(0, 1)
     validation.set_title("Validation, mean over cases with a lesion")
     for axis in more:
-        _draw(axis, history, TRUSTED)
+        _draw(axis, history, TRUSTED_CURVES)
         axis.set_title("Unlabelled images with a trusted mask")
     return figure
 
@@ -208,7 +208,7 @@ def roc_figure(rows: Sequence[ShapeRow]) -> Figure:
             axis.plot(*roc_curve(scores[:, c], true == c), label=f"{name}, AUC {area:.3f}")
     mean = macro_roc(scores, true)
     if mean is not None:
-        axis.plot(GRID, mean, color="black", linewidth=2, label="mean of the shapes")
+        axis.plot(ROC_GRID, mean, color="black", linewidth=2, label="mean of the shapes")
         axis.legend(frameon=False, fontsize=8, loc="lower right")
     return figure
 
@@ -222,11 +222,11 @@ def fold_roc_figure(curves: Sequence[NDArray[np.float64]], areas: Sequence[float
     """
     figure, axis = _axis("ROC, mean of the shapes, averaged over folds")
     for curve in curves:
-        axis.plot(GRID, curve, color="#999", linewidth=0.8)
+        axis.plot(ROC_GRID, curve, color="#999", linewidth=0.8)
     mean, spread = np.mean(curves, axis=0), np.std(curves, axis=0)
     label = f"mean of {len(curves)} folds, AUC {np.mean(areas):.3f} ± {np.std(areas):.3f}"
-    axis.plot(GRID, mean, color="black", linewidth=2, label=label)
-    axis.fill_between(GRID, mean - spread, np.minimum(mean + spread, 1), alpha=0.2)
+    axis.plot(ROC_GRID, mean, color="black", linewidth=2, label=label)
+    axis.fill_between(ROC_GRID, mean - spread, np.minimum(mean + spread, 1), alpha=0.2)
     axis.legend(frameon=False, fontsize=8, loc="lower right")
     return figure
 

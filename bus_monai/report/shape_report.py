@@ -12,10 +12,10 @@ from bus_monai.data.items import case_and_number
 from bus_monai.data.readers.folder import read_csv_table
 from bus_monai.errors import UserError
 from bus_monai.io.atomic import write_table
-from bus_monai.metrics.aggregate import SUMMARY
+from bus_monai.metrics.aggregate import SUMMARY_FILE
 from bus_monai.metrics.shapes import ShapeRow, summarise_shapes, write_shape_rows
 from bus_monai.networks.shape_cnn import SHAPE_CLASSES
-from bus_monai.report.files import CONFUSION, ROC, SHAPE_ROWS
+from bus_monai.report.files import CONFUSION_FILE, ROC_FILE, SHAPE_ROWS_FILE
 from bus_monai.report.score_figures import confusion_figure, roc_figure
 
 
@@ -27,12 +27,12 @@ def write_shape_report(folder: Path, rows: Sequence[ShapeRow], **more: Any) -> d
         rows: one a mass.
         more: further entries of the summary.
     """
-    write_shape_rows(folder / SHAPE_ROWS, rows)
+    write_shape_rows(folder / SHAPE_ROWS_FILE, rows)
     summary = summarise_shapes(rows) | more
-    (folder / SUMMARY).write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+    (folder / SUMMARY_FILE).write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
     if "confusion" in summary:
-        confusion_figure(summary["confusion"]).savefig(folder / CONFUSION, dpi=110)
-        roc_figure(rows).savefig(folder / ROC, dpi=110)
+        confusion_figure(summary["confusion"]).savefig(folder / CONFUSION_FILE, dpi=110)
+        roc_figure(rows).savefig(folder / ROC_FILE, dpi=110)
     return summary
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bus_monai.errors import UserError
 from bus_monai.io.image import NIFTI_SUFFIXES, RASTER_SUFFIXES
-from bus_monai.io.opened import DICOM_SUFFIXES, HEAD, kind_of, open_source
+from bus_monai.io.opened import DICOM_SUFFIXES, HEAD_BYTES, kind_of, open_source
 
 
 def list_sources(folder: Path) -> list[tuple[Path, int]]:
@@ -64,7 +64,7 @@ def _may_be_image(path: Path) -> bool:
         return True
     try:
         with path.open("rb") as file:
-            return kind_of(file.read(HEAD), path) is not None
+            return kind_of(file.read(HEAD_BYTES), path) is not None
     except OSError:
         return True
 

@@ -36,7 +36,7 @@ def plain_tensor(tensor: Tensor) -> Tensor:
     return tensor.as_tensor() if isinstance(tensor, MetaTensor) else tensor
 
 
-BOXES = "boxes"
+BOXES_KEY = "boxes"
 
 
 def prepare_box_batch(
@@ -60,7 +60,7 @@ def prepare_box_batch(
     images = torch.stack([plain_tensor(item[Keys.IMAGE]) for item in batchdata])
     height, width = images.shape[2:]
     sides = torch.tensor([width, height, width, height])
-    boxes = [plain_tensor(item[BOXES])[:, [1, 0, 3, 2]] / sides for item in batchdata]
+    boxes = [plain_tensor(item[BOXES_KEY])[:, [1, 0, 3, 2]] / sides for item in batchdata]
     return (
         images.to(device, non_blocking=non_blocking),
         [part.to(device, non_blocking=non_blocking) for part in boxes],

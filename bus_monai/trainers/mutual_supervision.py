@@ -58,8 +58,8 @@ def semi_supervised_batches(
         yield SemiSupervisedBatches()
 
 
-METHODS = ("assgan", "hung", "supervised")
-WEIGHTS = {"adversarial": 0.01, "adversarial_unlabeled": 0.001, "semi": 1.0}
+TRAINING_METHODS = ("assgan", "hung", "supervised")
+DEFAULT_WEIGHTS = {"adversarial": 0.01, "adversarial_unlabeled": 0.001, "semi": 1.0}
 """After Hung et al., BMVC 2018; ASSGAN prints none, that is 1 for each."""
 SEMI_LOSS = "semi_loss"
 REALISM_REAL = "realism_real"
@@ -93,7 +93,7 @@ class TwoPhases:
     phase2_update_d: bool = True
 
     def __post_init__(self) -> None:
-        check_choice("method", self.method, METHODS)
+        check_choice("method", self.method, TRAINING_METHODS)
 
 
 class MutualSupervisionTrainer(ResumableTrainer):
@@ -181,7 +181,7 @@ class MutualSupervisionTrainer(ResumableTrainer):
         )
         self._set_up(seed=seed, updates=updates or Updates())
         self.losses = losses or MutualSupervision()
-        self.weights = WEIGHTS | dict(weights or {})
+        self.weights = DEFAULT_WEIGHTS | dict(weights or {})
         self.g_scalers = tuple(self._make_scaler() for _ in self.generators)
         self.d_scaler = self._make_scaler()
         self.add_event_handler(Events.EPOCH_STARTED, self._start_epoch)

@@ -12,9 +12,9 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from bus_monai.errors import check_choice, check_number
 
-WARM_UP = 0.3
+WARM_UP_SHARE = 0.3
 """Share of the epochs in which the rate rises."""
-START, END = 1 / 25, 1 / 1000
+START_FACTOR, END_FACTOR = 1 / 25, 1 / 1000
 """Where it starts and ends, as shares of the highest."""
 
 
@@ -33,12 +33,12 @@ def one_cycle(epochs: int) -> Callable[[int], float]:
         [0.04, 1.0, 0.001]
     """
     last = max(epochs - 1, 1)
-    peak = WARM_UP * last
+    peak = WARM_UP_SHARE * last
 
     def factor(epoch: int) -> float:
         if epoch < peak:
-            return _cosine(START, 1.0, epoch / peak)
-        return _cosine(1.0, END, min((epoch - peak) / (last - peak), 1.0))
+            return _cosine(START_FACTOR, 1.0, epoch / peak)
+        return _cosine(1.0, END_FACTOR, min((epoch - peak) / (last - peak), 1.0))
 
     return factor
 

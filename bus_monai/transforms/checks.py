@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from bus_monai.errors import UserError
 
-ROUNDING = 1e-3
+RANGE_TOLERANCE = 1e-3
 """Interpolation and half precision leave [0, 1] by less than this."""
 
 
@@ -58,7 +58,7 @@ def check_unit(pixels: NDArray[Any], what: str) -> None:
     """  # noqa: E501
     low, high = float(pixels.min()), float(pixels.max())
     # in this form NaN is refused too
-    if not (low >= -ROUNDING and high <= 1 + ROUNDING):
+    if not (low >= -RANGE_TOLERANCE and high <= 1 + RANGE_TOLERANCE):
         raise UserError(
             f"{what} takes values in [0, 1], not from {low:g} to {high:g}: divide by the largest value that a pixel "
             "can have.",

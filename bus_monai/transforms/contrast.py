@@ -15,7 +15,7 @@ from torch import Tensor
 from bus_monai.errors import check_choice
 from bus_monai.transforms.checks import check_grey, check_unit
 
-METHODS = ("none", "global", "clahe")
+EQUALIZATION_METHODS = ("none", "global", "clahe")
 
 
 class HistogramEqualization(Transform):
@@ -37,7 +37,7 @@ class HistogramEqualization(Transform):
     """
 
     def __init__(self, method: str = "clahe", *, clip_limit: float = 0.01) -> None:
-        check_choice("equalization", method, METHODS)
+        check_choice("equalization", method, EQUALIZATION_METHODS)
         self.method = method
         self.clip_limit = clip_limit
 

@@ -16,7 +16,7 @@ from bus_monai.errors import UserError, check_choice, check_number
 from bus_monai.geometry.box import Box, check_loose_scale, loose_box, tight_box
 from bus_monai.transforms.image_region import find_image_region
 
-ROUNDING = 0.3
+MAX_JITTER_SHARE = 0.3
 """Three pixels, for a box of ten."""
 
 
@@ -57,10 +57,10 @@ def room_to_jitter(loose_scale: float, jitter: float) -> float:
     A training keeps this part of an image in memory instead of all. For boxes of fewer than ten pixels it may lack a
     pixel or two, and the crop is then moved by these.
     """
-    return loose_scale * (1 + 2 * jitter) + 2 * jitter + ROUNDING
+    return loose_scale * (1 + 2 * jitter) + 2 * jitter + MAX_JITTER_SHARE
 
 
-CROPS = ("full", "tight", "loose")
+CROP_KINDS = ("full", "tight", "loose")
 
 
 class CropToBoxd(Cropd):
@@ -89,7 +89,7 @@ class CropToBoxd(Cropd):
         box_key: str = "box",
         allow_missing_keys: bool = False,
     ) -> None:
-        check_choice("box", box, CROPS)
+        check_choice("box", box, CROP_KINDS)
         check_loose_scale(loose_scale)
         super().__init__(keys, Crop(), allow_missing_keys)
         self.box = box

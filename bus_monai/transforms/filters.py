@@ -96,7 +96,7 @@ def lee(image: NDArray[np.float32], *, size: int = 7) -> NDArray[np.float32]:
     return filtered
 
 
-DECAY = 1 / 6
+SPECKLE_DECAY = 1 / 6
 """Rate at which the speckle scale falls with diffusion time (Yu and Acton, 2002, equation 37)."""
 NOISE_WINDOW = 7
 
@@ -122,7 +122,7 @@ def srad(image: NDArray[np.float32], *, iterations: int = 20, time_step: float =
     current = np.maximum(image, np.float32(MIN_MEAN))
     for step in range(iterations):
         # in long runs the scale would fall below single precision
-        q0 = np.float32(max(scale * np.exp(-2 * DECAY * step * time_step), 1e-12))
+        q0 = np.float32(max(scale * np.exp(-2 * SPECKLE_DECAY * step * time_step), 1e-12))
         current = current + np.float32(time_step) * _divergence(current, _diffusion(current, q0))
     return np.clip(current, 0, 1)
 

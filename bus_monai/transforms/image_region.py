@@ -7,13 +7,13 @@ from numpy.typing import NDArray
 
 from bus_monai.geometry.box import Box
 
-TOLERANCE = 6 / 255
+BORDER_TOLERANCE = 6 / 255
 """A border's pixels may differ by this much from its colour, as they do after JPEG."""
-PURE, WRITTEN = 0.995, 0.9
+PURE_SHARE, WRITTEN_SHARE = 0.995, 0.9
 """Share of a line's pixels that have the border's colour: without and with thin text or a ruler on it."""
-MAX_CUT = 0.7
+MAX_CUT_SHARE = 0.7
 """Share of height or of width that may be cut."""
-MARK = 0.04
+MAX_MARK_SHARE = 0.04
 """A mark on the border, such as a line of text or a ruler, is thinner than this share of height or width."""
 
 
@@ -36,12 +36,12 @@ def find_image_region(pixels: NDArray[np.floating]) -> Box:
     """
     region = Box.of_image(pixels.shape)
     # an axis is seen more clearly when the borders of the other one are gone
-    for share in (PURE, PURE, WRITTEN, WRITTEN):
+    for share in (PURE_SHARE, PURE_SHARE, WRITTEN_SHARE, WRITTEN_SHARE):
         region = _peel(pixels, region, share)
     top, left, bottom, right = region.sides
-    if region.height < (1 - MAX_CUT) * pixels.shape[0]:
+    if region.height < (1 - MAX_CUT_SHARE) * pixels.shape[0]:
         top, bottom = 0, pixels.shape[0]
-    if region.width < (1 - MAX_CUT) * pixels.shape[1]:
+    if region.width < (1 - MAX_CUT_SHARE) * pixels.shape[1]:
         left, right = 0, pixels.shape[1]
     return Box(top, left, bottom, right)
 
@@ -63,10 +63,10 @@ def _border(lines: NDArray[np.floating], share: float) -> int:
     if not _is_plain(lines[:1], colour, share)[0]:
         return 0
     plain = _is_plain(lines, colour, share)
-    if share == PURE:
+    if share == PURE_SHARE:
         return int(np.argmin(plain)) if not plain.all() else len(plain)
     # border goes on behind a mark when more of it follows than the mark is thick
-    thickest = max(2, round(MARK * len(lines)))
+    thickest = max(2, round(MAX_MARK_SHARE * len(lines)))
     edges = np.flatnonzero(np.diff(plain, append=not plain[-1])) + 1
     end = int(edges[0])
     for marked, follows in zip(edges[1::2], edges[2::2], strict=False):
@@ -78,5 +78,7 @@ def _border(lines: NDArray[np.floating], share: float) -> int:
 
 
 def _is_plain(lines: NDArray[np.floating], colour: float, share: float) -> NDArray[np.bool_]:
-    plain: NDArray[np.bool_] = np.count_nonzero(np.abs(lines - colour) <= TOLERANCE, axis=1) >= share * lines.shape[1]
+    plain: NDArray[np.bool_] = (
+        np.count_nonzero(np.abs(lines - colour) <= BORDER_TOLERANCE, axis=1) >= share * lines.shape[1]
+    )
     return plain

@@ -138,7 +138,7 @@ def _box(path: Path, size: tuple[int, ...]) -> Box:
     return Box.from_mask(mask)
 
 
-MARGIN = 1.5
+MASS_MARGIN = 1.5
 """Side of the square by the longer side of the mass: the loose box that the segmenter's input has, too."""
 
 
@@ -164,7 +164,7 @@ def crop_mass(mask: Tensor) -> Tensor:
     border = max(box.height, box.width)
     mass = F.pad(mask[(0, *box.slices)].to(torch.float32)[None], [border] * 4)
     moved = box.shifted(border - box.top, border - box.left)
-    square = mass[(..., *loose_box(moved, MARGIN, mass.shape[1:]).slices)]
+    square = mass[(..., *loose_box(moved, MASS_MARGIN, mass.shape[1:]).slices)]
     return (F.interpolate(square[None], size=(SHAPE_INPUT_SIZE, SHAPE_INPUT_SIZE), mode="area")[0] >= 0.5).to(
         torch.float32
     )

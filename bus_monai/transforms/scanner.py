@@ -27,9 +27,9 @@ from bus_monai.transforms.scanner_effects import (
     random_overlay,
 )
 
-DEPTHS = 4
+GAIN_DEPTHS = 4
 """Depths at which a gain is drawn."""
-BORDERS = (0.0, 0.0, 0.25, 0.5, 1.0)
+BORDER_LEVELS = (0.0, 0.0, 0.25, 0.5, 1.0)
 """Grey values of borders; most are black."""
 
 
@@ -80,11 +80,11 @@ class RandDepthGaind(_RandEffectd):
     def __init__(self, keys: KeysCollection, prob: float = 0.5, *, decibels: float = 8.0) -> None:
         super().__init__(keys, prob)
         self.decibels = decibels
-        self.gain = np.zeros(DEPTHS)
+        self.gain = np.zeros(GAIN_DEPTHS)
 
     def draw(self, size: tuple[int, int]) -> None:
         """Draw the gain at each depth."""
-        self.gain = self.R.uniform(-self.decibels, self.decibels, DEPTHS)
+        self.gain = self.R.uniform(-self.decibels, self.decibels, GAIN_DEPTHS)
 
     def effect(self, pixels: Pixels) -> Pixels:
         """Return the pixels with gain."""
@@ -182,7 +182,7 @@ class RandLetterboxd(RandomizableTransform, MapTransform):
         if not self._do_transform:
             return item
         shares = self.R.uniform(0, self.most, 4)
-        value = BORDERS[int(self.R.randint(len(BORDERS)))]
+        value = BORDER_LEVELS[int(self.R.randint(len(BORDER_LEVELS)))]
         for i, (key, mode) in enumerate(self.key_iterator(item, self.modes)):
             item[key] = letterbox(item[key], shares.tolist(), value=value if i == 0 else 0.0, mode=mode)
         return item

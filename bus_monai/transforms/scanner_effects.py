@@ -19,7 +19,7 @@ Random: TypeAlias = np.random.RandomState | np.random.Generator
 Point: TypeAlias = tuple[float, float]
 """Row and column as shares of height and width."""
 
-WORDS = (
+OVERLAY_WORDS = (
     "BREAST",
     "L 12-5",
     "RIGHT 10H",
@@ -34,7 +34,7 @@ WORDS = (
     "x",
 )
 """What is written on such images."""
-CROSS = 0.012
+CROSS_SHARE = 0.012
 """Half the size of a caliper's cross, as a share of the shorter side."""
 
 
@@ -93,7 +93,7 @@ def burn_in(pixels: Pixels, overlay: Overlay) -> Pixels:
     font = ImageFont.load_default(max(6, round(overlay.height * height)))
     for (row, column), word in overlay.texts:
         draw.text((column * width, row * height), word, fill=overlay.value, font=font)
-    size = max(2, round(CROSS * min(height, width)))
+    size = max(2, round(CROSS_SHARE * min(height, width)))
     for start, end in overlay.calipers:
         (r0, c0), (r1, c1) = ((row * height, column * width) for row, column in (start, end))
         for row, column in ((r0, c0), (r1, c1)):
@@ -110,7 +110,9 @@ def random_overlay(random: Random) -> Overlay:
     def point() -> Point:
         return float(random.uniform(0.02, 0.95)), float(random.uniform(0.02, 0.95))
 
-    texts = [(point(), WORDS[int(random.uniform(0, len(WORDS)))]) for _ in range(int(random.uniform(0, 4)))]
+    texts = [
+        (point(), OVERLAY_WORDS[int(random.uniform(0, len(OVERLAY_WORDS)))]) for _ in range(int(random.uniform(0, 4)))
+    ]
     calipers = [(point(), point()) for _ in range(int(random.uniform(0 if texts else 1, 3)))]
     value, height = random.uniform(0.6, 1), random.uniform(0.025, 0.06)
     return Overlay(texts, calipers, float(value), float(height))

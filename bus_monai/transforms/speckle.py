@@ -74,7 +74,7 @@ def bilateral(image: Image, *, sigma_spatial: float = 2.0, strength: float = 2.0
     return denoise_bilateral(image, sigma_color=sigma, sigma_spatial=sigma_spatial) if sigma > 0 else image
 
 
-METHODS: dict[str, Callable[..., Image]] = {
+SPECKLE_METHODS: dict[str, Callable[..., Image]] = {
     "none": lambda image: image,
     "median": median,
     "median3": median3,
@@ -107,7 +107,7 @@ class SpeckleReduction(Transform):
     """
 
     def __init__(self, method: str = "median", **parameters: Any) -> None:
-        check_choice("speckle", method, METHODS)
+        check_choice("speckle", method, SPECKLE_METHODS)
         self.method = method
         self.parameters = parameters
 
@@ -119,7 +119,7 @@ class SpeckleReduction(Transform):
         # ITK takes the axes of a column-major array in reverse
         pixels = np.ascontiguousarray(image[0], dtype=np.float32)
         check_unit(pixels, "SpeckleReduction")
-        filtered = np.clip(METHODS[self.method](pixels, **self.parameters), 0, 1)
+        filtered = np.clip(SPECKLE_METHODS[self.method](pixels, **self.parameters), 0, 1)
         result: Tensor = convert_to_dst_type(filtered[None], image)[0]
         return result
 

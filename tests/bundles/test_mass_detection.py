@@ -20,7 +20,7 @@ from PIL import Image
 from bus_monai.bundle.registry import find_bundle
 from bus_monai.data.datalist import read_datalist
 from bus_monai.data.phantoms.mammogram import write_mammo_phantoms
-from bus_monai.geometry.box import SIDES, Box
+from bus_monai.geometry.box import BOX_COLUMNS, Box
 from bus_monai.io.image import read_mask
 from bus_monai.mammogram.stages import MassDetector
 from bus_monai.metrics.detection import Detection, detection_curve
@@ -110,13 +110,13 @@ def test_evaluation_can_be_computed_again_from_its_tables(trained: Path, data: P
     summary = json.loads((tmp_path / "summary.json").read_text())
     boxes = true_boxes(data)
     truths = table(tmp_path / "truths.csv")
-    named = [(row["id"], *(int(row[key]) for key in SIDES)) for row in truths]
+    named = [(row["id"], *(int(row[key]) for key in BOX_COLUMNS)) for row in truths]
     assert named == [(id, *box.sides) for id in sorted(boxes) for box in boxes[id]]
 
     rows = table(tmp_path / "detections.csv")
     assert list(rows[0]) == ["id", "score", "top", "left", "bottom", "right", "matched"]
     assert all(float(row["score"]) >= 0.01 for row in rows)
-    found = [Detection(row["id"], Box(*(int(row[side]) for side in SIDES)), float(row["score"])) for row in rows]
+    found = [Detection(row["id"], Box(*(int(row[side]) for side in BOX_COLUMNS)), float(row["score"])) for row in rows]
     curve = detection_curve(found, boxes)
     assert summary["images"] == len(boxes) == 4
     assert summary["masses"] == len(truths)
@@ -148,7 +148,7 @@ def test_inference_and_the_stage_agree(trained: Path, data: Path, tmp_path: Path
     for id, path in (("a", images[0]), ("deep/b", images[1])):
         masses = stage(torch.from_numpy(read_source(path).pixels)[None])
         expected = [(mass.score, *mass.box.sides) for mass in masses]
-        assert [(float(r["score"]), *(int(r[k]) for k in SIDES)) for r in rows if r["id"] == id] == expected
+        assert [(float(r["score"]), *(int(r[k]) for k in BOX_COLUMNS)) for r in rows if r["id"] == id] == expected
         assert [mass.score for mass in masses] == sorted((mass.score for mass in masses), reverse=True)
 
 

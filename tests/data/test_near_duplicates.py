@@ -80,7 +80,7 @@ def test_another_table_is_named_and_a_broken_image_resembles_none(tmp_path: Path
 
 def test_what_was_found_is_kept_until_a_file_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BUS_MONAI_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(near_duplicates, "LEAST_TO_CACHE", 3)
+    monkeypatch.setattr(near_duplicates, "MIN_IMAGES_TO_CACHE", 3)
     paths = [_phantom(tmp_path / f"{seed}.png", seed) for seed in range(2)]
     paths.append(tmp_path / "copy.png")
     ImageOps.flip(Image.open(paths[0])).save(paths[2])
@@ -99,7 +99,7 @@ def test_what_was_found_is_kept_until_a_file_changes(tmp_path: Path, monkeypatch
 def test_a_cache_that_is_broken_or_cannot_be_written_costs_time_only(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(near_duplicates, "LEAST_TO_CACHE", 2)
+    monkeypatch.setattr(near_duplicates, "MIN_IMAGES_TO_CACHE", 2)
     paths = [_phantom(tmp_path / f"{seed}.png", seed) for seed in range(2)]
     monkeypatch.setenv("BUS_MONAI_CACHE", str(tmp_path / "cache"))
     group_near_duplicates(paths)

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bus_monai.detection.boxes import BOX_CODER, BOXES_A_CELL, default_boxes, find_boxes, match_boxes
+from bus_monai.detection.boxes import BOX_CODER, BOXES_PER_CELL, default_boxes, find_boxes, match_boxes
 from tests.detection.corners import as_centres, as_corners
 
 share = st.floats(0.02, 1)
@@ -33,7 +33,7 @@ def test_wild_offsets_stay_finite() -> None:
 
 
 def test_number_of_boxes_map_by_map() -> None:
-    assert [n * side**2 for n, side in zip(BOXES_A_CELL, (38, 19, 10, 5, 3, 1), strict=True)] == [
+    assert [n * side**2 for n, side in zip(BOXES_PER_CELL, (38, 19, 10, 5, 3, 1), strict=True)] == [
         5776, 2166, 600, 150, 36, 4,
     ]  # fmt: skip
     assert default_boxes().shape == (8732, 4)

@@ -140,7 +140,7 @@ def test_a_trial_that_falls_behind_is_pruned(
     epochs: list[int] = []
 
     def scripted(bundle, folder, overrides, *, on_epoch):  # type: ignore[no-untyped-def]
-        good = len(epochs) < search.WARM_UP
+        good = len(epochs) < search.WARM_UP_EPOCHS
         for epoch in range(1, 11):
             if not on_epoch(epoch, 0.8 if good else 0.1):
                 break
@@ -150,8 +150,8 @@ def test_a_trial_that_falls_behind_is_pruned(
     monkeypatch.setattr(search, "train_run", scripted)
     command = ["--vary", "lr=1e-5..1e-2:log", "--trials", "5", "--data", str(phantoms), "--out", str(tmp_path)]
     assert bus_monai(*command) == 0
-    assert epochs[: search.WARM_UP] == [10] * search.WARM_UP
-    assert epochs[-1] == search.WARM_UP
+    assert epochs[: search.WARM_UP_EPOCHS] == [10] * search.WARM_UP_EPOCHS
+    assert epochs[-1] == search.WARM_UP_EPOCHS
     assert bus_monai(*command) == 0
     assert len(epochs) == 5
 

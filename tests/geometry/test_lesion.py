@@ -17,7 +17,7 @@ from scipy.special import ellipe
 
 from bus_monai.geometry.box import Box
 from bus_monai.geometry.lesion import (
-    GAP,
+    MAX_GAP_FRAMES,
     MAX_LESIONS,
     Lesion,
     find_findings,
@@ -205,10 +205,10 @@ def test_a_merged_lesion_continues_one_track() -> None:
     assert track_lesions([frame(n1=(0, 4), n2=(6, 20)), frame(n1=(0, 20))]) == [{0: 1}, {0: 2, 1: 1}]
 
 
-@pytest.mark.parametrize("missing", range(GAP + 2))
+@pytest.mark.parametrize("missing", range(MAX_GAP_FRAMES + 2))
 def test_a_short_gap_is_bridged(missing: int) -> None:
     tracks = track_lesions([frame(n1=(0, 9)), *[frame()] * missing, frame(n1=(1, 9))])
-    assert tracks == ([{0: 1, missing + 1: 1}] if missing <= GAP else [{0: 1}, {missing + 1: 1}])
+    assert tracks == ([{0: 1, missing + 1: 1}] if missing <= MAX_GAP_FRAMES else [{0: 1}, {missing + 1: 1}])
 
 
 def test_nothing_overlaps() -> None:
@@ -226,6 +226,6 @@ def test_every_component_is_in_exactly_one_track(seed: int, density: float) -> N
     assert sorted(members) == [(index, n) for index, x in enumerate(labels) for n in range(1, x.max() + 1)]
     for track in tracks:
         seen = sorted(track)
-        assert all(later - earlier <= GAP + 1 for earlier, later in itertools.pairwise(seen))
+        assert all(later - earlier <= MAX_GAP_FRAMES + 1 for earlier, later in itertools.pairwise(seen))
         for earlier, later in itertools.pairwise(seen):
             assert ((labels[earlier] == track[earlier]) & (labels[later] == track[later])).any()

@@ -10,7 +10,7 @@ from ignite.engine import Engine, Events
 from mlflow.entities import Run
 from mlflow.telemetry import get_telemetry_client, set_telemetry_client, utils
 
-from bus_monai.handlers.mlflow import SWITCH, MLflowTracker, flatten, stop_telemetry
+from bus_monai.handlers.mlflow import TELEMETRY_VARIABLE, MLflowTracker, flatten, stop_telemetry
 
 
 def tracker(folder: Path, **options) -> MLflowTracker:
@@ -86,10 +86,10 @@ def test_reports_are_off_unless_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(utils, "_IS_IN_CI_ENV_OR_TESTING", False)
     monkeypatch.setattr(utils, "_IS_MLFLOW_DEV_VERSION", False)
     monkeypatch.delenv("DO_NOT_TRACK", raising=False)
-    monkeypatch.setenv(SWITCH, "false")
+    monkeypatch.setenv(TELEMETRY_VARIABLE, "false")
     stop_telemetry()
     assert get_telemetry_client() is not None
-    monkeypatch.delenv(SWITCH)
+    monkeypatch.delenv(TELEMETRY_VARIABLE)
     stop_telemetry()
     assert get_telemetry_client() is None
     monkeypatch.undo()

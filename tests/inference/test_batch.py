@@ -24,7 +24,7 @@ from bus_monai.inference import batch
 from bus_monai.inference.batch import segment_inputs
 from bus_monai.inference.manifest import Manifest
 from bus_monai.inference.segment_file import SegmentSettings
-from bus_monai.inference.write_outputs import ENDINGS, candidate_names, output_path, parse_kinds
+from bus_monai.inference.write_outputs import OUTPUT_SUFFIXES, candidate_names, output_path, parse_kinds
 from tests.inference.segment_files import PNG, contents, draw, table
 from tests.user_errors import raises_user_error
 
@@ -180,10 +180,10 @@ def test_no_two_names_share_an_output(names: list[str]) -> None:
     outputs = [
         str(output_path(Path("out"), entry.name, kind, frame=frame, frames=3)).lower()
         for entry in entries
-        for kind in ENDINGS
+        for kind in OUTPUT_SUFFIXES
         for frame in (None, 0, 1, 2)
     ]
-    assert len(set(outputs)) == len(names) * len(ENDINGS) * 4
+    assert len(set(outputs)) == len(names) * len(OUTPUT_SUFFIXES) * 4
 
 
 def test_a_file_given_twice_is_done_once(bright: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -249,4 +249,4 @@ def test_columns_hold_every_measure() -> None:
     box = {"top", "left", "height", "width"}
     assert {name for name in Lesion.__dataclass_fields__ if name not in ("number", "box")} | box <= set(LESION_COLUMNS)
     told = (Path(__file__).parents[2] / "docs" / "segment.md").read_text(encoding="utf-8")
-    assert [name for name in (*LESION_COLUMNS, *ENDINGS) if f"`{name}`" not in told] == []
+    assert [name for name in (*LESION_COLUMNS, *OUTPUT_SUFFIXES) if f"`{name}`" not in told] == []

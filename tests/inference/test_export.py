@@ -171,7 +171,7 @@ def test_what_is_wrong_is_said(
     Image.fromarray(np.zeros((40, 40), np.uint8)).save(one / "a.png")
     fails("two", path=one, int8=True, images=one)
     fails(out=one / "a.png" / "a.onnx", path=one / "a.png" / "a.onnx", key="--out")
-    monkeypatch.setattr("bus_monai.inference.export.TOLERANCE", 0.0)
+    monkeypatch.setattr("bus_monai.inference.export.MAX_DRIFT", 0.0)
     fails("onnx", "PyTorch", 0, "--format")
     assert [path.name for path in tmp_path.iterdir()] == ["one"]
     monkeypatch.setattr("bus_monai.errors.find_spec", lambda name: None if name == "nncf" else True)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from bus_monai.inference import batch
 from bus_monai.inference.batch import segment_inputs
-from bus_monai.inference.executors.local import AHEAD
+from bus_monai.inference.executors.local import MAX_FILES_AHEAD
 from bus_monai.inference.manifest import Manifest
 from bus_monai.inference.segment_file import SegmentSettings
 from tests.inference.segment_files import PNG, contents, draw, table
@@ -58,7 +58,7 @@ def test_files_begun_are_bounded(bright: Any, tmp_path: Path, monkeypatch: pytes
         for path in real(*arguments, **options):
             found[0] += 1
             most[0] = max(most[0], found[0] - done[0])
-            if found[0] == AHEAD:
+            if found[0] == MAX_FILES_AHEAD:
                 far_ahead.set()
             yield path
 
@@ -72,7 +72,7 @@ def test_files_begun_are_bounded(bright: Any, tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(bright, "predict", predict_when_found)
     segment_inputs([tmp_path / "in"], tmp_path / "out", bright, SegmentSettings(PNG))
     assert (found[0], done[0]) == (40, 40)
-    assert AHEAD <= most[0] <= AHEAD + 1
+    assert MAX_FILES_AHEAD <= most[0] <= MAX_FILES_AHEAD + 1
 
 
 def test_interrupted_while_a_file_is_recorded(bright: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

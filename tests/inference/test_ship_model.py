@@ -15,7 +15,7 @@ import torch
 
 from bus_monai.bundle import registry
 from bus_monai.bundle.models import parse_models
-from bus_monai.bundle.registry import SHIPPED, TRAINED, find_bundle, list_bundles
+from bus_monai.bundle.registry import SHIPPED_FILE, TRAINED_FILE, find_bundle, list_bundles
 from bus_monai.inference.backends.graph import graph_name
 from bus_monai.inference.predictor import Predictor
 from bus_monai.inference.ship_model import ship_model
@@ -36,7 +36,7 @@ def bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_weights_and_graph_are_the_default(bundle: Path, small_weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert list_bundles()[0].weights is None
     weights, graph = ship_model(f"baseline:{small_weights}")
-    assert (weights, graph.parent) == (bundle / "models" / SHIPPED, bundle / "models")
+    assert (weights, graph.parent) == (bundle / "models" / SHIPPED_FILE, bundle / "models")
     assert weights.stat().st_mode == (graph / "model.onnx").stat().st_mode
     assert weights.stat().st_size < 0.6 * small_weights.stat().st_size
     assert (graph / "model.onnx").stat().st_size < 0.6 * small_weights.stat().st_size
@@ -56,8 +56,8 @@ def test_weights_and_graph_are_the_default(bundle: Path, small_weights: Path, mo
     np.testing.assert_allclose(found, trained, atol=0.02)
     assert np.abs(found - trained).max() > 0  # rounded weights, or this test compares a model with itself
 
-    shutil.copy(small_weights, bundle / "models" / TRAINED)
-    assert parse_models(["baseline"])[0].files == [bundle / "models" / TRAINED]
+    shutil.copy(small_weights, bundle / "models" / TRAINED_FILE)
+    assert parse_models(["baseline"])[0].files == [bundle / "models" / TRAINED_FILE]
 
 
 def test_loaded_weights_are_float32(bundle: Path, small_weights: Path) -> None:
@@ -82,7 +82,7 @@ def test_what_cannot_be_shipped(bundle: Path, small_weights: Path, tmp_path: Pat
     torch.save(state, tmp_path / "model.pt")
     with raises_user_error(name):
         ship_model(f"baseline:{tmp_path / 'model.pt'}")
-    assert not (bundle / "models" / SHIPPED).exists()
+    assert not (bundle / "models" / SHIPPED_FILE).exists()
 
 
 def test_as_a_command_without_a_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -98,7 +98,7 @@ def test_as_a_command_without_a_traceback(monkeypatch: pytest.MonkeyPatch) -> No
 @pytest.mark.parametrize("info", list_bundles(), ids=lambda info: info.name)
 def test_a_shipped_graph_is_that_of_the_shipped_weights(info: registry.BundleInfo) -> None:
     """Else a change of a config, of the version or of the weights would make every first run export it anew."""
-    weights = info.root / "models" / SHIPPED
+    weights = info.root / "models" / SHIPPED_FILE
     for graph in (info.root / "models").glob("graph-*"):
         (model,) = parse_models([f"{info.name}:{weights}"])
         assert graph.name == graph_name(model), f"run python -m bus_monai.inference.ship_model {info.name}:{weights}"

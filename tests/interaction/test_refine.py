@@ -12,7 +12,7 @@ from scipy.ndimage import label
 from bus_monai.data.phantoms.ultrasound import make_phantom
 from bus_monai.geometry.box import Box
 from bus_monai.interaction.outline import Click, disc
-from bus_monai.interaction.refine import AWAY, REACH, refine, walk_region
+from bus_monai.interaction.refine import OTHER_CLICK_SHARE, WALK_REACH, refine, walk_region
 from tests.user_errors import raises_user_error
 
 SIZE = (96, 128)
@@ -162,20 +162,20 @@ def test_it_ends_at_an_edge_and_at_its_reach() -> None:
     region = walk_region(EDGE, WALK_REGION_NOTHING, CLICK, (), 6.0)
     # the edge lies between the columns 44 and 45, blurred by a pixel
     assert int(region[30].nonzero()[0].max()) in (44, 45)
-    assert not region[~disc(WALK_REGION_SIZE, CLICK, REACH * 6)].any()
+    assert not region[~disc(WALK_REGION_SIZE, CLICK, WALK_REACH * 6)].any()
     assert region[disc(WALK_REGION_SIZE, CLICK, 4)].all()
 
 
 def test_a_click_of_the_other_kind_keeps_what_is_round_it() -> None:
     other = Click(30, 32, positive=False)
     region = walk_region(EDGE, WALK_REGION_NOTHING, CLICK, [other], 6.0)
-    assert not region[disc(WALK_REGION_SIZE, other, AWAY * 8)].any()
+    assert not region[disc(WALK_REGION_SIZE, other, OTHER_CLICK_SHARE * 8)].any()
     assert region[CLICK.row, CLICK.column]
 
 
 def test_where_all_around_is_of_its_kind_the_reach_is_filled() -> None:
     mask = ~disc(WALK_REGION_SIZE, CLICK, 4)
-    assert np.array_equal(walk_region(EDGE, mask, CLICK, (), 4.0), disc(WALK_REGION_SIZE, CLICK, REACH * 4))
+    assert np.array_equal(walk_region(EDGE, mask, CLICK, (), 4.0), disc(WALK_REGION_SIZE, CLICK, WALK_REACH * 4))
 
 
 def test_a_large_region_is_solved_on_fewer_pixels_with_the_same_outline() -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from bus_monai.errors import UserError
-from bus_monai.label.environment import READY, label_environment
+from bus_monai.label.environment import READY_MARK, label_environment
 from tests.user_errors import check_names
 
 
@@ -16,4 +16,4 @@ def test_without_a_package_index_there_is_no_environment(tmp_path: Path, monkeyp
         label_environment()
     (folder,) = (path for path in tmp_path.iterdir() if path.is_dir())
     check_names(caught.value, "monailabel==0.8.5", "pip", path=folder)
-    assert not (folder / READY).exists()
+    assert not (folder / READY_MARK).exists()

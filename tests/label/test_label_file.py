@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from PIL import Image
 
-from bus_monai.geometry.lesion import STAIRS
+from bus_monai.geometry.lesion import CONTOUR_TOLERANCE_PX
 from bus_monai.label.label_file import (
     fill_contours,
     keep_numbers,
@@ -44,7 +44,7 @@ def test_straightened_outlines_have_few_corners_and_lose_no_lesion() -> None:
     rows, columns = np.ogrid[:100, :120]
     labels = (((rows - 50) / 30) ** 2 + ((columns - 60) / 40) ** 2 <= 1).astype(np.uint8)
     labels[3, 3] = 2
-    contours = label_contours([labels], tolerance=STAIRS)
+    contours = label_contours([labels], tolerance=CONTOUR_TOLERANCE_PX)
     assert [len(contour["points"]) for contour in contours] == [16, 4]
     filled = fill_contours(contours, (1, *labels.shape))[0]
     assert filled[3, 3] == 2

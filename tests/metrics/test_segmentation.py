@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, label
 
 from bus_monai.metrics.segmentation import (
-    BINS,
-    CENTRES,
-    EDGES,
+    BIN_CENTERS,
+    BIN_COUNT,
+    BIN_EDGES,
     M_IOU_THRESHOLDS,
     MIN_IOU,
     CaseScores,
@@ -290,16 +290,16 @@ def test_a_prediction_that_covers_all_finds_no_small_lesion() -> None:
 
 
 def test_bins_are_in_order_and_each_holds_its_centre() -> None:
-    assert np.all(np.diff(CENTRES) >= 0)
-    for i, centre in enumerate(CENTRES[1:-1], start=1):
+    assert np.all(np.diff(BIN_CENTERS) >= 0)
+    for i, centre in enumerate(BIN_CENTERS[1:-1], start=1):
         assert np.flatnonzero(probability_histogram(np.array([centre]))).tolist() == [i]
-    assert probability_histogram(np.array([0.0, 1.0]))[:: BINS - 1] == (1, 1)
+    assert probability_histogram(np.array([0.0, 1.0]))[:: BIN_COUNT - 1] == (1, 1)
 
 
 @given(hnp.arrays(np.float32, st.integers(0, 50), elements=st.floats(0, 1, width=32)))
 def test_thresholding_at_a_border_splits_no_bin(probabilities: NDArray) -> None:
     counts = probability_histogram(probabilities)
-    assert len(counts) == BINS
+    assert len(counts) == BIN_COUNT
     assert sum(counts) == probabilities.size
-    half = int(np.flatnonzero(EDGES == 0.5)[0])
+    half = int(np.flatnonzero(BIN_EDGES == 0.5)[0])
     assert sum(counts[half + 1 :]) == np.count_nonzero(probabilities >= 0.5)

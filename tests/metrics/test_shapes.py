@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bus_monai.metrics.classification import GRID, auc, macro_roc, roc_curve
+from bus_monai.metrics.classification import ROC_GRID, auc, macro_roc, roc_curve
 from bus_monai.metrics.shapes import ShapeRow, read_shape_rows, summarise_shapes, summary_lines, write_shape_rows
 from tests.user_errors import raises_user_error
 
@@ -84,5 +84,5 @@ def test_mean_curve_of_perfect_scores_and_of_one_class() -> None:
     mean = macro_roc(np.eye(4), true)
     assert mean is not None
     assert mean[-1] == 1.0
-    assert (mean[GRID > 0] == 1.0).all()
+    assert (mean[ROC_GRID > 0] == 1.0).all()
     assert macro_roc(np.eye(4)[:3], np.zeros(3, dtype=int)) is None

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from bus_monai.errors import UserError
-from bus_monai.pacs.dicomweb import TOKEN, DicomWeb, InstanceError
+from bus_monai.pacs.dicomweb import TOKEN_VARIABLE, DicomWeb, InstanceError
 from tests.pacs.certificates import Authority
 from tests.pacs.serving import images
 from tests.user_errors import check_names, raises_user_error
@@ -161,8 +161,8 @@ def test_certificates_are_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     [
         ("pacs", None, ["--dicomweb", "https://HOST/PATH"]),
         ("file:///etc", None, ["--dicomweb", "https://HOST/PATH"]),
-        ("https://me:secret@pacs/x", None, ["--dicomweb", TOKEN, "~/.netrc"]),
-        ("http://pacs/x", "abc", [TOKEN, "'http://pacs/x'", "https"]),
+        ("https://me:secret@pacs/x", None, ["--dicomweb", TOKEN_VARIABLE, "~/.netrc"]),
+        ("http://pacs/x", "abc", [TOKEN_VARIABLE, "'http://pacs/x'", "https"]),
     ],
 )
 def test_addresses(url: str, token: str | None, named: list[str]) -> None:

@@ -21,8 +21,8 @@ from pynetdicom.association import Association
 from pynetdicom.pdu_primitives import P_DATA
 
 from bus_monai.pacs.address import NodeAddress, TlsFiles
-from bus_monai.pacs.receive import LONGEST_COMMAND, VERIFICATION, BoundedBytes, NodeLimits, StoreNode
-from bus_monai.pacs.spool import IMAGE, Spool
+from bus_monai.pacs.receive import MAX_COMMAND_BYTES, VERIFICATION_UID, BoundedBytes, NodeLimits, StoreNode
+from bus_monai.pacs.spool import IMAGE_FILE, Spool
 from tests.pacs.certificates import Authority
 from tests.pacs.orthanc_server import free_port
 from tests.pacs.serving import images, store
@@ -42,7 +42,7 @@ def node(
 
 def connect(port: int, *, calling: str = "SCANNER", called: str = "BUSMONAI", tls: Any = None) -> Association:
     entity = AE(calling)
-    entity.add_requested_context(VERIFICATION)
+    entity.add_requested_context(VERIFICATION_UID)
     return entity.associate("127.0.0.1", port, ae_title=called, tls_args=(tls, "127.0.0.1") if tls else None)
 
 
@@ -61,7 +61,7 @@ def test_bytes_are_kept_as_they_came(tmp_path: Path) -> None:
     with node(tmp_path) as (spool, port):
         assert store(port, [source, source], calling="PACS") == [0, 0]
         (name,) = spool.names("received")
-        ours, theirs = pydicom.dcmread(spool.folder("received", name) / IMAGE), pydicom.dcmread(source)
+        ours, theirs = pydicom.dcmread(spool.folder("received", name) / IMAGE_FILE), pydicom.dcmread(source)
         assert ours == theirs
         assert ours.file_meta.TransferSyntaxUID == theirs.file_meta.TransferSyntaxUID
 
@@ -149,7 +149,7 @@ def test_an_endless_command_ends_the_association(tmp_path: Path) -> None:
         association = connect(port)
         fragment = P_DATA()
         fragment.presentation_data_value_list = [[association.accepted_contexts[0].context_id, b"\1" + bytes(10_000)]]
-        for _ in range(LONGEST_COMMAND // 10_000 + 3):
+        for _ in range(MAX_COMMAND_BYTES // 10_000 + 3):
             association.dul.send_pdu(fragment)
         deadline = time.monotonic() + 30
         while not association.is_aborted and time.monotonic() < deadline:

@@ -14,8 +14,8 @@ import pytest
 from bus_monai.inference.segment_file import SegmentSettings
 from bus_monai.inference.write_outputs import OutputError
 from bus_monai.pacs import serve as serve_run
-from bus_monai.pacs.serve import BEGUN, segment_spooled
-from bus_monai.pacs.spool import IMAGE, REASON, Spool
+from bus_monai.pacs.serve import BEGUN_FILE, segment_spooled
+from bus_monai.pacs.spool import IMAGE_FILE, REASON_FILE, Spool
 from tests.inference.bright_predictor import BrightPredictor
 from tests.inference.segment_files import ultrasound
 from tests.pacs.serving import images
@@ -40,11 +40,11 @@ def test_results_lie_beside_the_instance_and_are_the_same_again(spool: Spool, br
     made = []
     for _ in range(2):
         name = spool.receive(source.read_bytes())
-        image = spool.folder("received", name) / IMAGE
+        image = spool.folder("received", name) / IMAGE_FILE
         (image.parent / "image_frame007_seg.dcm").write_bytes(b"of a run that was killed")
         assert segment_spooled(spool, name, bright, SETTINGS).state == "done"
         folder = spool.folder("done", name)
-        assert sorted(path.name for path in folder.iterdir()) == [IMAGE, "image_seg.dcm", "image_sr.dcm"]
+        assert sorted(path.name for path in folder.iterdir()) == [IMAGE_FILE, "image_seg.dcm", "image_sr.dcm"]
         made.append([pydicom.dcmread(folder / f"image_{kind}.dcm") for kind in ("seg", "sr")])
         spool.forget("done", name)
     for first, second in zip(*made, strict=True):
@@ -69,18 +69,18 @@ def test_a_broken_one_is_kept_with_its_reason(
     name = spool.receive(content)
     serve_run._segment(spool, name, bright, SETTINGS, Event())
     folder = spool.folder("failed", name)
-    assert (folder / IMAGE).read_bytes() == content
-    check_sentence((folder / REASON).read_text(), "DICOM")
-    assert sorted(path.name for path in folder.iterdir()) == [IMAGE, REASON]
+    assert (folder / IMAGE_FILE).read_bytes() == content
+    check_sentence((folder / REASON_FILE).read_text(), "DICOM")
+    assert sorted(path.name for path in folder.iterdir()) == [IMAGE_FILE, REASON_FILE]
     assert f"{name}: cannot be segmented, see '{folder}'" in caplog.text
-    assert "SECRET" not in caplog.text + (folder / REASON).read_text()
+    assert "SECRET" not in caplog.text + (folder / REASON_FILE).read_text()
 
 
 def test_a_full_disk_leaves_it_as_it_is(
     spool: Spool, bright: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     name = spool.receive(images(tmp_path / "in", 1)[0].read_bytes())
-    monkeypatch.setattr(serve_run, "PAUSE", 0)
+    monkeypatch.setattr(serve_run, "DISK_PAUSE_S", 0)
 
     def full(*words: Any) -> None:
         raise OutputError("Cannot write.") from OSError(28, "No space left on device")
@@ -90,7 +90,7 @@ def test_a_full_disk_leaves_it_as_it_is(
         for _ in range(5):
             serve_run._segment(spool, name, bright, SETTINGS, Event())
     assert caplog.text.count(f"'{spool.path}' cannot be written (No space left on device): trying again in 0 s.") == 5
-    assert [path.name for path in spool.folder("received", name).iterdir()] == [IMAGE]
+    assert [path.name for path in spool.folder("received", name).iterdir()] == [IMAGE_FILE]
     serve_run._segment(spool, name, bright, SETTINGS, Event())
     assert spool.names("done") == [name]
 
@@ -99,18 +99,18 @@ def test_one_that_ends_the_process_three_times_is_failed(spool: Spool, bright: A
     name = spool.receive(images(tmp_path / "in", 1)[0].read_bytes())
 
     def fault(pixels: Any) -> Any:
-        begun.append((spool.folder("received", name) / BEGUN).read_bytes())
+        begun.append((spool.folder("received", name) / BEGUN_FILE).read_bytes())
         return predict(pixels)
 
     begun: list[bytes] = []
     predict, bright.predict = bright.predict, fault
-    (spool.folder("received", name) / BEGUN).write_bytes(b"..")
+    (spool.folder("received", name) / BEGUN_FILE).write_bytes(b"..")
     assert segment_spooled(spool, name, bright, SETTINGS).state == "done"
     assert begun == [b"..."]
     spool.forget("done", name)
     name = spool.receive(images(tmp_path / "in", 1)[0].read_bytes())
-    (spool.folder("received", name) / BEGUN).write_bytes(b"...")
+    (spool.folder("received", name) / BEGUN_FILE).write_bytes(b"...")
     assert segment_spooled(spool, name, bright, SETTINGS).state == "failed"
     assert len(begun) == 1
-    reason = (spool.folder("failed", name) / REASON).read_text()
+    reason = (spool.folder("failed", name) / REASON_FILE).read_text()
     assert reason == "the process ended 3 times while it was segmented\n"

@@ -14,7 +14,7 @@ import requests
 
 from bus_monai.inference.segment_file import SegmentSettings
 from bus_monai.pacs.dicomweb import DicomWeb
-from bus_monai.pacs.segment_study import STORED, segment_study
+from bus_monai.pacs.segment_study import STORED_FILE, segment_study
 from tests.inference.bright_predictor import BrightPredictor
 from tests.inference.segment_files import table
 from tests.pacs.orthanc_server import OrthancServer
@@ -83,7 +83,7 @@ def test_fetched_segmented_and_stored_and_the_rest_after_the_pacs_was_down(
     assert {tags["StudyInstanceUID"] for tags in ours} == {study}
     written = {str(pydicom.dcmread(path).SOPInstanceUID) for path in out.glob("*.dcm")}
     assert {tags["SOPInstanceUID"] for tags in ours} == written
-    assert len((out / STORED).read_text().splitlines()) == 7
+    assert len((out / STORED_FILE).read_text().splitlines()) == 7
 
 
 def test_one_series_and_what_there_is_not(orthanc: OrthancServer, tmp_path: Path, bright: Any) -> None:

@@ -25,8 +25,8 @@ from tests.pacs.serving import images
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-    monkeypatch.setattr(backoff, "FIRST", 0.01)
-    monkeypatch.setattr(backoff, "LONGEST", 0.1)
+    monkeypatch.setattr(backoff, "FIRST_PAUSE_S", 0.01)
+    monkeypatch.setattr(backoff, "MAX_PAUSE_S", 0.1)
     caplog.set_level(logging.INFO, "bus_monai")
 
 
@@ -182,8 +182,8 @@ def test_tls(spool: Spool, tmp_path: Path) -> None:
 def test_pauses_grow_and_end(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
     monkeypatch.setattr(backoff.time, "monotonic", lambda: now[0])
-    monkeypatch.setattr(backoff, "FIRST", 1.0)
-    monkeypatch.setattr(backoff, "LONGEST", 300.0)
+    monkeypatch.setattr(backoff, "FIRST_PAUSE_S", 1.0)
+    monkeypatch.setattr(backoff, "MAX_PAUSE_S", 300.0)
     pauses = Backoff()
     assert [pauses.failed("x") for _ in range(11)] == [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300]
     assert (pauses.is_due("x"), pauses.is_due("y"), pauses.failures("x")) == (False, True, 11)

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bus_monai.pacs.spool import IMAGE, Spool, SpoolFullError
+from bus_monai.pacs.spool import IMAGE_FILE, Spool, SpoolFullError
 from tests.user_errors import raises_user_error
 
 
@@ -27,7 +27,7 @@ def test_from_state_to_state_and_gone(tmp_path: Path) -> None:
         name = spool.receive(b"one")
         assert name == "7692c3ad3540bb803c020b3aee66cd88"  # printf one | sha256sum
         assert spool.receive(b"one") == name
-        assert (spool.names("received"), files(spool)) == ([name], ["lock", f"received/{name}/{IMAGE}"])
+        assert (spool.names("received"), files(spool)) == ([name], ["lock", f"received/{name}/{IMAGE_FILE}"])
         (spool.folder("received", name) / "image_seg.dcm").write_bytes(b"result")
         spool.move(name, "done")
         assert spool.receive(b"one") == name  # sent again before the results are: known
@@ -54,7 +54,7 @@ def test_the_oldest_first(tmp_path: Path) -> None:
     with closing(Spool(tmp_path, 1000)) as spool:
         names = [spool.receive(str(number).encode()) for number in range(5)]
         for age, name in enumerate(names):
-            os.utime(spool.folder("received", name) / IMAGE, (1000 - age, 1000 - age))
+            os.utime(spool.folder("received", name) / IMAGE_FILE, (1000 - age, 1000 - age))
         assert spool.names("received") == names[::-1]
 
 
@@ -65,7 +65,7 @@ def test_on_the_disk_before_it_returns(tmp_path: Path, monkeypatch: pytest.Monke
     with closing(Spool(tmp_path, 1000)) as spool:
         flushed.clear()
         folder = spool.folder("received", spool.receive(b"one"))
-        assert flushed == [path.stat().st_ino for path in (folder / IMAGE, folder, folder.parent)]
+        assert flushed == [path.stat().st_ino for path in (folder / IMAGE_FILE, folder, folder.parent)]
 
 
 @pytest.mark.parametrize("failing", [1, 2, 3])
@@ -96,9 +96,9 @@ def test_leftovers_of_a_kill_are_removed_and_the_rest_counts(tmp_path: Path) -> 
         name = spool.receive(b"12345")
     for left in ("partial/tmp1", "sent/tmp2/abc"):
         (tmp_path / left).mkdir(parents=True)
-        (tmp_path / left / IMAGE).write_bytes(b"half")
+        (tmp_path / left / IMAGE_FILE).write_bytes(b"half")
     with closing(Spool(tmp_path, 10)) as spool:
-        assert files(spool) == ["lock", f"received/{name}/{IMAGE}"]
+        assert files(spool) == ["lock", f"received/{name}/{IMAGE_FILE}"]
         with pytest.raises(SpoolFullError):
             spool.receive(b"123456")
         spool.receive(b"54321")

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
 
-from bus_monai.trainers.schedule import END, START, one_cycle, weight_average
+from bus_monai.trainers.schedule import END_FACTOR, START_FACTOR, one_cycle, weight_average
 from tests.trainers.test_adversarial import BATCHES, make_trainer
 from tests.user_errors import raises_user_error
 
@@ -23,8 +23,8 @@ def test_one_rise_and_one_fall_between_the_ends(epochs: int) -> None:
     peak = factors.index(max(factors))
     assert factors[: peak + 1] == sorted(factors[: peak + 1])
     assert factors[peak:] == sorted(factors[peak:], reverse=True)
-    assert factors[0] == pytest.approx(START)
-    assert factors[-1] == pytest.approx(END if epochs > 1 else START)
+    assert factors[0] == pytest.approx(START_FACTOR)
+    assert factors[-1] == pytest.approx(END_FACTOR if epochs > 1 else START_FACTOR)
 
 
 def test_a_run_may_go_on_for_longer_than_it_was_planned() -> None:

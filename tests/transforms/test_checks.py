@@ -19,12 +19,12 @@ from bus_monai.transforms.filters import frost, lee, srad
 from bus_monai.transforms.morphology import Morphology
 from bus_monai.transforms.save import SaveMaskd
 from bus_monai.transforms.scanner import RandBurnInd, RandDepthGaind, RandJPEGd, RandSpeckled
-from bus_monai.transforms.speckle import METHODS, SpeckleReduction
+from bus_monai.transforms.speckle import SPECKLE_METHODS, SpeckleReduction
 from tests.user_errors import raises_user_error
 
 IMAGE = torch.rand(1, 12, 16, generator=torch.Generator().manual_seed(0))
 CHANGING: dict[str, Callable[[Tensor], Tensor]] = {
-    **{name: SpeckleReduction(name) for name in METHODS if name != "none"},
+    **{name: SpeckleReduction(name) for name in SPECKLE_METHODS if name != "none"},
     "global": HistogramEqualization("global"),
     "clahe": HistogramEqualization("clahe"),
     "morphology": Morphology(),

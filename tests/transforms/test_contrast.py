@@ -12,7 +12,7 @@ from monai.data import MetaTensor
 from numpy.typing import NDArray
 
 from bus_monai.data.phantoms.ultrasound import make_phantom
-from bus_monai.transforms.contrast import METHODS, HistogramEqualization, HistogramEqualizationd
+from bus_monai.transforms.contrast import EQUALIZATION_METHODS, HistogramEqualization, HistogramEqualizationd
 from tests.user_errors import raises_user_error
 
 
@@ -39,7 +39,7 @@ def test_clahe_raises_local_contrast() -> None:
     assert local(out) > 1.5 * local(image)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", EQUALIZATION_METHODS)
 @settings(max_examples=20)
 @given(
     image=hnp.arrays(np.float32, st.tuples(st.integers(1, 50), st.integers(1, 50)), elements=st.floats(0, 1, width=32))
@@ -51,7 +51,7 @@ def test_any_image_gives_one_of_its_size_in_the_unit_range(method: str, image: N
     assert 0 <= float(out.min()) <= float(out.max()) <= 1
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", EQUALIZATION_METHODS)
 @pytest.mark.parametrize("value", [0.0, 0.4, 1.0])
 def test_a_constant_image_stays(method: str, value: float) -> None:
     image = torch.full((1, 21, 19), value)

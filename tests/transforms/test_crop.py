@@ -12,7 +12,7 @@ from monai.transforms.post.dictionary import Invertd
 from monai.transforms.spatial.dictionary import Resized
 
 from bus_monai.geometry.box import Box, loose_box, tight_box
-from bus_monai.transforms.crop import CROPS, CropToBoxd, RandBoxJitterd, room_to_jitter
+from bus_monai.transforms.crop import CROP_KINDS, CropToBoxd, RandBoxJitterd, room_to_jitter
 from tests.user_errors import raises_user_error
 
 SIZE = (60, 40)
@@ -32,7 +32,7 @@ def boxes(draw: st.DrawFn, size: tuple[int, int] = SIZE, least: int = 1) -> Box:
     )  # fmt: skip
 
 
-@given(boxes(), st.sampled_from(CROPS), st.floats(1, 3))
+@given(boxes(), st.sampled_from(CROP_KINDS), st.floats(1, 3))
 def test_image_and_label_are_those_of_the_crop_and_the_box_stays_on_its_mass(box: Box, crop: str, scale: float) -> None:
     whole = item(box)
     cropped = CropToBoxd(["image", "label"], box=crop, loose_scale=scale)(whole)
@@ -42,7 +42,7 @@ def test_image_and_label_are_those_of_the_crop_and_the_box_stays_on_its_mass(box
     assert torch.equal(cropped["image"][0][Box(*cropped["box"].tolist()).slices], whole["image"][0][box.slices])
 
 
-@given(boxes(), st.sampled_from(CROPS))
+@given(boxes(), st.sampled_from(CROP_KINDS))
 def test_inverted_the_crop_is_where_it_was_and_all_else_is_zero(box: Box, crop: str) -> None:
     chain = Compose([CropToBoxd(["image", "label"], box=crop, allow_missing_keys=True)])
     cropped = chain({"image": item(box)["image"], "box": np.array(box.sides)})
@@ -117,6 +117,6 @@ def test_what_is_wrong_is_said() -> None:
     with raises_user_error(0.5, 0, key="box_jitter"):
         RandBoxJitterd(0.5)
     outside = {"image": MetaTensor(torch.zeros(1, *SIZE), meta={"filename_or_obj": "a.png"}), "box": [60, 0, 70, 9]}
-    for crop in CROPS:
+    for crop in CROP_KINDS:
         with raises_user_error((60, 0, 70, 9), "60 x 40", path="a.png"):
             CropToBoxd("image", box=crop)(outside)

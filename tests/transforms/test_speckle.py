@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from bus_monai.data.phantoms.ultrasound import speckle_envelope
 from bus_monai.transforms.filters import _differences, frost, lee, local_mean_variance, noise_variation, srad
-from bus_monai.transforms.speckle import METHODS, SpeckleReduction, SpeckleReductiond
+from bus_monai.transforms.speckle import SPECKLE_METHODS, SpeckleReduction, SpeckleReductiond
 from tests.user_errors import raises_user_error
 
-FILTERS = [name for name in METHODS if name != "none"]
+FILTERS = [name for name in SPECKLE_METHODS if name != "none"]
 SIDE, RADIUS = 192, 40
 # what each reaches at least: ratio of the speckle's mean/std in tissue after and before
 GAIN = {
@@ -179,5 +179,5 @@ def test_metadata_stay() -> None:
 
 
 def test_an_unknown_method_is_named_with_the_closest() -> None:
-    with raises_user_error("meddian", "'median'", *METHODS, key="speckle"):
+    with raises_user_error("meddian", "'median'", *SPECKLE_METHODS, key="speckle"):
         SpeckleReduction("meddian")

@@ -13,9 +13,16 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from bus_monai.data.audit.content import find_content, find_mask_faults
-from bus_monai.data.audit.finding import KINDS, Finding
+from bus_monai.data.audit.finding import FINDING_KINDS, Finding
 from bus_monai.data.audit.listing import ListedImage, list_images
-from bus_monai.data.near_duplicates import KNOWN_DUPLICATES, Pair, find_pairs, groups_of, join_pairs, known_duplicates
+from bus_monai.data.near_duplicates import (
+    KNOWN_DUPLICATES_FILE,
+    Pair,
+    find_pairs,
+    groups_of,
+    join_pairs,
+    known_duplicates,
+)
 from bus_monai.data.registration import to_square
 from bus_monai.errors import UserError
 from bus_monai.sources.read import read_source
@@ -49,7 +56,7 @@ class Audit:
     def to_dict(self) -> dict[str, Any]:
         """Return everything as JSON takes it, with a list for each kind of finding, also where nothing was found."""
         names = [self.name(image.path) for image in self.images]
-        findings: dict[str, list[dict[str, Any]]] = {kind: [] for kind in KINDS}
+        findings: dict[str, list[dict[str, Any]]] = {kind: [] for kind in FINDING_KINDS}
         for finding in self.findings:
             paths = [self.name(path) for path in finding.paths]
             findings[finding.kind].append({"paths": paths, "detail": finding.detail})
@@ -111,7 +118,7 @@ def audit_folder(folder: str | Path) -> Audit:
 def _split_groups(folder: Path, images: Sequence[ListedImage], pairs: Sequence[Pair]) -> list[list[int]]:
     if any(image.group is not None for image in images):
         return groups_of({i: image.group for i, image in enumerate(images)})
-    known = known_duplicates([image.path for image in images], folder / KNOWN_DUPLICATES)
+    known = known_duplicates([image.path for image in images], folder / KNOWN_DUPLICATES_FILE)
     return join_pairs([*((pair.first, pair.second) for pair in pairs), *known], len(images))
 
 

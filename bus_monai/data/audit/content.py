@@ -20,17 +20,17 @@ from bus_monai.geometry.lesion import label_components
 from bus_monai.io.image import is_lesion, read_raster
 from bus_monai.io.opened import source_kind
 
-STROKE = 9
+MAX_STROKE_PX = 9
 """Pixels: wider bright regions are tissue."""
 TEXT_CONTRAST = 0.4
-GLYPH_HEIGHTS = (5, 40)
+GLYPH_HEIGHTS_PX = (5, 40)
 MIN_GLYPHS = 4
 """In a line of text."""
-MARK_CONTRASTS = (0.3, 0.4)
+CALIPER_CONTRASTS = (0.3, 0.4)
 """Of marks: the lower sees them on bright tissue, the higher parts them from dotted lines."""
-MARK_SIDES = (5, 25)
-MARK = 9
-MIN_MATCH = 0.7
+CALIPER_SIDES_PX = (5, 25)
+CALIPER_PX = 9
+MIN_CALIPER_CORRELATION = 0.7
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def stroke_contrast(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
     Returns:
         (H, W) in [0, 1].
     """
-    return np.asarray(white_tophat(pixels, size=(STROKE, STROKE)))
+    return np.asarray(white_tophat(pixels, size=(MAX_STROKE_PX, MAX_STROKE_PX)))
 
 
 def count_text_lines(contrast: NDArray[np.float32]) -> int:
@@ -65,7 +65,7 @@ def count_text_lines(contrast: NDArray[np.float32]) -> int:
     Args:
         contrast: of strokes, (H, W) in [0, 1].
     """
-    low, high = GLYPH_HEIGHTS
+    low, high = GLYPH_HEIGHTS_PX
     glyphs = [s for s in _strokes(contrast >= TEXT_CONTRAST) if low <= s.height <= high and s.width <= 1.5 * s.height]
     glyphs.sort(key=lambda stroke: stroke.box.left)
     lines: list[list[_Stroke]] = []
@@ -84,16 +84,16 @@ def count_calipers(contrast: NDArray[np.float32]) -> int:
     Args:
         contrast: of strokes, (H, W) in [0, 1].
     """
-    return max(_count_marks(_strokes(contrast >= least)) for least in MARK_CONTRASTS)
+    return max(_count_marks(_strokes(contrast >= least)) for least in CALIPER_CONTRASTS)
 
 
 def _count_marks(strokes: list[_Stroke]) -> int:
     sides: dict[str, list[int]] = {"plus": [], "cross": []}
-    low, high = MARK_SIDES
+    low, high = CALIPER_SIDES_PX
     for stroke in strokes:
         if low <= min(stroke.height, stroke.width) and max(stroke.height, stroke.width) <= high:
             for form, side in sides.items():
-                if abs(stroke.height - stroke.width) <= 2 and _match(stroke.shape, form) >= MIN_MATCH:
+                if abs(stroke.height - stroke.width) <= 2 and _match(stroke.shape, form) >= MIN_CALIPER_CORRELATION:
                     side.append(stroke.height)
     return sum(len(side) for side in sides.values() if len(side) > 1 and max(side) - min(side) <= 2)
 
@@ -116,19 +116,19 @@ def _continues(last: _Stroke, glyph: _Stroke) -> bool:
 
 def _match(shape: NDArray[np.bool_], form: str) -> float:
     """Return the correlation of a stroke with a plus or a cross."""
-    drawn = np.asarray(Image.fromarray(shape.astype(np.float32)).resize((MARK, MARK), Image.Resampling.BOX))
-    across, along = np.mgrid[:MARK, :MARK] - MARK // 2
+    drawn = np.asarray(Image.fromarray(shape.astype(np.float32)).resize((CALIPER_PX, CALIPER_PX), Image.Resampling.BOX))
+    across, along = np.mgrid[:CALIPER_PX, :CALIPER_PX] - CALIPER_PX // 2
     template = (across == 0) | (along == 0) if form == "plus" else np.abs(np.abs(across) - np.abs(along)) < 1
     if drawn.std() == 0:
         return 0.0
     return float(np.corrcoef(drawn.ravel(), template.ravel())[0, 1])
 
 
-MIN_MARGIN = 0.02
+MIN_MARGIN_SHARE = 0.02
 """Of a side, from which on a black margin is a letterbox."""
 MIN_CHROMA = 64
 """Range of red, green and blue of a saturated pixel."""
-MIN_COLOURED = 0.001
+MIN_COLORED_SHARE = 0.001
 """Share of saturated pixels from which on an image is coloured."""
 
 
@@ -147,11 +147,11 @@ def find_content(path: Path, pixels: NDArray[np.float32]) -> Iterator[Finding]:
         "left": box.left / width,
         "right": 1 - box.right / width,
     }
-    wide = [f"{side} {100 * share:.0f} %" for side, share in margins.items() if share >= MIN_MARGIN]
+    wide = [f"{side} {100 * share:.0f} %" for side, share in margins.items() if share >= MIN_MARGIN_SHARE]
     if wide:
         yield Finding("letterbox", (path,), ", ".join(wide))
     coloured = _coloured_share(path)
-    if coloured >= MIN_COLOURED:
+    if coloured >= MIN_COLORED_SHARE:
         yield Finding("colour", (path,), f"{100 * coloured:.1f} % of the pixels")
     contrast = stroke_contrast(pixels)
     if lines := count_text_lines(contrast):
@@ -170,7 +170,7 @@ def _coloured_share(path: Path) -> float:
     return float((np.ptp(values, axis=-1) >= MIN_CHROMA).mean())
 
 
-MIN_SHARE = 0.001
+MIN_LESION_SHARE = 0.001
 """Of the image, below which a lesion is tiny."""
 
 
@@ -200,7 +200,7 @@ def find_mask_faults(image: ListedImage, shape: tuple[int, int]) -> Iterator[Fin
     if read == 0:
         return
     _, sizes = label_components(merged)
-    tiny = sizes[sizes < MIN_SHARE * merged.size]
+    tiny = sizes[sizes < MIN_LESION_SHARE * merged.size]
     if sizes.size == 0 and image.diagnosis != "normal":
         yield Finding("empty_mask", (image.path,), f"no lesion, but the image is {image.diagnosis}")
     if tiny.size:

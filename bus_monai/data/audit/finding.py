@@ -22,8 +22,8 @@ Kind: TypeAlias = Literal[
     "colour",
     "letterbox",
 ]
-KINDS: tuple[Kind, ...] = get_args(Kind)
-MEANING: dict[Kind, str] = {
+FINDING_KINDS: tuple[Kind, ...] = get_args(Kind)
+FINDING_MEANINGS: dict[Kind, str] = {
     "unreadable": "Files that cannot be read.",
     "duplicates_across_classes": "Copies of one image that are filed under different classes.",
     "duplicates_across_groups": "Copies of one image in different groups: they may leak from one section into another.",

@@ -18,14 +18,16 @@ TissueMap: TypeAlias = NDArray[np.float32]
 
 LAYERS_DB = {"skin": 5.0, "fat": -11.0, "gland": 0.0, "deep fat": -9.0, "muscle": -5.0}
 """Typical echogenicity relative to glandular tissue: fat is darker, skin brighter."""
-MAX_OVERLAP_TRIES = 20
-MIN_SIDE = 64
+MAX_LESION_TRIES = 20
+MIN_SIDE_PX = 64
 
 
 def check_size(size: tuple[int, int]) -> None:
     """Raise a user error for an image with a side below 64 pixels, which is too small for a lesion."""
-    if min(size) < MIN_SIDE:
-        raise UserError(f"A phantom of {size[0]} x {size[1]} pixels is too small: give sides of at least {MIN_SIDE}.")
+    if min(size) < MIN_SIDE_PX:
+        raise UserError(
+            f"A phantom of {size[0]} x {size[1]} pixels is too small: give sides of at least {MIN_SIDE_PX}."
+        )
 
 
 def tissue(size: tuple[int, int], rng: np.random.Generator) -> tuple[TissueMap, TissueMap]:
@@ -108,7 +110,7 @@ def draw_lesion(
     taken = np.zeros(size, dtype=bool)
     for mask in apart_from:
         taken |= binary_dilation(mask, iterations=6)
-    for _ in range(MAX_OVERLAP_TRIES):
+    for _ in range(MAX_LESION_TRIES):
         radius = min(size) * rng.uniform(0.055, 0.17) * (0.75 if apart_from else 1.0)
         centre = (rng.uniform(0.28, 0.66) * height, rng.uniform(0.15, 0.85) * width)
         mask = outline(size, shape, centre, radius, malignant, rng)
@@ -202,11 +204,11 @@ def _add_fat_lobules(echo: TissueMap, gland: NDArray[np.bool_], rng: np.random.G
 Margin: TypeAlias = Literal["circumscribed", "spiculated"]
 AttenuationMap: TypeAlias = NDArray[np.float64]
 
-EXPONENT = 3.0
+NOISE_EXPONENT = 3.0
 """Power falls as 1/f^3 in mammograms (Burgess, Jacobson and Judy, Med. Phys. 28, 2001, doi 10.1118/1.1355308)."""
-FAT, GLAND, STRUCTURE = 0.36, 0.08, 0.07
+FAT_LEVEL, GLAND_GAIN, PARENCHYMA_STD = 0.36, 0.08, 0.07
 """Grey value of fat, what the gland adds to it, and the standard deviation of the parenchyma."""
-MAX_TRIES = 40
+MAX_MASS_TRIES = 40
 
 
 @dataclass(frozen=True)
@@ -236,10 +238,10 @@ class Mass:
 
 
 def power_law_noise(size: tuple[int, int], rng: np.random.Generator) -> AttenuationMap:
-    """Return Gaussian noise (H, W) of mean 0 and standard deviation 1 whose power falls as 1/f^:data:`EXPONENT`."""
+    """Return Gaussian noise (H, W), mean 0, standard deviation 1, whose power falls as 1/f^:data:`NOISE_EXPONENT`."""
     frequency = np.hypot(np.fft.fftfreq(size[0])[:, None], np.fft.rfftfreq(size[1])[None])
     frequency[0, 0] = np.inf
-    noise = np.fft.irfft2(np.fft.rfft2(rng.standard_normal(size)) * frequency ** (-EXPONENT / 2), s=size)
+    noise = np.fft.irfft2(np.fft.rfft2(rng.standard_normal(size)) * frequency ** (-NOISE_EXPONENT / 2), s=size)
     return np.asarray((noise - noise.mean()) / noise.std())
 
 
@@ -258,7 +260,7 @@ def breast(size: tuple[int, int], rng: np.random.Generator) -> tuple[Attenuation
     # even under compression, thinner where the skin curves
     thickness = np.sqrt(np.clip(1 - (np.maximum(distance - 0.75, 0) / 0.25) ** 2, 0, None))
     gland = np.exp(-((distance / rng.uniform(0.55, 0.8)) ** 4))
-    return thickness * (FAT + GLAND * gland + STRUCTURE * power_law_noise(size, rng)), distance
+    return thickness * (FAT_LEVEL + GLAND_GAIN * gland + PARENCHYMA_STD * power_law_noise(size, rng)), distance
 
 
 def draw_mass(
@@ -277,7 +279,7 @@ def draw_mass(
     for mask in apart_from:
         free &= ~binary_dilation(mask, iterations=6)
     largest = height * rng.uniform(0.035, 0.08)
-    for attempt in range(MAX_TRIES):
+    for attempt in range(MAX_MASS_TRIES):
         radius = max(largest * 0.97**attempt, 2.5)
         centre = (rng.uniform(0.2, 0.8) * height, rng.uniform(0.08, 0.75) * width)
         irregular = shape == "irregular"

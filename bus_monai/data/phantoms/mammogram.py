@@ -17,11 +17,11 @@ MAMMOGRAM_PHANTOM_VERSION = 1
 """Part of the cache's name: raise it whenever an image of some seed changes."""
 DEFAULT_COUNT = 120
 DEFAULT_SIZE = (512, 400)
-HEIGHT_MM = 200.0
+IMAGE_HEIGHT_MM = 200.0
 SHAPE_COUNTS: dict[Shape, int] = {"irregular": 464, "lobular": 384, "oval": 412, "round": 164}
 """Masses of CBIS-DDSM with one of the four shapes, in whose proportions shapes are drawn."""
 PHANTOM_SHARES = {"training": 7, "validation": 1, "test": 2}
-NOISE = 0.012
+DETECTOR_NOISE_STD = 0.012
 """Standard deviation of the detector's noise in grey values from 0 to 1."""
 
 Laterality: TypeAlias = Literal["L", "R"]
@@ -66,9 +66,9 @@ def make_mammo_phantom(seed: int, size: tuple[int, int] = DEFAULT_SIZE) -> Mammo
             masses.append(mass)
             grey = grey + mass.attenuation * (distance < 1)
     grey = grey + calcifications(distance, rng)
-    grey = grey + NOISE * rng.standard_normal(size) * (distance < 1)
+    grey = grey + DETECTOR_NOISE_STD * rng.standard_normal(size) * (distance < 1)
     image = np.rint(np.clip(grey, 0, 1) * 255).astype(np.uint8)
-    spacing = HEIGHT_MM / size[0]
+    spacing = IMAGE_HEIGHT_MM / size[0]
     if rng.random() < 0.5:
         return MammoPhantom(np.fliplr(image), tuple(mass.mirrored() for mass in masses), "R", spacing)
     return MammoPhantom(image, tuple(masses), "L", spacing)

@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from bus_monai.data.case import Case, Diagnosis, Shape
 from bus_monai.data.datalist import DATALIST_FILE, Datalist, read_datalist, split_by_group, write_datalist
-from bus_monai.data.readers.folder import IMAGES, MASKS, write_masks
+from bus_monai.data.readers.folder import IMAGE_FOLDER, MASK_FOLDER, write_masks
 from bus_monai.data.readers.shapes import WORD_OF_CLASS, write_shape_table
 from bus_monai.errors import UserError, writing
 from bus_monai.io.atomic import cache_folder, private_folder_beside, whole_folder
@@ -61,12 +61,12 @@ def write_phantom_set(
     """
     cases, rows = [], []
     with whole_folder(folder, last=DATALIST_FILE) as partial:
-        for kind in (IMAGES, MASKS):
+        for kind in (IMAGE_FOLDER, MASK_FOLDER):
             (partial / kind).mkdir()
         bar = tqdm(phantoms, desc="generating phantoms", total=count, leave=False)
         for i, phantom in enumerate(bar):
             id = f"{name}_{i:04d}"
-            case = Case(id, partial / IMAGES / f"{id}.png", (), id, phantom.diagnosis)
+            case = Case(id, partial / IMAGE_FOLDER / f"{id}.png", (), id, phantom.diagnosis)
             Image.fromarray(phantom.image).save(case.image)
             cases.append(replace(case, masks=write_masks(case, partial, phantom.masks)))
             rows += [(id, number, WORD_OF_CLASS[shape]) for number, shape in enumerate(phantom.shapes, start=1)]

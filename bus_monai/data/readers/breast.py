@@ -9,7 +9,7 @@ from bus_monai.data.case import Case, to_diagnosis
 from bus_monai.data.readers.folder import read_xlsx_table, require_files, require_folder
 from bus_monai.data.readers.shapes import write_shape_table
 
-TABLE = "BrEaST-Lesions-USG-clinical-data-Dec-15-2023.xlsx"
+TABLE_FILE = "BrEaST-Lesions-USG-clinical-data-Dec-15-2023.xlsx"
 NOT_GIVEN = "NA"
 TABLE_COLUMNS = ("CaseID", "Image_filename", "Mask_tumor_filename", "Classification")
 
@@ -59,7 +59,7 @@ def write_breast_shapes(folder: Path, out: Path) -> None:
 
 
 def _table(folder: Path) -> Path:
-    return next(iter(sorted(folder.glob("BrEaST*clinical*.xlsx"))), folder / TABLE)
+    return next(iter(sorted(folder.glob("BrEaST*clinical*.xlsx"))), folder / TABLE_FILE)
 
 
 def _masks(row: Mapping[str, str]) -> list[str]:

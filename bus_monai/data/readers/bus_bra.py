@@ -7,12 +7,12 @@ from pathlib import Path
 from bus_monai.data.case import Case, to_diagnosis
 from bus_monai.data.readers.folder import read_csv_table, require_files, require_folder
 
-TABLE = "bus_data.csv"
+TABLE_FILE = "bus_data.csv"
 
 
 def is_bus_bra(folder: Path) -> bool:
     """Whether ``folder`` looks like BUS-BRA: it has ``bus_data.csv`` and ``Images/``."""
-    return (folder / TABLE).is_file() and (folder / "Images").is_dir()
+    return (folder / TABLE_FILE).is_file() and (folder / "Images").is_dir()
 
 
 def read_bus_bra(folder: str | Path) -> list[Case]:
@@ -25,10 +25,10 @@ def read_bus_bra(folder: str | Path) -> list[Case]:
     """
     folder = require_folder(folder)
     cases = []
-    for row in read_csv_table(folder / TABLE, ("ID", "Case", "Pathology")):
+    for row in read_csv_table(folder / TABLE_FILE, ("ID", "Case", "Pathology")):
         name = row["ID"]
         mask = folder / "Masks" / f"mask_{name.removeprefix('bus_')}.png"
         image, diagnosis = folder / "Images" / f"{name}.png", to_diagnosis(row["Pathology"])
         cases.append(Case(name, image, (mask,), f"patient_{row['Case']}", diagnosis))
-    require_files((path for case in cases for path in (case.image, *case.masks)), folder / TABLE)
+    require_files((path for case in cases for path in (case.image, *case.masks)), folder / TABLE_FILE)
     return cases

@@ -22,7 +22,7 @@ from bus_monai.data.readers.folder import (
 from bus_monai.errors import UserError, reading
 from bus_monai.io.image import read_raster
 
-TABLE = "INFO.csv"
+TABLE_FILE = "INFO.csv"
 _NAME = re.compile(r"[A-Z]{4}_\d{3}")
 
 
@@ -31,7 +31,7 @@ def is_bus_uclm(folder: Path) -> bool:
     if not _images(folder / "images"):
         return any(_images(folder / name) for name in DIAGNOSES)
     # people's own images/ may hold such names too
-    return (folder / TABLE).is_file() or any(
+    return (folder / TABLE_FILE).is_file() or any(
         _diagnosis(mask) != "normal" for mask in _images(folder / "masks").values()
     )
 
@@ -69,10 +69,10 @@ def _images(folder: Path) -> dict[str, Path]:
 def _read_colours(folder: Path) -> list[Case]:
     images, masks = _images(folder / "images"), _images(folder / "masks")
     labels: dict[str, Diagnosis] = {}
-    if (folder / TABLE).is_file():
-        for row in read_csv_table(folder / TABLE, ("Image", "Label"), delimiter=";"):
+    if (folder / TABLE_FILE).is_file():
+        for row in read_csv_table(folder / TABLE_FILE, ("Image", "Label"), delimiter=";"):
             labels[Path(row["Image"]).stem] = to_diagnosis(row["Label"])
-        require_files((folder / "images" / f"{name}.png" for name in labels), folder / TABLE)
+        require_files((folder / "images" / f"{name}.png" for name in labels), folder / TABLE_FILE)
     require_pairs(images, masks, folder)
     return [
         Case(name, image, (masks[name],), name[:4], labels.get(name) or _diagnosis(masks[name]))

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from bus_monai.data.case import DIAGNOSES, Case, Diagnosis
-from bus_monai.data.near_duplicates import KNOWN_DUPLICATES, group_near_duplicates
+from bus_monai.data.near_duplicates import KNOWN_DUPLICATES_FILE, group_near_duplicates
 from bus_monai.data.readers.folder import require_folder, require_pairs
 from bus_monai.errors import UserError
 
@@ -47,7 +47,7 @@ def read_busi(folder: str | Path) -> list[Case]:
                     f"The {diagnosis} image '{image}' has no mask '{image.stem}_mask.png': add it or remove the image."
                 )
             found.append((image, own, diagnosis))
-    groups = group_near_duplicates([image for image, _, _ in found], folder / KNOWN_DUPLICATES)
+    groups = group_near_duplicates([image for image, _, _ in found], folder / KNOWN_DUPLICATES_FILE)
     return [
         Case(f"{diagnosis}_{_number(image)}", image, masks, group, diagnosis)
         for (image, masks, diagnosis), group in zip(found, groups, strict=True)

@@ -55,7 +55,7 @@ class PublishedSet:
     write_tables: Callable[[Path, Path], None] | None = None
 
 
-SETS = (
+PUBLISHED_SETS = (
     PublishedSet(
         name="busi",
         title="BUSI",
@@ -209,7 +209,7 @@ SETS = (
 
 def recognise(folder: Path) -> PublishedSet | None:
     """Return the set whose layout ``folder`` has, or ``None``."""
-    return next((published for published in SETS if published.recognises(folder)), None)
+    return next((published for published in PUBLISHED_SETS if published.recognises(folder)), None)
 
 
 def find_set(name: str) -> PublishedSet:
@@ -218,6 +218,6 @@ def find_set(name: str) -> PublishedSet:
     Raises:
         UserError: there is none; the message names those that there are.
     """
-    sets = {published.name: published for published in SETS}
+    sets = {published.name: published for published in PUBLISHED_SETS}
     check_choice("data set", name, sets)
     return sets[name]

@@ -17,9 +17,9 @@ from bus_monai.dicom.read import frame_size
 from bus_monai.errors import UserError
 from bus_monai.sources.read import read_source
 
-TABLES = ("mass_case_description_train_set.csv", "mass_case_description_test_set.csv")
+TABLE_FILES = ("mass_case_description_train_set.csv", "mass_case_description_test_set.csv")
 TABLE_COLUMNS = ("patient_id", "abnormality id", "mass shape", "pathology", "image file path", "ROI mask file path")
-PIXELS = "CBIS-DDSM"
+DICOM_FOLDER = "CBIS-DDSM"
 """The folder that the download tool of the archive makes."""
 
 
@@ -50,7 +50,7 @@ class Mass:
 
 def is_cbis_ddsm(folder: Path) -> bool:
     """Whether ``folder`` has a table of masses."""
-    return any((folder / name).is_file() for name in TABLES)
+    return any((folder / name).is_file() for name in TABLE_FILES)
 
 
 def read_masses(folder: str | Path) -> list[Mass]:
@@ -61,7 +61,7 @@ def read_masses(folder: str | Path) -> list[Mass]:
     """
     folder = require_folder(folder)
     if not is_cbis_ddsm(folder):
-        raise UserError(f"'{folder}' has no table of CBIS-DDSM: put {' or '.join(TABLES)} there.")
+        raise UserError(f"'{folder}' has no table of CBIS-DDSM: put {' or '.join(TABLE_FILES)} there.")
     return [
         Mass(
             image_id=row["image file path"].split("/")[0],
@@ -73,7 +73,7 @@ def read_masses(folder: str | Path) -> list[Mass]:
             mask=row["ROI mask file path"],
             table=folder / name,
         )
-        for name in TABLES
+        for name in TABLE_FILES
         if (folder / name).is_file()
         for row in read_csv_table(folder / name, TABLE_COLUMNS)
     ]
@@ -94,7 +94,7 @@ def read_cbis_ddsm(folder: str | Path) -> list[Case]:
     masses: dict[str, list[Mass]] = defaultdict(list)
     for mass in read_masses(folder):
         masses[mass.image_id].append(mass)
-    pixels = folder / PIXELS if (folder / PIXELS).is_dir() else folder
+    pixels = folder / DICOM_FOLDER if (folder / DICOM_FOLDER).is_dir() else folder
     files: dict[Path, list[Path]] = defaultdict(list)
     cases = []
     for name, members in masses.items():

@@ -136,8 +136,8 @@ def _row(names: Sequence[str], values: Sequence[str]) -> dict[str, str]:
     return {**padded, **{name: value.strip() for name, value in zip(names, values, strict=False)}}
 
 
-IMAGES = "images"
-MASKS = "masks"
+IMAGE_FOLDER = "images"
+MASK_FOLDER = "masks"
 
 
 def copy_case(case: Case, out: Path) -> Case:
@@ -151,7 +151,7 @@ def copy_case(case: Case, out: Path) -> Case:
 
 def copy_image(case: Case, out: Path) -> Path:
     """Copy the image of ``case`` into ``out``; return its path there."""
-    path = out / IMAGES / f"{case.id}{case.image.suffix.lower()}"
+    path = out / IMAGE_FOLDER / f"{case.id}{case.image.suffix.lower()}"
     shutil.copyfile(case.image, path)
     return path
 
@@ -168,4 +168,4 @@ def write_masks(case: Case, out: Path, masks: Iterable[NDArray[np.bool_]]) -> tu
 def mask_path(case: Case, out: Path, number: int) -> Path:
     """Return where the mask of the lesion ``number``, counted from 1, goes."""
     # always with a number, so that the second mask of `a` and the first of `a_2` differ
-    return out / MASKS / f"{case.id}_{number}.png"
+    return out / MASK_FOLDER / f"{case.id}_{number}.png"

@@ -16,15 +16,15 @@ from bus_monai.data.readers.folder import copy_image, read_csv_table, require_fi
 from bus_monai.dicom.read import frame_size
 from bus_monai.errors import reading
 
-TABLE = "INbreast.csv"
-DICOMS, CONTOURS = "AllDICOMs", "AllXML"
+TABLE_FILE = "INbreast.csv"
+DICOM_FOLDER, CONTOUR_FOLDER = "AllDICOMs", "AllXML"
 MALIGNANT_FROM = 4
 """BI-RADS category from which biopsy is advised; the set gives no pathology, so that papers take it for malignant."""
 
 
 def is_inbreast(folder: Path) -> bool:
     """Whether ``folder`` has ``INbreast.csv`` or ``AllDICOMs/`` with ``AllXML/``."""
-    return (folder / TABLE).is_file() or ((folder / DICOMS).is_dir() and (folder / CONTOURS).is_dir())
+    return (folder / TABLE_FILE).is_file() or ((folder / DICOM_FOLDER).is_dir() and (folder / CONTOUR_FOLDER).is_dir())
 
 
 def read_inbreast(folder: str | Path) -> list[Case]:
@@ -39,16 +39,17 @@ def read_inbreast(folder: str | Path) -> list[Case]:
         UserError: there is no table, it lists missing files, or a contour file cannot be read.
     """
     folder = require_folder(folder)
-    rows = read_csv_table(folder / TABLE, ("File Name", "Bi-Rads"), delimiter=";")
+    rows = read_csv_table(folder / TABLE_FILE, ("File Name", "Bi-Rads"), delimiter=";")
     rows = [row for row in rows if row["File Name"].isdecimal()]  # the last ones may hold sums
-    dicoms = {path.name.split("_")[0]: path for path in sorted((folder / DICOMS).glob("*_*.dcm"))}
+    dicoms = {path.name.split("_")[0]: path for path in sorted((folder / DICOM_FOLDER).glob("*_*.dcm"))}
     require_files(
-        (dicoms.get(r["File Name"], folder / DICOMS / f"{r['File Name']}_*.dcm") for r in rows), folder / TABLE
+        (dicoms.get(r["File Name"], folder / DICOM_FOLDER / f"{r['File Name']}_*.dcm") for r in rows),
+        folder / TABLE_FILE,
     )
     cases = []
     for row in rows:
         image = dicoms[row["File Name"]]
-        contours = folder / CONTOURS / f"{row['File Name']}.xml"
+        contours = folder / CONTOUR_FOLDER / f"{row['File Name']}.xml"
         masses = len(list(read_mass_contours(contours))) if contours.is_file() else 0
         cases.append(
             Case(row["File Name"], image, (contours,) * masses, image.name.split("_")[1], _diagnosis(row, masses))

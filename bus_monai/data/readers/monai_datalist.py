@@ -12,13 +12,13 @@ from bus_monai.data.readers.folder import case_id, require_files, require_folder
 from bus_monai.errors import UserError, reading
 from bus_monai.io.image import RASTER_SUFFIXES
 
-TABLE = "dataset.json"
+TABLE_FILE = "dataset.json"
 SECTIONS = ("training", "validation", "test")
 
 
 def is_monai_datalist(folder: Path) -> bool:
     """Whether ``folder`` has a ``dataset.json``."""
-    return (folder / TABLE).is_file()
+    return (folder / TABLE_FILE).is_file()
 
 
 def read_monai_datalist(folder: str | Path) -> list[Case]:
@@ -31,7 +31,7 @@ def read_monai_datalist(folder: str | Path) -> list[Case]:
         UserError: the file is no such list, names files of another kind or outside of the folder, or files are missing.
     """
     folder = require_folder(folder)
-    table = folder / TABLE
+    table = folder / TABLE_FILE
     with reading(table, "JSON", errors=(ValueError,), remedy="correct it"):
         content = json.loads(table.read_text(encoding="utf-8"))
     items = [item for name in SECTIONS for item in _items(content, name)]
@@ -58,8 +58,8 @@ def _items(content: Any, section: str) -> list[dict[str, Any]]:
 def _file(folder: Path, name: Any) -> Path:
     path = (folder / str(name)).resolve()
     if folder.resolve() not in path.parents:
-        raise UserError(f"'{folder / TABLE}' refers to '{name}' outside of its folder: move the file into it.")
+        raise UserError(f"'{folder / TABLE_FILE}' refers to '{name}' outside of its folder: move the file into it.")
     if path.suffix.lower() not in RASTER_SUFFIXES:
-        raise UserError(f"'{folder / TABLE}' refers to '{name}', which is no PNG or JPEG: convert it.")
+        raise UserError(f"'{folder / TABLE_FILE}' refers to '{name}', which is no PNG or JPEG: convert it.")
     # as below the folder that was given, which may itself be a link
     return folder / path.relative_to(folder.resolve())

@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from bus_monai.data.case import Case, Diagnosis
-from bus_monai.data.readers.folder import IMAGES, case_id, require_folder, write_masks
+from bus_monai.data.readers.folder import IMAGE_FOLDER, case_id, require_folder, write_masks
 from bus_monai.errors import UserError, reading
 
 MAT_FILE = "OASBUD.mat"
-FIELDS = ("id", "rf1", "rf2", "roi1", "roi2", "class")
+MAT_FIELDS = ("id", "rf1", "rf2", "roi1", "roi2", "class")
 VIEWS = ("1", "2")
 DIAGNOSES: dict[str, Diagnosis] = {"0": "benign", "1": "malignant"}
-SWAPPED: dict[str, Diagnosis] = {"0": "malignant", "1": "benign"}
+SWAPPED_DIAGNOSES: dict[str, Diagnosis] = {"0": "malignant", "1": "benign"}
 
 SOUND_MM_PER_S = 1_540_000
 SAMPLES_PER_S = 40_000_000
@@ -63,7 +63,7 @@ def write_oasbud_case(case: Case, out: Path) -> Case:
     view = case.id[-1]
     pixels = b_mode(np.asarray(lesion[f"rf{view}"], dtype=np.float64))
     roi = np.asarray(lesion[f"roi{view}"]) > 0
-    image = out / IMAGES / f"{case.id}.png"
+    image = out / IMAGE_FOLDER / f"{case.id}.png"
     Image.fromarray(np.round(pixels * 255).astype(np.uint8)).save(image)
     return replace(case, image=image, masks=write_masks(case, out, [_to_square_pixels(roi) >= 0.5]))
 
@@ -97,8 +97,8 @@ def _diagnoses(lesions: Sequence[dict[str, Any]]) -> dict[str, Diagnosis]:
         if (category := str(lesion.get("birads", "")).strip()) in likely
     ]
     agreeing = sum(DIAGNOSES.get(number) == diagnosis for number, diagnosis in known)
-    opposing = sum(SWAPPED.get(number) == diagnosis for number, diagnosis in known)
-    return SWAPPED if opposing > agreeing else DIAGNOSES
+    opposing = sum(SWAPPED_DIAGNOSES.get(number) == diagnosis for number, diagnosis in known)
+    return SWAPPED_DIAGNOSES if opposing > agreeing else DIAGNOSES
 
 
 def _to_square_pixels(values: NDArray[Any]) -> NDArray[np.float32]:
@@ -121,7 +121,7 @@ def _lesions(path: Path) -> Sequence[dict[str, Any]]:
         data = loadmat(path, simplify_cells=True)["data"]
     lesions = [data] if isinstance(data, dict) else list(data)
     for lesion in lesions:
-        missing = [name for name in FIELDS if not isinstance(lesion, dict) or name not in lesion]
+        missing = [name for name in MAT_FIELDS if not isinstance(lesion, dict) or name not in lesion]
         if missing:
             raise UserError(f"'{path}' has a lesion without the field '{missing[0]}': download it again.")
     return lesions

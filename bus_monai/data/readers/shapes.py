@@ -11,13 +11,13 @@ from pathlib import Path
 from bus_monai.data.case import Shape
 from bus_monai.data.readers.folder import read_csv_table
 
-SHAPES = "mass_shapes.csv"
+SHAPES_FILE = "mass_shapes.csv"
 SHAPE_TABLE_COLUMNS = ("id", "mass", "shape")
 
 
 def write_shape_table(folder: Path, rows: Iterable[tuple[str, int, str]]) -> None:
     """Write the id of the case, the number of the mass and its shape word, a row a mass in the order of the masks."""
-    with (folder / SHAPES).open("w", newline="", encoding="utf-8") as file:
+    with (folder / SHAPES_FILE).open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([SHAPE_TABLE_COLUMNS, *rows])
 
 
@@ -27,7 +27,9 @@ def read_shape_table(folder: Path) -> list[tuple[str, int, str]]:
     Raises:
         UserError: it does not exist, cannot be read, or lacks a column.
     """
-    return [(row["id"], int(row["mass"]), row["shape"]) for row in read_csv_table(folder / SHAPES, SHAPE_TABLE_COLUMNS)]
+    return [
+        (row["id"], int(row["mass"]), row["shape"]) for row in read_csv_table(folder / SHAPES_FILE, SHAPE_TABLE_COLUMNS)
+    ]
 
 
 CLASS_OF_WORD: Mapping[str, Shape] = {

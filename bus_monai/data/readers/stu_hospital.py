@@ -15,12 +15,12 @@ from bus_monai.data.readers.folder import copy_image, raster_files, require_fold
 from bus_monai.errors import UserError
 from bus_monai.io.image import read_raster
 
-IMAGE, MASK = "Test_Image_", "mask_"
+IMAGE_PREFIX, MASK_PREFIX = "Test_Image_", "mask_"
 
 
 def is_stu_hospital(folder: Path) -> bool:
     """Whether ``folder``, or its ``Hospital/``, has images like ``Test_Image_1.png``."""
-    return bool(_numbered(_home(folder), IMAGE))
+    return bool(_numbered(_home(folder), IMAGE_PREFIX))
 
 
 def read_stu_hospital(folder: str | Path) -> list[Case]:
@@ -38,7 +38,7 @@ def read_stu_hospital(folder: str | Path) -> list[Case]:
             f"'{folder}' is no STU-Hospital folder: it must hold files like Test_Image_1.png and mask_1.png."
         )
     home = _home(folder)
-    images, masks = _numbered(home, IMAGE), _numbered(home, MASK)
+    images, masks = _numbered(home, IMAGE_PREFIX), _numbered(home, MASK_PREFIX)
     require_pairs(images, masks, home)
     numbers = sorted(images, key=int)
     groups = group_near_duplicates([images[number] for number in numbers])

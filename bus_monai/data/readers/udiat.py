@@ -9,7 +9,7 @@ from bus_monai.data.near_duplicates import group_near_duplicates
 from bus_monai.data.readers.folder import raster_files, read_xlsx_table, require_files, require_folder, require_pairs
 from bus_monai.errors import UserError
 
-TABLE = "DatasetB.xlsx"
+TABLE_FILE = "DatasetB.xlsx"
 
 
 def is_udiat(folder: Path) -> bool:
@@ -50,7 +50,7 @@ def _parts(folder: Path) -> dict[Path, Diagnosis]:
 
 
 def _types(folder: Path) -> dict[str, Diagnosis]:
-    table = folder / TABLE
+    table = folder / TABLE_FILE
     if not table.is_file():
         return {}
     rows = read_xlsx_table(table, ("Image", "Type"))

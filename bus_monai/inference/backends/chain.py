@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from bus_monai.geometry.box import Box
 
-TRUNCATED = 4.0
+GAUSSIAN_TRUNCATE = 4.0
 """Standard deviations at which MONAI cuts its Gaussian filter."""
 
 
@@ -56,7 +56,7 @@ def _gaussian(sigma: float) -> list[float]:
     """Return the weights of the pixels around one, an odd number of them."""
     if sigma <= 0:
         return [1.0]
-    tail = int(max(sigma * TRUNCATED, 0.5) + 0.5)
+    tail = int(max(sigma * GAUSSIAN_TRUNCATE, 0.5) + 0.5)
     edges = [erf((x - 0.5) / (sqrt(2) * sigma)) for x in range(-tail, tail + 2)]
     return [(after - before) / 2 for before, after in pairwise(edges)]
 
@@ -123,7 +123,7 @@ def _back(source: int, length: int, start: int, stop: int) -> NDArray[np.float32
     return matrix
 
 
-GRAPH = "model.onnx"
+GRAPH_FILE = "model.onnx"
 
 
-CHAIN = "chain.json"
+CHAIN_FILE = "chain.json"

@@ -15,16 +15,16 @@ from torch import Tensor, nn
 from bus_monai.bundle.models import TrainedModel
 from bus_monai.bundle.run import BundleParts, bundle_parts
 from bus_monai.errors import UserError
-from bus_monai.inference.backends.chain import CHAIN, GRAPH, Chain
+from bus_monai.inference.backends.chain import CHAIN_FILE, GRAPH_FILE, Chain
 
-OPSET = 17
+ONNX_OPSET = 17
 
 
-NEUTRAL = {"speckle": "none", "equalization": "none", "inferer_mode": "resize"}
+NEUTRAL_SETTINGS = {"speckle": "none", "equalization": "none", "inferer_mode": "resize"}
 """Settings with which the chain is resizing alone."""
 
 
-STEPS = {"SpeckleReductiond", "HistogramEqualizationd", "CropImageRegiond", "Resized"}
+NEUTRAL_TRANSFORMS = {"SpeckleReductiond", "HistogramEqualizationd", "CropImageRegiond", "Resized"}
 
 
 class WholeGraph(nn.Module):
@@ -60,8 +60,8 @@ def export_graph(model: TrainedModel, folder: Path) -> None:
     if what := obstacle(parts):
         raise UserError(f"The model '{model.name}' has {what}, which no exported graph computes: use --backend torch.")
     chain = chain_of(parts)
-    write_onnx(parts.network, chain, folder / GRAPH)
-    chain.write(folder / CHAIN)
+    write_onnx(parts.network, chain, folder / GRAPH_FILE)
+    chain.write(folder / CHAIN_FILE)
 
 
 def write_onnx(network: nn.Module, chain: Chain, file: Path) -> None:
@@ -78,7 +78,7 @@ def write_onnx(network: nn.Module, chain: Chain, file: Path) -> None:
             input_names=list(inputs),
             output_names=["probability"],
             dynamic_axes=axes | {"columns_back": width, "probability": height | width},
-            opset_version=OPSET,
+            opset_version=ONNX_OPSET,
             dynamo=False,
             # the weights as they are: runtimes fold constants, and normalisation into kernels, themselves
             training=torch.onnx.TrainingMode.PRESERVE,
@@ -113,11 +113,11 @@ def chain_of(parts: BundleParts) -> Chain:
 
 def obstacle(parts: BundleParts) -> str | None:
     """Return what of a model's chain no graph computes: a setting, a transform or the inferer; ``None`` for nothing."""
-    for key, neutral in NEUTRAL.items():
+    for key, neutral in NEUTRAL_SETTINGS.items():
         value = parts.settings.get(key, neutral)
         if value != neutral:
             return f"{key}={value}"
-    unknown = [step for step in _steps(parts) if step not in STEPS]
+    unknown = [step for step in _steps(parts) if step not in NEUTRAL_TRANSFORMS]
     if unknown or not isinstance(parts.inferer, SlidingWindowInferer):
         return unknown[0] if unknown else type(parts.inferer).__name__
     return None

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from bus_monai.bundle.models import TrainedModel, model_key
 from bus_monai.errors import writing
-from bus_monai.inference.backends.chain import CHAIN, GRAPH
+from bus_monai.inference.backends.chain import CHAIN_FILE, GRAPH_FILE
 from bus_monai.io.atomic import cache_folder, whole_folder
 
 
@@ -26,7 +26,7 @@ def find_graph(model: TrainedModel) -> Path:
     name = graph_name(model)
     folders = (model.bundle / "models" / name, cache_folder() / "graphs" / name)
     for folder in folders:
-        if (folder / GRAPH).is_file() and (folder / CHAIN).is_file():
+        if (folder / GRAPH_FILE).is_file() and (folder / CHAIN_FILE).is_file():
             return folder
     return _make(model, folders[-1])
 
@@ -36,9 +36,9 @@ def _make(model: TrainedModel, folder: Path) -> Path:
 
     with writing(folder, option="BUS_MONAI_CACHE"):
         try:
-            with whole_folder(folder, last=CHAIN) as partial:
+            with whole_folder(folder, last=CHAIN_FILE) as partial:
                 export_graph(model, partial)
         except OSError:
-            if not (folder / CHAIN).is_file():  # else another process was faster
+            if not (folder / CHAIN_FILE).is_file():  # else another process was faster
                 raise
     return folder

@@ -15,8 +15,8 @@ from bus_monai.errors import UserError
 from bus_monai.inference.backends.backend import Precision, wanted_threads
 from bus_monai.inference.backends.chain import Chain
 
-FLOAT32 = {"INFERENCE_PRECISION_HINT": "f32"}
-STEP = 128
+FLOAT32_HINT = {"INFERENCE_PRECISION_HINT": "f32"}
+PAD_MULTIPLE_PX = 128
 """Images are padded to a multiple of so many pixels: for each new size OpenVINO makes code anew, which takes 3 ms."""
 
 
@@ -42,7 +42,7 @@ class OpenVinoBackend:
         settings: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY"}
         settings["INFERENCE_NUM_THREADS"] = wanted_threads()
         if precision == "fp32":
-            settings |= FLOAT32
+            settings |= FLOAT32_HINT
         try:
             self._model = _compile(graph, settings)
         except RuntimeError as error:
@@ -54,7 +54,7 @@ class OpenVinoBackend:
     def __call__(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
         """Segment an image, see :class:`~bus_monai.inference.backends.backend.Backend`."""
         height, width = pixels.shape
-        inputs = _padded(self.chain.inputs(pixels), -height % STEP, -width % STEP)
+        inputs = _padded(self.chain.inputs(pixels), -height % PAD_MULTIPLE_PX, -width % PAD_MULTIPLE_PX)
         with self._turn:
             # a copy: the result lies in memory of the one request, which the next image overwrites
             return np.array(self._model(inputs)[0][:height, :width], dtype=np.float32)
@@ -77,4 +77,4 @@ def _compile(graph: Path, settings: dict[str, Any]) -> Any:
         return core.compile_model(graph, "CPU", settings)
     except RuntimeError:
         # it takes bfloat16 where the processor has it, also where ONEDNN_MAX_CPU_ISA keeps its kernels from using it
-        return core.compile_model(graph, "CPU", settings | FLOAT32)
+        return core.compile_model(graph, "CPU", settings | FLOAT32_HINT)

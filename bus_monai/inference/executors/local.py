@@ -12,9 +12,9 @@ from bus_monai.inference.executors.base import Record, Task
 from bus_monai.inference.manifest import Outcome
 from bus_monai.inference.segment_file import SegmentFile
 
-WORKERS = 3
+WORKER_THREADS = 3
 """Threads: while one file is segmented, the next is decoded and the last is written."""
-AHEAD = 2 * WORKERS
+MAX_FILES_AHEAD = 2 * WORKER_THREADS
 """Files that may be begun and not recorded yet, which bounds the memory."""
 
 
@@ -52,11 +52,11 @@ class LocalEngine:
             del done[task.entry.path]
             pending.popleft()
 
-        with ThreadPoolExecutor(WORKERS, thread_name_prefix="segment") as pool:
+        with ThreadPoolExecutor(WORKER_THREADS, thread_name_prefix="segment") as pool:
             try:
                 for task in tasks:
                     pending.append((task, pool.submit(run, task)))
-                    while len(pending) >= AHEAD:
+                    while len(pending) >= MAX_FILES_AHEAD:
                         record_first()
                 while pending:
                     record_first()

@@ -188,12 +188,12 @@ class Turnstile:
         return self._seen
 
 
-MAX_AT_ONCE = 16
+MAX_BATCH_FILES = 16
 """Files that a worker is handed at once: more hide what handing them over costs, fewer are recorded earlier."""
-ROUNDS = 4
+MIN_BATCHES_PER_WORKER = 4
 """Batches a worker at least, so that none waits long for the last."""
 
-PATIENCE = 5
+SHUTDOWN_TIMEOUT_S = 5
 """Seconds for Ray Data to end, which else waits for workers that are still starting."""
 
 
@@ -251,7 +251,7 @@ class RayEngine:
     @staticmethod
     def at_once(files: int, workers: int) -> int:
         """Return how many files a worker is handed at once, and are recorded together."""
-        return min(MAX_AT_ONCE, math.ceil(files / (ROUNDS * workers)))
+        return min(MAX_BATCH_FILES, math.ceil(files / (MIN_BATCHES_PER_WORKER * workers)))
 
     def _dataset(self, segment: SegmentFile, todo: list[Task], turnstile: Any) -> Any:
         import ray
@@ -283,7 +283,7 @@ class _Found:
     def close(self) -> None:
         """Read no further."""
         self._closed.set()
-        self._thread.join(PATIENCE)
+        self._thread.join(SHUTDOWN_TIMEOUT_S)
 
     def _read(self, dataset: Any) -> None:
         error: Exception | None = None

@@ -47,7 +47,7 @@ def _project(in_channels: int, out_channels: int) -> nn.Sequential:
     return nn.Sequential(nn.Conv2d(in_channels, out_channels, 1), nn.ReLU(), nn.BatchNorm2d(out_channels))
 
 
-MODES = ("both", "channel_attention", "channel_weighting", "none")
+CAW_MODES = ("both", "channel_attention", "channel_weighting", "none")
 REDUCTION = 16
 """Hu et al. (CVPR 2018)."""
 
@@ -71,7 +71,7 @@ class CAW(nn.Module):
 
     def __init__(self, channels: int, *, mode: str = "both") -> None:
         super().__init__()
-        check_choice("caw", mode, MODES)
+        check_choice("caw", mode, CAW_MODES)
         self.branches = nn.ModuleList()
         if mode in ("both", "channel_attention"):
             self.branches.append(ChannelAttention())

@@ -74,11 +74,11 @@ class EfficientNetEncoder(nn.Module):
 # no postponed annotations here: TorchScript reads the types of the attributes as they stand
 
 
-STAGES = ((1, 16, 3, 1, 1), (2, 24, 3, 2, 6), (2, 40, 5, 2, 6), (3, 80, 3, 2, 6), (3, 112, 5, 1, 6),
+LITE_STAGES = ((1, 16, 3, 1, 1), (2, 24, 3, 2, 6), (2, 40, 5, 2, 6), (3, 80, 3, 2, 6), (3, 112, 5, 1, 6),
           (4, 192, 5, 2, 6), (1, 320, 3, 1, 6))  # fmt: skip
 """Blocks, channels, kernel size, stride and expansion of each stage: those of EfficientNet-B0."""
-STEM = 32
-EPSILON = 1e-3
+STEM_WIDTH = 32
+NORM_EPSILON = 1e-3
 """Of batch normalisation, as in the weights that were published."""
 
 
@@ -110,10 +110,10 @@ class EfficientNetLiteEncoder(nn.Module):
     def __init__(self, *, in_channels: int = 1) -> None:
         super().__init__()
         self.in_channels = in_channels
-        self.stem = _conv_norm_act(in_channels, STEM, 3, stride=2)
+        self.stem = _conv_norm_act(in_channels, STEM_WIDTH, 3, stride=2)
         blocks: list[nn.Module] = []
-        before = STEM
-        for count, channels, kernel_size, stride, expansion in STAGES:
+        before = STEM_WIDTH
+        for count, channels, kernel_size, stride, expansion in LITE_STAGES:
             for i in range(count):
                 blocks.append(_Block(before, channels, kernel_size, stride if i == 0 else 1, expansion))
                 before = channels
@@ -177,7 +177,7 @@ def _conv_norm_act(
         OrderedDict(
             pad=nn.Identity() if even else nn.ZeroPad2d((before, after, before, after)),
             conv=kind(in_channels, out_channels, kernel_size, stride, padding, groups=groups, bias=False),
-            norm=nn.BatchNorm2d(out_channels, eps=EPSILON),
+            norm=nn.BatchNorm2d(out_channels, eps=NORM_EPSILON),
             act=nn.ReLU6(inplace=True),
         )
     )

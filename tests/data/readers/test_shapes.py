@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bus_monai.data.readers.cbis_ddsm import TABLES, read_masses, write_mass_shapes
+from bus_monai.data.readers.cbis_ddsm import TABLE_FILES, read_masses, write_mass_shapes
 from bus_monai.data.readers.shapes import classify_shapes, read_mass_shapes
 from tests.user_errors import raises_user_error
 
@@ -33,8 +33,8 @@ def test_real_tables(shared: Path) -> None:
 @pytest.mark.parametrize(
     ("table", "kept", "dropped"),
     [
-        (TABLES[0], {"irregular": 351, "lobular": 305, "oval": 321, "round": 123}, 218),
-        (TABLES[1], {"irregular": 113, "lobular": 79, "oval": 91, "round": 41}, 54),
+        (TABLE_FILES[0], {"irregular": 351, "lobular": 305, "oval": 321, "round": 123}, 218),
+        (TABLE_FILES[1], {"irregular": 113, "lobular": 79, "oval": 91, "round": 41}, 54),
     ],
 )
 def test_each_table_by_the_written_file(

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from bus_monai.networks.encoders import weights as lite_encoder_weights
 from bus_monai.networks.encoders.densenet import DenseNetEncoder
-from bus_monai.networks.encoders.efficientnet import EPSILON, EfficientNetEncoder, EfficientNetLiteEncoder
+from bus_monai.networks.encoders.efficientnet import NORM_EPSILON, EfficientNetEncoder, EfficientNetLiteEncoder
 from bus_monai.networks.encoders.resnet import ResNetEncoder
 from bus_monai.networks.encoders.weights import (
     from_efficientnet_pytorch,
@@ -226,7 +226,7 @@ def test_photographs_are_recognised(picture: str, classes: set[int], path: Path,
         mean, variance, weight, bias = (
             state[f"_bn1.{part}"] for part in ("running_mean", "running_var", "weight", "bias")
         )
-        y = F.batch_norm(y, mean, variance, weight, bias, eps=EPSILON).clamp(0, 6).mean(dim=(2, 3))
+        y = F.batch_norm(y, mean, variance, weight, bias, eps=NORM_EPSILON).clamp(0, 6).mean(dim=(2, 3))
         probabilities = F.linear(y, state["_fc.weight"], state["_fc.bias"]).softmax(dim=1)[0]
     assert int(probabilities.argmax()) in classes
     assert float(probabilities[list(classes)].sum()) > 0.6
@@ -242,7 +242,7 @@ def test_null_leaves_the_network_as_it_is() -> None:
 def test_without_the_package_a_warning_says_so(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(lite_encoder_weights, "PACKAGE", "no_such_package")
+    monkeypatch.setattr(lite_encoder_weights, "LITE_PACKAGE", "no_such_package")
     with caplog.at_level(logging.WARNING, "bus_monai"):
         start_lite_encoder(EfficientNetLiteEncoder(), "imagenet")
     assert caplog.messages == [
