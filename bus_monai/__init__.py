@@ -1,4 +1,4 @@
-"""Breast tumour segmentation with MONAI: published models as bundles, and what is needed to trust and deploy them."""
+"""Breast tumor segmentation with MONAI: published models as bundles, with their evaluation and deployment."""
 
 import lazy_loader
 

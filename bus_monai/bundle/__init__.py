@@ -1,4 +1,4 @@
-"""What a bundle is: its models, weights and settings, and how its configs are run."""
+"""Bundles: their registry, models, weights and settings, and running their configs."""
 
 import lazy_loader
 

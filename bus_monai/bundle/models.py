@@ -1,4 +1,4 @@
-"""A trained model of a bundle: its weights, its settings, and the key by which its content is known."""
+"""A trained model of a bundle: weights, settings, and a key made of their content."""
 
 from __future__ import annotations
 

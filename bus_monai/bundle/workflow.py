@@ -1,4 +1,4 @@
-"""What the configs of the bundles need to know of the workflow that runs them."""
+"""The workflow that runs the bundles' configs, and what the configs ask of it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a reader yields."""
+"""A case: an image with its masks, group and diagnosis, as readers yield it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``datalist.json``, which says what each case is for, and random splits by group."""
+"""Datalists (``datalist.json``, the cases by section), and random splits by group."""
 
 from __future__ import annotations
 

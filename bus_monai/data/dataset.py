@@ -1,4 +1,4 @@
-"""From a folder of one or several data sets to cases by section."""
+"""Load a folder of one or several data sets as cases by section."""
 
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ def without_broken(datalist: Datalist) -> Datalist:
 
 
 def _needed(section: str, cases: Sequence[Case]) -> list[Case]:
-    """Return the cases without what nobody reads of them: the masks of unlabelled ones, which need not have any."""
+    """Drop masks and diagnoses of unlabeled cases, which need not have any."""
     if section != "unlabeled":
         return list(cases)
     return [replace(case, masks=(), diagnosis="unknown") for case in cases]
@@ -193,7 +193,7 @@ def to_items(cases: Sequence[Case]) -> list[dict[str, Any]]:
 def plain_images(
     items: Iterable[Mapping[str, Any]], transform: Callable[[Mapping[str, Any]], Mapping[str, Any]]
 ) -> Iterator[Tensor]:
-    """Yield the images of ``items`` after a transform without chance, such as the chain of validation."""
+    """Yield the images of ``items`` after a deterministic transform, such as the chain of validation."""
     return (transform(item)["image"] for item in items)
 
 

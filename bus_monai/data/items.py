@@ -1,4 +1,4 @@
-"""From cases and folders to the items that transforms take: one an image, or one a mass."""
+"""Turn cases and folders into the items that transforms take, one per image or one per mass."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def mass_id(case: str, number: int) -> str:
 
 
 def case_and_number(mass: str) -> tuple[str, int]:
-    """Return what :func:`mass_id` named."""
+    """Return the id of the case and the number of the mass from an id of :func:`mass_id`."""
     case, _, number = mass.rpartition("_m")
     return case, int(number)
 

@@ -1,4 +1,4 @@
-"""Groups of near-duplicate images, found or known."""
+"""Group near-duplicate images: found by registration, or known from a table."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ MIN_SCENE_CORRELATION = 0.4
 
 @dataclass(frozen=True)
 class Pair:
-    """Two images that show the same.
+    """A pair of near-duplicate images.
 
     Args:
         first: index of the one, below ``second``.

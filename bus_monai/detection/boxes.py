@@ -1,4 +1,4 @@
-"""Boxes of the detector: default boxes, their coding, matching, and what is found."""
+"""Default boxes of the detector, their coding and matching, and decoding of its output."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ MAX_CANDIDATES = 400
 
 @dataclass(frozen=True)
 class FoundBoxes:
-    """What a detector found in an image.
+    """Detections in one image.
 
     Args:
         boxes: (N, 4), left, top, right, bottom as shares of the image, in [0, 1].

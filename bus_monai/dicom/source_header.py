@@ -1,4 +1,4 @@
-"""What a derived DICOM object takes over from its source, and how it says what made it."""
+"""Headers of derived DICOM objects: attributes copied from the source, equipment, algorithm, UIDs."""
 
 from __future__ import annotations
 

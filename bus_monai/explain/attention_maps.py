@@ -1,4 +1,4 @@
-"""What the attention blocks of a network look at."""
+"""Maps of a network's attention blocks."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _Rule = Callable[[nn.Module, Tensor, Tensor], Tensor]
 
 @dataclass(frozen=True)
 class AttentionMap:
-    """What one block looks at.
+    """The map of one attention block.
 
     Args:
         block: its name in ``network.named_modules()``.

@@ -47,7 +47,7 @@ class ExplainedMap:
 
 @dataclass(frozen=True)
 class ExplainedImage:
-    """What became of an item.
+    """The result of an item.
 
     Args:
         item: which.

@@ -1,4 +1,4 @@
-"""What is known of an image after it was explained, and the methods that explain."""
+"""The explanation of an image: its maps by method, with truth and prediction."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ignite handlers: what a training or an evaluation leaves while it runs."""
+"""Ignite handlers: checkpoints, early stopping, MLflow, progress, figures and reports."""
 
 import lazy_loader
 

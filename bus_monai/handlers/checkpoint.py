@@ -1,4 +1,4 @@
-"""The files a training run leaves: its latest state and its best weights."""
+"""Save the latest state and the best weights of a training."""
 
 from __future__ import annotations
 

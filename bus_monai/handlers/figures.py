@@ -1,4 +1,4 @@
-"""Pictures that a training or an evaluation leaves."""
+"""Handlers that write figures of a training or an evaluation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a training says while it runs: means of each epoch, history, and a line an epoch."""
+"""Handlers of a training's progress: means of each epoch, ``history.csv``, and one line per epoch."""
 
 from __future__ import annotations
 

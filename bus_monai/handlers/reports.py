@@ -1,4 +1,4 @@
-"""Tables that an evaluation leaves."""
+"""Handlers that write tables and summaries of an evaluation."""
 
 from __future__ import annotations
 

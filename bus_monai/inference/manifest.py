@@ -1,4 +1,4 @@
-"""What became of each item of a batch, in a file that survives the end of the process at any moment."""
+"""The manifest of a batch: the state of each item, in a file that survives the end of the process at any moment."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ CREATE TABLE IF NOT EXISTS items (
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of an item.
+    """The result of an item.
 
     Args:
         state: ``done``, ``failed``, or ``skipped`` where it is not what was asked for.

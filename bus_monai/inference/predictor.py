@@ -1,4 +1,4 @@
-"""From the pixels of one image to the probability of lesion. Imports neither torch nor MONAI where it need not."""
+"""Predict the probability of lesion from the pixels of one image. Imports neither torch nor MONAI where it need not."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One unit of work of a batch: a file."""
+"""Segment one file, the unit of work of a batch."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SegmentSettings:
-    """What decides on the outputs, beside the model.
+    """Settings that the outputs depend on, beside the model.
 
     Args:
         kinds: what to write, see :data:`~bus_monai.inference.write_outputs.OUTPUT_SUFFIXES`.

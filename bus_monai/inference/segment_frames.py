@@ -1,4 +1,4 @@
-"""All frames of one file, segmented."""
+"""Segment all frames of one file."""
 
 from __future__ import annotations
 

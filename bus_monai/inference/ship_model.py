@@ -1,4 +1,4 @@
-"""A trained model made small enough to come with its bundle.
+"""Make a trained model small and put it into its bundle.
 
     python -m bus_monai.inference.ship_model BUNDLE:WEIGHTS
 

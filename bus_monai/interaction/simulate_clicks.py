@@ -1,4 +1,4 @@
-"""An annotator who clicks as the literature on interactive segmentation has it."""
+"""Simulate an annotator's clicks, as benchmarks of interactive segmentation do."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bus_monai.metrics.segmentation import mask_dice
 
 
 class ClickedCase(NamedTuple):
-    """What an annotator did to one image.
+    """The clicks of a simulated annotator on one image, and the Dice after each.
 
     Args:
         clicks: in order.

@@ -1,4 +1,4 @@
-"""What MONAI Label 0.8.5 misses in newer packages; import this before ``monailabel``."""
+"""Names that MONAI Label 0.8.5 misses in newer packages; import this before ``monailabel``."""
 
 from __future__ import annotations
 

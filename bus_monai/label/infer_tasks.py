@@ -41,7 +41,7 @@ from bus_monai.sources.read import read_source
 
 
 class FramePrompts(NamedTuple):
-    """What an annotator says of a frame.
+    """Clicks and box of an annotator on one frame.
 
     Args:
         clicks: in their order.

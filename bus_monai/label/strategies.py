@@ -1,4 +1,4 @@
-"""Which image to label next."""
+"""Strategies that choose the next image to label, and scores of images and labels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What generator and discriminator want of each other."""
+"""Adversarial objectives: the losses of generator and discriminator."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Two segmenters that teach each other what a discriminator trusts."""
+"""Losses of mutual supervision: pseudo-labels that a discriminator trusts."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class MutualSupervision:
         return (each * trusted).sum() / count.clamp(min=1 / processes)
 
     def adversarial_loss(self, fake_logits: Tensor) -> Tensor:
-        """Return how far predicted masks, scored (B, 1, h, w), are from real ones: non-saturating, a scalar."""
+        """Return the non-saturating adversarial loss of predicted masks scored (B, 1, h, w), a scalar."""
         return F.softplus(-fake_logits).mean()
 
     def discriminator_loss(self, real_logits: Tensor, fake_logits: Sequence[Tensor]) -> Tensor:

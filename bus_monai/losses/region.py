@@ -1,4 +1,4 @@
-"""How far a predicted mask is from the true one: a sum of weighted terms, and the loss of the lite U-Net."""
+"""Losses between predicted and true masks: a weighted sum of terms, and the loss of the lite U-Net."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From a mammogram to its masses: detection, segmentation, shape."""
+"""Read a mammogram: detect masses, segment them, classify their shape."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MIN_COMPONENT_SHARE = 0.02
 
 @dataclass(frozen=True)
 class MassReading:
-    """A mass as it was read.
+    """A mass with its box, mask, score and shape.
 
     Args:
         mask: (1, H, W) bool, of this mass alone.

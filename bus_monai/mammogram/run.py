@@ -68,7 +68,7 @@ class MammogramItem:
 
 @dataclass(frozen=True)
 class ReadImage:
-    """What became of an item.
+    """The result of an item.
 
     Args:
         item: which.

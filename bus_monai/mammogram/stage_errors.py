@@ -1,4 +1,4 @@
-"""How errors pass from stage to stage, on mammograms whose masses are known."""
+"""Errors of the stages and how they propagate, on mammograms with known masses."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ IMAGE_FIGURES = {"dice": "Dice of an image", "iou": "IoU of an image"}
 
 @dataclass(frozen=True)
 class MassOutcome:
-    """A true mass, and what became of it.
+    """A true mass with the result of each stage.
 
     Args:
         id: of its case.
@@ -54,7 +54,7 @@ class MassOutcome:
 
 @dataclass(frozen=True)
 class StageErrors:
-    """What each stage does with true input and with that of the stage before.
+    """Scores of each stage with true input and with the output of the stage before.
 
     Args:
         masses: one row a true mass.

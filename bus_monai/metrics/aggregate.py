@@ -1,4 +1,4 @@
-"""From a table of cases to means with intervals, under stated rules."""
+"""Aggregate a table of cases to means with intervals, under stated rules."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a metric accepts as prediction and truth: arrays of NumPy or tensors of PyTorch, checked."""
+"""Check and convert the inputs of metrics: NumPy arrays or PyTorch tensors."""
 
 from __future__ import annotations
 

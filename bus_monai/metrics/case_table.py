@@ -16,7 +16,7 @@ from bus_monai.metrics.segmentation import BIN_COUNT, CaseScores
 
 @dataclass(frozen=True, kw_only=True)
 class CaseRow(CaseScores):
-    """The scores of a case, and which case it is.
+    """A row of the table: id, group, diagnosis and scores of a case.
 
     Args:
         id: identity of the case, unique in a table.

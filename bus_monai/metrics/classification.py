@@ -1,4 +1,4 @@
-"""How well cases are told apart into classes."""
+"""Classification metrics: confusion matrix, F1, AUC and ROC, with intervals over groups."""
 
 from __future__ import annotations
 

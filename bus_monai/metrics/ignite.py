@@ -1,4 +1,4 @@
-"""The metrics as Ignite computes them during an evaluation."""
+"""Ignite metrics of segmentation, detection and shape."""
 
 from __future__ import annotations
 
@@ -187,7 +187,7 @@ CURVE_SCORE = 0.01
 
 @dataclass(frozen=True)
 class ImageDetections:
-    """What was found in an image, and what there is.
+    """Detected and true boxes of an image.
 
     Args:
         id: of the image.

@@ -1,4 +1,4 @@
-"""Where a DICOM node is, what it is called, and how TLS is spoken to it."""
+"""Addresses of DICOM nodes (``AET@HOST:PORT``), and their TLS files."""
 
 from __future__ import annotations
 

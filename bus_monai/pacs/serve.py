@@ -81,7 +81,7 @@ logger = logging.getLogger("bus_monai")
 
 @dataclass(frozen=True)
 class ServeSettings:
-    """Who sends, who gets the results, and what lies between.
+    """Settings of the node: port, senders, destination and spool.
 
     Args:
         own: where to listen and under which AE title.

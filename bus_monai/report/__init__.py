@@ -1,4 +1,4 @@
-"""What a reader sees: HTML pages and figures."""
+"""HTML reports and figures."""
 
 import lazy_loader
 

@@ -1,4 +1,4 @@
-"""An audit as files."""
+"""Write an audit as JSON and HTML."""
 
 from __future__ import annotations
 

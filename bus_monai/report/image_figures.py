@@ -129,7 +129,7 @@ FIGURE_HEIGHT_INCHES = 8.0
 
 
 class ReadMass(Protocol):
-    """What is drawn of a mass."""
+    """The attributes of a mass that are drawn."""
 
     @property
     def mask(self) -> Tensor:

@@ -1,4 +1,4 @@
-"""The files that an evaluation of shapes leaves."""
+"""Write the report of an evaluation of shapes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What images there are below a folder."""
+"""List the images below a folder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From a batch to plain tensors on the device."""
+"""Convert batches to plain tensors on a device."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def prepare_plain_image(
 
 
 def plain_tensor(tensor: Tensor) -> Tensor:
-    """Take the metadata off."""
+    """Return a ``MetaTensor`` as a plain tensor."""
     return tensor.as_tensor() if isinstance(tensor, MetaTensor) else tensor
 
 

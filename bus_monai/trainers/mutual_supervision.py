@@ -23,7 +23,7 @@ from bus_monai.trainers.parts import Learner, Updates
 
 
 class SemiSupervisedBatches(NamedTuple):
-    """What an iteration learns from; ``None`` for what it does without."""
+    """Labeled and unlabeled batch of an iteration; ``None`` for a missing one."""
 
     labeled: Any = None
     unlabeled: Any = None
@@ -68,7 +68,7 @@ REALISM_FAKE = "realism_fake"
 
 @dataclass(frozen=True, kw_only=True)
 class TwoPhases:
-    """What is learnt from in the two phases of ASSGAN.
+    """Options of the two phases of ASSGAN.
 
     Args:
         phase1_epochs: those of phase 1; the paper's 200.

@@ -1,4 +1,4 @@
-"""The groups of parts that a trainer is given: networks with what belongs to them, and how their weights move."""
+"""Argument groups of the trainers: networks with their optimizers and losses, and options of the updates."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class Discriminator(Learner):
 
 @dataclass(frozen=True, kw_only=True)
 class Updates:
-    """How the weights of all networks of a trainer move.
+    """Options of the weight updates of all networks of a trainer.
 
     Args:
         max_grad_norm: clip the norm of each network's gradient; ``None`` leaves it.

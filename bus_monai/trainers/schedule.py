@@ -1,4 +1,4 @@
-"""Schedules: whose turn it is in adversarial training, learning rates, averaged weights."""
+"""Schedules of adversarial training, a one-cycle learning rate, and weight averaging."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a transform is given, checked before it computes something else without a word."""
+"""Check shape and range of a transform's input."""
 
 from __future__ import annotations
 

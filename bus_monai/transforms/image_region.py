@@ -1,4 +1,4 @@
-"""Where the B-mode image lies on a screen. Imports neither torch nor MONAI."""
+"""Find the B-mode image on a screen. Imports neither torch nor MONAI."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What scanners do differently to the same tissue, as functions of parameters. Needs neither torch nor MONAI."""
+"""Effects of scanners on an image, as functions of their parameters. Needs neither torch nor MONAI."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ CROSS_SHARE = 0.012
 
 @dataclass(frozen=True)
 class Overlay:
-    """What is burnt into an image.
+    """Texts and calipers burned into an image.
 
     Args:
         texts: upper left corners and words.

@@ -1,4 +1,4 @@
-"""What is wrong or noteworthy in a data set before it is trained on."""
+"""Audit of a data set: near-duplicates, faulty masks, text, calipers, color and margins."""
 
 import lazy_loader
 

@@ -30,7 +30,7 @@ from bus_monai.sources.read import read_source
 
 @dataclass(frozen=True)
 class Audit:
-    """What an audit found.
+    """The result of an audit.
 
     Args:
         folder: that was audited; every path lies below it.
@@ -79,7 +79,7 @@ class Audit:
 
 
 def audit_folder(folder: str | Path) -> Audit:
-    """Look for duplicates, masks that do not fit, and what images show besides tissue.
+    """Find near-duplicates, masks that do not fit, and content other than tissue.
 
     Args:
         folder: of images in any layout, see ``list_images``.

@@ -1,4 +1,4 @@
-"""What an image shows besides tissue (margins, colour, text, calipers), and what is odd about its masks."""
+"""Find margins, color, text and calipers in images, and faults of their masks."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ MIN_COLORED_SHARE = 0.001
 
 
 def find_content(path: Path, pixels: NDArray[np.float32]) -> Iterator[Finding]:
-    """Yield what the image shows besides tissue.
+    """Yield a finding for each margin, text, caliper or color in an image.
 
     Args:
         path: of the image; colour is looked for in PNG and JPEG alone.
@@ -175,7 +175,7 @@ MIN_LESION_SHARE = 0.001
 
 
 def find_mask_faults(image: ListedImage, shape: tuple[int, int]) -> Iterator[Finding]:
-    """Yield what is wrong with the masks of an image, and whether it has several lesions.
+    """Yield a finding for each fault of an image's masks, and one where it has several lesions.
 
     A lesion is a connected region of the merged masks.
 

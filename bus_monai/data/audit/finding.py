@@ -1,4 +1,4 @@
-"""What an audit says about a file."""
+"""A finding of an audit, and its kinds."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ FINDING_MEANINGS: dict[Kind, str] = {
 
 @dataclass(frozen=True)
 class Finding:
-    """One remark.
+    """A finding about one or several files.
 
     Args:
         kind: what it is about.

@@ -1,4 +1,4 @@
-"""Which files of a folder are images, and which are masks of which image."""
+"""List the images of a folder and the masks that belong to each."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _MASK = re.compile(r"(?P<image>.+?)_(mask.*|(tumor|other)_?\d*)", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class ListedImage:
-    """An image with what the folder says about it.
+    """An image of a folder with its masks, diagnosis, group and section.
 
     Args:
         path: of the image.

@@ -69,7 +69,7 @@ def tissue(size: tuple[int, int], rng: np.random.Generator) -> tuple[TissueMap, 
 
 @dataclass(frozen=True)
 class Lesion:
-    """A lesion in its place.
+    """A lesion placed in an image.
 
     Args:
         shape: of its outline.
@@ -213,7 +213,7 @@ MAX_MASS_TRIES = 40
 
 @dataclass(frozen=True)
 class Mass:
-    """A mass in its place.
+    """A mass placed in a mammogram.
 
     Args:
         shape: of its outline.

@@ -1,4 +1,4 @@
-"""The published data sets that are known, without torch and MONAI."""
+"""Catalog of the published data sets that have a reader. Imports neither torch nor MONAI."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from bus_monai.errors import check_choice
 
 @dataclass(frozen=True)
 class PublishedSet:
-    """A data set, or a layout of one's own.
+    """A published data set, or a layout for one's own images.
 
     Args:
         name: as given to ``bus-monai data prepare``.

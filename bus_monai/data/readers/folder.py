@@ -1,4 +1,4 @@
-"""What readers of data sets share: folders, tables, identifiers and writing a case."""
+"""Helpers of the readers: folders, tables, ids, and writing a case."""
 
 from __future__ import annotations
 

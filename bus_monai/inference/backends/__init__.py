@@ -1,4 +1,4 @@
-"""What computes a probability map: PyTorch, ONNX Runtime or OpenVINO."""
+"""Backends that compute probability maps: PyTorch, ONNX Runtime and OpenVINO."""
 
 import lazy_loader
 

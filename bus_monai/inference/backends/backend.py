@@ -1,4 +1,4 @@
-"""What computes a probability map, and on how many threads."""
+"""The interface of backends, and their number of threads."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What surrounds the network of an exported model: crop, resize and back, as matrices. Needs NumPy alone."""
+"""Crop, resize and back around an exported network, as matrices. Needs NumPy alone."""
 
 from __future__ import annotations
 

@@ -107,12 +107,12 @@ def traceable(network: nn.Module, chain: Chain) -> tuple[WholeGraph, dict[str, T
 
 
 def chain_of(parts: BundleParts) -> Chain:
-    """Return what surrounds the network, where there is no :func:`obstacle`."""
+    """Return the :class:`Chain` of a model without :func:`obstacle`."""
     return Chain(parts.size, "CropImageRegiond" in _steps(parts))
 
 
 def obstacle(parts: BundleParts) -> str | None:
-    """Return what of a model's chain no graph computes: a setting, a transform or the inferer; ``None`` for nothing."""
+    """Return the setting, transform or inferer that no graph computes; ``None`` where a model can be exported."""
     for key, neutral in NEUTRAL_SETTINGS.items():
         value = parts.settings.get(key, neutral)
         if value != neutral:

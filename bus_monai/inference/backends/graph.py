@@ -1,4 +1,4 @@
-"""The graph of an exported model: where it lies, shipped or in the cache."""
+"""Find a model's exported graph: shipped with its bundle, or made in the cache."""
 
 from __future__ import annotations
 

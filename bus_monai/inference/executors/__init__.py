@@ -1,4 +1,4 @@
-"""How the files of a batch are spread: over threads, or by Ray over processes and machines."""
+"""Executors of a batch: threads of one process, or Ray over processes and machines."""
 
 import lazy_loader
 

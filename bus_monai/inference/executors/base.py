@@ -1,4 +1,4 @@
-"""How the files of a job come to the function that segments one."""
+"""The interface of executors."""
 
 from __future__ import annotations
 
