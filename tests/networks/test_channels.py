@@ -9,7 +9,6 @@ import pytest
 import torch
 from torch import nn
 
-from bus_monai.errors import UserError
 from bus_monai.networks.encoders.resnet import ResNetEncoder
 from bus_monai.networks.encoders.weights import load_encoder_weights
 from bus_monai.networks.lite_unet import LiteUNet
@@ -17,6 +16,7 @@ from bus_monai.networks.mutual_generators import MutualGenerators
 from bus_monai.networks.segmenters import SEGMENTER_NAMES, make_segmenter
 from bus_monai.networks.wrappers import Ensemble
 from tests.networks.onnx_session import onnx_session
+from tests.user_errors import raises_user_error
 
 SMALL = {
     "attention_unet": {"features": (4, 8, 16, 32, 64)},
@@ -84,7 +84,7 @@ def test_weights_of_photographs_fit_one_and_three_channels(in_channels: int, fit
         stem = torch.load(path, weights_only=True)["conv1.weight"]
         assert torch.equal(net.network.encoder.conv1.weight, stem)
         return
-    with pytest.raises(UserError, match=r"resnet18.*conv1\.weight"):
+    with raises_user_error("resnet18", "conv1.weight"):
         load_encoder_weights(net, {"resnet18": path})
 
 
@@ -98,7 +98,7 @@ def test_an_ensemble_of_classes_has_the_mean_of_their_softmax() -> None:
 
 @pytest.mark.parametrize("option", ["presence_head", "deep_supervision"])
 def test_what_is_of_one_lesion_is_refused_with_classes(option: str) -> None:
-    with pytest.raises(UserError, match="out_channels"):
+    with raises_user_error(key="out_channels"):
         LiteUNet(out_channels=4, **{option: True})
 
 
@@ -107,5 +107,5 @@ def test_what_is_of_one_lesion_is_refused_with_classes(option: str) -> None:
     [("unet", (4, 8)), ("unet_plus_plus", (4, 8, 16, 32, 64)), ("attention_unet", (0, 1, 1, 1, 1))],
 )
 def test_features_of_another_number_are_refused(name: str, features: tuple[int, ...]) -> None:
-    with pytest.raises(UserError, match="features"):
+    with raises_user_error(key="features"):
         make_segmenter(name, {"features": features})

@@ -12,7 +12,6 @@ import torch
 from monai.data import MetaTensor
 from torch import Tensor
 
-from bus_monai.errors import UserError
 from bus_monai.transforms.checks import check_unit
 from bus_monai.transforms.contrast import HistogramEqualization
 from bus_monai.transforms.filters import frost, lee, srad
@@ -34,14 +33,14 @@ CHANGING: dict[str, Callable[[Tensor], Tensor]] = {
 @pytest.mark.parametrize("name", CHANGING)
 @pytest.mark.parametrize("shape", [(3, 12, 16), (12, 16), (1, 1, 12, 16)])
 def test_other_than_one_channel_is_refused(name: str, shape: tuple[int, ...]) -> None:
-    with pytest.raises(UserError, match=r"\(1, H, W\)"):
+    with raises_user_error("(1, H, W)"):
         CHANGING[name](torch.rand(shape))
 
 
 @pytest.mark.parametrize("name", CHANGING)
 @pytest.mark.parametrize("image", [255 * IMAGE, IMAGE - 0.5, torch.full((1, 12, 16), float("nan"))])
 def test_values_outside_of_the_unit_interval_are_refused(name: str, image: Tensor) -> None:
-    with pytest.raises(UserError, match=r"\[0, 1\]"):
+    with raises_user_error("[0, 1]"):
         CHANGING[name](image)
 
 
@@ -70,7 +69,7 @@ def test_effects_of_scanners_are_of_one_channel(kind: type[Any]) -> None:
 
 @pytest.mark.parametrize("apply", [lee, frost, srad])
 def test_filters_of_planes_refuse_volumes(apply: Callable[..., Any]) -> None:
-    with pytest.raises(UserError, match=r"\(H, W\)"):
+    with raises_user_error("(H, W)"):
         apply(np.zeros((2, 12, 16), dtype=np.float32))
 
 
