@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import importlib
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -18,12 +20,18 @@ from bus_monai.bundle.settings import read_settings
 from bus_monai.data.datalist import Datalist, read_datalist, write_datalist
 from bus_monai.io.image import read_masks
 from bus_monai.label.model_versions import ModelVersions
-from bus_monai.label.train_task import fine_tune, split_groups, write_training_data
 from bus_monai.report.files import read_history
 from tests.user_errors import raises_user_error
 
 ONE_EPOCH = {"max_epochs": 1, "batch_size": 2}
 WriteData = Callable[[Path], Datalist]
+
+
+@pytest.fixture(scope="module")
+def train_task(label_python: Path) -> ModuleType:
+    """Imported once MONAI Label can be, on which it builds."""
+    importlib.import_module("bus_monai.label.compatibility")
+    return importlib.import_module("bus_monai.label.train_task")
 
 
 @pytest.fixture
@@ -66,10 +74,15 @@ def _scores(monkeypatch: pytest.MonkeyPatch, before: float, after: float) -> Non
 
 @pytest.mark.parametrize(("after", "active"), [(0.5, 1), (0.49, 0)])
 def test_only_what_is_not_worse_becomes_active(
-    after: float, active: int, versions: ModelVersions, write_data: WriteData, monkeypatch: pytest.MonkeyPatch
+    train_task: ModuleType,
+    after: float,
+    active: int,
+    versions: ModelVersions,
+    write_data: WriteData,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     _scores(monkeypatch, 0.5, after)
-    report = fine_tune(versions, write_data, ONE_EPOCH | {"lr": 0.0})
+    report = train_task.fine_tune(versions, write_data, ONE_EPOCH | {"lr": 0.0})
     assert (report["version"], report["activated"]) == (1, bool(active))
     assert versions.active == active
     assert report["images"] == {"training": 4, "validation": 2, "test": 2, "unlabeled": 4}
@@ -83,19 +96,23 @@ def test_only_what_is_not_worse_becomes_active(
     assert versions.model(1).settings["network_options"] == versions.start.settings["network_options"]
 
 
-def test_a_training_that_may_not_go_on_leaves_nothing(versions: ModelVersions, write_data: WriteData) -> None:
-    assert fine_tune(versions, write_data, ONE_EPOCH, go_on=lambda: False) == {"stopped": True}
+def test_a_training_that_may_not_go_on_leaves_nothing(
+    train_task: ModuleType, versions: ModelVersions, write_data: WriteData
+) -> None:
+    assert train_task.fine_tune(versions, write_data, ONE_EPOCH, go_on=lambda: False) == {"stopped": True}
     assert versions.info() == {"active": 0, "versions": []}
 
 
-def test_an_ensemble_is_not_trained(small_weights: Path, tmp_path: Path, write_data: WriteData) -> None:
+def test_an_ensemble_is_not_trained(
+    train_task: ModuleType, small_weights: Path, tmp_path: Path, write_data: WriteData
+) -> None:
     (model,) = parse_models([f"both=baseline:{small_weights},{small_weights}"])
     with raises_user_error("both"):
-        fine_tune(ModelVersions(tmp_path / "versions", model), write_data, ONE_EPOCH)
+        train_task.fine_tune(ModelVersions(tmp_path / "versions", model), write_data, ONE_EPOCH)
 
 
 def test_assgan_learns_from_images_without_labels(
-    tmp_path: Path, write_data: WriteData, monkeypatch: pytest.MonkeyPatch
+    train_task: ModuleType, tmp_path: Path, write_data: WriteData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from bus_monai.networks.mutual_generators import MutualGenerators
 
@@ -105,7 +122,7 @@ def test_assgan_learns_from_images_without_labels(
     model = TrainedModel("assgan", find_bundle("assgan"), str(tmp_path / "model.pt"), settings)
     _scores(monkeypatch, 0.0, 0.0)
     versions = ModelVersions(tmp_path / "versions", model)
-    fine_tune(versions, write_data, {"max_epochs": 2, "batch_size": 2})
+    train_task.fine_tune(versions, write_data, {"max_epochs": 2, "batch_size": 2})
     weights = versions.model().files[0]
     assert read_settings(weights)["labeled_fraction"] is None
     assert ["trusted_images" in row for row in read_history(weights.parent)] == [False, True]
@@ -116,32 +133,32 @@ names = st.sets(st.integers(0, 9999), min_size=15, max_size=30).map(lambda numbe
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(names)
-def test_each_section_has_a_patient(groups: list[str]) -> None:
-    sections = split_groups(groups)
+def test_each_section_has_a_patient(train_task: ModuleType, groups: list[str]) -> None:
+    sections = train_task.split_groups(groups)
     assert sorted(sections) == sorted(groups)
     assert set(sections.values()) == {"training", "validation", "test"}
 
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(names, names)
-def test_more_labels_never_test_what_was_trained_on(first: list[str], more: list[str]) -> None:
-    before, after = split_groups(first), split_groups(sorted({*first, *more}))
+def test_more_labels_never_test_what_was_trained_on(train_task: ModuleType, first: list[str], more: list[str]) -> None:
+    before, after = train_task.split_groups(first), train_task.split_groups(sorted({*first, *more}))
     trained = {group for group, section in before.items() if section == "training"}
     assert not [group for group in trained if after[group] != "training"]
 
 
-def test_shares_of_many_patients() -> None:
-    counts = Counter(split_groups([f"patient {n}" for n in range(2000)]).values())
+def test_shares_of_many_patients(train_task: ModuleType) -> None:
+    counts = Counter(train_task.split_groups([f"patient {n}" for n in range(2000)]).values())
     assert counts["test"] == pytest.approx(300, abs=50)
     assert counts["validation"] == pytest.approx(300, abs=50)
 
 
-def test_two_patients_are_too_few() -> None:
+def test_two_patients_are_too_few(train_task: ModuleType) -> None:
     with raises_user_error(2):
-        split_groups(["a", "b"])
+        train_task.split_groups(["a", "b"])
 
 
-def test_labels_become_a_data_set(tmp_path: Path) -> None:
+def test_labels_become_a_data_set(train_task: ModuleType, tmp_path: Path) -> None:
     images, labels = {}, {}
     for n in range(4):
         images[f"sub/{n}"] = tmp_path / f"{n}.png"
@@ -156,7 +173,7 @@ def test_labels_become_a_data_set(tmp_path: Path) -> None:
     folder = tmp_path / "data"
     folder.mkdir()
 
-    write_training_data(labels, images | {"broken": broken}, folder)
+    train_task.write_training_data(labels, images | {"broken": broken}, folder)
 
     datalist = read_datalist(folder)
     cases = [case for name in ("training", "validation", "test") for case in getattr(datalist, name)]
