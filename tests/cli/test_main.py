@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import resource
 import signal
 import subprocess
@@ -103,7 +104,7 @@ def test_help_of_a_bundle_lists_its_settings_only(
     with pytest.raises(SystemExit, match="0"):
         run("train", "rdau_gan", "--help", monkeypatch=monkeypatch)
     text = capsys.readouterr().out
-    assert '--gan_mode          "wgan"' in text
+    assert re.search(r'--gan_mode +"wgan"', text)
     assert "--network_def" not in text
 
 
