@@ -37,10 +37,10 @@ REMEDIES = {
     errno.ENAMETOOLONG: "give a shorter path",
     errno.EIO: "check the disk, or {other}",
 }
-"""What to do about a file by the code of the system; ``{other}`` says which path or option to change."""
+"""Advice on a file by the system's error code; ``{other}`` says which path or option to change."""
 
 DATABASE_ON_A_BAD_DISK = ("full", "readonly", "unable to open", "disk I/O")
-"""What SQLite says where a disk or a folder is to blame, and not the statement."""
+"""Words of SQLite's messages where a disk or a folder is to blame, and not the statement."""
 
 
 class UserError(ValueError):

@@ -20,9 +20,9 @@ def installed_version(package: str) -> str | None:
 
 
 TRAINED_FILE = "model.pt"
-"""What a training writes."""
+"""File of the weights that a training writes."""
 SHIPPED_FILE = "model.safetensors"
-"""What comes with a bundle: matrices in half precision, and the settings of the training."""
+"""File of the weights that ship with a bundle: matrices in half precision, and the settings of the training."""
 
 
 def weights_file(path: Path) -> Path:
@@ -38,7 +38,7 @@ def weights_file(path: Path) -> Path:
 
 _PACKAGE = Path(__file__).parents[1]
 BUNDLE_FOLDERS = (_PACKAGE / "_bundles", _PACKAGE.parent / "bundles")
-"""Where bundles lie: in an installed wheel, and in a checkout."""
+"""Folders of bundles: in an installed wheel, and in a checkout."""
 DEFAULT_MODEL = "lite_unet"
 """The bundle that segments where none is named: it comes with weights."""
 

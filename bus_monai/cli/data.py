@@ -35,7 +35,7 @@ def list_sets() -> None:
 
 
 class Modality(str, Enum):
-    """What phantoms show."""
+    """Modality of phantoms."""
 
     ultrasound = "ultrasound"
     mammogram = "mammogram"

@@ -1,4 +1,4 @@
-"""What several commands share: options of data, model and lesions, and how Ctrl-C stops them."""
+"""Options that several commands share (data, model, lesions), and stopping by Ctrl-C."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ SERIES_NUMBER = 903
 JPEG_QUALITY = 95
 """Of JPEG: outlines stay sharp, and a cine has a tenth of its raw size."""
 DEFAULT_FRAMES_PER_SECOND = 25
-"""Where the source does not say."""
+"""Rate of a cine whose source does not say."""
 
 
 def make_secondary_capture(

@@ -1,4 +1,4 @@
-"""Which images to explain, and each explained, its result on disk before the next is opened."""
+"""List images and explain them one after the other; each result is on disk before the next image is opened."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a segmenter is not sure."""
+"""Uncertainty of a segmenter: Monte-Carlo dropout and test-time augmentation."""
 
 from __future__ import annotations
 

@@ -153,7 +153,7 @@ def loose_box(box: Box, scale: float, image_size: Sequence[int]) -> Box:
     """Return a square around the centre of ``box``, shifted to stay inside the image.
 
     Its side is ``scale`` times the longer side of the box, rounded; an axis of the image that is shorter is taken
-    whole, and the result is then no square. The loose frame of Singh et al., Expert Systems with Applications 2020, doi
+    whole, and the result is then no square. The loose box of Singh et al., Expert Systems with Applications 2020, doi
     10.1016/j.eswa.2019.112855, which does not give the scale; at 1.5 a square box fills 44 % of it.
 
     Args:

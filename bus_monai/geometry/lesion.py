@@ -17,7 +17,7 @@ MIN_LESION_MM = 2.0
 """A finding is at least so long across: the smallest of 745 lesions of ACRIN 6666 (Barr et al., Radiology 269, 2013,
 doi:10.1148/radiol.13122829: "range, 2-135 mm")."""
 MAX_DEPTH_MM = 60.0
-"""What an uncalibrated frame shows at most from top to bottom, so that it has a scale to judge specks by. The shortest
+"""Depth that an uncalibrated frame shows at most, so that it has a scale to judge specks by. The shortest
 lesion of BUSI is 0.057 of its image's height across, this bound 0.033."""
 MAX_LESIONS = 20
 """In a frame; a network that finds more has failed on it."""
@@ -25,7 +25,7 @@ MAX_LESIONS = 20
 
 @dataclass(frozen=True)
 class Findings:
-    """What is kept of the components of one frame.
+    """The lesions kept of the components of one frame.
 
     Args:
         labels: (H, W) int32, 0 outside.

@@ -51,7 +51,7 @@ class TrainingCheckpoint:
         self.resume = resume
         self.enabled = enabled
         self.extra: dict[str, Any] = {}
-        """What other handlers want to find again after resuming; plain values only."""
+        """State of other handlers that resuming restores; plain values only."""
         if enabled:
             check_writable(self.folder)
 

@@ -34,7 +34,7 @@ _loaded: dict[tuple[Path, str], Predictor] = {}
 
 @dataclass(frozen=True)
 class Result:
-    """What was found in an image; a notebook shows it as picture and table.
+    """The lesions of an image; a notebook shows them as picture and table.
 
     Args:
         mask: bool (H, W), the lesions.

@@ -47,7 +47,7 @@ class Item:
 
     @property
     def key(self) -> str:
-        """What identifies it in the manifest, text of Unicode whatever bytes the path has."""
+        """Key in the manifest: the path as text of Unicode, whatever bytes it has."""
         return _printable(str(self.path.absolute()))
 
 

@@ -43,7 +43,7 @@ class SegmentedFile:
 
     @property
     def note(self) -> str:
-        """What was left out, in words; empty where nothing was."""
+        """Note on lesions that were left out; empty where none was."""
         notes = [f"{self.specks} too small for a finding left out"] if self.specks else []
         if self.surplus:
             notes.append(f"{self.surplus} beyond the {MAX_LESIONS} largest of a frame left out")

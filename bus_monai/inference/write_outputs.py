@@ -61,7 +61,7 @@ OUTPUT_SUFFIXES = {
     "nifti": "_mask.nii.gz",
     "sc": "_sc.dcm",
 }
-"""What can be written, and how its name ends."""
+"""Kinds of outputs, and the suffix of each."""
 DICOM_KINDS = frozenset({"seg", "sr", "sc"})
 """Written for DICOM sources alone: they carry its patient and study."""
 _LIKE_A_FRAME = re.compile(r"_frame\d+$")
@@ -143,7 +143,7 @@ PNG_COMPRESSION = 3
 
 
 RERUN_HINT = "run the command again, what was done before is whole and is not done again"
-"""What a sentence says of the work of a job that ends early."""
+"""Advice of an error that ends a job early."""
 
 
 class OutputError(UserError):

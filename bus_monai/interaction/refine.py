@@ -25,7 +25,7 @@ SURE_SHARE = 0.7
 OTHER_CLICK_SHARE = 0.35
 """Share of the distance to a click of the other kind that is surely the other's."""
 WALK_BETA = 300
-"""How much a step in grey hinders the walk."""
+"""Weight of differences in gray between pixels of the random walk."""
 MAX_GRID_SIDE_PX = 96
 """Pixels of a side at most on which the walk is solved, so that it takes a few hundredths of a second."""
 

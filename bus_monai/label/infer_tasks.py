@@ -214,7 +214,7 @@ class SegmentTask(InferTask):
 
 
 CLICKS_SUFFIX = "_clicks"
-"""What follows the name of the model in that of the task."""
+"""Suffix of a task's name after that of the model."""
 
 
 class ClickTask(InferTask):

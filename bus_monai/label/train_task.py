@@ -238,7 +238,7 @@ def _file_name(name: str) -> str:
 
 
 REQUEST_KEYS = frozenset({"model", "client_id", "gpus", "local_rank", "device", "name"})
-"""What a request holds besides keys of ``train.json``."""
+"""Keys of a request that are not settings of ``train.json``."""
 
 
 class FineTuneTask(TrainTask):

@@ -59,7 +59,7 @@ class BCEObjective(AdversarialObjective):
 
 
 class ParentLiteralObjective(BCEObjective):
-    """What the code of Negi et al. (RDA-UNET-WGAN, 2020) does, to reproduce its behaviour.
+    """The losses in the code of Negi et al. (RDA-UNET-WGAN, 2020), to reproduce its behavior.
 
     The discriminator learns by cross-entropy on sigmoid outputs and is not clipped; the generator minimises the mean
     of ``sigmoid(D)``, which *lowers* its realism: a sign error. There is no mask term either; set its weight to 0.

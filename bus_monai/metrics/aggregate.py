@@ -20,7 +20,7 @@ from bus_monai.metrics.case_table import CaseRow, write_case_table
 from bus_monai.metrics.classification import CLASSIFICATION_RESAMPLES, Interval
 
 Fraction: TypeAlias = Callable[[CaseRow], "tuple[float, float] | None"]
-"""What a case adds to numerator and denominator of a metric; ``None`` where the metric does not apply to it."""
+"""Share of a case in numerator and denominator of a metric; ``None`` where the metric does not apply."""
 
 RESAMPLES = 2000
 INTERVAL_PERCENTILES = (2.5, 97.5)
@@ -34,7 +34,7 @@ LOWER_IS_BETTER = frozenset(
 
 @dataclass(frozen=True)
 class Rule:
-    """How cases become one number: the sum of a fraction's numerators over the sum of its denominators.
+    """A rule that makes one number of cases: the sum of a fraction's numerators over the sum of its denominators.
 
     Args:
         text: the rule in words, printed beside the numbers.

@@ -12,7 +12,7 @@ from bus_monai.networks.wrappers import Padded
 BATCH_NORM: dict[str, Any] = {"eps": 1e-3}
 DILATIONS = (2, 4, 8, 16)
 MULTIPLE = 8
-"""What the sides of the padded image are divisible by, in pixels."""
+"""Pixels: the padded image's sides are multiples of it."""
 
 
 class ERFNet(Padded):

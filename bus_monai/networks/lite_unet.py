@@ -14,11 +14,11 @@ from bus_monai.networks.wrappers import Padded
 
 
 MULTIPLE = 32
-"""What the sides of the padded image are divisible by, in pixels."""
+"""Pixels: the padded image's sides are multiples of it."""
 DECODER_WIDTHS = (128, 64, 32, 16)
 """Channels of the decoder at 1/16, 1/8, 1/4 and 1/2 of the image's size."""
 PRESENCE_STRENGTH, PRESENCE_SLOPE = 8.0, 3.0
-"""How logits are lowered where there is no lesion, see :class:`LiteUNet`.
+"""Strength and slope of the gate that lowers logits where there is no lesion, see :class:`LiteUNet`.
 
 The strength, of 6, 8, 10, 12 and 15, is that which loses fewest lesions of five folds of BUSI with false lesions in no
 more than a quarter of the normal images (card of the bundle ``lite_unet``)."""

@@ -12,7 +12,7 @@ from bus_monai.networks.wrappers import Padded
 
 
 MULTIPLE = 16
-"""What the sides of the padded image are divisible by, in pixels."""
+"""Pixels: the padded image's sides are multiples of it."""
 
 
 class MedNeXt(Padded):

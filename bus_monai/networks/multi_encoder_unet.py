@@ -33,7 +33,7 @@ SKIP_MODES = ("none", "add", "concat")
 DECODER_CHANNELS = (512, 256, 128, 64)
 DROPOUT_RATE = 0.3
 MULTIPLE = 32
-"""What the sides of the padded image are divisible by, in pixels."""
+"""Pixels: the padded image's sides are multiples of it."""
 
 
 class MultiEncoderUNet(Padded):

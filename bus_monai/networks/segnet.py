@@ -14,7 +14,7 @@ ENCODER_WIDTHS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 
 """The thirteen convolutions of VGG-16, stage by stage."""
 DECODER_WIDTHS = ((512, 512, 512), (512, 512, 256), (256, 256, 128), (128, 64), (64,))
 MULTIPLE = 32
-"""What the sides of the padded image are divisible by, in pixels."""
+"""Pixels: the padded image's sides are multiples of it."""
 
 
 class SegNet(Padded):

@@ -15,7 +15,7 @@ from bus_monai.networks.wrappers import Padded
 
 FEATURE_COUNT = 24
 MULTIPLE = 128
-"""What the sides of the padded image are divisible by, in pixels, so that no stage is smaller than a window."""
+"""Pixels: the padded image's sides are multiples of it, so that no stage is smaller than a window."""
 
 
 class SwinUNETR(Padded):

@@ -11,7 +11,7 @@ from bus_monai.networks.unet import check_features
 from bus_monai.networks.wrappers import Padded
 
 MULTIPLE = 16
-"""What the sides of the padded image are divisible by, in pixels."""
+"""Pixels: the padded image's sides are multiples of it."""
 
 
 class UNetPlusPlus(Padded):

@@ -80,7 +80,7 @@ def _bounded(receive: Callable[[int], bytearray]) -> Callable[[int], bytearray]:
 SUCCESS, OUT_OF_RESOURCES, CANNOT_UNDERSTAND = 0x0000, 0xA700, 0xC000
 """Statuses of C-STORE, PS3.4 B.2.3."""
 VERIFICATION_UID = "1.2.840.10008.1.1"
-"""What C-ECHO asks for, PS3.4 A.4."""
+"""SOP class of C-ECHO, PS3.4 A.4."""
 TIMEOUT_S = 60
 """Seconds that a caller may be silent."""
 logger = logging.getLogger("bus_monai")
@@ -88,7 +88,7 @@ logger = logging.getLogger("bus_monai")
 
 @dataclass(frozen=True)
 class NodeLimits:
-    """Who may send, and how much.
+    """Limits of a node: who may send, and how much.
 
     Args:
         callers: AE titles; all others are rejected.

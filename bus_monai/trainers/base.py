@@ -1,4 +1,4 @@
-"""What the trainers share: resumable state, seeded epochs, frozen networks, processes, memory."""
+"""Base of the trainers: resumable state, seeded epochs, frozen networks, processes, memory."""
 
 from __future__ import annotations
 
@@ -209,7 +209,7 @@ class ResumableTrainer(Trainer):
     @property
     @abstractmethod
     def stage(self) -> str:
-        """What is going on in the current epoch, in words."""
+        """Name of the current epoch's stage."""
 
     def is_due(self, interval: int) -> bool:
         """Whether what happens every ``interval`` epochs, and in the last one, happens in the current epoch."""

@@ -15,7 +15,7 @@ from bus_monai.errors import check_choice, check_number
 WARM_UP_SHARE = 0.3
 """Share of the epochs in which the rate rises."""
 START_FACTOR, END_FACTOR = 1 / 25, 1 / 1000
-"""Where it starts and ends, as shares of the highest."""
+"""First and last learning rate, as shares of the highest."""
 
 
 def one_cycle(epochs: int) -> Callable[[int], float]:

@@ -145,7 +145,7 @@ MASS_MARGIN = 1.5
 def crop_mass(mask: Tensor) -> Tensor:
     """Return a mass in the middle of a square of 64 x 64 pixels, whatever its size and place.
 
-    The square is the loose frame of Singh et al., Expert Systems with Applications 139, 2020, doi
+    The square is the loose box of Singh et al., Expert Systems with Applications 139, 2020, doi
     10.1016/j.eswa.2019.112855. Where it leaves the image it goes on with background, so that no mass is moved off its
     centre or stretched. Pixels are averaged and those of at least one half are mass.
 

@@ -33,7 +33,7 @@ OVERLAY_WORDS = (
     "A",
     "x",
 )
-"""What is written on such images."""
+"""Texts that scanners write on images."""
 CROSS_SHARE = 0.012
 """Half the size of a caliper's cross, as a share of the shorter side."""
 

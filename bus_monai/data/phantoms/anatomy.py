@@ -190,7 +190,7 @@ def _smooth_noise(size: tuple[int, int], sigma: tuple[float, float], rng: np.ran
 
 
 def _add_fat_lobules(echo: TissueMap, gland: NDArray[np.bool_], rng: np.random.Generator) -> TissueMap:
-    """Put a few dark, soft ellipses into the gland: what a network must not take for lesions."""
+    """Add dark, soft ellipses to the gland, which a network must not take for lesions."""
     height, width = echo.shape
     rows, columns = np.ogrid[:height, :width]
     for _ in range(rng.poisson(2.0)):

@@ -33,7 +33,7 @@ class Engine(Protocol):
 
     @property
     def name(self) -> str:
-        """What ``run.json`` calls it."""
+        """Name in ``run.json``."""
         ...
 
     def __call__(self, segment: SegmentFile, tasks: Iterator[Task], record: Record) -> None:

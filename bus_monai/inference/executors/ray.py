@@ -70,7 +70,7 @@ MAX_TRIES = 3
 
 @dataclass(frozen=True)
 class Recipe:
-    """What a worker needs to be the same as the process that started the job.
+    """State that makes a worker the same as the process that started the job.
 
     Args:
         segment: the pickled :class:`~bus_monai.inference.segment_file.SegmentFile`; unpickled, it loads its model.
@@ -272,7 +272,7 @@ class RayEngine:
 
 
 class _Found:
-    """What the workers found, read in a thread of its own, since an interrupted iterator of Ray Data is lost."""
+    """Results of the workers, read in a thread of its own, since an interrupted iterator of Ray Data is lost."""
 
     def __init__(self, dataset: Any, files: int) -> None:
         self.futures: list[Future[Outcome]] = [Future() for _ in range(files)]
