@@ -97,7 +97,7 @@ def segment(
         )
     print(f"{totals['lesions']} lesions in {totals['done']} files: {out}")
     if totals["skipped"]:
-        print(f"{totals['skipped']} files are no {modality} and were left out.")
+        print(f"{totals['skipped']} files were left out, see 'reason' in '{out / RESULTS_FILE}'.")
     if totals["crowded"]:
         print(
             f"{totals['crowded']} files have more lesions in a frame than are kept, see 'note' in "

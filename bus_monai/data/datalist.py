@@ -15,6 +15,7 @@ from typing import Any, get_args
 from bus_monai.data.case import Case, Diagnosis
 from bus_monai.errors import UserError, check_choice, reading
 from bus_monai.io.atomic import atomic_file
+from bus_monai.io.opened import hash_file
 
 SECTIONS = ("training", "validation", "test", "unlabeled")
 DATALIST_FILE = "datalist.json"
@@ -60,7 +61,7 @@ class Datalist:
             for case in sorted(cases, key=lambda case: case.id):
                 total.update(f"{name}/{case.id}/{case.group}/{case.diagnosis}".encode())
                 for path in (case.image, *case.masks):
-                    total.update(hashlib.sha256(path.read_bytes()).digest())
+                    total.update(bytes.fromhex(hash_file(path)))
         return total.hexdigest()
 
     def to_dict(self) -> dict[str, Any]:

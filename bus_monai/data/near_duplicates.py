@@ -20,6 +20,7 @@ from bus_monai.data.registration import Flip, correlate_registered, find_candida
 from bus_monai.errors import UserError, check_columns
 from bus_monai.io.atomic import atomic_file, cache_folder
 from bus_monai.io.image import read_raster
+from bus_monai.io.opened import hash_file
 
 KNOWN_DUPLICATES_FILE = "near_duplicates.csv"
 
@@ -149,7 +150,7 @@ def group_near_duplicates(images: Sequence[Path], known: Path | None = None) -> 
     Raises:
         UserError: ``known`` lacks a column.
     """
-    contents = [hashlib.sha256(path.read_bytes()).hexdigest() for path in images]
+    contents = [hash_file(path) for path in images]
     first: dict[str, int] = {}
     pairs = [(first.setdefault(content, i), i) for i, content in enumerate(contents)]
     pairs += [(first[one], first[other]) for one, other in _similar({c: images[i] for c, i in first.items()})]

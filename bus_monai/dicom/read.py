@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Generator, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
 from io import BytesIO
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,10 @@ from pydicom.pixels import iter_pixels, pixel_array
 from pydicom.pixels.processing import apply_color_lut
 from pydicom.uid import JPEGBaseline8Bit, MediaStorageDirectoryStorage, SegmentationStorage
 
+from bus_monai.dicom.codestream import check_colour_tables, check_encoded
 from bus_monai.errors import UserError, reading
-from bus_monai.io.image import LUMA, MAX_PIXELS, SourceImage
+from bus_monai.io.budget import Budget
+from bus_monai.io.image import LUMA, SourceImage
 from bus_monai.io.opened import OpenedSource, open_source
 
 IDENTIFIERS = ("PatientName", "PatientID", "PatientBirthDate", "OtherPatientNames", "AccessionNumber")
@@ -55,6 +58,7 @@ def _header_or_nothing(source: OpenedSource) -> Dataset:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
+            source.check_unpacked()
             source.file.seek(0)
             tags = [*IDENTIFIERS, "Modality", "SOPClassUID"]
             return pydicom.dcmread(source.file, stop_before_pixels=True, specific_tags=tags, force=True)
@@ -90,7 +94,8 @@ def read_luma(source: OpenedSource, index: int) -> NDArray[np.uint8]:
     """
     header = _to_pixels(source)
     frames = int(header.get("NumberOfFrames") or 1)
-    return _decode(get_frame(source.file, index, number_of_frames=frames, extended_offsets=_offsets(header)), header)
+    encoded = get_frame(source.file, index, number_of_frames=frames, extended_offsets=_offsets(header))
+    return _decode(source.path, encoded, header)
 
 
 def iterate_luma(source: OpenedSource) -> Iterator[NDArray[np.uint8]]:
@@ -102,7 +107,27 @@ def iterate_luma(source: OpenedSource) -> Iterator[NDArray[np.uint8]]:
     header = _to_pixels(source)
     frames = int(header.get("NumberOfFrames") or 1)
     for encoded in generate_frames(source.file, number_of_frames=frames, extended_offsets=_offsets(header)):
-        yield _decode(encoded, header)
+        yield _decode(source.path, encoded, header)
+
+
+def _check_pixels(source: OpenedSource, header: Dataset, index: int | None = None) -> None:
+    """Check what compressed frames, or one of them, and tables of colours declare, before anything is decoded."""
+    check_colour_tables(source.path, header)
+    if not header.file_meta.TransferSyntaxUID.is_encapsulated:
+        return
+    frames = int(header.get("NumberOfFrames") or 1)
+    try:
+        _to_pixels(source)
+        words: dict[str, Any] = {"number_of_frames": frames, "extended_offsets": _offsets(header)}
+        if index is not None:
+            check_encoded(source.path, get_frame(source.file, index, **words), header)
+            return
+        for encoded in islice(generate_frames(source.file, **words), frames):
+            check_encoded(source.path, encoded, header)
+    except UserError:
+        raise
+    except Exception:  # noqa: S110 (of some ten kinds; the frames before the broken one can be read, see read_frames)
+        pass
 
 
 def _to_pixels(source: OpenedSource) -> Dataset:
@@ -119,7 +144,8 @@ def _offsets(header: Dataset) -> tuple[bytes, bytes] | None:
     return header.ExtendedOffsetTable, header.ExtendedOffsetTableLengths
 
 
-def _decode(encoded: bytes, header: Dataset) -> NDArray[np.uint8]:
+def _decode(path: Path, encoded: bytes, header: Dataset) -> NDArray[np.uint8]:
+    check_encoded(path, encoded, header)
     image = Image.open(BytesIO(encoded), formats=["JPEG"])
     if image.size != (header.Columns, header.Rows):
         raise ValueError(f"a frame has {image.height} x {image.width} pixels")
@@ -148,10 +174,11 @@ def read_frame(source: OpenedSource, frame: int = 0) -> SourceImage:
     with _decoding(source.path):
         frames = int(header.get("NumberOfFrames") or 1)
         spacing = spacing_mm(header)
-        _check(source.path, frame, frames, int(header.Rows) * int(header.Columns))
+        _check(source.path, header, frame, frames)
         if has_jpeg_luma(header):
             pixels: NDArray[Any] = read_luma(source, frame)
         else:
+            _check_pixels(source, header, frame)
             pixels = _luma(pixel_array(source.file, index=frame, raw=_is_ybr(header)), header)
         grey = _grey(pixels, header)
     return SourceImage(grey, spacing, frame, frames)
@@ -166,8 +193,9 @@ def read_frames(source: OpenedSource) -> Iterator[SourceImage]:
     header = _image_header(source)
     with _decoding(source.path):
         frames = int(header.get("NumberOfFrames") or 1)
-        _check(source.path, 0, frames, int(header.Rows) * int(header.Columns))
+        _check(source.path, header, 0, frames)
         spacing = spacing_mm(header)
+    # what the frames themselves declare is checked as the first one is asked for
     with closing(_iterate(source, header)) as decoded:
         for frame in range(frames):
             with _decoding(source.path):
@@ -183,6 +211,7 @@ def _iterate(source: OpenedSource, header: Dataset) -> Generator[NDArray[Any], N
     if has_jpeg_luma(header):
         yield from iterate_luma(source)
     else:
+        _check_pixels(source, header)
         with closing(iter_pixels(source.file, raw=_is_ybr(header))) as frames:
             for pixels in frames:
                 yield _luma(pixels, header)
@@ -207,13 +236,17 @@ def count_frames(source: OpenedSource) -> int:
     """Return the number of frames of a file, 0 where it is no image: a report, or a segmentation of one.
 
     Raises:
-        UserError: the file is broken.
+        UserError: the file is broken, or has more frames than may be read.
     """
     header = _checked_header(source)
     try:
         if "Rows" not in header or header.get("SOPClassUID") == SegmentationStorage:
             return 0
-        return int(header.get("NumberOfFrames") or 1)
+        frames = int(header.get("NumberOfFrames") or 1)
+        Budget.current().check_frames(source.path, frames, int(header.Rows), int(header.Columns))
+        return frames
+    except UserError:
+        raise
     except Exception as error:  # values are decoded when they are asked for
         raise UserError(f"'{source.path}' has no valid NumberOfFrames: copy the file again or remove it.") from error
 
@@ -267,15 +300,28 @@ def _image_header(source: OpenedSource) -> Dataset:
     return header
 
 
-def _check(path: Path, frame: int, frames: int, size: int) -> None:
+def _check(path: Path, header: Dataset, frame: int, frames: int) -> None:
+    Budget.current().check_frames(path, frames, int(header.Rows), int(header.Columns))
     if not 0 <= frame < frames:
         raise UserError(f"'{path}' has {frames} frames: there is no frame {frame}, counted from 0.")
-    if size > MAX_PIXELS:
-        raise UserError(f"'{path}' has {size:,} pixels a frame: scale it down to at most {MAX_PIXELS:,} pixels.")
+
+
+AT_ONCE = 12_000_000
+"""Samples that are turned into floats at once."""
 
 
 def _grey(pixels: NDArray[Any], header: Dataset) -> NDArray[np.float32]:
-    """Turn decoded pixels, (H, W) or (H, W, 3) in RGB, into luma in [0, 1]."""
+    """Turn decoded pixels, (H, W) or (H, W, 3) in RGB, into luma in [0, 1]; of a large image by bands of rows."""
+    if pixels.size <= AT_ONCE:
+        return _grey_band(pixels, header)
+    grey = np.empty(pixels.shape[:2], np.float32)
+    rows = max(1, AT_ONCE // (pixels.size // len(pixels)))
+    for top in range(0, len(pixels), rows):
+        grey[top : top + rows] = _grey_band(pixels[top : top + rows], header)
+    return grey
+
+
+def _grey_band(pixels: NDArray[Any], header: Dataset) -> NDArray[np.float32]:
     if header.PhotometricInterpretation == "PALETTE COLOR":
         return _palette_luma(pixels, header)
     top = float(2 ** int(header.BitsStored) - 1)

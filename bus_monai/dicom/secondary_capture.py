@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from datetime import datetime
 from io import BytesIO
 
@@ -25,13 +26,13 @@ DEFAULT_FRAMES_PER_SECOND = 25
 
 
 def make_secondary_capture(
-    source: Dataset, rgb: NDArray[np.uint8], algorithm: Algorithm, *, creation: datetime
+    source: Dataset, rgb: Iterable[NDArray[np.uint8]], algorithm: Algorithm, *, creation: datetime
 ) -> Dataset:
     """Make a secondary capture of overlays, in JPEG baseline; multi-frame true colour where there are several frames.
 
     Args:
         source: the image, as read; its pixels are not needed.
-        rgb: (F, H, W, 3), the frames of the source in their order, or a choice of them.
+        rgb: (H, W, 3) a frame, those of the source in their order, or a choice of them.
         algorithm: what drew.
         creation: date and time of the content; with the same one a repeated run makes the same bytes.
 
@@ -39,9 +40,13 @@ def make_secondary_capture(
         UserError: the source lacks a valid identifier.
     """
     header = source_header(source)
-    frames = [_jpeg(frame) for frame in rgb]
+    frames: list[bytes] = []
+    shape: tuple[int, ...] = ()
+    for frame in rgb:
+        frames.append(_jpeg(frame))
+        shape = frame.shape
     content = hashlib.sha256(b"".join(frames)).hexdigest()
-    several = len(rgb) > 1
+    several = len(frames) > 1
     made = SOPClass(
         study_instance_uid=header.StudyInstanceUID,
         series_instance_uid=derived_uid("overlays", str(algorithm), header.SeriesInstanceUID),
@@ -65,7 +70,7 @@ def make_secondary_capture(
     if several:
         made.FrameIncrementPointer = Tag("FrameTime")
         made.FrameTime = header.get("FrameTime") or 1000 / DEFAULT_FRAMES_PER_SECOND
-    _add_pixels(made, frames, rgb.shape)
+    _add_pixels(made, frames, (len(frames), *shape))
     stamp(made, creation)
     return made
 

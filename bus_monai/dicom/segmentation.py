@@ -25,7 +25,7 @@ ALL_FRAMES = "Lesions of all frames"
 
 
 def make_segmentations(
-    source: Dataset, labels: NDArray[np.int32], algorithm: Algorithm, *, creation: datetime
+    source: Dataset, labels: Sequence[NDArray[np.integer]], algorithm: Algorithm, *, creation: datetime
 ) -> list[Dataset]:
     """Make segmentations (BINARY) with a segment a lesion.
 
@@ -35,7 +35,8 @@ def make_segmentations(
 
     Args:
         source: the image, as read; its pixels are not needed.
-        labels: (F, H, W), 0 outside; a number that occurs in several frames is one lesion, and has one tracking UID.
+        labels: (H, W) a frame, 0 outside; a number that occurs in several frames is one lesion, and has one tracking
+            UID.
         algorithm: what found the lesions.
         creation: date and time of the content; with the same one a repeated run makes the same bytes.
 
@@ -48,15 +49,17 @@ def make_segmentations(
         ValueError: labels are not of the source's size.
     """
     header = source_header(source)
-    if labels.shape != (int(header.get("NumberOfFrames") or 1), header.Rows, header.Columns):
-        raise ValueError(f"Labels of shape {labels.shape} are not those of the source's frames.")
+    shape = (len(labels), *labels[0].shape)
+    if shape != (int(header.get("NumberOfFrames") or 1), header.Rows, header.Columns):
+        raise ValueError(f"Labels of shape {shape} are not those of the source's frames.")
     if get_image_coordinate_system(header) == CoordinateSystemNames.PATIENT:
-        return [_segmentation(header, header, labels, 0, algorithm, creation)] if labels.any() else []
+        stacked = np.stack(labels)
+        return [_segmentation(header, header, stacked, 0, algorithm, creation)] if stacked.any() else []
     plain = _single_frame(header)
     return [
-        _segmentation(plain, header, labels[frame], frame, algorithm, creation)
-        for frame in range(len(labels))
-        if labels[frame].any()
+        _segmentation(plain, header, numbers, frame, algorithm, creation)
+        for frame, numbers in enumerate(labels)
+        if numbers.any()
     ]
 
 
@@ -72,7 +75,12 @@ def _single_frame(header: Dataset) -> Dataset:
 
 
 def _segmentation(
-    geometry: Dataset, header: Dataset, labels: NDArray[np.int32], frame: int, algorithm: Algorithm, creation: datetime
+    geometry: Dataset,
+    header: Dataset,
+    labels: NDArray[np.integer],
+    frame: int,
+    algorithm: Algorithm,
+    creation: datetime,
 ) -> Dataset:
     numbers = [int(number) for number in np.unique(labels) if number]
     # the standard counts the segments of an object from 1 without gaps

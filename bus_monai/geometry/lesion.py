@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from math import atan2, degrees, pi
 from typing import Literal
@@ -236,7 +237,7 @@ MAX_GAP_FRAMES = 3
 """Frames that a lesion may be missing and still be the same: a tenth of a second of a usual cine."""
 
 
-def track_lesions(labels: Sequence[NDArray[np.int32]]) -> list[dict[int, int]]:
+def track_lesions(labels: Iterable[NDArray[np.int32]]) -> list[dict[int, int]]:
     """Join the components of successive frames that overlap.
 
     A component joins the track whose last component, at most ``MAX_GAP_FRAMES`` frames missing between, it overlaps
@@ -251,26 +252,29 @@ def track_lesions(labels: Sequence[NDArray[np.int32]]) -> list[dict[int, int]]:
         component of every frame is in exactly one of them.
     """
     tracks: list[dict[int, int]] = []
-    owners: dict[tuple[int, int], int] = {}
+    ends: list[int] = []
+    # of the last frames alone, so that a long cine takes no longer a frame than a short one
+    recent: deque[tuple[int, NDArray[np.int32], dict[int, int]]] = deque(maxlen=MAX_GAP_FRAMES + 1)
     for frame, current in enumerate(labels):
-        last = {max(track) for track in tracks}
         pairs = sorted(
-            (-iou, frame - earlier, number, before, earlier)
-            for earlier in sorted(last & set(range(frame - MAX_GAP_FRAMES - 1, frame)))
-            for before, number, iou in _overlaps(labels[earlier], current)
-            if max(tracks[owners[earlier, before]]) == earlier
+            (-iou, frame - earlier, number, before, owners[before])
+            for earlier, numbers, owners in recent
+            if any(ends[track] == earlier for track in owners.values())
+            for before, number, iou in _overlaps(numbers, current)
+            if ends[owners[before]] == earlier
         )
         joined: dict[int, int] = {}
-        for _, _, number, before, earlier in pairs:
-            track = owners[earlier, before]
+        for *_, number, _, track in pairs:
             if number not in joined and track not in joined.values():
                 joined[number] = track
         for number in (int(n) for n in np.unique(current) if n):
             if number not in joined:
                 joined[number] = len(tracks)
                 tracks.append({})
+                ends.append(frame)
             tracks[joined[number]][frame] = number
-            owners[frame, number] = joined[number]
+            ends[joined[number]] = frame
+        recent.append((frame, current, joined))
     return tracks
 
 

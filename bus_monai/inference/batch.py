@@ -9,7 +9,7 @@ import platform
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -117,7 +117,7 @@ def _printable(path: str) -> str:
 
 
 RESULTS_FILE = "results.csv"
-"""A row a lesion, an image without lesion, or a file that failed."""
+"""A row a lesion, an image without lesion, or a file that failed or was skipped."""
 RUN_FILE = "run.json"
 LESION_COLUMNS = (
     "file", "output", "state", "lesions", "lesion", "frame", "first_frame", "last_frame", "unit", "area", "long_axis",
@@ -191,8 +191,7 @@ def _known_job(
     manifest: Manifest, out: Path, predictor: Predictor, settings: SegmentSettings, began: datetime
 ) -> datetime:
     """Check that an earlier run was the same job; return its date, so that the same objects come out."""
-    epoch = os.environ.get("SOURCE_DATE_EPOCH")  # https://reproducible-builds.org/specs/source-date-epoch
-    first = datetime.fromtimestamp(int(epoch), timezone.utc) if epoch else began
+    first = _source_date() or began
     ours = {
         "model": model_key(predictor.model),
         "backend": f"{predictor.backend} {predictor.precision}",
@@ -210,6 +209,23 @@ def _known_job(
             "to make them anew, or another --out."
         )
     return datetime.fromisoformat(known["creation"])
+
+
+EPOCH = "SOURCE_DATE_EPOCH"
+"""Variable of the environment with the date of results, https://reproducible-builds.org/specs/source-date-epoch."""
+
+
+def _source_date() -> datetime | None:
+    epoch = os.environ.get(EPOCH)
+    if not epoch:
+        return None
+    try:
+        return datetime.fromtimestamp(int(epoch), timezone.utc)
+    except (ValueError, OverflowError, OSError) as error:
+        raise UserError(
+            f"The environment variable {EPOCH} is {epoch!r}: give seconds since 1970 as a whole number, or unset it.",
+            key=EPOCH,
+        ) from error
 
 
 def _forget(out: Path) -> None:
@@ -234,16 +250,27 @@ def _write_results(manifest: Manifest, out: Path) -> Counter[str]:
         table = csv.DictWriter(file, LESION_COLUMNS, restval="", extrasaction="ignore")
         table.writeheader()
         for entry in manifest.entries():
-            outcome = entry.outcome
+            outcome = _as_it_is_now(entry)
             totals[outcome.state] += 1
             shared = {"file": entry.path, "output": entry.name, "state": outcome.state, "reason": outcome.reason}
-            if outcome.state == "failed":
+            if not outcome.rows and outcome.state != "new":
                 table.writerow(shared)
             totals["crowded"] += any(row.get("surplus", 0) for row in outcome.rows)
             for row in outcome.rows:
                 totals["lesions"] += "number" in row
                 table.writerow({"lesion": row.get("number", ""), **row, **shared})
     return totals
+
+
+def _as_it_is_now(entry: Entry) -> Outcome:
+    """Return what is known of an item, with a word about a file that is no longer there."""
+    known = entry.outcome
+    # the name of a path that is no Unicode is not its own, see _printable
+    if "\\" in entry.path or os.path.lexists(entry.path):
+        return known
+    if known.state == "new":
+        return Outcome("failed", f"'{entry.path}' was removed before it was segmented: put it back or use --restart.")
+    return replace(known, reason=f"{known.reason} The file is no longer there.".strip())
 
 
 def _write_run(

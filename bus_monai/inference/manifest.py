@@ -83,6 +83,7 @@ class Manifest:
             self._base.execute("PRAGMA journal_mode=WAL")
             self._base.execute("PRAGMA synchronous=NORMAL")
             self._base.executescript(_TABLES)
+        self._file = self._stamp()
 
     def close(self) -> None:
         """Close the file."""
@@ -105,7 +106,12 @@ class Manifest:
         raise ValueError("names is empty.")
 
     def finish(self, entry: Entry, outcome: Outcome) -> None:
-        """Record what became of an item."""
+        """Record what became of an item.
+
+        Raises:
+            UserError: as :meth:`check`, or the file cannot be written.
+        """
+        self.check()
         now = datetime.now(timezone.utc).isoformat(timespec="seconds")
         values = (outcome.sha256, outcome.state, outcome.reason, now, json.dumps(outcome.outputs))
         with self._errors():
@@ -115,7 +121,12 @@ class Manifest:
             )
 
     def entries(self) -> Iterator[Entry]:
-        """Yield all items in the order of their paths."""
+        """Yield all items in the order of their paths.
+
+        Raises:
+            UserError: as :meth:`check`, or the file cannot be read.
+        """
+        self.check()
         with self._errors():
             yield from self._select("ORDER BY path")
 
@@ -127,6 +138,27 @@ class Manifest:
         ):
             outcome = Outcome(state, reason, sha256, tuple(json.loads(outputs)), tuple(json.loads(rows)))
             yield Entry(path, name, outcome)
+
+    def _stamp(self) -> tuple[int, int] | None:
+        try:
+            status = self.path.stat()
+        except OSError:
+            return None
+        return status.st_dev, status.st_ino
+
+    def check(self) -> None:
+        """Check that the file is still the one that was opened, to which SQLite writes even where it has no name.
+
+        Raises:
+            UserError: it, or its folder, was removed or replaced.
+        """
+        if self._stamp() != self._file:
+            raise UserError(
+                f"'{self.path}' was removed while the job ran, with what was done before: leave --out alone and run "
+                "the command again.",
+                path=self.path,
+                key="--out",
+            )
 
     @contextmanager
     def _errors(self) -> Iterator[None]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING
 
 from bus_monai.errors import UserError, user_error
@@ -13,10 +15,16 @@ from bus_monai.inference.manifest import Outcome
 from bus_monai.inference.predictor import Predictor
 from bus_monai.inference.segment_frames import segment_frames
 from bus_monai.inference.write_outputs import FileWriter, OutputError
-from bus_monai.io.opened import OpenedSource, open_source
+from bus_monai.io.opened import OpenedSource, SpecialFileError, open_source
+from bus_monai.sources.read import declared_pixels
 
 if TYPE_CHECKING:
     from bus_monai.dicom.source_header import Algorithm
+
+
+LARGE = 4_000_000
+"""Pixels of a frame from which on one file at a time is in memory, whatever the number of threads."""
+_ONE_LARGE = Lock()
 
 
 @dataclass(frozen=True)
@@ -63,6 +71,8 @@ class SegmentFile:
                 return self._segment(source, name)
         except OutputError:
             raise
+        except SpecialFileError as error:
+            return Outcome("skipped", str(error))
         except UserError as error:
             return Outcome("failed", str(error))
 
@@ -73,9 +83,10 @@ class SegmentFile:
             other = self._other_modality(source) if source.kind == "dicom" else ""
             if other:
                 return Outcome("skipped", f"its modality is {other}", sha256)
-            result = segment_frames(self.predictor, source, self.settings.threshold, self.settings.min_area)
-            writer = FileWriter(source, self.out, name, self._algorithm, self.creation)
-            return Outcome("done", "", sha256, writer.write(result, self.settings.kinds), tuple(result.rows()))
+            with _ONE_LARGE if declared_pixels(source) > LARGE else nullcontext():
+                result = segment_frames(self.predictor, source, self.settings.threshold, self.settings.min_area)
+                writer = FileWriter(source, self.out, name, self._algorithm, self.creation)
+                return Outcome("done", "", sha256, writer.write(result, self.settings.kinds), tuple(result.rows()))
         except OutputError:
             raise
         except Exception as error:  # a decoder's or a library's, which one broken file must not hand to all others

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import zlib
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +19,39 @@ from bus_monai.sources.read import read_images
 
 if TYPE_CHECKING:
     from bus_monai.geometry.lesion import Lesion
+
+
+class PackedLabels(Sequence[NDArray[np.uint16]]):
+    """Labels (H, W) of frames, packed: those of a cine take no more than a few frames would.
+
+    Example:
+        >>> labels = PackedLabels()
+        >>> labels.append(np.eye(2, dtype=np.uint16))
+        >>> len(labels), labels[0].tolist()
+        (1, [[1, 0], [0, 1]])
+    """
+
+    def __init__(self) -> None:
+        self._frames: list[tuple[tuple[int, ...], bytes]] = []
+
+    def append(self, labels: NDArray[np.uint16]) -> None:
+        """Add a frame."""
+        self._frames.append((labels.shape, zlib.compress(labels.tobytes(), 1)))
+
+    @overload
+    def __getitem__(self, index: int) -> NDArray[np.uint16]: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[NDArray[np.uint16]]: ...
+
+    def __getitem__(self, index: int | slice) -> NDArray[np.uint16] | list[NDArray[np.uint16]]:
+        if isinstance(index, slice):
+            return [self[frame] for frame in range(*index.indices(len(self)))]
+        shape, packed = self._frames[index]
+        return np.frombuffer(zlib.decompress(packed), np.uint16).reshape(shape)
+
+    def __len__(self) -> int:
+        return len(self._frames)
 
 
 @dataclass(frozen=True)
@@ -33,7 +68,7 @@ class SegmentedFile:
         surplus: components of all frames beyond the largest of their frame.
     """
 
-    labels: list[NDArray[np.uint16]]
+    labels: Sequence[NDArray[np.uint16]]
     lesions: list[list[Lesion]]
     spacing_mm: tuple[float, float] | None
     summary: int
@@ -86,7 +121,7 @@ def segment_frames(
     Raises:
         UserError: the file cannot be read, or holds no signal.
     """
-    labels: list[NDArray[np.uint16]] = []
+    labels = PackedLabels()
     found: list[list[Lesion]] = []
     spacing, summary, shown, most, signal = None, 0, None, -1, False
     specks = surplus = 0
@@ -109,17 +144,15 @@ def segment_frames(
     return SegmentedFile(labels, found, spacing, summary, shown, specks, surplus)
 
 
-def _followed(
-    labels: list[NDArray[np.uint16]], lesions: list[list[Lesion]]
-) -> tuple[list[NDArray[np.uint16]], list[list[Lesion]]]:
+def _followed(labels: PackedLabels, lesions: list[list[Lesion]]) -> tuple[PackedLabels, list[list[Lesion]]]:
     """Give each lesion one number through all frames."""
     from bus_monai.geometry.lesion import track_lesions
 
     maps: list[dict[int, int]] = [{} for _ in labels]
-    for number, track in enumerate(track_lesions([numbers.astype(np.int32) for numbers in labels]), start=1):
+    for number, track in enumerate(track_lesions(numbers.astype(np.int32) for numbers in labels), start=1):
         for frame, before in track.items():
             maps[frame][before] = number
-    renumbered = []
+    renumbered = PackedLabels()
     for names, numbers in zip(maps, labels, strict=True):
         table = np.zeros(int(numbers.max()) + 1, dtype=np.uint16)
         for before, after in names.items():

@@ -18,7 +18,7 @@ from PIL import Image
 from scipy import ndimage
 
 from bus_monai.errors import UserError, check_choice, writing
-from bus_monai.inference.segment_frames import SegmentedFile
+from bus_monai.inference.segment_frames import PackedLabels, SegmentedFile
 from bus_monai.io.atomic import atomic_file
 from bus_monai.io.image import image_stem
 from bus_monai.io.masks import frame_mark, write_nifti_mask, write_png_mask
@@ -176,6 +176,8 @@ class FileWriter:
         """Write some kinds and return the paths, relative to the folder of all outputs; all kinds or none."""
         with self._errors(), self._all_or_none():
             parent = (self.out / self.name).parent
+            if not self.out.is_dir():  # or it would be made again, without what was in it
+                raise OutputError(f"'{self.out}' was removed while the job ran: run the command again.", path=self.out)
             parent.mkdir(parents=True, exist_ok=True)
             if not parent.resolve().is_relative_to(self.out.resolve()):
                 raise UserError(f"'{parent}' leads outside '{self.out}': remove that link.")
@@ -187,8 +189,10 @@ class FileWriter:
                 with atomic_file(self._path("overlay")) as partial:
                     overlay.save(partial, format="PNG", compress_level=PNG_COMPRESSION)
             if "nifti" in kinds:
-                masks = [labels > 0 for labels in result.labels]
                 reference = self.source.path if self.source.kind == "nifti" else None
+                masks = PackedLabels()
+                for labels in result.labels:
+                    masks.append((labels > 0).astype(np.uint16))
                 write_nifti_mask(masks, reference, self._path("nifti"), spacing_mm=result.spacing_mm)
             if self.source.kind == "dicom" and DICOM_KINDS & set(kinds):
                 self._write_objects(result, kinds)
@@ -213,9 +217,8 @@ class FileWriter:
         if "seg" in kinds:
             from bus_monai.dicom.segmentation import make_segmentations
 
-            labels = np.stack(result.labels).astype(np.int32)
-            objects = make_segmentations(header, labels, algorithm, creation=creation)
-            shown: list[int | None] = [frame for frame in range(frames) if labels[frame].any()]
+            objects = make_segmentations(header, result.labels, algorithm, creation=creation)
+            shown: list[int | None] = [frame for frame, labels in enumerate(result.labels) if labels.any()]
             if frames == 1 or len(objects) < len(shown):
                 shown = [None] * len(objects)
             for made, frame in zip(objects, shown, strict=True):
@@ -230,7 +233,7 @@ class FileWriter:
 
             # decoded once more, so that no cine lies in memory as floats
             pictures = zip(read_images(self.source), result.labels, strict=True)
-            rgb = np.stack([draw_overlay(image.pixels, labels) for image, labels in pictures])
+            rgb = (draw_overlay(image.pixels, labels) for image, labels in pictures)
             write_dicom(make_secondary_capture(header, rgb, algorithm, creation=creation), self._path("sc"))
 
     @contextmanager

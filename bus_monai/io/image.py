@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
+import gzip
 import warnings
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePath
-from typing import Any, BinaryIO
+from typing import IO, Any, BinaryIO, cast
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from bus_monai.errors import UserError, reading
-from bus_monai.io.opened import open_source
+from bus_monai.io.budget import Budget
+from bus_monai.io.opened import CHUNK_BYTES, OpenedSource, open_regular, open_source
 
 RASTER_SUFFIXES = (".png", ".jpg", ".jpeg")
 NIFTI_SUFFIXES = (".nii", ".nii.gz")
-MAX_PIXELS = 100_000_000
-"""A larger image is a decompression bomb or a mistake."""
 
 
 LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
@@ -96,40 +97,122 @@ def decode_raster(path: Path, file: BinaryIO) -> NDArray[np.float32]:
     try:
         with reading(path, "PNG or JPEG", errors=errors), warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            _check_scans(file)
             file.seek(0)
             with Image.open(file, formats=("PNG", "JPEG")) as image:
-                _check_size(path, image.size)
+                Budget.current().check_frame(path, image.height, image.width)
                 if image.mode in ("I;16", "I;16B", "I"):
                     return np.asarray(image, dtype=np.float32) / np.float32(65535)
                 # through RGB, so that neither an alpha channel nor the index of a palette is taken for grey
                 grey = image if image.mode in ("L", "1") else image.convert("RGB")
                 return np.asarray(grey.convert("L"), dtype=np.float32) / np.float32(255)
     except Image.DecompressionBombError as error:
-        raise UserError(f"'{path}' is too large ({error}): give at most {MAX_PIXELS:,} pixels.", path=path) from error
+        raise Budget.current().too_large(path) from error
 
 
-def read_nifti(path: Path) -> SourceImage:
-    """Read a NIfTI file of one image, with the spacing that its header gives.
+MAX_SCANS = 1000
+"""Of a JPEG: progressive ones have some ten, each of which takes the time of the whole image."""
+
+
+def _check_scans(file: BinaryIO) -> None:
+    file.seek(0)
+    last = file.read(2)
+    if last != b"\xff\xd8":
+        return
+    scans = 0
+    while part := file.read(CHUNK_BYTES):
+        scans += (last[-1:] + part).count(b"\xff\xda")
+        last = part
+        if scans > MAX_SCANS:
+            raise ValueError(f"it has more than {MAX_SCANS} scans")
+
+
+def read_nifti(source: OpenedSource) -> SourceImage:
+    """Read an opened NIfTI file of one image, with the spacing that its header gives.
 
     Raises:
         UserError: it is broken, too large, or holds more than one image.
     """
-    import nibabel as nib
-    from nibabel.filebasedimages import ImageFileError
-    from nibabel.spatialimages import HeaderDataError
+    from nibabel.arrayproxy import ArrayProxy
 
-    with reading(path, "NIfTI", errors=(EOFError, ValueError, zlib.error, ImageFileError, HeaderDataError)):
-        image = nib.load(path)
-        shape = image.shape
+    path = source.path
+    with _nifti_content(source) as (header, content):
+        shape = header.get_data_shape()
         if len(shape) < 2 or any(n != 1 for n in shape[2:]):
             raise UserError(f"'{path}' has the shape {shape}: give a NIfTI file of one two-dimensional image.")
-        _check_size(path, shape[:2])
-        stored = np.asarray(image.dataobj).reshape(shape[:2]).T
-        if stored.dtype.kind not in "biuf":
-            raise UserError(f"'{path}' holds {stored.dtype} values: give a NIfTI file of grey values.")
-    columns_mm, rows_mm = (float(zoom) for zoom in image.header.get_zooms()[:2])
+        Budget.current().check_frame(path, shape[1], shape[0])
+        stored = header.get_data_dtype()
+        if stored.kind not in "biuf" or stored.itemsize > 8:
+            raise UserError(f"'{path}' holds {stored} values: give a NIfTI file of grey values.")
+        values = np.asarray(ArrayProxy(content, header, mmap=False)).reshape(shape[:2]).T
+    columns_mm, rows_mm = (float(zoom) for zoom in header.get_zooms()[:2])
     spacing = (rows_mm, columns_mm) if rows_mm > 0 and columns_mm > 0 else None
-    return SourceImage(to_unit_range(stored), spacing)
+    return SourceImage(to_unit_range(values), spacing)
+
+
+def raster_pixels(file: BinaryIO) -> int:
+    """Return how many pixels an opened PNG or JPEG has by its header.
+
+    Raises:
+        OSError: it is no such image.
+    """
+    file.seek(0)
+    with Image.open(file, formats=("PNG", "JPEG")) as image:
+        return image.width * image.height
+
+
+def nifti_pixels(source: OpenedSource) -> int:
+    """Return how many values an opened NIfTI file has by its header.
+
+    Raises:
+        UserError: it is broken.
+    """
+    with _nifti_content(source) as (header, _):
+        return int(np.prod(header.get_data_shape(), dtype=np.int64))
+
+
+def nifti_header(path: Path) -> Any:
+    """Return the header of a NIfTI file, without its extensions.
+
+    Raises:
+        UserError: it is missing or broken.
+    """
+    with open_source(path) as source, _nifti_content(source) as (header, _):
+        return header
+
+
+LONGEST_HEADER = 540
+"""Bytes of NIfTI-2; NIfTI-1 has 348."""
+LONGEST_EXTENSIONS = 1 << 24
+"""Bytes before the values, which are passed over: an extension declares its own size, and nibabel reads it."""
+
+
+@contextmanager
+def _nifti_content(source: OpenedSource) -> Iterator[tuple[Any, IO[bytes]]]:
+    from nibabel.filebasedimages import ImageFileError
+    from nibabel.nifti1 import Nifti1Header, Nifti1PairHeader
+    from nibabel.nifti2 import Nifti2Header
+    from nibabel.spatialimages import HeaderDataError
+    from nibabel.wrapstruct import WrapStructError
+
+    errors = (EOFError, ValueError, zlib.error, ImageFileError, HeaderDataError, WrapStructError)
+    with reading(source.path, "NIfTI", errors=errors):
+        source.file.seek(0)
+        packed = source.file.read(2) == b"\x1f\x8b"
+        source.file.seek(0)
+        content = cast("IO[bytes]", gzip.GzipFile(fileobj=source.file) if packed else source.file)
+        head = content.read(LONGEST_HEADER)
+        apart = head[344:348] == b"ni1\0"
+        kind = Nifti2Header if head[4:8] == b"n+2\0" else Nifti1PairHeader if apart else Nifti1Header
+        header = kind(head[: kind.sizeof_hdr])
+        offset = header.get_data_offset()
+        if not (0 if apart else kind.sizeof_hdr) <= offset <= LONGEST_EXTENSIONS:
+            raise ValueError(f"its values begin at byte {offset:,}")
+        if not apart:
+            yield header, content
+            return
+        with open_regular(source.path.with_suffix(".img")) as values:
+            yield header, values
 
 
 def to_unit_range(values: NDArray[Any]) -> NDArray[np.float32]:
@@ -147,8 +230,3 @@ def check_signal(path: str | Path, signal: bool) -> None:
     """Raise a user error unless an image, or any of its frames, has a pixel above 0, which ``signal`` tells."""
     if not signal:
         raise UserError(f"'{path}' holds no signal: every pixel is 0; remove it.", path=path)
-
-
-def _check_size(path: Path, size: tuple[int, ...]) -> None:
-    if size[0] * size[1] > MAX_PIXELS:
-        raise UserError(f"'{path}' has {size[0]} x {size[1]} pixels: scale it down to at most {MAX_PIXELS:,} pixels.")

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from bus_monai.io.atomic import atomic_file
+from bus_monai.io.image import nifti_header
 from bus_monai.io.opened import source_kind
 
 
@@ -24,9 +25,9 @@ def write_mask(mask: NDArray[np.bool_], source: Path, output: Path) -> None:
 
 def source_affine(source: Path) -> NDArray[np.float64]:
     """Return the affine (4, 4) of a NIfTI file, of any other that with which ITK and so 3D Slicer show pixels."""
-    import nibabel as nib
-
-    return np.asarray(nib.load(source).affine) if source_kind(source) == "nifti" else np.diag([-1.0, -1.0, 1.0, 1.0])
+    if source_kind(source) == "nifti":
+        return np.asarray(nifti_header(source).get_best_affine())
+    return np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
 def write_png_mask(mask: NDArray[np.bool_], output: Path) -> None:
@@ -36,7 +37,7 @@ def write_png_mask(mask: NDArray[np.bool_], output: Path) -> None:
 
 
 def write_nifti_mask(
-    masks: Sequence[NDArray[np.bool_] | NDArray[np.uint8]],
+    masks: Sequence[NDArray[np.bool_] | NDArray[np.integer]],
     reference: Path | None,
     output: Path,
     *,
@@ -51,13 +52,16 @@ def write_nifti_mask(
 
     with atomic_file(output) as partial:
         if reference is not None:
-            image = nib.load(reference)
+            header = nifti_header(reference)
             # NIfTI may hold axes of length one behind
-            values, affine = masks[0].T.reshape(image.shape), image.affine
+            values, affine = masks[0].T.reshape(header.get_data_shape()), header.get_best_affine()
         else:
             rows_mm, columns_mm = spacing_mm or (1.0, 1.0)
-            values, affine = np.stack([mask.T for mask in masks], axis=2), np.diag([columns_mm, rows_mm, 1.0, 1.0])
-        nib.save(nib.Nifti1Image(values.astype(np.uint8), affine, dtype=np.uint8), partial)
+            values = np.empty((*masks[0].T.shape, len(masks)), np.uint8, order="F")
+            for frame, mask in enumerate(masks):
+                values[..., frame] = mask.T
+            affine = np.diag([columns_mm, rows_mm, 1.0, 1.0])
+        nib.save(nib.Nifti1Image(np.asarray(values, np.uint8), affine, dtype=np.uint8), partial)
 
 
 def frame_mark(frame: int, frames: int) -> str:

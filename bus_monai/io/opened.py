@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import io
+import os
+import stat
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Literal, TypeAlias
 
 from bus_monai.errors import UserError, reading
+from bus_monai.io.budget import Budget
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -79,12 +85,43 @@ class OpenedSource:
         if self.is_empty:
             raise UserError(f"'{self.path}' is empty: copy the file again or remove it.", path=self.path)
 
+    def check_unpacked(self) -> None:
+        """Check what a deflated DICOM file unpacks to, which pydicom does at one go.
+
+        Raises:
+            UserError: it is too much, see :class:`~bus_monai.io.budget.Budget`.
+        """
+        if self._too_much:
+            raise UserError(*self._too_much.args, path=self.path, key=self._too_much.key)
+
+    @cached_property
+    def _too_much(self) -> UserError | None:
+        from pydicom.filereader import _read_file_meta_info, read_preamble
+
+        self.file.seek(0)
+        if _DEFLATED not in self.file.read(_BEFORE_DATA):
+            return None
+        self.file.seek(0)
+        read_preamble(self.file, force=True)
+        _read_file_meta_info(self.file)
+        budget, count, inflate = Budget.current(), 0, zlib.decompressobj(-zlib.MAX_WBITS)
+        while packed := inflate.unconsumed_tail or self.file.read(CHUNK_BYTES):
+            count += len(inflate.decompress(packed, CHUNK_BYTES))
+            try:
+                budget.check_bytes(self.path, count)
+            except UserError as error:
+                return error
+            if inflate.eof:
+                break
+        return None
+
     @cached_property
     def _parsed(self) -> tuple[Dataset, int]:
         import pydicom
 
         # pydicom raises some ten kinds of errors, struct.error among them
         with reading(self.path, "DICOM", errors=(Exception,)):
+            self.check_unpacked()
             self.file.seek(0)
             # a name that promises DICOM counts where the file lacks the preamble
             forced = self.path.suffix.lower() in DICOM_SUFFIXES
@@ -92,11 +129,66 @@ class OpenedSource:
             return header, self.file.tell()
 
 
+_SPECIAL = {
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+    stat.S_IFSOCK: "a socket",
+}
+
+
+class SpecialFileError(UserError):
+    """What bears the name is a pipe, a device or a socket, which may have no end and is never opened."""
+
+
+def special_kind(path: Path) -> str:
+    """Return what a path is, in words, where neither file nor folder; empty where it is one, or cannot be asked.
+
+    Example:
+        >>> special_kind(Path("/dev/zero"))
+        'a device'
+    """
+    try:
+        return _SPECIAL.get(stat.S_IFMT(path.stat().st_mode), "")
+    except (OSError, ValueError):
+        return ""
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """Open a file to read, and nothing that only looks like one.
+
+    Raises:
+        SpecialFileError: it is, or a link leads to, a pipe, a device or a socket.
+        OSError: it is missing, a folder, or may not be read.
+    """
+    if kind := special_kind(path):
+        raise SpecialFileError(f"'{path}' is {kind} and no file: remove it.", path=path)
+    # what is put in its place in between neither waits for a writer nor passes the second look
+    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    try:
+        mode = os.fstat(handle).st_mode
+        if stat.S_ISDIR(mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+        if not stat.S_ISREG(mode):
+            raise SpecialFileError(f"'{path}' is no file: remove it.", path=path)
+    except BaseException:
+        os.close(handle)
+        raise
+    raw = io.FileIO(handle)
+    raw.name = str(path)  # libraries name it in what they say
+    return io.BufferedReader(raw)
+
+
+_DEFLATED = b"1.2.840.10008.1.2.1.99"
+_BEFORE_DATA = 1 << 16
+
+
 @contextmanager
 def open_source(path: str | Path) -> Iterator[OpenedSource]:
     """Open a file for all that is to be read of it.
 
     Raises:
+        SpecialFileError: it is a pipe, a device or a socket.
         UserError: it is missing or may not be read.
 
     Example:
@@ -106,7 +198,7 @@ def open_source(path: str | Path) -> Iterator[OpenedSource]:
     """
     path = Path(path)
     with reading(path):
-        file = path.open("rb")
+        file = open_regular(path)
     with file:
         with reading(path):
             head = file.read(HEAD_BYTES)
@@ -131,9 +223,9 @@ def kind_of(head: bytes, path: Path) -> Kind | None:
 def source_kind(path: Path) -> Kind | None:
     """Tell what a file is, or ``None``, also where there is nothing to read."""
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             return kind_of(file.read(HEAD_BYTES), path)
-    except OSError:
+    except (OSError, SpecialFileError):
         return None
 
 

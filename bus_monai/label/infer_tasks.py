@@ -145,7 +145,7 @@ def write_object(
     if source.kind != "dicom":
         raise UserError(f"'{source.path.name}' is no DICOM file: ask for .png, .nii.gz or .json.")
     algorithm = Algorithm(predictor.name, predictor.version, predictor.weights_hash)
-    objects = make_segmentations(source.header, np.stack(found.labels).astype(np.int32), algorithm, creation=creation)
+    objects = make_segmentations(source.header, found.labels, algorithm, creation=creation)
     if not objects:
         raise UserError(f"'{source.path.name}' shows no lesion, so there is no segmentation: ask for .png or .json.")
     write_dicom(next((made for made in objects if int(made.InstanceNumber) == found.summary + 1), objects[0]), output)
@@ -273,7 +273,7 @@ def _belief(
 
 
 @lru_cache(maxsize=1)  # the image that is being clicked at, until it changes
-def _found(predictor: Predictor, image: Path, stamp: int) -> list[NDArray[np.uint16]]:
+def _found(predictor: Predictor, image: Path, stamp: int) -> Sequence[NDArray[np.uint16]]:
     with open_source(image) as source:
         return segment_frames(predictor, source, 0.5).labels
 

@@ -21,7 +21,7 @@ from monailabel.interfaces.datastore import DefaultLabelTag
 from bus_monai.errors import UserError, reading
 from bus_monai.io.atomic import atomic_file, cache_folder
 from bus_monai.io.image import NIFTI_SUFFIXES, RASTER_SUFFIXES
-from bus_monai.io.opened import DICOM_SUFFIXES
+from bus_monai.io.opened import DICOM_SUFFIXES, special_kind
 from bus_monai.label.label_file import LABEL_SUFFIXES, image_shape, label_suffix, read_labels
 from bus_monai.pacs.dicomweb import TOKEN_VARIABLE, DicomWeb, InstanceError
 from bus_monai.sources.listing import find_sources
@@ -156,11 +156,11 @@ class LabelStore(LocalDatastore):
         """List images below the folder, or label files of a tag, by their paths in it."""
         if Path(path).resolve() == self.folder:
             found = find_sources(self.folder, leave_out=self.folder / LABELS_FOLDER)
-            files = [file for file in found if KEPT_FOLDER not in file.relative_to(self.folder).parts]
+            own = (file for file in found if KEPT_FOLDER not in file.relative_to(self.folder).parts)
+            files = [file for file in own if _is_file(file)]
         else:
-            files = [
-                file for file in Path(path).rglob("*") if file.name.endswith(LABEL_SUFFIXES) and file.name[0] != "."
-            ]
+            named = (file for file in Path(path).rglob("*") if file.name.endswith(LABEL_SUFFIXES))
+            files = [file for file in named if file.name[0] != "." and file.is_file()]
         names = [file.relative_to(path if Path(path).resolve() != self.folder else self.folder) for file in files]
         return {name.as_posix(): name.as_posix() for name in names}
 
@@ -196,6 +196,12 @@ class LabelStore(LocalDatastore):
 def final_labels(store: LabelStore) -> dict[str, Path]:
     """Return the files of the final labels by the names of their images."""
     return {image: store.label_path(image, DefaultLabelTag.FINAL.value) for image in store.get_labeled_images()}
+
+
+def _is_file(path: Path) -> bool:
+    if kind := special_kind(path):
+        logger.warning("Left out: '%s' is %s", path, kind)
+    return not kind
 
 
 def _copy(source: Path, target: Path) -> None:

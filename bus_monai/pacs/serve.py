@@ -158,6 +158,6 @@ def _segment(spool: Spool, name: str, predictor: Predictor, settings: SegmentSet
         return
     # where it is done, its line comes when its results are sent
     if outcome.state == "skipped":
-        logger.info("%s: left out, its modality is not %s", name, settings.modality)
+        logger.info("%s: left out: %s", name, outcome.reason)
     elif outcome.state == "failed":
         logger.error("%s: cannot be segmented, see '%s'", name, spool.folder("failed", name))

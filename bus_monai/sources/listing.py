@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bus_monai.errors import UserError
 from bus_monai.io.image import NIFTI_SUFFIXES, RASTER_SUFFIXES
-from bus_monai.io.opened import DICOM_SUFFIXES, HEAD_BYTES, kind_of, open_source
+from bus_monai.io.opened import DICOM_SUFFIXES, HEAD_BYTES, SpecialFileError, kind_of, open_regular, open_source
 
 
 def list_sources(folder: Path) -> list[tuple[Path, int]]:
@@ -27,7 +27,8 @@ def find_sources(source: Path, *, leave_out: Path | None = None) -> Iterator[Pat
     """Yield the image files below a folder in the order of their paths, or the file itself, without reading ahead.
 
     Masks (``*_mask*``), hidden files and files of other kinds are left out. A broken file whose name promises an image
-    comes too, as does what cannot be opened and a link that leads in a circle, so that nothing is lost without a word.
+    comes too, as does what cannot be opened, a link that leads in a circle, and a pipe, device or socket, which is not
+    opened, so that nothing is lost without a word.
 
     Args:
         source: a folder, whose links to other folders are followed, or a file.
@@ -63,9 +64,9 @@ def _may_be_image(path: Path) -> bool:
     if path.name.lower().endswith(RASTER_SUFFIXES + NIFTI_SUFFIXES) or path.suffix.lower() in DICOM_SUFFIXES:
         return True
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             return kind_of(file.read(HEAD_BYTES), path) is not None
-    except OSError:
+    except (OSError, SpecialFileError):
         return True
 
 

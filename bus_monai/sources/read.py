@@ -6,7 +6,7 @@ from collections.abc import Generator
 from pathlib import Path
 
 from bus_monai.errors import UserError
-from bus_monai.io.image import SourceImage, decode_raster, read_nifti
+from bus_monai.io.image import SourceImage, decode_raster, nifti_pixels, raster_pixels, read_nifti
 from bus_monai.io.opened import OpenedSource, open_source
 
 
@@ -36,7 +36,7 @@ def read_image(source: OpenedSource, frame: int = 0) -> SourceImage:
     if frame != 0:
         raise UserError(f"'{source.path}' holds one image: there is no frame {frame}, counted from 0.")
     if source.kind == "nifti":
-        return read_nifti(source.path)
+        return read_nifti(source)
     return SourceImage(decode_raster(source.path, source.file), None)
 
 
@@ -53,6 +53,18 @@ def read_images(source: OpenedSource) -> Generator[SourceImage, None, None]:
         yield from read_frames(source)
     else:
         yield read_image(source)
+
+
+def declared_pixels(source: OpenedSource) -> int:
+    """Return how many pixels a frame of an opened file has by its header; 0 where it is broken."""
+    try:
+        if source.kind == "dicom":
+            return int(source.header.Rows) * int(source.header.Columns)
+        if source.kind == "raster":
+            return raster_pixels(source.file)
+        return nifti_pixels(source) if source.kind == "nifti" else 0
+    except Exception:  # reading it will say what is wrong
+        return 0
 
 
 def read_all_frames(path: Path) -> Generator[SourceImage, None, None]:

@@ -275,5 +275,5 @@ def test_cut_pixels_and_garbage_are_named(tmp_path: Path) -> None:
 
 def test_a_bomb_is_refused_by_its_header(tmp_path: Path) -> None:
     path = _written(tmp_path, Rows=60_000, Columns=60_000)
-    with raises_user_error("3,600,000,000", "100,000,000", path=path):
+    with raises_user_error("60000 x 60000", "25,000,000", path=path):
         read_source(path)

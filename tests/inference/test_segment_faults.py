@@ -48,7 +48,7 @@ def test_broken_items_are_rows_with_reasons(bright: Any, tmp_path: Path) -> None
     reasons = {Path(row["file"]).name: row["reason"] for row in table(out) if row["state"] == "failed"}
     parts = {
         "truncated.dcm": "a DICOM image", "empty.dcm": "empty", "text.dcm": "SOPClassUID",
-        "bomb.dcm": "3,600,000,000", "bare.dcm": "a DICOM image", "hostile.dcm": "a DICOM image",
+        "bomb.dcm": "60000 x 60000", "bare.dcm": "a DICOM image", "hostile.dcm": "a DICOM image",
         "loop.png": os.strerror(errno.ELOOP), "up": os.strerror(errno.EISDIR),
     }  # fmt: skip
     assert reasons.keys() == parts.keys()

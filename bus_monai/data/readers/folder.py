@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import logging
 import re
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,6 +18,9 @@ from PIL import Image
 from bus_monai.data.case import Case
 from bus_monai.errors import UserError, check_columns, reading
 from bus_monai.io.image import RASTER_SUFFIXES
+from bus_monai.io.opened import open_regular, special_kind
+
+logger = logging.getLogger("bus_monai")
 
 
 def case_id(stem: str) -> str:
@@ -69,12 +73,19 @@ def require_pairs(images: Mapping[str, Path], masks: Mapping[str, Path], folder:
 
 
 def raster_files(folder: Path) -> list[Path]:
-    """Return the PNG and JPEG files of ``folder`` by name, but hidden ones; none if there is no such folder."""
+    """Return the PNG and JPEG files of ``folder`` by name, but hidden ones; none if there is no such folder.
+
+    Pipes, devices and sockets are left out with a warning.
+    """
     if not folder.is_dir():
         return []
-    return sorted(
+    named = sorted(
         path for path in folder.iterdir() if path.suffix.lower() in RASTER_SUFFIXES and not path.name.startswith(".")
     )
+    special = {path: kind for path in named if (kind := special_kind(path))}
+    for path, kind in special.items():
+        logger.warning("Left out: '%s' is %s", path, kind)
+    return [path for path in named if path not in special]
 
 
 def read_csv_table(path: Path, columns: Sequence[str], delimiter: str = ",") -> list[dict[str, str]]:
@@ -145,15 +156,22 @@ def copy_case(case: Case, out: Path) -> Case:
     masks = []
     for number, mask in enumerate(case.masks, start=1):
         masks.append(mask_path(case, out, number).with_suffix(mask.suffix.lower()))
-        shutil.copyfile(mask, masks[-1])
+        _copy(mask, masks[-1])
     return replace(case, image=copy_image(case, out), masks=tuple(masks))
 
 
 def copy_image(case: Case, out: Path) -> Path:
     """Copy the image of ``case`` into ``out``; return its path there."""
     path = out / IMAGE_FOLDER / f"{case.id}{case.image.suffix.lower()}"
-    shutil.copyfile(case.image, path)
+    _copy(case.image, path)
     return path
+
+
+def _copy(source: Path, target: Path) -> None:
+    with reading(source):
+        file = open_regular(source)
+    with file, target.open("wb") as copy:
+        shutil.copyfileobj(file, copy)
 
 
 def write_masks(case: Case, out: Path, masks: Iterable[NDArray[np.bool_]]) -> tuple[Path, ...]:

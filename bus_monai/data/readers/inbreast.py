@@ -15,6 +15,7 @@ from bus_monai.data.case import Case, Diagnosis
 from bus_monai.data.readers.folder import copy_image, read_csv_table, require_files, require_folder, write_masks
 from bus_monai.dicom.read import frame_size
 from bus_monai.errors import reading
+from bus_monai.io.opened import open_regular
 
 TABLE_FILE = "INbreast.csv"
 DICOM_FOLDER, CONTOUR_FOLDER = "AllDICOMs", "AllXML"
@@ -76,7 +77,7 @@ def read_mass_contours(path: Path) -> Iterator[NDArray[np.float64]]:
     """
     errors = (ValueError, TypeError, AttributeError, LookupError, ExpatError)
     with reading(path, "contours of INbreast", errors=errors, remedy="download it again"):
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             regions = plistlib.load(file, fmt=plistlib.FMT_XML)["Images"][0]["ROIs"]
         for region in regions:
             points = [[float(x) for x in point.strip("() ").split(",")] for point in region["Point_px"]]

@@ -1,0 +1,191 @@
+"""What the compressed pixels of a DICOM file say of themselves, read before a decoder allocates for it."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import accumulate, pairwise
+from pathlib import Path
+
+from pydicom.dataset import Dataset
+from pydicom.uid import RLELossless
+
+from bus_monai.errors import UserError
+from bus_monai.io.budget import Budget
+
+MAX_COMPONENTS = 4
+"""Of a pixel: DICOM knows one, three, and four of retired colour models."""
+MAX_SCANS = 1000
+"""Of a JPEG: progressive ones have some ten, each of which takes the time of the whole image."""
+MAX_TILES = 65_535
+"""Of JPEG 2000, as its tiles are numbered."""
+NO_BOMB = 1 << 26
+"""Bytes that a segment of RLE may always unpack to."""
+LUT_ENTRIES = 1 << 16
+"""Of a table of colours, DICOM PS3.3 C.7.6.3.1.5."""
+
+
+@dataclass(frozen=True)
+class Codestream:
+    """The size that compressed pixels declare.
+
+    Args:
+        rows: of the image that a decoder makes.
+        columns: of that image.
+        components: of a pixel.
+    """
+
+    rows: int
+    columns: int
+    components: int
+
+
+def read_codestream(encoded: bytes) -> Codestream | None:
+    """Read the head of a JPEG, JPEG-LS or JPEG 2000 image; ``None`` where it is none of them or has no size.
+
+    Example:
+        >>> from io import BytesIO
+        >>> from PIL import Image
+        >>> file = BytesIO()
+        >>> Image.new("L", (30, 20)).save(file, "JPEG")
+        >>> read_codestream(file.getvalue())
+        Codestream(rows=20, columns=30, components=1)
+    """
+    try:
+        if encoded[:2] == b"\xff\xd8":
+            return _jpeg(encoded)
+        # bare, or after the boxes of a JP2 file
+        start = 0 if encoded[:4] == _SIZ else encoded.find(_SIZ) if encoded[4:8] == b"jP  " else -1
+        return _jpeg2000(encoded, start) if start >= 0 else None
+    except (struct.error, IndexError):
+        return None
+
+
+_SIZ = b"\xff\x4f\xff\x51"
+_NO_LENGTH = frozenset({0x01, *range(0xD0, 0xD9)})
+_NO_FRAME = frozenset({0xC4, 0xC8, 0xCC})
+
+
+def _jpeg(encoded: bytes) -> Codestream | None:
+    at = 2
+    while True:
+        if encoded[at] != 0xFF:
+            return None
+        marker = encoded[at + 1]
+        if marker == 0xFF:  # fill
+            at += 1
+            continue
+        if marker in _NO_LENGTH:
+            at += 2
+            continue
+        if marker in (0xD9, 0xDA):
+            return None
+        if (0xC0 <= marker <= 0xCF and marker not in _NO_FRAME) or marker == 0xF7:
+            rows, columns, components = struct.unpack_from(">HHB", encoded, at + 5)
+            return Codestream(rows, columns, components)
+        at += 2 + int(struct.unpack_from(">H", encoded, at + 2)[0])
+
+
+def _jpeg2000(encoded: bytes, start: int) -> Codestream | None:
+    right, bottom, left, top, width, height, across, down = struct.unpack_from(">8L", encoded, start + 8)
+    (components,) = struct.unpack_from(">H", encoded, start + 40)
+    if not width or not height or right <= left or bottom <= top:
+        return None
+    if -(-(right - across) // width) * -(-(bottom - down) // height) > MAX_TILES:
+        return None
+    return Codestream(bottom - top, right - left, components)
+
+
+def check_encoded(path: Path, encoded: bytes, header: Dataset) -> None:
+    """Check that an encoded frame is what the header says, before it is decoded.
+
+    Args:
+        path: of the file, for the sentence.
+        encoded: one frame.
+        header: of the file.
+
+    Raises:
+        UserError: it declares another size or more components, or would unpack to more.
+    """
+    rows, columns = int(header.Rows), int(header.Columns)
+    if header.file_meta.get("TransferSyntaxUID") == RLELossless:
+        _check_rle(path, encoded, header)
+        return
+    if encoded.count(b"\xff\xda") > MAX_SCANS and encoded[:2] == b"\xff\xd8":
+        raise _broken(path, f"has more than {MAX_SCANS} scans in a frame")
+    found = read_codestream(encoded)
+    if found is None:
+        # of another kind, whose decoders read the header's size alone, or broken
+        if encoded[:2] == b"\xff\xd8" or _SIZ in encoded[:4096]:
+            raise _broken(path, "has a frame without a valid size")
+        return
+    if (found.rows, found.columns) != (rows, columns):
+        Budget.current().check_frame(path, found.rows, found.columns)
+        raise _broken(path, f"has a frame of {found.rows} x {found.columns} pixels where it says {rows} x {columns}")
+    if found.components > MAX_COMPONENTS:
+        raise _broken(path, f"has {found.components} values a pixel")
+
+
+def _check_rle(path: Path, encoded: bytes, header: Dataset) -> None:
+    size = int(header.Rows) * int(header.Columns)
+    segments = min(int(struct.unpack("<L", encoded[:4])[0]), 15) if len(encoded) >= 64 else 0
+    starts = [*struct.unpack_from(f"<{segments}L", encoded, 4), len(encoded)] if segments else []
+    for start, end in pairwise(starts):
+        # two bytes make 128 at most: what cannot be too much need not be counted
+        length = max(0, min(end, len(encoded)) - start)
+        if 64 * length > NO_BOMB and _rle_length(encoded, start, min(end, len(encoded)), 2 * size) > 2 * size:
+            raise _broken(path, f"has a frame that unpacks to more than its {size:,} pixels")
+
+
+def _rle_length(encoded: bytes, at: int, end: int, most: int) -> int:
+    """Count what a segment unpacks to, up to some, DICOM PS3.5 G.3."""
+    length = 0
+    while at < end and length <= most:
+        head = encoded[at]
+        if head < 128:
+            length += head + 1
+            at += head + 2
+        else:
+            length += 257 - head if head > 128 else 0
+            at += 2 if head > 128 else 1
+    return length
+
+
+def check_colour_tables(path: Path, header: Dataset) -> None:
+    """Check that segmented tables of colours unpack to no more entries than a table may have.
+
+    Raises:
+        UserError: one has more.
+    """
+    order = "<" if header.original_encoding[1] else ">"
+    for colour in ("Red", "Green", "Blue"):
+        keyword = f"Segmented{colour}PaletteColorLookupTableData"
+        if keyword in header:
+            words = header[keyword].value
+            wide = int(header[f"{colour}PaletteColorLookupTableDescriptor"].value[2]) > 8
+            data = struct.unpack(f"{order}{len(words) // 2}H", words[: len(words) // 2 * 2]) if wide else tuple(words)
+            if any(total > LUT_ENTRIES for total in accumulate(_segments(data, wide))):
+                raise _broken(path, f"has a table of more than {LUT_ENTRIES:,} colours")
+
+
+def _segments(data: Sequence[int], wide: bool, at: int = 0, most: int | None = None) -> Iterator[int]:
+    """Yield the lengths of segments; those that another one refers to may refer to no more, DICOM PS3.3 C.7.9.2."""
+    seen = 0
+    while at + 1 < len(data) and (most is None or seen < most):
+        kind, length = data[at], data[at + 1]
+        at, seen = at + 2, seen + 1
+        if kind != 2:
+            yield length
+            at += length if kind == 0 else 1
+        elif most is not None:
+            yield LUT_ENTRIES + 1
+        else:
+            words = data[at : at + (2 if wide else 4)]
+            offset = sum(word << (16 if wide else 8) * place for place, word in enumerate(words))
+            yield from _segments(data, wide, offset, length)
+            at += len(words)
+
+
+def _broken(path: Path, what: str) -> UserError:
+    return UserError(f"'{path}' {what}: copy the file again or remove it.", path=path)

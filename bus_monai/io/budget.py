@@ -1,0 +1,110 @@
+"""How much one file may ask for, told from what it declares and before anything of it is decoded."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from bus_monai.errors import UserError
+
+MAX_PIXELS = 25_000_000
+"""Of a frame; some digitised films of mammography have up to 37 million, ultrasound less than 2."""
+MAX_FRAMES = 5_000
+"""Of a file; a minute of ultrasound at 60 frames a second has 3,600."""
+MAX_FILE_PIXELS = 1_000_000_000
+"""Of all frames of a file."""
+MAX_FILE_BYTES = 128_000_000
+"""Of a file that is compressed as a whole, as it unpacks."""
+PREFIX = "BUS_MONAI_"
+"""Of the variables of the environment that set another number, such as ``BUS_MONAI_MAX_FRAMES``."""
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What one file may ask for.
+
+    Args:
+        pixels: of a frame.
+        frames: of the file.
+        file_pixels: of all its frames.
+        file_bytes: of a file that is compressed as a whole, as it unpacks.
+
+    Example:
+        >>> Budget().check_frame("breast.png", 60_000, 60_000)
+        Traceback (most recent call last):
+        ...
+        bus_monai.errors.UserError: 'breast.png' has 60000 x 60000 pixels a frame, more than 25,000,000: scale it down, or set BUS_MONAI_MAX_PIXELS.
+    """  # noqa: E501 (what is printed has no break)
+
+    pixels: int = MAX_PIXELS
+    frames: int = MAX_FRAMES
+    file_pixels: int = MAX_FILE_PIXELS
+    file_bytes: int = MAX_FILE_BYTES
+
+    @classmethod
+    def current(cls) -> Budget:
+        """Return the budget with what the environment says otherwise.
+
+        Raises:
+            UserError: a variable is no whole number above 0.
+        """
+        return cls(
+            _limit("MAX_PIXELS", MAX_PIXELS),
+            _limit("MAX_FRAMES", MAX_FRAMES),
+            _limit("MAX_FILE_PIXELS", MAX_FILE_PIXELS),
+            _limit("MAX_FILE_BYTES", MAX_FILE_BYTES),
+        )
+
+    def check_frame(self, path: str | Path, rows: int, columns: int) -> None:
+        """Check the size of a frame.
+
+        Raises:
+            UserError: it has no pixel, or too many.
+        """
+        if rows < 1 or columns < 1:
+            raise UserError(f"'{path}' has {rows} x {columns} pixels: copy the file again or remove it.", path=path)
+        if rows * columns > self.pixels:
+            raise self.too_large(path, f"{rows} x {columns} pixels a frame")
+
+    def too_large(self, path: str | Path, what: str = "a frame of too many pixels to be opened") -> UserError:
+        """Return what to say of a frame that is too large."""
+        return _too_much(path, what, self.pixels, "scale it down", "MAX_PIXELS")
+
+    def check_frames(self, path: str | Path, frames: int, rows: int, columns: int) -> None:
+        """Check the size of a frame and the number of frames.
+
+        Raises:
+            UserError: a frame has no pixel or too many, or there are too many frames or none.
+        """
+        self.check_frame(path, rows, columns)
+        if frames < 1:
+            raise UserError(f"'{path}' has {frames} frames: copy the file again or remove it.", path=path)
+        if frames > self.frames:
+            raise _too_much(path, f"{frames:,} frames", self.frames, "split it", "MAX_FRAMES")
+        if frames * rows * columns > self.file_pixels:
+            what = f"{frames * rows * columns:,} pixels in {frames:,} frames"
+            raise _too_much(path, what, self.file_pixels, "split it", "MAX_FILE_PIXELS")
+
+    def check_bytes(self, path: str | Path, count: int) -> None:
+        """Check how much a compressed file unpacks to.
+
+        Raises:
+            UserError: it is too much.
+        """
+        if count > self.file_bytes:
+            raise _too_much(path, "contents that unpack to more bytes", self.file_bytes, "unpack it", "MAX_FILE_BYTES")
+
+
+def _too_much(path: str | Path, what: str, most: int, remedy: str, name: str) -> UserError:
+    sentence = f"'{path}' has {what}, more than {most:,}: {remedy}, or set {PREFIX}{name}."
+    return UserError(sentence, path=path, key=PREFIX + name)
+
+
+def _limit(name: str, default: int) -> int:
+    text = os.environ.get(PREFIX + name, "")
+    if not text:
+        return default
+    if not text.isdecimal() or not int(text[:20]) > 0:
+        raise UserError(f"{PREFIX}{name} is {text!r}: give a whole number above 0, or unset it.", key=PREFIX + name)
+    return int(text[:20])
