@@ -261,7 +261,8 @@ def check_columns(path: str | Path, wanted: Iterable[str], found: Iterable[str] 
 
 def first_line(error: BaseException) -> str:
     """Return what an error of a library says first, short enough for a sentence; its class where it says nothing."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+    said = f"{error.args[0]} is missing" if isinstance(error, KeyError) and error.args else str(error)
+    return (said.strip().splitlines() or [type(error).__name__])[0][:200]
 
 
 def user_error(error: BaseException | None) -> UserError | None:

@@ -28,7 +28,7 @@ from bus_monai.inference.manifest import MANIFEST_FILE, Entry, Manifest, Outcome
 from bus_monai.inference.predictor import Predictor
 from bus_monai.inference.segment_file import SegmentFile, SegmentSettings
 from bus_monai.inference.write_outputs import RERUN_HINT, candidate_names
-from bus_monai.io.atomic import atomic_file, check_writable
+from bus_monai.io.atomic import atomic_file, check_writable, plain_cell
 from bus_monai.io.opened import hash_file
 from bus_monai.sources.listing import find_sources
 
@@ -254,11 +254,12 @@ def _write_results(manifest: Manifest, out: Path) -> Counter[str]:
             totals[outcome.state] += 1
             shared = {"file": entry.path, "output": entry.name, "state": outcome.state, "reason": outcome.reason}
             if not outcome.rows and outcome.state != "new":
-                table.writerow(shared)
+                table.writerow({key: plain_cell(value) for key, value in shared.items()})
             totals["crowded"] += any(row.get("surplus", 0) for row in outcome.rows)
             for row in outcome.rows:
                 totals["lesions"] += "number" in row
-                table.writerow({"lesion": row.get("number", ""), **row, **shared})
+                cells = {"lesion": row.get("number", ""), **row, **shared}
+                table.writerow({key: plain_cell(value) for key, value in cells.items()})
     return totals
 
 

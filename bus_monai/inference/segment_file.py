@@ -90,7 +90,7 @@ class SegmentFile:
         except OutputError:
             raise
         except Exception as error:  # a decoder's or a library's, which one broken file must not hand to all others
-            reason = str(user_error(error) or f"'{source.path}' fails with {type(error).__name__}: {error}")
+            reason = str(user_error(error) or _what_is_wrong(source, error))
             return Outcome("failed", _without_identifiers(reason, source) if source.kind == "dicom" else reason, sha256)
 
     def _other_modality(self, source: OpenedSource) -> str:
@@ -103,6 +103,18 @@ class SegmentFile:
         from bus_monai.dicom.source_header import Algorithm
 
         return Algorithm(self.predictor.name, self.predictor.version, self.predictor.weights_hash)
+
+
+def _what_is_wrong(source: OpenedSource, error: Exception) -> str:
+    """Say what a library found, of an element that it did not find which one."""
+    lacks = ""
+    if isinstance(error, KeyError) and error.args:
+        lacks = str(error.args[0])
+    elif isinstance(error, AttributeError) and "Dataset" in type(error.obj).__name__:
+        lacks = error.name or ""
+    if lacks:
+        return f"'{source.path}' lacks the element {lacks}, or it is broken: mend the file or remove it."
+    return f"'{source.path}' fails with {type(error).__name__}: {error}"
 
 
 def _without_identifiers(reason: str, source: OpenedSource) -> str:

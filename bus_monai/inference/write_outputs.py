@@ -5,12 +5,12 @@ from __future__ import annotations
 import csv
 import errno
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime
 from itertools import count
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TextIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,7 @@ from scipy import ndimage
 
 from bus_monai.errors import UserError, check_choice, writing
 from bus_monai.inference.segment_frames import PackedLabels, SegmentedFile
-from bus_monai.io.atomic import atomic_file
+from bus_monai.io.atomic import atomic_file, plain_cell
 from bus_monai.io.image import image_stem
 from bus_monai.io.masks import frame_mark, write_nifti_mask, write_png_mask
 from bus_monai.sources.read import read_images
@@ -31,9 +31,29 @@ if TYPE_CHECKING:
     from bus_monai.io.opened import OpenedSource
 
 
+class PlainTable:
+    """A table as CSV whose texts are no formulas and have no newlines.
+
+    Args:
+        file: opened to write.
+    """
+
+    def __init__(self, file: TextIO) -> None:
+        self._table = csv.writer(file)
+
+    def writerow(self, row: Iterable[object]) -> None:
+        """Write a line."""
+        self._table.writerow(map(plain_cell, row))
+
+    def writerows(self, rows: Iterable[Iterable[object]]) -> None:
+        """Write lines."""
+        for row in rows:
+            self.writerow(row)
+
+
 @contextmanager
-def job_tables(out: Path, columns: Mapping[str, Sequence[str]], *, pictures: str) -> Iterator[list[Any]]:
-    """Make ``out``, and yield a ``csv.writer`` of each table, whose lines are on disk as they are written.
+def job_tables(out: Path, columns: Mapping[str, Sequence[str]], *, pictures: str) -> Iterator[list[PlainTable]]:
+    """Make ``out``, and yield a :class:`PlainTable` of each, whose lines are on disk as they are written.
 
     Args:
         out: folder of the results.
@@ -48,7 +68,7 @@ def job_tables(out: Path, columns: Mapping[str, Sequence[str]], *, pictures: str
         tables = []
         for name, header in columns.items():
             file = stack.enter_context((out / name).open("w", newline="", encoding="utf-8", buffering=1))
-            tables.append(csv.writer(file))
+            tables.append(PlainTable(file))
             tables[-1].writerow(header)
         yield tables
 

@@ -92,6 +92,28 @@ def cache_folder() -> Path:
     )
 
 
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+def plain_cell(value: object) -> object:
+    """Return what may stand in a table: text on one line that no spreadsheet takes for a formula; numbers as they are.
+
+    Example:
+        >>> plain_cell("=1+1"), plain_cell("-0.5"), plain_cell("two\\nlines"), plain_cell(7)
+        ("'=1+1", '-0.5', 'two lines', 7)
+    """
+    if not isinstance(value, str):
+        return value
+    text = "".join(sign if sign.isprintable() else " " for sign in value)
+    if not value.startswith(_FORMULA) and not text.lstrip().startswith(_FORMULA):
+        return text
+    try:
+        float(text)
+    except ValueError:
+        return "'" + text
+    return text
+
+
 def write_table(path: Path, columns: Sequence[str], rows: Iterable[Iterable[object]]) -> None:
     """Write a table as CSV in UTF-8, ``None`` as an empty field; the file appears complete or not at all.
 
@@ -99,4 +121,4 @@ def write_table(path: Path, columns: Sequence[str], rows: Iterable[Iterable[obje
         UserError: the file cannot be written.
     """
     with writing(path), atomic_file(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows(itertools.chain([columns], rows))
+        csv.writer(file).writerows(map(plain_cell, row) for row in itertools.chain([columns], rows))

@@ -24,6 +24,7 @@ from bus_monai.data.readers.shapes import SHAPES_FILE
 from bus_monai.errors import UserError
 from bus_monai.geometry.box import BOX_COLUMNS, Box
 from bus_monai.inference.write_outputs import job_tables
+from bus_monai.io.atomic import plain_cell
 from bus_monai.io.image import SourceImage
 from bus_monai.io.masks import write_mask
 from bus_monai.mammogram.reader import MammogramReader, MassReading, merge_masks
@@ -227,6 +228,6 @@ def _write_errors(errors: StageErrors, out: Path) -> None:
     with (out / STAGE_ERRORS_FILE).open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, [field.name for field in fields(MassOutcome)])
         writer.writeheader()
-        writer.writerows(asdict(mass) for mass in errors.masses)
+        writer.writerows({key: plain_cell(value) for key, value in asdict(mass).items()} for mass in errors.masses)
     write_case_table(out / "cases_true_boxes.csv", errors.with_box)
     write_case_table(out / "cases_detected.csv", errors.detected)

@@ -12,7 +12,10 @@ from socketserver import BaseServer
 from threading import Thread
 from typing import Any, cast
 
+from pydicom import dcmread
+from pydicom.uid import DeflatedExplicitVRLittleEndian
 from pynetdicom import AE, ALL_TRANSFER_SYNTAXES, AllStoragePresentationContexts, evt
+from pynetdicom.association import Association
 from pynetdicom.transport import AssociationSocket, ThreadedAssociationServer
 
 from bus_monai.errors import UserError
@@ -77,6 +80,10 @@ def _bounded(receive: Callable[[int], bytearray]) -> Callable[[int], bytearray]:
     return bounded
 
 
+MAX_SILENT = 100
+"""Connections that have not asked for an association yet."""
+CLASS_NOT_SUPPORTED, CLASS_DOES_NOT_MATCH = 0x0122, 0xA900
+"""Statuses of an instance of another SOP class, PS3.7 C.5.6 and PS3.4 B.2.3."""
 SUCCESS, OUT_OF_RESOURCES, CANNOT_UNDERSTAND = 0x0000, 0xA700, 0xC000
 """Statuses of C-STORE, PS3.4 B.2.3."""
 VERIFICATION_UID = "1.2.840.10008.1.1"
@@ -121,7 +128,7 @@ class StoreNode:
         self, address: NodeAddress, spool: Spool, limits: NodeLimits, tls: ssl.SSLContext | None = None
     ) -> None:
         self.spool, self.limits = spool, limits
-        self._entity = AE(ae_title=address.title)
+        self._entity = _Entity(ae_title=address.title)
         self._entity.require_called_aet = True
         self._entity.require_calling_aet = list(limits.callers)
         self._entity.maximum_associations = limits.most_associations
@@ -131,8 +138,9 @@ class StoreNode:
         self._entity.add_supported_context(VERIFICATION_UID)
         handlers: list[Any] = [
             (evt.EVT_CONN_OPEN, bound_pdu),
+            (evt.EVT_CONN_OPEN, self._entity.bound_silent),
             (evt.EVT_PDU_RECV, bound_message, [limits.most_bytes]),
-            (evt.EVT_REJECTED, _log_rejection),
+            (evt.EVT_REJECTED, self._log_rejection),
             (evt.EVT_C_STORE, self._store),
         ]
         try:
@@ -153,8 +161,24 @@ class StoreNode:
         BaseServer.shutdown(self._server)
         self._thread.join()
         self._server.server_close()
-        for association in self._entity.active_associations:
+        for association in self._entity.all_associations:
             association.abort()
+
+    def _log_rejection(self, event: evt.Event) -> None:
+        caller = event.assoc.requestor.primitive
+        calling, called = getattr(caller, "calling_ae_title", ""), getattr(caller, "called_ae_title", "")
+        if calling in self.limits.callers and called == self._entity.ae_title:
+            logger.warning(
+                "Rejected an association of %.18r: all %d are in use; raise --max-associations.",
+                calling,
+                self.limits.most_associations,
+            )
+        else:
+            logger.warning(
+                "Rejected an association of %.18r with %.18r: allow it with --allow, or mend the called AE title.",
+                calling,
+                called,
+            )
 
     def _store(self, event: evt.Event) -> int:
         request: Any = event.request
@@ -162,7 +186,12 @@ class StoreNode:
             if is_too_long(request.DataSet, self.limits.most_bytes):
                 logger.warning("Refused an instance of more than %.0f MB.", self.limits.most_bytes / 1e6)
                 return OUT_OF_RESOURCES
-            self.spool.receive(event.encoded_dataset())
+            content = event.encoded_dataset()
+            refused = _wrong_class(event, content)
+            if refused:
+                logger.warning("Refused an instance of another SOP class than was agreed on (0x%04X).", refused)
+                return refused
+            self.spool.receive(content)
         except SpoolFullError:
             logger.warning("Refused an instance: the spool holds %.3g GB.", self.spool.most_bytes / 1e9)
             return OUT_OF_RESOURCES
@@ -173,6 +202,47 @@ class StoreNode:
             logger.warning("Refused an instance that cannot be read (%s).", type(error).__name__)
             return CANNOT_UNDERSTAND
         return SUCCESS
+
+
+def _wrong_class(event: evt.Event, content: bytes) -> int:
+    """Return the status of an instance of another SOP class than its presentation context's, or 0."""
+    request: Any = event.request
+    agreed = event.context.abstract_syntax
+    if request.AffectedSOPClassUID != agreed:
+        return CLASS_NOT_SUPPORTED
+    if event.context.transfer_syntax == DeflatedExplicitVRLittleEndian:
+        return 0  # it is unpacked by what segments it, within bounds
+    try:
+        header = dcmread(BytesIO(content), stop_before_pixels=True, specific_tags=["SOPClassUID"])
+        found = header.get("SOPClassUID")
+    except Exception:  # of some ten kinds; what is broken is kept with the reason
+        return 0
+    return CLASS_DOES_NOT_MATCH if found and found != agreed else 0
+
+
+class _Entity(AE):
+    """As its base, but only callers who have said who they are count as associations."""
+
+    @property
+    def all_associations(self) -> list[Association]:
+        """All of them, also those that have said nothing yet."""
+        return super().active_associations
+
+    @property
+    def active_associations(self) -> list[Association]:
+        """Those whose caller has asked for an association."""
+        return [association for association in self.all_associations if not _is_silent(association)]
+
+    def bound_silent(self, event: evt.Event) -> None:
+        """Let the connection go that has been silent for longest where there are many: ``EVT_CONN_OPEN``."""
+        silent = [association for association in self.all_associations if _is_silent(association)]
+        for association in silent[: max(0, len(silent) - MAX_SILENT)]:
+            if association.dul.socket is not None:
+                association.dul.socket.close()
+
+
+def _is_silent(association: Association) -> bool:
+    return association.is_acceptor and association.requestor.primitive is None
 
 
 class _Server(ThreadedAssociationServer):
@@ -194,12 +264,3 @@ class _Server(ThreadedAssociationServer):
                 request.close()
                 return
         super().process_request_thread(request, client_address)
-
-
-def _log_rejection(event: evt.Event) -> None:
-    caller = event.assoc.requestor.primitive
-    logger.warning(
-        "Rejected an association of %.18r with %.18r: allow it with --allow, or mend the called AE title.",
-        getattr(caller, "calling_ae_title", ""),
-        getattr(caller, "called_ae_title", ""),
-    )

@@ -129,6 +129,7 @@ class Spool:
             with (partial / IMAGE_FILE).open("wb") as file:
                 file.write(content)
                 file.flush()
+                os.fchmod(file.fileno(), 0o600)
                 os.fsync(file.fileno())
             sync_folder(partial)
             with self._turn:
@@ -165,6 +166,9 @@ class Spool:
             OSError: the disk fails.
         """
         source, target = self.folder("received", name), self.folder(to, name)
+        for path in source.iterdir():
+            if path.is_file() and not path.is_symlink():
+                path.chmod(0o600)
         sync_folder(source)
         grown = _size(source) - (source / IMAGE_FILE).stat().st_size
         with self._turn:
