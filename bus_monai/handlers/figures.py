@@ -66,11 +66,11 @@ class DetectionExamples:
         engine.add_event_handler(Events.COMPLETED, self._write)
 
     def _write(self) -> None:
-        errors = {image.id: len(image.truths) for image in self.metric.images}
+        errors = {image.id: len(image.truths) for image in self.metric.rows}
         for box in self.metric.matched:
             if box.score >= self.metric.threshold:
                 errors[box.image] += 1 if box.truth is None else -1
-        ranked = sorted(self.metric.images, key=lambda image: errors[image.id])
+        ranked = sorted(self.metric.rows, key=lambda image: errors[image.id])
         last = len(ranked) - 1
         picks = sorted({round(last * i / (EXAMPLE_COUNT - 1)) for i in range(EXAMPLE_COUNT)})
         shown = [ranked[i] for i in picks]
@@ -162,7 +162,7 @@ class ValidationDetections:
 
     def _log(self, engine: ResumableTrainer) -> None:
         if self._images and engine.is_due(self.interval):
-            shown = [image for image in self.metric.images if image.id in self._images]
+            shown = [image for image in self.metric.rows if image.id in self._images]
             pixels = [self._images[image.id] for image in shown]
             figure = detection_figure(pixels, shown, threshold=self.metric.threshold)
             self.tracker.log_validation(figure, engine.state.epoch)

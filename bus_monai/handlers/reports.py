@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from ignite.engine import Engine, Events
 from monai.utils.enums import CommonKeys as Keys
@@ -27,8 +27,48 @@ from bus_monai.report.files import (
 from bus_monai.report.score_figures import froc_figure
 from bus_monai.report.shape_report import read_column, write_shape_report, write_shapes_by_column
 
+Row = TypeVar("Row")
 
-class CaseReport:
+
+class _Report:
+    """Write files when an evaluation is done.
+
+    Args:
+        folder: where they go.
+
+    Raises:
+        UserError: the folder cannot be written to.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = check_writable(folder)
+
+    def attach(self, engine: Engine) -> None:
+        """Attach to an evaluator."""
+        engine.add_event_handler(Events.COMPLETED, self._write)
+
+    def _write(self) -> None:
+        raise NotImplementedError
+
+
+class _Table(_Report, Generic[Row]):
+    """Write a table of what the iterations of an evaluation gave."""
+
+    def __init__(self, *, folder: str | Path) -> None:
+        super().__init__(folder)
+        self._rows: list[Row] = []
+
+    def attach(self, engine: Engine) -> None:
+        """Attach to an evaluator."""
+        super().attach(engine)
+        engine.add_event_handler(Events.STARTED, self._rows.clear)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self._collect)
+
+    def _collect(self, engine: Engine) -> None:
+        raise NotImplementedError
+
+
+class CaseReport(_Report):
     """Write ``cases.csv`` (a row a case) and ``summary.json`` (each rule with intervals), and print the summary.
 
     Args:
@@ -40,18 +80,14 @@ class CaseReport:
     """
 
     def __init__(self, *, metric: CaseMetric, folder: str | Path) -> None:
+        super().__init__(folder)
         self.metric = metric
-        self.folder = check_writable(folder)
-
-    def attach(self, engine: Engine) -> None:
-        """Attach to an evaluator."""
-        engine.add_event_handler(Events.COMPLETED, self._write)
 
     def _write(self) -> None:
         print(summary_text(write_scores(self.folder, self.metric.rows)))
 
 
-class DetectionReport:
+class DetectionReport(_Report):
     """Write ``detections.csv``, ``truths.csv``, ``summary.json`` and ``froc.png``, and print the summary.
 
     ``detections.csv`` has one row per box, also those that score too low to count but belong to the curve, from the
@@ -66,12 +102,8 @@ class DetectionReport:
     """
 
     def __init__(self, *, metric: DetectionMetric, folder: str | Path) -> None:
+        super().__init__(folder)
         self.metric = metric
-        self.folder = check_writable(folder)
-
-    def attach(self, engine: Engine) -> None:
-        """Attach to an evaluator."""
-        engine.add_event_handler(Events.COMPLETED, self._write)
 
     def _write(self) -> None:
         metric = self.metric
@@ -82,7 +114,7 @@ class DetectionReport:
         finders = {(m.image, m.truth): m.score for m in counted if m.truth is not None}
         truths = [
             TruthRow(image.id, box, finders.get((image.id, number)))
-            for image in metric.images
+            for image in metric.rows
             for number, box in enumerate(image.truths)
         ]
         write_truths(self.folder / TRUTHS_FILE, truths)
@@ -119,7 +151,7 @@ def _text(summary: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-class FoundMasses:
+class FoundMasses(_Table[DetectionRow]):
     """Write ``detections.csv`` when an evaluator is done; an image without masses has no row.
 
     The id of an image is its path below the folder of images, without suffix and with the number of its frame where
@@ -131,16 +163,6 @@ class FoundMasses:
     Raises:
         UserError: the folder cannot be written to.
     """
-
-    def __init__(self, *, folder: str | Path) -> None:
-        self.folder = check_writable(folder)
-        self._rows: list[DetectionRow] = []
-
-    def attach(self, engine: Engine) -> None:
-        """Attach to an evaluator whose predictions are lists of masses."""
-        engine.add_event_handler(Events.STARTED, self._rows.clear)
-        engine.add_event_handler(Events.ITERATION_COMPLETED, self._collect)
-        engine.add_event_handler(Events.COMPLETED, self._write)
 
     def _collect(self, engine: Engine) -> None:
         for output, masses in zip(engine.state.batch["output"], engine.state.output[Keys.PRED], strict=True):
@@ -155,7 +177,7 @@ logger = logging.getLogger("bus_monai")
 MAX_NAMED = 5
 
 
-class ShapeReport:
+class ShapeReport(_Report):
     """Write ``shapes.csv`` (a row a mass), ``summary.json``, ``confusion.png`` and ``roc.png``, and print the summary.
 
     Args:
@@ -174,14 +196,10 @@ class ShapeReport:
     ) -> None:
         if (column_table is None) != (column is None):
             raise UserError("column_table and column go together: give the CSV file and the name of its column.")
+        super().__init__(folder)
         self.metric = metric
-        self.folder = check_writable(folder)
         self.column = column
         self.values = read_column(column_table, column) if column_table and column else None
-
-    def attach(self, engine: Engine) -> None:
-        """Attach to an evaluator."""
-        engine.add_event_handler(Events.COMPLETED, self._write)
 
     def _write(self) -> None:
         rows = self.metric.rows
@@ -196,7 +214,7 @@ class ShapeReport:
             logger.warning("%d of %d masses have no %s: %s", len(missing), len(rows), self.column, named)
 
 
-class ShapeTable:
+class ShapeTable(_Table[ShapeRow]):
     """Write ``shapes.csv``, a row a mass, as an evaluator goes through them.
 
     Args:
@@ -205,16 +223,6 @@ class ShapeTable:
     Raises:
         UserError: the folder cannot be written to.
     """
-
-    def __init__(self, *, folder: str | Path) -> None:
-        self.folder = check_writable(folder)
-        self._rows: list[ShapeRow] = []
-
-    def attach(self, engine: Engine) -> None:
-        """Attach to an evaluator."""
-        engine.add_event_handler(Events.STARTED, self._rows.clear)
-        engine.add_event_handler(Events.ITERATION_COMPLETED, self._collect)
-        engine.add_event_handler(Events.COMPLETED, self._write)
 
     def _collect(self, engine: Engine) -> None:
         self._rows += map(ShapeRow.of, engine.state.batch, engine.state.output)

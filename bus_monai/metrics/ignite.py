@@ -6,7 +6,7 @@ import math
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import torch
@@ -49,7 +49,31 @@ def gather_rows(collected: Mapping[str, Row]) -> list[Row]:
     return [rows[id] for id in sorted(rows)]
 
 
-class CaseMetric(Metric):
+class _RowMetric(Metric, Generic[Row]):
+    """Keep a row for each item of an evaluation, by its id."""
+
+    def __init__(self) -> None:
+        self.rows: list[Row] = []
+        """The rows of all processes, sorted by id; empty until :meth:`compute`."""
+        self._collected: dict[str, Row] = {}
+        super().__init__()
+
+    def reset(self) -> None:
+        """Forget all rows."""
+        self._collected = {}
+        self.rows = []
+
+    def iteration_completed(self, engine: Engine) -> None:
+        """Take the items of an iteration."""
+        self.update((engine.state.batch, engine.state.output))
+
+    def _keep(self, id: str, row: Row) -> None:
+        if id in self._collected:
+            raise UserError(f"Two cases have the id {id!r}: give each case of the datalist an id of its own.")
+        self._collected[id] = row
+
+
+class CaseMetric(_RowMetric[CaseRow]):
     """Score each case of an evaluation, and publish the means.
 
     It attaches to a MONAI evaluator that decollates (the default) and whose postprocessing turns logits into
@@ -85,20 +109,8 @@ class CaseMetric(Metric):
         self.rule = rule
         self.threshold = threshold
         self.prefix = f"{name}_" if name else ""
-        self.rows: list[CaseRow] = []
-        """The rows of all processes, sorted by id; empty until :meth:`compute`."""
-        self._collected: dict[str, CaseRow] = {}
         self._published: set[str] = set()
         super().__init__()
-
-    def reset(self) -> None:
-        """Forget all cases."""
-        self._collected = {}
-        self.rows = []
-
-    def iteration_completed(self, engine: Engine) -> None:
-        """Score the cases of an iteration."""
-        self.update((engine.state.batch, engine.state.output))
 
     def update(self, output: tuple[list[Mapping[str, Any]], list[Mapping[str, Any]]]) -> None:
         """Score the cases of a batch.
@@ -114,9 +126,7 @@ class CaseMetric(Metric):
             raise UserError("CaseMetric needs single items: leave the evaluator's decollate=True.")
         for item, scored in zip(batch, outputs, strict=True):
             row = self._score(item, scored)
-            if row.id in self._collected:
-                raise UserError(f"Two cases have the id {row.id!r}: give each case of the datalist an id of its own.")
-            self._collected[row.id] = row
+            self._keep(row.id, row)
 
     def compute(self) -> float:
         """Gather the rows of all processes and return the mean of the metric."""
@@ -221,7 +231,7 @@ class MatchedBox:
     truth: int | None
 
 
-class DetectionMetric(Metric):
+class DetectionMetric(_RowMetric[ImageDetections]):
     """Average precision at IoU 0.5, the mAP of a single class, and sensitivities of the FROC.
 
     It attaches to a MONAI evaluator with ``decollate=False`` whose batches are lists of items with ``id`` and an image
@@ -241,22 +251,15 @@ class DetectionMetric(Metric):
     def __init__(self, *, threshold: float = MIN_SCORE, most_overlap: float = MAX_OVERLAP) -> None:
         self.threshold = threshold
         self.most_overlap = most_overlap
-        self.images: list[ImageDetections] = []
-        """The images of all processes, sorted by id; empty until :meth:`compute`."""
         self.matched: list[MatchedBox] = []
         """Every box from the highest score down; empty until :meth:`compute`."""
         self.curve: DetectionCurve | None = None
-        self._collected: dict[str, ImageDetections] = {}
         super().__init__()
 
     def reset(self) -> None:
         """Forget all images."""
-        self._collected = {}
-        self.images, self.matched, self.curve = [], [], None
-
-    def iteration_completed(self, engine: Engine) -> None:
-        """Take the images of an iteration."""
-        self.update((engine.state.batch, engine.state.output))
+        super().reset()
+        self.matched, self.curve = [], None
 
     def update(self, output: tuple[Sequence[Mapping[str, Any]], Mapping[str, Any]]) -> None:
         """Find the boxes of a batch.
@@ -277,27 +280,24 @@ class DetectionMetric(Metric):
             most_overlap=self.most_overlap,
         )
         for item, found, truths in zip(batch, boxes, scored[Keys.LABEL], strict=True):
-            id = str(item["id"])
-            if id in self._collected:
-                raise UserError(f"Two cases have the id {id!r}: give each case of the datalist an id of its own.")
-            size = source_size(item)
+            id, size = str(item["id"]), source_size(item)
             scores = tuple(found.scores.tolist())
-            self._collected[id] = ImageDetections(id, size, _boxes(found.boxes, size), scores, _boxes(truths, size))
+            self._keep(id, ImageDetections(id, size, _boxes(found.boxes, size), scores, _boxes(truths, size)))
 
     def compute(self) -> float:
         """Gather the images of all processes and return the average precision."""
-        self.images = gather_rows(self._collected)
-        truths = {image.id: list(image.truths) for image in self.images}
+        self.rows = gather_rows(self._collected)
+        truths = {image.id: list(image.truths) for image in self.rows}
         detections = [
             Detection(image.id, box, score)
-            for image in self.images
+            for image in self.rows
             for box, score in zip(image.found, image.scores, strict=True)
         ]
         self.curve = detection_curve(detections, truths)
         self.matched = [MatchedBox(d.image, d.box, d.score, truth) for d, truth in match_detections(detections, truths)]
         if self.curve.average_precision is None:
             warnings.warn(
-                f"None of the {len(self.images)} images has a mass: average precision counts as 0.", stacklevel=2
+                f"None of the {len(self.rows)} images has a mass: average precision counts as 0.", stacklevel=2
             )
         return self.curve.average_precision or 0.0
 
@@ -327,7 +327,7 @@ def _boxes(shares: Tensor, size: tuple[int, int]) -> tuple[Box, ...]:
     return tuple(Box.from_shares(box, size) for box in shares.tolist())
 
 
-class ShapeMetric(Metric):
+class ShapeMetric(_RowMetric[ShapeRow]):
     """Collect the shape of each mass of an evaluation, and publish the macro F1.
 
     It attaches to a MONAI evaluator that decollates (the default) and whose postprocessing turns logits (4,) into
@@ -337,21 +337,6 @@ class ShapeMetric(Metric):
     Example:
         >>> SupervisedEvaluator(..., key_val_metric={"macro_f1": ShapeMetric()})  # doctest: +SKIP
     """
-
-    def __init__(self) -> None:
-        self.rows: list[ShapeRow] = []
-        """The rows of all processes, sorted by id; empty until :meth:`compute`."""
-        self._collected: dict[str, ShapeRow] = {}
-        super().__init__()
-
-    def reset(self) -> None:
-        """Forget all masses."""
-        self._collected = {}
-        self.rows = []
-
-    def iteration_completed(self, engine: Engine) -> None:
-        """Collect the masses of an iteration."""
-        self.update((engine.state.batch, engine.state.output))
 
     def update(self, output: tuple[list[Mapping[str, Any]], list[Mapping[str, Any]]]) -> None:
         """Collect the masses of a decollated batch and its output."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -16,9 +16,6 @@ from torch import Tensor
 
 from bus_monai.geometry.box import Box
 from bus_monai.metrics.ignite import ImageDetections
-
-if TYPE_CHECKING:
-    pass
 
 GRID_COLUMNS = 3
 
@@ -68,7 +65,7 @@ def contour_figure(
         images: (H, W), values in [0, 1].
         truths: (H, W), values in {0, 1}.
         probabilities: (H, W), values in [0, 1].
-        titles: one an image.
+        titles: one for each image.
         threshold: from which on a pixel is predicted lesion.
 
     Returns:
@@ -196,7 +193,7 @@ def overlay_figure(
         images: (H, W), values in [0, 1].
         truths: (H, W), values in {0, 1}.
         probabilities: (H, W), values in [0, 1].
-        titles: one an image.
+        titles: one for each image.
         threshold: from which on a pixel is predicted lesion.
     """
     figure = Figure(figsize=(3 * len(images), 6.4), layout="constrained")

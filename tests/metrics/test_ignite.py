@@ -273,7 +273,7 @@ def test_two_images_and_a_normal_one() -> None:
         {"froc_0.25": 1 / 3, "froc_0.5": 2 / 3, "froc_1": 2 / 3, "froc_2": 2 / 3, "sensitivity": 1 / 3,
          "false_positives": 1 / 3}
     )  # fmt: skip
-    assert [image.id for image in metric.images] == ["a", "b", "c"]
+    assert [image.id for image in metric.rows] == ["a", "b", "c"]
     assert [(m.image, m.box, m.truth) for m in metric.matched] == [("b", A, 0), ("c", C, None), ("a", C, 0)]
     assert [m.score for m in metric.matched] == pytest.approx([0.9, 0.8, 0.3], abs=1e-5)
 
