@@ -69,7 +69,7 @@ class _Table(_Report, Generic[Row]):
 
 
 class CaseReport(_Report):
-    """Write ``cases.csv`` (a row a case) and ``summary.json`` (each rule with intervals), and print the summary.
+    """Write ``cases.csv`` (one row per case) and ``summary.json`` (each rule with intervals), and print the summary.
 
     Args:
         metric: collects the rows.
@@ -91,7 +91,7 @@ class DetectionReport(_Report):
     """Write ``detections.csv``, ``truths.csv``, ``summary.json`` and ``froc.png``, and print the summary.
 
     ``detections.csv`` has one row per box, also those that score too low to count but belong to the curve, from the
-    highest score down; ``truths.csv`` a row a mass, with the score of the box that finds it where that counts.
+    highest score down; ``truths.csv`` one row per mass, with the score of the box that finds it where that counts.
 
     Args:
         metric: holds what was found.
@@ -178,7 +178,7 @@ MAX_NAMED = 5
 
 
 class ShapeReport(_Report):
-    """Write ``shapes.csv`` (a row a mass), ``summary.json``, ``confusion.png`` and ``roc.png``, and print the summary.
+    """Write ``shapes.csv`` (one row per mass), ``summary.json``, ``confusion.png`` and ``roc.png``, and print the summary.
 
     Args:
         metric: collects the rows.
@@ -215,7 +215,7 @@ class ShapeReport(_Report):
 
 
 class ShapeTable(_Table[ShapeRow]):
-    """Write ``shapes.csv``, a row a mass, as an evaluator goes through them.
+    """Write ``shapes.csv``, one row per mass, as an evaluator goes through them.
 
     Args:
         folder: where the file goes.

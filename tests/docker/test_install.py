@@ -32,6 +32,8 @@ def test_the_installation_is_whole(installed: Path, tmp_path: Path) -> None:
     assert done.stdout.split()[-1] == __version__, done.stderr
     (package,) = installed.glob("lib/python*/site-packages/bus_monai")
     assert (package / "_bundles" / "lite_unet" / "models" / "model.safetensors").is_file()
+    stubs = {path.parent.relative_to(package) for path in package.rglob("__init__.pyi")}
+    assert stubs >= {Path(), Path("networks"), Path("inference", "backends")}
     assert not (installed / "wheel").exists()
 
 
