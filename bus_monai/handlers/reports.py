@@ -178,7 +178,7 @@ MAX_NAMED = 5
 
 
 class ShapeReport(_Report):
-    """Write ``shapes.csv`` (one row per mass), ``summary.json``, ``confusion.png`` and ``roc.png``, and print the summary.
+    """Write ``shapes.csv`` (one row per mass), ``summary.json``, ``confusion.png``, ``roc.png``; print the summary.
 
     Args:
         metric: collects the rows.
