@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import repeat
@@ -15,6 +14,7 @@ from monai.bundle.workflows import ConfigWorkflow
 from monai.utils.enums import CommonKeys as Keys
 from torch import nn
 
+from bus_monai.bundle.settings import read_config, set_by_user
 from bus_monai.trainers.adversarial import AdversarialTrainer
 from bus_monai.trainers.mutual_supervision import MutualSupervisionTrainer
 
@@ -104,7 +104,7 @@ def inference(bundle: Path, device: torch.device, batch: int, settings: dict[str
     workflow = _workflow(bundle, "inference", {}, settings)
     get = workflow.parser.get_parsed_content
     shape = get("_meta_#network_data_format#inputs#image")
-    size = get("image_size") if "image_size" in workflow.parser else shape["spatial_shape"]
+    size = workflow.parser.get("settings#image_size", shape["spatial_shape"])
     network = get("network_def").eval().to(device, memory_format=torch.channels_last)
     image = torch.rand(batch, shape["num_channels"], *size, device=device).to(memory_format=torch.channels_last)
 
@@ -117,13 +117,13 @@ def inference(bundle: Path, device: torch.device, batch: int, settings: dict[str
 
 def _workflow(bundle: Path, config: str, fixed: dict[str, Any], settings: dict[str, Any]) -> ConfigWorkflow:
     file = bundle / "configs" / f"{config}.json"
-    keys = json.loads(file.read_text(encoding="utf-8"))
+    content = read_config(file)
     # nothing of the data is cached or looked through: one batch is all that is taken
     caches = [
-        name for name, part in keys.items() if isinstance(part, dict) and "num_workers" in part.get("dataset", ())
+        name for name, part in content.items() if isinstance(part, dict) and "num_workers" in part.get("dataset", ())
     ]
-    fixed = fixed | {"initialize": []} | {f"{name}#dataset#cache_num": 0 for name in caches}
-    chosen = {key: value for key, value in settings.items() if key in keys}
+    fixed = fixed | {"initialize": ["@config"]} | {f"{name}#dataset#cache_num": 0 for name in caches}
+    chosen = {key: value for key, value in settings.items() if key in set_by_user(content)}
     kind = {"train": "train", "inference": "infer"}[config]
     return create_workflow(config_file=str(file), workflow_type=kind, **(fixed | chosen))
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 import re
 import shlex
+from pathlib import Path
 from typing import Any
 
 import pytest
 from typer.main import get_command
 
 from bus_monai.bundle.registry import list_bundles
+from bus_monai.bundle.settings import read_config, set_by_user
 from bus_monai.cli.main import app
 from bus_monai.errors import UserError
 from bus_monai.experiments.search import read_preset
@@ -73,7 +74,13 @@ def values(words: list[str], option: str) -> list[str]:
 
 
 def config(bundle: str, name: str) -> dict[str, Any]:
-    return json.loads((BUNDLES[bundle] / "configs" / f"{name}.json").read_text())
+    """The keys of a config that a command can set: settings by their plain names, and all others."""
+    return keys_of(BUNDLES[bundle] / "configs" / f"{name}.json")
+
+
+def keys_of(file: Path) -> dict[str, Any]:
+    content = read_config(file)
+    return content | set_by_user(content) if "settings" in content else content
 
 
 def check_keys(keys: list[str], settings: dict[str, Any]) -> None:
@@ -103,7 +110,7 @@ def check_python(words: list[str]) -> None:
         (files,) = values(words, "--config_file")
         settings: dict[str, Any] = {}
         for file in files.strip("[]").replace("'", "").split(","):
-            settings |= json.loads((ROOT / file).read_text())
+            settings |= keys_of(ROOT / file)
         check_keys([words[3], *(option[2:] for option in options(words[4:]) if option != "--config_file")], settings)
     elif words[0] == "-m":
         assert importlib.util.find_spec(words[1])

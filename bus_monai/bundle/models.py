@@ -13,7 +13,7 @@ from typing import Any
 
 from bus_monai import __version__
 from bus_monai.bundle.registry import TRAINED_FILE, find_bundle, output_format, weights_file
-from bus_monai.bundle.settings import read_settings
+from bus_monai.bundle.settings import read_config, read_settings
 from bus_monai.errors import UserError
 
 _SPEC = re.compile(r"(?:(?P<name>[\w.-]+)=)?(?P<bundle>\w+)(?::(?P<weights>.+))?")
@@ -43,8 +43,8 @@ class TrainedModel:
 
     def overrides(self, config: str) -> dict[str, Any]:
         """Return what to set in ``config`` (such as ``evaluate.json``) of the bundle so that it is this model."""
-        keys = json.loads((self.bundle / "configs" / config).read_text(encoding="utf-8"))
-        known = {key: value for key, value in self.settings.items() if key in keys}
+        settings = read_config(self.bundle / "configs" / config)["settings"]
+        known = {key: value for key, value in self.settings.items() if key in settings}
         return known | ({"ckpt_path": self.weights} if self.weights else {})
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ from torch import nn
 
 from bus_monai.bundle.models import TrainedModel
 from bus_monai.bundle.registry import CHECKPOINT_FILE
-from bus_monai.bundle.settings import keep_null
+from bus_monai.bundle.settings import keep_null, read_config
 from bus_monai.bundle.weights import load_network
 
 EVALUATE_CONFIG = "evaluate.json"
@@ -98,12 +97,12 @@ class BundleParts:
 
     Args:
         network: with its weights, in evaluation mode, on ``device``.
-        before: transforms of an item with ``image``, between loading and the network.
+        before: ``before_network``, transforms of an item with ``image``, between loading and the network.
         inferer: calls the network with inputs (1, 1, h, w).
-        after: transforms of the item with ``pred``, between the network and saving.
+        after: ``after_network``, transforms of the item with ``pred``, between the network and saving.
         device: where the network computes.
         size: (h, w) that the network was made for.
-        settings: the config's plain values.
+        settings: those of the config.
     """
 
     network: nn.Module
@@ -123,32 +122,22 @@ def bundle_parts(model: TrainedModel) -> BundleParts:
     """
     parser = inference_parser(model)
     get = parser.get_parsed_content
-    height, width = get("image_size")
+    height, width = get("settings#image_size")
     return BundleParts(
         get("network").eval(),
-        # the first loads, the last saves
-        Compose(get("preprocessing").transforms[1:]),
+        get("before_network"),
         get("inferer"),
-        Compose(get("postprocessing").transforms[:-1]),
+        get("after_network"),
         get("device"),
         (height, width),
-        dict(parser.get()),
+        dict(get("settings")),
     )
 
 
 def inference_parser(model: TrainedModel) -> ConfigParser:
-    """Return the ``inference.json`` of a bundle with the model's weights and settings; nothing is written to disk.
-
-    Raises:
-        UserError: a setting is wrong.
-    """
-    # the config makes its output folder, which nothing is written to here; outside of a running workflow it does not
-    # know where it lies, and would take the weights of the package's bundle
-    with tempfile.TemporaryDirectory() as unused:
-        folders = {"bundle_root": str(model.bundle), "output_dir": unused, "dataset_dir": unused}
-        workflow = create_workflow(
-            config_file=str(model.bundle / "configs" / INFERENCE_CONFIG),
-            run_id="inferring",
-            **(keep_null(model.overrides(INFERENCE_CONFIG)) | folders),
-        )
-    return workflow.parser
+    """Return the ``inference.json`` of a bundle with the model's weights and settings; nothing of it is run."""
+    config = read_config(model.bundle / "configs" / INFERENCE_CONFIG)
+    chosen = model.overrides(INFERENCE_CONFIG)
+    config["settings"] |= {key: value for key, value in chosen.items() if key in config["settings"]}
+    config |= {key: value for key, value in chosen.items() if key not in config["settings"]}
+    return ConfigParser(config | {"bundle_root": str(model.bundle)})

@@ -35,41 +35,65 @@ def parse_setting(text: str) -> tuple[str, Any]:
 
 
 SETTINGS_FILE = "settings.json"
-MACHINE_SETTINGS = frozenset(
-    {
-        "bundle_root",
-        "output_dir",
-        "ckpt_dir",
-        "dataset_dir",
-        "device",
-        "num_workers",
-        "resume",
-        "run_name",
-        "parent_run",
-        "skip_broken",
-    }
-)
-"""Settings that say where and how a training ran, not what came out."""
-RENAMED_SETTINGS = {"frame": "box"}
+RENAMED_SETTINGS: Mapping[str, str] = {"frame": "box"}
 """Names of settings in the files of weights trained before, and what they are called now."""
 
 
-def write_settings(folder: Path, config: Mapping[str, Any]) -> Path:
-    """Write the plain settings of a training's config, its top-level keys before ``datalist``."""
-    settings = {}
-    for key, value in config.items():
-        if key == "datalist":
-            break
-        if (
-            key not in MACHINE_SETTINGS
-            and key not in ("imports", "_meta_")
-            and not (isinstance(value, Mapping) and "_target_" in value)
-        ):
-            settings[key] = value
-    path = folder / SETTINGS_FILE
-    with atomic_file(path) as partial:
-        partial.write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
-    return path
+def read_config(path: Path) -> dict[str, Any]:
+    """Read a config of a bundle with what it extends.
+
+    Args:
+        path: a JSON file; its key ``extends`` names another one in the same folder.
+
+    Returns:
+        The keys of both, see :func:`extended`.
+    """
+    return extended(json.loads(path.read_text(encoding="utf-8")), path.parent)
+
+
+def extended(config: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """Return a config with the keys of the file in ``folder`` that it extends, and of the one which that extends.
+
+    A key stands as in the config itself where both have it, but settings are put together one by one, and imports
+    add up.
+    """
+    own = {key: value for key, value in config.items() if key != "extends"}
+    if "extends" not in config:
+        return own
+    # another name for a key, such as for what the file runs, holds within the file alone
+    base = {key: value for key, value in read_config(folder / config["extends"]).items() if not _alias(value)}
+    groups: dict[str, Any] = {"settings": base.get("settings", {}) | own.get("settings", {})}
+    if imports := [*base.get("imports", []), *own.get("imports", [])]:
+        groups["imports"] = imports
+    return base | own | groups
+
+
+def set_by_user(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a user sets in a config and its defaults: the settings, and the plain values beside them.
+
+    Those beside say where and how a run works, and the settings what comes out. Whatever is made or run is a mapping
+    or a list.
+    """
+    plain = {key: value for key, value in config.items() if not (isinstance(value, (Mapping, list)) or _alias(value))}
+    settings: dict[str, Any] = config["settings"]
+    return plain | settings
+
+
+def _alias(value: Any) -> bool:
+    return isinstance(value, str) and value.startswith("%")
+
+
+def write_settings(folder: str | Path, settings: Mapping[str, Any], *, enabled: bool = True) -> None:
+    """Leave beside the weights what they are trained with, so that others need not be told.
+
+    Args:
+        folder: of the weights.
+        settings: of the config, plain values.
+        enabled: ``False`` on all processes but the first.
+    """
+    if enabled:
+        with atomic_file(Path(folder) / SETTINGS_FILE) as partial:
+            partial.write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
 
 
 def read_settings(weights: Path) -> dict[str, Any]:

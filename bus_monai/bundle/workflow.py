@@ -1,123 +1,100 @@
-"""The workflow that runs the bundles' configs, and what the configs ask of it."""
+"""What stock MONAI lacks when it runs the config of a bundle: settings by plain names, and checks before it begins."""
 
 from __future__ import annotations
 
+import gc
 import inspect
-import logging
 import re
-import sys
-import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from pydoc import locate
-from types import TracebackType
 from typing import Any
 
 import torch
 from monai.bundle.config_item import ComponentLocator, ConfigComponent
+from monai.bundle.config_parser import ConfigParser
 from monai.bundle.properties import InferProperties, MetaProperties, TrainProperties
 from monai.bundle.utils import ID_SEP_KEY
 from monai.bundle.workflows import ConfigWorkflow
 
 from bus_monai.bundle.registry import find_bundle
-from bus_monai.bundle.settings import write_settings
-from bus_monai.errors import UserError, as_user_error, did_you_mean
+from bus_monai.bundle.settings import extended, read_config
+from bus_monai.errors import UserError, did_you_mean
 from bus_monai.errors import check_choice as check_choice
 
-ENTRY_KEYS = {"imports", "initialize", "run", "finalize", "training", "evaluating", "inferring", "stage", "_meta_"}
-"""Top-level keys that MONAI, a user's command or a pipeline of bundles names, so that no other key need refer to
-them."""
+WORDS = {"true": True, "false": False, "null": None}
+OF_MONAI = {ConfigParser.meta_key} | {
+    prop["id"].split(ID_SEP_KEY)[0]
+    for properties in (TrainProperties, InferProperties, MetaProperties)
+    for prop in properties.values()
+}
+"""Top-level keys that MONAI itself reads."""
 
 
-def current_workflow() -> ConfigWorkflow | None:
-    """Return the workflow whose config is being evaluated, or ``None`` outside of one.
+def complete_config(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Make the config that is being run whole, and check it before anything of it is built.
 
-    MONAI gives an expression no handle on its workflow, so it is looked up on the call stack.
+    What the config extends is filled in (:func:`~bus_monai.bundle.settings.extended`), and settings given by their
+    plain names, as in ``--max_epochs 3``, go into ``settings``. Stands first in ``initialize`` and ``run``, and does
+    its work once.
+
+    Args:
+        settings: the ``settings`` of that config.
+
+    Returns:
+        The config for a record, with settings and other plain values at its top level as they are used.
+
+    Raises:
+        UserError: a key that does nothing, an argument that its component does not take, or a device that is not there.
     """
-    frame = inspect.currentframe()
-    while frame is not None:
-        owner = frame.f_locals.get("self")
-        if isinstance(owner, ConfigWorkflow):
-            return owner
-        frame = frame.f_back
-    return None
+    workflow = _workflow_with(settings)
+    folder = workflow.config_root_path.resolve()
+    own = workflow.parser.get()
+    config = extended(own, folder)
+    inherited = {} if "extends" not in own else read_config(folder / own["extends"])
+    chosen = config["settings"]
+    for key in own.keys() & chosen.keys():
+        chosen[key] = config.pop(key)
+    for group in (config, chosen):
+        # MONAI's command line hands on the text, and a text is true
+        group.update({key: WORDS[value.lower()] for key, value in group.items() if _is_word(value)})
+    check_config(config, {key: value for key, value in inherited.items() if key == "settings" or key not in own})
+    _check_device(config["device"])
+    if not isinstance(config["bundle_root"], str):
+        config["bundle_root"] = str(folder.parent if folder.name == "configs" else folder)
+    workflow.parser.set(config)
+    workflow.parser.parse()
+    return _record(workflow.parser)
+
+
+def _workflow_with(settings: Mapping[str, Any]) -> ConfigWorkflow:
+    """Return the workflow whose config has these very settings: MONAI hands its expressions no handle on it."""
+    workflows: list[ConfigWorkflow] = [item for item in gc.get_objects() if issubclass(type(item), ConfigWorkflow)]
+    return next(item for item in workflows if item.parser.ref_resolver.resolved_content.get("settings") is settings)
+
+
+def _is_word(value: Any) -> bool:
+    return isinstance(value, str) and value.lower() in WORDS
+
+
+def _record(parser: ConfigParser) -> dict[str, Any]:
+    config: dict[str, Any] = parser.get()
+    plain = {
+        key: parser.get_parsed_content(key) for key, value in config.items() if not isinstance(value, (dict, list))
+    }
+    texts = {key: str(value) if isinstance(value, torch.device) else value for key, value in plain.items()}
+    rest = {key: value for key, value in config.items() if key not in ("settings", "imports", ConfigParser.meta_key)}
+    return {**rest, **texts, **parser.get_parsed_content("settings")}
 
 
 def bundle_root(name: str) -> str:
-    """Return the folder of the bundle whose config is being run, else of the bundle called ``name``."""
-    workflow = current_workflow()
-    if workflow is None:
-        return str(find_bundle(name))
-    configs = workflow.config_root_path.resolve()
-    return str(configs.parent if configs.name == "configs" else configs)
+    """Return the folder of the bundle of this package called ``name``; a config that is run knows its own."""
+    return str(find_bundle(name))
 
 
-def resolved_config() -> dict[str, Any]:
-    """Return the whole config of the current workflow, overrides included, as text and numbers.
-
-    References and expressions that have been evaluated to a plain value stand as that value.
-    """
-    workflow = current_workflow()
-    return {} if workflow is None else _resolved(workflow.parser.get(), workflow.parser.ref_resolver.resolved_content)
-
-
-def _resolved(node: Any, values: Mapping[str, Any], path: str = "") -> Any:
-    if isinstance(node, Mapping):
-        return {
-            key: _resolved(value, values, f"{path}{ID_SEP_KEY}{key}" if path else key) for key, value in node.items()
-        }
-    if isinstance(node, list):
-        return [_resolved(value, values, f"{path}{ID_SEP_KEY}{i}") for i, value in enumerate(node)]
-    if isinstance(node, str) and node[:1] in ("@", "$"):
-        value = values.get(path)
-        if isinstance(value, (str, int, float, torch.device)) or (isinstance(value, list) and _plain(value)):
-            return str(value) if isinstance(value, torch.device) else value
-    return node
-
-
-def _plain(values: Sequence[Any]) -> bool:
-    return all(isinstance(value, (str, int, float)) for value in values)
-
-
-def save_settings(folder: str | Path) -> None:
-    """Leave beside the weights what the current workflow trains with, so that others need not be told."""
-    write_settings(Path(folder), resolved_config())
-
-
-def config_files() -> list[str]:
-    """Return the config files of the current workflow's bundle."""
-    workflow = current_workflow()
-    return [] if workflow is None else sorted(str(path) for path in workflow.config_root_path.glob("*.json"))
-
-
-def prepare() -> None:
-    """Check the current workflow's config before anything of it is built, and let user errors end in one line.
-
-    Raises:
-        UserError: a key that nothing refers to, an argument that its component does not take, or a device that is not
-            there.
-    """
-    sys.excepthook = _one_line_at_the_end
-    # they repeat whatever ends a run, which is told in the end
-    logging.getLogger("ignite.engine.engine").setLevel(logging.CRITICAL)
-    workflow = current_workflow()
-    if workflow is not None:
-        _read_words(workflow)
-        check_config(workflow.parser.get())
-        _check_device(workflow.parser.get("device"))
-
-
-WORDS = {"true": True, "false": False, "null": None}
-
-
-def _read_words(workflow: ConfigWorkflow) -> None:
-    """Take ``--key false`` for what it says: MONAI's command line hands on the text, and a text is true."""
-    config = workflow.parser.get()
-    for key, value in config.items():
-        if isinstance(value, str) and value.lower() in WORDS:
-            # both in place, since setting through the parser would forget what is parsed
-            config[key] = WORDS[value.lower()]
-            workflow.parser.ref_resolver.get_item(key).update_config(config[key])
+def config_files(bundle_root: str) -> list[str]:
+    """Return the config files of the bundle in a folder."""
+    return sorted(str(path) for path in (Path(bundle_root) / "configs").glob("*.json"))
 
 
 def _check_device(device: Any) -> None:
@@ -132,25 +109,42 @@ def _check_device(device: Any) -> None:
         ) from error
 
 
-def check_config(config: Mapping[str, Any]) -> None:
+def check_config(config: Mapping[str, Any], inherited: Mapping[str, Any] | None = None) -> None:
     """Find misspelt keys.
 
     MONAI takes any key on the command line, so a misspelt one would silently do nothing.
 
+    Args:
+        config: whole.
+        inherited: what it extends, of which it need not use all.
+
     Raises:
-        UserError: a top-level key that nothing refers to, or an argument that its component does not take; the
-            closest right name is in the message.
+        UserError: a plain value or a setting that nothing refers to, or an argument that its component does not take;
+            the closest right name is in the message.
     """
-    used = set(_references(config)) | ENTRY_KEYS
-    for properties in (TrainProperties, InferProperties, MetaProperties):
-        used |= {prop["id"].split("::")[0] for prop in properties.values()}
-    for key in config:
-        if key not in used:
-            hint = did_you_mean(key, config.keys() - {key})
-            raise UserError(f"The config key '{key}' does nothing{hint}: correct or remove it.")
+    used = set(_references(config))
+    inherited = inherited or {}
+    settings = config.get("settings", {})
+    for key, value in config.items():
+        if key not in used | OF_MONAI | inherited.keys() and not _does_something(value):
+            raise UserError(_does_nothing(key, [*settings, *config.keys() - {key}]))
+    for key in settings.keys() - inherited.get("settings", {}).keys():
+        if f"settings#{key}" not in used:
+            raise UserError(_does_nothing(f"settings#{key}", [f"settings#{name}" for name in settings.keys() - {key}]))
     locator = ComponentLocator()
     for path, component in _components(config):
         _check_arguments(path, component, locator)
+
+
+def _does_nothing(key: str, known: Iterable[str]) -> str:
+    return f"The config key '{key}' does nothing{did_you_mean(key, known)}: correct or remove it."
+
+
+def _does_something(value: Any) -> bool:
+    """Whether a value is made or run, and not plain."""
+    if isinstance(value, list):
+        return any(isinstance(item, Mapping) or str(item)[:1] in "@$%" for item in value)
+    return isinstance(value, Mapping)
 
 
 def _check_arguments(path: str, component: Mapping[str, Any], locator: ComponentLocator) -> None:
@@ -170,10 +164,11 @@ def _check_arguments(path: str, component: Mapping[str, Any], locator: Component
 
 
 def _references(node: Any) -> Iterator[str]:
-    """Yield the top-level keys that any text of the config refers to."""
+    """Yield what any text of the config refers to: top-level keys, and settings as ``settings#name``."""
     if isinstance(node, str):
         if node[:1] in "@$%":
-            yield from re.findall(r"[@%]([A-Za-z_]\w*)", node)
+            for key, setting in re.findall(r"[@%]([A-Za-z_]\w*)(?:(?:#|::)(\w+))?", node):
+                yield f"{key}#{setting}" if key == "settings" and setting else key
     elif isinstance(node, Mapping):
         for value in node.values():
             yield from _references(value)
@@ -191,11 +186,3 @@ def _components(node: Any, path: str = "") -> Iterator[tuple[str, Mapping[str, A
     elif isinstance(node, list):
         for i, value in enumerate(node):
             yield from _components(value, f"{path}#{i}")
-
-
-def _one_line_at_the_end(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """Print the traceback, and below it the sentence that the user can act on."""
-    traceback.print_exception(kind, error, trace)
-    sentence = as_user_error(error)
-    if sentence is not None:
-        print(f"\nbus_monai: {sentence}", file=sys.stderr)

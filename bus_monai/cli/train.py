@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from bus_monai.bundle.registry import find_bundle
-from bus_monai.bundle.settings import keep_null, parse_value
+from bus_monai.bundle.settings import keep_null, parse_value, read_config, set_by_user
 from bus_monai.cli.options import stoppable
 from bus_monai.errors import UserError
 
@@ -66,9 +66,9 @@ def parse_overrides(arguments: list[str]) -> dict[str, Any]:
 
 
 def _keys(config: Path) -> str:
-    """List the settings of a config: its keys from ``bundle_root`` up to ``datalist``, where what they make begins."""
-    content = json.loads(config.read_text(encoding="utf-8"))
-    names = list(content)
-    settings = names[names.index("bundle_root") + 1 : names.index("datalist")]
-    width = max(map(len, settings))
-    return "\n".join(f"  --{key.ljust(width)}  {json.dumps(content[key])}" for key in settings)
+    """List what a user sets in a config: where the data are, and plain values."""
+    known = {"dataset_dir": "generated phantoms"} | {
+        key: json.dumps(value) for key, value in set_by_user(read_config(config)).items()
+    }
+    width = max(map(len, known))
+    return "\n".join(f"  --{key.ljust(width)}  {value}" for key, value in known.items())

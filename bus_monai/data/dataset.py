@@ -61,14 +61,14 @@ def _read_prepared(folder: Path) -> list[Case]:
 logger = logging.getLogger("bus_monai")
 
 
-def default_dataset_dir() -> str:
-    """Return the folder of the embedded data set, phantoms generated once into a cache folder."""
-    return str(phantom_dataset())
+def default_dataset_dir(part: str = "") -> str:
+    """Return the folder of the embedded data set, phantoms generated once into a cache folder, or a part of it."""
+    return str(phantom_dataset() / part)
 
 
-def default_mammogram_dir() -> str:
-    """Return the folder of the embedded mammograms, phantoms generated once into a cache folder."""
-    return str(mammo_phantom_dataset())
+def default_mammogram_dir(part: str = "") -> str:
+    """Return the folder of the embedded mammograms, phantoms generated once into a cache folder, or a part of it."""
+    return str(mammo_phantom_dataset() / part)
 
 
 def load_dataset(dataset_dir: str | Path, *, protocol: str, seed: int = 0, skip_broken: bool = False) -> Datalist:
@@ -122,8 +122,13 @@ def _read_published(folder: Path) -> list[Case]:
     return published.read(folder)
 
 
-def check_dataset(datalist: Datalist, *, sections: Sequence[str]) -> None:
+def check_dataset(datalist: Datalist, *, sections: Sequence[str], optional: Sequence[str] = ()) -> None:
     """Read every image and mask once, so that a broken one is named before any training starts.
+
+    Args:
+        datalist: the data set.
+        sections: that must have cases.
+        optional: sections that may have cases.
 
     Raises:
         UserError: a section is empty, a file cannot be read, an image holds no signal, or a mask does not fit.
@@ -132,6 +137,8 @@ def check_dataset(datalist: Datalist, *, sections: Sequence[str]) -> None:
     for section in sections:
         if not getattr(datalist, section):
             raise UserError(f"The data set has no case in its section '{section}': add some to its {DATALIST_FILE}.")
+        cases += _needed(section, getattr(datalist, section))
+    for section in optional:
         cases += _needed(section, getattr(datalist, section))
     for case in _progress(cases):
         _check_case(case)
@@ -188,6 +195,11 @@ def to_items(cases: Sequence[Case]) -> list[dict[str, Any]]:
         }
         for case in cases
     ]
+
+
+def section_items(datalist: Datalist, section: str) -> list[dict[str, Any]]:
+    """Return the cases of a section as :func:`to_items` does."""
+    return to_items(getattr(datalist, section))
 
 
 def plain_images(

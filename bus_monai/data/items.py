@@ -158,7 +158,9 @@ def _of(case: Case, found: Mapping[str, Path], folder: str | Path) -> str:
 NAME_COLUMNS = ("id", "file", "image")
 
 
-def boxed_items(items: Sequence[Mapping[str, Any]], folder: str | Path, table: str | Path) -> list[dict[str, Any]]:
+def boxed_items(
+    items: Sequence[Mapping[str, Any]], folder: str | Path, table: str | Path | None
+) -> list[dict[str, Any]]:
     """Return one item a box of ``table``, in the order of ``items``.
 
     Args:
@@ -167,7 +169,7 @@ def boxed_items(items: Sequence[Mapping[str, Any]], folder: str | Path, table: s
         table: CSV with a column ``id``, ``file`` or ``image`` (a file's name, with or without its ending, or its path
             below ``folder``; for one frame of several the name of its mask without ``_mask``) and the columns
             ``top``, ``left``, ``bottom``, ``right`` in whole pixels, bottom and right outside the box; others mean
-            nothing.
+            nothing. ``None`` leaves the items as they are.
 
     Returns:
         The items with ``box``, (4,) int64, and ``merge``: whether the mask is to be joined to that of a box before.
@@ -175,6 +177,8 @@ def boxed_items(items: Sequence[Mapping[str, Any]], folder: str | Path, table: s
     Raises:
         UserError: the table does not exist or lacks a column, or a line names no image or several, or has no box.
     """
+    if table is None:
+        return [dict(item) for item in items]
     table = Path(table)
     named = _names(items, Path(folder))
     boxes: dict[str, list[Box]] = defaultdict(list)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 import zlib
 from collections.abc import Callable, Mapping, Sequence
@@ -17,6 +16,7 @@ from PIL import Image
 from bus_monai.bundle.models import TrainedModel
 from bus_monai.bundle.registry import input_modality
 from bus_monai.bundle.run import EVALUATE_CONFIG, evaluate_model
+from bus_monai.bundle.settings import read_config, set_by_user
 from bus_monai.data.case import Case
 from bus_monai.data.datalist import Datalist, write_datalist
 from bus_monai.data.dataset import default_dataset_dir, load_dataset
@@ -156,7 +156,7 @@ def write_disturbed(folder: Path, cases: Sequence[Case], perturb: Perturbation, 
 
 
 def _cases(model: TrainedModel, settings: Mapping[str, Any]) -> Sequence[Case]:
-    defaults = json.loads((model.bundle / "configs" / EVALUATE_CONFIG).read_text(encoding="utf-8"))
+    defaults = set_by_user(read_config(model.bundle / "configs" / EVALUATE_CONFIG))
     known = defaults | model.overrides(EVALUATE_CONFIG) | dict(settings)
     given = "dataset_dir" in model.overrides(EVALUATE_CONFIG) | dict(settings)
     datalist = load_dataset(

@@ -84,8 +84,8 @@ class Explainer:
         return cls(
             content("network"),
             preprocessing=content("preprocessing"),
-            size=content("image_size"),
-            threshold=content("threshold"),
+            size=content("settings#image_size"),
+            threshold=content("settings#threshold"),
             methods=methods,
             layer=layer,
             samples=samples,

@@ -23,7 +23,7 @@ from PIL import Image
 from bus_monai.bundle.models import TrainedModel
 from bus_monai.bundle.registry import TRAINED_FILE, bundle_version
 from bus_monai.bundle.run import train_run
-from bus_monai.bundle.settings import read_settings
+from bus_monai.bundle.settings import read_config, read_settings, set_by_user
 from bus_monai.data.case import Case, Diagnosis
 from bus_monai.data.datalist import Datalist, write_datalist
 from bus_monai.data.readers.folder import case_id
@@ -105,11 +105,11 @@ def fine_tune(
 
 def _choose_settings(model: TrainedModel, datalist: Datalist, settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return what is set in ``train.json``: as it was for the model, but short, and as is asked for."""
-    keys = json.loads((model.bundle / "configs" / "train.json").read_text(encoding="utf-8"))
+    known = set_by_user(read_config(model.bundle / "configs" / "train.json"))
     # every label counts: what has none is unlabelled, and nothing else
     labelled = {"labeled_fraction": None if datalist.unlabeled else 1}
     wanted = model.settings | SHORT_TRAINING | labelled | dict(settings)
-    chosen = {key: value for key, value in wanted.items() if key in keys}
+    chosen = {key: value for key, value in wanted.items() if key in known}
     if "phase1_epochs" in chosen:
         chosen["phase1_epochs"] = min(int(chosen["phase1_epochs"]), max(int(chosen["max_epochs"]) - 1, 0))
     return chosen

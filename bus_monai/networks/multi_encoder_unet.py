@@ -196,6 +196,15 @@ def get_preset(model_id: int) -> Preset:
     return PRESETS[model_id]
 
 
+def loss_name(model_id: int, loss: str | None) -> str:
+    """Return ``loss``, or where it is ``None`` that of a model of the paper.
+
+    Raises:
+        UserError: as :func:`get_preset`.
+    """
+    return get_preset(model_id).loss if loss is None else loss
+
+
 def multi_encoder(
     *,
     model_id: int = 1,

@@ -1,6 +1,6 @@
 """The generators of ASSGAN as one network."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from torch import Tensor, nn
 
@@ -78,3 +78,8 @@ class MutualGenerators(nn.Module):
         for network in self.ensemble.networks:
             assert isinstance(network, Standardised)
             network.fit_input_statistics(images)
+
+
+def generators(network: MutualGenerators, wrap: Callable[[nn.Module], nn.Module]) -> list[nn.Module]:
+    """Return the generators of a network one by one, each wrapped, as they are trained."""
+    return [wrap(generator) for generator in network.ensemble.networks]

@@ -8,7 +8,7 @@ import os
 import platform
 import warnings
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import count
 from typing import Any
@@ -86,7 +86,7 @@ def _set(name: int, value: int) -> None:
         ctypes.CDLL(None).mallopt(name, value)
 
 
-def start() -> None:
+def join_processes() -> None:
     """Join the processes that ``torchrun`` started, over NCCL with CUDA and over Gloo without.
 
     Raises:
@@ -108,7 +108,12 @@ def own_device() -> torch.device:
     return torch.device("cuda", int(os.environ["LOCAL_RANK"])) if torch.cuda.is_available() else torch.device("cpu")
 
 
-def finish() -> None:
+def is_main_process() -> bool:
+    """Whether this is the first process of a training, or the only one: the one that writes files."""
+    return not (dist.is_available() and dist.is_initialized()) or dist.get_rank() == 0
+
+
+def leave_processes() -> None:
     """Wait for all processes, the first of which may still be writing, and leave them."""
     # the launcher stops all when one is gone, and one that ends may fail in doing so
     dist.barrier()
@@ -124,6 +129,32 @@ def share_buffers(networks: Iterable[nn.Module]) -> None:
             # counters are the same in all processes, and not always where the backend can reach them
             if buffer.is_floating_point():
                 dist.broadcast(buffer, src=0)
+
+
+def on_device(network: nn.Module, device: torch.device | str) -> nn.Module:
+    """Return the network on a device, in the layout of memory in which convolutions are fastest."""
+    # the types of PyTorch know no format of memory here
+    return network.to(torch.device(device), memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+
+
+def in_processes(network: nn.Module, device: torch.device | str, *, broadcast_buffers: bool = True) -> nn.Module:
+    """Return the network on a device, trained together with those of the other processes.
+
+    Args:
+        network: what is trained.
+        device: of this process.
+        broadcast_buffers: give all processes the buffers of the first before each pass; a network that is passed twice
+            before it learns must do without.
+    """
+    devices = [torch.device(device)] if torch.device(device).type == "cuda" else None
+    return nn.parallel.DistributedDataParallel(
+        on_device(network, device), device_ids=devices, broadcast_buffers=broadcast_buffers
+    )
+
+
+def optimizers_of(networks: Iterable[nn.Module], optimizer: Callable[..., Optimizer]) -> list[Optimizer]:
+    """Return an optimizer of its own for each network, made from its parameters."""
+    return [optimizer(network.parameters()) for network in networks]
 
 
 def validation_sampler(dataset: Dataset[Any]) -> UnevenSampler:

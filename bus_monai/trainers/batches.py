@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Sized
 from typing import Any
 
 import torch
@@ -34,6 +34,11 @@ def prepare_plain_image(
 def plain_tensor(tensor: Tensor) -> Tensor:
     """Return a ``MetaTensor`` as a plain tensor."""
     return tensor.as_tensor() if isinstance(tensor, MetaTensor) else tensor
+
+
+def fitting_batch_size(wanted: int, dataset: Sized) -> int:
+    """Return ``wanted``, or fewer for a small data set, but at least 2: some networks need two images to train on."""
+    return max(min(wanted, len(dataset)), 2)
 
 
 BOXES_KEY = "boxes"

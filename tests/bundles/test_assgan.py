@@ -127,12 +127,14 @@ def test_methods_and_ablations(
 def test_paper_literal_is_the_papers_algorithm(small_phantoms: Path, tmp_path: Path) -> None:
     for literal, weights, switches in ((True, (1.0, 1.0, 1.0), False), (False, (0.01, 0.001, 1.0), True)):
         parser = make(small_phantoms, tmp_path, paper_literal=literal).parser
-        found = tuple(parser.get_parsed_content(key) for key in ("lambda_adv", "lambda_adv_u", "lambda_semi"))
+        found = tuple(
+            parser.get_parsed_content(f"settings#{key}") for key in ("lambda_adv", "lambda_adv_u", "lambda_semi")
+        )
         assert found == weights
-        assert parser.get_parsed_content("phase2_use_labeled") is switches
-        assert parser.get_parsed_content("phase2_update_d") is switches
-        assert parser.get_parsed_content("hard_scores") is switches
-        assert parser.get_parsed_content("separate_ce_step") is literal
+        assert parser.get_parsed_content("settings#phase2_use_labeled") is switches
+        assert parser.get_parsed_content("settings#phase2_update_d") is switches
+        assert parser.get_parsed_content("settings#hard_scores") is switches
+        assert parser.get_parsed_content("settings#separate_ce_step") is literal
 
 
 def test_presets_are_the_papers_tables() -> None:

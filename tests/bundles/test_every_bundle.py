@@ -6,8 +6,6 @@ import csv
 import json
 import tempfile
 from collections.abc import Callable
-from functools import reduce
-from operator import getitem
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +18,8 @@ from torch import nn
 
 from bus_monai import __version__
 from bus_monai.bundle.models import parse_models
-from bus_monai.bundle.registry import input_modality, list_bundles, output_format
-from bus_monai.bundle.settings import keep_null
+from bus_monai.bundle.registry import list_bundles, output_format
+from bus_monai.bundle.settings import keep_null, read_config, set_by_user
 from bus_monai.data.datalist import read_datalist
 from bus_monai.data.items import mass_items
 from bus_monai.metrics.case_table import read_case_table
@@ -69,7 +67,7 @@ def input_shape(configs: Path) -> list[int]:
 
 
 def quick(config: Path) -> dict[str, Any]:
-    content = json.loads(config.read_text())
+    content = set_by_user(read_config(config))
     changes = {key: change for key, change in QUICK.items() if key in content}
     new = {k: v.get(content[k], content[k]) if isinstance(v, dict) else v for k, v in changes.items()}
     return {key: value for key, value in new.items() if value != content[key]}
@@ -156,20 +154,6 @@ def test_properties(config: str, kind: str, configs: Path, weights: Path, small_
     assert workflow.dataset_dir == str(small_phantoms)
 
 
-def test_inference_repeats_the_metadata(configs: Path) -> None:
-    """MONAI Label's app for bundles runs ``inference.json`` of the segmenters of ultrasound without the metadata."""
-    metadata, evaluate, inference = (
-        json.loads((configs / f"{name}.json").read_text()) for name in ("metadata", "evaluate", "inference")
-    )
-    alone = input_modality(configs.parent) == "US"
-    shared = {key: value for key, value in evaluate.items() if str(value).startswith("%_meta_#")}
-    assert "network_def" in shared
-    for key, path in shared.items():
-        part = reduce(getitem, path.split("#")[1:], metadata)
-        assert inference.get(key, path) == (part if alone else path)
-    assert ("%" in json.dumps(inference)) is not alone
-
-
 def test_each_bundle_has_a_card_and_a_licence(configs: Path) -> None:
     card = (configs.parent / "docs" / "README.md").read_text(encoding="utf-8")
     for words in ("Not for clinical use", "## Data", "## Limits", "Apache-2.0", "--dataset_dir"):
@@ -182,8 +166,9 @@ def test_a_bundle_trains_resumes_and_is_evaluated(configs: Path, small_phantoms:
     common = {"dataset_dir": str(small_phantoms), "output_dir": str(tmp_path), "device": "cpu"}
     settings = common | {"ckpt_dir": str(tmp_path), "batch_size": 8} | quick(configs / "train.json")
     for epochs, resume in ((1, False), (2, True)):
+        # by MONAI's default name of what is run
         workflow = create_workflow(
-            config_file=str(configs / "train.json"), run_id="training", max_epochs=epochs, resume=resume, **settings
+            config_file=str(configs / "train.json"), max_epochs=epochs, resume=resume, **settings
         )
         workflow.run()
     metric = workflow.parser.get_parsed_content("validate#evaluator").state.key_metric_name
@@ -207,6 +192,6 @@ def test_a_bundle_trains_resumes_and_is_evaluated(configs: Path, small_phantoms:
         assert len(read_shape_rows(tmp_path / "shapes.csv")) == len(mass_items(small_phantoms, cases))
         return
     # a bundle that crops has a row a mass
-    crops = "crop" in json.loads(Path(meta(configs)).read_text())["transforms"]
+    crops = "crop" in read_config(configs / "inference.json")
     expected = sum(len(case.masks) for case in cases) if crops else len(cases)
     assert len(read_case_table(tmp_path / "cases.csv")) == expected

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
@@ -12,6 +11,7 @@ from monai.transforms.traits import RandomizableTrait
 from torch import nn
 
 from bus_monai.bundle.registry import list_bundles
+from bus_monai.bundle.settings import read_config
 from bus_monai.networks.wrappers import Standardised
 
 CONFIGS = {info.name: info.root / "configs" / "train.json" for info in list_bundles()}
@@ -33,7 +33,7 @@ def test_they_are_those_of_the_images_without_augmentation_whatever_the_seed(
 
 def statistics(name: str, data: Path, folder: Path, seed: int) -> list[tuple[float, float]]:
     """Return mean and standard deviation in each part of the network, after checking them against the images."""
-    content = json.loads(CONFIGS[name].read_text(encoding="utf-8"))
+    content = read_config(CONFIGS[name])["settings"]
     # labels are kept by chance where not all are
     wanted = {"image_size": [64, 64], "base_width": 8, "labeled_fraction": 1}
     small = {key: value for key, value in wanted.items() if key in content}

@@ -84,7 +84,7 @@ def test_the_run_in_mlflow_is_complete(trained: tuple[Path, str]) -> None:
     (run,) = client.search_runs([experiment.experiment_id])
     assert run.info.status == "FINISHED"
     assert run.data.params["max_epochs"] == "2"
-    assert run.data.params["train.trainer.weights.region"] == "@lambda_seg"
+    assert run.data.params["train.trainer.weights.region"] == "@settings::lambda_seg"
     assert len(run.data.params["data_digest"]) == 64
     names = {"g_loss", "d_loss", "critic_gap", "g_gradient_norm", "d_gradient_norm", "g_learning_rate", "val_dice"}
     assert names <= set(run.data.metrics)

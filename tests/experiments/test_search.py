@@ -7,6 +7,7 @@ import json
 import pytest
 
 from bus_monai.bundle.registry import find_bundle, list_bundles
+from bus_monai.bundle.settings import read_config
 from bus_monai.experiments.search import Choice, parse_space, read_preset
 from tests.user_errors import raises_user_error
 
@@ -27,7 +28,7 @@ def test_choices_and_ranges() -> None:
 def test_presets_vary_keys_of_their_bundle() -> None:
     for info in list_bundles():
         file = info.root / "configs" / "sweeps.json"
-        keys = json.loads((info.root / "configs" / "train.json").read_text())
+        keys = read_config(info.root / "configs" / "train.json")["settings"]
         for name in json.loads(file.read_text()) if file.is_file() else ():
             assert all(choice.key in keys for choice in parse_space(read_preset(info.root, name)))
     with raises_user_error("rdau_gan", "'x'", "architecture", "adversary", key="--preset"):

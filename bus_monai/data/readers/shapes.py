@@ -84,3 +84,13 @@ def read_mass_shapes(folder: str | Path) -> MassShapes:
         UserError: it does not exist, cannot be read, or lacks a column.
     """
     return classify_shapes(read_shape_table(Path(folder).expanduser()))
+
+
+def report_shapes(folder: str | Path, *, enabled: bool = True) -> None:
+    """Print what :func:`read_mass_shapes` finds in a folder.
+
+    Raises:
+        UserError: as there.
+    """
+    if enabled:
+        print(read_mass_shapes(folder).report())

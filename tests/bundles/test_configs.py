@@ -1,0 +1,176 @@
+"""What a reader of MONAI's model zoo finds in the configs of every bundle, and how they are run."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from monai.bundle.config_parser import ConfigParser
+from monai.bundle.workflows import ConfigWorkflow
+
+from bus_monai.bundle.registry import find_bundle, list_bundles, output_format
+from bus_monai.bundle.settings import read_config, set_by_user
+from bus_monai.errors import user_error
+
+BUNDLES = {info.name: info.root / "configs" for info in list_bundles()}
+RUN = {"train": "training", "evaluate": "evaluating", "inference": "inferring"}
+MAX_EXPRESSIONS = 20
+
+
+@pytest.fixture(params=BUNDLES)
+def configs(request: pytest.FixtureRequest) -> Path:
+    return BUNDLES[request.param]
+
+
+def read(configs: Path, name: str) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((configs / f"{name}.json").read_text(encoding="utf-8"))
+    return content
+
+
+def texts(node: Any) -> Iterator[str]:
+    if isinstance(node, dict):
+        for value in node.values():
+            yield from texts(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from texts(value)
+    elif isinstance(node, str):
+        yield node
+
+
+@pytest.mark.parametrize("name", [*RUN, "multi_gpu_train"])
+def test_most_of_a_config_is_no_code(configs: Path, name: str) -> None:
+    assert sum(text.startswith("$") for text in texts(read(configs, name))) <= MAX_EXPRESSIONS
+
+
+def test_settings_are_a_group_and_plain_values(configs: Path) -> None:
+    settings = read(configs, "train")["settings"]
+    assert {"seed", "max_epochs", "batch_size", "protocol"} <= settings.keys()
+    assert not any(isinstance(value, dict) and "_target_" in value for value in settings.values())
+
+
+def test_a_plain_name_means_one_key(configs: Path) -> None:
+    for name in RUN:
+        content = read_config(configs / f"{name}.json")
+        assert not content.keys() & content["settings"].keys()
+
+
+def test_what_stands_plain_beside_the_settings_is_of_the_machine(configs: Path) -> None:
+    content = read_config(configs / "train.json")
+    beside = set_by_user(content).keys() - content["settings"].keys()
+    folders = {"output_dir", "ckpt_dir", "ckpt_path"}
+    optional = {"boxes"} & content.keys()
+    of_monai = {"device", "val_interval"}
+    assert beside == folders | optional | of_monai | {"num_workers", "resume", "run_name", "parent_run", "skip_broken"}
+
+
+def test_the_network_stands_in_the_configs_alone(configs: Path) -> None:
+    train, inference, metadata = (read(configs, name) for name in ("train", "inference", "metadata"))
+    assert train["network_def"] == inference["network_def"]
+    assert "_target_" not in json.dumps(metadata)
+    assert not any("_meta_" in text for name in RUN for text in texts(read(configs, name)))
+
+
+def test_inference_and_training_share_the_defaults_of_settings(configs: Path) -> None:
+    train, inference = (read(configs, name)["settings"] for name in ("train", "inference"))
+    shared = train.keys() & inference.keys()
+    assert {key: train[key] for key in shared} == {key: inference[key] for key in shared}
+
+
+def test_configs_hold_what_differs(configs: Path) -> None:
+    """Nothing is repeated but the network, and what names or runs the config itself."""
+    own = {"bundle_root", "config", "device", "settings", "network_def", "rdau_options"}
+    for name, base in (("train", "inference"), ("evaluate", "train")):
+        content, below = read(configs, name), read_config(configs / f"{base}.json")
+        assert content["extends"] == f"{base}.json"
+        assert {key for key in content.keys() & below.keys() - own if content[key] == below[key]} <= {"postprocessing"}
+    train, several = (read(configs, name) for name in ("train", "multi_gpu_train"))
+    parser = ConfigParser(train)
+    assert [key for key, value in several.items() if key in parser and parser[key] == value] == []
+
+
+def test_the_parts_around_the_network_have_names(configs: Path) -> None:
+    if output_format(configs.parent) == "segmentation":
+        content = read(configs, "inference")
+        assert content["preprocessing"]["transforms"] == ["@load", "@before_network"]
+        assert content["postprocessing"]["transforms"] == ["@after_network", "@save"]
+
+
+def test_no_order_of_keys_matters(configs: Path, tmp_path: Path) -> None:
+    for name in RUN:
+        content = read_config(configs / f"{name}.json")
+        (tmp_path / "a.json").write_text(json.dumps(content))
+        (tmp_path / "b.json").write_text(json.dumps(content, sort_keys=True))
+        first, second = (read_config(tmp_path / f"{file}.json") for file in "ab")
+        assert set_by_user(first) == set_by_user(second)
+
+
+@pytest.mark.parametrize("name", RUN)
+def test_monais_default_name_runs_the_config(configs: Path, name: str) -> None:
+    content = read(configs, name)
+    assert isinstance(content["run"], list)
+    assert content[RUN[name]] == "%run"
+    # a file runs what it is for, and not what it extends
+    assert {key for key in RUN.values() if key in read_config(configs / f"{name}.json")} == {RUN[name]}
+
+
+def complete(*files: Path, **given: Any) -> ConfigWorkflow:
+    workflow = ConfigWorkflow([str(file) for file in files], workflow_type=None, logging_file=False, **given)
+    workflow.parser["initialize"] = ["@config"]
+    workflow.initialize()
+    return workflow
+
+
+def setting(workflow: ConfigWorkflow, name: str) -> Any:
+    return workflow.parser.get_parsed_content(f"settings#{name}")
+
+
+@pytest.mark.parametrize("given", [{"max_epochs": 3}, {"settings#max_epochs": 3}])
+def test_settings_are_given_by_their_plain_names_or_in_the_group(given: dict[str, Any]) -> None:
+    workflow = complete(BUNDLES["rdau_gan"] / "train.json", **given)
+    assert setting(workflow, "max_epochs") == 3
+    assert workflow.parser.get_parsed_content("config")["max_epochs"] == 3
+    assert "max_epochs" not in workflow.parser.get()
+
+
+def test_words_of_the_command_line() -> None:
+    workflow = complete(BUNDLES["rdau_gan"] / "train.json", use_gate="false", resume="True", max_grad_norm="null")
+    assert (setting(workflow, "use_gate"), setting(workflow, "max_grad_norm")) == (False, None)
+    assert workflow.parser.get_parsed_content("resume") is True
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "key"),
+    [
+        ("train", {"max_epoch": 3}, "max_epoch"),
+        ("train", {"settings#max_epoch": 3}, "settings#max_epoch"),
+        ("train", {"ckpt_path": "a.pt"}, "ckpt_path"),
+        ("evaluate", {"threshhold": 0.4}, "threshhold"),
+    ],
+)
+def test_a_misspelt_key_is_an_error(name: str, given: dict[str, Any], key: str) -> None:
+    with pytest.raises(RuntimeError) as raised:
+        complete(BUNDLES["rdau_gan"] / f"{name}.json", **given)
+    assert f"'{key}'" in str(user_error(raised.value))
+
+
+def test_evaluation_is_read_alone_and_over_training() -> None:
+    configs = BUNDLES["rdau_gan"]
+    alone = complete(configs / "evaluate.json", image_size=[64, 64]).parser
+    over = complete(configs / "train.json", configs / "evaluate.json", image_size=[64, 64]).parser
+    # what the file of training calls its own
+    del over.get()["training"]
+    assert alone.get() == over.get()
+    assert alone["settings"]["image_size"] == [64, 64]
+
+
+def test_a_bundle_may_lie_anywhere(tmp_path: Path) -> None:
+    shutil.copytree(find_bundle("rdau_gan") / "configs", tmp_path / "mine" / "configs")
+    parser = complete(tmp_path / "mine" / "configs" / "evaluate.json").parser
+    assert parser.get_parsed_content("ckpt_path") == f"{tmp_path}/mine/models/model.pt"
+    given = complete(tmp_path / "mine" / "configs" / "evaluate.json", bundle_root="elsewhere").parser
+    assert given.get_parsed_content("output_dir") == "elsewhere/eval"
