@@ -67,6 +67,7 @@ def test_a_last_batch_of_one_is_left_out_which_the_pooled_branch_cannot_normalis
         ckpt_dir=str(tmp_path),
         output_dir=str(tmp_path),
         network_name="deeplabv3_plus",
+        network_options={"backbone": "resnet18"},
         image_size=[32, 32],
         batch_size=len(items) - 1,
         max_epochs=1,

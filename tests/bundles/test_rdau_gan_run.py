@@ -26,7 +26,7 @@ from tests.conftest import BUNDLE, ROOT
 from tests.e2e.forked import run_forked, start_forked
 
 CONFIGS = BUNDLE / "configs"
-SMALL = ["--image_size", "[64,64]", "--batch_size", "8", "--amp", "false"]
+SMALL = ["--image_size", "[64,64]", "--batch_size", "8", "--amp", "false", "--n_critic", "2"]
 FRAMES = 3
 
 

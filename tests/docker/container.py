@@ -70,9 +70,14 @@ class Container:
         done = subprocess.run(self.words(command), env=self.environment, capture_output=True, timeout=60)
         return done.returncode == 0
 
+    def listens(self) -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+
     def wait_until_healthy(self) -> None:
         deadline = time.monotonic() + 120
-        while not self.is_healthy():
+        # a probe is a process of its own, which takes as long as the server to start
+        while not (self.listens() and self.is_healthy()):
             assert self.process is not None
             assert self.process.poll() is None, (self.home / "log").read_text()
             assert time.monotonic() < deadline, (self.home / "log").read_text()
