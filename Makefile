@@ -21,7 +21,7 @@ $(READY): pyproject.toml constraints.txt
 		echo "'$(PYTHON)' is no Python 3.10 to 3.13: install one, and name it as in 'make setup PYTHON=python3.12'."; \
 		exit 2; } >&2
 	@test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV) || { \
-		echo "'$(PYTHON)' made no environment in $(VENV): mend what it says above (Debian: apt install python3-venv)."; \
+		echo "'$(PYTHON)' made no environment in $(VENV): fix what it says above (Debian: apt install python3-venv)."; \
 		exit 2; } >&2
 	@$(INSTALL) torch && echo "Now MONAI and the rest, a minute or two in silence" && \
 		$(INSTALL) --quiet --editable ".[dev]" || { \

@@ -1,4 +1,4 @@
-"""Frames a second of a JPEG baseline cine: to grey as ``read_frames`` does, and to RGB as pydicom does."""
+"""Frames per second of a JPEG baseline cine: to gray as ``read_frames`` does, and to RGB as pydicom does."""
 
 import time
 from collections.abc import Callable, Iterable
@@ -14,7 +14,7 @@ REPEATS = 3
 
 
 def rate(read: Callable[[Path], Iterable[Any]], path: Path) -> float:
-    """Return the frames a second of the fastest of several runs."""
+    """Return the frames per second of the fastest of several runs."""
     seconds = []
     for _ in range(REPEATS):
         start = time.perf_counter()
@@ -25,10 +25,10 @@ def rate(read: Callable[[Path], Iterable[Any]], path: Path) -> float:
 
 def main() -> None:
     path = Path(str(get_testdata_file("color3d_jpeg_baseline.dcm")))
-    rates = {"pydicom to RGB": rate(iter_pixels, path), "read_frames to grey": rate(read_all_frames, path)}
+    rates = {"pydicom to RGB": rate(iter_pixels, path), "read_frames to gray": rate(read_all_frames, path)}
     for name, value in rates.items():
         print(f"{name:20} {value:7.1f} frames/s")
-    print(f"ratio {rates['read_frames to grey'] / rates['pydicom to RGB']:.1f}")
+    print(f"ratio {rates['read_frames to gray'] / rates['pydicom to RGB']:.1f}")
 
 
 if __name__ == "__main__":

@@ -36,7 +36,7 @@ from bus_monai.geometry.box import Box
 from bus_monai.geometry.lesion import label_components
 from bus_monai.inference.predictor import Predictor
 from bus_monai.interaction import refine as application
-from bus_monai.interaction.outline import Click, Guess, disc
+from bus_monai.interaction.outline import Click, Guess, disk
 from bus_monai.interaction.refine import WALK_REACH, Correct, apply_click, refine, walk_region
 from bus_monai.interaction.simulate_clicks import ClickedCase, simulate_clicks
 from bus_monai.io.image import read_masks
@@ -60,16 +60,16 @@ class Start:
 
 
 def paint(image: Image, mask: Mask, click: Click, before: Sequence[Click], distance: float) -> Mask:
-    """The disc around the click, whatever the image shows."""
-    return disc(mask.shape, click, distance)
+    """The disk around the click, whatever the image shows."""
+    return disk(mask.shape, click, distance)
 
 
 def flood(image: Image, mask: Mask, click: Click, before: Sequence[Click], distance: float) -> Mask:
-    near = disc(mask.shape, click, WALK_REACH * distance)
+    near = disk(mask.shape, click, WALK_REACH * distance)
     seeds = np.where(near, 0, np.where(mask == click.positive, 1, 2))
     for other in before:
-        seeds[disc(mask.shape, other, 2) & near] = 1 if other.positive == click.positive else 2
-    seeds[disc(mask.shape, click, max(1.5, 0.5 * distance))] = 1
+        seeds[disk(mask.shape, other, 2) & near] = 1 if other.positive == click.positive else 2
+    seeds[disk(mask.shape, click, max(1.5, 0.5 * distance))] = 1
     return (watershed(sobel(gaussian_filter(image, 2)), seeds) == 1) & near
 
 
@@ -91,14 +91,14 @@ def level_set(click: Click, distance: float, shape: tuple[int, ...]) -> tuple[Wi
     reach = int(WALK_REACH * distance) + 2
     rows = slice(max(click.row - reach, 0), click.row + reach + 1)
     columns = slice(max(click.column - reach, 0), click.column + reach + 1)
-    start = disc(shape, click, max(1.5, 0.8 * distance))
+    start = disk(shape, click, max(1.5, 0.8 * distance))
     return (rows, columns), start[rows, columns].astype(np.int8)
 
 
 def near_click(evolved: NDArray, window: Window, click: Click, distance: float, shape: tuple[int, ...]) -> Mask:
     region = np.zeros(shape, dtype=bool)
     region[window] = evolved > 0
-    return region & disc(shape, click, WALK_REACH * distance)
+    return region & disk(shape, click, WALK_REACH * distance)
 
 
 def walk_from_guess(image: Image, probability: Image, guess: Guess, clicks: Sequence[Click]) -> Mask:
@@ -165,7 +165,7 @@ def main() -> None:
         for name, start in starts(case, predictor):
             begun.setdefault(name, []).append(start)
     print(f"{len(cases)} images, clicks to a Dice of {TARGET} with 95 % interval over groups")
-    print("| start | method | Dice at first | after 1 click | after 5 | clicks | not reached in 20 | ms a click |")
+    print("| start | method | Dice at first | after 1 click | after 5 | clicks | not reached in 20 | ms per click |")
     print("| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |")
     for name, images in begun.items():
         for method in options.methods:

@@ -2,9 +2,9 @@
 
     python benchmarks/export.py BUNDLE:WEIGHTS... [--images BUSI] [--rounds 5] [--timed 8]
 
-A row a model and file: the largest difference of a pixel's probability, the mean change of Dice, and how many times as
-fast as PyTorch in float32 the file segments an image, its loading being no part of it. The two run in turn on the same
-images; the ratio is that of their medians.
+One row per model and file: the largest difference of a pixel's probability, the mean change of Dice, and how many times
+as fast as PyTorch in float32 the file segments an image, its loading being no part of it. The two run in turn on the
+same images; the ratio is that of their medians.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def main() -> None:
     parser.add_argument("models", nargs="+", help="BUNDLE:WEIGHTS")
     parser.add_argument("--images", type=Path, help="to calibrate, compare and time on; phantoms by default")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--timed", type=int, default=8, help="images a round")
+    parser.add_argument("--timed", type=int, default=8, help="images per round")
     options = parser.parse_args()
     print(HEAD, flush=True)
     files = [one for one in FILES if one != ("openvino", True) or importlib.util.find_spec("nncf")]

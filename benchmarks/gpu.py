@@ -4,7 +4,7 @@
     python benchmarks/gpu.py --device cpu --bundles lite_unet --batch 2 --size 64 --calls 1 --no-compile
 
 A training step is that of the bundle's own ``train.json``, on one batch of phantoms: a step of each network that
-learns, with its mixed precision (float16 with loss scaling on CUDA, bfloat16 on a processor), copies and optimisers.
+learns, with its mixed precision (float16 with loss scaling on CUDA, bfloat16 on a processor), copies and optimizers.
 Inference is the network in bfloat16 and channels_last. Both are timed as they are and under ``torch.compile``. FLOPs
 are those of ``torch.utils.flop_counter``; the peak is that of a large product of bfloat16 matrices on the same device.
 Weights are random: they change no time.
@@ -31,7 +31,7 @@ from tqdm import tqdm
 from bus_monai.bundle.registry import list_bundles
 
 HEAD = [
-    "bundle", "what", "pixels", "images", "precision", "GFLOP an image", "eager images/s", "compiled images/s",
+    "bundle", "what", "pixels", "images", "precision", "GFLOP per image", "eager images/s", "compiled images/s",
     "share of peak",
 ]  # fmt: skip
 NO_GPU = "There is no GPU that PyTorch can use: run it on a machine that has one, or with --device cpu."
@@ -95,7 +95,7 @@ def compile_in_place(work: Work) -> str:
 
 @dataclass(frozen=True)
 class Rates:
-    """FLOPs an image, images per second eager and compiled, and why the latter are missing."""
+    """FLOPs per image, images per second eager and compiled, and why the latter are missing."""
 
     flops: float
     eager: float
@@ -137,7 +137,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--bundles", nargs="+", choices=names, default=names)
     parser.add_argument("--data", help="data set to take the batch from; phantoms by default")
-    parser.add_argument("--batch", type=int, help="images a training step; the bundle's own by default")
+    parser.add_argument("--batch", type=int, help="images per training step; the bundle's own by default")
     parser.add_argument("--inference-batch", type=int, default=64)
     parser.add_argument("--size", type=int, help="side of the images, where the bundle leaves it open")
     parser.add_argument("--calls", type=int, default=20, help="a round")

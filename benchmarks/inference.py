@@ -4,7 +4,7 @@
 
 One image at a time on the processor, in float32, at the paper's size. A setting is exact where no pixel's probability
 differs by 1e-4 or more from eager PyTorch. The settings take turns, so that a machine whose speed drifts does not
-favour one; rates are medians. Weights are random: they change no time.
+favor one; rates are medians. Weights are random: they change no time.
 """
 
 import argparse
@@ -119,7 +119,7 @@ def phantom(size: int) -> Tensor:
     return torch.from_numpy(make_phantom(0, (size, size)).image.astype(np.float32) / 255)[None, None]
 
 
-def initialise(net: nn.Module) -> nn.Module:
+def initialize(net: nn.Module) -> nn.Module:
     """Draw weights that keep the size of the signal (He et al., ICCV 2015), so that no inner error dies away."""
     for module in net.modules():
         if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
@@ -146,7 +146,7 @@ def compare(
         bar.set_postfix_str(f"preparing {name}")
         try:
             run = prepare(net, image)
-            # twice, since TorchScript optimises itself at the second
+            # twice, since TorchScript optimizes itself at the second
             outputs = [run(image) for _ in range(2)]
         except Exception as error:  # each back end fails in its own way, such as for want of a compiler
             bar.write(f"{name} does not run: {str(error).splitlines()[0]}", file=sys.stderr)
@@ -194,7 +194,7 @@ def main() -> None:
     parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS))
     parser.add_argument("--settings", nargs="+", choices=SETTINGS, default=list(SETTINGS), help="eager is always among")
     parser.add_argument("--rounds", type=int, default=5, help="turns of each setting")
-    parser.add_argument("--calls", type=int, default=5, help="images a turn")
+    parser.add_argument("--calls", type=int, default=5, help="images per turn")
     options = parser.parse_args()
     chosen = [name for name in SETTINGS if name == "eager" or name in options.settings]
     present = {n: SETTINGS[n] for n in chosen if n not in MODULES or importlib.util.find_spec(MODULES[n])}
@@ -204,7 +204,7 @@ def main() -> None:
             bar.set_description(network.title)
             torch.manual_seed(0)
             torch.compiler.reset()
-            net, image = initialise(network.make()), phantom(network.size)
+            net, image = initialize(network.make()), phantom(network.size)
             rates = compare(net, image, present, options.rounds, options.calls, bar)
             bar.write(row(network, rates, chosen))
     print(f"\n{NOTE}\n{torch.get_num_threads()} threads, PyTorch {torch.__version__}.")

@@ -1,4 +1,4 @@
-"""Dice by the number of labelled images, for each strategy that says what to label next.
+"""Dice by the number of labeled images, for each strategy that says what to label next.
 
     python benchmarks/learning_loop.py BUSI --out OUT [--strategies ...] [--seeds 0 1 2] [--rounds 4] [--batch 20]
 
@@ -39,7 +39,7 @@ from bus_monai.data.case import Case
 from bus_monai.data.datalist import Datalist, write_datalist
 from bus_monai.data.dataset import load_dataset
 from bus_monai.explain.saliency import choose_layer
-from bus_monai.label.strategies import image_features, k_centre, uncertainty_map
+from bus_monai.label.strategies import image_features, k_center, uncertainty_map
 from bus_monai.label.train_task import held_out_score
 from bus_monai.sources.read import read_source
 
@@ -56,9 +56,9 @@ def seen(parts: BundleParts, case: Case) -> Tensor:
 
 
 def choose(
-    strategy: str, rest: Sequence[Case], labelled: Sequence[Case], model: TrainedModel, count: int, draw: random.Random
+    strategy: str, rest: Sequence[Case], labeled: Sequence[Case], model: TrainedModel, count: int, draw: random.Random
 ) -> list[Case]:
-    """Return which of the rest are labelled next."""
+    """Return which of the rest are labeled next."""
     if strategy == "first":
         return sorted(rest, key=lambda case: case.id)[:count]
     if strategy == "random":
@@ -68,11 +68,11 @@ def choose(
         sums = {case.id: float(uncertainty_map(parts.network, seen(parts, case)).sum()) for case in rest}
         return sorted(rest, key=lambda case: sums[case.id])[-count:]
     layer = choose_layer(parts.network, parts.size)
-    known = [image_features(parts.network, layer, seen(parts, case)) for case in labelled]
+    known = [image_features(parts.network, layer, seen(parts, case)) for case in labeled]
     left = {case: image_features(parts.network, layer, seen(parts, case)) for case in rest}
     chosen: list[Case] = []
     for _ in range(count):
-        case = list(left)[k_centre(np.stack(list(left.values())), np.stack(known))]
+        case = list(left)[k_center(np.stack(list(left.values())), np.stack(known))]
         known.append(left.pop(case))
         chosen.append(case)
     return chosen
@@ -118,7 +118,7 @@ def write_rows(file: Path, rows: Sequence[Row]) -> None:
 
 
 def table(rows: Sequence[Row]) -> str:
-    """Return mean and range over the seeds, a line a number of labels."""
+    """Return mean and range over the seeds, one line per number of labels."""
     strategies = [name for name in STRATEGIES if any(row["strategy"] == name for row in rows)]
     lines = [f"| labels | {' | '.join(strategies)} |", "| ---: |" + " ---: |" * len(strategies)]
     for labels in sorted({int(row["labels"]) for row in rows}):
@@ -141,7 +141,7 @@ def draw_curves(rows: Sequence[Row], file: Path) -> None:
         dice = [[float(row["dice"]) for row in of_name if int(row["labels"]) == count] for count in labels]
         (line,) = axes.plot(labels, [statistics.fmean(values) for values in dice], marker="o", label=name)
         axes.fill_between(labels, [min(v) for v in dice], [max(v) for v in dice], color=line.get_color(), alpha=0.15)
-    axes.set(xlabel="labelled images", ylabel="mean Dice of the test images")
+    axes.set(xlabel="labeled images", ylabel="mean Dice of the test images")
     axes.legend()
     figure.savefig(file, dpi=150)
     plt.close(figure)
@@ -151,19 +151,19 @@ def loop(
     pool: Sequence[Case], held_out: Datalist, strategy: str, seed: int, options: argparse.Namespace
 ) -> Iterator[Row]:
     """Yield what each round gives."""
-    labelled = random.Random(seed).sample(list(pool), options.batch)
+    labeled = random.Random(seed).sample(list(pool), options.batch)
     model = None
     for number in range(options.rounds):
-        split = replace(held_out, training=tuple(labelled))
+        split = replace(held_out, training=tuple(labeled))
         # the first is the same for all strategies
-        folder = options.out / f"{seed}_{strategy if number else 'start'}_{len(labelled)}"
+        folder = options.out / f"{seed}_{strategy if number else 'start'}_{len(labeled)}"
         model = train(split, folder, model, seed, options.size, options.steps)
-        lesions = sum(case.diagnosis != "normal" for case in labelled)
-        values = (seed, strategy, len(labelled), lesions, round(held_out_score(model, split), 4))
+        lesions = sum(case.diagnosis != "normal" for case in labeled)
+        values = (seed, strategy, len(labeled), lesions, round(held_out_score(model, split), 4))
         yield dict(zip(HEAD, map(str, values), strict=True))
         if number < options.rounds - 1:
-            rest = [case for case in pool if case not in labelled]
-            labelled += choose(strategy, rest, labelled, model, options.batch, random.Random(1000 * seed + number))
+            rest = [case for case in pool if case not in labeled]
+            labeled += choose(strategy, rest, labeled, model, options.batch, random.Random(1000 * seed + number))
 
 
 def main() -> None:
@@ -173,9 +173,9 @@ def main() -> None:
     parser.add_argument("--strategies", nargs="+", choices=STRATEGIES, default=STRATEGIES)
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--rounds", type=int, default=4)
-    parser.add_argument("--batch", type=int, default=20, help="images a round")
+    parser.add_argument("--batch", type=int, default=20, help="images per round")
     parser.add_argument("--steps", type=int, default=200, help="of each round's training")
-    parser.add_argument("--size", type=int, default=96, help="pixels a side, of the network's input")
+    parser.add_argument("--size", type=int, default=96, help="pixels per side, of the network's input")
     parser.add_argument("--plot", type=Path, help="a picture of the curves")
     options = parser.parse_args()
     logging.getLogger("bus_monai").setLevel(logging.ERROR)

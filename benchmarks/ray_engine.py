@@ -57,7 +57,7 @@ class Timed:
         self.engine(segment, tasks, timed)
 
     def rate(self, batch: int) -> float:
-        """Return the files a second after the first ``batch``."""
+        """Return the files per second after the first ``batch``."""
         return (len(self.times) - batch) / (self.times[-1] - self.times[batch - 1])
 
 
@@ -79,7 +79,7 @@ def write_phantoms(folder: Path, count: int, size: tuple[int, int]) -> Path:
 
 
 def measure(predictor: Predictor, source: Path, out: Path, engine: Engine, batch: int) -> tuple[float, float]:
-    """Return the files a second, and the seconds of the whole job."""
+    """Return the files per second, and the seconds of the whole job."""
     timed = Timed(engine)
     began = time.perf_counter()
     totals = segment_inputs([source], out, predictor, SegmentSettings(KINDS), engine=timed)

@@ -5,8 +5,8 @@
     python benchmarks/scale.py --measure STUDY/*.dcm --mix ""    # from your files, in the mix that they are in
 
 Times are of the processor, so that a busy machine changes them little; wall times are printed beside them where the
-command is run. A GPU's seconds a frame are an input, ``--gpu-ms``: none was measured. What is found and written depends
-on the lesions a frame that the model finds.
+command is run. A GPU's seconds per frame are an input, ``--gpu-ms``: none was measured. What is found and written
+depends on the lesions per frame that the model finds.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--write", default=",".join(load.outputs), help="outputs, as in bus-monai segment")
     for option, default, words in (
         ("studies", load.studies, None),
-        ("images", load.images, "files a study"),
+        ("images", load.images, "files per study"),
         ("frames", load.frames, "a file"),
         ("cores", cluster.cores, "of a CPU node"),
         ("gpu-cores", 16, "of a GPU node"),
@@ -127,7 +127,9 @@ def print_report(units: Units, load: Load, clusters: dict[str, Cluster]) -> None
     """Print every table of ``docs/scale.md`` but that of a run; of the two clusters the last has GPUs."""
     costs = {name: cost_of_file(units, load, cluster) for name, cluster in clusters.items()}
     gpu, cost = list(clusters.values())[-1], list(costs.values())[-1]
-    print(f"{load.files:,.0f} files of {load.frames:g} frames; unit costs with {units.lesions:.2f} lesions a frame.\n")
+    print(
+        f"{load.files:,.0f} files of {load.frames:g} frames; unit costs with {units.lesions:.2f} lesions per frame.\n"
+    )
     print(unit_table(units), end="\n\n")
     seconds = {name: [*cost.stages.values(), cost.core] for name, cost in costs.items()}
     rows = [[name, *(f"{load.files * value / 3600:,.0f}" for value in values)] for name, values in seconds.items()]
@@ -144,7 +146,7 @@ def print_report(units: Units, load: Load, clusters: dict[str, Cluster]) -> None
     print(table(["node", "files/s", "binds", "hours on one", "nodes for a day"], rows), end="\n\n")
     even = 1000 * gpu_break_even(cost, gpu) / load.frames
     print(
-        f"A GPU beside {gpu.cores / gpu.gpus:g} cores binds from {even:.1f} ms a frame on; assumed, not measured, are "
+        f"A GPU beside {gpu.cores / gpu.gpus:g} cores binds from {even:.1f} ms per frame; assumed, not measured, are "
         f"{1000 * gpu.gpu_seconds:g} ms.\n"
     )
     curves = [[hours(units, load, cluster, nodes) for cluster in clusters.values()] for nodes in NODES]
@@ -166,7 +168,7 @@ def draw(units: Units, load: Load, clusters: dict[str, Cluster], path: Path) -> 
         for i, (time, part) in enumerate(found):
             if i == 0 or part != found[i - 1][1]:
                 axes.annotate(part, (NODES[i], time), offset, textcoords="offset points", fontsize=7, ha=side)
-    axes.axhline(24, color="grey", linewidth=0.8, linestyle="--", label="a day")
+    axes.axhline(24, color="gray", linewidth=0.8, linestyle="--", label="a day")
     axes.set(xlabel="nodes", ylabel=f"hours for {load.studies:,.0f} studies, {load.files:,.0f} files")
     axes.margins(x=0.2, y=0.1)
     axes.set_xticks(NODES, [str(nodes) for nodes in NODES])

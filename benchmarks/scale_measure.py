@@ -74,10 +74,10 @@ class Tally:
 
 
 def write_files(folder: Path, count: int, size: tuple[int, int], seed: int = 0) -> list[Path]:
-    """Write ``count`` single-frame colour ultrasound objects of height and width ``size`` and return their paths."""
+    """Write ``count`` single-frame color ultrasound objects of height and width ``size`` and return their paths."""
     folder.mkdir(parents=True)
-    grey = [make_phantom(seed + i, size).image for i in range(min(count, DISTINCT))]
-    pictures = [np.stack([image] * 3, axis=-1) for image in grey]
+    gray = [make_phantom(seed + i, size).image for i in range(min(count, DISTINCT))]
+    pictures = [np.stack([image] * 3, axis=-1) for image in gray]
     paths = []
     for number in tqdm(range(count), desc="writing files", leave=False):
         name = list(SYNTAXES)[number % len(SYNTAXES)]

@@ -4,7 +4,7 @@
 
 The bare loop is what one would write by hand in PyTorch for the same networks, losses and schedule: a pass of critic
 steps, then a pass of generator steps, on the same loader. The variants take turns, so that a machine whose speed drifts
-does not favour one. On a processor without fast bfloat16 all of them compute in float32.
+does not favor one. On a processor without fast bfloat16 all of them compute in float32.
 """
 
 import argparse

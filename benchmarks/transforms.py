@@ -1,4 +1,4 @@
-"""Milliseconds of each speckle filter and equalisation for 256x256 pixels on one core; run with OMP_NUM_THREADS=1."""
+"""Milliseconds of each speckle filter and equalization for 256x256 pixels on one core; run with OMP_NUM_THREADS=1."""
 
 import os
 import statistics
@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from bus_monai.data.phantoms.ultrasound import make_phantom
-from bus_monai.transforms.contrast import SPECKLE_METHODS as EQUALISATIONS
+from bus_monai.transforms.contrast import SPECKLE_METHODS as EQUALIZATIONS
 from bus_monai.transforms.contrast import HistogramEqualization
 from bus_monai.transforms.speckle import SPECKLE_METHODS, SpeckleReduction
 
@@ -21,7 +21,7 @@ def main() -> None:
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     image = torch.from_numpy(make_phantom(0).image.astype(np.float32) / 255)[None]
     transforms = {name: SpeckleReduction(name) for name in SPECKLE_METHODS}
-    transforms |= {f"equalise {name}": HistogramEqualization(name) for name in EQUALISATIONS}
+    transforms |= {f"equalize {name}": HistogramEqualization(name) for name in EQUALIZATIONS}
     print(f"{'filter':22} {'median of ' + str(REPEATS):>12}")
     for name, transform in transforms.items():
         transform(image)

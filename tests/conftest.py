@@ -100,7 +100,7 @@ def small_phantoms(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def small_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Weights of a small generator of ``baseline`` that has learnt nothing, with the settings beside them."""
+    """Weights of a small generator of ``baseline`` that has learned nothing, with the settings beside them."""
     # here, so that tests that need no network start at once
     import torch
     from torch import nn

@@ -55,13 +55,13 @@ def save_xlsx(path: Path, rows: list[list[object]]) -> Path:
 
 
 def bus_uclm(folder: Path) -> Path:
-    colours = {"ALWI_000": (0, 255, 0), "ALWI_001": (0, 0, 0), "CAWI_000": (255, 0, 0), "ORPE_004": (0, 255, 0)}
+    colors = {"ALWI_000": (0, 255, 0), "ALWI_001": (0, 0, 0), "CAWI_000": (255, 0, 0), "ORPE_004": (0, 255, 0)}
     labels = {(0, 255, 0): "Benign", (255, 0, 0): "Malignant", (0, 0, 0): "Normal"}
     rows = ["Image;Label;Resolution;Doppler;Marks;Combined"]
-    for name, colour in colours.items():
+    for name, color in colors.items():
         save(folder / "images" / f"{name}.png", noise(name))
-        save(folder / "masks" / f"{name}.png", (square()[..., None] // 255) * np.array(colour, np.uint8))
-        rows.append(f"{name}.png;{labels[colour]};32x24;No;No;No")
+        save(folder / "masks" / f"{name}.png", (square()[..., None] // 255) * np.array(color, np.uint8))
+        rows.append(f"{name}.png;{labels[color]};32x24;No;No;No")
     (folder / "INFO.csv").write_text("\n".join(rows) + "\n")
     return folder
 
@@ -94,9 +94,9 @@ def breast(folder: Path) -> Path:
         [45, "case045.png", None, None, 0.007, "not applicable", "normal"],
         [46, "case046.png", "case046_tumor.png", None, 0.007, "round", "benign"],
     ]
-    for _, image, tumours, others, *_ in rows[1:]:
+    for _, image, tumors, others, *_ in rows[1:]:
         save(pixels / str(image), noise(image))
-        for number, name in enumerate(f"{tumours or ''}&{others or ''}".split("&")):
+        for number, name in enumerate(f"{tumors or ''}&{others or ''}".split("&")):
             if name:
                 save(pixels / name, square(4 + 6 * number))
     save_xlsx(folder / "BrEaST-Lesions-USG-clinical-data-Dec-15-2023.xlsx", rows)
@@ -130,7 +130,7 @@ def oasbud(folder: Path) -> Path:
 
 
 def stu_hospital(folder: Path) -> Path:
-    """Masks are larger than their images and grey at their edges."""
+    """Masks are larger than their images and gray at their edges."""
     for number in (1, 2, 10):
         save(folder / "Hospital" / f"Test_Image_{number}.png", noise(number))
         mask = Image.fromarray(square()).resize((3 * SIZE[1], 3 * SIZE[0]), Image.Resampling.BILINEAR)

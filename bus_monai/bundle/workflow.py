@@ -110,9 +110,9 @@ def _check_device(device: Any) -> None:
 
 
 def check_config(config: Mapping[str, Any], inherited: Mapping[str, Any] | None = None) -> None:
-    """Find misspelt keys.
+    """Find misspelled keys.
 
-    MONAI takes any key on the command line, so a misspelt one would silently do nothing.
+    MONAI takes any key on the command line, so a misspelled one would silently do nothing.
 
     Args:
         config: whole.

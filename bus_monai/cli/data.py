@@ -21,14 +21,14 @@ data.command()(audit)
 
 @data.command("list")
 def list_sets() -> None:
-    """Explain each data set: size, licence, citation, source and flaws."""
+    """Explain each data set: size, license, citation, source and flaws."""
     import textwrap
 
-    from bus_monai.data.readers.catalogue import PUBLISHED_SETS
+    from bus_monai.data.readers.catalog import PUBLISHED_SETS
 
     for published in PUBLISHED_SETS:
         print(f"{published.name} - {published.title}: {published.size}")
-        for label in ("licence", "citation", "url", "flaws"):
+        for label in ("license", "citation", "url", "flaws"):
             text = f"{label:<10}{getattr(published, label)}"
             print(textwrap.fill(text, 100, initial_indent="  ", subsequent_indent=" " * 12, break_long_words=False))
         print()

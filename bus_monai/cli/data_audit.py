@@ -15,7 +15,7 @@ def audit(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder of images, in any layout.")],
     out: Annotated[Path, typer.Option(help="Where audit.json and audit.html go.")],
 ) -> None:
-    """Find duplicates, masks that do not fit, text, calipers, colour and margins among the images of DIR."""
+    """Find duplicates, masks that do not fit, text, calipers, color and margins among the images of DIR."""
     from bus_monai.data.audit.audit_folder import audit_folder
     from bus_monai.report.audit_report import write_audit
 

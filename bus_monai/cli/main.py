@@ -27,7 +27,7 @@ from bus_monai.cli.train import train
 from bus_monai.errors import as_user_error
 
 app = typer.Typer(
-    help="Breast tumour segmentation with MONAI. Not for clinical use.",
+    help="Breast tumor segmentation with MONAI. Not for clinical use.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

@@ -31,7 +31,7 @@ MinArea: TypeAlias = Annotated[
     typer.Option(
         min=0,
         show_default=False,
-        help="Smallest lesion: in mm2 where the file is calibrated, else in pixels. By default a disc 2 mm across, "
+        help="Smallest lesion: in mm2 where the file is calibrated, else in pixels. By default a disk 2 mm across, "
         "or a thirtieth of the frame's height.",
     ),
 ]

@@ -46,7 +46,10 @@ def segment(
     ray_workers: Annotated[
         int | None,
         typer.Option(
-            metavar="N", min=1, show_default=False, help="Workers, each with a model of its own; by default one a core."
+            metavar="N",
+            min=1,
+            show_default=False,
+            help="Workers, each with a model of its own; by default one per core.",
         ),
     ] = None,
     restart: Annotated[

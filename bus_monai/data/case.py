@@ -23,7 +23,7 @@ class Case:
     Args:
         id: unique within the data set, made of letters, digits, ``-``, ``_`` and ``.``; names the case in every table.
         image: the image file.
-        masks: one file a lesion, all of the image's size; merged with OR. Empty for an image without lesion.
+        masks: one file per lesion, all of the image's size; merged with OR. Empty for an image without lesion.
         group: patient or duplicate group; cases of a group never straddle a split.
         diagnosis: the diagnosis of the image.
         dataset: the data set it comes from, where there are several.

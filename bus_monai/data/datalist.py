@@ -131,7 +131,7 @@ def _check_sections(content: Mapping[str, Any], path: Path) -> None:
     for name, items in content.items():
         if name in SECTIONS and not isinstance(items, list):
             raise UserError(f"The section {name} of '{path}' is no list: give a list of items.")
-        # other entries are free, but a misspelt section would lose its cases without a word
+        # other entries are free, but a misspelled section would lose its cases without a word
         looks_like_items = isinstance(items, list) and any(isinstance(x, Mapping) and "image" in x for x in items)
         if name not in SECTIONS and looks_like_items:
             raise UserError(f"'{path}' has the unknown section '{name}': use {', '.join(SECTIONS)}.")

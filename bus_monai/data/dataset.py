@@ -15,7 +15,7 @@ from bus_monai.data.datalist import DATALIST_FILE, Datalist, read_datalist, writ
 from bus_monai.data.phantoms.mammogram import mammo_phantom_dataset
 from bus_monai.data.phantoms.ultrasound import phantom_dataset
 from bus_monai.data.protocols import apply_protocol
-from bus_monai.data.readers.catalogue import PUBLISHED_SETS, find_set, recognise
+from bus_monai.data.readers.catalog import PUBLISHED_SETS, find_set, recognize
 from bus_monai.data.readers.folder import IMAGE_FOLDER, MASK_FOLDER, require_folder
 from bus_monai.errors import UserError, writing
 from bus_monai.io.image import check_signal, read_mask
@@ -50,7 +50,7 @@ def _members(folder: Path) -> Iterator[tuple[Path, Callable[[Path], list[Case]]]
     for path in sorted(folder.iterdir()):
         if (path / DATALIST_FILE).is_file():
             yield path, _read_prepared
-        elif path.is_dir() and (known := recognise(path)) is not None and not known.convert:
+        elif path.is_dir() and (known := recognize(path)) is not None and not known.convert:
             yield path, known.read
 
 
@@ -78,7 +78,7 @@ def load_dataset(dataset_dir: str | Path, *, protocol: str, seed: int = 0, skip_
         dataset_dir: a folder with a ``datalist.json``, which is taken as it is, or a published data set of image files
             as it was unpacked, or a folder of several of these.
         protocol: name of the split where the folder has none of its own; a fold such as ``kfold5:3`` splits all
-            labelled cases anew in either case.
+            labeled cases anew in either case.
         seed: of that split.
         skip_broken: leave out the cases that cannot be read, with a warning that names each.
 
@@ -94,8 +94,8 @@ def load_dataset(dataset_dir: str | Path, *, protocol: str, seed: int = 0, skip_
         datalist = read_datalist(folder)
         if protocol.startswith("kfold5:"):
             # folds share no case: sections of the folder's own would be tested five times
-            labelled = [case for name, cases in datalist.sections() if name != "unlabeled" for case in cases]
-            folds = apply_protocol(protocol, labelled, seed)
+            labeled = [case for name, cases in datalist.sections() if name != "unlabeled" for case in cases]
+            folds = apply_protocol(protocol, labeled, seed)
             datalist = replace(folds, unlabeled=datalist.unlabeled, synthetic=datalist.synthetic)
     else:
         datalist = apply_protocol(protocol, _read_published(folder), seed)
@@ -107,7 +107,7 @@ def load_dataset(dataset_dir: str | Path, *, protocol: str, seed: int = 0, skip_
 
 
 def _read_published(folder: Path) -> list[Case]:
-    published = recognise(folder)
+    published = recognize(folder)
     if published is None:
         if (cases := read_collection(folder)) is not None:
             return cases

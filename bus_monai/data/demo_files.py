@@ -9,7 +9,7 @@ from pathlib import Path
 from pydicom.data import get_testdata_file
 
 DEMO_NAMES = ("US1_UNCR.dcm", "US1_J2KR.dcm", "examples_palette.dcm", "examples_ybr_color.dcm")
-"""Single frames in three transfer syntaxes and colour models, and a cine of 30 frames. None is a breast scan."""
+"""Single frames in three transfer syntaxes and color models, and a cine of 30 frames. None is a breast scan."""
 
 
 def copy_demo_files(folder: Path) -> list[Path]:

@@ -17,7 +17,7 @@ from tqdm import tqdm
 from bus_monai.data.case import Case
 from bus_monai.data.datalist import DATALIST_FILE, Datalist
 from bus_monai.data.dataset import load_dataset, to_items
-from bus_monai.data.readers.catalogue import recognise
+from bus_monai.data.readers.catalog import recognize
 from bus_monai.data.readers.shapes import CLASS_OF_WORD, SHAPES_FILE, read_shape_table
 from bus_monai.errors import UserError, reading
 from bus_monai.geometry.box import BOX_COLUMNS, Box
@@ -32,7 +32,7 @@ from bus_monai.transforms.save import SaveMaskd
 
 
 def crop_items(cases: Sequence[Case], box: str) -> list[dict[str, Any]]:
-    """Turn cases into the dictionaries that transforms take, one a mass, or one an image for ``box`` ``full``.
+    """Turn cases into the dictionaries that transforms take, one per mass, or one per image for ``box`` ``full``.
 
     Args:
         cases: with one mask file a mass; those without a mask are left out, since nothing tells where to crop.
@@ -161,7 +161,7 @@ NAME_COLUMNS = ("id", "file", "image")
 def boxed_items(
     items: Sequence[Mapping[str, Any]], folder: str | Path, table: str | Path | None
 ) -> list[dict[str, Any]]:
-    """Return one item a box of ``table``, in the order of ``items``.
+    """Return one item per box of ``table``, in the order of ``items``.
 
     Args:
         items: of :func:`~bus_monai.data.items.inference_items`.
@@ -252,7 +252,7 @@ def _given_box(where: str, sides: Sequence[str]) -> Box:
 
 
 def inference_items(folder: str | Path, output: str | Path) -> list[dict[str, Any]]:
-    """List the images below ``folder`` (PNG, JPEG, NIfTI, DICOM), one item a frame.
+    """List the images below ``folder`` (PNG, JPEG, NIfTI, DICOM), one item per frame.
 
     Args:
         folder: searched with all its subfolders; ``*_mask*.png`` beside images are not images. Or a file.
@@ -302,7 +302,7 @@ def _root(folder: Path) -> Path:
 
 
 def masses_of_folder(folder: str | Path) -> list[dict[str, Any]]:
-    """List the masses in the masks below ``folder`` (PNG, JPEG, NIfTI, DICOM), one item a connected component.
+    """List the masses in the masks below ``folder`` (PNG, JPEG, NIfTI, DICOM), one item per connected component.
 
     Returns:
         Items with ``id`` (``a/b_m2`` is the second component, from the top, of ``a/b.png``) and ``image`` (1, 64, 64).
@@ -348,7 +348,7 @@ def training_split(source: Path, settings: Mapping[str, Any]) -> Datalist | None
     Raises:
         UserError: the data set cannot be read.
     """
-    if not (source.is_dir() and ((source / DATALIST_FILE).is_file() or recognise(source) is not None)):
+    if not (source.is_dir() and ((source / DATALIST_FILE).is_file() or recognize(source) is not None)):
         return None
     known: dict[str, Any] = DEFAULT_SPLIT | dict(settings)
     return load_dataset(source, protocol=known["protocol"], seed=known["seed"])

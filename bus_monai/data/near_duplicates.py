@@ -145,7 +145,7 @@ def group_near_duplicates(images: Sequence[Path], known: Path | None = None) -> 
         known: a table of groups found before, see ``known_duplicates``.
 
     Returns:
-        One name an image, derived from the first image of its group.
+        One name per image, derived from the first image of its group.
 
     Raises:
         UserError: ``known`` lacks a column.

@@ -11,13 +11,13 @@ from bus_monai.data.datalist import Datalist, split_by_group
 from bus_monai.errors import UserError, check_choice, check_number
 
 
-def tumours(cases: Sequence[Case]) -> list[Case]:
+def tumors(cases: Sequence[Case]) -> list[Case]:
     """Return the cases that are not normal."""
     return [case for case in cases if case.diagnosis != "normal"]
 
 
 ASSGAN_SHARES = {"training": 547, "validation": 50, "test": 50}
-"""Tumour images of BUSI in ASSGAN (Zhai et al., Neurocomputing 493, 2022); of the first, 100 are labelled."""
+"""Tumor images of BUSI in ASSGAN (Zhai et al., Neurocomputing 493, 2022); of the first, 100 are labeled."""
 ASSGAN_LABELED = 100 / 547
 
 
@@ -27,9 +27,9 @@ def assgan(cases: Sequence[Case], seed: int, labeled: float = ASSGAN_LABELED) ->
     Args:
         cases: the data set.
         seed: of the split.
-        labeled: share of the first part that is labelled; ASSGAN's main protocol has 100 of 547 images.
+        labeled: share of the first part that is labeled; ASSGAN's main protocol has 100 of 547 images.
     """
-    split = split_by_group(tumours(cases), ASSGAN_SHARES, seed=seed)
+    split = split_by_group(tumors(cases), ASSGAN_SHARES, seed=seed)
     parts = split_by_group(split["training"], {"training": labeled, "unlabeled": 1 - labeled}, seed=seed)
     return Datalist.of(split | parts)
 
@@ -38,17 +38,17 @@ logger = logging.getLogger("bus_monai")
 
 
 def keep_labels(datalist: Datalist, fraction: float | None, *, seed: int = 0) -> Datalist:
-    """Let a share of the training images keep their masks; the others become unlabelled, whole groups at a time.
+    """Let a share of the training images keep their masks; the others become unlabeled, whole groups at a time.
 
     Args:
         datalist: of any data set.
         fraction: share in (0, 1] of all that have masks in ``training`` and ``unlabeled``, as in table 8 of ASSGAN
             (Zhai et al., Neurocomputing 493, 2022, doi 10.1016/j.neucom.2022.04.021). ``None`` leaves the sections as
-            they are, and takes the share of ASSGAN's main protocol, 100 of 547, where nothing is unlabelled.
+            they are, and takes the share of ASSGAN's main protocol, 100 of 547, where nothing is unlabeled.
         seed: of the choice.
 
     Returns:
-        The datalist with other sections ``training`` and ``unlabeled``. Images that never had a mask stay unlabelled.
+        The datalist with other sections ``training`` and ``unlabeled``. Images that never had a mask stay unlabeled.
 
     Raises:
         UserError: ``fraction`` outside of (0, 1], or fewer than two groups to choose from.
@@ -66,7 +66,7 @@ def keep_labels(datalist: Datalist, fraction: float | None, *, seed: int = 0) ->
     parts = split_by_group(known, {"training": share, "unlabeled": 1 - share}, seed=seed)
     if fraction is None:
         logger.warning(
-            "The data set has no unlabelled images: only %d of %d training images keep their masks; give "
+            "The data set has no unlabeled images: only %d of %d training images keep their masks; give "
             "labeled_fraction for another share, 1 for all.",
             len(parts["training"]),
             len(known),
@@ -101,7 +101,7 @@ CGAN_SHARES = {"training": 70, "validation": 10, "test": 20}
 
 def cgan_ac_caw(cases: Sequence[Case], seed: int) -> Datalist:
     """Images with a lesion, 70 : 10 : 20 as in cGAN+AC+CAW."""
-    return Datalist.of(split_by_group(tumours(cases), CGAN_SHARES, seed=seed))
+    return Datalist.of(split_by_group(tumors(cases), CGAN_SHARES, seed=seed))
 
 
 FOLDS = 5
@@ -122,7 +122,7 @@ def kfold5(cases: Sequence[Case], seed: int, fold: int = 0) -> Datalist:
 
 
 def leave_one_dataset_out(cases: Sequence[Case], seed: int, dataset: str) -> Datalist:
-    """All images of one data set are tested; the others are learnt from, a tenth of them validates.
+    """All images of one data set are tested; the others are learned from, a tenth of them validates.
 
     Args:
         cases: of several data sets.
@@ -158,7 +158,7 @@ RDAU_SHARES = {"training": 538, "validation": 50, "test": 57}
 
 def rdau(cases: Sequence[Case], seed: int) -> Datalist:
     """Images with a lesion, in the proportions 538 : 50 : 57 of RDA-NET-GAN."""
-    return Datalist.of(split_by_group(tumours(cases), RDAU_SHARES, seed=seed))
+    return Datalist.of(split_by_group(tumors(cases), RDAU_SHARES, seed=seed))
 
 
 @dataclass(frozen=True)
@@ -193,12 +193,12 @@ def _share(text: str) -> float:
 
 
 PROTOCOLS: dict[str, Protocol] = {
-    "rdau": Protocol(rdau, "tumours, 538 : 50 : 57 (RDA-NET-GAN)"),
-    "cgan_ac_caw": Protocol(cgan_ac_caw, "tumours, 70 : 10 : 20 (cGAN+AC+CAW)"),
+    "rdau": Protocol(rdau, "tumors, 538 : 50 : 57 (RDA-NET-GAN)"),
+    "cgan_ac_caw": Protocol(cgan_ac_caw, "tumors, 70 : 10 : 20 (cGAN+AC+CAW)"),
     "assgan": Protocol(
         assgan,
-        "tumours, 100 labelled + 447 unlabelled : 50 : 50 (ASSGAN)",
-        "percentage of the labelled, such as assgan:5",
+        "tumors, 100 labeled + 447 unlabeled : 50 : 50 (ASSGAN)",
+        "percentage of the labeled, such as assgan:5",
         _share,
     ),
     "multi_encoder": Protocol(multi_encoder, "all images, 624 : 78 : 78 (multi-encoder U-Net)"),

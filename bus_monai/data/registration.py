@@ -56,10 +56,10 @@ def _span(lit: NDArray[np.bool_]) -> tuple[int, int]:
     return (int(where[0]), int(where[-1]) + 1) if where.size else (0, lit.size)
 
 
-def equalise(values: NDArray[np.float32]) -> NDArray[np.float32]:
+def equalize(values: NDArray[np.float32]) -> NDArray[np.float32]:
     """Replace values (..., N) by their ranks along the last axis, with mean 0 and norm 1; equal values share a rank.
 
-    Any growing change of grey values, such as a gamma, leaves the result as it is. A constant gives zeros.
+    Any growing change of gray values, such as a gamma, leaves the result as it is. A constant gives zeros.
     """
     ranks: NDArray[np.float64] = rankdata(values, axis=-1)
     ranks -= ranks.mean(axis=-1, keepdims=True)
@@ -109,7 +109,7 @@ def find_candidates(squares: Sequence[NDArray[np.float32]]) -> Iterator[Candidat
     if len(squares) < 2:
         return
     cut = np.stack([[_thumbnail(square, window) for square in squares] for window in CANDIDATE_WINDOWS])
-    windows = equalise(cut.reshape(len(CANDIDATE_WINDOWS), len(squares), -1))
+    windows = equalize(cut.reshape(len(CANDIDATE_WINDOWS), len(squares), -1))
     whole = windows[0].reshape(-1, THUMBNAIL_SIDE_PX, THUMBNAIL_SIDE_PX)
     flipped = {flip: whole[:, ::y, ::x].reshape(len(squares), -1) for flip, (y, x) in FLIP_STEPS.items()}
     for i in range(len(squares)):
@@ -148,8 +148,8 @@ Plane: TypeAlias = NDArray[np.float32]
 
 
 def to_coarse(square: Plane) -> Plane:
-    """Return a square (128, 128) as the registration sees it, (64, 64): equalised and smoothed."""
-    smooth = gaussian_filter(equalise(square.ravel()).reshape(square.shape), COARSE_SIGMA_PX)
+    """Return a square (128, 128) as the registration sees it, (64, 64): equalized and smoothed."""
+    smooth = gaussian_filter(equalize(square.ravel()).reshape(square.shape), COARSE_SIGMA_PX)
     return np.asarray(smooth.reshape(SQUARE_SIDE_PX // 2, 2, SQUARE_SIDE_PX // 2, 2).mean(axis=(1, 3)))
 
 
@@ -160,7 +160,7 @@ def correlate_registered(
 
     The window moves by Gauss-Newton steps on the squared difference of the coarse images, up to gain and offset
     (Baker and Matthews, IJCV 56, 2004, doi 10.1023/B:VISI.0000011205.11775.fd). Before they are compared the brighter
-    image gets the grey values of the darker in the order of its own, which undoes a gamma without blowing noise up.
+    image gets the gray values of the darker in the order of its own, which undoes a gamma without blowing noise up.
 
     Args:
         first: (128, 128), flipped before anything else.

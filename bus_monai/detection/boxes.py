@@ -10,7 +10,7 @@ from monai.data.box_utils import CenterSizeMode, StandardMode, box_iou, convert_
 from torch import Tensor
 
 BOX_CODER = BoxCoder(weights=(10.0, 10.0, 5.0, 5.0), boxes_xform_clip=4.0)
-"""Shifts of the centre by the default box's size and logarithms of the ratios of sizes, in x, y, width and height.
+"""Shifts of the center by the default box's size and logarithms of the ratios of sizes, in x, y, width and height.
 
 Liu et al., ECCV 2016, doi 10.1007/978-3-319-46448-0_2, equation 2. The weights are the inverses of the variances in
 their code, 0.1 and 0.2. A decoded logarithm of size is bounded, since an untrained network may say anything, but an
@@ -27,7 +27,7 @@ Example:
 """
 
 MAP_SIDES = (38, 19, 10, 5, 3, 1)
-"""Cells a side of the six feature maps of a 300 x 300 image."""
+"""Cells per side of the six feature maps of a 300 x 300 image."""
 MAP_STRIDES_PX = (8, 16, 32, 64, 100, 300)
 """Pixels between cells; the sides times these are not always 300, since maps are rounded up."""
 BOX_SCALES = (0.1, 0.2, 0.37, 0.54, 0.71, 0.88, 1.05)
@@ -51,8 +51,8 @@ def default_boxes() -> Tensor:
     """
     maps = []
     for i, (side, step) in enumerate(zip(MAP_SIDES, MAP_STRIDES_PX, strict=True)):
-        centres = (torch.arange(side, dtype=torch.float32) + 0.5) * step / INPUT_SIDE
-        rows, columns = torch.meshgrid(centres, centres, indexing="ij")
+        centers = (torch.arange(side, dtype=torch.float32) + 0.5) * step / INPUT_SIDE
+        rows, columns = torch.meshgrid(centers, centers, indexing="ij")
         sizes = torch.tensor(_sizes(i))
         cells = torch.stack([columns, rows], dim=-1)[:, :, None].expand(-1, -1, len(sizes), -1)
         maps.append(torch.cat([cells, sizes.expand(side, side, -1, -1)], dim=-1).reshape(-1, 4))

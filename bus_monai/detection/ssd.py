@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from bus_monai.detection.boxes import BOXES_PER_CELL, INPUT_SIDE
 from bus_monai.errors import UserError, check_choice
-from bus_monai.networks.wrappers import Standardised
+from bus_monai.networks.wrappers import Standardized
 
 CLASS_COUNT = 2
 """Background and mass."""
@@ -19,7 +19,7 @@ CLASS_COUNT = 2
 class SSD(nn.Module):
     """Two convolutions on each of six feature maps: one for the places of boxes, one for their classes.
 
-    A subclass makes the maps, of 38, 19, 10, 5, 3 and 1 cells a side. Liu et al., ECCV 2016, doi
+    A subclass makes the maps, of 38, 19, 10, 5, 3 and 1 cells per side. Liu et al., ECCV 2016, doi
     10.1007/978-3-319-46448-0_2 (arXiv 1512.02325), section 2.1.
 
     Args:
@@ -77,9 +77,9 @@ SSD300_WIDTHS = (512, 1024, 512, 256, 256, 256)
 class SSD300(SSD):
     """Single-shot detector with 300 x 300 input on VGG-16, one class beside the background.
 
-    Boxes come from six maps of 38, 19, 10, 5, 3 and 1 cells a side. Liu et al., ECCV 2016, doi
+    Boxes come from six maps of 38, 19, 10, 5, 3 and 1 cells per side. Liu et al., ECCV 2016, doi
     10.1007/978-3-319-46448-0_2 (arXiv 1512.02325). ``features`` is numbered as in torchvision's VGG-16, so that weights
-    learnt on photographs fit; 23,745,908 parameters, as torchvision's ``ssd300_vgg16`` with two classes has.
+    learned on photographs fit; 23,745,908 parameters, as torchvision's ``ssd300_vgg16`` with two classes has.
 
     Shape:
         (B, 1, 300, 300) with values in [0, 1], repeated to three channels, to offsets (B, 8732, 4) from the boxes of
@@ -164,7 +164,7 @@ SSD_LITE_WIDTHS = (64, 128, 128, 128, 128, 128)
 class SSDLite(SSD):
     """SSD300's boxes on a backbone of fifteen 3 x 3 convolutions with batch norm, which learns from random weights.
 
-    Ours, of no paper: VGG-16 without batch norm starts from weights learnt on photographs, and takes some forty times
+    Ours, of no paper: VGG-16 without batch norm starts from weights learned on photographs, and takes some forty times
     as long. 1,555,940 parameters.
 
     Shape:
@@ -225,8 +225,8 @@ def split_output(output: Tensor) -> tuple[Tensor, Tensor]:
     return offsets, logits
 
 
-def make_detector(name: str) -> Standardised:
-    """Make a detector that standardises its input itself.
+def make_detector(name: str) -> Standardized:
+    """Make a detector that standardizes its input itself.
 
     Args:
         name: one of ``NAMES``.
@@ -242,4 +242,4 @@ def make_detector(name: str) -> Standardised:
         torch.Size([1, 6, 8732])
     """
     check_choice("network_name", name, DETECTOR_NAMES)
-    return Standardised(OneTensor(DETECTOR_CLASSES[name]()))
+    return Standardized(OneTensor(DETECTOR_CLASSES[name]()))

@@ -15,7 +15,7 @@ from bus_monai.errors import UserError
 from bus_monai.io.budget import Budget
 
 MAX_COMPONENTS = 4
-"""Of a pixel: DICOM knows one, three, and four of retired colour models."""
+"""Of a pixel: DICOM knows one, three, and four of retired color models."""
 MAX_SCANS = 1000
 """Of a JPEG: progressive ones have some ten, each of which takes the time of the whole image."""
 MAX_TILES = 65_535
@@ -23,7 +23,7 @@ MAX_TILES = 65_535
 NO_BOMB = 1 << 26
 """Bytes that a segment of RLE may always unpack to."""
 LUT_ENTRIES = 1 << 16
-"""Of a table of colours, DICOM PS3.3 C.7.6.3.1.5."""
+"""Of a table of colors, DICOM PS3.3 C.7.6.3.1.5."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ def check_encoded(path: Path, encoded: bytes, header: Dataset) -> None:
         Budget.current().check_frame(path, found.rows, found.columns)
         raise _broken(path, f"has a frame of {found.rows} x {found.columns} pixels where it says {rows} x {columns}")
     if found.components > MAX_COMPONENTS:
-        raise _broken(path, f"has {found.components} values a pixel")
+        raise _broken(path, f"has {found.components} values per pixel")
 
 
 def _check_rle(path: Path, encoded: bytes, header: Dataset) -> None:
@@ -152,21 +152,21 @@ def _rle_length(encoded: bytes, at: int, end: int, most: int) -> int:
     return length
 
 
-def check_colour_tables(path: Path, header: Dataset) -> None:
-    """Check that segmented tables of colours unpack to no more entries than a table may have.
+def check_color_tables(path: Path, header: Dataset) -> None:
+    """Check that segmented tables of colors unpack to no more entries than a table may have.
 
     Raises:
         UserError: one has more.
     """
     order = "<" if header.original_encoding[1] else ">"
-    for colour in ("Red", "Green", "Blue"):
-        keyword = f"Segmented{colour}PaletteColorLookupTableData"
+    for color in ("Red", "Green", "Blue"):
+        keyword = f"Segmented{color}PaletteColorLookupTableData"
         if keyword in header:
             words = header[keyword].value
-            wide = int(header[f"{colour}PaletteColorLookupTableDescriptor"].value[2]) > 8
+            wide = int(header[f"{color}PaletteColorLookupTableDescriptor"].value[2]) > 8
             data = struct.unpack(f"{order}{len(words) // 2}H", words[: len(words) // 2 * 2]) if wide else tuple(words)
             if any(total > LUT_ENTRIES for total in accumulate(_segments(data, wide))):
-                raise _broken(path, f"has a table of more than {LUT_ENTRIES:,} colours")
+                raise _broken(path, f"has a table of more than {LUT_ENTRIES:,} colors")
 
 
 def _segments(data: Sequence[int], wide: bool, at: int = 0, most: int | None = None) -> Iterator[int]:

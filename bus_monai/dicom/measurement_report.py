@@ -50,7 +50,7 @@ def make_report(
     *,
     creation: datetime,
 ) -> Dataset:
-    """Make a Comprehensive SR after template TID 1500 (DICOM PS3.16), a measurement group a lesion and frame.
+    """Make a Comprehensive SR after template TID 1500 (DICOM PS3.16), one measurement group per lesion and frame.
 
     A group gives area, long and short axis and perimeter in mm or, where the source is not calibrated, in pixels, which
     it then says; depth/width ratio, orientation in degrees and circularity. It refers to the segment of the lesion and

@@ -1,4 +1,4 @@
-"""Frames of DICOM ultrasound as grey values, what identifies an object, and how decoders keep it to themselves."""
+"""Frames of DICOM ultrasound as gray values, what identifies an object, and how decoders keep it to themselves."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from pydicom.pixels import iter_pixels, pixel_array
 from pydicom.pixels.processing import apply_color_lut
 from pydicom.uid import JPEGBaseline8Bit, MediaStorageDirectoryStorage, SegmentationStorage
 
-from bus_monai.dicom.codestream import check_colour_tables, check_encoded
+from bus_monai.dicom.codestream import check_color_tables, check_encoded
 from bus_monai.errors import UserError, reading
 from bus_monai.io.budget import Budget
-from bus_monai.io.image import LUMA, SourceImage
+from bus_monai.io.image import LUMA_WEIGHTS, SourceImage
 from bus_monai.io.opened import OpenedSource, open_source
 
 IDENTIFIERS = ("PatientName", "PatientID", "PatientBirthDate", "OtherPatientNames", "AccessionNumber")
@@ -111,8 +111,8 @@ def iterate_luma(source: OpenedSource) -> Iterator[NDArray[np.uint8]]:
 
 
 def _check_pixels(source: OpenedSource, header: Dataset, index: int | None = None) -> None:
-    """Check what compressed frames, or one of them, and tables of colours declare, before anything is decoded."""
-    check_colour_tables(source.path, header)
+    """Check what compressed frames, or one of them, and tables of colors declare, before anything is decoded."""
+    check_color_tables(source.path, header)
     if not header.file_meta.TransferSyntaxUID.is_encapsulated:
         return
     frames = int(header.get("NumberOfFrames") or 1)
@@ -152,18 +152,18 @@ def _decode(path: Path, encoded: bytes, header: Dataset) -> NDArray[np.uint8]:
     # leaves chroma out of the decoding; where the JPEG itself says that it holds RGB, the luma is computed
     image.draft("L", image.size)
     if image.mode != "L":
-        raise ValueError(f"a frame has the colour model {image.mode}")
+        raise ValueError(f"a frame has the color model {image.mode}")
     return np.asarray(image)
 
 
 CENTIMETERS_CODE = 3
 """Code of the physical units of an ultrasound region, DICOM PS3.3 C.8.5.5.1.15."""
 TWO_DIMENSIONAL_CODE = 1
-"""Code of the spatial format of a B-mode or colour region, DICOM PS3.3 C.8.5.5.1.1."""
+"""Code of the spatial format of a B-mode or color region, DICOM PS3.3 C.8.5.5.1.1."""
 
 
 def read_frame(source: OpenedSource, frame: int = 0) -> SourceImage:
-    """Read one frame of an ultrasound object, of any colour model and transfer syntax that pydicom decodes.
+    """Read one frame of an ultrasound object, of any color model and transfer syntax that pydicom decodes.
 
     Only that frame is read from a cine. Values are divided by the largest that the stored bits, or the palette, allow.
 
@@ -180,8 +180,8 @@ def read_frame(source: OpenedSource, frame: int = 0) -> SourceImage:
         else:
             _check_pixels(source, header, frame)
             pixels = _luma(pixel_array(source.file, index=frame, raw=_is_ybr(header)), header)
-        grey = _grey(pixels, header)
-    return SourceImage(grey, spacing, frame, frames)
+        gray = _gray(pixels, header)
+    return SourceImage(gray, spacing, frame, frames)
 
 
 def read_frames(source: OpenedSource) -> Iterator[SourceImage]:
@@ -202,8 +202,8 @@ def read_frames(source: OpenedSource) -> Iterator[SourceImage]:
                 pixels = next(decoded, None)
                 if pixels is None:
                     raise ValueError(f"less than {frames} frames are there")
-                grey = _grey(pixels, header)
-            yield SourceImage(grey, spacing, frame, frames)
+                gray = _gray(pixels, header)
+            yield SourceImage(gray, spacing, frame, frames)
 
 
 def _iterate(source: OpenedSource, header: Dataset) -> Generator[NDArray[Any], None, None]:
@@ -268,7 +268,7 @@ def frame_size(path: Path) -> tuple[int, int]:
 def spacing_mm(header: Dataset) -> tuple[float, float] | None:
     """Return the spacing of rows and columns in mm, or ``None``: it is never invented.
 
-    Two-dimensional ultrasound regions calibrated in centimetres count where all of them agree; else ``PixelSpacing``.
+    Two-dimensional ultrasound regions calibrated in centimeters count where all of them agree; else ``PixelSpacing``.
     """
     found = {
         (abs(float(region.PhysicalDeltaY)) * 10, abs(float(region.PhysicalDeltaX)) * 10)
@@ -306,29 +306,29 @@ def _check(path: Path, header: Dataset, frame: int, frames: int) -> None:
         raise UserError(f"'{path}' has {frames} frames: there is no frame {frame}, counted from 0.")
 
 
-AT_ONCE = 12_000_000
+MAX_SAMPLES_AT_ONCE = 12_000_000
 """Samples that are turned into floats at once."""
 
 
-def _grey(pixels: NDArray[Any], header: Dataset) -> NDArray[np.float32]:
+def _gray(pixels: NDArray[Any], header: Dataset) -> NDArray[np.float32]:
     """Turn decoded pixels, (H, W) or (H, W, 3) in RGB, into luma in [0, 1]; of a large image by bands of rows."""
-    if pixels.size <= AT_ONCE:
-        return _grey_band(pixels, header)
-    grey = np.empty(pixels.shape[:2], np.float32)
-    rows = max(1, AT_ONCE // (pixels.size // len(pixels)))
+    if pixels.size <= MAX_SAMPLES_AT_ONCE:
+        return _gray_band(pixels, header)
+    gray = np.empty(pixels.shape[:2], np.float32)
+    rows = max(1, MAX_SAMPLES_AT_ONCE // (pixels.size // len(pixels)))
     for top in range(0, len(pixels), rows):
-        grey[top : top + rows] = _grey_band(pixels[top : top + rows], header)
-    return grey
+        gray[top : top + rows] = _gray_band(pixels[top : top + rows], header)
+    return gray
 
 
-def _grey_band(pixels: NDArray[Any], header: Dataset) -> NDArray[np.float32]:
+def _gray_band(pixels: NDArray[Any], header: Dataset) -> NDArray[np.float32]:
     if header.PhotometricInterpretation == "PALETTE COLOR":
         return _palette_luma(pixels, header)
     top = float(2 ** int(header.BitsStored) - 1)
     values = pixels.astype(np.float32)
     if int(header.get("PixelRepresentation", 0)) and values.ndim == 2:
         values += (top + 1) / 2
-    values = values @ LUMA if values.ndim == 3 else values
+    values = values @ LUMA_WEIGHTS if values.ndim == 3 else values
     unit = np.asarray(np.clip(values / np.float32(top), 0, 1), dtype=np.float32)
     return 1 - unit if header.PhotometricInterpretation == "MONOCHROME1" else unit
 
@@ -336,22 +336,22 @@ def _grey_band(pixels: NDArray[Any], header: Dataset) -> NDArray[np.float32]:
 def _palette_luma(pixels: NDArray[Any], header: Dataset) -> NDArray[np.float32]:
     entries, first, bits = (int(value) for value in header.RedPaletteColorLookupTableDescriptor)
     if "SegmentedRedPaletteColorLookupTableData" in header:
-        colours = apply_color_lut(pixels, header)[..., :3]
-        return _scaled_luma(colours, bits)
+        colors = apply_color_lut(pixels, header)[..., :3]
+        return _scaled_luma(colors, bits)
     # pydicom 3.0 reads the tables in the machine's byte order, which turns big endian files black
     order = "<" if header.original_encoding[1] else ">"
     tables = []
-    for colour in ("Red", "Green", "Blue"):
-        stored = header[f"{colour}PaletteColorLookupTableData"].value
+    for color in ("Red", "Green", "Blue"):
+        stored = header[f"{color}PaletteColorLookupTableData"].value
         tables.append(np.frombuffer(stored, dtype=f"{order}u{len(stored) // (entries or 2**16)}"))
     luma = _scaled_luma(np.stack(tables, axis=-1), bits)
     return luma[np.clip(pixels.astype(np.int32) - first, 0, len(luma) - 1)]
 
 
-def _scaled_luma(colours: NDArray[Any], bits: int) -> NDArray[np.float32]:
+def _scaled_luma(colors: NDArray[Any], bits: int) -> NDArray[np.float32]:
     # tables say 8 bits and use 16, and the other way round
-    top = np.float32(2 ** min(bits, 8 * colours.dtype.itemsize) - 1)
-    return np.asarray(np.clip(colours.astype(np.float32) @ LUMA / top, 0, 1), dtype=np.float32)
+    top = np.float32(2 ** min(bits, 8 * colors.dtype.itemsize) - 1)
+    return np.asarray(np.clip(colors.astype(np.float32) @ LUMA_WEIGHTS / top, 0, 1), dtype=np.float32)
 
 
 DECODERS = ("pydicom", "highdicom", "nibabel.global", "PIL")

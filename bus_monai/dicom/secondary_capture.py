@@ -1,4 +1,4 @@
-"""Colour overlays as DICOM secondary captures."""
+"""Color overlays as DICOM secondary captures."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ DEFAULT_FRAMES_PER_SECOND = 25
 def make_secondary_capture(
     source: Dataset, rgb: Iterable[NDArray[np.uint8]], algorithm: Algorithm, *, creation: datetime
 ) -> Dataset:
-    """Make a secondary capture of overlays, in JPEG baseline; multi-frame true colour where there are several frames.
+    """Make a secondary capture of overlays, in JPEG baseline; multi-frame true color where there are several frames.
 
     Args:
         source: the image, as read; its pixels are not needed.
@@ -77,7 +77,7 @@ def make_secondary_capture(
 
 def _jpeg(frame: NDArray[np.uint8]) -> bytes:
     file = BytesIO()
-    # DICOM PS3.5 table 8.2.1-1 knows colour in baseline JPEG as YBR_FULL_422
+    # DICOM PS3.5 table 8.2.1-1 knows color in baseline JPEG as YBR_FULL_422
     Image.fromarray(frame).save(file, "JPEG", quality=JPEG_QUALITY, subsampling="4:2:2")
     return file.getvalue()
 

@@ -92,7 +92,7 @@ def source_header(source: Dataset) -> Dataset:
         if not UID(str(source.get(keyword) or "")).is_valid:
             name = getattr(source, "filename", None) or "The DICOM object"
             raise UserError(
-                f"'{name}' has no valid {keyword}, so that no DICOM result can refer to it: mend it, or write masks as "
+                f"'{name}' has no valid {keyword}, so that no DICOM result can refer to it: fix it, or write masks as "
                 "PNG instead."
             )
     header = Dataset()
@@ -106,7 +106,7 @@ def source_header(source: Dataset) -> Dataset:
             header[keyword].value = " ".join(map(str, header[keyword].value))
     for element in list(header):
         if element.VR in CHECKED_REPRESENTATIONS and not element.is_empty:
-            _mend(header, element.keyword)
+            _fix(header, element.keyword)
     if header.get("PatientSex") not in ("M", "F", "O"):
         header.PatientSex = ""
     for keyword in NEVER_MISSING:
@@ -122,7 +122,7 @@ def as_ultrasound(header: Dataset) -> Dataset:
     return copy
 
 
-def _mend(header: Dataset, keyword: str) -> None:
+def _fix(header: Dataset, keyword: str) -> None:
     element = header[keyword]
     separator = {"DA": ".", "TM": ":"}.get(element.VR)
     if separator and element.VM == 1:

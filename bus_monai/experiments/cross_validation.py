@@ -71,7 +71,7 @@ def cross_validate(bundle: Path, out: Path, overrides: Mapping[str, Any]) -> Pat
 
     Args:
         bundle: folder of the bundle.
-        out: gets a folder a fold, the table of all, ``summary.json`` and the report or figures.
+        out: gets one folder per fold, the table of all, ``summary.json`` and the report or figures.
         overrides: keys of ``train.json``, ``dataset_dir`` among them.
 
     Returns:

@@ -97,7 +97,7 @@ WARM_UP_EPOCHS = 4
 def search(
     bundle: Path, out: Path, overrides: Mapping[str, Any], space: Sequence[Choice], *, trials: int | None = None
 ) -> optuna.Study:
-    """Maximise the best validation score over a space of settings.
+    """Maximize the best validation score over a space of settings.
 
     A space of choices alone is searched whole (a grid) unless ``trials`` says how many; with a range the
     tree-structured Parzen estimator proposes (Bergstra et al., NeurIPS 2011). A trial whose score stays below the
@@ -106,7 +106,7 @@ def search(
 
     Args:
         bundle: folder of the bundle.
-        out: gets a folder a trial, Optuna's ``study.db`` and ``trials.csv``.
+        out: gets one folder per trial, Optuna's ``study.db`` and ``trials.csv``.
         overrides: keys of ``train.json`` that stay the same.
         space: what varies.
         trials: how many trainings in all.

@@ -64,7 +64,7 @@ def attention_maps(network: nn.Module, image: Tensor) -> list[AttentionMap]:
     - Attention gate, of RDAU-NET and MONAI's of Attention U-Net: the coefficient of a pixel, cut to [0, 1].
     - Non-local: how much the pixels of the image look at a pixel, that is the mean over the rows of the affinity
       matrix; divided by its largest value.
-    - CAW, one vector a branch: the weight of a channel (channel weighting), and how much the channels take up of a
+    - CAW, one vector per branch: the weight of a channel (channel weighting), and how much the channels take up of a
       channel, the mean over the rows of their affinity, divided by its largest value (channel attention).
 
     Args:

@@ -19,9 +19,9 @@ from bus_monai.explain.figure import explanation_figure
 from bus_monai.inference.write_outputs import job_tables
 
 MAPS_FILE = "explain.csv"
-"""A row a map."""
+"""One row per map."""
 IMAGES_FILE = "images.csv"
-"""A row an image, also of those that could not be read."""
+"""One row per image, also of those that could not be read."""
 MAPS_FOLDER = "maps"
 MapFormat: TypeAlias = Literal["png", "npy"]
 
@@ -147,7 +147,7 @@ def explain_items(
         section = getattr(datalist, split)
         if not section:
             raise UserError(f"The data set '{source}' has no case in its section '{split}': choose another --split.")
-        # an unlabelled image has no mask either, but then its lesions are not known
+        # an unlabeled image has no mask either, but then its lesions are not known
         items = [
             ExplainItem(case.id, case.image, 0, Path(case.id), None if split == "unlabeled" else case.masks)
             for case in section

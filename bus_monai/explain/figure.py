@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bus_monai.explain.explanation import Explanation, ExplanationMap
-from bus_monai.report.image_figures import PREDICTION_COLOUR, TRUTH_COLOUR, add_legend, draw_contour, image_grid
+from bus_monai.report.image_figures import PREDICTION_COLOR, TRUTH_COLOR, add_legend, draw_contour, image_grid
 
 EXPLANATION_COLUMNS = 4
 
@@ -15,13 +15,13 @@ EXPLANATION_COLUMNS = 4
 SALIENCY_OPACITY = 0.55
 
 
-SALIENCY_COLOURS = "inferno"
+SALIENCY_COLORS = "inferno"
 
 
 def explanation_figure(explanation: Explanation, name: str) -> Figure:
     """Draw the image with truth and prediction, then each map over the image.
 
-    A map of pixels has the contours too, a colour bar from 0 to its largest value, and the share of its energy inside
+    A map of pixels has the contours too, a color bar from 0 to its largest value, and the share of its energy inside
     the lesion where that is known; weights of channels are bars.
 
     Args:
@@ -42,9 +42,9 @@ def explanation_figure(explanation: Explanation, name: str) -> Figure:
             _draw_channels(axis, one)
         else:
             _draw_pixels(axis, one, explanation)
-    outlines = {"prediction": PREDICTION_COLOUR}
+    outlines = {"prediction": PREDICTION_COLOR}
     if explanation.truth is not None:
-        outlines = {"truth": TRUTH_COLOUR} | outlines
+        outlines = {"truth": TRUTH_COLOR} | outlines
     add_legend(figure, outlines)
     figure.suptitle(name)
     return figure
@@ -53,7 +53,7 @@ def explanation_figure(explanation: Explanation, name: str) -> Figure:
 def _draw_pixels(axis: Axes, one: ExplanationMap, explanation: Explanation) -> None:
     axis.imshow(explanation.image, cmap="gray", vmin=0, vmax=1)
     drawn = axis.imshow(
-        one.values, cmap=SALIENCY_COLOURS, alpha=SALIENCY_OPACITY, vmin=0, vmax=float(one.values.max()) or 1.0
+        one.values, cmap=SALIENCY_COLORS, alpha=SALIENCY_OPACITY, vmin=0, vmax=float(one.values.max()) or 1.0
     )
     _contours(axis, explanation)
     bar = axis.figure.colorbar(drawn, ax=axis, shrink=0.8)
@@ -72,5 +72,5 @@ def _draw_channels(axis: Axes, one: ExplanationMap) -> None:
 
 def _contours(axis: Axes, explanation: Explanation) -> None:
     if explanation.truth is not None:
-        draw_contour(axis, explanation.truth, 0.5, TRUTH_COLOUR)
-    draw_contour(axis, explanation.prediction, 0.5, PREDICTION_COLOUR)
+        draw_contour(axis, explanation.truth, 0.5, TRUTH_COLOR)
+    draw_contour(axis, explanation.prediction, 0.5, PREDICTION_COLOR)

@@ -37,7 +37,7 @@ def write_explanation_report(out: Path, title: str, results: Sequence[ExplainedI
 
 
 def energy_table(results: Sequence[ExplainedImage]) -> list[dict[str, Any]]:
-    """Return the means of energy and chance, a row a method and layer, over the maps that have both."""
+    """Return the means of energy and chance, one row per method and layer, over the maps that have both."""
     values: dict[tuple[str, str], list[tuple[float, float]]] = defaultdict(list)
     for result in results:
         for row in result.maps:

@@ -1,4 +1,4 @@
-"""Rectangles and lesions: plain geometry in pixels and millimetres."""
+"""Rectangles and lesions: plain geometry in pixels and millimeters."""
 
 import lazy_loader
 

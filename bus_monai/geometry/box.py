@@ -150,14 +150,14 @@ def tight_box(box: Box, image_size: Sequence[int]) -> Box:
 
 
 def loose_box(box: Box, scale: float, image_size: Sequence[int]) -> Box:
-    """Return a square around the centre of ``box``, shifted to stay inside the image.
+    """Return a square around the center of ``box``, shifted to stay inside the image.
 
     Its side is ``scale`` times the longer side of the box, rounded; an axis of the image that is shorter is taken
     whole, and the result is then no square. The loose box of Singh et al., Expert Systems with Applications 2020, doi
     10.1016/j.eswa.2019.112855, which does not give the scale; at 1.5 a square box fills 44 % of it.
 
     Args:
-        box: around the tumour; parts outside the image are cut off first.
+        box: around the tumor; parts outside the image are cut off first.
         scale: at least 1.
         image_size: (height, width) in pixels.
 
@@ -183,7 +183,7 @@ def check_loose_scale(scale: float) -> None:
 
 
 def _around(start: int, stop: int, side: int, size: int) -> tuple[int, int]:
-    """Return the segment of ``side`` pixels, or of all ``size``, nearest to the centre of the given one."""
+    """Return the segment of ``side`` pixels, or of all ``size``, nearest to the center of the given one."""
     side = min(side, size)
     first = min(max((start + stop - side) // 2, 0), size - side)
     return first, first + side

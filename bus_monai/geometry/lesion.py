@@ -54,7 +54,7 @@ def find_findings(
         probability: (H, W), in [0, 1].
         threshold: from which probability on a pixel is lesion.
         spacing_mm: of rows and columns.
-        min_area: of a lesion, in mm2 where the spacing is known, else in pixels; ``None`` for a disc of
+        min_area: of a lesion, in mm2 where the spacing is known, else in pixels; ``None`` for a disk of
             ``MIN_LESION_MM`` across.
     """
 
@@ -102,7 +102,7 @@ class Lesion:
         perimeter: of the outer contour.
         depth_width_ratio: extent along the beam (rows) by that along the skin (columns); above 1 is taller than wide.
         orientation_deg: of the long axis against the skin, in (-90, 90], above 0 where the right end lies deeper.
-        circularity: 4 pi area / perimeter^2, 1 for a disc.
+        circularity: 4 pi area / perimeter^2, 1 for a disk.
         row: of the centroid, in pixels, 0 in the middle of the first.
         column: of the centroid, in pixels.
         box: around its pixels.

@@ -84,7 +84,7 @@ EXAMPLE_RANKS = ("best", "best but one", "median", "lower quartile", "worst but 
 
 class ExampleFigure:
     """Write cases with a lesion from the best to the worst Dice: ``examples.png`` with contours, ``overlays.png`` with
-    right and wrong pixels coloured.
+    right and wrong pixels colored.
 
     Args:
         metric: holds the scores.
@@ -136,7 +136,7 @@ class ValidationDetections:
         metric: of the evaluator.
         tracker: takes the figure.
         interval: epochs between two figures; the last epoch always has one.
-        count: images a figure.
+        count: images per figure.
     """
 
     def __init__(
@@ -175,7 +175,7 @@ class ValidationFigure:
         evaluator: validates the network; its output holds probabilities (1, H, W).
         tracker: takes the figure.
         interval: epochs between two figures; the last epoch always has one.
-        count: images a figure.
+        count: images per figure.
     """
 
     def __init__(self, *, evaluator: Engine, tracker: MLflowTracker, interval: int = 5, count: int = 6) -> None:

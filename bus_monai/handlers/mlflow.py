@@ -98,7 +98,7 @@ MAX_PARAMETER_LENGTH = 500
 
 
 class MLflowTracker(MLFlowHandler):
-    """Record a run of an engine: config, data, environment, metrics an epoch, files at the end.
+    """Record a run of an engine: config, data, environment, metrics per epoch, files at the end.
 
     MONAI's handler picks up any unfinished run of the same name; this one starts a run of its own each time, and goes
     on with an earlier one only when the checkpoint that training resumes from names it.

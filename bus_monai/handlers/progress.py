@@ -123,7 +123,7 @@ class EpochReport:
 
 
 class History:
-    """Write ``history.csv``: a row an epoch with the trainer's metrics and, prefixed ``val_``, the evaluator's.
+    """Write ``history.csv``: one row per epoch with the trainer's metrics and, prefixed ``val_``, the evaluator's.
 
     The rows travel with the checkpoint, so that a resumed run has the whole table.
 
@@ -161,9 +161,9 @@ TRUSTED_IMAGES = "trusted_images"
 
 
 class TrustedMasks:
-    """Put the number of unlabelled images whose mask was trusted into ``engine.state.metrics``, epoch by epoch.
+    """Put the number of unlabeled images whose mask was trusted into ``engine.state.metrics``, epoch by epoch.
 
-    The count of all processes, in epochs that see unlabelled images; ASSGAN's gamma study (Zhai et
+    The count of all processes, in epochs that see unlabeled images; ASSGAN's gamma study (Zhai et
     al., Neurocomputing 493, 2022, doi 10.1016/j.neucom.2022.04.021) draw it. With pixel-wise confidence an image
     counts with its share of trusted pixels.
     """

@@ -146,7 +146,7 @@ def _text(summary: dict[str, Any]) -> str:
     if summary["froc"] is not None:
         lines.append(f"  average precision {summary['average_precision_50']:.4f}")
         lines += [
-            f"  sensitivity {value:.4f} at {rate} false positives an image" for rate, value in summary["froc"].items()
+            f"  sensitivity {value:.4f} at {rate} false positives per image" for rate, value in summary["froc"].items()
         ]
     return "\n".join(lines)
 

@@ -19,7 +19,7 @@ from bus_monai.errors import UserError
 from bus_monai.geometry.lesion import find_findings
 from bus_monai.inference.predictor import Predictor
 from bus_monai.inference.write_outputs import draw_overlay
-from bus_monai.io.image import LUMA, to_unit_range
+from bus_monai.io.image import LUMA_WEIGHTS, to_unit_range
 from bus_monai.sources.read import read_source
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class Result:
         probability: float32 (H, W) in [0, 1].
         lesions: components of the mask, the largest first, at most ``MAX_LESIONS``, none smaller than
             :func:`~bus_monai.geometry.lesion.smallest_area`.
-        pixels: float32 (H, W) in [0, 1], the grey image.
+        pixels: float32 (H, W) in [0, 1], the gray image.
         labels: int32 (H, W), the number of the lesion, 0 outside.
     """
 
@@ -75,7 +75,7 @@ def segment(
     """Find the lesions of a breast ultrasound image. Not for clinical use.
 
     Args:
-        image: path of a PNG, JPEG, NIfTI or DICOM file (the first frame of a cine), or an array: grey (H, W) or RGB
+        image: path of a PNG, JPEG, NIfTI or DICOM file (the first frame of a cine), or an array: gray (H, W) or RGB
             (H, W, 3), as uint8, or as floats in [0, 1]; other values are scaled by their own range.
         model: ``BUNDLE`` or ``BUNDLE:WEIGHTS`` of the package, the folder of a bundle, whose configs may run code, or a
             predictor. It stays loaded until its weights, settings or configs change.
@@ -91,7 +91,7 @@ def segment(
         (14.2, 'mm')
     """
     if isinstance(image, np.ndarray):
-        pixels = _grey(image)
+        pixels = _gray(image)
     else:
         source = read_source(image)
         pixels, spacing_mm = source.pixels, spacing_mm or source.spacing_mm
@@ -113,11 +113,11 @@ def _predictor(model: str | Path) -> Predictor:
     return predictor
 
 
-def _grey(image: NDArray[Any]) -> NDArray[np.float32]:
+def _gray(image: NDArray[Any]) -> NDArray[np.float32]:
     if not (image.ndim == 2 or (image.ndim == 3 and image.shape[2] == 3)) or not image.size:
         raise UserError(f"The image has the shape {image.shape}: give (H, W) or (H, W, 3).")
     values = to_unit_range(image)
-    return np.ascontiguousarray(values @ LUMA if values.ndim == 3 else values, dtype=np.float32)
+    return np.ascontiguousarray(values @ LUMA_WEIGHTS if values.ndim == 3 else values, dtype=np.float32)
 
 
 def _cell(value: float | str | None) -> str:

@@ -117,7 +117,7 @@ def _printable(path: str) -> str:
 
 
 RESULTS_FILE = "results.csv"
-"""A row a lesion, an image without lesion, or a file that failed or was skipped."""
+"""One row per lesion, an image without lesion, or a file that failed or was skipped."""
 RUN_FILE = "run.json"
 LESION_COLUMNS = (
     "file", "output", "state", "lesions", "lesion", "frame", "first_frame", "last_frame", "unit", "area", "long_axis",
@@ -211,20 +211,20 @@ def _known_job(
     return datetime.fromisoformat(known["creation"])
 
 
-EPOCH = "SOURCE_DATE_EPOCH"
+DATE_VARIABLE = "SOURCE_DATE_EPOCH"
 """Variable of the environment with the date of results, https://reproducible-builds.org/specs/source-date-epoch."""
 
 
 def _source_date() -> datetime | None:
-    epoch = os.environ.get(EPOCH)
+    epoch = os.environ.get(DATE_VARIABLE)
     if not epoch:
         return None
     try:
         return datetime.fromtimestamp(int(epoch), timezone.utc)
     except (ValueError, OverflowError, OSError) as error:
         raise UserError(
-            f"The environment variable {EPOCH} is {epoch!r}: give seconds since 1970 as a whole number, or unset it.",
-            key=EPOCH,
+            f"The environment variable {DATE_VARIABLE} is {epoch!r}: give whole seconds since 1970, or unset it.",
+            key=DATE_VARIABLE,
         ) from error
 
 

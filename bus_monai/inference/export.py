@@ -28,7 +28,7 @@ from bus_monai.io.atomic import private_folder_beside
 from bus_monai.metrics.segmentation import mask_dice
 
 Segment: TypeAlias = Callable[[NDArray[np.float32]], NDArray[np.float32]]
-"""From grey pixels (H, W) in [0, 1] to probabilities (H, W)."""
+"""From gray pixels (H, W) in [0, 1] to probabilities (H, W)."""
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ Format: TypeAlias = Literal["onnx", "openvino", "torchscript"]
 FORMAT_SUFFIXES: dict[str, str] = {"onnx": ".onnx", "openvino": ".xml", "torchscript": ".ts"}
 FORMAT_PACKAGES = {"onnx": ("onnx", "onnxruntime"), "openvino": ("onnx", "openvino"), "torchscript": ()}
 MAX_DRIFT = 1e-3
-"""Greatest difference of probability from PyTorch in float32; what is quantised may differ by any."""
+"""Greatest difference of probability from PyTorch in float32; what is quantized may differ by any."""
 
 
 def export_model(
@@ -176,7 +176,7 @@ def export_model(
 
 
 def open_exported(file: Path, format: Format, chain: Chain) -> Backend:
-    """Return what runs an exported file, in float32 but for what is quantised."""
+    """Return what runs an exported file, in float32 but for what is quantized."""
     if format == "onnx":
         from bus_monai.inference.backends.onnx import OnnxBackend
 
@@ -201,7 +201,7 @@ def _check(out: Path, format: Format, int8: bool) -> None:
 
 
 def _write(reference: ExportReference, file: Path, format: Format, known: Sequence[ExportImage] | None) -> None:
-    """Write the file, quantised where there are images to calibrate on."""
+    """Write the file, quantized where there are images to calibrate on."""
     network, chain = reference.parts.network, reference.chain
     if format == "torchscript":
         write_torchscript(network, chain, file)

@@ -65,7 +65,7 @@ class Entry:
 
 
 class Manifest:
-    """A table of items in ``manifest.sqlite``, one row an item, for one process at a time.
+    """A table of items in ``manifest.sqlite``, one row per item, for one process at a time.
 
     Args:
         folder: of the outputs, which exists.

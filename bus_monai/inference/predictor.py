@@ -89,7 +89,7 @@ class Predictor:
         """Return the probability of lesion; threads may call it at once.
 
         Args:
-            pixels: (H, W) float32, grey values in [0, 1], rows first.
+            pixels: (H, W) float32, gray values in [0, 1], rows first.
 
         Returns:
             (H, W) float32 in [0, 1].

@@ -1,4 +1,4 @@
-"""Quantise an exported model to eight bits."""
+"""Quantize an exported model to eight bits."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class ExportImage:
     masks: tuple[Path, ...] | None = None
 
     def pixels(self) -> NDArray[np.float32]:
-        """Read the grey values (H, W) in [0, 1]."""
+        """Read the gray values (H, W) in [0, 1]."""
         return read_source(self.source, self.frame).pixels
 
     def truth(self) -> NDArray[np.bool_] | None:
@@ -97,7 +97,7 @@ Inputs: TypeAlias = Mapping[str, NDArray[np.float32]]
 
 
 def quantize_onnx(graph: Path, out: Path, calibration: Sequence[Inputs]) -> None:
-    """Write an ONNX graph whose convolutions compute in int8, by ONNX Runtime's static quantisation.
+    """Write an ONNX graph whose convolutions compute in int8, by ONNX Runtime's static quantization.
 
     Ranges are the extremes over the calibration inputs; weights have a scale a channel. All else stays in float32: the
     matrix products above all, which resize the image and its map.
@@ -123,7 +123,7 @@ def quantize_onnx(graph: Path, out: Path, calibration: Sequence[Inputs]) -> None
 
 
 def quantize_openvino(model: Any, calibration: Sequence[Inputs]) -> Any:
-    """Return an OpenVINO model quantised to int8 by NNCF; matrix products, which resize, stay as they are.
+    """Return an OpenVINO model quantized to int8 by NNCF; matrix products, which resize, stay as they are.
 
     Raises:
         UserError: NNCF is not installed.

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from bus_monai.dicom.source_header import Algorithm
 
 
-LARGE = 4_000_000
+LARGE_FRAME_PIXELS = 4_000_000
 """Pixels of a frame from which on one file at a time is in memory, whatever the number of threads."""
 _ONE_LARGE = Lock()
 
@@ -46,7 +46,7 @@ class SegmentSettings:
 
 @dataclass(frozen=True)
 class SegmentFile:
-    """Segment files, one a call, from any thread.
+    """Segment files, one per call, from any thread.
 
     Args:
         predictor: what finds the lesions.
@@ -83,7 +83,7 @@ class SegmentFile:
             other = self._other_modality(source) if source.kind == "dicom" else ""
             if other:
                 return Outcome("skipped", f"its modality is {other}", sha256)
-            with _ONE_LARGE if declared_pixels(source) > LARGE else nullcontext():
+            with _ONE_LARGE if declared_pixels(source) > LARGE_FRAME_PIXELS else nullcontext():
                 result = segment_frames(self.predictor, source, self.settings.threshold, self.settings.min_area)
                 writer = FileWriter(source, self.out, name, self._algorithm, self.creation)
                 return Outcome("done", "", sha256, writer.write(result, self.settings.kinds), tuple(result.rows()))
@@ -113,7 +113,7 @@ def _what_is_wrong(source: OpenedSource, error: Exception) -> str:
     elif isinstance(error, AttributeError) and "Dataset" in type(error.obj).__name__:
         lacks = error.name or ""
     if lacks:
-        return f"'{source.path}' lacks the element {lacks}, or it is broken: mend the file or remove it."
+        return f"'{source.path}' lacks the element {lacks}, or it is broken: fix the file or remove it."
     return f"'{source.path}' fails with {type(error).__name__}: {error}"
 
 

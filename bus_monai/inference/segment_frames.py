@@ -85,7 +85,7 @@ class SegmentedFile:
         return "; ".join(notes)
 
     def rows(self) -> list[dict[str, Any]]:
-        """Return a row a lesion, by the frame that shows most of it, or one row where there is none.
+        """Return one row per lesion, by the frame that shows most of it, or one row where there is none.
 
         Each also says what was left out of the file.
         """

@@ -122,16 +122,14 @@ def output_path(out: Path, name: str, kind: str, *, frame: int | None = None, fr
         out: folder of all outputs.
         name: one of :func:`candidate_names`.
         kind: one of ``OUTPUT_SUFFIXES``.
-        frame: of a cine, from 0, where there is a file a frame.
+        frame: of a cine, from 0, where there is one file per frame.
         frames: of the cine, which decides on the digits, at least three.
     """
     return out / (name + ("" if frame is None else frame_mark(frame, frames)) + OUTPUT_SUFFIXES[kind])
 
 
-LESION_COLOURS = np.array(
-    [(255, 176, 0), (100, 143, 255), (220, 38, 127), (254, 97, 0), (120, 94, 240)], dtype=np.uint8
-)
-"""Of the first five lesions, and again: the palette of IBM's design language, told apart by colour-blind people too."""
+LESION_COLORS = np.array([(255, 176, 0), (100, 143, 255), (220, 38, 127), (254, 97, 0), (120, 94, 240)], dtype=np.uint8)
+"""Of the first five lesions, and again: the palette of IBM's design language, told apart by color-blind people too."""
 
 
 def draw_overlay(pixels: NDArray[np.float32], labels: NDArray[np.integer]) -> NDArray[np.uint8]:
@@ -144,14 +142,14 @@ def draw_overlay(pixels: NDArray[np.float32], labels: NDArray[np.integer]) -> ND
     Returns:
         (H, W, 3), RGB.
     """
-    grey = np.rint(np.clip(pixels, 0, 1) * 255).astype(np.uint8)
-    image = np.repeat(grey[..., None], 3, axis=2)
+    gray = np.rint(np.clip(pixels, 0, 1) * 255).astype(np.uint8)
+    image = np.repeat(gray[..., None], 3, axis=2)
     width = max(1, round(max(labels.shape) / 300))
-    # inside are the pixels of which all neighbours within the width have the same number
+    # inside are the pixels of which all neighbors within the width have the same number
     size = 2 * width + 1
     inner = ndimage.minimum_filter(labels, size, mode="constant") == ndimage.maximum_filter(labels, size)
     outline = (labels > 0) & ~inner
-    image[outline] = LESION_COLOURS[(labels[outline] - 1) % len(LESION_COLOURS)]
+    image[outline] = LESION_COLORS[(labels[outline] - 1) % len(LESION_COLORS)]
     return image
 
 

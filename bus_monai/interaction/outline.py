@@ -41,10 +41,10 @@ class Click(NamedTuple):
     positive: bool = True
 
 
-def disc(shape: tuple[int, ...], centre: Click, radius: float) -> NDArray[np.bool_]:
+def disk(shape: tuple[int, ...], center: Click, radius: float) -> NDArray[np.bool_]:
     """Mark the pixels (H, W) of an image that are at most ``radius`` pixels from a click."""
     rows, columns = np.ogrid[: shape[0], : shape[1]]
-    return np.asarray((rows - centre.row) ** 2 + (columns - centre.column) ** 2 <= radius**2)
+    return np.asarray((rows - center.row) ** 2 + (columns - center.column) ** 2 <= radius**2)
 
 
 @dataclass(frozen=True)
@@ -52,13 +52,13 @@ class Guess:
     """An ellipse about the size of the lesion.
 
     Args:
-        row: of the centre, in pixels.
-        column: of the centre, in pixels.
+        row: of the center, in pixels.
+        column: of the center, in pixels.
         height: of the half axis along the rows, in pixels.
         width: of the half axis along the columns, in pixels.
         least: the smallest outline to look at, as a share of the ellipse.
         most: the largest.
-        price: of an outline e times the ellipse, or a part, in standard deviations of grey.
+        price: of an outline e times the ellipse, or a part, in standard deviations of gray.
     """
 
     row: float
@@ -73,14 +73,14 @@ class Guess:
 def find_outline(
     image: NDArray[np.floating], probability: NDArray[np.floating], guess: Guess, clicks: Sequence[Click]
 ) -> NDArray[np.bool_]:
-    """Return the lesion whose closed outline grey rises most over, the best of all by dynamic programming.
+    """Return the lesion whose closed outline gray rises most over, the best of all by dynamic programming.
 
-    An outline passes each ray from the centre once, as in Timp and Karssemeijer 2004 (doi 10.1118/1.1688039). Its price
-    is less the more grey rises and the more the probability falls, more the further it is from the guess and the more
+    An outline passes each ray from the center once, as in Timp and Karssemeijer 2004 (doi 10.1118/1.1688039). Its price
+    is less the more gray rises and the more the probability falls, more the further it is from the guess and the more
     it bends.
 
     Args:
-        image: (H, W), grey values in [0, 1]; lesions are darker than what is around them.
+        image: (H, W), gray values in [0, 1]; lesions are darker than what is around them.
         probability: (H, W), of lesion, in [0, 1]; one value everywhere says nothing.
         guess: where and how large.
         clicks: of which the negative ones stay outside.
@@ -92,10 +92,10 @@ def find_outline(
     angles = np.arange(RAY_COUNT) * (2 * math.pi / RAY_COUNT)
     rows = guess.row + guess.height * np.outer(np.sin(angles), shares)
     columns = guess.column + guess.width * np.outer(np.cos(angles), shares)
-    grey = map_coordinates(gaussian_filter(image, 1.0), [rows, columns], order=1, mode="nearest")
-    grey = gaussian_filter(grey, (1.0, 0.5), mode=("wrap", "nearest"))
+    gray = map_coordinates(gaussian_filter(image, 1.0), [rows, columns], order=1, mode="nearest")
+    gray = gaussian_filter(gray, (1.0, 0.5), mode=("wrap", "nearest"))
     belief = map_coordinates(probability, [rows, columns], output=float, order=1, mode="nearest")
-    price = guess.price * np.abs(np.log(shares)) - _rise(grey) / max(float(image.std()), 1e-6) + _rise(belief)
+    price = guess.price * np.abs(np.log(shares)) - _rise(gray) / max(float(image.std()), 1e-6) + _rise(belief)
     beyond = (rows < 0) | (columns < 0) | (rows > image.shape[0] - 1) | (columns > image.shape[1] - 1)
     price[beyond] = np.minimum(price[beyond], OUTSIDE_PRICE)
     margin = CLICK_MARGIN_PX / min(guess.height, guess.width)
@@ -151,7 +151,7 @@ def fill_box(
     """Return the mask with one lesion in a box; what else of it touches the box goes, the rest stays.
 
     Args:
-        image: (H, W), grey values in [0, 1].
+        image: (H, W), gray values in [0, 1].
         probability: (H, W), of lesion, in [0, 1].
         mask: (H, W), what is lesion so far.
         box: inside the image, with at least one pixel.

@@ -16,7 +16,7 @@ from skimage.transform import resize
 from bus_monai.errors import UserError
 from bus_monai.geometry.box import Box
 from bus_monai.geometry.lesion import label_components
-from bus_monai.interaction.outline import Click, Guess, disc, fill_box, find_outline
+from bus_monai.interaction.outline import Click, Guess, disk, fill_box, find_outline
 
 WALK_REACH = 2.2
 """The walk ends this many times as far from the click as the outline."""
@@ -42,10 +42,10 @@ def walk_region(
     """Return the region of a click by random walks (Grady 2006, doi 10.1109/TPAMI.2006.233).
 
     A walker from a pixel of the region comes to the core around the click, or to a click of its kind, sooner than to a
-    click of the other kind or, at the edge of the reach, to pixels of the other kind; steps in grey hinder it.
+    click of the other kind or, at the edge of the reach, to pixels of the other kind; steps in gray hinder it.
 
     Args:
-        image: (H, W), grey values in [0, 1].
+        image: (H, W), gray values in [0, 1].
         mask: (H, W), what is lesion so far.
         click: whose region it is.
         before: the clicks before it.
@@ -59,27 +59,27 @@ def walk_region(
     window = around.intersection(Box.of_image(mask.shape)).slices
     size = mask[window].shape
     step = math.ceil(max(size) / MAX_GRID_SIDE_PX)
-    near = disc(mask.shape, click, WALK_REACH * distance)
+    near = disk(mask.shape, click, WALK_REACH * distance)
     seeds = np.where(near, 0, np.where(mask == click.positive, OWN_SEED, OTHER_SEED))
     for one in before:
         same = one.positive == click.positive
         apart = math.hypot(one.row - click.row, one.column - click.column)
         # never smaller than a step, between the pixels of which it might get lost
-        seeds[near & disc(mask.shape, one, max(2, step, 0 if same else OTHER_CLICK_SHARE * apart))] = (
+        seeds[near & disk(mask.shape, one, max(2, step, 0 if same else OTHER_CLICK_SHARE * apart))] = (
             OWN_SEED if same else OTHER_SEED
         )
-    core = disc(mask.shape, click, max(1.5, SURE_SHARE * distance)) & (seeds != OTHER_SEED)
-    seeds[core | disc(mask.shape, click, step)] = OWN_SEED
+    core = disk(mask.shape, click, max(1.5, SURE_SHARE * distance)) & (seeds != OTHER_SEED)
+    seeds[core | disk(mask.shape, click, step)] = OWN_SEED
     region = np.zeros_like(mask)
     small = seeds[window][::step, ::step]
     if not (small == OTHER_SEED).any():
         region[window] = near[window]
         return region
-    grey = gaussian_filter(image[window], step, mode="nearest")[::step, ::step]
+    gray = gaussian_filter(image[window], step, mode="nearest")[::step, ::step]
     with warnings.catch_warnings():
         # the solver stops early, with probabilities a little outside [0, 1], since only the outline is wanted
         warnings.simplefilter("ignore", UserWarning)
-        own = random_walker(grey, small, beta=WALK_BETA, mode="cg_j", tol=1e-2, return_full_prob=True)[0]
+        own = random_walker(gray, small, beta=WALK_BETA, mode="cg_j", tol=1e-2, return_full_prob=True)[0]
     region[window] = (resize(own.astype(float), size, order=1, mode="edge") >= 0.5) & near[window]
     return region
 
@@ -115,7 +115,7 @@ def apply_click(
     from the outline. One that the mask agrees with changes nothing now, but holds its place against later ones.
 
     Args:
-        image: (H, W), grey values in [0, 1].
+        image: (H, W), gray values in [0, 1].
         probability: (H, W), of lesion, in [0, 1].
         mask: (H, W), lesion so far.
         click: the new one.
@@ -177,7 +177,7 @@ def refine(
     again with the same mask and one click more; to undo, with one less.
 
     Args:
-        image: (H, W), grey values in [0, 1].
+        image: (H, W), gray values in [0, 1].
         probability_or_mask: (H, W), of lesion, in [0, 1], lesion from one half on; all zeros to begin from nothing.
         clicks: in the order they were made.
         box: around one lesion, inside the image.

@@ -53,10 +53,10 @@ def simulate_clicks(
 
 
 def next_click(mask: NDArray[np.bool_], truth: NDArray[np.bool_], clicks: Sequence[Click] = ()) -> Click:
-    """Return the centre of the largest disc of wrong pixels, where no click is yet.
+    """Return the center of the largest disk of wrong pixels, where no click is yet.
 
-    Of several centres it is the first by rows, and lesion that is missing goes before what is too much. The border of
-    the image bounds a disc. This is the annotator of Sofiiuk et al. 2021 (arXiv 2102.06583).
+    Of several centers it is the first by rows, and lesion that is missing goes before what is too much. The border of
+    the image bounds a disk. This is the annotator of Sofiiuk et al. 2021 (arXiv 2102.06583).
 
     Args:
         mask: (H, W), what is segmented.

@@ -9,14 +9,14 @@ from pathlib import Path
 from bus_monai.errors import UserError
 
 MAX_PIXELS = 25_000_000
-"""Of a frame; some digitised films of mammography have up to 37 million, ultrasound less than 2."""
+"""Of a frame; some digitized films of mammography have up to 37 million, ultrasound less than 2."""
 MAX_FRAMES = 5_000
-"""Of a file; a minute of ultrasound at 60 frames a second has 3,600."""
+"""Of a file; a minute of ultrasound at 60 frames per second has 3,600."""
 MAX_FILE_PIXELS = 1_000_000_000
 """Of all frames of a file."""
 MAX_FILE_BYTES = 128_000_000
 """Of a file that is compressed as a whole, as it unpacks."""
-PREFIX = "BUS_MONAI_"
+VARIABLE_PREFIX = "BUS_MONAI_"
 """Of the variables of the environment that set another number, such as ``BUS_MONAI_MAX_FRAMES``."""
 
 
@@ -34,8 +34,9 @@ class Budget:
         >>> Budget().check_frame("breast.png", 60_000, 60_000)
         Traceback (most recent call last):
         ...
-        bus_monai.errors.UserError: 'breast.png' has 60000 x 60000 pixels a frame, more than 25,000,000: scale it down, or set BUS_MONAI_MAX_PIXELS.
-    """  # noqa: E501 (what is printed has no break)
+        bus_monai.errors.UserError: 'breast.png' has 60000 x 60000 pixels per frame, more than 25,000,000: scale it
+        down, or set BUS_MONAI_MAX_PIXELS.
+    """
 
     pixels: int = MAX_PIXELS
     frames: int = MAX_FRAMES
@@ -65,7 +66,7 @@ class Budget:
         if rows < 1 or columns < 1:
             raise UserError(f"'{path}' has {rows} x {columns} pixels: copy the file again or remove it.", path=path)
         if rows * columns > self.pixels:
-            raise self.too_large(path, f"{rows} x {columns} pixels a frame")
+            raise self.too_large(path, f"{rows} x {columns} pixels per frame")
 
     def too_large(self, path: str | Path, what: str = "a frame of too many pixels to be opened") -> UserError:
         """Return what to say of a frame that is too large."""
@@ -97,14 +98,17 @@ class Budget:
 
 
 def _too_much(path: str | Path, what: str, most: int, remedy: str, name: str) -> UserError:
-    sentence = f"'{path}' has {what}, more than {most:,}: {remedy}, or set {PREFIX}{name}."
-    return UserError(sentence, path=path, key=PREFIX + name)
+    sentence = f"'{path}' has {what}, more than {most:,}: {remedy}, or set {VARIABLE_PREFIX}{name}."
+    return UserError(sentence, path=path, key=VARIABLE_PREFIX + name)
 
 
 def _limit(name: str, default: int) -> int:
-    text = os.environ.get(PREFIX + name, "")
+    text = os.environ.get(VARIABLE_PREFIX + name, "")
     if not text:
         return default
     if not text.isdecimal() or not int(text[:20]) > 0:
-        raise UserError(f"{PREFIX}{name} is {text!r}: give a whole number above 0, or unset it.", key=PREFIX + name)
+        raise UserError(
+            f"{VARIABLE_PREFIX}{name} is {text!r}: give a whole number above 0, or unset it.",
+            key=VARIABLE_PREFIX + name,
+        )
     return int(text[:20])

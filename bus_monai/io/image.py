@@ -1,4 +1,4 @@
-"""One grey image, and rasters, NIfTI files and masks read into it, in NumPy alone."""
+"""One gray image, and rasters, NIfTI files and masks read into it, in NumPy alone."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ RASTER_SUFFIXES = (".png", ".jpg", ".jpeg")
 NIFTI_SUFFIXES = (".nii", ".nii.gz")
 
 
-LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
-"""Shares of red, green and blue in grey, ITU-R BT.601."""
+LUMA_WEIGHTS = np.array([0.299, 0.587, 0.114], dtype=np.float32)
+"""Shares of red, green and blue in gray, ITU-R BT.601."""
 
 
 @dataclass(frozen=True)
 class SourceImage:
-    """A grey image as stored.
+    """A gray image as stored.
 
     Args:
-        pixels: (H, W) float32, rows first, luma of ITU-R BT.601 where the source has colour, values in [0, 1].
+        pixels: (H, W) float32, rows first, luma of ITU-R BT.601 where the source has color, values in [0, 1].
         spacing_mm: of rows and columns, ``None`` where the file does not say.
         frame: number of this frame, from 0.
         frames: how many the file holds.
@@ -82,7 +82,7 @@ def image_stem(name: str) -> str:
 
 
 def read_raster(path: Path) -> NDArray[np.float32]:
-    """Read a PNG or JPEG as grey values (H, W) in [0, 1]; an alpha channel means nothing.
+    """Read a PNG or JPEG as gray values (H, W) in [0, 1]; an alpha channel means nothing.
 
     Raises:
         UserError: the file is truncated, too large, or no such image.
@@ -103,9 +103,9 @@ def decode_raster(path: Path, file: BinaryIO) -> NDArray[np.float32]:
                 Budget.current().check_frame(path, image.height, image.width)
                 if image.mode in ("I;16", "I;16B", "I"):
                     return np.asarray(image, dtype=np.float32) / np.float32(65535)
-                # through RGB, so that neither an alpha channel nor the index of a palette is taken for grey
-                grey = image if image.mode in ("L", "1") else image.convert("RGB")
-                return np.asarray(grey.convert("L"), dtype=np.float32) / np.float32(255)
+                # through RGB, so that neither an alpha channel nor the index of a palette is taken for gray
+                gray = image if image.mode in ("L", "1") else image.convert("RGB")
+                return np.asarray(gray.convert("L"), dtype=np.float32) / np.float32(255)
     except Image.DecompressionBombError as error:
         raise Budget.current().too_large(path) from error
 
@@ -143,7 +143,7 @@ def read_nifti(source: OpenedSource) -> SourceImage:
         Budget.current().check_frame(path, shape[1], shape[0])
         stored = header.get_data_dtype()
         if stored.kind not in "biuf" or stored.itemsize > 8:
-            raise UserError(f"'{path}' holds {stored} values: give a NIfTI file of grey values.")
+            raise UserError(f"'{path}' holds {stored} values: give a NIfTI file of gray values.")
         values = np.asarray(ArrayProxy(content, header, mmap=False)).reshape(shape[:2]).T
     columns_mm, rows_mm = (float(zoom) for zoom in header.get_zooms()[:2])
     spacing = (rows_mm, columns_mm) if rows_mm > 0 and columns_mm > 0 else None

@@ -43,7 +43,7 @@ def write_nifti_mask(
     *,
     spacing_mm: tuple[float, float] | None = None,
 ) -> None:
-    """Write masks (H, W), one a frame, as NIfTI with 0 and 1, or with numbers of lesions, columns first.
+    """Write masks (H, W), one per frame, as NIfTI with 0 and 1, or with numbers of lesions, columns first.
 
     The affine is that of ``reference``, a NIfTI file, or without one ``spacing_mm`` of rows and columns, 1 where not
     known.

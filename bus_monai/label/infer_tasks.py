@@ -113,7 +113,7 @@ class ResultFiles:
     def write(
         self, labels: Sequence[NDArray[np.integer]], image: Path, request: Mapping[str, Any], params: Mapping[str, Any]
     ) -> Path:
-        """Return a new file of the labels (H, W), one a frame, of the kind that is asked for as ``result_extension``.
+        """Return a new file of the labels (H, W), one per frame, of the kind that is asked for as ``result_extension``.
 
         Without it NIfTI images and cines give ``.nii.gz``, others ``.png``.
 

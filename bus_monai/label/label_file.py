@@ -162,7 +162,7 @@ def usual_suffix(frames: int, source: Path) -> str:
 
 
 def write_labels(labels: Sequence[NDArray[np.integer]], source: Path, output: Path) -> None:
-    """Write labels (H, W), one a frame, as the suffix of ``output`` says, with the affine of a NIfTI ``source``.
+    """Write labels (H, W), one per frame, as the suffix of ``output`` says, with the affine of a NIfTI ``source``.
 
     Raises:
         UserError: a PNG is asked for several frames.
@@ -183,9 +183,9 @@ def _read(path: Path) -> NDArray[Any]:
     with reading(path.name, errors=errors, remedy="send it again"):
         if kind == "raster":
             with Image.open(path, formats=("PNG",)) as image:
-                # the index of a palette is the number; a picture in colours is no label
+                # the index of a palette is the number; a picture in colors is no label
                 if image.mode not in ("L", "P", "1", "I;16", "I"):
-                    raise UserError(f"The label '{path.name}' is in colours: send the number of the lesion as grey.")
+                    raise UserError(f"The label '{path.name}' is in colors: send the number of the lesion as gray.")
                 return np.asarray(image)[None].astype(np.int64)
         if kind == "nifti":
             import nibabel as nib

@@ -47,12 +47,12 @@ class BreastUltrasoundApp(MONAILabelApp):
         return self.store
 
     def init_infers(self) -> dict[str, InferTask]:
-        """Return two tasks a model: what it finds, and that after clicks and a box."""
+        """Return two tasks per model: what it finds, and that after clicks and a box."""
         clicks = {f"{name}{CLICKS_SUFFIX}": ClickTask(task) for name, task in self.segmenters.items()}
         return {**self.segmenters, **clicks}
 
     def init_trainers(self) -> dict[str, TrainTask]:
-        """Return a task a model."""
+        """Return one task per model."""
         return {name: FineTuneTask(versions) for name, versions in self.models.items()}
 
     def init_strategies(self) -> dict[str, Strategy]:

@@ -79,8 +79,8 @@ def add_page(app: FastAPI, dependencies: list[Any]) -> None:
 def _list_images() -> list[dict[str, Any]]:
     store = _store()
     store.refresh()
-    labelled = final_labels(store)
-    return [{"id": name, "labelled": name in labelled} for name in sorted(store.list_images())]
+    labeled = final_labels(store)
+    return [{"id": name, "labeled": name in labeled} for name in sorted(store.list_images())]
 
 
 def _show_frame(image: str, frame: int = 0) -> Response:
@@ -118,7 +118,7 @@ def _store() -> LabelStore:
 def main() -> None:
     """Serve until stopped.
 
-    Where the user can mend what keeps it from starting, it says so in a sentence and ends with exit code 2.
+    Where the user can fix what keeps it from starting, it says so in a sentence and ends with exit code 2.
     """
     parser = argparse.ArgumentParser()
     parser.add_argument("--studies", required=True)

@@ -125,14 +125,14 @@ def _layer(predictor: Predictor) -> str:
     return choose_layer(parts.network, parts.size)
 
 
-def k_centre(points: NDArray[np.float32], chosen: NDArray[np.float32] | None) -> int:
-    """Return which point comes next in the greedy solution of the k-centre problem.
+def k_center(points: NDArray[np.float32], chosen: NDArray[np.float32] | None) -> int:
+    """Return which point comes next in the greedy solution of the k-center problem.
 
     Sener and Savarese, ICLR 2018, arXiv 1708.00489.
 
     Args:
         points: (N, C), N at least 1.
-        chosen: (M, C); without any, the point nearest to the mean is the first centre.
+        chosen: (M, C); without any, the point nearest to the mean is the first center.
     """
     if chosen is None or not len(chosen):
         return int(cdist(points, points.mean(axis=0, keepdims=True))[:, 0].argmin())
@@ -151,7 +151,7 @@ class DiceScoring(ScoringMethod):
         self.task = task
 
     def __call__(self, request: dict[str, Any], datastore: LabelStore) -> dict[str, float]:
-        """Return the Dice of each labelled image, over all its frames, and keep it with the image.
+        """Return the Dice of each labeled image, over all its frames, and keep it with the image.
 
         Raises:
             UserError: an image or label cannot be read.
@@ -184,7 +184,7 @@ class UncertaintyScoring(ScoringMethod):
 
 
 MAX_SCORED = 50
-"""Of the unlabelled images a drawn sample is scored, so that whoever waits for the next image waits for seconds."""
+"""Of the unlabeled images a drawn sample is scored, so that whoever waits for the next image waits for seconds."""
 
 
 class InOrder(Strategy):
@@ -202,7 +202,7 @@ class InOrder(Strategy):
         self.order = order
 
     def __call__(self, request: dict[str, Any], datastore: LabelStore) -> dict[str, Any] | None:
-        """Return the name of the image, ``None`` where all are labelled."""
+        """Return the name of the image, ``None`` where all are labeled."""
         datastore.refresh()
         for name in self.order(datastore.get_unlabeled_images()):
             try:
@@ -230,7 +230,7 @@ class Uncertainty(Strategy):
         self.task = task
 
     def __call__(self, request: dict[str, Any], datastore: LabelStore) -> dict[str, Any] | None:
-        """Return the name of the image and its uncertainty, ``None`` where all are labelled."""
+        """Return the name of the image and its uncertainty, ``None`` where all are labeled."""
         datastore.refresh()
         known = known_uncertainties(self.task, datastore, sample(datastore.get_unlabeled_images(), MAX_SCORED))
         if not known:
@@ -240,25 +240,25 @@ class Uncertainty(Strategy):
 
 
 class Diversity(Strategy):
-    """Choose the image that is farthest from all labelled ones, in features of the active model.
+    """Choose the image that is farthest from all labeled ones, in features of the active model.
 
     Args:
         task: whose model.
     """
 
     def __init__(self, task: SegmentTask) -> None:
-        super().__init__("The image that is least like those labelled already")
+        super().__init__("The image that is least like those labeled already")
         self.task = task
         self._known: dict[tuple[str, str], NDArray[np.float32] | None] = {}
 
     def __call__(self, request: dict[str, Any], datastore: LabelStore) -> dict[str, Any] | None:
-        """Return the name of the image, ``None`` where all are labelled."""
+        """Return the name of the image, ``None`` where all are labeled."""
         datastore.refresh()
-        labelled = self._embed(datastore, datastore.get_labeled_images())
+        labeled = self._embed(datastore, datastore.get_labeled_images())
         rest = self._embed(datastore, sample(datastore.get_unlabeled_images(), MAX_SCORED))
         if not rest:
             return None
-        chosen = k_centre(np.stack(list(rest.values())), np.stack(list(labelled.values())) if labelled else None)
+        chosen = k_center(np.stack(list(rest.values())), np.stack(list(labeled.values())) if labeled else None)
         return {"id": list(rest)[chosen]}
 
     def _embed(self, datastore: LabelStore, names: list[str]) -> dict[str, NDArray[np.float32]]:

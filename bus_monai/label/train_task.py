@@ -106,9 +106,9 @@ def fine_tune(
 def _choose_settings(model: TrainedModel, datalist: Datalist, settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return what is set in ``train.json``: as it was for the model, but short, and as is asked for."""
     known = set_by_user(read_config(model.bundle / "configs" / "train.json"))
-    # every label counts: what has none is unlabelled, and nothing else
-    labelled = {"labeled_fraction": None if datalist.unlabeled else 1}
-    wanted = model.settings | SHORT_TRAINING | labelled | dict(settings)
+    # every label counts: what has none is unlabeled, and nothing else
+    labeled = {"labeled_fraction": None if datalist.unlabeled else 1}
+    wanted = model.settings | SHORT_TRAINING | labeled | dict(settings)
     chosen = {key: value for key, value in wanted.items() if key in known}
     if "phase1_epochs" in chosen:
         chosen["phase1_epochs"] = min(int(chosen["phase1_epochs"]), max(int(chosen["max_epochs"]) - 1, 0))
@@ -135,7 +135,7 @@ logger = logging.getLogger("bus_monai")
 def write_training_data(labels: Mapping[str, Path], images: Mapping[str, Path], folder: Path) -> Datalist:
     """Write images and masks with a ``datalist.json`` into a folder; images are linked, not copied, where that works.
 
-    Of a cine every frame that shows a lesion is a case. Unlabelled files that cannot be read are left out with a
+    Of a cine every frame that shows a lesion is a case. Unlabeled files that cannot be read are left out with a
     warning.
 
     Args:
@@ -144,13 +144,13 @@ def write_training_data(labels: Mapping[str, Path], images: Mapping[str, Path], 
         folder: empty.
 
     Raises:
-        UserError: too few patients are labelled, or a file cannot be read.
+        UserError: too few patients are labeled, or a file cannot be read.
     """
     groups = {name: _group(images[name], name) for name in labels}
     sections: dict[str, list[Case]] = {name: [] for name in ("training", "validation", "test", "unlabeled")}
     of_group = split_groups(sorted(set(groups.values())))
     for name, label in sorted(labels.items()):
-        sections[of_group[groups[name]]] += _labelled(name, images[name], label, groups[name], folder)
+        sections[of_group[groups[name]]] += _labeled(name, images[name], label, groups[name], folder)
     for name, image in sorted(images.items()):
         if name in labels:
             continue
@@ -181,7 +181,7 @@ def split_groups(groups: Sequence[str]) -> dict[str, str]:
         left = left[count:]
     if not left:
         raise UserError(
-            f"All of the {len(groups)} labelled patients are held out to validate and test with: label more images."
+            f"All of the {len(groups)} labeled patients are held out to validate and test with: label more images."
         )
     return sections | dict.fromkeys(left, "training")
 
@@ -196,7 +196,7 @@ def _group(image: Path, name: str) -> str:
         return str((source.header.get("PatientID") if source.kind == "dicom" else "") or name)
 
 
-def _labelled(name: str, image: Path, label: Path, group: str, folder: Path) -> Iterator[Case]:
+def _labeled(name: str, image: Path, label: Path, group: str, folder: Path) -> Iterator[Case]:
     values = read_labels(label, image_shape(image))
     if len(values) == 1:
         masks = _masks(values[0], folder, name)

@@ -22,11 +22,11 @@ class AdversarialObjective(ABC):
 
     @abstractmethod
     def discriminator_loss(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
-        """Return the loss that the discriminator minimises, a scalar."""
+        """Return the loss that the discriminator minimizes, a scalar."""
 
     @abstractmethod
     def generator_loss(self, fake_logits: Tensor) -> Tensor:
-        """Return the loss that the generator minimises, a scalar."""
+        """Return the loss that the generator minimizes, a scalar."""
 
     @abstractmethod
     def measure(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
@@ -37,7 +37,7 @@ class AdversarialObjective(ABC):
         return None
 
     def after_discriminator_step(self, discriminator: nn.Module) -> None:  # noqa: B027 (most objectives do nothing)
-        """Constrain the discriminator after its optimiser has stepped."""
+        """Constrain the discriminator after its optimizer has stepped."""
 
 
 class BCEObjective(AdversarialObjective):
@@ -46,11 +46,11 @@ class BCEObjective(AdversarialObjective):
     discriminator_metric = "d_accuracy"
 
     def discriminator_loss(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
-        """Real pairs towards 1, fake pairs towards 0, summed."""
+        """Real pairs toward 1, fake pairs toward 0, summed."""
         return _bce(real_logits, 1.0) + _bce(fake_logits, 0.0)
 
     def generator_loss(self, fake_logits: Tensor) -> Tensor:
-        """Fake pairs towards 1."""
+        """Fake pairs toward 1."""
         return _bce(fake_logits, 1.0)
 
     def measure(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
@@ -61,19 +61,19 @@ class BCEObjective(AdversarialObjective):
 class ParentLiteralObjective(BCEObjective):
     """The losses in the code of Negi et al. (RDA-UNET-WGAN, 2020), to reproduce its behavior.
 
-    The discriminator learns by cross-entropy on sigmoid outputs and is not clipped; the generator minimises the mean
+    The discriminator learns by cross-entropy on sigmoid outputs and is not clipped; the generator minimizes the mean
     of ``sigmoid(D)``, which *lowers* its realism: a sign error. There is no mask term either; set its weight to 0.
     """
 
     def generator_loss(self, fake_logits: Tensor) -> Tensor:
-        """Mean realism, minimised: the sign error of the parent code."""
+        """Mean realism, minimized: the sign error of the parent code."""
         return fake_logits.sigmoid().mean()
 
 
 class WassersteinObjective(AdversarialObjective):
     """Wasserstein distance with weight clipping (Arjovsky et al., ICML 2017).
 
-    Weights and biases are clipped to ``clip_value``, but the scales of normalisation layers to 1: at 0.01 each of them
+    Weights and biases are clipped to ``clip_value``, but the scales of normalization layers to 1: at 0.01 each of them
     would shrink its signal a hundredfold, below the epsilon of the next, and after ten of them nothing of the input
     would reach the score; unbounded they would take back the bound that clipping sets.
 
@@ -119,7 +119,7 @@ class WassersteinGPObjective(WassersteinObjective):
         self.weight = weight
 
     def penalty(self, discriminator: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor) -> Tensor:
-        """Penalise gradients whose norm is not 1 on lines between real and fake, in full precision."""
+        """Penalize gradients whose norm is not 1 on lines between real and fake, in full precision."""
         with torch.autocast(real.device.type, enabled=False):
             share = torch.rand(len(real), 1, 1, 1, device=real.device)
             between = (share * real.float() + (1 - share) * fake.float()).requires_grad_(True)

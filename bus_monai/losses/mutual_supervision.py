@@ -17,12 +17,12 @@ CONFIDENCES = ("mask_mean", "pixel")
 class MutualSupervision:
     """The losses of ASSGAN: which pseudo-labels are trusted, and what follows for both sides.
 
-    Zhai et al., Neurocomputing 493, 2022, doi 10.1016/j.neucom.2022.04.021, Eqs. 2 to 4. Its Eq. 4 names labelled
+    Zhai et al., Neurocomputing 493, 2022, doi 10.1016/j.neucom.2022.04.021, Eqs. 2 to 4. Its Eq. 4 names labeled
     images and no target, both misprints.
 
     Args:
         gamma: confidence above which a pseudo-label is trusted, in (0, 1); the paper's 0.5.
-        confidence: ``mask_mean``, one confidence a mask, the mean realism of its regions; or ``pixel``, the realism
+        confidence: ``mask_mean``, one confidence per mask, the mean realism of its regions; or ``pixel``, the realism
             interpolated to each pixel, as in Hung et al. (BMVC 2018, arXiv 1802.07934).
 
     Raises:

@@ -37,9 +37,9 @@ from bus_monai.report.mammogram_report import write_mammogram_report
 from bus_monai.sources.read import read_source
 
 MASSES_FILE = "masses.csv"
-"""A row a mass."""
+"""One row per mass."""
 IMAGES_FILE = "images.csv"
-"""A row an image, also of those that could not be read."""
+"""One row per image, also of those that could not be read."""
 MASS_COLUMNS = (
     "image", "mass", "score", *BOX_COLUMNS, "area_px", "area_mm2", "shape", *SHAPE_CLASSES,
 )  # fmt: skip
@@ -164,7 +164,7 @@ def _rows(name: str, readings: Sequence[MassReading], source: SourceImage) -> It
 
 RUN_FILE = "run.json"
 STAGE_ERRORS_FILE = "stage_errors.csv"
-"""A row a true mass."""
+"""One row per true mass."""
 
 
 def run_mammograms(

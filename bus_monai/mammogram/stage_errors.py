@@ -16,7 +16,7 @@ from bus_monai.data.items import crop_items
 from bus_monai.geometry.box import Box
 from bus_monai.io.image import read_mask
 from bus_monai.mammogram.reader import MammogramReader, MassReading, merge_masks
-from bus_monai.metrics.aggregate import grouped_mean, summarise
+from bus_monai.metrics.aggregate import grouped_mean, summarize
 from bus_monai.metrics.case_table import CaseRow
 from bus_monai.metrics.classification import Interval
 from bus_monai.metrics.segmentation import mask_dice, score_case
@@ -57,7 +57,7 @@ class StageErrors:
     """Scores of each stage with true input and with the output of the stage before.
 
     Args:
-        masses: one row a true mass.
+        masses: one row per true mass.
         with_box: scores of each image where the true boxes were given.
         detected: scores of each image from detected boxes.
     """
@@ -93,13 +93,13 @@ class StageErrors:
         def add(stage: str, given: str, figure: str, interval: Interval) -> None:
             rows.append({"stage": stage, "given": given, "figure": figure, **asdict(interval)})
 
-        for summary in summarise(self.detected, "detection"):
+        for summary in summarize(self.detected, "detection"):
             figure = summary.metric.replace("_", " ")
             add("detection", "images", figure, Interval(summary.mean, summary.low, summary.high))
         for given, mean in self.dice().items():
             add("segmentation", given, "Dice of a mass", mean)
         for given, cases in (("true boxes", self.with_box), ("detected boxes", self.detected)):
-            for summary in summarise(cases, "lesion"):
+            for summary in summarize(cases, "lesion"):
                 if summary.metric in IMAGE_FIGURES:
                     interval = Interval(summary.mean, summary.low, summary.high)
                     add("segmentation", given, IMAGE_FIGURES[summary.metric], interval)
@@ -113,7 +113,7 @@ def measure_stage_errors(reader: MammogramReader, cases: Sequence[Case], shapes:
 
     Args:
         reader: the pipeline.
-        cases: with one mask a mass.
+        cases: with one mask per mass.
         shapes: true shape by the path of the mask, as far as they are known.
 
     Raises:

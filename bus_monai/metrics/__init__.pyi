@@ -1,8 +1,8 @@
 from .aggregate import Rule as Rule
 from .aggregate import Summary as Summary
 from .aggregate import get_rule as get_rule
-from .aggregate import summarise as summarise
-from .aggregate import summarise_all as summarise_all
+from .aggregate import summarize as summarize
+from .aggregate import summarize_all as summarize_all
 from .case_table import CaseRow as CaseRow
 from .case_table import read_case_table as read_case_table
 from .case_table import write_case_table as write_case_table
@@ -14,7 +14,7 @@ from .classification import macro_auc as macro_auc
 from .classification import macro_f1 as macro_f1
 from .classification import macro_roc as macro_roc
 from .classification import roc_curve as roc_curve
-from .classification import summarise_classes as summarise_classes
+from .classification import summarize_classes as summarize_classes
 from .compare import PairedTest as PairedTest
 from .compare import Ranking as Ranking
 from .compare import paired_tests as paired_tests
@@ -37,5 +37,5 @@ from .segmentation import score_case as score_case
 from .segmentation import surface_distances as surface_distances
 from .shapes import ShapeRow as ShapeRow
 from .shapes import read_shape_rows as read_shape_rows
-from .shapes import summarise_shapes as summarise_shapes
+from .shapes import summarize_shapes as summarize_shapes
 from .shapes import write_shape_rows as write_shape_rows

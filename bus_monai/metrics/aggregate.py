@@ -183,7 +183,7 @@ def means(rows: Iterable[CaseRow], rule: str) -> dict[str, float]:
     }
 
 
-def summarise(rows: Iterable[CaseRow], rule: str, *, resamples: int = RESAMPLES, seed: int = 0) -> list[Summary]:
+def summarize(rows: Iterable[CaseRow], rule: str, *, resamples: int = RESAMPLES, seed: int = 0) -> list[Summary]:
     """Compute each metric of a rule with its 95 % interval.
 
     The interval is the percentile interval of a cluster bootstrap (Davison and Hinkley 1997, section 3.8): whole groups
@@ -197,7 +197,7 @@ def summarise(rows: Iterable[CaseRow], rule: str, *, resamples: int = RESAMPLES,
         seed: of the draws.
 
     Returns:
-        One summary a metric, in the order of the rule; metrics that apply to no case are left out.
+        One summary per metric, in the order of the rule; metrics that apply to no case are left out.
 
     Raises:
         UserError: there is no such rule.
@@ -211,7 +211,7 @@ def summarise(rows: Iterable[CaseRow], rule: str, *, resamples: int = RESAMPLES,
         ...     CaseRow.of(half, id="a", group="a", diagnosis="benign"),
         ...     CaseRow.of(whole, id="b", group="b", diagnosis="malignant"),
         ... ]
-        >>> one = summarise(rows, "lesion")[3]
+        >>> one = summarize(rows, "lesion")[3]
         >>> one.metric, one.mean, one.low, one.high, one.n_groups
         ('precision', 1.0, 1.0, 1.0, 2)
     """
@@ -230,7 +230,7 @@ def summarise(rows: Iterable[CaseRow], rule: str, *, resamples: int = RESAMPLES,
     return summaries
 
 
-def summarise_all(rows: Iterable[CaseRow], *, resamples: int = RESAMPLES, seed: int = 0) -> dict[str, dict[str, Any]]:
+def summarize_all(rows: Iterable[CaseRow], *, resamples: int = RESAMPLES, seed: int = 0) -> dict[str, dict[str, Any]]:
     """Compute all rules that some case falls under.
 
     Returns:
@@ -240,7 +240,7 @@ def summarise_all(rows: Iterable[CaseRow], *, resamples: int = RESAMPLES, seed: 
     rows = list(rows)
     result: dict[str, dict[str, Any]] = {}
     for rule in RULES:
-        summaries = [asdict(summary) for summary in summarise(rows, rule, resamples=resamples, seed=seed)]
+        summaries = [asdict(summary) for summary in summarize(rows, rule, resamples=resamples, seed=seed)]
         if summaries:
             metrics = {s["metric"]: {k: v for k, v in s.items() if k not in ("rule", "metric")} for s in summaries}
             result[rule] = {"text": RULES[rule].text, "metrics": metrics}
@@ -300,7 +300,7 @@ def grouped_mean(values: Sequence[float], groups: Sequence[str], *, seed: int = 
     """Return the mean with the 95 % percentile interval of a cluster bootstrap (Davison and Hinkley 1997, section 3.8).
 
     Args:
-        values: one a case, also 0 and 1 for a share.
+        values: one per case, also 0 and 1 for a share.
         groups: patient of each case; whole groups are drawn with replacement.
         seed: of the draws.
 
@@ -369,7 +369,7 @@ def by_lesion_size(rows: Sequence[CaseRow]) -> dict[str, list[CaseRow]]:
 
 
 CASES_FILE = "cases.csv"
-"""Scores a case."""
+"""Scores per case."""
 SUMMARY_FILE = "summary.json"
 """Each aggregation rule with its means and intervals."""
 
@@ -379,16 +379,16 @@ def write_scores(folder: Path, rows: Sequence[CaseRow]) -> dict[str, dict[str, A
 
     Args:
         folder: where both go.
-        rows: one a case.
+        rows: one per case.
 
     Returns:
-        The summaries of :func:`~bus_monai.metrics.aggregate.summarise_all`.
+        The summaries of :func:`~bus_monai.metrics.aggregate.summarize_all`.
 
     Raises:
         UserError: the table cannot be written.
     """
     write_case_table(folder / CASES_FILE, rows)
-    summaries = summarise_all(rows)
+    summaries = summarize_all(rows)
     with atomic_file(folder / SUMMARY_FILE) as partial:
         partial.write_text(json.dumps(summaries, indent=2) + "\n", encoding="utf-8")
     return summaries

@@ -1,4 +1,4 @@
-"""The table of an evaluation, one row a case."""
+"""The table of an evaluation, one row per case."""
 
 from __future__ import annotations
 

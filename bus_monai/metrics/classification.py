@@ -63,7 +63,7 @@ class ClassificationSummary:
     macro_auc: Interval | None
 
 
-def summarise_classes(
+def summarize_classes(
     scores: ArrayOrTensor,
     truth: ArrayOrTensor,
     groups: Sequence[str],
@@ -88,7 +88,7 @@ def summarise_classes(
 
     Example:
         >>> scores = np.array([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4], [0.3, 0.7]])
-        >>> summary = summarise_classes(scores, np.array([0, 1, 1, 1]), ["a", "b", "b", "c"])
+        >>> summary = summarize_classes(scores, np.array([0, 1, 1, 1]), ["a", "b", "b", "c"])
         >>> summary.accuracy.value, summary.confusion.tolist()
         (0.75, [[1, 0], [1, 2]])
     """
@@ -299,7 +299,7 @@ def macro_roc(scores: ArrayOrTensor, truth: ArrayOrTensor) -> NDArray[np.float64
     2006, doi 10.1016/j.patrec.2005.10.010).
 
     Args:
-        scores: (N, C), a column a class.
+        scores: (N, C), one column per class.
         truth: (N,), class of each case, from 0 to C - 1.
 
     Raises:

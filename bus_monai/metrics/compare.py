@@ -16,7 +16,7 @@ from scipy.stats import friedmanchisquare, rankdata, studentized_range, wilcoxon
 
 from bus_monai.errors import UserError
 from bus_monai.io.atomic import atomic_file
-from bus_monai.metrics.aggregate import LOWER_IS_BETTER, Summary, summarise
+from bus_monai.metrics.aggregate import LOWER_IS_BETTER, Summary, summarize
 from bus_monai.metrics.case_table import CaseRow
 
 SIGNIFICANCE_LEVEL = 0.05
@@ -197,7 +197,7 @@ class Comparison:
             UserError: fewer than two models, or tables of different cases.
         """
         tests = paired_tests(tables, metric)
-        summaries = {name: {s.metric: s for s in summarise(rows, COMPARED_RULE)} for name, rows in tables.items()}
+        summaries = {name: {s.metric: s for s in summarize(rows, COMPARED_RULE)} for name, rows in tables.items()}
         return cls(tables, metric, summaries, tests, ranking(tables, metric))
 
 
@@ -242,7 +242,7 @@ def write_robustness(folder: Path, table: Mapping[str, Any]) -> Path:
 
 
 def _scores(rows: Sequence[CaseRow]) -> dict[str, dict[str, Any]]:
-    summaries = [*summarise(rows, "lesion"), *summarise(rows, "normal")]
+    summaries = [*summarize(rows, "lesion"), *summarize(rows, "normal")]
     wanted = {summary.metric: asdict(summary) for summary in summaries}
     return {
         metric: {key: wanted[metric][key] for key in ("mean", "low", "high")}

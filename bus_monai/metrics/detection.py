@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from bus_monai.geometry.box import Box
 
 FROC_RATES = (0.25, 0.5, 1.0, 2.0)
-"""False positives an image at which sensitivity is told."""
+"""False positives per image at which sensitivity is told."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class DetectionCurve:
         return float(np.sum(np.diff(self.true_positives, prepend=0) * best) / self.truths)
 
     def froc(self, rates: Sequence[float] = FROC_RATES) -> dict[float, float] | None:
-        """Return the highest sensitivity at no more than each rate of false positives an image.
+        """Return the highest sensitivity at no more than each rate of false positives per image.
 
         Free-response ROC (Bunch et al., Proc. SPIE 127, 1977, doi 10.1117/12.955926), not interpolated: a sensitivity
         that some threshold reaches. ``None`` without true boxes.

@@ -86,7 +86,7 @@ class CaseMetric(_RowMetric[CaseRow]):
     cases, ``false_positive_rate`` and ``false_area_px``. Where no case falls under the rule the value is the worst
     there is, 0 (infinity for a metric that is better when lower), and a warning says so.
 
-    Millimetres refer to the grid that is scored: where the transforms resize the label, its affine tells by how much.
+    Millimeters refer to the grid that is scored: where the transforms resize the label, its affine tells by how much.
 
     Args:
         metric: one of the rule's metrics.
@@ -239,7 +239,7 @@ class DetectionMetric(_RowMetric[ImageDetections]):
     :attr:`CommonKeys.LABEL` the true boxes of each image as shares. Boxes are compared in whole pixels of the source.
 
     Under the name it is attached by it publishes the average precision, and beside it ``froc_0.25``, ``froc_0.5``,
-    ``froc_1`` and ``froc_2`` (sensitivity at so many false positives an image), and ``sensitivity`` and
+    ``froc_1`` and ``froc_2`` (sensitivity at so many false positives per image), and ``sensitivity`` and
     ``false_positives`` an image at ``threshold``. Without any true box the average precision counts as 0, and a
     warning says so.
 

@@ -97,7 +97,7 @@ def operating_curves(rows: Sequence[CaseRow]) -> OperatingCurves | None:
     """Compute the curves of a table; ``None`` where lesion or background has no pixel.
 
     Probabilities are known to a bin of :mod:`~bus_monai.metrics.segmentation`, an eighth of a logit, whose
-    centre stands for them.
+    center stands for them.
 
     Example:
         >>> from bus_monai.metrics.segmentation import score_case

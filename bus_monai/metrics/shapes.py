@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from bus_monai.errors import reading
 from bus_monai.io.atomic import write_table
-from bus_monai.metrics.classification import summarise_classes
+from bus_monai.metrics.classification import summarize_classes
 from bus_monai.networks.shape_cnn import SHAPE_CLASSES
 
 SHAPE_COLUMNS = ("id", "group", "truth", "predicted", *SHAPE_CLASSES)
@@ -99,7 +99,7 @@ def found_scores(rows: Sequence[ShapeRow]) -> tuple[NDArray[np.float64], NDArray
     return np.array([row.probabilities for row in known]).reshape(-1, len(SHAPE_CLASSES)), true
 
 
-def summarise_shapes(rows: Sequence[ShapeRow]) -> dict[str, Any]:
+def summarize_shapes(rows: Sequence[ShapeRow]) -> dict[str, Any]:
     """Compute accuracy, macro F1 and macro AUC with 95 % intervals over groups, recall and AUC of each class.
 
     All of them are of the masses that were found. ``not_found`` counts the others, and ``accuracy_of_all`` takes these
@@ -107,7 +107,7 @@ def summarise_shapes(rows: Sequence[ShapeRow]) -> dict[str, Any]:
 
     Example:
         >>> rows = [ShapeRow("a", "a", "oval", (0.1, 0.2, 0.6, 0.1)), ShapeRow("b", "b", "oval", ())]
-        >>> summary = summarise_shapes(rows)
+        >>> summary = summarize_shapes(rows)
         >>> summary["masses"], summary["not_found"], summary["accuracy"]["value"], summary["accuracy_of_all"]
         (2, 1, 1.0, 0.5)
     """
@@ -117,7 +117,7 @@ def summarise_shapes(rows: Sequence[ShapeRow]) -> dict[str, Any]:
     if not len(true):
         return summary | {"accuracy_of_all": 0.0}
     groups = [row.group for row in rows if row.truth is not None and row.probabilities]
-    figures = summarise_classes(scores, true, groups)
+    figures = summarize_classes(scores, true, groups)
     right = int(figures.confusion.diagonal().sum())
     return summary | {
         "accuracy_of_all": right / len(rows),

@@ -23,4 +23,4 @@ from .weights import read_weights as read_weights
 from .weights import save_weights as save_weights
 from .wrappers import Ensemble as Ensemble
 from .wrappers import Padded as Padded
-from .wrappers import Standardised as Standardised
+from .wrappers import Standardized as Standardized

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from bus_monai.errors import check_choice, check_number
 from bus_monai.networks.blocks.attention import CAW
 from bus_monai.networks.blocks.convolution import AtrousBlock
-from bus_monai.networks.discriminators import initialise_dcgan
+from bus_monai.networks.discriminators import initialize_dcgan
 from bus_monai.networks.wrappers import Padded
 
 SKIP_MODES = ("concat", "add", "none")
@@ -44,14 +44,14 @@ class CGANGenerator(nn.Module):
         ac_channels: channels of each of its branches; a quarter of its input's, 64, leaves the next layer as it was.
         caw: ``both``, ``channel_attention``, ``channel_weighting`` or ``none``.
         skip_mode: ``concat``, ``add`` or ``none`` (an autoencoder).
-        bottleneck_norm: batch normalisation of the innermost convolution.
+        bottleneck_norm: batch normalization of the innermost convolution.
         dropout: rate in the first three stages of the decoder, the noise of the GAN.
 
     Shape:
         (B, in_channels, H, W) with values in [0, 1], which the network scales to [-1, 1], to logits
         (B, out_channels, H, W), any H and W; sizes not divisible by ``2 ** depth`` are padded by
         their border. In training mode ``bottleneck_norm`` needs at least two images, or more than ``2 ** depth``
-        pixels a side.
+        pixels per side.
 
     Raises:
         UserError: ``depth`` below 4, unknown ``skip_mode`` or ``caw``.
@@ -101,7 +101,7 @@ class CGANGenerator(nn.Module):
         head = nn.ConvTranspose2d(below, out_channels, 4, stride=2, padding=1)
 
         self.network = Padded(_Hourglass(encoder, CAW(widths[-1], mode=caw), decoder, head, skip_mode), 2**depth)
-        self.apply(initialise_dcgan)
+        self.apply(initialize_dcgan)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the logits of ``x``."""

@@ -8,10 +8,10 @@ from torch import Tensor, nn
 from bus_monai.errors import check_choice
 
 
-def initialise_dcgan(module: nn.Module) -> None:
+def initialize_dcgan(module: nn.Module) -> None:
     """Draw a convolution's weights from N(0, 0.02) and a batch norm's gains from N(1, 0.02); set biases to 0.
 
-    Radford et al. (DCGAN), ICLR 2016, arXiv 1511.06434. Other modules stay as they are; ``net.apply(initialise_dcgan)``
+    Radford et al. (DCGAN), ICLR 2016, arXiv 1511.06434. Other modules stay as they are; ``net.apply(initialize_dcgan)``
     reaches all.
     """
     if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
@@ -30,7 +30,7 @@ MASK_DISCRIMINATOR_WIDTHS = (64, 128, 256, 512)
 class MaskDiscriminator(nn.Sequential):
     """Score each region of a mask: a map of logits, high for real.
 
-    Five 4x4 convolutions of stride 2, LeakyReLU 0.2 between them, no normalisation: the net of Hung et al. (BMVC 2018,
+    Five 4x4 convolutions of stride 2, LeakyReLU 0.2 between them, no normalization: the net of Hung et al. (BMVC 2018,
     arXiv 1802.07934) on one channel, as Zhai et al. (ASSGAN, Neurocomputing 493, 2022, doi
     10.1016/j.neucom.2022.04.021) use it; 2,762,689 parameters.
 
@@ -56,7 +56,7 @@ PATCH_STRIDES = (2, 2, 2, 1)
 class PatchDiscriminator(nn.Module):
     """Score overlapping patches of 70x70 pixels of an (image, mask) pair, or of a mask alone: high for real.
 
-    Five 4x4 convolutions with stride 2, 2, 2, 1, 1, LeakyReLU 0.2 after all but the last and batch normalisation after
+    Five 4x4 convolutions with stride 2, 2, 2, 1, 1, LeakyReLU 0.2 after all but the last and batch normalization after
     the second to fourth, without the sigmoid, which ``BCEWithLogits`` holds itself. The layers with stride 2 are padded
     by 1; only without padding of the other two does the published map of 10x10 come from 128x128 pixels, where MONAI's
     class of this name, padded alike everywhere, gives 14x14. Isola et al. (pix2pix), CVPR 2017, arXiv 1611.07004; Singh
@@ -87,7 +87,7 @@ class PatchDiscriminator(nn.Module):
             before = width
         layers.append(nn.Conv2d(before, 1, 4, padding=tail_padding))
         self.layers = nn.Sequential(*layers)
-        self.apply(initialise_dcgan)
+        self.apply(initialize_dcgan)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the score of each patch."""

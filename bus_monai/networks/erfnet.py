@@ -73,14 +73,14 @@ class _Downsampler(nn.Module):
 
 
 class _NonBottleneck1D(nn.Module):
-    """Two factorised 3x3 convolutions, the second one dilated, and a shortcut."""
+    """Two factorized 3x3 convolutions, the second one dilated, and a shortcut."""
 
     def __init__(self, channels: int, *, dilation: int, dropout: float) -> None:
         super().__init__()
         self.residual = nn.Sequential(
-            *_factorised(channels, dilation=1),
+            *_factorized(channels, dilation=1),
             nn.ReLU(inplace=True),
-            *_factorised(channels, dilation=dilation),
+            *_factorized(channels, dilation=dilation),
             nn.Dropout2d(dropout),
         )
 
@@ -88,7 +88,7 @@ class _NonBottleneck1D(nn.Module):
         return torch.relu(x + self.residual(x))
 
 
-def _factorised(channels: int, *, dilation: int) -> list[nn.Module]:
+def _factorized(channels: int, *, dilation: int) -> list[nn.Module]:
     return [
         nn.Conv2d(channels, channels, (3, 1), padding=(dilation, 0), dilation=(dilation, 1)),
         nn.ReLU(inplace=True),

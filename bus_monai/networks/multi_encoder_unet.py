@@ -57,7 +57,7 @@ class MultiEncoderUNet(Padded):
 
     Shape:
         (B, in_channels, H, W) with values in [0, 1] to logits (B, out_channels, H, W), any H and W. In training mode
-        batch normalisation needs more than one value a channel: at least two images, or more than 32 pixels a side.
+        batch normalization needs more than one value per channel: at least two images, or more than 32 pixels per side.
 
     Raises:
         UserError: unknown encoder, attention or skip, no encoder, or ``add`` with EfficientNet-B0 alone.

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from bus_monai.errors import UserError, check_choice
 from bus_monai.networks.segmenters import make_segmenter
-from bus_monai.networks.wrappers import Ensemble, Standardised
+from bus_monai.networks.wrappers import Ensemble, Standardized
 
 # no postponed annotations here: TorchScript reads the type of the attribute as it stands
 
@@ -19,7 +19,7 @@ class MutualGenerators(nn.Module):
     """DeepLabV3+ and PSPNet that are trained to teach each other, or DeepLabV3+ alone.
 
     They share no weights, and one file holds both. Zhai et al., ASSGAN, Neurocomputing 493, 2022, doi
-    10.1016/j.neucom.2022.04.021, section 3.1; which of them serves afterwards is left open there.
+    10.1016/j.neucom.2022.04.021, section 3.1; which of them serves afterward is left open there.
 
     Args:
         in_channels: of the image.
@@ -76,7 +76,7 @@ class MutualGenerators(nn.Module):
         """Give all generators the statistics of ``images``, (1, H, W) in [0, 1] and without augmentation."""
         images = list(images)
         for network in self.ensemble.networks:
-            assert isinstance(network, Standardised)
+            assert isinstance(network, Standardized)
             network.fit_input_statistics(images)
 
 

@@ -30,7 +30,7 @@ class RDAUNet(nn.Module):
         out_channels: 1 for a logit of the lesion, whose sigmoid is its probability; K > 1 for the logits of K classes,
             whose softmax over the channels are their probabilities.
         use_gate: gate the skip connections; ``False`` passes them unchanged (ablation).
-        gate_post_bn: batch normalisation after the gate's sigmoid, as in the parent code (24,079,536 parameters).
+        gate_post_bn: batch normalization after the gate's sigmoid, as in the parent code (24,079,536 parameters).
         use_residual: shortcuts in the residual units (ablation).
         dilated_position: ``bottleneck`` as in both parent papers, ``after_decoder`` (the abstract of the WGAN paper),
             ``both`` or ``none``.
@@ -39,7 +39,7 @@ class RDAUNet(nn.Module):
 
     Shape:
         (B, in_channels, H, W) with values in [0, 1] to logits (B, out_channels, H, W), any H and W. In training mode
-        batch normalisation needs more than one value a channel: at least two images, or more than 32 pixels a side.
+        batch normalization needs more than one value per channel: at least two images, or more than 32 pixels per side.
 
     Raises:
         UserError: unknown ``dilated_position`` or ``dilated_mode``.

@@ -21,7 +21,7 @@ from bus_monai.networks.segnet import SegNet
 from bus_monai.networks.swin_unetr import SwinUNETR
 from bus_monai.networks.unet import AttentionUNet, UNet
 from bus_monai.networks.unet_plus_plus import UNetPlusPlus
-from bus_monai.networks.wrappers import Standardised
+from bus_monai.networks.wrappers import Standardized
 
 SEGMENTER_CLASSES: Mapping[str, Callable[..., nn.Module]] = {
     "attention_unet": AttentionUNet,
@@ -42,7 +42,7 @@ SEGMENTER_NAMES = tuple(SEGMENTER_CLASSES)
 
 
 def make_segmenter(name: str, options: Mapping[str, Any] | None = None) -> nn.Module:
-    """Make a segmenter that standardises its input itself; ``cgan`` maps [0, 1] to [-1, 1], whatever the data.
+    """Make a segmenter that standardizes its input itself; ``cgan`` maps [0, 1] to [-1, 1], whatever the data.
 
     Args:
         name: one of ``NAMES``.
@@ -68,4 +68,4 @@ def make_segmenter(name: str, options: Mapping[str, Any] | None = None) -> nn.Mo
         if option not in known:
             raise UserError(f"The network {name!r} has no option {option!r}: use {', '.join(known)}.")
     network = SEGMENTER_CLASSES[name](**options)
-    return Standardised(network, fixed=isinstance(network, CGANGenerator))
+    return Standardized(network, fixed=isinstance(network, CGANGenerator))

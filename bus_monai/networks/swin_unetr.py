@@ -83,7 +83,7 @@ class _Transformer(nn.Module):
 
 
 class _ToMap(nn.Module):
-    """(B, H, W, C), standardised for each patch, to (B, C, H, W)."""
+    """(B, H, W, C), standardized for each patch, to (B, C, H, W)."""
 
     width: int
 

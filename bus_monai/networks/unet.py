@@ -15,7 +15,7 @@ MULTIPLE = 16
 
 
 class UNet(Padded):
-    """MONAI's ``BasicUNet`` with batch normalisation, as wide as published.
+    """MONAI's ``BasicUNet`` with batch normalization, as wide as published.
 
     Ronneberger et al., MICCAI 2015, doi 10.1007/978-3-319-24574-4_28; 31,112,065 parameters. MONAI's own default is
     16 times smaller.

@@ -62,7 +62,7 @@ def save_weights(state: Mapping[str, Any], path: Path) -> None:
 def save_shipped(state: Mapping[str, torch.Tensor], path: Path, settings: Mapping[str, Any]) -> None:
     """Save the weights of a network at half their size, and with them what it was trained with.
 
-    Matrices and kernels are rounded to half precision; vectors, such as the variances of a normalisation, which may be
+    Matrices and kernels are rounded to half precision; vectors, such as the variances of a normalization, which may be
     too small or too large for it, stay as they are.
 
     Args:

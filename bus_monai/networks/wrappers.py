@@ -1,4 +1,4 @@
-"""Networks around networks: padding to any size, standardised input, ensembles."""
+"""Networks around networks: padding to any size, standardized input, ensembles."""
 
 from collections.abc import Iterable
 
@@ -85,11 +85,11 @@ class Padded(nn.Module):
 # no postponed annotations here: TorchScript reads the types of the buffers as they stand
 
 
-class Standardised(nn.Module):
+class Standardized(nn.Module):
     """Subtract the training set's mean and divide by its standard deviation, then apply a network.
 
-    The statistics travel with the weights, so that every caller hands in plain grey values in [0, 1] and a validation
-    image is never standardised by its own. They are buffers: no parameters, nothing to learn.
+    The statistics travel with the weights, so that every caller hands in plain gray values in [0, 1] and a validation
+    image is never standardized by its own. They are buffers: no parameters, nothing to learn.
 
     Args:
         network: (B, C, H, W) to logits (B, K, H, W).
@@ -123,7 +123,7 @@ class Standardised(nn.Module):
                 augmented ones the statistics would depend on chance.
 
         Example:
-            >>> network = Standardised(nn.Identity())
+            >>> network = Standardized(nn.Identity())
             >>> network.fit_input_statistics([torch.zeros(1, 4, 4), torch.ones(1, 4, 4)])
             >>> network.mean, network.std
             (tensor(0.5000), tensor(0.5000))

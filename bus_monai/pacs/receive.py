@@ -175,7 +175,7 @@ class StoreNode:
             )
         else:
             logger.warning(
-                "Rejected an association of %.18r with %.18r: allow it with --allow, or mend the called AE title.",
+                "Rejected an association of %.18r with %.18r: allow it with --allow, or fix the called AE title.",
                 calling,
                 called,
             )

@@ -26,7 +26,7 @@ from bus_monai.pacs.dicomweb import DicomWeb, InstanceError
 FETCHED_FOLDER = "fetched"
 """Folder of the instances as they came, below that of the results."""
 STORED_FILE = "stored.txt"
-"""A line a result that the service has: SHA-256, name and URL."""
+"""One line per result that the service has: SHA-256, name and URL."""
 logger = logging.getLogger("bus_monai")
 
 

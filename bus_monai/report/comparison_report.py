@@ -22,7 +22,7 @@ from bus_monai.report.score_figures import box_figure, operating_figure, rank_fi
 
 @dataclass(frozen=True)
 class Published:
-    """A table of a paper, ``published.json``; all values in per cent.
+    """A table of a paper, ``published.json``; all values in percent.
 
     Args:
         paper: short name of the system.

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from bus_monai.metrics.aggregate import CASES_FILE, RULES, by_diagnosis, by_lesion_size, summarise, summarise_all
+from bus_monai.metrics.aggregate import CASES_FILE, RULES, by_diagnosis, by_lesion_size, summarize, summarize_all
 from bus_monai.metrics.case_table import CaseRow, read_case_table
 from bus_monai.metrics.compare import COMPARED_RULE, ROBUSTNESS_FILE
 from bus_monai.metrics.operating_curves import bland_altman, operating_curves
@@ -32,7 +32,7 @@ def write_evaluation_report(folder: Path) -> Path:
         title=f"Evaluation: {name}",
         rows=sorted(rows, key=lambda row: (2.0 if row.dice is None else row.dice, row.id)),
         groups=len({row.group for row in rows}),
-        summaries=summarise_all(rows),
+        summaries=summarize_all(rows),
         overlays=embed(folder / OVERLAYS_FILE) if (folder / OVERLAYS_FILE).is_file() else None,
         boxes=embed(box_figure({name: rows})) if any(row.has_lesion for row in rows) else None,
         curves=curves,
@@ -53,7 +53,7 @@ def _parts(parts: Mapping[str, Sequence[CaseRow]]) -> list[dict[str, Any]]:
             "name": name,
             "cases": len(rows),
             "missed": sum(row.missed for row in rows),
-            **{summary.metric: asdict(summary) for summary in summarise(rows, "lesion")},
+            **{summary.metric: asdict(summary) for summary in summarize(rows, "lesion")},
         }
         for name, rows in parts.items()
     ]
@@ -91,7 +91,7 @@ def _model(name: str, splits: Mapping[str, Sequence[CaseRow]], folder: Path, *, 
                 "name": split,
                 "page": f"{split}/{REPORT_FILE}" if alone else f"{split}/{name}/{REPORT_FILE}",
                 "cases": len(rows),
-                "scores": {score.metric: asdict(score) for score in summarise(rows, COMPARED_RULE)},
+                "scores": {score.metric: asdict(score) for score in summarize(rows, COMPARED_RULE)},
                 "auc": curves[split].auc if split in curves else None,
             }
             for split, rows in splits.items()

@@ -8,17 +8,17 @@ from pathlib import Path
 from typing import Any
 
 HISTORY_FILE = "history.csv"
-"""Metrics an epoch, from training."""
+"""Metrics per epoch, from training."""
 EXAMPLES_FILE = "examples.png"
 """Best to worst cases with contours, from evaluation."""
 OVERLAYS_FILE = "overlays.png"
-"""Best to worst cases with right and wrong pixels coloured, from evaluation."""
+"""Best to worst cases with right and wrong pixels colored, from evaluation."""
 DETECTIONS_FILE = "detections.csv"
 """Found masses, from evaluation and inference of a detector."""
 TRUTHS_FILE = "truths.csv"
 """Masses that there are, found or missed, from evaluation of a detector."""
 FROC_FILE = "froc.png"
-"""Sensitivity over false positives an image, from evaluation of a detector."""
+"""Sensitivity over false positives per image, from evaluation of a detector."""
 COMPARISON_FILE = "comparison.csv"
 """Paired tests of each pair of models, from comparison."""
 SHAPE_ROWS_FILE = "shapes.csv"
@@ -41,7 +41,7 @@ def read_history(folder: Path) -> list[dict[str, float]]:
 
 
 def summary_text(summaries: Mapping[str, Any]) -> str:
-    """Lay out what :func:`bus_monai.metrics.aggregate.summarise_all` returns: each rule in words, a line a metric."""
+    """Lay out what :func:`bus_monai.metrics.aggregate.summarize_all` returns: each rule, one line per metric."""
     lines = []
     for name, rule in summaries.items():
         lines.append(f"\n{name}: {rule['text']}")

@@ -29,7 +29,7 @@ def image_grid(
         count: 1 or more.
         size: width and height of an axis in inches.
         below: inches for the legend.
-        columns: most images a row.
+        columns: most images per row.
     """
     columns = min(columns, count)
     rows = -(-count // columns)
@@ -40,15 +40,15 @@ def image_grid(
     return figure, axes
 
 
-def add_legend(figure: Figure, colours: Mapping[str, str]) -> None:
-    """Say below the images what the lines of each colour are."""
-    handles = [Line2D([], [], color=colour, label=text) for text, colour in colours.items()]
+def add_legend(figure: Figure, colors: Mapping[str, str]) -> None:
+    """Say below the images what the lines of each color are."""
+    handles = [Line2D([], [], color=color, label=text) for text, color in colors.items()]
     figure.legend(handles=handles, loc="outside lower center", ncols=2, frameon=False)
 
 
-TRUTH_COLOUR = "#2ca02c"
-PREDICTION_COLOUR = "#ff7f0e"
-"""Green and orange: told apart in the common forms of colour blindness, and from grey."""
+TRUTH_COLOR = "#2ca02c"
+PREDICTION_COLOR = "#ff7f0e"
+"""Green and orange: told apart in the common forms of color blindness, and from gray."""
 
 
 def contour_figure(
@@ -69,22 +69,22 @@ def contour_figure(
         threshold: from which on a pixel is predicted lesion.
 
     Returns:
-        A figure with up to three images a row.
+        A figure with up to three images per row.
     """
     figure, axes = image_grid(len(images), (4, 4.2), below=0.5)
     for axis, image, truth, probability, title in zip(axes, images, truths, probabilities, titles, strict=False):
         axis.imshow(image, cmap="gray", vmin=0, vmax=1)
-        draw_contour(axis, truth, 0.5, TRUTH_COLOUR)
-        draw_contour(axis, probability, threshold, PREDICTION_COLOUR)
+        draw_contour(axis, truth, 0.5, TRUTH_COLOR)
+        draw_contour(axis, probability, threshold, PREDICTION_COLOR)
         axis.set_title(title, fontsize=10)
-    add_legend(figure, {"truth": TRUTH_COLOUR, "prediction": PREDICTION_COLOUR})
+    add_legend(figure, {"truth": TRUTH_COLOR, "prediction": PREDICTION_COLOR})
     return figure
 
 
-def draw_contour(axis: Axes, values: NDArray[np.floating] | NDArray[np.bool_], level: float, colour: str) -> None:
+def draw_contour(axis: Axes, values: NDArray[np.floating] | NDArray[np.bool_], level: float, color: str) -> None:
     """Draw where values (H, W) reach a level; nothing where they do so nowhere or everywhere."""
     if values.min() < level <= values.max():
-        axis.contour(values, levels=[level], colors=[colour], linewidths=1.5)
+        axis.contour(values, levels=[level], colors=[color], linewidths=1.5)
 
 
 def detection_figure(
@@ -94,30 +94,30 @@ def detection_figure(
 
     Args:
         images: (h, w) of any size, values in [0, 1]; drawn in the proportions of their sources.
-        detections: one an image.
+        detections: one per image.
         threshold: score from which on a box is drawn.
 
     Returns:
-        A figure with up to three images a row.
+        A figure with up to three images per row.
     """
     figure, axes = image_grid(len(images), (4, 4.8), below=0.5)
     for axis, image, one in zip(axes, images, detections, strict=False):
         height, width = one.size
         axis.imshow(image, cmap="gray", vmin=0, vmax=1, extent=(0, width, height, 0))
         found = {box: score for box, score in zip(one.found, one.scores, strict=True) if score >= threshold}
-        _draw(axis, one.truths, TRUTH_COLOUR)
-        _draw(axis, found, PREDICTION_COLOUR)
+        _draw(axis, one.truths, TRUTH_COLOR)
+        _draw(axis, found, PREDICTION_COLOR)
         for box, score in found.items():
-            axis.text(box.left, box.top, f"{score:.2f}", color=PREDICTION_COLOUR, fontsize=8, va="bottom")
+            axis.text(box.left, box.top, f"{score:.2f}", color=PREDICTION_COLOR, fontsize=8, va="bottom")
         axis.set_title(f"{one.id}: {len(one.truths)} masses, {len(found)} found", fontsize=10)
-    add_legend(figure, {"truth": TRUTH_COLOUR, f"found, with scores from {threshold:g} on": PREDICTION_COLOUR})
+    add_legend(figure, {"truth": TRUTH_COLOR, f"found, with scores from {threshold:g} on": PREDICTION_COLOR})
     return figure
 
 
-def _draw(axis: Axes, boxes: Iterable[Box], colour: str) -> None:
+def _draw(axis: Axes, boxes: Iterable[Box], color: str) -> None:
     for box in boxes:
         axis.add_patch(
-            Rectangle((box.left, box.top), box.width, box.height, fill=False, edgecolor=colour, linewidth=1.5)
+            Rectangle((box.left, box.top), box.width, box.height, fill=False, edgecolor=color, linewidth=1.5)
         )
 
 
@@ -157,7 +157,7 @@ def mass_figure(image: NDArray[np.floating], masses: Sequence[ReadMass]) -> Figu
     axis.axis("off")
     axis.imshow(image, cmap="gray", vmin=0, vmax=1)
     for number, mass in enumerate(masses, start=1):
-        axis.contour(mass.mask[0].numpy(), levels=[0.5], colors=[PREDICTION_COLOUR], linewidths=1.2)
+        axis.contour(mass.mask[0].numpy(), levels=[0.5], colors=[PREDICTION_COLOR], linewidths=1.2)
         box = mass.box
         outline = Rectangle((box.left, box.top), box.width, box.height, fill=False, edgecolor="white", linewidth=0.8)
         axis.add_patch(outline)
@@ -175,7 +175,7 @@ def mass_figure(image: NDArray[np.floating], masses: Sequence[ReadMass]) -> Figu
     return figure
 
 
-OUTCOME_COLOURS = {"true positive": "#2ca02c", "false negative": "#d62728", "false positive": "#1f77b4"}
+OUTCOME_COLORS = {"true positive": "#2ca02c", "false negative": "#d62728", "false positive": "#1f77b4"}
 OUTCOME_OPACITY = 0.45
 
 
@@ -187,7 +187,7 @@ def overlay_figure(
     *,
     threshold: float = 0.5,
 ) -> Figure:
-    """Draw each image above the same image with its pixels coloured by :data:`COLOURS`.
+    """Draw each image above the same image with its pixels colored by :data:`COLORS`.
 
     Args:
         images: (H, W), values in [0, 1].
@@ -199,28 +199,28 @@ def overlay_figure(
     figure = Figure(figsize=(3 * len(images), 6.4), layout="constrained")
     axes = figure.subplots(2, len(images), squeeze=False)
     for column, (image, truth, probability) in enumerate(zip(images, truths, probabilities, strict=True)):
-        grey = np.repeat(np.clip(image, 0, 1)[..., None], 3, axis=2)
-        axes[0, column].imshow(grey)
+        gray = np.repeat(np.clip(image, 0, 1)[..., None], 3, axis=2)
+        axes[0, column].imshow(gray)
         # on two lines, which are no wider than the image
         axes[0, column].set_title(titles[column].replace(": ", ":\n", 1), fontsize=12)
-        axes[1, column].imshow(_coloured(grey, truth > 0.5, probability >= threshold))
+        axes[1, column].imshow(_colored(gray, truth > 0.5, probability >= threshold))
     for axis in axes.flat:
         axis.axis("off")
     figure.legend(
-        handles=[Patch(color=colour, label=name) for name, colour in OUTCOME_COLOURS.items()],
+        handles=[Patch(color=color, label=name) for name, color in OUTCOME_COLORS.items()],
         loc="outside lower center",
-        ncols=len(OUTCOME_COLOURS),
+        ncols=len(OUTCOME_COLORS),
         frameon=False,
     )
     return figure
 
 
-def _coloured(
-    grey: NDArray[np.floating], truth: NDArray[np.bool_], predicted: NDArray[np.bool_]
+def _colored(
+    gray: NDArray[np.floating], truth: NDArray[np.bool_], predicted: NDArray[np.bool_]
 ) -> NDArray[np.floating]:
-    result = grey.copy()
-    for name, where in zip(OUTCOME_COLOURS, (truth & predicted, truth & ~predicted, ~truth & predicted), strict=True):
+    result = gray.copy()
+    for name, where in zip(OUTCOME_COLORS, (truth & predicted, truth & ~predicted, ~truth & predicted), strict=True):
         result[where] = (1 - OUTCOME_OPACITY) * result[where] + OUTCOME_OPACITY * np.asarray(
-            to_rgb(OUTCOME_COLOURS[name])
+            to_rgb(OUTCOME_COLORS[name])
         )
     return result

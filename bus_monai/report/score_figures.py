@@ -97,7 +97,7 @@ def curves_figure(history: Sequence[dict[str, float]]) -> Figure:
     validation.set_title("Validation, mean over cases with a lesion")
     for axis in more:
         _draw(axis, history, TRUSTED_CURVES)
-        axis.set_title("Unlabelled images with a trusted mask")
+        axis.set_title("Unlabeled images with a trusted mask")
     return figure
 
 
@@ -114,7 +114,7 @@ def _draw(axis: Axes, history: Sequence[dict[str, float]], names: dict[str, str]
 
 
 def froc_figure(curve: DetectionCurve) -> Figure:
-    """Draw sensitivity over false positives an image, as steps, and the four points that are told in numbers."""
+    """Draw sensitivity over false positives per image, as steps, and the four points that are told in numbers."""
     figure = Figure(figsize=(5.5, 4.5), layout="constrained")
     axis = figure.subplots()
     false = np.concatenate([[0], curve.false_positives]) / max(curve.images, 1)
@@ -125,7 +125,7 @@ def froc_figure(curve: DetectionCurve) -> Figure:
     axis.plot(list(points), list(points.values()), "o")
     for rate, value in points.items():
         axis.annotate(f"{value:.2f}", (rate, value), xytext=(3, -12), textcoords="offset points", fontsize=8)
-    axis.set(xlabel="false positives an image", ylabel="sensitivity", xlim=(-0.02, most + 0.1), ylim=(-0.02, 1.02))
+    axis.set(xlabel="false positives per image", ylabel="sensitivity", xlim=(-0.02, most + 0.1), ylim=(-0.02, 1.02))
     axis.set_title(f"FROC, {curve.truths} masses in {curve.images} images")
     axis.grid(alpha=0.3)
     return figure
@@ -182,15 +182,15 @@ def rank_figure(ranking: Ranking) -> Figure:
 
 
 def confusion_figure(confusion: Sequence[Sequence[int]]) -> Figure:
-    """Draw counts (4, 4), true class in rows, coloured by their share of the true class."""
+    """Draw counts (4, 4), true class in rows, colored by their share of the true class."""
     counts = np.asarray(confusion)
     share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     figure = Figure(figsize=(5.2, 4.6), layout="constrained")
     axis = figure.subplots()
     picture = axis.imshow(share, cmap="Blues", vmin=0, vmax=1)
     for (row, column), count in np.ndenumerate(counts):
-        colour = "white" if share[row, column] > 0.5 else "black"
-        axis.text(column, row, f"{count}\n{share[row, column]:.0%}", ha="center", va="center", color=colour)
+        color = "white" if share[row, column] > 0.5 else "black"
+        axis.text(column, row, f"{count}\n{share[row, column]:.0%}", ha="center", va="center", color=color)
     ticks = range(len(SHAPE_CLASSES))
     axis.set(xticks=ticks, yticks=ticks, xticklabels=SHAPE_CLASSES, yticklabels=SHAPE_CLASSES)
     axis.set(xlabel="predicted shape", ylabel="true shape")

@@ -13,7 +13,7 @@ from bus_monai.data.readers.folder import read_csv_table
 from bus_monai.errors import UserError
 from bus_monai.io.atomic import write_table
 from bus_monai.metrics.aggregate import SUMMARY_FILE
-from bus_monai.metrics.shapes import ShapeRow, summarise_shapes, write_shape_rows
+from bus_monai.metrics.shapes import ShapeRow, summarize_shapes, write_shape_rows
 from bus_monai.networks.shape_cnn import SHAPE_CLASSES
 from bus_monai.report.files import CONFUSION_FILE, ROC_FILE, SHAPE_ROWS_FILE
 from bus_monai.report.score_figures import confusion_figure, roc_figure
@@ -24,11 +24,11 @@ def write_shape_report(folder: Path, rows: Sequence[ShapeRow], **more: Any) -> d
 
     Args:
         folder: must exist.
-        rows: one a mass.
+        rows: one per mass.
         more: further entries of the summary.
     """
     write_shape_rows(folder / SHAPE_ROWS_FILE, rows)
-    summary = summarise_shapes(rows) | more
+    summary = summarize_shapes(rows) | more
     (folder / SUMMARY_FILE).write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
     if "confusion" in summary:
         confusion_figure(summary["confusion"]).savefig(folder / CONFUSION_FILE, dpi=110)
@@ -66,7 +66,7 @@ def read_column(table: str | Path, column: str) -> ColumnValues:
 
 
 def write_shapes_by_column(path: Path, rows: Sequence[ShapeRow], values: ColumnValues, column: str) -> list[str]:
-    """Write a row a value of ``column``: masses, masses of each predicted shape, and their shares, as CSV.
+    """Write one row per value of ``column``: masses, masses of each predicted shape, and their shares, as CSV.
 
     Shares are of the masses with that value that were found.
 

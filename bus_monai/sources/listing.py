@@ -11,7 +11,7 @@ from bus_monai.io.opened import DICOM_SUFFIXES, HEAD_BYTES, SpecialFileError, ki
 
 
 def list_sources(folder: Path) -> list[tuple[Path, int]]:
-    """List the images below ``folder``, sorted, one entry a frame; or those of one file.
+    """List the images below ``folder``, sorted, one entry per frame; or those of one file.
 
     DICOM objects that are no images (reports, segmentations) are left out, as is what :func:`find_sources` leaves out.
     """

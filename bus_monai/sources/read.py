@@ -56,7 +56,7 @@ def read_images(source: OpenedSource) -> Generator[SourceImage, None, None]:
 
 
 def declared_pixels(source: OpenedSource) -> int:
-    """Return how many pixels a frame of an opened file has by its header; 0 where it is broken."""
+    """Return how many pixels per frame of an opened file has by its header; 0 where it is broken."""
     try:
         if source.kind == "dicom":
             return int(source.header.Rows) * int(source.header.Columns)

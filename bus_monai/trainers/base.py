@@ -214,7 +214,7 @@ class ResumableTrainer(Trainer):
     """A MONAI trainer that goes on after a killed run as if nothing had happened.
 
     The chance of an epoch depends on the seed and its number alone, so the state is that of the networks, their
-    optimisers and the number of the epoch. A subclass calls ``_set_up`` when MONAI's constructor is done, and names
+    optimizers and the number of the epoch. A subclass calls ``_set_up`` when MONAI's constructor is done, and names
     what it trains in ``_stateful_parts``.
     """
 
@@ -262,7 +262,7 @@ class ResumableTrainer(Trainer):
     def _step_schedulers(self) -> None:
         if self.state.epoch > 1:
             with warnings.catch_warnings():
-                # in a resumed run the optimiser's steps were those of another process
+                # in a resumed run the optimizer's steps were those of another process
                 warnings.filterwarnings("ignore", "Detected call of `lr_scheduler.step\\(\\)` before", UserWarning)
                 for scheduler in self.lr_schedulers:
                     scheduler.step()

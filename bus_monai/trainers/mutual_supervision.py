@@ -34,18 +34,18 @@ def semi_supervised_batches(
 ) -> Iterator[SemiSupervisedBatches]:
     """Yield the batches of each iteration of an epoch.
 
-    One pass over the unlabelled data, each batch beside the next labelled one of as many passes as it takes; without
-    unlabelled data one pass over the labelled. Then empty iterations, so that all epochs are of one length and the
+    One pass over the unlabeled data, each batch beside the next labeled one of as many passes as it takes; without
+    unlabeled data one pass over the labeled. Then empty iterations, so that all epochs are of one length and the
     position in training is one number.
 
     Args:
-        labeled: endless passes over the labelled data, or ``None``.
-        unlabeled: endless passes over the unlabelled data, or ``None``; not both.
+        labeled: endless passes over the labeled data, or ``None``.
+        unlabeled: endless passes over the unlabeled data, or ``None``; not both.
         length: iterations of the epoch, at least the batches of a pass.
     """
     if unlabeled is not None:
         beside = repeat(None) if labeled is None else chain.from_iterable(labeled)
-        # the unlabelled batch first: where it ends, no labelled one is drawn in vain
+        # the unlabeled batch first: where it ends, no labeled one is drawn in vain
         filled = (SemiSupervisedBatches(known, batch) for batch, known in zip(next(unlabeled), beside, strict=False))
     else:
         assert labeled is not None
@@ -73,12 +73,12 @@ class TwoPhases:
     Args:
         phase1_epochs: those of phase 1; the paper's 200.
         method: ``assgan``; ``hung``, where one generator learns from its own trusted masks and the discriminator from
-            labelled images alone; or ``supervised``, cross-entropy on labelled images in both phases.
+            labeled images alone; or ``supervised``, cross-entropy on labeled images in both phases.
         separate_ce_step: in phase 1 the generators take a step on the cross-entropy, then one on the adversarial loss,
             as Algorithm 1 prints it, in place of one on the sum.
         hard_scores: the discriminator scores pseudo-labels as they are, 0 or 1, in place of the probabilities behind
             them, which it may reject for their softness alone, having seen only hard masks as real.
-        phase2_use_labeled: phase 2 goes on with labelled batches too.
+        phase2_use_labeled: phase 2 goes on with labeled batches too.
         phase2_update_d: the discriminator, where there is one, learns in phase 2 too.
 
     Raises:
@@ -99,14 +99,14 @@ class TwoPhases:
 class MutualSupervisionTrainer(ResumableTrainer):
     """Train one or two segmenters with few labels: what the discriminator trusts of one teaches the other.
 
-    In phase 1 an iteration is a labelled batch: a step of each generator on cross-entropy and adversarial loss, then
-    one of the discriminator. In phase 2 it is an unlabelled batch beside a labelled one, and trusted masks of either
+    In phase 1 an iteration is a labeled batch: a step of each generator on cross-entropy and adversarial loss, then
+    one of the discriminator. In phase 2 it is an unlabeled batch beside a labeled one, and trusted masks of either
     generator are pseudo-labels of the other. Zhai et al., ASSGAN, Neurocomputing 493, 2022, doi
-    10.1016/j.neucom.2022.04.021, Algorithms 1 and 2. Its Algorithm 2 lists neither labelled images nor a step of the
+    10.1016/j.neucom.2022.04.021, Algorithms 1 and 2. Its Algorithm 2 lists neither labeled images nor a step of the
     discriminator, while its Eqs. 3 and 5 have both; here they are switches. Without a discriminator every pseudo-label
     is trusted. An epoch has as many iterations as the longer loader has batches; where the loader of its phase is the
     shorter one, the last of them are empty. The method ``supervised`` takes as many steps in an epoch of phase 2, on
-    labelled batches alone, so that it compares with the others epoch by epoch.
+    labeled batches alone, so that it compares with the others epoch by epoch.
 
     ``state`` holds ``phase``, ``gamma`` and ``trusted_images``, the images of the epoch so far with a trusted mask
     (with pixel-wise confidence the share of trusted pixels). The output of an iteration has MONAI's keys, and the mean
@@ -118,7 +118,7 @@ class MutualSupervisionTrainer(ResumableTrainer):
         labeled_loader: yields batches with ``image`` (B, 1, H, W) in [0, 1] and ``label`` (B, 1, H, W) in {0, 1}.
         unlabeled_loader: yields batches with ``image`` of the same size; ``None`` for the method ``supervised`` alone.
         generators: one or two, (B, 1, H, W) to logits (B, 1, H, W).
-        phases: what is learnt from in each of them, and how long the first is.
+        phases: what is learned from in each of them, and how long the first is.
         discriminator: (B, 1, H, W) masks to a map of logits; ``None`` without an adversary.
         losses: the terms of the paper, with gamma and the confidence.
         weights: ``adversarial``, ``adversarial_unlabeled`` and ``semi``, factors beside the cross-entropy's 1.
@@ -197,26 +197,26 @@ class MutualSupervisionTrainer(ResumableTrainer):
             raise UserError("The method 'supervised' has no discriminator: set use_discriminator to false.")
         if not phases.phase2_use_labeled and phases.phase2_update_d and self.discriminator is not None:
             raise UserError(
-                "phase2_update_d needs the real masks of labelled images: set phase2_use_labeled to true, or "
+                "phase2_update_d needs the real masks of labeled images: set phase2_use_labeled to true, or "
                 "phase2_update_d to false."
             )
         alone = count == 1 and self.discriminator is None
         if not phases.phase2_use_labeled and (phases.method == "supervised" or alone):
-            raise UserError("Without labelled images phase 2 has nothing to learn: set phase2_use_labeled to true.")
+            raise UserError("Without labeled images phase 2 has nothing to learn: set phase2_use_labeled to true.")
 
     def _check_loaders(self, labeled: DataLoader[Any], unlabeled: DataLoader[Any] | None) -> None:
         self.unlabeled_batches = 0 if unlabeled is None else len(unlabeled)
         if self.phases.method != "supervised" and not self.unlabeled_batches:
             raise UserError(
-                f"The method {self.phases.method!r} learns from unlabelled images, and there is no batch of them: add "
+                f"The method {self.phases.method!r} learns from unlabeled images, and there is no batch of them: add "
                 "a section 'unlabeled' to the data set, give a labeled_fraction below 1, or set method to supervised."
             )
         if not len(labeled):
-            raise UserError("There is no labelled batch: label more images, or make batch_size smaller.")
+            raise UserError("There is no labeled batch: label more images, or make batch_size smaller.")
 
     @property
     def uses_unlabeled(self) -> bool:
-        """Whether the current epoch sees unlabelled images."""
+        """Whether the current epoch sees unlabeled images."""
         return self.phase == 2 and self.phases.method != "supervised"
 
     @property
@@ -254,7 +254,7 @@ class MutualSupervisionTrainer(ResumableTrainer):
         return output
 
     def _generator_steps(self, image: Tensor, mask: Tensor | None) -> list[Tensor]:
-        """Update the generators; return their detached logits from before, labelled images first."""
+        """Update the generators; return their detached logits from before, labeled images first."""
         output, known = self.state.output, 0 if mask is None else len(mask)
         logits = self._predict(image, known)
         output[Keys.PRED] = output[AdversarialKeys.FAKES] = torch.stack(logits).detach().mean(dim=0)
@@ -283,8 +283,8 @@ class MutualSupervisionTrainer(ResumableTrainer):
         return [z.detach() for z in logits]
 
     def _predict(self, image: Tensor, known: int) -> list[Tensor]:
-        """Return each generator's logits, of the ``known`` labelled images first."""
-        # apart: in one batch, batch norm ties labelled images to unlabelled ones, and test images see neither
+        """Return each generator's logits, of the ``known`` labeled images first."""
+        # apart: in one batch, batch norm ties labeled images to unlabeled ones, and test images see neither
         parts = [part for part in torch.split(image, [known, len(image) - known]) if len(part)]
         networks = [generator.network for generator in self.generators]
         for network in networks:
@@ -307,7 +307,7 @@ class MutualSupervisionTrainer(ResumableTrainer):
             return [critic(mask).float() for mask in masks]
 
     def _adversarial(self, scores: Tensor, known: int) -> Tensor:
-        """Weigh the adversarial losses on labelled images, the first ``known``, and on the others."""
+        """Weigh the adversarial losses on labeled images, the first ``known``, and on the others."""
         shares = (("adversarial", scores[:known]), ("adversarial_unlabeled", scores[known:]))
         parts = [self.weights[name] * self.losses.adversarial_loss(part) for name, part in shares if len(part)]
         return torch.stack(parts).sum()

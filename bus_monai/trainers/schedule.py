@@ -51,7 +51,7 @@ Batch = Any
 
 
 class Step(NamedTuple):
-    """One optimiser step on one batch, of one network or of both: the discriminator's, then the generator's."""
+    """One optimizer step on one batch, of one network or of both: the discriminator's, then the generator's."""
 
     network: Literal["generator", "discriminator", "both"]
     batch: Batch
@@ -91,11 +91,11 @@ class GeneratorOnly(Schedule):
     """Plain supervised training: every iteration is a generator step."""
 
     def epoch_length(self, batches: int) -> int:
-        """One iteration a batch."""
+        """One iteration per batch."""
         return batches
 
     def iterations(self, passes: Iterator[Iterable[Batch]], *, batches: int, pretraining: bool) -> Iterator[list[Step]]:
-        """Yield a generator step a batch."""
+        """Yield a generator step per batch."""
         for batch in next(passes):
             yield [Step("generator", batch)]
 
@@ -107,7 +107,7 @@ class Blocked(Schedule):
     """
 
     def epoch_length(self, batches: int) -> int:
-        """Two iterations a batch."""
+        """Two iterations per batch."""
         return 2 * batches
 
     def iterations(self, passes: Iterator[Iterable[Batch]], *, batches: int, pretraining: bool) -> Iterator[list[Step]]:
@@ -136,7 +136,7 @@ class Interleaved(Schedule):
         self.n_critic = n_critic
 
     def epoch_length(self, batches: int) -> int:
-        """One iteration a generator step."""
+        """One iteration per generator step."""
         return batches
 
     def iterations(self, passes: Iterator[Iterable[Batch]], *, batches: int, pretraining: bool) -> Iterator[list[Step]]:
@@ -155,11 +155,11 @@ class Paired(Schedule):
     """
 
     def epoch_length(self, batches: int) -> int:
-        """One iteration a batch."""
+        """One iteration per batch."""
         return batches
 
     def iterations(self, passes: Iterator[Iterable[Batch]], *, batches: int, pretraining: bool) -> Iterator[list[Step]]:
-        """Yield a step of both networks a batch."""
+        """Yield a step of both networks per batch."""
         for batch in next(passes):
             yield [Step("generator" if pretraining else "both", batch)]
 

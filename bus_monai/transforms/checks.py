@@ -13,7 +13,7 @@ RANGE_TOLERANCE = 1e-3
 """Interpolation and half precision leave [0, 1] by less than this."""
 
 
-def check_grey(image: Any, what: str) -> None:
+def check_gray(image: Any, what: str) -> None:
     """Check that an image or a mask has one channel.
 
     Args:
@@ -25,15 +25,16 @@ def check_grey(image: Any, what: str) -> None:
 
     Example:
         >>> import numpy as np
-        >>> check_grey(np.zeros((3, 8, 8)), "Morphology")
+        >>> check_gray(np.zeros((3, 8, 8)), "Morphology")
         Traceback (most recent call last):
         ...
-        bus_monai.errors.UserError: Morphology takes one grey channel (1, H, W), not (3, 8, 8): load the image with LoadUltrasoundd, or give each channel alone.
-    """  # noqa: E501 (the sentence is one line)
+        bus_monai.errors.UserError: Morphology takes one gray channel (1, H, W), not (3, 8, 8): load the image with
+        LoadUltrasoundd, or give each channel alone.
+    """
     shape: Sequence[int] = tuple(image.shape)
     if len(shape) != 3 or shape[0] != 1:
         raise UserError(
-            f"{what} takes one grey channel (1, H, W), not {shape}: load the image with LoadUltrasoundd, or give each "
+            f"{what} takes one gray channel (1, H, W), not {shape}: load the image with LoadUltrasoundd, or give each "
             "channel alone.",
             key=what,
         )

@@ -1,4 +1,4 @@
-"""Histogram equalisation."""
+"""Histogram equalization."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from skimage.exposure import equalize_adapthist, equalize_hist
 from torch import Tensor
 
 from bus_monai.errors import check_choice
-from bus_monai.transforms.checks import check_grey, check_unit
+from bus_monai.transforms.checks import check_gray, check_unit
 
 EQUALIZATION_METHODS = ("none", "global", "clahe")
 
 
 class HistogramEqualization(Transform):
-    """Equalise the histogram of an image (1, H, W) with values in [0, 1]; metadata stay.
+    """Equalize the histogram of an image (1, H, W) with values in [0, 1]; metadata stay.
 
     Args:
         method: ``none``; ``global``, over the whole image; or ``clahe``, contrast limited and in tiles of an eighth of
@@ -42,20 +42,20 @@ class HistogramEqualization(Transform):
         self.clip_limit = clip_limit
 
     def __call__(self, image: Tensor) -> Tensor:
-        """Return the equalised image; a constant one stays as it is."""
+        """Return the equalized image; a constant one stays as it is."""
         if self.method == "none":
             return image
-        check_grey(image, "HistogramEqualization")
+        check_gray(image, "HistogramEqualization")
         pixels = np.asarray(image[0], dtype=np.float32)
         check_unit(pixels, "HistogramEqualization")
         if pixels.min() == pixels.max():
             return image
         if self.method == "global":
-            equalised = equalize_hist(pixels)
+            equalized = equalize_hist(pixels)
         else:
             # scikit-image refuses what rounding has left beyond 1
-            equalised = equalize_adapthist(np.clip(pixels, 0, 1), clip_limit=self.clip_limit)
-        result: Tensor = convert_to_dst_type(np.clip(equalised, 0, 1).astype(np.float32)[None], image)[0]
+            equalized = equalize_adapthist(np.clip(pixels, 0, 1), clip_limit=self.clip_limit)
+        result: Tensor = convert_to_dst_type(np.clip(equalized, 0, 1).astype(np.float32)[None], image)[0]
         return result
 
 
@@ -71,8 +71,8 @@ class HistogramEqualizationd(MapTransform):
         allow_missing_keys: bool = False,
     ) -> None:
         super().__init__(keys, allow_missing_keys)
-        self.equalise = HistogramEqualization(method, clip_limit=clip_limit)
+        self.equalize = HistogramEqualization(method, clip_limit=clip_limit)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """Equalise each key."""
-        return dict(data) | {key: self.equalise(data[key]) for key in self.key_iterator(data)}
+        """Equalize each key."""
+        return dict(data) | {key: self.equalize(data[key]) for key in self.key_iterator(data)}

@@ -9,11 +9,11 @@ from scipy.ndimage import uniform_filter
 from bus_monai.errors import UserError
 
 MIN_MEAN = 1e-3
-"""Below it a ratio to the mean says nothing; less than one grey level of 255."""
+"""Below it a ratio to the mean says nothing; less than one gray level of 255."""
 
 
 def local_mean_variance(image: NDArray[np.float32], size: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return mean and variance (H, W) in windows of ``size`` pixels a side.
+    """Return mean and variance (H, W) in windows of ``size`` pixels per side.
 
     Raises:
         UserError: ``image`` is not (H, W), as every filter here takes it.
@@ -65,7 +65,7 @@ def frost(image: NDArray[np.float32], *, size: int = 7, damping: float = 2.0) ->
             rings.setdefault(float(np.hypot(down - half, right - half)), []).append((down, right))
     total, norm = np.zeros_like(image), np.zeros_like(image)
     for distance, offsets in rings.items():
-        # one exponential a distance instead of one a pixel of the window
+        # one exponential per distance instead of one per pixel of the window
         weight = np.exp(-rate * np.float32(distance))
         total += weight * sum(padded[down : down + height, right : right + width] for down, right in offsets)
         norm += weight * len(offsets)
@@ -147,7 +147,7 @@ def _divergence(image: NDArray[np.float32], coefficient: NDArray[np.float32]) ->
 
 
 def _differences(image: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
-    """Return the differences to the four neighbours, 0 across the border."""
+    """Return the differences to the four neighbors, 0 across the border."""
     padded = np.pad(image, 1, mode="edge")
     return (
         padded[:-2, 1:-1] - image,

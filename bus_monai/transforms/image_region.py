@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 from bus_monai.geometry.box import Box
 
 BORDER_TOLERANCE = 6 / 255
-"""A border's pixels may differ by this much from its colour, as they do after JPEG."""
+"""A border's pixels may differ by this much from its color, as they do after JPEG."""
 PURE_SHARE, WRITTEN_SHARE = 0.995, 0.9
-"""Share of a line's pixels that have the border's colour: without and with thin text or a ruler on it."""
+"""Share of a line's pixels that have the border's color: without and with thin text or a ruler on it."""
 MAX_CUT_SHARE = 0.7
 """Share of height or of width that may be cut."""
 MAX_MARK_SHARE = 0.04
@@ -18,15 +18,15 @@ MAX_MARK_SHARE = 0.04
 
 
 def find_image_region(pixels: NDArray[np.floating]) -> Box:
-    """Find the image without borders of one colour and the thin text, lines and rulers on them.
+    """Find the image without borders of one color and the thin text, lines and rulers on them.
 
-    From each side rows or columns are taken away as long as nearly all of their pixels have the colour of the
-    outermost one, first those of this colour alone, then those with thin marks. Of height and of width at most 70 %
+    From each side rows or columns are taken away as long as nearly all of their pixels have the color of the
+    outermost one, first those of this color alone, then those with thin marks. Of height and of width at most 70 %
     are cut; where it would be more, as on a nearly black frame, the axis stays whole, for then this rule does not
     understand the image.
 
     Args:
-        pixels: (H, W), grey values in [0, 1].
+        pixels: (H, W), gray values in [0, 1].
 
     Example:
         >>> screen = np.zeros((100, 100))
@@ -58,11 +58,11 @@ def _peel(pixels: NDArray[np.floating], region: Box, share: float) -> Box:
 
 def _border(lines: NDArray[np.floating], share: float) -> int:
     """Return how many of the first lines are border."""
-    colour = float(np.median(lines[0]))
+    color = float(np.median(lines[0]))
     # mostly the first line tells that there is no border, and the others need not be looked at
-    if not _is_plain(lines[:1], colour, share)[0]:
+    if not _is_plain(lines[:1], color, share)[0]:
         return 0
-    plain = _is_plain(lines, colour, share)
+    plain = _is_plain(lines, color, share)
     if share == PURE_SHARE:
         return int(np.argmin(plain)) if not plain.all() else len(plain)
     # border goes on behind a mark when more of it follows than the mark is thick
@@ -77,8 +77,8 @@ def _border(lines: NDArray[np.floating], share: float) -> int:
     return end
 
 
-def _is_plain(lines: NDArray[np.floating], colour: float, share: float) -> NDArray[np.bool_]:
+def _is_plain(lines: NDArray[np.floating], color: float, share: float) -> NDArray[np.bool_]:
     plain: NDArray[np.bool_] = (
-        np.count_nonzero(np.abs(lines - colour) <= BORDER_TOLERANCE, axis=1) >= share * lines.shape[1]
+        np.count_nonzero(np.abs(lines - color) <= BORDER_TOLERANCE, axis=1) >= share * lines.shape[1]
     )
     return plain

@@ -27,7 +27,7 @@ UNKNOWN_SPACING = (float("nan"), float("nan"))
 
 
 class LoadUltrasoundd(MapTransform):
-    """Read PNG, JPEG, NIfTI or DICOM to a grey image.
+    """Read PNG, JPEG, NIfTI or DICOM to a gray image.
 
     The result is a float32 ``MetaTensor`` (1, H, W), rows first, values in [0, 1]. Its metadata: ``filename_or_obj``,
     ``source_shape`` (H, W), ``spacing_mm`` (rows, columns; NaN where the file does not say) and ``frame``.
@@ -89,7 +89,7 @@ class LoadMasksd(MapTransform):
 
 
 class LoadMassBoxesd(MapTransform):
-    """Turn the masks of a case into boxes, one a file, in pixels of the loaded image.
+    """Turn the masks of a case into boxes, one per file, in pixels of the loaded image.
 
     Boxes (T, 4) are top, left, bottom, right, the order that MONAI's box transforms expect of images whose rows come
     first; bottom and right are the first edges outside. An image that was resized since it was loaded has its boxes
@@ -147,7 +147,7 @@ def crop_mass(mask: Tensor) -> Tensor:
 
     The square is the loose box of Singh et al., Expert Systems with Applications 139, 2020, doi
     10.1016/j.eswa.2019.112855. Where it leaves the image it goes on with background, so that no mass is moved off its
-    centre or stretched. Pixels are averaged and those of at least one half are mass.
+    center or stretched. Pixels are averaged and those of at least one half are mass.
 
     Args:
         mask: (1, H, W) bool, one mass.
@@ -176,7 +176,7 @@ _EIGHT = np.ones((3, 3), dtype=int)
 class LoadMassd(MapTransform):
     """Read the mask of a mass, or the part of a predicted mask that belongs to it, as ``crop_mass`` gives it.
 
-    That part is the connected component (of eight neighbours) that shares the most pixels with the true mask. Where
+    That part is the connected component (of eight neighbors) that shares the most pixels with the true mask. Where
     none shares any, the mass was not found, and the result is empty.
 
     Args:
@@ -223,7 +223,7 @@ def read_mask_file(path: Path) -> NDArray[np.bool_]:
 
 
 def components(mask: NDArray[np.bool_]) -> list[NDArray[np.bool_]]:
-    """Return the connected components (of eight neighbours) of a mask (H, W), each of its size, from the top down."""
+    """Return the connected components (of eight neighbors) of a mask (H, W), each of its size, from the top down."""
     labels, count = label(mask, structure=_EIGHT)
     return [labels == number for number in range(1, count + 1)]
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import binary_dilation, binary_erosion
 from torch import Tensor
 
-from bus_monai.transforms.checks import check_grey, check_unit
+from bus_monai.transforms.checks import check_gray, check_unit
 
 SQUARE_2, SQUARE_3 = np.ones((2, 2), dtype=bool), np.ones((3, 3), dtype=bool)
 
@@ -25,7 +25,7 @@ class Morphology(Transform):
     Expert Systems with Applications 2020, doi 10.1016/j.eswa.2019.112855, by SciPy; that the elements are square is not
     published.
 
-    A solid part that spans pixels ``a`` to ``b`` on an axis ends up spanning ``a`` to ``b + 1``. Its centre moves by
+    A solid part that spans pixels ``a`` to ``b`` on an axis ends up spanning ``a`` to ``b + 1``. Its center moves by
     half a pixel down and to the right, the least possible, since the chain adds one pixel to its width; this fixes the
     anchor of the 2x2 element at its lower right pixel, as OpenCV does. At the border of the image a mask is taken to go
     on: what touches it keeps touching it.
@@ -44,7 +44,7 @@ class Morphology(Transform):
 
     def __call__(self, mask: Tensor) -> Tensor:
         """Return the cleaned mask."""
-        check_grey(mask, "Morphology")
+        check_gray(mask, "Morphology")
         values = convert_to_numpy(mask[0])
         check_unit(values, "Morphology")
         pixels = values > 0.5

@@ -15,7 +15,7 @@ from monai.utils.type_conversion import convert_to_dst_type
 from torch import Tensor
 from torch.nn import functional as F
 
-from bus_monai.transforms.checks import check_grey
+from bus_monai.transforms.checks import check_gray
 from bus_monai.transforms.scanner_effects import (
     Overlay,
     Pixels,
@@ -30,7 +30,7 @@ from bus_monai.transforms.scanner_effects import (
 GAIN_DEPTHS = 4
 """Depths at which a gain is drawn."""
 BORDER_LEVELS = (0.0, 0.0, 0.25, 0.5, 1.0)
-"""Grey values of borders; most are black."""
+"""Gray values of borders; most are black."""
 
 
 class _RandEffectd(RandomizableTransform, MapTransform):
@@ -47,7 +47,7 @@ class _RandEffectd(RandomizableTransform, MapTransform):
         if self._do_transform:
             self.draw(tuple(item[self.first_key(item)].shape[1:]))
             for key in self.key_iterator(item):
-                check_grey(item[key], type(self).__name__)
+                check_gray(item[key], type(self).__name__)
                 item[key] = convert_to_dst_type(self.effect(np.asarray(item[key][0]))[None], item[key])[0]
         return item
 
@@ -119,7 +119,7 @@ class RandSpeckled(_RandEffectd):
 
 
 class RandBurnInd(_RandEffectd):
-    """Words and calipers burnt into the image, in Pillow's own font."""
+    """Words and calipers burned into the image, in Pillow's own font."""
 
     def __init__(self, keys: KeysCollection, prob: float = 0.3) -> None:
         super().__init__(keys, prob)
@@ -158,7 +158,7 @@ class RandJPEGd(_RandEffectd):
 
 
 class RandLetterboxd(RandomizableTransform, MapTransform):
-    """Borders of one grey value around image and label (1, H, W), squeezed back to their size.
+    """Borders of one gray value around image and label (1, H, W), squeezed back to their size.
 
     Args:
         keys: images of one size; the border's value is that of the first alone, of the others it is 0.

@@ -14,7 +14,7 @@ from scipy.interpolate import PchipInterpolator
 from scipy.ndimage import gaussian_filter
 
 Pixels: TypeAlias = NDArray[np.float32]
-"""(H, W), grey values in [0, 1]; every function returns new pixels of this kind."""
+"""(H, W), gray values in [0, 1]; every function returns new pixels of this kind."""
 Random: TypeAlias = np.random.RandomState | np.random.Generator
 Point: TypeAlias = tuple[float, float]
 """Row and column as shares of height and width."""
@@ -45,7 +45,7 @@ class Overlay:
     Args:
         texts: upper left corners and words.
         calipers: ends of distances, a cross each and a dotted line between them.
-        value: grey value of all of it.
+        value: gray value of all of it.
         height: of the letters, as a share of the image's height.
     """
 

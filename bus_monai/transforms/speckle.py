@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bus_monai.errors import check_choice
-from bus_monai.transforms.checks import check_grey, check_unit
+from bus_monai.transforms.checks import check_gray, check_unit
 from bus_monai.transforms.filters import MIN_MEAN, frost, lee, local_mean_variance, srad
 
 Image = NDArray[np.float32]
@@ -66,7 +66,7 @@ def curvature_diffusion(
 def bilateral(image: Image, *, sigma_spatial: float = 2.0, strength: float = 2.0) -> Image:
     """Bilateral filter (Tomasi and Manduchi, ICCV 1998), by scikit-image.
 
-    ``strength`` times the median standard deviation of 5x5 windows is the width in grey values.
+    ``strength`` times the median standard deviation of 5x5 windows is the width in gray values.
     """
     from skimage.restoration import denoise_bilateral
 
@@ -115,7 +115,7 @@ class SpeckleReduction(Transform):
         """Return the filtered image."""
         if self.method == "none":
             return image
-        check_grey(image, "SpeckleReduction")
+        check_gray(image, "SpeckleReduction")
         # ITK takes the axes of a column-major array in reverse
         pixels = np.ascontiguousarray(image[0], dtype=np.float32)
         check_unit(pixels, "SpeckleReduction")

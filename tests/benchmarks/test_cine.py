@@ -1,4 +1,4 @@
-"""The benchmark of cines runs, and grey is faster than colour."""
+"""The benchmark of cines runs, and gray is faster than color."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ def test_the_ratio_is_printed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
     short = get_testdata_file("examples_ybr_color.dcm")
     monkeypatch.setitem(benchmark["main"].__globals__, "get_testdata_file", lambda name: short)
     benchmark["main"]()
-    rgb, grey, ratio = capsys.readouterr().out.splitlines()
+    rgb, gray, ratio = capsys.readouterr().out.splitlines()
     assert rgb.startswith("pydicom to RGB")
-    expected = float(grey.split()[-2]) / float(rgb.split()[-2])
+    expected = float(gray.split()[-2]) / float(rgb.split()[-2])
     assert float(ratio.removeprefix("ratio ")) == pytest.approx(expected, rel=0.1)
     assert expected > 2

@@ -55,7 +55,7 @@ def test_back_ends_are_exact_but_half_precision_is_not(
     names = ["eager", "channels_last", "TorchScript", "ONNX Runtime"]
     settings = {name: benchmark["SETTINGS"][name] for name in names} | {"half": half, "broken": broken}
     torch.manual_seed(0)
-    net = benchmark["initialise"](CGANGenerator(depth=5, base_width=8, ac_channels=4))
+    net = benchmark["initialize"](CGANGenerator(depth=5, base_width=8, ac_channels=4))
     with torch.no_grad(), tqdm(total=12) as bar:
         rates = benchmark["compare"](net, benchmark["phantom"](64), settings, 2, 1, bar)
         assert bar.n == 12

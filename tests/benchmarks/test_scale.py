@@ -71,7 +71,7 @@ def test_the_slowest_part_binds(model: Any, units: Any) -> None:
     assert found(replace(cores, latency=0.33)) == (pytest.approx(1000 * 0.36 / (3 * 8)), "waiting")
     assert found(replace(cores, node_bytes=1.01e5))[1] == "network of a node"
     assert found(replace(cores, shared_bytes=1.01e6)) == (pytest.approx(1000 * 0.1), "shared storage")
-    # above 0.06 s of four cores a file the GPU is what is waited for
+    # above 0.06 s of four cores per file the GPU is what is waited for
     assert model.gpu_break_even(model.cost_of_file(units, load, gpu), gpu) == pytest.approx(0.06 / 4)
 
 

@@ -26,13 +26,13 @@ def test_a_right_config_passes() -> None:
     check_config(CONFIG)
 
 
-def test_a_misspelt_key_is_named_with_the_closest() -> None:
+def test_a_misspelled_key_is_named_with_the_closest() -> None:
     for wrong, right in (("max_epoch", "max_epochs"), ("resumed", "resume")):
         with raises_user_error(f"'{right}'", key=wrong):
             check_config(CONFIG | {wrong: 4})
 
 
-def test_a_misspelt_setting_is_named_with_the_closest() -> None:
+def test_a_misspelled_setting_is_named_with_the_closest() -> None:
     with raises_user_error("'settings#g_lr'", key="settings#glr"):
         check_config(CONFIG | {"settings": CONFIG["settings"] | {"glr": 4}})
 
@@ -47,7 +47,7 @@ def test_what_is_inherited_need_not_be_used() -> None:
         check_config(config, {"ckpt_path": "a.pt"})
 
 
-def test_a_misspelt_argument_is_named_with_its_path() -> None:
+def test_a_misspelled_argument_is_named_with_its_path() -> None:
     optimizer = CONFIG["optimizer"] | {"weight_decy": 0.1}
     with raises_user_error("torch.optim.Adam", "'weight_decay'", key="optimizer#weight_decy"):
         check_config(CONFIG | {"optimizer": optimizer})

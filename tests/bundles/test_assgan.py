@@ -146,7 +146,7 @@ def test_presets_are_the_papers_tables() -> None:
     }
 
 
-def test_unlabelled_images_need_no_mask(small_phantoms: Path, tmp_path: Path) -> None:
+def test_unlabeled_images_need_no_mask(small_phantoms: Path, tmp_path: Path) -> None:
     """A data set with an ``unlabeled`` section of its own, of any number of images."""
     data = tmp_path / "set"
     data.mkdir()
@@ -189,7 +189,7 @@ def test_settings_that_cannot_work_are_named(
     ("labeled", "named"),
     [(0, ["training", "datalist.json"]), (1, ["batch_size"])],
 )
-def test_too_few_labelled_images(labeled: int, named: list[str], tmp_path: Path) -> None:
+def test_too_few_labeled_images(labeled: int, named: list[str], tmp_path: Path) -> None:
     Image.new("L", (64, 64), 90).save(tmp_path / "a.png")
     item = {"image": "a.png", "masks": [], "diagnosis": "normal"}
     names = {"training": "tu"[:labeled], "validation": "v", "unlabeled": "abcd"}

@@ -52,8 +52,8 @@ def trained_dice(folder: Path, out: Path, seed: int, method: str) -> float:
 
 @pytest.mark.slow
 @pytest.mark.timeout(5400)
-def test_unlabelled_images_help(phantoms: tuple[Path, Sequence[Case]], tmp_path: Path) -> None:
-    """Three seeds, each with eight other labelled phantoms of 72; the same 56 are tested."""
+def test_unlabeled_images_help(phantoms: tuple[Path, Sequence[Case]], tmp_path: Path) -> None:
+    """Three seeds, each with eight other labeled phantoms of 72; the same 56 are tested."""
     folder, cases = phantoms
     test, validation, pool = cases[:TEST], cases[TEST : TEST + VALIDATION], cases[TEST + VALIDATION :]
     dices: dict[str, list[float]] = {"supervised": [], "assgan": []}

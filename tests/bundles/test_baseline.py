@@ -56,7 +56,7 @@ def test_weights_are_of_the_named_network_and_its_settings_lie_beside(runs: Path
     assert not {"dataset_dir", "output_dir", "_meta_", "imports"} & settings.keys()
 
 
-def test_a_last_batch_of_one_is_left_out_which_the_pooled_branch_cannot_normalise(
+def test_a_last_batch_of_one_is_left_out_which_the_pooled_branch_cannot_normalize(
     small_phantoms: Path, tmp_path: Path
 ) -> None:
     items = json.loads((small_phantoms / "datalist.json").read_text())["training"]

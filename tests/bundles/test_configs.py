@@ -152,7 +152,7 @@ def test_words_of_the_command_line() -> None:
         ("evaluate", {"threshhold": 0.4}, "threshhold"),
     ],
 )
-def test_a_misspelt_key_is_an_error(name: str, given: dict[str, Any], key: str) -> None:
+def test_a_misspelled_key_is_an_error(name: str, given: dict[str, Any], key: str) -> None:
     with pytest.raises(RuntimeError) as raised:
         complete(BUNDLES["rdau_gan"] / f"{name}.json", **given)
     assert f"'{key}'" in str(user_error(raised.value))

@@ -154,7 +154,7 @@ def test_properties(config: str, kind: str, configs: Path, weights: Path, small_
     assert workflow.dataset_dir == str(small_phantoms)
 
 
-def test_each_bundle_has_a_card_and_a_licence(configs: Path) -> None:
+def test_each_bundle_has_a_card_and_a_license(configs: Path) -> None:
     card = (configs.parent / "docs" / "README.md").read_text(encoding="utf-8")
     for words in ("Not for clinical use", "## Data", "## Limits", "Apache-2.0", "--dataset_dir"):
         assert words in card
@@ -191,7 +191,7 @@ def test_a_bundle_trains_resumes_and_is_evaluated(configs: Path, small_phantoms:
     if kind == "classes":
         assert len(read_shape_rows(tmp_path / "shapes.csv")) == len(mass_items(small_phantoms, cases))
         return
-    # a bundle that crops has a row a mass
+    # a bundle that crops has one row per mass
     crops = "crop" in read_config(configs / "inference.json")
     expected = sum(len(case.masks) for case in cases) if crops else len(cases)
     assert len(read_case_table(tmp_path / "cases.csv")) == expected

@@ -1,4 +1,4 @@
-"""The statistics that a network standardises its input by."""
+"""The statistics that a network standardizes its input by."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import nn
 
 from bus_monai.bundle.registry import list_bundles
 from bus_monai.bundle.settings import read_config
-from bus_monai.networks.wrappers import Standardised
+from bus_monai.networks.wrappers import Standardized
 
 CONFIGS = {info.name: info.root / "configs" / "train.json" for info in list_bundles()}
 FITTED = [name for name, config in CONFIGS.items() if "fit_input_statistics" in config.read_text(encoding="utf-8")]
@@ -45,8 +45,8 @@ def statistics(name: str, data: Path, folder: Path, seed: int) -> list[tuple[flo
     chain, network = part("validate#preprocessing"), part("network_def")
     assert not any(isinstance(transform, RandomizableTrait) for transform in chain.transforms)
     images = torch.stack([torch.as_tensor(chain(item)["image"]) for item in part("train#dataset#data")]).double()
-    standardised = [module for module in nn.Module.modules(network) if isinstance(module, Standardised)]
-    for module in standardised:
+    standardized = [module for module in nn.Module.modules(network) if isinstance(module, Standardized)]
+    for module in standardized:
         expected = (0.0, 1.0) if module.fixed else (float(images.mean()), float(images.std(correction=0)))
         assert (float(module.mean), float(module.std)) == pytest.approx(expected, rel=1e-5)
-    return [(float(module.mean), float(module.std)) for module in standardised]
+    return [(float(module.mean), float(module.std)) for module in standardized]

@@ -1,4 +1,4 @@
-"""Every error that a user can mend, as training and inference tell it."""
+"""Every error that a user can fix, as training and inference tell it."""
 
 from __future__ import annotations
 

@@ -136,7 +136,7 @@ def test_killed_and_resumed_equals_undisturbed(trained: tuple[Path, str], small_
     assert [run.info.status for run in runs] == ["FINISHED"], "the resumed run goes on with the killed one's record"
 
 
-def test_a_misspelt_key_is_the_last_line_under_monais_traceback(tmp_path: Path) -> None:
+def test_a_misspelled_key_is_the_last_line_under_monais_traceback(tmp_path: Path) -> None:
     config = ["--config_file", "bundles/rdau_gan/configs/train.json"]
     words = ["python", "-m", "monai.bundle", "run", "training", *config, "--max_epoch", "3"]
     code, output = run_forked(words, ROOT, environment(), 120, tmp_path / "log")

@@ -1,4 +1,4 @@
-"""The command line: light, helpful, one sentence for what a user can mend."""
+"""The command line: light, helpful, one sentence for what a user can fix."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``bus-monai mammo`` from files to files, with small networks that have learnt nothing."""
+"""``bus-monai mammo`` from files to files, with small networks that have learned nothing."""
 
 from __future__ import annotations
 

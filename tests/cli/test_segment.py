@@ -1,4 +1,4 @@
-"""``bus-monai segment`` from files to files, with a small network that has learnt nothing."""
+"""``bus-monai segment`` from files to files, with a small network that has learned nothing."""
 
 from __future__ import annotations
 
@@ -63,8 +63,8 @@ def test_in_python(small_weights: Path, tmp_path: Path) -> None:
     predictor = Predictor.from_bundle("baseline", small_weights, "onnx")
     path = image(tmp_path / "a.png", 1)
     result = bus_monai.segment(path, predictor)
-    grey = np.asarray(Image.open(path))
-    of_array = bus_monai.segment(np.stack([grey] * 3, axis=-1), predictor, spacing_mm=(0.5, 0.5))
+    gray = np.asarray(Image.open(path))
+    of_array = bus_monai.segment(np.stack([gray] * 3, axis=-1), predictor, spacing_mm=(0.5, 0.5))
     np.testing.assert_allclose(of_array.probability, result.probability, atol=1e-5)
     np.testing.assert_array_equal(result.mask, find_findings(result.probability, 0.5).labels > 0)
     assert len(result.lesions) == result.labels.max()

@@ -12,8 +12,8 @@ from bus_monai.data.phantoms.mammogram import MammoPhantom
 def as_dicom_mg(phantom: MammoPhantom) -> Dataset:
     """Make a Digital Mammography X-Ray Image - For Presentation of a phantom, ready for ``save_as``.
 
-    DICOM PS3.3 A.27, a cranio-caudal view of one breast, 8 bits a pixel, uncompressed. What a phantom cannot know, such
-    as date, exposure and device, is empty. The same phantom gives the same object, unique identifiers included.
+    DICOM PS3.3 A.27, a cranio-caudal view of one breast, 8 bits per pixel, uncompressed. What a phantom cannot know,
+    such as date, exposure and device, is empty. The same phantom gives the same object, unique identifiers included.
     """
     size = f"{phantom.image.shape} {phantom.laterality}"
     study, series, instance = (

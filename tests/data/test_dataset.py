@@ -28,7 +28,7 @@ from bus_monai.data.dataset import (
     without_broken,
 )
 from bus_monai.data.phantoms.ultrasound import write_phantoms
-from bus_monai.data.readers.catalogue import recognise
+from bus_monai.data.readers.catalog import recognize
 from tests.published_layouts import (
     breast,
     bus_bra,
@@ -48,8 +48,8 @@ def test_a_data_set_is_left_out_and_names_do_not_clash(tmp_path: Path, monkeypat
     plain_folder(tmp_path / "mine")
     bus_bra(tmp_path / "bus_bra")
     (tmp_path / "notes").mkdir()
-    asked = Mock(side_effect=recognise)
-    monkeypatch.setattr(collection, "recognise", asked)
+    asked = Mock(side_effect=recognize)
+    monkeypatch.setattr(collection, "recognize", asked)
     datalist = load_dataset(tmp_path, protocol="leave_one_dataset_out:mine")
     # each folder is looked at once, a prepared one not at all
     assert [call.args[0].name for call in asked.call_args_list] == ["bus_bra", "mine", "notes"]
@@ -172,7 +172,7 @@ def test_a_black_image_is_named(case: Case) -> None:
         _check(case)
 
 
-def test_a_tumour_without_mask_is_named_and_a_normal_image_is_not(case: Case) -> None:
+def test_a_tumor_without_mask_is_named_and_a_normal_image_is_not(case: Case) -> None:
     with raises_user_error("malignant", path=case.image):
         _check(Case("a", case.image, (), "g", "malignant"))
     _check(Case("a", case.image, (), "g", "normal"))
@@ -201,7 +201,7 @@ def test_a_broken_image_in_the_middle_is_named_and_the_rest_goes_on_if_wanted(
     assert {case.id for _, cases in rest.sections() for case in cases} == ids - {broken.id}
 
 
-def test_unlabelled_images_need_no_mask_and_the_one_they_have_is_not_read(tmp_path: Path) -> None:
+def test_unlabeled_images_need_no_mask_and_the_one_they_have_is_not_read(tmp_path: Path) -> None:
     image = _save(tmp_path / "a.png", np.full((8, 8), 9))
     cases = [Case("a", image, (), "a", "benign"), Case("b", image, (tmp_path / "missing.png",), "b", "malignant")]
     datalist = Datalist(unlabeled=[*cases, Case("c", tmp_path / "missing.png", (), "c", "unknown")])

@@ -1,4 +1,4 @@
-"""One item a mass, each with all masks of its image and the box of its own."""
+"""One item per mass, each with all masks of its image and the box of its own."""
 
 from __future__ import annotations
 

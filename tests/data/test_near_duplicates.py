@@ -15,7 +15,7 @@ from PIL import Image, ImageOps
 from bus_monai.data import near_duplicates
 from bus_monai.data.near_duplicates import find_pairs, group_near_duplicates, join_pairs
 from bus_monai.data.phantoms.ultrasound import make_phantom
-from bus_monai.data.registration import content_box, equalise, to_square
+from bus_monai.data.registration import content_box, equalize, to_square
 from bus_monai.geometry.box import Box
 from tests.user_errors import raises_user_error
 
@@ -149,8 +149,8 @@ def test_groups_are_the_closure_of_the_pairs(pairs: list[tuple[int, int]]) -> No
 @given(st.floats(0.5, 2), st.integers(0, 1000))
 def test_ranks_do_not_heed_gamma(gamma: float, seed: int) -> None:
     values = np.random.default_rng(seed).random(50).astype(np.float32)
-    np.testing.assert_array_equal(equalise(values), equalise(values.astype(np.float64) ** gamma))
-    assert np.linalg.norm(equalise(values)) == pytest.approx(1)
+    np.testing.assert_array_equal(equalize(values), equalize(values.astype(np.float64) ** gamma))
+    assert np.linalg.norm(equalize(values)) == pytest.approx(1)
 
 
 def test_black_margins_are_cut_off() -> None:

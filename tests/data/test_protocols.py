@@ -57,11 +57,11 @@ def test_it_equals_the_papers_protocol() -> None:
     assert len(keep_labels(split, 1, seed=2).training) == len(split.training) + len(split.unlabeled)
 
 
-def test_a_set_without_unlabelled_images_gets_the_papers_share_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_set_without_unlabeled_images_gets_the_papers_share_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
     few = keep_labels(Datalist(training=cases(80), synthetic=True), None)
     assert (len(few.training), len(few.unlabeled), few.synthetic) == (15, 65, True)
     assert caplog.messages == [
-        "The data set has no unlabelled images: only 15 of 80 training images keep their masks; give labeled_fraction "
+        "The data set has no unlabeled images: only 15 of 80 training images keep their masks; give labeled_fraction "
         "for another share, 1 for all."
     ]
 

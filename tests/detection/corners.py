@@ -1,4 +1,4 @@
-"""Boxes by centre and size."""
+"""Boxes by center and size."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from torch import Tensor
 
 
 def as_corners(boxes: Tensor) -> Tensor:
-    """Turn centre x, centre y, width, height (N, 4) into left, top, right, bottom (N, 4)."""
+    """Turn center x, center y, width, height (N, 4) into left, top, right, bottom (N, 4)."""
     return convert_box_mode(boxes, src_mode=CenterSizeMode, dst_mode=StandardMode)
 
 
-def as_centres(boxes: Tensor) -> Tensor:
-    """Turn left, top, right, bottom (N, 4) into centre x, centre y, width, height (N, 4)."""
+def as_centers(boxes: Tensor) -> Tensor:
+    """Turn left, top, right, bottom (N, 4) into center x, center y, width, height (N, 4)."""
     return convert_box_mode(boxes, src_mode=StandardMode, dst_mode=CenterSizeMode)

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bus_monai.detection.boxes import BOX_CODER, BOXES_PER_CELL, default_boxes, find_boxes, match_boxes
-from tests.detection.corners import as_centres, as_corners
+from tests.detection.corners import as_centers, as_corners
 
 share = st.floats(0.02, 1)
 box = st.tuples(share, share, share, share)
@@ -40,7 +40,7 @@ def test_number_of_boxes_map_by_map() -> None:
 
 
 def test_first_cell_of_each_map() -> None:
-    boxes = as_centres(default_boxes())
+    boxes = as_centers(default_boxes())
     first = boxes[[0, 5776, 7942, 8542, 8692, 8728]]
     torch.testing.assert_close(first[:, 0] * 300, torch.tensor([4.0, 8, 16, 32, 50, 150]))
     torch.testing.assert_close(first[:, 2] * 300, torch.tensor([30.0, 60, 111, 162, 213, 264]))
@@ -65,7 +65,7 @@ def test_against_loops() -> None:
                 for ratio in ratios:
                     expected.append((*cell, low * ratio**0.5, low / ratio**0.5))
                     expected.append((*cell, low / ratio**0.5, low * ratio**0.5))
-    torch.testing.assert_close(as_centres(default_boxes()), torch.tensor(expected) / 300)
+    torch.testing.assert_close(as_centers(default_boxes()), torch.tensor(expected) / 300)
 
 
 def iou(a: list[float], b: list[float]) -> float:

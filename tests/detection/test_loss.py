@@ -59,7 +59,7 @@ def test_a_batch_without_boxes_has_loss_0_and_gradient_0() -> None:
 
 
 def test_the_least_loss_finds_the_boxes() -> None:
-    """Loss, coding, matching and post-processing agree: outputs that minimise the loss are found as the true boxes."""
+    """Loss, coding, matching and post-processing agree: outputs that minimize the loss are found as the true boxes."""
     loss = MultiBoxLoss()
     truths = [torch.tensor([[0.2, 0.3, 0.5, 0.5], [0.6, 0.6, 0.9, 0.95]]), torch.tensor([[0.41, 0.42, 0.45, 0.47]])]
     offsets, logits = torch.zeros(2, 8732, 4, requires_grad=True), torch.zeros(2, 8732, 2, requires_grad=True)

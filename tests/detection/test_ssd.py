@@ -7,7 +7,7 @@ import torch
 
 from bus_monai.detection.boxes import default_boxes
 from bus_monai.detection.ssd import DETECTOR_NAMES, SSD300, make_detector, split_output
-from tests.detection.corners import as_centres
+from tests.detection.corners import as_centers
 from tests.user_errors import raises_user_error
 
 
@@ -63,7 +63,7 @@ def test_features_are_named_as_in_torchvision(net: SSD300) -> None:
 
 
 def test_an_output_a_box_in_the_order_of_the_default_boxes(net: SSD300) -> None:
-    """The gradient of a box's output is centred on the box."""
+    """The gradient of a box's output is centered on the box."""
     x = torch.rand(1, 1, 300, 300, requires_grad=True)
     offsets, logits = net(x)
     assert offsets.shape == (1, 8732, 4)
@@ -72,7 +72,7 @@ def test_an_output_a_box_in_the_order_of_the_default_boxes(net: SSD300) -> None:
     box = (25 * 38 + 8) * 4 + 2
     logits[0, box, 1].backward()
     rows, columns = x.grad[0, 0].nonzero().T
-    cx, cy = (as_centres(default_boxes())[box, :2] * 300).tolist()
+    cx, cy = (as_centers(default_boxes())[box, :2] * 300).tolist()
     assert (float(columns.min() + columns.max()) / 2, float(rows.min() + rows.max()) / 2) == pytest.approx(
         (cx, cy), abs=6
     )

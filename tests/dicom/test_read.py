@@ -1,4 +1,4 @@
-"""DICOM frames: every real ultrasound object of pydicom's, each colour model against its reference."""
+"""DICOM frames: every real ultrasound object of pydicom's, each color model against its reference."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def path_of(name: str) -> Path:
 
 
 @pytest.mark.parametrize("name", [CINE, "color3d_jpeg_baseline.dcm"])
-def test_luma_is_the_first_channel_of_pydicom_to_one_grey_level(name: str) -> None:
+def test_luma_is_the_first_channel_of_pydicom_to_one_gray_level(name: str) -> None:
     path = path_of(name)
     for frame, (source, reference) in enumerate(zip(read_all_frames(path), iter_pixels(path, raw=True), strict=False)):
         difference = np.abs(source.pixels * 255 - reference[..., 0])
@@ -127,7 +127,7 @@ def _written(folder: Path, **values: object) -> Path:
     return folder / "a.dcm"
 
 
-def _grey(folder: Path, pixels: np.ndarray, stored: int, photometric: str = "MONOCHROME2") -> Path:
+def _gray(folder: Path, pixels: np.ndarray, stored: int, photometric: str = "MONOCHROME2") -> Path:
     bits = pixels.dtype.itemsize * 8
     return _written(
         folder,
@@ -183,7 +183,7 @@ def test_the_luma_of_ybr_is_that_of_its_rgb(frame: int) -> None:
     path = _path("examples_ybr_color.dcm")
     reference = pixel_array(path, index=frame) @ LUMA / 255
     difference = np.abs(read_source(path, frame).pixels - reference)
-    # RGB is rounded, and clipped where colour is out of its range
+    # RGB is rounded, and clipped where color is out of its range
     assert difference.mean() < 0.5 / 255
     assert np.quantile(difference, 0.99) < 2 / 255
 
@@ -192,16 +192,16 @@ def test_the_luma_of_ybr_is_that_of_its_rgb(frame: int) -> None:
 def test_values_are_scaled_by_the_stored_bits(tmp_path: Path, dtype: type, stored: int) -> None:
     top = 2**stored - 1
     pixels = np.array([[0, top // 3], [top, top // 5]], dtype)
-    np.testing.assert_allclose(read_source(_grey(tmp_path, pixels, stored)).pixels, pixels / top, atol=1e-6)
+    np.testing.assert_allclose(read_source(_gray(tmp_path, pixels, stored)).pixels, pixels / top, atol=1e-6)
 
 
 def test_monochrome_1_is_inverted(tmp_path: Path) -> None:
-    path = _grey(tmp_path, np.array([[0, 51], [255, 204]], np.uint8), 8, "MONOCHROME1")
+    path = _gray(tmp_path, np.array([[0, 51], [255, 204]], np.uint8), 8, "MONOCHROME1")
     np.testing.assert_allclose(read_source(path).pixels, [[1, 0.8], [0, 0.2]], atol=1e-6)
 
 
 def test_signed_values_start_at_their_least(tmp_path: Path) -> None:
-    path = _grey(tmp_path, np.array([[-32768, 32767]], np.int16), 16)
+    path = _gray(tmp_path, np.array([[-32768, 32767]], np.int16), 16)
     np.testing.assert_allclose(read_source(path).pixels, [[0, 1]], atol=1e-6)
 
 

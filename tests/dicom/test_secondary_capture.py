@@ -1,4 +1,4 @@
-"""Overlays as secondary captures: valid, of one frame or many, in the colours that were given."""
+"""Overlays as secondary captures: valid, of one frame or many, in the colors that were given."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_overlays_are_valid_and_come_back(name: str, tmp_path: Path) -> None:
     write_dicom(made, tmp_path / "sc.dcm")
     assert errors_of(tmp_path / "sc.dcm") == []
     back = pixel_array(tmp_path / "sc.dcm").reshape(rgb.shape)
-    # JPEG loses a little, most of it at the edges of colour
+    # JPEG loses a little, most of it at the edges of color
     assert np.abs(back.astype(int) - rgb).mean() < 2
     assert made.SourceImageSequence[0].ReferencedSOPInstanceUID == source.SOPInstanceUID
     assert made.StudyInstanceUID == source.StudyInstanceUID

@@ -1,4 +1,4 @@
-"""The commands of the pages made small: one rule a kind. Words that a page gives stay but for what a rule replaces."""
+"""The commands of the pages made small, one rule per kind. Words of a page stay but for what a rule replaces."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sanity of the maps: they point at the lesion, and depend on what was learnt."""
+"""Sanity of the maps: they point at the lesion, and depend on what was learned."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def rank_correlation(
     return float(np.mean([abs(spearmanr(a.flatten(), b.flatten()).statistic) for a, b in pairs]))
 
 
-def test_the_network_has_learnt(trained: nn.Module, unseen: tuple[Tensor, Tensor]) -> None:
+def test_the_network_has_learned(trained: nn.Module, unseen: tuple[Tensor, Tensor]) -> None:
     with torch.no_grad():
         predicted = trained(unseen[0]) > 0
     truth = unseen[1].bool()
@@ -101,7 +101,7 @@ def test_maps_point_at_the_lesion(
 def test_maps_change_with_the_weights(
     method: Callable[[nn.Module, Tensor], Tensor], trained: nn.Module, unseen: tuple[Tensor, Tensor]
 ) -> None:
-    """Randomisation of all weights, as Adebayo et al. (NeurIPS 2018, arXiv 1810.03292) test it.
+    """Randomization of all weights, as Adebayo et al. (NeurIPS 2018, arXiv 1810.03292) test it.
 
     Rank correlation below 0.3 (0.08 for Grad-CAM when this was written), and the lesion is no longer found.
     """

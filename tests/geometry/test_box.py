@@ -107,7 +107,7 @@ def test_loose_box(case: tuple[tuple[int, int], Box], scale: float) -> None:
 
 
 @given(images_and_boxes(), st.floats(1, 10))
-def test_away_from_the_border_the_centre_stays(case: tuple[tuple[int, int], Box], scale: float) -> None:
+def test_away_from_the_border_the_center_stays(case: tuple[tuple[int, int], Box], scale: float) -> None:
     (height, width), box = case
     # with this much room nothing needs to be shifted
     room = 10 * max(height, width)

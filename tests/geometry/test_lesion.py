@@ -40,7 +40,7 @@ def test_the_largest_are_kept_and_the_rest_is_counted(mask: np.ndarray, least: i
     assert not (found.labels.astype(bool) & ~mask).any()
 
 
-def test_the_default_is_a_disc_of_two_millimetres() -> None:
+def test_the_default_is_a_disk_of_two_millimeters() -> None:
     assert smallest_area(600, (0.1, 0.1), None) == pytest.approx(pi)
     assert smallest_area(600, None, None) == pytest.approx(pi * 100)  # 20 pixels across
     assert smallest_area(600, None, 7) == smallest_area(600, (0.1, 0.1), 7) == 7
@@ -131,10 +131,10 @@ def test_an_ellipse_has_its_own_measures(degrees: float, spacing: tuple[float, f
     assert -90 < lesion.orientation_deg <= 90
 
 
-def test_a_disc_is_round_and_a_hole_changes_its_area_alone() -> None:
-    disc = ellipse(30, 30, 0)
-    holed = disc & ~ellipse(9, 9, 0)
-    whole, ring = only(disc), only(holed)
+def test_a_disk_is_round_and_a_hole_changes_its_area_alone() -> None:
+    disk = ellipse(30, 30, 0)
+    holed = disk & ~ellipse(9, 9, 0)
+    whole, ring = only(disk), only(holed)
     assert whole.circularity == pytest.approx(1, abs=0.03)
     assert whole.depth_width_ratio == 1
     assert (ring.perimeter, ring.long_axis) == (whole.perimeter, whole.long_axis)

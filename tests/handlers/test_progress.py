@@ -38,7 +38,7 @@ def test_an_infinite_gradient_norm_is_reported_and_no_error() -> None:
     assert run([{"g_gradient_norm": torch.tensor(float("inf"))}]) == {"g_gradient_norm": float("inf")}
 
 
-def test_the_count_is_a_metric_in_epochs_that_see_unlabelled_images() -> None:
+def test_the_count_is_a_metric_in_epochs_that_see_unlabeled_images() -> None:
     engine: Any = Engine(lambda *_: None)
     counts = {1: None, 2: 3.0, 3: 5.5, 4: None}
 
@@ -72,6 +72,6 @@ def test_curves_have_a_panel_of_counts_where_there_are_any() -> None:
         {"epoch": 3.0, "trusted_images": 9.0},
     ]
     panel = curves_figure(rows).axes[3]
-    assert panel.get_title() == "Unlabelled images with a trusted mask"
+    assert panel.get_title() == "Unlabeled images with a trusted mask"
     assert panel.lines[0].get_xydata().tolist() == [[2.0, 4.0], [3.0, 9.0]]
     assert len(curves_figure(rows[:1]).axes) == 3

@@ -17,7 +17,7 @@ PNG = ("overlay", "png")
 
 
 def draw(path: Path, *boxes: tuple[int, int, int, int], size: tuple[int, int] = (24, 32)) -> Path:
-    """Write a grey image with bright boxes (top, left, bottom, right)."""
+    """Write a gray image with bright boxes (top, left, bottom, right)."""
     pixels = np.full(size, 40, np.uint8)
     for top, left, bottom, right in boxes:
         pixels[top:bottom, left:right] = 200

@@ -73,7 +73,7 @@ def test_specks_and_hundreds_of_components_are_left_out(bright: Any, tmp_path: P
     totals = segment_inputs([source], out, bright, SegmentSettings(PNG))
     assert (totals["lesions"], totals["crowded"]) == (20, 1)
     rows = {row["lesion"]: row for row in table(out)}
-    # a disc of a thirtieth of the height: 19.6 pixels
+    # a disk of a thirtieth of the height: 19.6 pixels
     assert rows[""]["note"] == "2 too small for a finding left out"
     assert rows["1"]["note"] == "1 too small for a finding left out; 6 beyond the 20 largest of a frame left out"
     assert (rows["1"]["area"], rows["20"]["area"]) == ("64.0", "36.0")

@@ -26,7 +26,7 @@ ENDINGS = {"onnx": "onnx", "openvino": "xml", "torchscript": "ts"}
 FP32 = 1e-5
 """Greatest difference of probability in float32."""
 INT8 = 0.15
-"""The same in int8, of a network of four channels that has learnt nothing and whose logits are steep."""
+"""The same in int8, of a network of four channels that has learned nothing and whose logits are steep."""
 SEGMENTERS = [info.name for info in list_bundles() if output_format(info.root) == "segmentation"]
 
 

@@ -83,10 +83,10 @@ def test_fast_stays_near(reference: Predictor, small_weights: Path, backend: Bac
 
 
 def test_torch_is_the_inference_of_the_bundle(small_weights: Path, tmp_path: Path, said: list[str]) -> None:
-    """Also with the rest of the chain: speckle reduction and equalisation."""
+    """Also with the rest of the chain: speckle reduction and equalization."""
     (tmp_path / "in").mkdir()
-    grey = (image((48, 60)) * 255).astype(np.uint8)
-    Image.fromarray(grey).save(tmp_path / "in" / "a.png")
+    gray = (image((48, 60)) * 255).astype(np.uint8)
+    Image.fromarray(gray).save(tmp_path / "in" / "a.png")
     settings = json.loads((small_weights.parent / "settings.json").read_text())
     settings |= {"speckle": "lee", "equalization": "clahe"}
     weights = Path(shutil.copy(small_weights, tmp_path))
@@ -101,7 +101,7 @@ def test_torch_is_the_inference_of_the_bundle(small_weights: Path, tmp_path: Pat
         f"Segmenting with PyTorch, which is slower than OpenVINO: The model '{predictor.model.name}' has speckle=lee, "
         "which no exported graph computes: use --backend torch."
     ]
-    mask = predictor.predict(grey.astype(np.float32) / 255) >= 0.5
+    mask = predictor.predict(gray.astype(np.float32) / 255) >= 0.5
     np.testing.assert_array_equal(mask, np.asarray(Image.open(tmp_path / "a_mask.png")) > 0)
     with raises_user_error("speckle=lee", "--backend torch"):
         Predictor.from_bundle("baseline", weights, "onnx")

@@ -1,4 +1,4 @@
-"""The outline round a guess is where grey rises."""
+"""The outline round a guess is where gray rises."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from numpy.typing import NDArray
 from bus_monai.interaction.outline import Click, Guess, find_outline
 
 SIZE = (80, 100)
-CENTRE = (40.0, 50.0)
+CENTER = (40.0, 50.0)
 
 
 def ellipse(height: float, width: float) -> NDArray[np.bool_]:
     rows, columns = np.ogrid[: SIZE[0], : SIZE[1]]
-    return ((rows - CENTRE[0]) / height) ** 2 + ((columns - CENTRE[1]) / width) ** 2 <= 1
+    return ((rows - CENTER[0]) / height) ** 2 + ((columns - CENTER[1]) / width) ** 2 <= 1
 
 
 def dice(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
@@ -23,7 +23,7 @@ def dice(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
 NOTHING = np.zeros(SIZE)
 TRUTH = ellipse(14, 20)
 IMAGE = np.where(TRUTH, 0.2, 0.6) + np.random.default_rng(0).normal(0, 0.05, SIZE)
-CIRCLE = Guess(*CENTRE, 12, 12, 0.1, 3, 0.15)
+CIRCLE = Guess(*CENTER, 12, 12, 0.1, 3, 0.15)
 
 
 def test_an_ellipse_is_found_from_a_circle_of_another_size() -> None:
@@ -34,12 +34,12 @@ def test_a_bright_lesion_is_not_sought() -> None:
     assert dice(find_outline(1 - IMAGE, NOTHING, CIRCLE, ()), TRUTH) < 0.9
 
 
-def test_an_image_of_one_grey_gives_the_guess() -> None:
+def test_an_image_of_one_gray_gives_the_guess() -> None:
     found = find_outline(np.full(SIZE, 0.5), NOTHING, CIRCLE, ())
     assert dice(found, ellipse(12, 12)) > 0.97
 
 
-def test_a_probability_moves_the_outline_where_grey_says_nothing() -> None:
+def test_a_probability_moves_the_outline_where_gray_says_nothing() -> None:
     found = find_outline(np.full(SIZE, 0.5), TRUTH.astype(float), CIRCLE, ())
     assert dice(found, TRUTH) > 0.95
 

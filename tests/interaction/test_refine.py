@@ -11,7 +11,7 @@ from scipy.ndimage import label
 
 from bus_monai.data.phantoms.ultrasound import make_phantom
 from bus_monai.geometry.box import Box
-from bus_monai.interaction.outline import Click, disc
+from bus_monai.interaction.outline import Click, disk
 from bus_monai.interaction.refine import OTHER_CLICK_SHARE, WALK_REACH, refine, walk_region
 from tests.user_errors import raises_user_error
 
@@ -20,8 +20,8 @@ DARK = [Click(30, 34), Click(60, 92)]
 RADIUS = 16
 
 
-def discs(*centres: Click, radius: float = RADIUS) -> NDArray[np.bool_]:
-    return np.any([disc(SIZE, centre, radius) for centre in centres], axis=0)
+def disks(*centers: Click, radius: float = RADIUS) -> NDArray[np.bool_]:
+    return np.any([disk(SIZE, center, radius) for center in centers], axis=0)
 
 
 def image_of(lesions: NDArray[np.bool_]) -> NDArray[np.float64]:
@@ -29,7 +29,7 @@ def image_of(lesions: NDArray[np.bool_]) -> NDArray[np.float64]:
     return np.where(lesions, 0.2, 0.6) + noise
 
 
-IMAGE = image_of(discs(*DARK))
+IMAGE = image_of(disks(*DARK))
 NOTHING = np.zeros(SIZE)
 
 
@@ -43,9 +43,9 @@ def test_without_clicks_it_is_the_mask() -> None:
 
 
 def test_a_negative_click_removes_one_component() -> None:
-    mask = discs(*DARK, Click(80, 20), radius=9)
+    mask = disks(*DARK, Click(80, 20), radius=9)
     left = refine(IMAGE, mask, [Click(80, 20, positive=False)])
-    assert np.array_equal(left, discs(*DARK, radius=9))
+    assert np.array_equal(left, disks(*DARK, radius=9))
 
 
 def test_components_that_touch_at_a_corner_are_one() -> None:
@@ -55,14 +55,14 @@ def test_components_that_touch_at_a_corner_are_one() -> None:
 
 
 def test_a_positive_click_grows_a_lesion_that_was_missed() -> None:
-    found = discs(DARK[0])
+    found = disks(DARK[0])
     both = refine(IMAGE, found, [DARK[1]])
     assert np.array_equal(both[:, :60], found[:, :60])
-    assert dice(both, discs(*DARK)) > 0.98
+    assert dice(both, disks(*DARK)) > 0.98
 
 
 def test_a_click_beside_the_middle_grows_it_too() -> None:
-    assert dice(refine(IMAGE, NOTHING, [Click(34, 28)]), discs(DARK[0])) > 0.95
+    assert dice(refine(IMAGE, NOTHING, [Click(34, 28)]), disks(DARK[0])) > 0.95
 
 
 @pytest.mark.parametrize("seed", [1, 3, 5])
@@ -75,34 +75,34 @@ def test_a_click_grows_the_lesion_of_a_phantom(seed: int) -> None:
 
 
 def test_clicks_correct_an_outline_without_moving_the_rest() -> None:
-    truth, mask = discs(DARK[0]), discs(DARK[0])
+    truth, mask = disks(DARK[0]), disks(DARK[0])
     mask[:, 40:60] = False
     corrected = refine(IMAGE, mask, [Click(30, 45)])
     assert dice(corrected, truth) > 0.97 > dice(mask, truth)
-    mask = discs(DARK[0]) | disc(SIZE, Click(30, 54), 9)
+    mask = disks(DARK[0]) | disk(SIZE, Click(30, 54), 9)
     corrected = refine(IMAGE, mask, [DARK[0], Click(30, 56, positive=False)])
     assert dice(corrected, truth) > 0.95 > dice(mask, truth)
 
 
 def test_a_negative_click_leaves_the_lesion_that_a_positive_one_confirmed() -> None:
-    mask = discs(DARK[0])
+    mask = disks(DARK[0])
     assert not refine(IMAGE, mask, [Click(32, 36, positive=False)]).any()
     kept = refine(IMAGE, mask, [DARK[0], Click(32, 36, positive=False)])
     assert kept[DARK[0].row, DARK[0].column]
 
 
 def test_a_box_bounds_its_lesion_and_leaves_the_others() -> None:
-    truth = discs(DARK[0])
-    mask = discs(DARK[0], radius=22) | disc(SIZE, DARK[1], 9)
+    truth = disks(DARK[0])
+    mask = disks(DARK[0], radius=22) | disk(SIZE, DARK[1], 9)
     boxed = refine(IMAGE, mask, (), Box.from_mask(truth))
     inside = np.zeros(SIZE, dtype=bool)
     inside[Box.from_mask(truth).slices] = True
-    assert np.array_equal(boxed & ~inside, disc(SIZE, DARK[1], 9))
+    assert np.array_equal(boxed & ~inside, disk(SIZE, DARK[1], 9))
     assert dice(boxed & inside, truth) > 0.97
 
 
 def test_a_click_corrects_what_a_box_gave() -> None:
-    box = Box.from_mask(discs(DARK[0]))
+    box = Box.from_mask(disks(DARK[0]))
     assert not refine(IMAGE, NOTHING, [Click(30, 34, positive=False)], box).any()
 
 
@@ -110,8 +110,8 @@ CLICKS = st.lists(st.builds(Click, st.integers(0, SIZE[0] - 1), st.integers(0, S
 
 
 @settings(max_examples=25, deadline=None)
-@given(CLICKS, st.sampled_from([NOTHING, discs(*DARK), discs(DARK[0], radius=5), NOTHING + 1]))
-def test_clicks_are_honoured_and_the_mask_is_always_the_same(clicks: list[Click], given_mask: NDArray) -> None:
+@given(CLICKS, st.sampled_from([NOTHING, disks(*DARK), disks(DARK[0], radius=5), NOTHING + 1]))
+def test_clicks_are_honored_and_the_mask_is_always_the_same(clicks: list[Click], given_mask: NDArray) -> None:
     mask = refine(IMAGE, given_mask, clicks)
     last = {(click.row, click.column): click.positive for click in clicks}
     assert {place: bool(mask[place]) for place in last} == last
@@ -162,25 +162,25 @@ def test_it_ends_at_an_edge_and_at_its_reach() -> None:
     region = walk_region(EDGE, WALK_REGION_NOTHING, CLICK, (), 6.0)
     # the edge lies between the columns 44 and 45, blurred by a pixel
     assert int(region[30].nonzero()[0].max()) in (44, 45)
-    assert not region[~disc(WALK_REGION_SIZE, CLICK, WALK_REACH * 6)].any()
-    assert region[disc(WALK_REGION_SIZE, CLICK, 4)].all()
+    assert not region[~disk(WALK_REGION_SIZE, CLICK, WALK_REACH * 6)].any()
+    assert region[disk(WALK_REGION_SIZE, CLICK, 4)].all()
 
 
 def test_a_click_of_the_other_kind_keeps_what_is_round_it() -> None:
     other = Click(30, 32, positive=False)
     region = walk_region(EDGE, WALK_REGION_NOTHING, CLICK, [other], 6.0)
-    assert not region[disc(WALK_REGION_SIZE, other, OTHER_CLICK_SHARE * 8)].any()
+    assert not region[disk(WALK_REGION_SIZE, other, OTHER_CLICK_SHARE * 8)].any()
     assert region[CLICK.row, CLICK.column]
 
 
 def test_where_all_around_is_of_its_kind_the_reach_is_filled() -> None:
-    mask = ~disc(WALK_REGION_SIZE, CLICK, 4)
-    assert np.array_equal(walk_region(EDGE, mask, CLICK, (), 4.0), disc(WALK_REGION_SIZE, CLICK, WALK_REACH * 4))
+    mask = ~disk(WALK_REGION_SIZE, CLICK, 4)
+    assert np.array_equal(walk_region(EDGE, mask, CLICK, (), 4.0), disk(WALK_REGION_SIZE, CLICK, WALK_REACH * 4))
 
 
 def test_a_large_region_is_solved_on_fewer_pixels_with_the_same_outline() -> None:
     size = (400, 400)
     click = Click(200, 200)
-    truth = disc(size, click, 90)
+    truth = disk(size, click, 90)
     region = walk_region(np.where(truth, 0.2, 0.6), np.zeros(size, dtype=bool), click, (), 80.0)
     assert 2 * (region & truth).sum() / (region.sum() + truth.sum()) > 0.98

@@ -33,7 +33,7 @@ def test_missing_lesion_goes_before_as_much_surplus() -> None:
     assert next_click(square(2, 6, 3), square(2, 1, 3)) == Click(3, 2, positive=True)
 
 
-def test_the_border_of_the_image_bounds_a_disc() -> None:
+def test_the_border_of_the_image_bounds_a_disk() -> None:
     truth = np.ones(SIZE, dtype=bool)
     assert next_click(np.zeros_like(truth), truth) == Click(4, 4, positive=True)
 

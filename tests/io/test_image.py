@@ -1,4 +1,4 @@
-"""Reading: the axes, colours and depths of real files, and a sentence for each broken one."""
+"""Reading: the axes, colors and depths of real files, and a sentence for each broken one."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from bus_monai.sources.listing import list_sources
 from bus_monai.sources.read import read_source
 from tests.user_errors import raises_user_error
 
-GREY = np.arange(6 * 5, dtype=np.uint8).reshape(6, 5) * 8
+GRAY = np.arange(6 * 5, dtype=np.uint8).reshape(6, 5) * 8
 RGB = np.random.default_rng(0).integers(0, 256, (6, 5, 3), dtype=np.uint8)
 LUMA = RGB @ np.array([0.299, 0.587, 0.114]) / 255
 
@@ -38,26 +38,26 @@ def _png_header(width: int, height: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0")) + chunk(b"IEND", b"")
 
 
-def test_8_bit_grey_is_divided_by_255(tmp_path: Path) -> None:
-    Image.fromarray(GREY).save(tmp_path / "a.png")
+def test_8_bit_gray_is_divided_by_255(tmp_path: Path) -> None:
+    Image.fromarray(GRAY).save(tmp_path / "a.png")
     source = read_source(tmp_path / "a.png")
     assert source.pixels.dtype == np.float32
-    np.testing.assert_array_equal(source.pixels, GREY / np.float32(255))
+    np.testing.assert_array_equal(source.pixels, GRAY / np.float32(255))
     assert (source.spacing_mm, source.frame, source.frames) == (None, 0, 1)
 
 
-def test_16_bit_grey_is_divided_by_65535(tmp_path: Path) -> None:
-    stored = GREY.astype(np.uint16) * 257 + 1
+def test_16_bit_gray_is_divided_by_65535(tmp_path: Path) -> None:
+    stored = GRAY.astype(np.uint16) * 257 + 1
     Image.fromarray(stored).save(tmp_path / "a.png")
     np.testing.assert_allclose(read_raster(tmp_path / "a.png"), stored / 65535, atol=1e-7)
 
 
 def test_1_bit_is_0_and_1(tmp_path: Path) -> None:
-    Image.fromarray(GREY > 100).save(tmp_path / "a.png")
-    np.testing.assert_array_equal(read_raster(tmp_path / "a.png"), (GREY > 100).astype(np.float32))
+    Image.fromarray(GRAY > 100).save(tmp_path / "a.png")
+    np.testing.assert_array_equal(read_raster(tmp_path / "a.png"), (GRAY > 100).astype(np.float32))
 
 
-def test_colour_is_rec_601_luma(tmp_path: Path) -> None:
+def test_color_is_rec_601_luma(tmp_path: Path) -> None:
     Image.fromarray(RGB).save(tmp_path / "a.png")
     # Pillow rounds luma to 8 bits
     np.testing.assert_allclose(read_raster(tmp_path / "a.png"), LUMA, atol=0.51 / 255)
@@ -67,8 +67,8 @@ def test_colour_is_rec_601_luma(tmp_path: Path) -> None:
 def test_alpha_means_nothing(tmp_path: Path, alpha: int) -> None:
     Image.fromarray(np.dstack([RGB, np.full((6, 5), alpha, np.uint8)])).save(tmp_path / "rgba.png")
     np.testing.assert_allclose(read_raster(tmp_path / "rgba.png"), LUMA, atol=0.51 / 255)
-    Image.fromarray(np.dstack([GREY, np.full((6, 5), alpha, np.uint8)])).save(tmp_path / "la.png")
-    np.testing.assert_array_equal(read_raster(tmp_path / "la.png"), GREY / np.float32(255))
+    Image.fromarray(np.dstack([GRAY, np.full((6, 5), alpha, np.uint8)])).save(tmp_path / "la.png")
+    np.testing.assert_array_equal(read_raster(tmp_path / "la.png"), GRAY / np.float32(255))
 
 
 @pytest.mark.parametrize("transparency", [None, 0, 3])
@@ -114,8 +114,8 @@ def test_nifti_values(tmp_path: Path, stored: np.ndarray, expected: list) -> Non
 
 
 def test_nifti_2_is_read(tmp_path: Path) -> None:
-    nib.save(nib.Nifti2Image(GREY, np.eye(4)), tmp_path / "a.nii")
-    np.testing.assert_array_equal(read_source(tmp_path / "a.nii").pixels, GREY.T / np.float32(255))
+    nib.save(nib.Nifti2Image(GRAY, np.eye(4)), tmp_path / "a.nii")
+    np.testing.assert_array_equal(read_source(tmp_path / "a.nii").pixels, GRAY.T / np.float32(255))
 
 
 def test_nifti_of_several_slices_is_refused(tmp_path: Path) -> None:
@@ -124,10 +124,10 @@ def test_nifti_of_several_slices_is_refused(tmp_path: Path) -> None:
         read_source(tmp_path / "a.nii")
 
 
-def test_nifti_of_colours_is_refused(tmp_path: Path) -> None:
+def test_nifti_of_colors_is_refused(tmp_path: Path) -> None:
     stored = np.zeros((4, 5, 1), dtype=[("R", "u1"), ("G", "u1"), ("B", "u1")])
     nib.save(nib.Nifti1Image(stored, np.eye(4)), tmp_path / "a.nii")
-    with raises_user_error("grey", path=tmp_path / "a.nii"):
+    with raises_user_error("gray", path=tmp_path / "a.nii"):
         read_source(tmp_path / "a.nii")
 
 
@@ -164,7 +164,7 @@ def test_a_decompression_bomb_is_refused_by_its_header(tmp_path: Path, side: int
 
 
 def test_an_image_has_no_second_frame(tmp_path: Path) -> None:
-    Image.fromarray(GREY).save(tmp_path / "a.png")
+    Image.fromarray(GRAY).save(tmp_path / "a.png")
     with raises_user_error("frame 1", path=tmp_path / "a.png"):
         read_source(tmp_path / "a.png", 1)
 
@@ -173,7 +173,7 @@ def _originals() -> dict[str, bytes]:
     png, jpeg = io.BytesIO(), io.BytesIO()
     Image.fromarray(RGB).save(png, "PNG")
     Image.fromarray(RGB).save(jpeg, "JPEG")
-    nifti = nib.Nifti1Image(GREY, np.eye(4)).to_bytes()
+    nifti = nib.Nifti1Image(GRAY, np.eye(4)).to_bytes()
     dicom = [Path(get_testdata_file(name)).read_bytes() for name in ("ExplVR_BigEnd.dcm", "examples_palette.dcm")]
     return {
         "q.png": png.getvalue(),
@@ -220,10 +220,10 @@ def test_any_value_is_lesion_but_in_a_jpeg_from_half_on(tmp_path: Path, name: st
 
 def test_list_holds_images_frames_and_broken_files_but_no_masks(tmp_path: Path) -> None:
     (tmp_path / "b").mkdir()
-    Image.fromarray(GREY).save(tmp_path / "b" / "a (1).png")
-    Image.fromarray(GREY).save(tmp_path / "b" / "a (1)_mask.png")
-    Image.fromarray(GREY).save(tmp_path / "b" / "a (1)_mask_1.png")
-    Image.fromarray(GREY).save(tmp_path / "._a.png")
+    Image.fromarray(GRAY).save(tmp_path / "b" / "a (1).png")
+    Image.fromarray(GRAY).save(tmp_path / "b" / "a (1)_mask.png")
+    Image.fromarray(GRAY).save(tmp_path / "b" / "a (1)_mask_1.png")
+    Image.fromarray(GRAY).save(tmp_path / "._a.png")
     (tmp_path / "broken.png").touch()
     (tmp_path / "garbage.dcm").write_bytes(b"abc" * 100)
     (tmp_path / "notes.txt").write_text("read me")
@@ -231,7 +231,7 @@ def test_list_holds_images_frames_and_broken_files_but_no_masks(tmp_path: Path) 
     (tmp_path / "cine").write_bytes(Path(get_testdata_file("OBXXXX1A_rle_2frame.dcm")).read_bytes())
     (tmp_path / "report.dcm").write_bytes(Path(get_testdata_file("reportsi.dcm")).read_bytes())
     (tmp_path / "seg.dcm").write_bytes(Path(get_testdata_file("liver_1frame.dcm")).read_bytes())
-    nib.save(nib.Nifti1Image(GREY, np.eye(4)), tmp_path / "c.nii.gz")
+    nib.save(nib.Nifti1Image(GRAY, np.eye(4)), tmp_path / "c.nii.gz")
     listed = [(str(path.relative_to(tmp_path)), frame) for path, frame in list_sources(tmp_path)]
     assert listed == [
         ("b/a (1).png", 0),

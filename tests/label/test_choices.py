@@ -28,9 +28,9 @@ def strategies(label_python: Path) -> ModuleType:
 
 def test_the_farthest_point_is_next(strategies: ModuleType) -> None:
     points = np.array([[0.0, 0.0], [1.0, 0.0], [5.0, 0.0]])
-    assert strategies.k_centre(points, None) == 1
-    assert strategies.k_centre(points, points[1:2]) == 2
-    assert strategies.k_centre(points[:2], points[2:]) == 0
+    assert strategies.k_center(points, None) == 1
+    assert strategies.k_center(points, points[1:2]) == 2
+    assert strategies.k_center(points[:2], points[2:]) == 0
 
 
 def test_a_sample_is_the_same_each_time(strategies: ModuleType) -> None:

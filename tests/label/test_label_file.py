@@ -82,7 +82,7 @@ def test_new_lesions_begin_with_the_largest() -> None:
 
 @settings(max_examples=50, deadline=None)
 @given(arrays(bool, (5, 6)), arrays(np.uint8, (5, 6), elements=st.integers(0, 3)))
-def test_the_mask_is_labelled_and_what_stays_keeps_its_number(mask: np.ndarray, before: np.ndarray) -> None:
+def test_the_mask_is_labeled_and_what_stays_keeps_its_number(mask: np.ndarray, before: np.ndarray) -> None:
     after = keep_numbers(mask, before)
     np.testing.assert_array_equal(after > 0, mask)
     stays = mask & (before > 0)
@@ -125,7 +125,7 @@ def test_what_is_no_label_is_refused(tmp_path: Path) -> None:
     Image.fromarray(np.zeros((1, 2), np.uint8)).save(png)
     refused("1 x 1 x 2", "1 x 2 x 2", shape=(1, 2, 2))
     Image.fromarray(np.zeros((1, 2, 3), np.uint8)).save(png)
-    refused("grey")
+    refused("gray")
     Image.fromarray(np.array([[0, 300]], np.uint16)).save(png)
     refused(0, 255)
     png.write_bytes(b"GIF89a")

@@ -1,4 +1,4 @@
-"""The page for labelling, in a real browser."""
+"""The page for labeling, in a real browser."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_an_image_is_segmented_changed_and_submitted(
     server = serve(studies)
     client = server.client()
     browser.open(f"{server.url}/bus/")
-    assert browser.wait("document.querySelector('#count')?.textContent") == "0 of 7 labelled"
+    assert browser.wait("document.querySelector('#count')?.textContent") == "0 of 7 labeled"
     # the first image by name cannot be read
     assert ".png'" in _said(browser, "'")
     browser.press("#next")
@@ -92,7 +92,7 @@ def test_an_image_is_segmented_changed_and_submitted(
     assert set(label[10:30, 11:29].ravel()) == set(label[7, [7, 8]]) == {3}
     assert label[20, 50] == 1
     assert label[50, 45] == 2
-    assert browser.read("document.querySelector('#count').textContent") == "2 of 7 labelled"
+    assert browser.read("document.querySelector('#count').textContent") == "2 of 7 labeled"
 
     browser.press("#train")
     training = "document.getElementById('training').textContent"
@@ -100,7 +100,7 @@ def test_an_image_is_segmented_changed_and_submitted(
     browser.press("#next")
     _said(browser, "No label yet.")
     assert browser.wait(f"!document.getElementById('train').disabled && {training}") == (
-        "bus-monai: All of the 2 labelled patients are held out to validate and test with: label more images."
+        "bus-monai: All of the 2 labeled patients are held out to validate and test with: label more images."
     )
     assert not browser.errors
 

@@ -36,7 +36,7 @@ def train_task(label_python: Path) -> ModuleType:
 
 @pytest.fixture
 def write_data(small_phantoms: Path) -> WriteData:
-    """Eight labelled images, and four that the semi-supervised may use."""
+    """Eight labeled images, and four that the semi-supervised may use."""
 
     def write(folder: Path) -> Datalist:
         whole = read_datalist(small_phantoms)
@@ -89,9 +89,9 @@ def test_only_what_is_not_worse_becomes_active(
     # a rate of 0 shows that the training began with the weights of the active model
     start = torch.load(versions.start.files[0], weights_only=True)
     trained = torch.load(versions.model(1).files[0], weights_only=True)
-    learnt = [name for name in start if "running" not in name and "num_batches" not in name]
-    assert learnt
-    for name in learnt:
+    learned = [name for name in start if "running" not in name and "num_batches" not in name]
+    assert learned
+    for name in learned:
         torch.testing.assert_close(trained[name], start[name], msg=name)
     assert versions.model(1).settings["network_options"] == versions.start.settings["network_options"]
 

@@ -41,7 +41,7 @@ def test_confidence_is_the_mean_of_probabilities_not_of_logits() -> None:
 def test_pixels_are_trusted_where_their_interpolated_realism_is_high() -> None:
     scores = torch.tensor([[-3.0, 3.0]]).reshape(1, 1, 1, 2)
     loss = MutualSupervision(gamma=0.7, confidence="pixel")
-    # bilinear at four centres: -3, -1.5, 1.5, 3
+    # bilinear at four centers: -3, -1.5, 1.5, 3
     assert (sigmoid(np.array([-3, -1.5, 1.5, 3])) > 0.7).tolist() == [False, False, True, True]
     assert loss.trusted(scores, (2, 4))[0, 0].tolist() == [[0, 0, 1, 1]] * 2
 

@@ -1,4 +1,4 @@
-"""The pipeline with stages that can be worked out by hand: a square is a mass, and its grey value its score."""
+"""The pipeline with stages that can be worked out by hand: a square is a mass, and its gray value its score."""
 
 from __future__ import annotations
 

@@ -21,8 +21,8 @@ from bus_monai.metrics.aggregate import (
     Summary,
     grouped_mean,
     means,
-    summarise,
-    summarise_all,
+    summarize,
+    summarize_all,
     write_scores,
 )
 from bus_monai.metrics.case_table import CaseRow, read_case_table
@@ -100,26 +100,26 @@ def test_counts_tell_what_a_metric_applies_to() -> None:
         row("c", 1, 1, 1, 7, group="q", mm=True),
         row("d", 0, 0, 0, 10, group="r"),
     ]
-    lesion = by_metric(summarise(rows, "lesion"))
+    lesion = by_metric(summarize(rows, "lesion"))
     assert (lesion["dice"].n_cases, lesion["dice"].n_groups) == (3, 2)
     assert (lesion["hd95_mm"].n_cases, lesion["hd95_mm"].n_groups) == (2, 2)
-    assert by_metric(summarise(rows, "pooled"))["dice"].n_cases == 4
-    assert by_metric(summarise(rows, "normal"))["specificity"].n_cases == 1
+    assert by_metric(summarize(rows, "pooled"))["dice"].n_cases == 4
+    assert by_metric(summarize(rows, "normal"))["specificity"].n_cases == 1
 
 
 def test_rules_without_cases_have_no_metrics() -> None:
     lesions, normals = [row("a", 2, 1, 1, 6), row("b", 1, 1, 1, 6)], [row("c", 0, 1, 0, 6), row("d", 0, 0, 0, 6)]
-    assert set(summarise_all(lesions)) == {"lesion", "pooled", "all_cases_zero", "detection"}
-    assert set(summarise_all(normals)) == {"normal"}
-    assert summarise([], "lesion") == []
+    assert set(summarize_all(lesions)) == {"lesion", "pooled", "all_cases_zero", "detection"}
+    assert set(summarize_all(normals)) == {"normal"}
+    assert summarize([], "lesion") == []
 
 
 def test_summary_of_all_rules_survives_json() -> None:
     rows = [row("a", 2, 1, 1, 6), row("b", 1, 1, 1, 6), row("c", 0, 1, 0, 6)]
-    summaries = summarise_all(rows, seed=3)
+    summaries = summarize_all(rows, seed=3)
     assert json.loads(json.dumps(summaries, allow_nan=False)) == summaries
     assert summaries["lesion"]["text"] == RULES["lesion"].text
-    dice = by_metric(summarise(rows, "lesion", seed=3))["dice"]
+    dice = by_metric(summarize(rows, "lesion", seed=3))["dice"]
     assert summaries["lesion"]["metrics"]["dice"] == {
         "mean": dice.mean,
         "low": dice.low,
@@ -134,7 +134,7 @@ def test_interval_has_the_width_that_theory_gives() -> None:
     template = row("x", 2, 1, 1, 6)
     values = rng.normal(0.7, 0.1, size=400)
     rows = [replace(template, id=f"{i:03}", group=f"{i:03}", dice=float(value)) for i, value in enumerate(values)]
-    dice = by_metric(summarise(rows, "lesion"))["dice"]
+    dice = by_metric(summarize(rows, "lesion"))["dice"]
     assert dice.low is not None
     assert dice.high is not None
     half = 1.96 * values.std() / np.sqrt(len(values))
@@ -145,9 +145,9 @@ def test_repeated_images_of_a_group_do_not_narrow_the_interval() -> None:
     template, values = row("x", 2, 1, 1, 6), np.random.default_rng(1).uniform(0.4, 0.9, size=40)
     once = [replace(template, id=f"{i}", group=f"{i:02}", dice=float(v)) for i, v in enumerate(values)]
     again = [replace(one, id=f"{one.id}-{copy}") for one in once for copy in range(9)]
-    clustered, single = (by_metric(summarise(rows, "lesion"))["dice"] for rows in (again, once))
+    clustered, single = (by_metric(summarize(rows, "lesion"))["dice"] for rows in (again, once))
     assert (clustered.low, clustered.high) == pytest.approx((single.low, single.high))
-    naive = by_metric(summarise([replace(one, group=one.id) for one in again], "lesion"))["dice"]
+    naive = by_metric(summarize([replace(one, group=one.id) for one in again], "lesion"))["dice"]
     widths = []
     for summary in (clustered, naive):
         assert summary.low is not None
@@ -164,14 +164,14 @@ def test_pooled_interval_is_computed_from_the_sums_of_each_draw() -> None:
     for draw in drawn:
         tp, fp, fn = counts[draw].sum(axis=0)
         values.append(2 * tp / (2 * tp + fp + fn))
-    dice = by_metric(summarise(rows, "pooled", resamples=500, seed=7))["dice"]
+    dice = by_metric(summarize(rows, "pooled", resamples=500, seed=7))["dice"]
     assert (dice.low, dice.high) == pytest.approx(tuple(np.percentile(values, [2.5, 97.5])))
 
 
 @pytest.mark.parametrize(("count", "value"), [(23, 0.9), (31, 1 / 3), (41, 0.7), (42, 0.1)])
 def test_interval_of_equal_values_is_their_value_in_spite_of_rounding(count: int, value: float) -> None:
     rows = [replace(row("x", 2, 1, 1, 6), id=f"{i}", group=f"{i}", dice=value) for i in range(count)]
-    dice = by_metric(summarise(rows, "lesion"))["dice"]
+    dice = by_metric(summarize(rows, "lesion"))["dice"]
     assert dice.low is not None
     assert dice.high is not None
     assert dice.low <= dice.mean <= dice.high
@@ -180,13 +180,13 @@ def test_interval_of_equal_values_is_their_value_in_spite_of_rounding(count: int
 
 def test_one_group_gives_no_interval() -> None:
     rows = [row("a", 2, 1, 1, 6, group="p"), row("b", 1, 1, 1, 6, group="p")]
-    assert {(summary.low, summary.high, summary.n_groups) for summary in summarise(rows, "lesion")} == {(None, None, 1)}
+    assert {(summary.low, summary.high, summary.n_groups) for summary in summarize(rows, "lesion")} == {(None, None, 1)}
 
 
 @given(tables(), st.sampled_from(sorted(RULES)), st.integers(0, 3))
 @settings(max_examples=60)
 def test_interval_contains_the_mean(rows: list[CaseRow], rule: str, seed: int) -> None:
-    for summary in summarise(rows, rule, resamples=200, seed=seed):
+    for summary in summarize(rows, rule, resamples=200, seed=seed):
         if summary.n_groups > 1:
             assert summary.low is not None
             assert summary.high is not None
@@ -199,7 +199,7 @@ def test_interval_contains_the_mean(rows: list[CaseRow], rule: str, seed: int) -
 def test_the_order_of_rows_does_not_matter(rows: list[CaseRow], rule: str, shuffler: random.Random) -> None:
     shuffled = list(rows)
     shuffler.shuffle(shuffled)
-    assert summarise(shuffled, rule, resamples=200) == summarise(rows, rule, resamples=200)
+    assert summarize(shuffled, rule, resamples=200) == summarize(rows, rule, resamples=200)
 
 
 @given(tables(), st.sampled_from(["lesion", "pooled", "all_cases_zero"]))
@@ -238,12 +238,12 @@ def test_the_same_id_twice_is_an_error() -> None:
 
 def test_unknown_rule_is_an_error_that_lists_the_rules() -> None:
     with raises_user_error("median", "lesion", "pooled", "all_cases_zero", "detection", "normal", key="rule"):
-        summarise([], "median")
+        summarize([], "median")
 
 
 def test_too_few_resamples_are_an_error() -> None:
     with pytest.raises(ValueError, match=r"^resamples must be at least 100, got 20\.$"):
-        summarise([], "lesion", resamples=20)
+        summarize([], "lesion", resamples=20)
 
 
 @pytest.mark.parametrize("rule", RULES)
@@ -289,6 +289,6 @@ def test_both_files_hold_the_same_rows(tmp_path: Path) -> None:
     summaries = write_scores(tmp_path, rows)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["cases.csv", "summary.json"]
     assert read_case_table(tmp_path / "cases.csv") == rows
-    assert json.loads((tmp_path / "summary.json").read_text()) == summaries == summarise_all(rows)
+    assert json.loads((tmp_path / "summary.json").read_text()) == summaries == summarize_all(rows)
     # of the three lesions one is met
     assert np.isclose(summaries["lesion"]["metrics"]["dice"]["mean"], 1 / 3)

@@ -19,7 +19,7 @@ from bus_monai.metrics.classification import (
     macro_f1,
     macro_roc,
     roc_curve,
-    summarise_classes,
+    summarize_classes,
 )
 from bus_monai.metrics.segmentation import (
     count_detections,
@@ -66,7 +66,7 @@ def test_the_prediction_comes_first() -> None:
         (auc, SCORES[:, 0], CLASSES == 0),
         (roc_curve, SCORES[:, 0], CLASSES == 0),
         (lambda scores, truth: confusion_matrix(scores.argmax(1), truth, 2), SCORES, CLASSES),
-        (lambda scores, truth: summarise_classes(scores, truth, list("aabb"), resamples=20), SCORES, CLASSES),
+        (lambda scores, truth: summarize_classes(scores, truth, list("aabb"), resamples=20), SCORES, CLASSES),
         (lambda scores, _: probability_histogram(scores), SCORES, CLASSES),
     ],
 )

@@ -16,7 +16,7 @@ from bus_monai.metrics.classification import (
     confusion_matrix,
     macro_auc,
     macro_f1,
-    summarise_classes,
+    summarize_classes,
 )
 
 
@@ -30,7 +30,7 @@ def test_by_hand() -> None:
     assert second == ClassFigures(2, 0.5, 0.5, 0.5, pytest.approx(5 / 8))
     assert third == ClassFigures(1, 0.5, 1.0, pytest.approx(2 / 3), pytest.approx(0.9))
     assert fourth == ClassFigures(0, None, None, None, None)
-    summary = summarise_classes(scores, true, list("abcdef"), resamples=100)
+    summary = summarize_classes(scores, true, list("abcdef"), resamples=100)
     assert summary.accuracy.value == pytest.approx(4 / 6)
     assert summary.macro_f1.value == pytest.approx((0.8 + 0.5 + 2 / 3) / 3)
     assert summary.macro_auc.value == pytest.approx((5 / 6 + 5 / 8 + 0.9) / 3)
@@ -69,9 +69,9 @@ def test_interval_draws_whole_groups() -> None:
     rng = np.random.default_rng(0)
     true, scores = rng.integers(4, size=40), rng.random((40, 4))
     groups = [str(i) for i in range(40)]
-    once = summarise_classes(scores, true, groups, resamples=200)
-    copies = summarise_classes(scores.repeat(5, axis=0), true.repeat(5), list(np.repeat(groups, 5)), resamples=200)
-    apart = summarise_classes(scores.repeat(5, axis=0), true.repeat(5), [str(i) for i in range(200)], resamples=200)
+    once = summarize_classes(scores, true, groups, resamples=200)
+    copies = summarize_classes(scores.repeat(5, axis=0), true.repeat(5), list(np.repeat(groups, 5)), resamples=200)
+    apart = summarize_classes(scores.repeat(5, axis=0), true.repeat(5), [str(i) for i in range(200)], resamples=200)
     for name in ("accuracy", "macro_f1", "macro_auc"):
         first, second, third = (getattr(s, name) for s in (once, copies, apart))
         assert (second.low, second.high) == pytest.approx((first.low, first.high))
@@ -83,17 +83,17 @@ def test_coverage_of_the_interval_of_accuracy() -> None:
     """Half of the cases right: the interval of 100 groups is near 0.5 +- 1.96 * 0.05."""
     true = np.arange(100) % 2
     scores = np.eye(2)[np.arange(100) // 2 % 2]
-    accuracy = summarise_classes(scores, true, [str(i) for i in range(100)], resamples=1000).accuracy
+    accuracy = summarize_classes(scores, true, [str(i) for i in range(100)], resamples=1000).accuracy
     assert accuracy.value == 0.5
     assert (accuracy.low, accuracy.high) == pytest.approx((0.402, 0.598), abs=0.02)
 
 
 def test_a_single_group_gives_no_interval() -> None:
-    summary = summarise_classes(np.array([[0.9, 0.1], [0.2, 0.8]]), np.array([0, 0]), ["a", "a"])
+    summary = summarize_classes(np.array([[0.9, 0.1], [0.2, 0.8]]), np.array([0, 0]), ["a", "a"])
     assert summary.accuracy == Interval(0.5, None, None)
     assert summary.macro_auc is None
 
 
 def test_lengths_must_agree() -> None:
     with pytest.raises(ValueError, match="1 scores, 2 classes and 2 groups"):
-        summarise_classes(np.ones((1, 2)), np.array([0, 0]), ["a", "a"])
+        summarize_classes(np.ones((1, 2)), np.array([0, 0]), ["a", "a"])

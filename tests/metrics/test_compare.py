@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bus_monai.metrics.aggregate import summarise
+from bus_monai.metrics.aggregate import summarize
 from bus_monai.metrics.case_table import CaseRow
 from bus_monai.metrics.compare import Comparison, _holm, compare_robustness, paired_tests, ranking
 from bus_monai.metrics.segmentation import score_case
@@ -35,7 +35,7 @@ def test_it_holds_what_its_parts_compute(metric: str) -> None:
     assert comparison.ranking == ranking(tables, metric)
     assert list(comparison.ranking.ranks) == ["there", "near", "far"]
     for name, rows in tables.items():
-        assert list(comparison.summaries[name].values()) == list(summarise(rows, "lesion"))
+        assert list(comparison.summaries[name].values()) == list(summarize(rows, "lesion"))
     assert comparison.summaries["there"]["dice"].mean == 1.0
 
 

@@ -141,7 +141,7 @@ def test_a_set_without_lesion_has_the_worst_value_and_a_warning(metric: str, wor
     assert state.metrics == {"key": worst, "false_positive_rate": 0.5, "false_area_px": 1.5}
 
 
-def test_millimetres_refer_to_the_grid_that_is_scored() -> None:
+def test_millimeters_refer_to_the_grid_that_is_scored() -> None:
     truth = np.zeros((8, 8))
     truth[2:4, 2:4] = 1
     beside = np.full((8, 8), 0.1)

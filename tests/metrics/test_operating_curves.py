@@ -26,7 +26,7 @@ def test_bias_and_limits() -> None:
     assert result.unit == "pixels"
 
 
-def test_square_millimetres_where_all_are_known() -> None:
+def test_square_millimeters_where_all_are_known() -> None:
     known = [row("a", 12, 10, (0.5, 0.5)), row("b", 20, 20, (0.5, 0.5))]
     result = bland_altman(known)
     assert result is not None

@@ -289,10 +289,10 @@ def test_a_prediction_that_covers_all_finds_no_small_lesion() -> None:
     assert count_detections(np.ones_like(truth), truth) == Detections(1, 0, 1)
 
 
-def test_bins_are_in_order_and_each_holds_its_centre() -> None:
+def test_bins_are_in_order_and_each_holds_its_center() -> None:
     assert np.all(np.diff(BIN_CENTERS) >= 0)
-    for i, centre in enumerate(BIN_CENTERS[1:-1], start=1):
-        assert np.flatnonzero(probability_histogram(np.array([centre]))).tolist() == [i]
+    for i, center in enumerate(BIN_CENTERS[1:-1], start=1):
+        assert np.flatnonzero(probability_histogram(np.array([center]))).tolist() == [i]
     assert probability_histogram(np.array([0.0, 1.0]))[:: BIN_COUNT - 1] == (1, 1)
 
 

@@ -1,4 +1,4 @@
-"""Tables of shapes: written and read, summarised with what was not found, and ROC curves against their areas."""
+"""Tables of shapes: written and read, summarized with what was not found, and ROC curves against their areas."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bus_monai.metrics.classification import ROC_GRID, auc, macro_roc, roc_curve
-from bus_monai.metrics.shapes import ShapeRow, read_shape_rows, summarise_shapes, summary_lines, write_shape_rows
+from bus_monai.metrics.shapes import ShapeRow, read_shape_rows, summarize_shapes, summary_lines, write_shape_rows
 from tests.user_errors import raises_user_error
 
 ROWS = [
@@ -41,7 +41,7 @@ def test_another_table_is_named(tmp_path: Path) -> None:
 
 def test_summary_by_hand() -> None:
     """Two of three found masses are right; F1 of irregular 1, of oval 2/3, of round 0, and lobular has none."""
-    summary = summarise_shapes(ROWS)
+    summary = summarize_shapes(ROWS)
     assert (summary["masses"], summary["not_found"], summary["accuracy_of_all"]) == (4, 1, 0.5)
     assert summary["accuracy"]["value"] == pytest.approx(2 / 3)
     assert summary["macro_f1"]["value"] == pytest.approx((1 + 2 / 3 + 0) / 3)
@@ -54,13 +54,13 @@ def test_summary_by_hand() -> None:
 
 
 def test_a_mass_of_unknown_shape_counts_in_no_figure() -> None:
-    with_unknown = summarise_shapes([*ROWS, ShapeRow("d_m1", "d", None, (0.7, 0.1, 0.1, 0.1))])
+    with_unknown = summarize_shapes([*ROWS, ShapeRow("d_m1", "d", None, (0.7, 0.1, 0.1, 0.1))])
     assert with_unknown["masses"] == 5
-    assert with_unknown["accuracy"] == summarise_shapes(ROWS)["accuracy"]
+    assert with_unknown["accuracy"] == summarize_shapes(ROWS)["accuracy"]
 
 
 def test_nothing_found_at_all() -> None:
-    summary = summarise_shapes([ROWS[2]])
+    summary = summarize_shapes([ROWS[2]])
     assert (summary["masses"], summary["not_found"], summary["accuracy_of_all"]) == (1, 1, 0.0)
     assert summary_lines(summary) == "1 masses, 1 of them not found."
 

@@ -1,4 +1,4 @@
-"""Every segmenter with colour images and several classes: shapes, gradients, exports, encoders of photographs."""
+"""Every segmenter with color images and several classes: shapes, gradients, exports, encoders of photographs."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_color_images_and_classes(name: str) -> None:
     with torch.no_grad():
         expected = net(x)
         torch.testing.assert_close(torch.jit.script(net)(x), expected, atol=1e-3, rtol=1e-3)
-        # all three colours count
+        # all three colors count
         assert all(not torch.equal(net(x.roll(1, dims=1))[:, i], expected[:, i]) for i in range(4))
 
 
@@ -65,12 +65,12 @@ def test_classes_in_onnx(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["fcn", "pspnet", "deeplabv3_plus", "multi_encoder"])
-def test_a_grey_image_is_three_equal_colors_to_an_encoder_of_photographs(name: str) -> None:
-    grey, color = (make_segmenter(name, {"in_channels": n} | SMALL[name]).eval() for n in (1, 3))
-    color.load_state_dict(grey.state_dict())
+def test_a_gray_image_is_three_equal_colors_to_an_encoder_of_photographs(name: str) -> None:
+    gray, color = (make_segmenter(name, {"in_channels": n} | SMALL[name]).eval() for n in (1, 3))
+    color.load_state_dict(gray.state_dict())
     x = torch.rand(1, 1, 64, 64)
     with torch.no_grad():
-        torch.testing.assert_close(color(x.expand(-1, 3, -1, -1)), grey(x), atol=0, rtol=0)
+        torch.testing.assert_close(color(x.expand(-1, 3, -1, -1)), gray(x), atol=0, rtol=0)
 
 
 @pytest.mark.parametrize(("in_channels", "fits"), [(1, True), (3, True), (2, False)])

@@ -122,7 +122,7 @@ def test_half_precision_is_close(built: Built) -> None:
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
         half = built.net(images(*SIZES[0])).float()
     assert bool(half.isfinite().all())
-    # the mean, for single maxima of SegNet may fall on the neighbouring pixel
+    # the mean, for single maxima of SegNet may fall on the neighboring pixel
     error = float((half - built.logits[0]).abs().mean())
     assert error < 0.2 * float(built.logits[0].std())
 

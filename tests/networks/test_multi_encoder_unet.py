@@ -72,7 +72,7 @@ def test_an_option_wins_over_the_model(options: dict[str, Any], total: int, trai
 def test_concatenated_skips_widen_three_stages() -> None:
     with torch.device("meta"):
         plain, concat = (counts(multi_encoder(skip=skip))[0] for skip in ("none", "concat"))
-    # 11 + o parameters a channel of the input: maps at 1/16, 1/8 and 1/4
+    # 11 + o parameters per channel of the input: maps at 1/16, 1/8 and 1/4
     widths = (256 + 256 + 112, 128 + 128 + 40, 64 + 64 + 24)
     assert concat - plain == sum((11 + o) * w for o, w in zip((256, 128, 64), widths, strict=True))
 

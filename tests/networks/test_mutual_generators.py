@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from bus_monai.networks.mutual_generators import MutualGenerators
-from bus_monai.networks.wrappers import Standardised
+from bus_monai.networks.wrappers import Standardized
 from tests.user_errors import raises_user_error
 
 
@@ -48,7 +48,7 @@ def test_one_file_serves_whichever_is_used(pair: MutualGenerators) -> None:
 def test_all_get_the_statistics_of_the_training_set(pair: MutualGenerators) -> None:
     pair.fit_input_statistics(iter([torch.zeros(1, 4, 4), torch.ones(1, 4, 4)]))
     for network in pair.ensemble.networks:
-        assert isinstance(network, Standardised)
+        assert isinstance(network, Standardized)
         assert (float(network.mean), float(network.std)) == (0.5, 0.5)
 
 

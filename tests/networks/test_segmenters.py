@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from bus_monai.networks.segmenters import SEGMENTER_NAMES, make_segmenter
-from bus_monai.networks.wrappers import Standardised
+from bus_monai.networks.wrappers import Standardized
 from tests.user_errors import raises_user_error
 
 
@@ -44,13 +44,13 @@ def test_wrong_option(name: str, options: dict[str, Any], key: str, named: list[
 )
 def test_small_backbone(name: str, parameters: int) -> None:
     net = make_segmenter(name, {"backbone": "resnet18"})
-    assert isinstance(net, Standardised)
+    assert isinstance(net, Standardized)
     assert count(net) == parameters
     assert net(torch.rand(2, 1, 33, 50)).shape == (2, 1, 33, 50)
 
 
 def test_the_cgan_keeps_its_scale_whatever_the_data() -> None:
     net = make_segmenter("cgan", {"base_width": 16, "ac_channels": 4})
-    assert isinstance(net, Standardised)
+    assert isinstance(net, Standardized)
     net.fit_input_statistics([torch.rand(1, 8, 8)])
     assert (float(net.mean), float(net.std)) == (0.0, 1.0)

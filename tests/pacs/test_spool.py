@@ -34,7 +34,7 @@ def test_from_state_to_state_and_gone(tmp_path: Path) -> None:
         assert spool.describe() == "0 to segment, 1 to send, 0 failed"
         spool.forget("done", name)
         assert files(spool) == ["lock"]
-        assert spool.receive(b"one") == name  # and afterwards: made again
+        assert spool.receive(b"one") == name  # and afterward: made again
         assert spool.describe() == "1 to segment, 0 to send, 0 failed"
         assert (tmp_path / "spool").stat().st_mode & 0o777 == 0o700
 

@@ -11,7 +11,7 @@ from bus_monai.metrics.segmentation import score_case
 
 
 def make_table(seed: int, noise: float, cases: int = 24) -> list[CaseRow]:
-    """Discs of all sizes, predicted the worse the larger ``noise`` is; every sixth case is normal."""
+    """Disks of all sizes, predicted the worse the larger ``noise`` is; every sixth case is normal."""
     rng = np.random.default_rng(seed)
     rows, columns = np.ogrid[:48, :64]
     table = []

@@ -90,6 +90,6 @@ def test_the_page_is_one_file_and_a_browser_draws_it(tmp_path: Path, bad: list[C
     picture = tmp_path / "page.png"
     command = [chromium, "--headless", "--no-sandbox", "--disable-gpu", "--window-size=1100,3000"]
     subprocess.run([*command, f"--screenshot={picture}", page.as_uri()], check=True, capture_output=True, timeout=120)
-    colours = np.asarray(Image.open(picture).convert("RGB")).reshape(-1, 3)
+    colors = np.asarray(Image.open(picture).convert("RGB")).reshape(-1, 3)
     # curves in matplotlib's blue
-    assert (np.abs(colours.astype(int) - (31, 119, 180)).max(axis=1) < 8).sum() > 500
+    assert (np.abs(colors.astype(int) - (31, 119, 180)).max(axis=1) < 8).sum() > 500

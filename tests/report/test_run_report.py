@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bus_monai.metrics.aggregate import summarise_all
+from bus_monai.metrics.aggregate import summarize_all
 from bus_monai.metrics.case_table import CaseRow
 from bus_monai.metrics.segmentation import score_case
 from bus_monai.report.files import read_history, summary_text
@@ -36,7 +36,7 @@ def folder(tmp_path: Path) -> Path:
         CaseRow.of(score_case(np.roll(truth, i, 0), truth), id=f"c{i}", group=f"g{i}", diagnosis="benign")
         for i in range(4)
     ]
-    (tmp_path / "summary.json").write_text(json.dumps(summarise_all(rows)))
+    (tmp_path / "summary.json").write_text(json.dumps(summarize_all(rows)))
     figure = contour_figure([truth] * 2, [truth] * 2, [np.roll(truth, 2, 0)] * 2, ["one", "two"])
     figure.savefig(tmp_path / "examples.png")
     return tmp_path

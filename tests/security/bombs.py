@@ -66,7 +66,7 @@ def jpeg_scans(path: Path) -> None:
 
 
 def _encapsulated(path: Path, syntax: str, encoded: bytes, frames: int = 1, side: int = SIDE) -> None:
-    data = _grey(path, side)
+    data = _gray(path, side)
     data.file_meta.TransferSyntaxUID = pydicom.uid.UID(syntax)
     if frames > 1:
         data.NumberOfFrames = frames
@@ -75,7 +75,7 @@ def _encapsulated(path: Path, syntax: str, encoded: bytes, frames: int = 1, side
     data.save_as(path)
 
 
-def _grey(path: Path, side: int = SIDE) -> Dataset:
+def _gray(path: Path, side: int = SIDE) -> Dataset:
     data = pydicom.dcmread(ultrasound(path))
     for keyword in ("PlanarConfiguration", "SequenceOfUltrasoundRegions"):
         data.pop(keyword, None)
@@ -119,7 +119,7 @@ def jpeg_baseline(path: Path) -> None:
 
 
 def second_frame(path: Path) -> None:
-    data = _grey(path)
+    data = _gray(path)
     data.file_meta.TransferSyntaxUID = JPEG2000Lossless
     data.NumberOfFrames = 2
     huge = {"columns": HUGE, "rows": HUGE, "tile_columns": HUGE, "tile_rows": HUGE}
@@ -142,7 +142,7 @@ def _deflate(head: bytes, million: int, bits: int) -> bytes:
 
 
 def deflated(path: Path) -> None:
-    data = _grey(path)
+    data = _gray(path)
     data.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
     data.save_as(path)
     whole = path.read_bytes()
@@ -154,28 +154,28 @@ def deflated(path: Path) -> None:
 
 
 def size_of_header(path: Path) -> None:
-    data = _grey(path)
+    data = _gray(path)
     data.Rows = data.Columns = HUGE
     data.save_as(path)
 
 
 def palette(path: Path) -> None:
-    data = _grey(path)
+    data = _gray(path)
     data.PhotometricInterpretation = "PALETTE COLOR"
     segments = struct.pack("<3H", 0, 1, 7) + struct.pack("<3H", 1, 0xFFFF, 7) * 20_000
-    for colour in ("Red", "Green", "Blue"):
-        data.add_new(f"{colour}PaletteColorLookupTableDescriptor", "US", [0, 0, 16])
-        data.add_new(f"Segmented{colour}PaletteColorLookupTableData", "OW", segments[:65_530])
+    for color in ("Red", "Green", "Blue"):
+        data.add_new(f"{color}PaletteColorLookupTableDescriptor", "US", [0, 0, 16])
+        data.add_new(f"Segmented{color}PaletteColorLookupTableData", "OW", segments[:65_530])
     data.save_as(path)
 
 
 def palette_of_references(path: Path) -> None:
-    data = _grey(path)
+    data = _gray(path)
     data.PhotometricInterpretation = "PALETTE COLOR"
     segments = struct.pack("<3H", 0, 1, 7) + struct.pack("<3H", 1, 60_000, 7) + struct.pack("<4H", 2, 2, 0, 0) * 8_000
-    for colour in ("Red", "Green", "Blue"):
-        data.add_new(f"{colour}PaletteColorLookupTableDescriptor", "US", [0, 0, 16])
-        data.add_new(f"Segmented{colour}PaletteColorLookupTableData", "OW", segments[:65_528])
+    for color in ("Red", "Green", "Blue"):
+        data.add_new(f"{color}PaletteColorLookupTableDescriptor", "US", [0, 0, 16])
+        data.add_new(f"Segmented{color}PaletteColorLookupTableData", "OW", segments[:65_528])
     data.save_as(path)
 
 
@@ -230,8 +230,8 @@ BOMBS: dict[str, tuple[Callable[[Path], None], str, tuple[str, ...]]] = {
     "DICOM, second frame": (second_frame, ".dcm", ("60000 x 60000", "BUS_MONAI_MAX_PIXELS")),
     "DICOM, RLE": (rle, ".dcm", ("4,096",)),
     "DICOM, deflated": (deflated, ".dcm", ("BUS_MONAI_MAX_FILE_BYTES",)),
-    "DICOM, colour table": (palette, ".dcm", ("65,536",)),
-    "DICOM, colour table of references": (palette_of_references, ".dcm", ("65,536",)),
+    "DICOM, color table": (palette, ".dcm", ("65,536",)),
+    "DICOM, color table of references": (palette_of_references, ".dcm", ("65,536",)),
     "DICOM, frames": (frames, ".dcm", ("6,000", "BUS_MONAI_MAX_FRAMES")),
     "NIfTI, dimensions": (nifti, ".nii.gz", ("30000 x 30000", "BUS_MONAI_MAX_PIXELS")),
     "NIfTI, extension": (nifti_extension, ".nii.gz", ("no signal",)),

@@ -34,7 +34,7 @@ def test_a_floor_excludes_the_holes(package: str) -> None:
 
 
 @pytest.mark.parametrize("package", LABEL_FLOORS)
-def test_a_floor_of_the_environment_of_labelling_excludes_the_holes(package: str) -> None:
+def test_a_floor_of_the_environment_of_labeling_excludes_the_holes(package: str) -> None:
     path = ROOT / "bus_monai" / "label" / "environment.py"
     asked = requirements(path.read_text(encoding="utf-8"))[package].specifier
     assert asked.contains(LABEL_FLOORS[package])

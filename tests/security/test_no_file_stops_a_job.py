@@ -20,7 +20,7 @@ from pydicom.uid import ExplicitVRLittleEndian, JPEG2000Lossless
 
 from bus_monai.data.readers.folder import raster_files
 from bus_monai.data.readers.plain_folder import read_plain_folder
-from bus_monai.inference.batch import EPOCH, segment_inputs
+from bus_monai.inference.batch import DATE_VARIABLE, segment_inputs
 from bus_monai.inference.segment_file import SegmentSettings
 from bus_monai.inference.segment_frames import PackedLabels, segment_frames
 from bus_monai.io.opened import SpecialFileError, open_source, source_kind, special_kind
@@ -134,8 +134,8 @@ def test_an_epoch_that_is_none_is_a_sentence(
     bright: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, epoch: str
 ) -> None:
     draw(tmp_path / "in" / "a.png")
-    monkeypatch.setenv(EPOCH, epoch)
-    with raises_user_error(repr(epoch), key=EPOCH):
+    monkeypatch.setenv(DATE_VARIABLE, epoch)
+    with raises_user_error(repr(epoch), key=DATE_VARIABLE):
         segment_inputs([tmp_path / "in"], tmp_path / "out", bright, SETTINGS)
 
 
@@ -195,7 +195,7 @@ def test_a_file_that_was_removed_before_its_turn_is_a_row(bright: Any, tmp_path:
 
 
 def cine(path: Path, frames: int, *, declared: int | None = None, size: int = 2) -> Path:
-    """Write a grey uncompressed cine of tiny frames, bright in their first column."""
+    """Write a gray uncompressed cine of tiny frames, bright in their first column."""
     pixels = np.full((frames, size, size), 40, np.uint8)
     pixels[:, :, 0] = 200
     data = pydicom.dcmread(ultrasound(path))

@@ -104,7 +104,7 @@ def test_who_learns_in_each_phase(options: dict[str, Any], phase1: str, phase2: 
     trainer.add_event_handler(Events.ITERATION_COMPLETED, lambda: snapshots.append(weights(trainer)))
     trainer.run()
     turns = [changed(a, b) for a, b in pairwise(snapshots)]
-    # two batches of labelled images in phase 1, four of unlabelled ones in phase 2
+    # two batches of labeled images in phase 1, four of unlabeled ones in phase 2
     assert turns == [phase1] * 2 + [""] * 2 + [phase2] * LENGTH
 
 
@@ -182,7 +182,7 @@ class Batches(nn.Module):
         return self.scale * (x - 0.5)
 
 
-def test_labelled_and_unlabelled_images_do_not_meet_in_a_batch_norm() -> None:
+def test_labeled_and_unlabeled_images_do_not_meet_in_a_batch_norm() -> None:
     trainer = make_trainer(generators=1, discriminator=True)
     network = Batches()
     trainer.generators = (Learner(network=network, optimizer=torch.optim.SGD(network.parameters(), 0.0)),)
@@ -288,7 +288,7 @@ def test_parts_that_do_not_go_together(options: dict[str, Any], named: list[obje
 
 
 @given(st.integers(1, 7), st.integers(1, 7), st.integers(0, 3))
-def test_every_unlabelled_batch_once_beside_the_labelled_in_turn(known: int, unknown: int, more: int) -> None:
+def test_every_unlabeled_batch_once_beside_the_labeled_in_turn(known: int, unknown: int, more: int) -> None:
     length = max(known, unknown) + more
     batches = list(semi_supervised_batches(repeat(range(known)), repeat(range(unknown)), length=length))
     assert batches == [(i % known, i) for i in range(unknown)] + [(None, None)] * (length - unknown)

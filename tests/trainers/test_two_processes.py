@@ -1,6 +1,6 @@
 """Two processes on Gloo learn what one learns from the same batches.
 
-Steps are those of gradient descent without momentum, so that weights agree only where gradients do. Networks normalise
+Steps are those of gradient descent without momentum, so that weights agree only where gradients do. Networks normalize
 each image alone: batch norm takes the statistics of its own process's batch, which are others than those of the whole.
 """
 

@@ -1,4 +1,4 @@
-"""Histogram equalisation does what it promises."""
+"""Histogram equalization does what it promises."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def phantom() -> torch.Tensor:
     return torch.from_numpy(make_phantom(3).image.astype(np.float32) / 255)[None]
 
 
-def test_global_equalisation_is_uniform_and_keeps_the_order() -> None:
+def test_global_equalization_is_uniform_and_keeps_the_order() -> None:
     image = phantom()
     out = HistogramEqualization("global")(image)
     shares = np.histogram(np.asarray(out), bins=10, range=(0, 1))[0] / out.numel()

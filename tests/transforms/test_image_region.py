@@ -23,7 +23,7 @@ from bus_monai.sources.read import read_source
 from bus_monai.transforms.crop import CropImageRegiond
 from bus_monai.transforms.image_region import find_image_region
 
-COLOURS = (0.0, 0.25, 0.5, 1.0)
+COLORS = (0.0, 0.25, 0.5, 1.0)
 sides = st.integers(40, 120)
 shares = st.floats(0, 1 / 3)
 
@@ -35,13 +35,13 @@ def texture(height: int, width: int, seed: int) -> NDArray[np.float32]:
 
 
 @settings(max_examples=200)
-@given(sides, sides, st.tuples(shares, shares, shares, shares), st.sampled_from(COLOURS), st.integers(0, 99))
-def test_borders_of_one_colour_go(
-    height: int, width: int, border: tuple[float, float, float, float], colour: float, seed: int
+@given(sides, sides, st.tuples(shares, shares, shares, shares), st.sampled_from(COLORS), st.integers(0, 99))
+def test_borders_of_one_color_go(
+    height: int, width: int, border: tuple[float, float, float, float], color: float, seed: int
 ) -> None:
     top, bottom = round(border[0] * height), round(border[1] * height)
     left, right = round(border[2] * width), round(border[3] * width)
-    image = np.pad(texture(height, width, seed), ((top, bottom), (left, right)), constant_values=colour)
+    image = np.pad(texture(height, width, seed), ((top, bottom), (left, right)), constant_values=color)
     found = find_image_region(image)
     np.testing.assert_allclose(found.sides, (top, left, top + height, left + width), atol=2)
 
@@ -72,7 +72,7 @@ def test_text_and_ruler_beside_the_image_go() -> None:
 
 
 @pytest.mark.parametrize("value", [0.0, 0.5])
-def test_a_frame_of_one_colour_stays_whole(value: float) -> None:
+def test_a_frame_of_one_color_stays_whole(value: float) -> None:
     assert find_image_region(np.full((40, 50), value)) == Box(0, 0, 40, 50)
 
 

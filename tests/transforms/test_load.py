@@ -64,7 +64,7 @@ def test_an_image_without_signal_is_named(tmp_path: Path) -> None:
 
 
 def item(folder: Path, *frames: tuple[int, int, int, int]) -> dict:
-    """An image of 40 x 80 and a mask a frame (top, left, bottom, right)."""
+    """An image of 40 x 80 and one mask per frame (top, left, bottom, right)."""
     Image.fromarray(np.full((40, 80), 9, np.uint8)).save(folder / "a.png")
     masks = []
     for i, (top, left, bottom, right) in enumerate(frames):
@@ -97,7 +97,7 @@ def test_an_empty_mask_is_named(tmp_path: Path) -> None:
         LoadMassBoxesd()(case)
 
 
-def disc(height: int, width: int, row: int, column: int, radius: float) -> torch.Tensor:
+def disk(height: int, width: int, row: int, column: int, radius: float) -> torch.Tensor:
     rows, columns = torch.arange(height)[:, None], torch.arange(width)[None]
     return ((rows - row) ** 2 + (columns - column) ** 2 <= radius**2)[None]
 
@@ -125,8 +125,8 @@ def test_mass_fills_two_thirds_of_the_square_and_is_not_stretched() -> None:
     assert columns == pytest.approx(64 * 10 / 60, abs=1.5)
 
 
-def test_a_disc_keeps_its_share_of_the_square() -> None:
-    square = crop_mass(disc(200, 200, 90, 110, 60))
+def test_a_disk_keeps_its_share_of_the_square() -> None:
+    square = crop_mass(disk(200, 200, 90, 110, 60))
     share = np.pi * 60**2 / (1.5 * 121) ** 2
     assert float(square.mean()) == pytest.approx(share, abs=0.01)
 

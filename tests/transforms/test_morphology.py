@@ -60,7 +60,7 @@ def test_a_shifted_mask_gives_the_shifted_result(mask: NDArray, down: int, right
 
 
 @pytest.mark.parametrize("side", [2, 3, 10])
-def test_the_centre_moves_by_half_a_pixel_and_no_more(side: int) -> None:
+def test_the_center_moves_by_half_a_pixel_and_no_more(side: int) -> None:
     mask = np.zeros((20, 20), dtype=bool)
     mask[4 : 4 + side, 5 : 5 + side] = True
     after = clean(mask)

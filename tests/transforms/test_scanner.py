@@ -13,7 +13,7 @@ from monai.transforms.transform import MapTransform
 from bus_monai.transforms.scanner import RandBurnInd, RandDepthGaind, RandJPEGd, RandLetterboxd, RandSpeckled, letterbox
 from bus_monai.transforms.scanner_effects import Overlay, add_speckle, burn_in, correlated_noise, depth_gain, jpeg
 
-GREY = np.full((60, 80), 0.4, dtype=np.float32)
+GRAY = np.full((60, 80), 0.4, dtype=np.float32)
 EFFECTS = [RandDepthGaind, RandSpeckled, RandBurnInd, RandJPEGd]
 
 
@@ -48,10 +48,10 @@ def test_the_seed_decides(kind: type[MapTransform]) -> None:
 
 def test_gain_is_a_power_of_ten_and_smooth() -> None:
     half = 20 * np.log10(0.5)
-    after = depth_gain(GREY, [half, 0.0])
+    after = depth_gain(GRAY, [half, 0.0])
     np.testing.assert_allclose(after[[0, -1], 0], [0.2, 0.4], rtol=1e-6)
     assert (np.diff(after[:, 0]) > 0).all()
-    np.testing.assert_allclose(depth_gain(GREY, [0.0, 0.0, 0.0]), GREY)
+    np.testing.assert_allclose(depth_gain(GRAY, [0.0, 0.0, 0.0]), GRAY)
 
 
 def test_speckle_has_the_strength_asked_for() -> None:
@@ -68,15 +68,15 @@ def test_longer_correlation_is_smoother() -> None:
 
 
 def test_calipers_are_where_they_belong() -> None:
-    after = burn_in(GREY, Overlay(calipers=[((0.25, 0.25), (0.75, 0.75))], value=1.0))
+    after = burn_in(GRAY, Overlay(calipers=[((0.25, 0.25), (0.75, 0.75))], value=1.0))
     assert after[15, 20] == after[45, 60] == after[15, 22] == after[47, 60] == 1
-    assert 10 < np.count_nonzero(after != GREY) < 40
+    assert 10 < np.count_nonzero(after != GRAY) < 40
 
 
 def test_words_are_written() -> None:
-    after = burn_in(GREY, Overlay(texts=[((0.5, 0.1), "BREAST")], value=0.9, height=0.2))
-    assert after[:30].tolist() == GREY[:30].tolist()
-    assert 40 < np.count_nonzero(after[30:] != GREY[30:]) < 600
+    after = burn_in(GRAY, Overlay(texts=[((0.5, 0.1), "BREAST")], value=0.9, height=0.2))
+    assert after[:30].tolist() == GRAY[:30].tolist()
+    assert 40 < np.count_nonzero(after[30:] != GRAY[30:]) < 600
 
 
 def test_jpeg_loses_more_at_lower_quality() -> None:

@@ -32,8 +32,8 @@ GAIN = {
 
 
 @pytest.fixture(scope="module")
-def disc() -> NDArray[np.float32]:
-    """A dark disc in bright tissue, fully developed speckle, log-compressed like B-mode."""
+def disk() -> NDArray[np.float32]:
+    """A dark disk in bright tissue, fully developed speckle, log-compressed like B-mode."""
     rows, columns = np.ogrid[:SIDE, :SIDE]
     inside = np.hypot(rows - SIDE / 2, columns - SIDE / 2) <= RADIUS
     amplitude = np.where(inside, 10 ** (-15 / 20), 1.0).astype(np.float32)
@@ -46,7 +46,7 @@ def tissue(image: NDArray) -> NDArray:
 
 
 def radial_edge(image: NDArray) -> float:
-    """Radius at which the mean over angles crosses half way from disc to tissue."""
+    """Radius at which the mean over angles crosses half way from disk to tissue."""
     rows, columns = np.ogrid[:SIDE, :SIDE]
     radius = np.hypot(rows - SIDE / 2, columns - SIDE / 2)
     inner, outer = image[radius < RADIUS - 12].mean(), image[(radius > RADIUS + 12) & (radius < 80)].mean()
@@ -56,12 +56,12 @@ def radial_edge(image: NDArray) -> float:
 
 
 @pytest.mark.parametrize("method", FILTERS)
-def test_speckle_falls_tissue_keeps_its_mean_and_the_edge_its_place(method: str, disc: NDArray) -> None:
-    filtered = np.asarray(SpeckleReduction(method)(torch.from_numpy(disc)[None])[0])
-    before, after = tissue(disc), tissue(filtered)
+def test_speckle_falls_tissue_keeps_its_mean_and_the_edge_its_place(method: str, disk: NDArray) -> None:
+    filtered = np.asarray(SpeckleReduction(method)(torch.from_numpy(disk)[None])[0])
+    before, after = tissue(disk), tissue(filtered)
     assert (after.mean() / after.std()) / (before.mean() / before.std()) >= GAIN[method]
     assert after.mean() == pytest.approx(before.mean(), rel=0.04)
-    assert abs(radial_edge(filtered) - radial_edge(disc)) < 1
+    assert abs(radial_edge(filtered) - radial_edge(disk)) < 1
     assert abs(radial_edge(filtered) - RADIUS) < 1.5
 
 
@@ -88,17 +88,17 @@ def test_any_image_gives_one_of_its_size_in_the_unit_range(method: str, image: N
 
 
 @pytest.mark.parametrize("method", FILTERS)
-def test_the_order_of_the_pixels_in_memory_does_not_matter(method: str, disc: NDArray) -> None:
-    image = torch.from_numpy(disc[None, 40:80, 30:61])
+def test_the_order_of_the_pixels_in_memory_does_not_matter(method: str, disk: NDArray) -> None:
+    image = torch.from_numpy(disk[None, 40:80, 30:61])
     column_major = image.transpose(1, 2).contiguous().transpose(1, 2)
     torch.testing.assert_close(SpeckleReduction(method)(column_major), SpeckleReduction(method)(image))
 
 
 @pytest.mark.parametrize("method", FILTERS)
-def test_black_margins_do_not_switch_a_filter_off(method: str, disc: NDArray) -> None:
-    image = np.pad(disc, ((0, 0), (SIDE, SIDE)))
+def test_black_margins_do_not_switch_a_filter_off(method: str, disk: NDArray) -> None:
+    image = np.pad(disk, ((0, 0), (SIDE, SIDE)))
     filtered = np.asarray(SpeckleReduction(method)(torch.from_numpy(image)[None])[0])
-    assert tissue(filtered[:, SIDE:-SIDE]).std() < 0.7 * tissue(disc).std()
+    assert tissue(filtered[:, SIDE:-SIDE]).std() < 0.7 * tissue(disk).std()
 
 
 def test_long_diffusion_stays_finite() -> None:
@@ -166,7 +166,7 @@ def test_one_step_of_srad_against_a_plain_loop() -> None:
 
 
 def test_srad_loses_no_intensity_inside() -> None:
-    """Diffusion moves grey values, it makes none: the differences of a pair cancel."""
+    """Diffusion moves gray values, it makes none: the differences of a pair cancel."""
     image = small()
     assert float(sum(d.sum() for d in _differences(image))) == pytest.approx(0, abs=1e-4)
 

@@ -129,14 +129,14 @@ MIN_MARGIN_SHARE = 0.02
 MIN_CHROMA = 64
 """Range of red, green and blue of a saturated pixel."""
 MIN_COLORED_SHARE = 0.001
-"""Share of saturated pixels from which on an image is coloured."""
+"""Share of saturated pixels from which on an image is colored."""
 
 
 def find_content(path: Path, pixels: NDArray[np.float32]) -> Iterator[Finding]:
     """Yield a finding for each margin, text, caliper or color in an image.
 
     Args:
-        path: of the image; colour is looked for in PNG and JPEG alone.
+        path: of the image; color is looked for in PNG and JPEG alone.
         pixels: (H, W) in [0, 1].
     """
     height, width = pixels.shape
@@ -150,9 +150,9 @@ def find_content(path: Path, pixels: NDArray[np.float32]) -> Iterator[Finding]:
     wide = [f"{side} {100 * share:.0f} %" for side, share in margins.items() if share >= MIN_MARGIN_SHARE]
     if wide:
         yield Finding("letterbox", (path,), ", ".join(wide))
-    coloured = _coloured_share(path)
-    if coloured >= MIN_COLORED_SHARE:
-        yield Finding("colour", (path,), f"{100 * coloured:.1f} % of the pixels")
+    colored = _colored_share(path)
+    if colored >= MIN_COLORED_SHARE:
+        yield Finding("colour", (path,), f"{100 * colored:.1f} % of the pixels")
     contrast = stroke_contrast(pixels)
     if lines := count_text_lines(contrast):
         yield Finding("text", (path,), f"{lines} line{'s' * (lines > 1)}")
@@ -160,7 +160,7 @@ def find_content(path: Path, pixels: NDArray[np.float32]) -> Iterator[Finding]:
         yield Finding("calipers", (path,), f"{marks} marks")
 
 
-def _coloured_share(path: Path) -> float:
+def _colored_share(path: Path) -> float:
     if source_kind(path) != "raster":
         return 0.0
     with Image.open(path, formats=("PNG", "JPEG")) as image:

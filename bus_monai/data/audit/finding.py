@@ -34,9 +34,9 @@ FINDING_MEANINGS: dict[Kind, str] = {
     "empty_mask": "Masks without lesion, unless the image is filed as normal.",
     "tiny_lesion": "Lesions below 0.1 % of the image, often specks beside the true one.",
     "several_lesions": "Images with more than one lesion.",
-    "text": "Text burnt into the image (found by rule, not sure).",
-    "calipers": "Caliper marks burnt into the image (found by rule, not sure).",
-    "colour": "Saturated colours, such as Doppler.",
+    "text": "Text burned into the image (found by rule, not sure).",
+    "calipers": "Caliper marks burned into the image (found by rule, not sure).",
+    "colour": "Saturated colors, such as Doppler.",
     "letterbox": "Black margins.",
 }
 

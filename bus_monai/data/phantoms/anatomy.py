@@ -34,7 +34,7 @@ def tissue(size: tuple[int, int], rng: np.random.Generator) -> tuple[TissueMap, 
     """Draw skin, subcutaneous fat, gland, deep fat and muscle.
 
     Returns:
-        Echogenicity in dB relative to glandular tissue, and excess attenuation in dB a pixel, both (H, W).
+        Echogenicity in dB relative to glandular tissue, and excess attenuation in dB per pixel, both (H, W).
     """
     height, width = size
     depth = np.arange(height, dtype=np.float32)[:, None] / height
@@ -77,7 +77,8 @@ class Lesion:
         contrast_db: how much darker it is than glandular tissue, below 0.
         softness: standard deviation of its margin in pixels.
         rim_db: brightness of the tissue around it.
-        attenuation: (H, W), excess attenuation in dB a pixel: above 0 casts a shadow, below 0 enhances what is behind.
+        attenuation: (H, W), excess attenuation in dB per pixel: above 0 casts a shadow, below 0 enhances what is
+        behind.
         texture: (H, W), dB added inside.
     """
 
@@ -112,8 +113,8 @@ def draw_lesion(
         taken |= binary_dilation(mask, iterations=6)
     for _ in range(MAX_LESION_TRIES):
         radius = min(size) * rng.uniform(0.055, 0.17) * (0.75 if apart_from else 1.0)
-        centre = (rng.uniform(0.28, 0.66) * height, rng.uniform(0.15, 0.85) * width)
-        mask = outline(size, shape, centre, radius, malignant, rng)
+        center = (rng.uniform(0.28, 0.66) * height, rng.uniform(0.15, 0.85) * width)
+        mask = outline(size, shape, center, radius, malignant, rng)
         if not (mask & taken).any():
             break
     else:
@@ -135,7 +136,7 @@ def draw_lesion(
 def outline(
     size: tuple[int, int],
     shape: Shape,
-    centre: tuple[float, float],
+    center: tuple[float, float],
     radius: float,
     malignant: bool,
     rng: np.random.Generator,
@@ -150,7 +151,7 @@ def outline(
     )
     tilt = rng.uniform(-0.4, 0.4)
     rows, columns = np.ogrid[: size[0], : size[1]]
-    down, right = rows - centre[0], columns - centre[1]
+    down, right = rows - center[0], columns - center[1]
     u = (right * np.cos(tilt) + down * np.sin(tilt)) / np.sqrt(aspect)
     v = (down * np.cos(tilt) - right * np.sin(tilt)) * np.sqrt(aspect)
     angle, distance = np.arctan2(v, u), np.hypot(u, v)
@@ -207,7 +208,7 @@ AttenuationMap: TypeAlias = NDArray[np.float64]
 NOISE_EXPONENT = 3.0
 """Power falls as 1/f^3 in mammograms (Burgess, Jacobson and Judy, Med. Phys. 28, 2001, doi 10.1118/1.1355308)."""
 FAT_LEVEL, GLAND_GAIN, PARENCHYMA_STD = 0.36, 0.08, 0.07
-"""Grey value of fat, what the gland adds to it, and the standard deviation of the parenchyma."""
+"""Gray value of fat, what the gland adds to it, and the standard deviation of the parenchyma."""
 MAX_MASS_TRIES = 40
 
 
@@ -219,7 +220,7 @@ class Mass:
         shape: of its outline.
         margin: spiculated for an irregular mass, circumscribed for all others.
         mask: (H, W) bool, without the spicules.
-        attenuation: (H, W), grey value that it adds, spicules included.
+        attenuation: (H, W), gray value that it adds, spicules included.
     """
 
     shape: Shape
@@ -249,7 +250,7 @@ def breast(size: tuple[int, int], rng: np.random.Generator) -> tuple[Attenuation
     """Draw a compressed breast whose chest wall is the left border of the image.
 
     Returns:
-        Grey values (H, W), 0 outside of the breast, and the distance from the middle of the chest wall (H, W) as a
+        Gray values (H, W), 0 outside of the breast, and the distance from the middle of the chest wall (H, W) as a
         share of that of the skin: 1 at the skin.
     """
     height, width = size
@@ -281,20 +282,20 @@ def draw_mass(
     largest = height * rng.uniform(0.035, 0.08)
     for attempt in range(MAX_MASS_TRIES):
         radius = max(largest * 0.97**attempt, 2.5)
-        centre = (rng.uniform(0.2, 0.8) * height, rng.uniform(0.08, 0.75) * width)
+        center = (rng.uniform(0.2, 0.8) * height, rng.uniform(0.08, 0.75) * width)
         irregular = shape == "irregular"
         # lesions in ultrasound lie; those in mammograms do so in any direction
         if rng.random() < 0.5:
-            mask = outline((width, height), shape, centre[::-1], radius, irregular, rng).T
+            mask = outline((width, height), shape, center[::-1], radius, irregular, rng).T
         else:
-            mask = outline((height, width), shape, centre, radius, irregular, rng)
+            mask = outline((height, width), shape, center, radius, irregular, rng)
         if free[mask].all() and mask.any():
-            return _mass(shape, mask, centre, radius, rng)
+            return _mass(shape, mask, center, radius, rng)
     return None
 
 
 def calcifications(distance: AttenuationMap, rng: np.random.Generator) -> AttenuationMap:
-    """Draw clusters of small bright dots and single larger ones anywhere in the breast: (H, W), grey value added."""
+    """Draw clusters of small bright dots and single larger ones anywhere in the breast: (H, W), gray value added."""
     height, width = distance.shape
     added = np.zeros((height, width))
     single = [(rng.uniform(0.1, 0.9) * height, rng.uniform(0, 0.8) * width) for _ in range(rng.poisson(2))]
@@ -313,7 +314,7 @@ def calcifications(distance: AttenuationMap, rng: np.random.Generator) -> Attenu
 
 
 def _mass(
-    shape: Shape, mask: NDArray[np.bool_], centre: tuple[float, float], radius: float, rng: np.random.Generator
+    shape: Shape, mask: NDArray[np.bool_], center: tuple[float, float], radius: float, rng: np.random.Generator
 ) -> Mass:
     contrast = rng.uniform(0.10, 0.22)
     irregular = shape == "irregular"
@@ -322,16 +323,16 @@ def _mass(
     body = (0.4 + 0.6 * np.sqrt(1 - (1 - depth / depth.max()) ** 2)) * mask
     body = gaussian_filter(body, rng.uniform(1.0, 1.8) if irregular else rng.uniform(0.5, 0.9))
     if irregular:
-        body = np.maximum(body, _spicules(mask.shape, centre, radius, rng))
+        body = np.maximum(body, _spicules(mask.shape, center, radius, rng))
     return Mass(shape, "spiculated" if irregular else "circumscribed", mask, contrast * body)
 
 
 def _spicules(
-    size: tuple[int, ...], centre: tuple[float, float], radius: float, rng: np.random.Generator
+    size: tuple[int, ...], center: tuple[float, float], radius: float, rng: np.random.Generator
 ) -> AttenuationMap:
     """Return thin lines (H, W) that radiate from a mass and fade, 1 at most."""
     rows, columns = np.ogrid[: size[0], : size[1]]
-    down, right = rows - centre[0], columns - centre[1]
+    down, right = rows - center[0], columns - center[1]
     lines = np.zeros(size)
     for _ in range(int(rng.integers(10, 22))):
         angle, length, width = rng.uniform(0, 2 * np.pi), radius * rng.uniform(1.8, 3.0), rng.uniform(0.5, 1.0)

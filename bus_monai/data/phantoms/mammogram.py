@@ -22,7 +22,7 @@ SHAPE_COUNTS: dict[Shape, int] = {"irregular": 464, "lobular": 384, "oval": 412,
 """Masses of CBIS-DDSM with one of the four shapes, in whose proportions shapes are drawn."""
 PHANTOM_SHARES = {"training": 7, "validation": 1, "test": 2}
 DETECTOR_NOISE_STD = 0.012
-"""Standard deviation of the detector's noise in grey values from 0 to 1."""
+"""Standard deviation of the detector's noise in gray values from 0 to 1."""
 
 Laterality: TypeAlias = Literal["L", "R"]
 
@@ -57,17 +57,17 @@ def make_mammo_phantom(seed: int, size: tuple[int, int] = DEFAULT_SIZE) -> Mammo
     """
     check_size(size)
     rng = np.random.default_rng([MAMMOGRAM_PHANTOM_VERSION, seed])
-    grey, distance = breast(size, rng)
+    gray, distance = breast(size, rng)
     shares = np.array(list(SHAPE_COUNTS.values())) / sum(SHAPE_COUNTS.values())
     masses: list[Mass] = []
     for number in rng.choice(len(shares), size=rng.choice([1, 2, 3], p=[0.75, 0.2, 0.05]), p=shares):
         mass = draw_mass(distance, list(SHAPE_COUNTS)[number], rng, apart_from=[one.mask for one in masses])
         if mass is not None:
             masses.append(mass)
-            grey = grey + mass.attenuation * (distance < 1)
-    grey = grey + calcifications(distance, rng)
-    grey = grey + DETECTOR_NOISE_STD * rng.standard_normal(size) * (distance < 1)
-    image = np.rint(np.clip(grey, 0, 1) * 255).astype(np.uint8)
+            gray = gray + mass.attenuation * (distance < 1)
+    gray = gray + calcifications(distance, rng)
+    gray = gray + DETECTOR_NOISE_STD * rng.standard_normal(size) * (distance < 1)
+    image = np.rint(np.clip(gray, 0, 1) * 255).astype(np.uint8)
     spacing = IMAGE_HEIGHT_MM / size[0]
     if rng.random() < 0.5:
         return MammoPhantom(np.fliplr(image), tuple(mass.mirrored() for mass in masses), "R", spacing)
@@ -75,7 +75,7 @@ def make_mammo_phantom(seed: int, size: tuple[int, int] = DEFAULT_SIZE) -> Mammo
 
 
 def write_mammo_phantoms(folder: Path, *, count: int, size: tuple[int, int] = DEFAULT_SIZE, seed: int = 0) -> Path:
-    """Write phantoms as PNG with a mask a mass, ``datalist.json`` and ``mass_shapes.csv``, and return ``folder``.
+    """Write phantoms as PNG with one mask per mass, ``datalist.json`` and ``mass_shapes.csv``, and return ``folder``.
 
     Shapes are written in the words of CBIS-DDSM, whose prepared folders have the same table.
 

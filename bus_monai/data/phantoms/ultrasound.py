@@ -19,7 +19,7 @@ wide."""
 
 
 def speckle_envelope(amplitude: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
-    """Return the envelope of the echoes of many scatterers a resolution cell.
+    """Return the envelope of the echoes of many scatterers per resolution cell.
 
     Scatterers are circular complex Gaussian with the given amplitude; the point-spread function is Gaussian. Where the
     amplitude is constant the envelope is Rayleigh distributed: fully developed speckle, whose ratio of mean to

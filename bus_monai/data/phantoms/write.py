@@ -26,9 +26,9 @@ class Phantom:
 
     Args:
         image: (H, W) uint8.
-        masks: (H, W) bool, one a lesion; empty for a normal image.
+        masks: (H, W) bool, one per lesion; empty for a normal image.
         diagnosis: that of the image.
-        shapes: one a lesion.
+        shapes: one per lesion.
     """
 
     image: NDArray[np.uint8]
@@ -46,7 +46,7 @@ def write_phantom_set(
     count: int,
     seed: int,
 ) -> Path:
-    """Write phantoms as PNG with a mask a lesion, ``datalist.json`` and ``mass_shapes.csv``, and return ``folder``.
+    """Write phantoms as PNG with one mask per lesion, ``datalist.json`` and ``mass_shapes.csv``, and return ``folder``.
 
     Args:
         folder: must not exist yet, or be left by the winner of two processes that write it.

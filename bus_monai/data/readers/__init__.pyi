@@ -1,3 +1,3 @@
-from .catalogue import PublishedSet as PublishedSet
-from .catalogue import find_set as find_set
-from .catalogue import recognise as recognise
+from .catalog import PublishedSet as PublishedSet
+from .catalog import find_set as find_set
+from .catalog import recognize as recognize

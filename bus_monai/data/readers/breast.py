@@ -15,7 +15,7 @@ TABLE_COLUMNS = ("CaseID", "Image_filename", "Mask_tumor_filename", "Classificat
 
 
 def is_breast(folder: Path) -> bool:
-    """Whether ``folder`` looks like BrEaST: a clinical table, or an image ``case001.png`` with its tumour mask."""
+    """Whether ``folder`` looks like BrEaST: a clinical table, or an image ``case001.png`` with its tumor mask."""
     return any(folder.glob("BrEaST*clinical*.xlsx")) or any(folder.glob("case*_tumor.png"))
 
 
@@ -23,7 +23,7 @@ def read_breast(folder: str | Path) -> list[Case]:
     """Read ``case001.png``, ``case001_tumor.png``, ... and the clinical .xlsx that lists them.
 
     The images may lie in the folder of the table or below. Several masks of a case are separated by ``&``. Masks of
-    other findings (``case001_other1.png``) are left out, since they are no tumours. The group is the column ``CaseID``,
+    other findings (``case001_other1.png``) are left out, since they are no tumors. The group is the column ``CaseID``,
     one patient each.
 
     Raises:
@@ -45,9 +45,9 @@ def read_breast(folder: str | Path) -> list[Case]:
 
 
 def write_breast_shapes(folder: Path, out: Path) -> None:
-    """Write ``mass_shapes.csv`` into ``out``: the column ``Shape``, in capitals, of the cases with one tumour.
+    """Write ``mass_shapes.csv`` into ``out``: the column ``Shape``, in capitals, of the cases with one tumor.
 
-    The table has one word a case: it does not say to which of several tumours it belongs.
+    The table has one word per case: it does not say to which of several tumors it belongs.
     """
     rows = []
     for row in read_xlsx_table(_table(folder), TABLE_COLUMNS):

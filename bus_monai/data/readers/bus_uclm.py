@@ -27,7 +27,7 @@ _NAME = re.compile(r"[A-Z]{4}_\d{3}")
 
 
 def is_bus_uclm(folder: Path) -> bool:
-    """Whether classes, or ``images/`` with ``INFO.csv`` or coloured masks, have files like ``ALWI_000.png``."""
+    """Whether classes, or ``images/`` with ``INFO.csv`` or colored masks, have files like ``ALWI_000.png``."""
     if not _images(folder / "images"):
         return any(_images(folder / name) for name in DIAGNOSES)
     # people's own images/ may hold such names too
@@ -37,10 +37,10 @@ def is_bus_uclm(folder: Path) -> bool:
 
 
 def read_bus_uclm(folder: str | Path) -> list[Case]:
-    """Read either ``images/`` and ``masks/`` with ``INFO.csv``, as published, or one folder a class.
+    """Read either ``images/`` and ``masks/`` with ``INFO.csv``, as published, or one folder per class.
 
-    The published masks are coloured: black is no lesion, green a benign and red a malignant one. The columns ``Image``
-    and ``Label`` of the table, separated by semicolons, are used where there is a table, else the colours. In the other
+    The published masks are colored: black is no lesion, green a benign and red a malignant one. The columns ``Image``
+    and ``Label`` of the table, separated by semicolons, are used where there is a table, else the colors. In the other
     layout, of common copies, masks lie beside the images as ``ALWI_000_mask.png``. The group is the patient, the first
     four letters of the name.
 
@@ -53,11 +53,11 @@ def read_bus_uclm(folder: str | Path) -> list[Case]:
             f"'{folder}' is no BUS-UCLM folder: it must hold images/ and masks/, or benign/, malignant/ and normal/, "
             "with files like ALWI_000.png."
         )
-    return _read_colours(folder) if (folder / "images").is_dir() else _read_classes(folder)
+    return _read_colors(folder) if (folder / "images").is_dir() else _read_classes(folder)
 
 
 def write_bus_uclm_case(case: Case, out: Path) -> Case:
-    """Copy the image of ``case`` into ``out`` and write its masks without their colours; return the case there."""
+    """Copy the image of ``case`` into ``out`` and write its masks without their colors; return the case there."""
     masks = write_masks(case, out, (read_raster(mask) > 0 for mask in case.masks))
     return replace(case, image=copy_image(case, out), masks=masks)
 
@@ -66,7 +66,7 @@ def _images(folder: Path) -> dict[str, Path]:
     return {path.stem: path for path in raster_files(folder) if _NAME.fullmatch(path.stem)}
 
 
-def _read_colours(folder: Path) -> list[Case]:
+def _read_colors(folder: Path) -> list[Case]:
     images, masks = _images(folder / "images"), _images(folder / "masks")
     labels: dict[str, Diagnosis] = {}
     if (folder / TABLE_FILE).is_file():

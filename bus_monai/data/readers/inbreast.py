@@ -34,7 +34,7 @@ def read_inbreast(folder: str | Path) -> list[Case]:
     The table is separated by semicolons and gives ``File Name``, the number, and ``Bi-Rads``. Only masses are lesions
     here: an image without one counts as normal, whatever else it shows; one with a mass as malignant from BI-RADS 4 on,
     else benign. The group is the patient as in the name of the DICOM file, since the table has it removed. A mask is
-    the XML file, once a mass: ``write_inbreast_case`` draws the contours.
+    the XML file, once per mass: ``write_inbreast_case`` draws the contours.
 
     Raises:
         UserError: there is no table, it lists missing files, or a contour file cannot be read.
@@ -59,7 +59,7 @@ def read_inbreast(folder: str | Path) -> list[Case]:
 
 
 def write_inbreast_case(case: Case, out: Path) -> Case:
-    """Copy the mammogram of ``case`` into ``out`` and draw a mask a mass as PNG; return the case there."""
+    """Copy the mammogram of ``case`` into ``out`` and draw one mask per mass as PNG; return the case there."""
     from skimage.draw import polygon2mask
 
     masks: Iterator[NDArray[np.bool_]] = iter(())

@@ -16,7 +16,7 @@ SHAPE_TABLE_COLUMNS = ("id", "mass", "shape")
 
 
 def write_shape_table(folder: Path, rows: Iterable[tuple[str, int, str]]) -> None:
-    """Write the id of the case, the number of the mass and its shape word, a row a mass in the order of the masks."""
+    """Write the id of the case, the number of the mass and its shape, one row per mass in the order of the masks."""
     with (folder / SHAPES_FILE).open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([SHAPE_TABLE_COLUMNS, *rows])
 

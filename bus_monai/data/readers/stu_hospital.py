@@ -27,7 +27,7 @@ def read_stu_hospital(folder: str | Path) -> list[Case]:
     """Read ``Test_Image_1.png`` with ``mask_1.png``, in the folder or its ``Hospital/``.
 
     The set names neither patients nor diagnoses: groups hold near-duplicates, every diagnosis is unknown. Images have
-    128 x 128 pixels but most masks 400 x 400 to 512 x 512, with greys: ``write_stu_hospital_case`` makes them fit.
+    128 x 128 pixels but most masks 400 x 400 to 512 x 512, with grays: ``write_stu_hospital_case`` makes them fit.
 
     Raises:
         UserError: the folder is not STU-Hospital, or images or masks lack their partner.

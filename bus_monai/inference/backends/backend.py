@@ -13,7 +13,7 @@ Precision: TypeAlias = Literal["fast", "fp32"]
 
 
 class Backend(Protocol):
-    """From grey pixels (H, W) float32 in [0, 1] to probabilities (H, W) float32 in [0, 1], for any H and W."""
+    """From gray pixels (H, W) float32 in [0, 1] to probabilities (H, W) float32 in [0, 1], for any H and W."""
 
     name: str
 

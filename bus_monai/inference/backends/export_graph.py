@@ -42,7 +42,7 @@ class WholeGraph(nn.Module):
 
     def forward(self, image: Tensor, rows: Tensor, columns: Tensor, rows_back: Tensor, columns_back: Tensor) -> Tensor:
         """Return the probabilities (H, W)."""
-        # a fixed shape: runtimes optimise the network for it, whatever the size of the image
+        # a fixed shape: runtimes optimize the network for it, whatever the size of the image
         seen = (rows @ image @ columns).reshape(1, 1, *self.size)
         probability: Tensor = self.network(seen).sigmoid().reshape(self.size)
         return rows_back @ probability @ columns_back
@@ -80,7 +80,7 @@ def write_onnx(network: nn.Module, chain: Chain, file: Path) -> None:
             dynamic_axes=axes | {"columns_back": width, "probability": height | width},
             opset_version=ONNX_OPSET,
             dynamo=False,
-            # the weights as they are: runtimes fold constants, and normalisation into kernels, themselves
+            # the weights as they are: runtimes fold constants, and normalization into kernels, themselves
             training=torch.onnx.TrainingMode.PRESERVE,
             do_constant_folding=False,
         )

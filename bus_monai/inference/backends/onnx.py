@@ -13,7 +13,7 @@ from bus_monai.inference.backends.chain import Chain
 
 
 class OnnxBackend:
-    """Run a graph of :func:`~bus_monai.inference.backends.export_graph.write_onnx` in float32, or as it is quantised.
+    """Run a graph of :func:`~bus_monai.inference.backends.export_graph.write_onnx` in float32, or as it is quantized.
 
     Args:
         graph: the ONNX file.

@@ -31,7 +31,7 @@ def ray_session(address: str | None = None, workers: int | None = None) -> Itera
     Args:
         address: of the cluster, ``HOST:PORT`` of its head, or ``auto``; without one ``RAY_ADDRESS`` counts, and without
             that a Ray is started here.
-        workers: processes of a Ray that is started here; ``None`` for one a core.
+        workers: processes of a Ray that is started here; ``None`` for one per core.
 
     Raises:
         UserError: there is no cluster at that address, or Ray cannot be started.
@@ -53,9 +53,9 @@ def ray_session(address: str | None = None, workers: int | None = None) -> Itera
     except Exception as error:  # a raylet that does not come up in time raises no narrower one
         reason = str(error).partition("\n")[0].rstrip(".")
         if address == "local":
-            raise UserError(f"Ray cannot be started here ({reason}): mend that, or use --engine local.") from error
+            raise UserError(f"Ray cannot be started here ({reason}): fix that, or use --engine local.") from error
         raise UserError(
-            f"No Ray cluster answers at '{address}' ({reason}): start one with 'ray start --head', or mend "
+            f"No Ray cluster answers at '{address}' ({reason}): start one with 'ray start --head', or fix "
             "--ray-address or RAY_ADDRESS."
         ) from error
     try:
@@ -191,7 +191,7 @@ class Turnstile:
 MAX_BATCH_FILES = 16
 """Files that a worker is handed at once: more hide what handing them over costs, fewer are recorded earlier."""
 MIN_BATCHES_PER_WORKER = 4
-"""Batches a worker at least, so that none waits long for the last."""
+"""Batches per worker at least, so that none waits long for the last."""
 
 SHUTDOWN_TIMEOUT_S = 5
 """Seconds for Ray Data to end, which else waits for workers that are still starting."""
@@ -206,7 +206,7 @@ class RayEngine:
 
     Args:
         address: of a cluster, see :func:`~bus_monai.inference.executors.ray.ray_session`.
-        workers: how many; by default one a core, or one a GPU where PyTorch segments and there are any.
+        workers: how many; by default one per core, or one per GPU where PyTorch segments and there are any.
 
     Raises:
         UserError: Ray is not installed.
@@ -297,7 +297,7 @@ class _Found:
             error = caught
         reason = str(error).strip().rpartition("\n")[2].rstrip(".")
         broken = UserError(
-            f"Ray cannot go on ({reason}): mend the cluster and run the command again; what was done before is whole "
+            f"Ray cannot go on ({reason}): fix the cluster and run the command again; what was done before is whole "
             "and is not done again."
         )
         broken.__cause__ = error

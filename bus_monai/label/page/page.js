@@ -1,7 +1,7 @@
 // The page of `bus-monai label`. An outline is {label, frame, points}, points [column, row], 0 in the middle of a pixel;
 // in Annotorious 0 is the edge of the image.
 const $ = (id) => document.getElementById(id);
-const COLOURS = ["#00d5ff", "#ff9f1c", "#7dff6b", "#ff5fa2", "#c59bff", "#ffe14d"];
+const COLORS = ["#00d5ff", "#ff9f1c", "#7dff6b", "#ff5fa2", "#c59bff", "#ffe14d"];
 const TOLERANCE = 0.9; // pixels; outlines of every corner of a pixel cannot be edited by hand
 
 let image = null; // {id, frames, rows, columns}
@@ -47,18 +47,18 @@ const query = (id) => `image=${encodeURIComponent(id)}`;
 async function listImages() {
   const images = await ask("/bus/images");
   $("images").replaceChildren(
-    ...images.map(({ id, labelled }) => {
+    ...images.map(({ id, labeled }) => {
       const item = document.createElement("li");
       const button = document.createElement("button");
       button.textContent = id;
       button.ariaCurrent = String(id === image?.id);
       button.onclick = () => during(`Opening ${id} ...`, () => open(id));
-      item.className = labelled ? "labelled" : "";
+      item.className = labeled ? "labeled" : "";
       item.append(button);
       return item;
     }),
   );
-  $("count").textContent = `${images.filter((one) => one.labelled).length} of ${images.length} labelled`;
+  $("count").textContent = `${images.filter((one) => one.labeled).length} of ${images.length} labeled`;
   return images;
 }
 
@@ -78,8 +78,8 @@ async function open(id) {
     drawingEnabled: false,
     drawingMode: "click",
     style: ({ bodies }, state) => {
-      const colour = COLOURS[((bodies[0]?.value ?? 1) - 1) % COLOURS.length];
-      return { stroke: colour, strokeWidth: 2, fill: colour, fillOpacity: state?.selected ? 0.25 : 0.1 };
+      const color = COLORS[((bodies[0]?.value ?? 1) - 1) % COLORS.length];
+      return { stroke: color, strokeWidth: 2, fill: color, fillOpacity: state?.selected ? 0.25 : 0.1 };
     },
   });
   annotator.setDrawingTool("polygon");
@@ -271,7 +271,7 @@ $("submit").onclick = () =>
 $("next").onclick = () =>
   during("Choosing ...", async () => {
     const { id } = await ask(`/activelearning/${$("strategy").value}`, "POST", {});
-    return id ? open(id) : "Every image that can be read is labelled.";
+    return id ? open(id) : "Every image that can be read is labeled.";
   });
 $("train").onclick = () =>
   ask(`/train/${encodeURIComponent($("model").value)}`, "POST", {})
@@ -315,6 +315,6 @@ await during("Opening ...", async () => {
   $("strategy").append(...Object.keys(strategies).map((name) => new Option(name)));
   if ((await ask("/train/?check_if_running=true").catch(() => ({}))).status) follow();
   const images = await listImages();
-  const first = images.find((one) => !one.labelled) ?? images[0];
+  const first = images.find((one) => !one.labeled) ?? images[0];
   return first ? open(first.id) : "There are no images.";
 });

@@ -13,14 +13,14 @@ class AttentionGate(nn.Module):
     """Weigh a skip connection by a map computed from it and from the decoder's map.
 
     ``alpha = sigmoid(conv(BN(ReLU(conv(ReLU(a + b))))))`` with ``a = BN(ReLU(conv(gating)))`` and
-    ``b = BN(ReLU(conv(skip)))``, all convolutions 1x1; the output is ``alpha * skip``. One scalar a pixel, as in
+    ``b = BN(ReLU(conv(skip)))``, all convolutions 1x1; the output is ``alpha * skip``. One scalar per pixel, as in
     Zhuang et al. (RDAU-NET, PLoS ONE 2019, doi 10.1371/journal.pone.0221535) and the code of Negi et al. (2020).
 
     Args:
         gating_channels: channels of the decoder's map.
         skip_channels: channels of the skip connection.
         inter_channels: channels F in which the two are compared; the second convolution has F / 2.
-        post_bn: apply batch normalisation after the sigmoid as the parent code does. It lets ``alpha`` leave [0, 1].
+        post_bn: apply batch normalization after the sigmoid as the parent code does. It lets ``alpha`` leave [0, 1].
 
     Shape:
         gating (B, gating_channels, H, W) and skip (B, skip_channels, H, W) to (B, skip_channels, H, W).
@@ -92,7 +92,7 @@ class ChannelAttention(nn.Module):
     """Add to each channel a mixture of all, with more weight on those less like it.
 
     With A the input as C x N matrix, N = H * W, and E = A @ A.T, the output is ``beta * softmax(-E) @ A + A``, where
-    the learnt ``beta`` starts at 0: the channel attention of DANet (Fu et al., CVPR 2019, arXiv 1809.02983), whose
+    the learned ``beta`` starts at 0: the channel attention of DANet (Fu et al., CVPR 2019, arXiv 1809.02983), whose
     published code takes the softmax of the row's maximum minus E.
 
     Shape:
@@ -152,8 +152,8 @@ class NonLocal(nn.Module):
     """Add to each pixel a mean over all pixels, weighted by likeness.
 
     ``x + W (softmax(theta(x)^T phi(x)) g(x))``, all four 1x1 convolutions with bias: the embedded Gaussian of Wang et
-    al., CVPR 2018, doi 10.1109/CVPR.2018.00813, without batch normalisation. W starts at zero, so that the block
-    starts as the identity. ``2 C^2 + 5 C / 2`` parameters; the weights take ``(H W)^2`` values an image.
+    al., CVPR 2018, doi 10.1109/CVPR.2018.00813, without batch normalization. W starts at zero, so that the block
+    starts as the identity. ``2 C^2 + 5 C / 2`` parameters; the weights take ``(H W)^2`` values per image.
 
     Args:
         channels: C, even; the comparison has C / 2.

@@ -83,7 +83,7 @@ class AtrousBlock(nn.Module):
 
 
 def conv_norm_act(in_channels: int, out_channels: int, kernel_size: int, *, dilation: int = 1) -> nn.Sequential:
-    """Make a convolution without bias that keeps the size, batch normalisation and ReLU.
+    """Make a convolution without bias that keeps the size, batch normalization and ReLU.
 
     Args:
         in_channels: input channels.
@@ -183,9 +183,9 @@ class InstanceNorm(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return ``x`` with mean 0 and variance 1."""
         # half precision has too few digits for a variance
-        centred = x.float() - x.float().mean(dim=[2, 3], keepdim=True)
-        variance = centred.square().mean(dim=[2, 3], keepdim=True)
-        return (centred * (variance + self.eps).rsqrt()).to(x.dtype)
+        centered = x.float() - x.float().mean(dim=[2, 3], keepdim=True)
+        variance = centered.square().mean(dim=[2, 3], keepdim=True)
+        return (centered * (variance + self.eps).rsqrt()).to(x.dtype)
 
 
 class ResidualUnit(nn.Module):
@@ -239,7 +239,7 @@ class ResidualUnit(nn.Module):
 def separable(in_channels: int, out_channels: int) -> nn.Sequential:
     """Make a 3x3 convolution of each channel by itself and a 1x1 convolution across them.
 
-    Each is without bias and followed by batch normalisation and ReLU6, in the order of MobileNet (Howard et al., 2017,
+    Each is without bias and followed by batch normalization and ReLU6, in the order of MobileNet (Howard et al., 2017,
     arXiv 1704.04861). ``11 i + i o + 2 o`` parameters for i input and o output channels.
 
     Args:
@@ -259,6 +259,6 @@ def separable(in_channels: int, out_channels: int) -> nn.Sequential:
     )
     for module in block:
         if isinstance(module, nn.Conv2d):
-            # PyTorch's own start shrinks the signal at every convolution, until batch normalisation has seen data
+            # PyTorch's own start shrinks the signal at every convolution, until batch normalization has seen data
             nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
     return block

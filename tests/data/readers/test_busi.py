@@ -20,7 +20,7 @@ from tests.user_errors import raises_user_error
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Three images with gaps in the numbering, two masks, an RGBA mask, a colour image, a normal one without mask."""
+    """Three images with gaps in the numbering, two masks, an RGBA mask, a color image, a normal one without mask."""
     rng = np.random.default_rng(0)
     for name, mode in (("benign (2)", "L"), ("benign (10)", "RGB"), ("malignant (7)", "L"), ("normal (3)", "L")):
         path = tmp_path / name.split()[0] / f"{name}.png"

