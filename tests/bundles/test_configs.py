@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from monai.bundle.config_parser import ConfigParser
 from monai.bundle.workflows import ConfigWorkflow
+from PIL import Image
 
 from bus_monai.bundle.registry import find_bundle, list_bundles, output_format
 from bus_monai.bundle.settings import read_config, set_by_user
@@ -174,3 +177,19 @@ def test_a_bundle_may_lie_anywhere(tmp_path: Path) -> None:
     assert parser.get_parsed_content("ckpt_path") == f"{tmp_path}/mine/models/model.pt"
     given = complete(tmp_path / "mine" / "configs" / "evaluate.json", bundle_root="elsewhere").parser
     assert given.get_parsed_content("output_dir") == "elsewhere/eval"
+
+
+def test_a_config_runs_without_an_id_and_without_initialize(small_phantoms: Path, tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    image = min((small_phantoms / "images").iterdir())
+    shutil.copy(image, tmp_path / "images")
+    hook = sys.excepthook
+    ConfigWorkflow(
+        str(BUNDLES["lite_unet"] / "inference.json"), workflow_type="infer", image_size=[64, 64], device="cpu",
+        dataset_dir=str(tmp_path / "images"), output_dir=str(tmp_path / "out"), threshold=2.0,
+    ).run()  # fmt: skip
+    (mask,) = (tmp_path / "out").iterdir()
+    assert mask.name == f"{image.stem}_mask.png"
+    # nothing is more probable than 1
+    assert not np.asarray(Image.open(mask)).any()
+    assert sys.excepthook is hook
