@@ -46,7 +46,9 @@ def configs(request: pytest.FixtureRequest) -> Path:
 @pytest.fixture(scope="module")
 def network(configs: Path) -> nn.Module:
     torch.manual_seed(0)
-    workflow = create_workflow(config_file=str(configs / "inference.json"), workflow_type="infer")
+    workflow = create_workflow(
+        config_file=str(configs / "inference.json"), workflow_type="infer", **small_network(configs)
+    )
     return workflow.parser.get_parsed_content("network_def").eval()
 
 
@@ -55,6 +57,16 @@ def weights(network: nn.Module, tmp_path_factory: pytest.TempPathFactory) -> Pat
     path = tmp_path_factory.mktemp("weights") / "model.pt"
     torch.save(network.state_dict(), path)
     return path
+
+
+def small_network(configs: Path) -> dict[str, Any]:
+    """Return what gives a bundle's network fewer channels or encoders; ``tests/networks`` has those of the papers."""
+    content = read_config(configs / "inference.json")
+    small = {f"settings#{key}": QUICK[key] for key in ("base_width", "encoders") if key in content["settings"]}
+    if configs.parent.name == "cgan_ac_caw":
+        network = content["network_def"]
+        small["network_def"] = network | {"options": network["options"] | {"base_width": 8}}
+    return small
 
 
 def meta(configs: Path) -> str:
@@ -116,7 +128,7 @@ def test_torchscript_export(configs: Path, network: nn.Module, weights: Path, tm
     script = tmp_path / "model.ts"
     ckpt_export(
         net_id="network_def", filepath=str(script), ckpt_file=str(weights), meta_file=meta(configs),
-        config_file=str(configs / "inference.json"),
+        config_file=str(configs / "inference.json"), **small_network(configs),
     )  # fmt: skip
     assert_equals_eager(lambda x: torch.jit.load(str(script))(x).numpy(), network, input_shape(configs))
 
@@ -130,6 +142,7 @@ def test_onnx_export(
     onnx_export(
         net_id="network_def", filepath=str(model), ckpt_file=str(weights), meta_file=meta(configs),
         config_file=str(configs / "inference.json"), input_shape=input_shape(configs),
+        **small_network(configs),
     )  # fmt: skip
     session = onnxruntime.InferenceSession(str(model), providers=["CPUExecutionProvider"])
     name = session.get_inputs()[0].name
@@ -147,9 +160,9 @@ def test_properties(config: str, kind: str, configs: Path, weights: Path, small_
     paths = {"dataset_dir": str(small_phantoms), "output_dir": str(tmp_path)}
     paths |= {"ckpt_dir": str(tmp_path)} if config == "train" else {"ckpt_path": str(weights)}
     file = configs / f"{config}.json"
-    # the weights are of the network that is the default
+    # the weights are of the network that is the default, but for its size
     small = {key: value for key, value in quick(file).items() if config == "train" or key == "image_size"}
-    workflow = create_workflow(config_file=str(file), workflow_type=kind, **small, **paths)
+    workflow = create_workflow(config_file=str(file), workflow_type=kind, **small, **paths, **small_network(configs))
     assert workflow.check_properties() == []
     assert workflow.dataset_dir == str(small_phantoms)
 
@@ -165,6 +178,7 @@ def test_a_bundle_trains_resumes_and_is_evaluated(configs: Path, small_phantoms:
     # the device by its name, as the command line gives it
     common = {"dataset_dir": str(small_phantoms), "output_dir": str(tmp_path), "device": "cpu"}
     settings = common | {"ckpt_dir": str(tmp_path), "batch_size": 8} | quick(configs / "train.json")
+    settings |= small_network(configs)
     for epochs, resume in ((1, False), (2, True)):
         # by MONAI's default name of what is run
         workflow = create_workflow(
@@ -181,7 +195,7 @@ def test_a_bundle_trains_resumes_and_is_evaluated(configs: Path, small_phantoms:
     model = parse_models([f"{configs.parent.name}:{tmp_path / 'model.pt'}"])[0]
     create_workflow(
         config_file=str(configs / "evaluate.json"), run_id="evaluating",
-        **keep_null(model.overrides("evaluate.json") | common),
+        **keep_null(model.overrides("evaluate.json") | common | small_network(configs)),
     ).run()  # fmt: skip
     cases = read_datalist(small_phantoms).test
     kind = output_format(configs.parent)
