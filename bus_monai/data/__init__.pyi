@@ -1,3 +1,4 @@
+from .balance import balanced_sampler as balanced_sampler
 from .case import Case as Case
 from .datalist import Datalist as Datalist
 from .datalist import read_datalist as read_datalist

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bus_monai.errors import check_choice, check_number
+from bus_monai.networks.lite_unet import CELL_PX
 
 NAMED_WEIGHTS = {"bce": {"bce": 1.0}, "dice": {"dice": 1.0}, "bce_dice": {"bce": 1.0, "dice": 1.0}}
 """Weights of the losses that have a name."""
@@ -94,15 +95,19 @@ class LiteLoss(nn.Module):
     Args:
         presence_head: whether the second channel is the presence logit of
             :class:`~bus_monai.networks.lite_unet.LiteUNet`.
-        presence_weight: of its cross-entropy.
+        presence_cells: whether the third channel is that of its cells; only with ``presence_head``.
+        presence_weight: of the cross-entropy of the presence, and of that of the cells.
 
     Shape:
         what the network gives while training, (B, C, H, W), and mask (B, 1, H, W) with values in {0, 1} to a scalar.
     """
 
-    def __init__(self, *, presence_head: bool = False, presence_weight: float = 0.2) -> None:
+    def __init__(
+        self, *, presence_head: bool = False, presence_cells: bool = False, presence_weight: float = 0.2
+    ) -> None:
         super().__init__()
         self.presence_head = presence_head
+        self.presence_cells = presence_head and presence_cells
         self.presence_weight = presence_weight
         self._dice, self._bce = RegionLoss(dice=1.0), RegionLoss(bce=1.0)
 
@@ -115,6 +120,10 @@ class LiteLoss(nn.Module):
             presence, maps = maps[1][:, 0, 0, 0], maps[:1] + maps[2:]
             entropy = F.binary_cross_entropy_with_logits(presence, has_lesion.float())
             total = total + self.presence_weight * entropy
+        if self.presence_cells:
+            # the presence is gone already
+            cells, maps = maps[1], maps[:1] + maps[2:]
+            total = total + self.presence_weight * F.binary_cross_entropy_with_logits(cells, in_cells(mask))
         weights = [DEEP_DECAY**i for i in range(len(maps))]
         for weight, logits in zip(weights, maps, strict=True):
             total = total + weight / sum(weights) * self._region(logits, mask, has_lesion)
@@ -125,3 +134,15 @@ class LiteLoss(nn.Module):
         # of no image at all the sum is 0, with a gradient
         loss: Tensor = self._bce(logits[taught], mask[taught]) if torch.any(taught) else logits[taught].sum()
         return loss + self._dice(logits[has_lesion], mask[has_lesion]) if torch.any(has_lesion) else loss
+
+
+def in_cells(mask: Tensor) -> Tensor:
+    """Return the mask with each cell of the deepest features filled or empty, at its full size.
+
+    A cell is filled where any of its pixels is lesion; at the lower and right edge cells may be cut.
+
+    Args:
+        mask: (B, 1, H, W), values in {0, 1}.
+    """
+    coarse = F.max_pool2d(mask, CELL_PX, ceil_mode=True)
+    return coarse.repeat_interleave(CELL_PX, 2).repeat_interleave(CELL_PX, 3)[:, :, : mask.shape[2], : mask.shape[3]]

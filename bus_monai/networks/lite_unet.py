@@ -13,10 +13,10 @@ from bus_monai.networks.wrappers import Padded
 # no postponed annotations here: TorchScript reads the types of the attributes as they stand
 
 
-MULTIPLE = 32
-"""Pixels: the padded image's sides are multiples of it."""
 DECODER_WIDTHS = (128, 64, 32, 16)
 """Channels of the decoder at 1/16, 1/8, 1/4 and 1/2 of the image's size."""
+CELL_PX = 32
+"""Pixels of the image under one of the deepest features; the padded image's sides are multiples of it."""
 PRESENCE_STRENGTH, PRESENCE_SLOPE = 8.0, 3.0
 """Strength and slope of the gate that lowers logits where there is no lesion, see :class:`LiteUNet`.
 
@@ -34,21 +34,28 @@ class LiteUNet(Padded):
     shows a lesion at all, as the head reads it off the deepest features: by 0.4 where that is as likely as 0.73, by 4
     at even odds, by 8 at most. That leaves few lesions below even odds; a lower threshold finds the others again.
 
+    With presence cells the head reads the strongest cell besides the mean of the features: the deepest features say
+    for each cell of 32 x 32 pixels whether a part of a lesion is in it, and are taught that. A small lesion does not
+    drown in the mean then, and the tissue around a lesion teaches what is none, even where a data set has no image
+    without one.
+
     While training, the output has more channels, which are losses' business alone: the logits as they are before that,
-    the presence logit (the same at every pixel) if there is a presence head, and the logits of the coarser maps,
-    finest first, if there is deep supervision (Lee et al., AISTATS 2015, arXiv 1409.5185).
+    the presence logit (the same at every pixel) if there is a presence head, the cells' logits (the same at every pixel
+    of a cell) if there are presence cells, and the logits of the coarser maps, finest first, if there is deep
+    supervision (Lee et al., AISTATS 2015, arXiv 1409.5185).
 
     Args:
         in_channels: of the image.
         out_channels: 1 for a logit of the lesion, whose sigmoid is its probability; K > 1 for the logits of K classes,
             whose softmax over the channels are their probabilities.
         presence_head: learn whether there is a lesion; 321 parameters. For one output channel.
+        presence_cells: learn where, roughly, and let the presence head know; 322 parameters. Only with that head.
         deep_supervision: learn from three coarser maps as well; 227 parameters. For one output channel.
         attention: gate the skip connections (Oktay et al., MIDL 2018, arXiv 1804.03999); 31,636 parameters.
 
     Shape:
         (B, in_channels, H, W) with values in [0, 1] to logits (B, out_channels, H, W), any H and W; while training with
-        one output channel (B, C, H, W) with C from 1 to 5.
+        one output channel (B, C, H, W) with C from 1 to 6.
 
     Raises:
         UserError: a presence head or deep supervision with several output channels.
@@ -64,6 +71,7 @@ class LiteUNet(Padded):
         in_channels: int = 1,
         out_channels: int = 1,
         presence_head: bool = False,
+        presence_cells: bool = False,
         deep_supervision: bool = False,
         attention: bool = False,
     ) -> None:
@@ -72,22 +80,39 @@ class LiteUNet(Padded):
                 f"out_channels is {out_channels}, and presence_head and deep_supervision are of one lesion's logits: "
                 "set both to false, or out_channels to 1."
             )
-        super().__init__(_Body(in_channels, out_channels, presence_head, deep_supervision, attention), MULTIPLE)
+        body = _Body(
+            in_channels,
+            out_channels,
+            presence_head=presence_head,
+            presence_cells=presence_head and presence_cells,
+            deep_supervision=deep_supervision,
+            attention=attention,
+        )
+        super().__init__(body, CELL_PX)
 
 
 class _Body(nn.Module):
-    """The network for H and W divisible by ``MULTIPLE``."""
+    """The network for H and W divisible by ``CELL_PX``."""
 
     presence_head: bool
+    presence_cells: bool
     presence_strength: float
     presence_slope: float
     deep_supervision: bool
 
     def __init__(
-        self, in_channels: int, out_channels: int, presence_head: bool, deep_supervision: bool, attention: bool
+        self,
+        in_channels: int,
+        out_channels: int,
+        *,
+        presence_head: bool,
+        presence_cells: bool,
+        deep_supervision: bool,
+        attention: bool,
     ) -> None:
         super().__init__()
         self.presence_head = presence_head
+        self.presence_cells = presence_cells
         self.deep_supervision = deep_supervision
         self.encoder = EfficientNetLiteEncoder(in_channels=in_channels)
         *skips, deepest = self.encoder.widths
@@ -101,7 +126,9 @@ class _Body(nn.Module):
         self.gates, self.stages = nn.ModuleList(gates), nn.ModuleList(stages)
         self.head = nn.Conv2d(before, out_channels, 1)
         self.presence_strength, self.presence_slope = PRESENCE_STRENGTH, PRESENCE_SLOPE
-        self.presence = nn.Linear(deepest, 1) if presence_head else nn.Identity()
+        inputs = deepest + 1 if self.presence_cells else deepest
+        self.presence = nn.Linear(inputs, 1) if presence_head else nn.Identity()
+        self.cells = nn.Conv2d(deepest, 1, 1) if self.presence_cells else nn.Identity()
         coarser = DECODER_WIDTHS[-2::-1]
         self.deep_heads = nn.ModuleList(nn.Conv2d(width, 1, 1) for width in coarser if deep_supervision)
 
@@ -114,7 +141,10 @@ class _Body(nn.Module):
             y = F.interpolate(decoded[-1], scale_factor=2.0, mode="nearest")
             decoded.append(stage(torch.cat([y, gate(y, maps[3 - i])], dim=1)))
         logits = F.interpolate(self.head(decoded[-1]), scale_factor=2.0, mode="bilinear", align_corners=False)
-        presence = self.presence(maps[4].mean(dim=(2, 3)))[:, :, None, None]
+        cells, features = self.cells(maps[4]), maps[4].mean(dim=(2, 3))
+        if self.presence_cells:
+            features = torch.cat([features, cells.amax(dim=(2, 3))], dim=1)
+        presence = self.presence(features)[:, :, None, None]
         if not self.training:
             if not self.presence_head:
                 return logits
@@ -122,6 +152,8 @@ class _Body(nn.Module):
         channels = [logits]
         if self.presence_head:
             channels.append(presence.expand(-1, -1, size[0], size[1]))
+        if self.presence_cells:
+            channels.append(F.interpolate(cells, size=size, mode="nearest"))
         for i, head in enumerate(self.deep_heads):
             channels.append(F.interpolate(head(decoded[3 - i]), size=size, mode="bilinear", align_corners=False))
         return torch.cat(channels, dim=1)

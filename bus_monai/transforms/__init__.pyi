@@ -1,5 +1,6 @@
 from .contrast import HistogramEqualization as HistogramEqualization
 from .contrast import HistogramEqualizationd as HistogramEqualizationd
+from .cover_lesion import RandCoverLesiond as RandCoverLesiond
 from .crop import CropImageRegiond as CropImageRegiond
 from .crop import CropToBoxd as CropToBoxd
 from .crop import RandBoxJitterd as RandBoxJitterd
@@ -21,3 +22,4 @@ from .scanner import RandLetterboxd as RandLetterboxd
 from .scanner import RandSpeckled as RandSpeckled
 from .speckle import SpeckleReduction as SpeckleReduction
 from .speckle import SpeckleReductiond as SpeckleReductiond
+from .tissue_crop import RandTissueCropd as RandTissueCropd

@@ -30,12 +30,18 @@ OVERLAY_WORDS = (
     "D1 1.24 cm",
     "LT RAD",
     "12:30",
+    "MAMA DIREITA",
+    "QSE MAMA ESQ",
+    "1 14.6mm",
+    "GE",
     "A",
     "x",
 )
 """Texts that scanners write on images."""
 CROSS_SHARE = 0.012
 """Half the size of a caliper's cross, as a share of the shorter side."""
+LENGTH_SHARES = (0.06, 0.5)
+"""Least and greatest length of what is measured, as a share of the side: what lesions have."""
 
 
 @dataclass(frozen=True)
@@ -44,13 +50,15 @@ class Overlay:
 
     Args:
         texts: upper left corners and words.
-        calipers: ends of distances, a cross each and a dotted line between them.
+        calipers: ends of distances, a cross each.
+        dotted: whether there is a dotted line between the ends.
         value: gray value of all of it.
         height: of the letters, as a share of the image's height.
     """
 
     texts: Sequence[tuple[Point, str]] = ()
     calipers: Sequence[tuple[Point, Point]] = ()
+    dotted: bool = True
     value: float = 1.0
     height: float = 0.04
 
@@ -99,13 +107,19 @@ def burn_in(pixels: Pixels, overlay: Overlay) -> Pixels:
         for row, column in ((r0, c0), (r1, c1)):
             draw.line((column - size, row, column + size, row), fill=overlay.value)
             draw.line((column, row - size, column, row + size), fill=overlay.value)
+        if not overlay.dotted:
+            continue
         for t in np.arange(0, 1, 4 / max(4.0, float(np.hypot(r1 - r0, c1 - c0)))):
             draw.point((c0 + t * (c1 - c0), r0 + t * (r1 - r0)), fill=overlay.value)
     return _clipped(np.asarray(image))
 
 
 def random_overlay(random: Random) -> Overlay:
-    """Draw up to three words and up to two distances anywhere in the image."""
+    """Draw up to three words and up to two distances anywhere in the image.
+
+    Distances are as long as lesions are, and two of them cross: so does an examiner measure what was found. Where there
+    is nothing to measure they teach that calipers do not make a lesion.
+    """
 
     def point() -> Point:
         return float(random.uniform(0.02, 0.95)), float(random.uniform(0.02, 0.95))
@@ -113,9 +127,19 @@ def random_overlay(random: Random) -> Overlay:
     texts = [
         (point(), OVERLAY_WORDS[int(random.uniform(0, len(OVERLAY_WORDS)))]) for _ in range(int(random.uniform(0, 4)))
     ]
-    calipers = [(point(), point()) for _ in range(int(random.uniform(0 if texts else 1, 3)))]
+    center, angle = point(), float(random.uniform(0, np.pi))
+    calipers = [
+        _measured(center, float(random.uniform(*LENGTH_SHARES)), angle + i * np.pi / 2)
+        for i in range(int(random.uniform(0 if texts else 1, 3)))
+    ]
     value, height = random.uniform(0.6, 1), random.uniform(0.025, 0.06)
-    return Overlay(texts, calipers, float(value), float(height))
+    return Overlay(texts, calipers, bool(random.uniform() < 0.5), float(value), float(height))
+
+
+def _measured(center: Point, length: float, angle: float) -> tuple[Point, Point]:
+    """Return the ends of a distance."""
+    (row, column), (down, right) = center, (length / 2 * np.sin(angle), length / 2 * np.cos(angle))
+    return (row - down, column - right), (row + down, column + right)
 
 
 def jpeg(pixels: Pixels, quality: int) -> Pixels:

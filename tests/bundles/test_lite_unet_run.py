@@ -14,7 +14,16 @@ from bus_monai.bundle.registry import find_bundle
 from bus_monai.networks.lite_unet import LiteUNet
 
 CONFIGS = find_bundle("lite_unet") / "configs"
-SWITCHES = {"presence_head": True, "deep_supervision": True, "attention": True, "image_size": [64, 64]}
+SWITCHES = {
+    "presence_head": True,
+    "presence_cells": True,
+    "deep_supervision": True,
+    "attention": True,
+    "lesion_covers": 0.2,
+    "tissue_crops": 0.2,
+    "balance": 0.5,
+    "image_size": [64, 64],
+}
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +45,8 @@ def run(small_phantoms: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_average_is_what_is_validated_and_saved(run: Path) -> None:
     saved = torch.load(run / "model.pt", weights_only=True)
     trainer = torch.load(run / "checkpoint.pt", weights_only=True)["trainer"]
-    assert list(saved) == list(LiteUNet(presence_head=True, deep_supervision=True, attention=True).state_dict())
+    net = LiteUNet(presence_head=True, presence_cells=True, deep_supervision=True, attention=True)
+    assert list(saved) == list(net.state_dict())
     average = {key.removeprefix("module."): value for key, value in trainer["g_average"].items()}
     assert int(average.pop("n_averaged")) > 1
     assert all(torch.equal(value, average[key]) for key, value in saved.items())

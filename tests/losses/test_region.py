@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from bus_monai.losses.region import LiteLoss, RegionLoss, make_region_loss
+from bus_monai.losses.region import LiteLoss, RegionLoss, in_cells, make_region_loss
 from tests.user_errors import raises_user_error
 
 
@@ -76,6 +76,19 @@ def test_more_false_lesion_in_a_normal_image_never_pays() -> None:
     losses = [float(LiteLoss()(torch.full((1, 1, 8, 8), logit), mask)) for logit in (-6.0, -2.0, 0.0, 2.0, 6.0)]
     assert losses == sorted(losses)
     assert losses[0] < 0.01
+
+
+def test_cells_learn_where_a_lesion_is_from_all_images() -> None:
+    torch.manual_seed(0)
+    mask = torch.zeros(2, 1, 64, 70)
+    mask[0, 0, 30:34, 5:20] = 1
+    output = torch.randn(2, 3, 64, 70)
+    filled = torch.zeros(2, 64, 70)
+    filled[0, :, :32] = 1
+    assert torch.equal(in_cells(mask)[:, 0], filled)
+    without = LiteLoss(presence_head=True, presence_weight=0.3)(output[:, :2], mask)
+    loss = LiteLoss(presence_head=True, presence_cells=True, presence_weight=0.3)(output, mask)
+    torch.testing.assert_close(loss - without, 0.3 * F.binary_cross_entropy_with_logits(output[:, 2], filled))
 
 
 SIDE = 13

@@ -13,10 +13,15 @@ from torch.nn import functional as F
 from bus_monai.networks.lite_unet import LiteUNet
 from tests.networks.onnx_session import onnx_session
 
-COUNTS = {"presence_head": 321, "deep_supervision": 227, "attention": 31_636}
+COUNTS = {"presence_head": 321, "presence_cells": 322, "deep_supervision": 227, "attention": 31_636}
 PLAIN = 3_781_777
 SIZES = ((64, 64), (65, 77))
-OPTIONS = [dict(zip(COUNTS, flags, strict=True)) for flags in itertools.product((False, True), repeat=3)]
+OPTIONS = [
+    dict(zip(COUNTS, flags, strict=True))
+    for flags in itertools.product((False, True), repeat=4)
+    # cells without the head are tested apart
+    if flags[0] or not flags[1]
+]
 ALL = OPTIONS[-1]
 
 
@@ -49,7 +54,14 @@ def test_exports_equal_eager_at_any_size(net: nn.Module, size: tuple[int, int]) 
 
 @pytest.mark.parametrize(
     ("options", "channels"),
-    [({}, 1), ({"presence_head": True}, 2), ({"deep_supervision": True}, 4), (ALL, 5)],
+    [
+        ({}, 1),
+        ({"presence_head": True}, 2),
+        ({"presence_cells": True}, 1),
+        ({"presence_head": True, "presence_cells": True}, 3),
+        ({"deep_supervision": True}, 4),
+        (ALL, 6),
+    ],
 )
 def test_channels_while_training(options: dict[str, bool], channels: int) -> None:
     assert LiteUNet(**options).train()(torch.rand(2, 1, 65, 77)).shape == (2, channels, 65, 77)
@@ -80,6 +92,18 @@ def test_presence_is_the_same_at_every_pixel() -> None:
     torch.manual_seed(0)
     presence = LiteUNet(presence_head=True).train()(torch.rand(2, 1, 65, 77))[:, 1]
     assert torch.equal(presence, presence[:, :1, :1].expand_as(presence))
+    assert not torch.equal(presence[0], presence[1])
+
+
+def test_cells_are_taught_where_they_are_and_the_strongest_speaks_for_the_image() -> None:
+    torch.manual_seed(0)
+    net, x = LiteUNet(presence_head=True, presence_cells=True).train(), torch.rand(2, 1, 96, 70)
+    _, presence, cells = net(x).split(1, dim=1)
+    assert torch.equal(cells, cells[:, :, ::32, ::32].repeat_interleave(32, 2).repeat_interleave(32, 3)[..., :70])
+    assert cells[:, :, ::32, ::32].unique().numel() == 2 * 3 * 3
+    net.network.presence.weight.data.zero_()[0, -1] = 2
+    net.network.presence.bias.data.fill_(0.5)
+    torch.testing.assert_close(net(x)[:, 1, 0, 0], 2 * cells.amax(dim=(1, 2, 3)) + 0.5)
     assert not torch.equal(presence[0], presence[1])
 
 
