@@ -229,6 +229,8 @@ def _settle(studies: str, models: str, port: int) -> None:
     origins = os.environ.pop("MONAI_LABEL_CORS_ORIGINS", json.dumps([f"http://127.0.0.1:{port}"]))
     from monailabel.config import settings
 
+    for name, value in type(settings)():  # they were read from the environment when MONAI Label was imported, above
+        setattr(settings, name, value)
     settings.MONAI_LABEL_CORS_ORIGINS = json.loads(origins)
 
 
