@@ -52,7 +52,7 @@ def test_a_data_set_is_left_out_and_names_do_not_clash(tmp_path: Path, monkeypat
     monkeypatch.setattr(collection, "recognize", asked)
     datalist = load_dataset(tmp_path, protocol="leave_one_dataset_out:mine")
     # each folder is looked at once, a prepared one not at all
-    assert [call.args[0].name for call in asked.call_args_list] == ["bus_bra", "mine", "notes"]
+    assert [call.args[0].name for call in asked.call_args_list] == [tmp_path.name, "bus_bra", "mine", "notes"]
     assert sorted(case.id for case in datalist.test) == ["mine_a", "mine_b_2", "mine_c"]
     rest = [*datalist.training, *datalist.validation]
     assert {case.dataset for case in rest} == {"phantoms", "bus_bra"}
