@@ -43,8 +43,9 @@ class TrainedModel:
 
     def overrides(self, config: str) -> dict[str, Any]:
         """Return what to set in ``config`` (such as ``evaluate.json``) of the bundle so that it is this model."""
-        settings = read_config(self.bundle / "configs" / config)["settings"]
-        known = {key: value for key, value in self.settings.items() if key in settings}
+        content = read_config(self.bundle / "configs" / config)
+        keys = content.keys() | content["settings"].keys()
+        known = {key: value for key, value in self.settings.items() if key in keys}
         return known | ({"ckpt_path": self.weights} if self.weights else {})
 
 
