@@ -122,7 +122,9 @@ def _workflow(bundle: Path, config: str, fixed: dict[str, Any], settings: dict[s
     caches = [
         name for name, part in content.items() if isinstance(part, dict) and "num_workers" in part.get("dataset", ())
     ]
-    fixed = fixed | {"initialize": ["@config"]} | {f"{name}#dataset#cache_num": 0 for name in caches}
+    # settings that the rest of ``initialize`` alone uses are named, since a setting that nothing uses is an error
+    named = [f"@settings#{key}" for key in content["settings"]]
+    fixed = fixed | {"initialize": ["@config", *named]} | {f"{name}#dataset#cache_num": 0 for name in caches}
     chosen = {key: value for key, value in settings.items() if key in set_by_user(content)}
     kind = {"train": "train", "inference": "infer"}[config]
     return create_workflow(config_file=str(file), workflow_type=kind, **(fixed | chosen))

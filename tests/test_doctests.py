@@ -23,4 +23,4 @@ MODULES = [
 def test_examples(name: str) -> None:
     module = importlib.import_module(name)
     torch.manual_seed(0)
-    assert doctest.testmod(module).failed == 0
+    assert doctest.testmod(module, optionflags=doctest.NORMALIZE_WHITESPACE).failed == 0

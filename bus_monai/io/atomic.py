@@ -121,4 +121,4 @@ def write_table(path: Path, columns: Sequence[str], rows: Iterable[Iterable[obje
         UserError: the file cannot be written.
     """
     with writing(path), atomic_file(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows(map(plain_cell, row) for row in itertools.chain([columns], rows))
+        csv.writer(file).writerows(itertools.chain([columns], rows))

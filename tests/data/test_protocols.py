@@ -141,8 +141,8 @@ def data_sets(draw: st.DrawFn) -> list[Case]:
 @settings(max_examples=40, deadline=None)
 @given(cases=data_sets(), seed=st.integers(0, 3))
 @pytest.mark.parametrize("protocol", NAMES)
-def test_no_group_straddles_and_nothing_comes_twice(protocol: str, cases_protocols: list[Case], seed: int) -> None:
-    sections = dict(apply_protocol(protocol, cases_protocols, seed).sections())
+def test_no_group_straddles_and_nothing_comes_twice(protocol: str, cases: list[Case], seed: int) -> None:
+    sections = dict(apply_protocol(protocol, cases, seed).sections())
     home: dict[str, str] = {}
     for name, part in sections.items():
         assert part, name
@@ -150,8 +150,8 @@ def test_no_group_straddles_and_nothing_comes_twice(protocol: str, cases_protoco
             assert home.setdefault(case.group, name) == name
     ids = [case.id for part in sections.values() for case in part]
     assert len(ids) == len(set(ids))
-    assert dict(apply_protocol(protocol, cases_protocols[::-1], seed).sections()).keys() == sections.keys()
-    assert [c.id for c in apply_protocol(protocol, sorted(cases_protocols, key=lambda c: c.id), seed).training] == [
+    assert dict(apply_protocol(protocol, cases[::-1], seed).sections()).keys() == sections.keys()
+    assert [c.id for c in apply_protocol(protocol, sorted(cases, key=lambda c: c.id), seed).training] == [
         c.id for c in sections["training"]
     ]
 

@@ -165,7 +165,7 @@ def test_what_is_wrong_is_said(
 
     fails("tvm", "onnx", "openvino", "torchscript", key="--format", format="tvm")
     fails("onnx", "openvino", "--format", out=tmp_path / "a.ts", key="--int8", format="torchscript", int8=True)
-    fails("'.onnx'", out=tmp_path / "a.ts", path=tmp_path / "a.ts", key="--out")
+    fails(".onnx", out=tmp_path / "a.ts", path=tmp_path / "a.ts", key="--out")
     one = tmp_path / "one"
     one.mkdir()
     Image.fromarray(np.zeros((40, 40), np.uint8)).save(one / "a.png")

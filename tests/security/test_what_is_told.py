@@ -17,7 +17,7 @@ from bus_monai.errors import reading
 from bus_monai.inference.batch import segment_inputs
 from bus_monai.inference.segment_file import SegmentSettings
 from bus_monai.inference.write_outputs import job_tables
-from bus_monai.io.atomic import plain_cell, write_table
+from bus_monai.io.atomic import plain_cell
 from tests.inference.bright_predictor import BrightPredictor
 from tests.inference.segment_files import PNG, draw, table, ultrasound
 from tests.user_errors import check_sentence, raises_user_error
@@ -43,15 +43,14 @@ def test_numbers_and_plain_texts_stay(value: object) -> None:
     assert plain_cell(value) == value
 
 
-def test_every_table_is_plain(bright: Any, tmp_path: Path) -> None:
-    write_table(tmp_path / "table.csv", ["a"], [[text] for text in HOSTILE])
+def test_tables_of_jobs_are_plain(bright: Any, tmp_path: Path) -> None:
     with job_tables(tmp_path, {"job.csv": ["a"]}, pictures="pictures") as (job,):
         job.writerows([text] for text in HOSTILE)
     source = tmp_path / "in"
     draw(source / "=1+1.png", (2, 2, 8, 8))
     draw(source / "+a\n@b.png", (2, 2, 8, 8))
     segment_inputs([source], tmp_path / "out", bright, SegmentSettings(PNG))
-    for path in (tmp_path / "table.csv", tmp_path / "job.csv", tmp_path / "out" / "results.csv"):
+    for path in (tmp_path / "job.csv", tmp_path / "out" / "results.csv"):
         with path.open(newline="", encoding="utf-8") as file:
             rows = list(csv.reader(file))
         assert len(rows) > 2
