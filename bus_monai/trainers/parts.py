@@ -11,7 +11,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 from torch.optim.swa_utils import AveragedModel
 
-from bus_monai.errors import UserError
+from bus_monai.errors import UserError, check_choice
 from bus_monai.losses.adversarial import AdversarialObjective
 
 DISCRIMINATOR_BATCHES = ("joint", "separate")
@@ -75,10 +75,7 @@ class Discriminator(Learner):
     batches: str = "joint"
 
     def __post_init__(self) -> None:
-        if self.batches not in DISCRIMINATOR_BATCHES:
-            raise UserError(
-                f"discriminator_batches is {self.batches!r}: use one of {', '.join(DISCRIMINATOR_BATCHES)}."
-            )
+        check_choice("discriminator_batches", self.batches, DISCRIMINATOR_BATCHES)
 
 
 @dataclass(frozen=True, kw_only=True)

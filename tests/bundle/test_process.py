@@ -11,6 +11,7 @@ import pytest
 
 from bus_monai.bundle.process import prepare_process
 from bus_monai.errors import UserError
+from tests.user_errors import raises_user_error
 
 
 def test_a_program_keeps_its_way_of_telling_errors() -> None:
@@ -34,5 +35,5 @@ def test_user_errors_end_the_command_in_one_line(
 
 def test_processes_are_joined_under_torchrun_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("LOCAL_RANK", raising=False)
-    with pytest.raises(UserError, match="torchrun"):
+    with raises_user_error("torchrun"):
         prepare_process(distributed=True)
