@@ -90,7 +90,7 @@ def our_job(spec: str, source: Path, out: Path, backend: str) -> None:
     from bus_monai.inference.batch import segment_inputs
     from bus_monai.inference.predictor import Predictor
     from bus_monai.inference.segment_file import SegmentSettings
-    from bus_monai.trainers.base import share_one_heap
+    from bus_monai.trainers.memory import share_one_heap
 
     share_one_heap()  # as the command does
     predictor = Predictor(parse_models([spec])[0], backend=backend)  # type: ignore[arg-type]

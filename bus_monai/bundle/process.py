@@ -8,7 +8,8 @@ import traceback
 from types import TracebackType
 
 from bus_monai.errors import as_user_error
-from bus_monai.trainers.base import join_processes, keep_freed_memory
+from bus_monai.trainers.base import join_processes
+from bus_monai.trainers.memory import keep_freed_memory
 
 
 def prepare_process(*, keep_memory: bool = False, distributed: bool = False) -> None:
@@ -18,7 +19,7 @@ def prepare_process(*, keep_memory: bool = False, distributed: bool = False) -> 
     itself keeps its own way.
 
     Args:
-        keep_memory: see :func:`~bus_monai.trainers.base.keep_freed_memory`.
+        keep_memory: see :func:`~bus_monai.trainers.memory.keep_freed_memory`.
         distributed: join the processes that ``torchrun`` started.
 
     Raises:

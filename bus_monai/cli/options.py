@@ -49,7 +49,7 @@ def load_predictor(model: str, backend: str, tta: bool) -> Predictor:
     """
     from bus_monai.bundle.models import parse_models
     from bus_monai.inference.predictor import Predictor
-    from bus_monai.trainers.base import share_one_heap
+    from bus_monai.trainers.memory import share_one_heap
 
     share_one_heap()
     (trained,) = parse_models([model], segmenters=True)

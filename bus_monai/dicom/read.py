@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 import warnings
 from collections.abc import Generator, Iterator
-from contextlib import AbstractContextManager, closing, contextmanager
+from contextlib import AbstractContextManager, closing
 from io import BytesIO
 from itertools import islice
 from pathlib import Path
@@ -352,23 +351,3 @@ def _scaled_luma(colors: NDArray[Any], bits: int) -> NDArray[np.float32]:
     # tables say 8 bits and use 16, and the other way round
     top = np.float32(2 ** min(bits, 8 * colors.dtype.itemsize) - 1)
     return np.asarray(np.clip(colors.astype(np.float32) @ LUMA_WEIGHTS / top, 0, 1), dtype=np.float32)
-
-
-DECODERS = ("pydicom", "highdicom", "nibabel.global", "PIL")
-"""Loggers that quote what they decode."""
-
-
-@contextmanager
-def quiet_decoders() -> Iterator[None]:
-    """Silence what decoders say of a file's values, which may be a patient's name."""
-    loggers = [logging.getLogger(name) for name in DECODERS]
-    before = [logger.disabled for logger in loggers]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            for logger in loggers:
-                logger.disabled = True
-            yield
-        finally:
-            for logger, disabled in zip(loggers, before, strict=True):
-                logger.disabled = disabled

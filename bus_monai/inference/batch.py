@@ -19,7 +19,7 @@ from tqdm import tqdm
 from bus_monai import __version__
 from bus_monai.bundle.models import model_key
 from bus_monai.bundle.registry import installed_version
-from bus_monai.dicom.read import quiet_decoders
+from bus_monai.dicom.quiet_decoders import quiet_decoders
 from bus_monai.errors import UserError, writing
 from bus_monai.geometry.lesion import MAX_LESIONS
 from bus_monai.inference.executors.base import Engine, Task

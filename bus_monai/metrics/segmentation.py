@@ -76,7 +76,7 @@ def probability_histogram(probabilities: ArrayOrTensor) -> tuple[int, ...]:
 
     Example:
         >>> counts = probability_histogram(np.array([0.0, 0.5, 0.5, 1.0]))
-        >>> counts[0], counts[-1], sum(counts), [round(float(BIN_CENTERS[i]), 2) for i, n in enumerate(counts) if n == 2]
+        >>> counts[0], counts[-1], sum(counts), [round(float(BIN_CENTERS[i]), 2) for i, n in enumerate(counts) if n > 1]
         (1, 1, 4, [0.52])
     """
     probabilities = as_array(probabilities)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from bus_monai.dicom.read import quiet_decoders
+from bus_monai.dicom.quiet_decoders import quiet_decoders
 from bus_monai.errors import UserError, writing
 from bus_monai.inference.batch import DEFAULT_ENGINE, segment_inputs
 from bus_monai.inference.executors.base import Engine

@@ -9,7 +9,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from threading import Event, Thread
 
-from bus_monai.dicom.read import quiet_decoders
+from bus_monai.dicom.quiet_decoders import quiet_decoders
 from bus_monai.errors import UserError
 from bus_monai.inference.manifest import Outcome
 from bus_monai.inference.predictor import Predictor

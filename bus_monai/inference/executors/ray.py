@@ -17,7 +17,7 @@ from threading import Event, Thread
 from typing import Any
 
 from bus_monai.bundle.models import model_key
-from bus_monai.dicom.read import quiet_decoders
+from bus_monai.dicom.quiet_decoders import quiet_decoders
 from bus_monai.errors import UserError, need_package, user_error
 from bus_monai.inference.executors.base import Record, Task
 from bus_monai.inference.manifest import MANIFEST_FILE, Outcome
