@@ -96,8 +96,8 @@ def find_boxes(
     logits: Tensor,
     defaults: Tensor,
     *,
-    least_score: float = MIN_SCORE,
-    most_overlap: float = MAX_OVERLAP,
+    min_score: float = MIN_SCORE,
+    max_overlap: float = MAX_OVERLAP,
 ) -> list[FoundBoxes]:
     """Decode, drop what scores low, suppress what overlaps a stronger box too much.
 
@@ -107,8 +107,8 @@ def find_boxes(
         offsets: (B, D, 4) from :class:`~bus_monai.detection.ssd.SSD300`.
         logits: (B, D, 2), background first.
         defaults: (D, 4), left, top, right, bottom as shares of the image.
-        least_score: probability from which on a box counts; low for curves over all thresholds.
-        most_overlap: IoU above which the weaker of two boxes is dropped.
+        min_score: probability from which on a box counts; low for curves over all thresholds.
+        max_overlap: IoU above which the weaker of two boxes is dropped.
 
     Returns:
         What was found in each image.
@@ -120,16 +120,16 @@ def find_boxes(
         tensor([[0.1000, 0.1000, 0.5000, 0.5000]])
     """
     scores = logits.float().softmax(dim=-1)[..., 1]
-    return [_find(o, s, defaults, least_score, most_overlap) for o, s in zip(offsets.float(), scores, strict=True)]
+    return [_find(o, s, defaults, min_score, max_overlap) for o, s in zip(offsets.float(), scores, strict=True)]
 
 
-def _find(offsets: Tensor, scores: Tensor, defaults: Tensor, least_score: float, most_overlap: float) -> FoundBoxes:
+def _find(offsets: Tensor, scores: Tensor, defaults: Tensor, min_score: float, max_overlap: float) -> FoundBoxes:
     order = scores.argsort(descending=True, stable=True)[:MAX_CANDIDATES]
-    few = order[scores[order] >= least_score]
+    few = order[scores[order] >= min_score]
     boxes = BOX_CODER.decode_single(offsets[few], defaults[few]).clamp(0, 1)
     has_area = (boxes[:, 2:] > boxes[:, :2]).all(dim=1)
     boxes, scores = boxes[has_area], scores[few[has_area]]
-    kept = non_max_suppression(boxes, scores, most_overlap)
+    kept = non_max_suppression(boxes, scores, max_overlap)
     return FoundBoxes(boxes[kept], scores[kept])
 
 

@@ -82,7 +82,7 @@ class MassDetector:
         small = plain_tensor(self.resize({"image": image})["image"])
         offsets, logits = split_output(self.network(small[None].to(self.device)))
         (found,) = find_boxes(
-            offsets, logits, self.defaults, least_score=self.score_threshold, most_overlap=self.nms_threshold
+            offsets, logits, self.defaults, min_score=self.score_threshold, max_overlap=self.nms_threshold
         )
         boxes = [Box.from_shares(box, (height, width)) for box in found.boxes.tolist()]
         return [FoundMass(box, score) for box, score in zip(boxes, found.scores.tolist(), strict=True)]

@@ -74,7 +74,7 @@ class DetectionCurve:
 
 
 def detection_curve(
-    detections: Sequence[Detection], truths: Mapping[str, Sequence[Box]], *, least_iou: float = 0.5
+    detections: Sequence[Detection], truths: Mapping[str, Sequence[Box]], *, min_iou: float = 0.5
 ) -> DetectionCurve:
     """Compare detections with true boxes.
 
@@ -83,7 +83,7 @@ def detection_curve(
     Args:
         detections: of all images.
         truths: true boxes of each image by its id; of an image without any an empty list.
-        least_iou: overlap from which a box is found, in (0, 1].
+        min_iou: overlap from which a box is found, in (0, 1].
 
     Raises:
         ValueError: a detection is of an image that ``truths`` does not have.
@@ -95,7 +95,7 @@ def detection_curve(
         (0.5, {0.5: 0.5})
     """
     true, false = defaultdict[float, int](int), defaultdict[float, int](int)
-    for detection, truth in match_detections(detections, truths, least_iou=least_iou):
+    for detection, truth in match_detections(detections, truths, min_iou=min_iou):
         (false if truth is None else true)[detection.score] += 1
     scores = sorted({d.score for d in detections}, reverse=True)
     found, wrong = (np.cumsum([side[score] for score in scores], dtype=np.int64) for side in (true, false))
@@ -103,17 +103,17 @@ def detection_curve(
 
 
 def match_detections(
-    detections: Sequence[Detection], truths: Mapping[str, Sequence[Box]], *, least_iou: float = 0.5
+    detections: Sequence[Detection], truths: Mapping[str, Sequence[Box]], *, min_iou: float = 0.5
 ) -> list[tuple[Detection, int | None]]:
     """Tell which true box each detection finds.
 
     From the highest score down, a detection finds the true box of its image that it overlaps most, if their IoU is at
-    least ``least_iou`` and none has found it before; else it is false.
+    least ``min_iou`` and none has found it before; else it is false.
 
     Args:
         detections: as of :func:`detection_curve`.
         truths: as of :func:`detection_curve`.
-        least_iou: overlap from which a box is found, in (0, 1].
+        min_iou: overlap from which a box is found, in (0, 1].
 
     Returns:
         The detections from the highest score down, each with the number of its true box among those of its image, or
@@ -136,7 +136,7 @@ def match_detections(
     for detection in sorted(detections, key=lambda d: -d.score):
         overlaps = [detection.box.iou(box) for box in truths[detection.image]]
         best = max(range(len(overlaps)), key=overlaps.__getitem__, default=-1)
-        found = best >= 0 and overlaps[best] >= least_iou and (detection.image, best) not in taken
+        found = best >= 0 and overlaps[best] >= min_iou and (detection.image, best) not in taken
         if found:
             taken.add((detection.image, best))
         matched.append((detection, best if found else None))

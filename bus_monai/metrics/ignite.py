@@ -245,12 +245,12 @@ class DetectionMetric(_RowMetric[ImageDetections]):
 
     Args:
         threshold: score from which on a box counts as found.
-        most_overlap: IoU above which the weaker of two boxes is dropped.
+        max_overlap: IoU above which the weaker of two boxes is dropped.
     """
 
-    def __init__(self, *, threshold: float = MIN_SCORE, most_overlap: float = MAX_OVERLAP) -> None:
+    def __init__(self, *, threshold: float = MIN_SCORE, max_overlap: float = MAX_OVERLAP) -> None:
         self.threshold = threshold
-        self.most_overlap = most_overlap
+        self.max_overlap = max_overlap
         self.matched: list[MatchedBox] = []
         """Every box from the highest score down; empty until :meth:`compute`."""
         self.curve: DetectionCurve | None = None
@@ -276,8 +276,8 @@ class DetectionMetric(_RowMetric[ImageDetections]):
             offsets,
             logits,
             default_boxes().to(offsets.device),
-            least_score=min(CURVE_SCORE, self.threshold),
-            most_overlap=self.most_overlap,
+            min_score=min(CURVE_SCORE, self.threshold),
+            max_overlap=self.max_overlap,
         )
         for item, found, truths in zip(batch, boxes, scored[Keys.LABEL], strict=True):
             id, size = str(item["id"]), source_size(item)

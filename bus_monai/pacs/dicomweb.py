@@ -29,13 +29,13 @@ class BoundedSession(requests.Session):
     """A session whose answers have a largest size, and which follows no redirection: data and token stay here.
 
     Args:
-        most_bytes: of an answer's body.
+        max_bytes: of an answer's body.
         token: sent as ``Authorization: Bearer``; without one, ``~/.netrc`` may hold name and password of the host.
     """
 
-    def __init__(self, most_bytes: int, token: str | None = None) -> None:
+    def __init__(self, max_bytes: int, token: str | None = None) -> None:
         super().__init__()
-        self.most_bytes = most_bytes
+        self.max_bytes = max_bytes
         if token:
             self.auth = _Bearer(token)  # beside 'auth', requests would put what .netrc says above a header
 
@@ -54,7 +54,7 @@ class BoundedSession(requests.Session):
             content = bytearray()
             for part in response.iter_content(CHUNK_BYTES):
                 content += part
-                if len(content) > self.most_bytes:
+                if len(content) > self.max_bytes:
                     raise TooLargeError(response=response)
         response._content = bytes(content)  # where Response.content keeps what it read
         return response
@@ -91,13 +91,13 @@ class DicomWeb:
     Args:
         url: of the service, such as ``https://pacs.local/dicom-web``.
         token: for ``Authorization: Bearer``, or ``None``.
-        most_bytes: of one instance.
+        max_bytes: of one instance.
 
     Raises:
         UserError: the URL is none, holds a password, or would send the token unencrypted.
     """
 
-    def __init__(self, url: str, token: str | None = None, *, most_bytes: int = MAX_BYTES) -> None:
+    def __init__(self, url: str, token: str | None = None, *, max_bytes: int = MAX_BYTES) -> None:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise UserError("--dicomweb is no URL: write https://HOST/PATH, such as https://pacs.local/dicom-web.")
@@ -111,7 +111,7 @@ class DicomWeb:
         self.url = url
         # a chunked body would be empty when it is sent again, so that all are sent in one
         self._client = DICOMwebClient(
-            url.rstrip("/"), BoundedSession(most_bytes, token), chunk_size=most_bytes, timeout=TIMEOUTS_S
+            url.rstrip("/"), BoundedSession(max_bytes, token), chunk_size=max_bytes, timeout=TIMEOUTS_S
         )
         self._client.set_http_retry_params(max_attempts=3, wait_exponential_multiplier=250)
 

@@ -99,13 +99,13 @@ class NodeLimits:
 
     Args:
         callers: AE titles; all others are rejected.
-        most_associations: at a time.
-        most_bytes: of one instance.
+        max_associations: at a time.
+        max_bytes: of one instance.
     """
 
     callers: Sequence[str]
-    most_associations: int
-    most_bytes: int
+    max_associations: int
+    max_bytes: int
 
 
 class StoreNode:
@@ -131,7 +131,7 @@ class StoreNode:
         self._entity = _Entity(ae_title=address.title)
         self._entity.require_called_aet = True
         self._entity.require_calling_aet = list(limits.callers)
-        self._entity.maximum_associations = limits.most_associations
+        self._entity.maximum_associations = limits.max_associations
         self._entity.network_timeout = TIMEOUT_S
         for context in AllStoragePresentationContexts:
             self._entity.add_supported_context(str(context.abstract_syntax), ALL_TRANSFER_SYNTAXES)
@@ -139,7 +139,7 @@ class StoreNode:
         handlers: list[Any] = [
             (evt.EVT_CONN_OPEN, bound_pdu),
             (evt.EVT_CONN_OPEN, self._entity.bound_silent),
-            (evt.EVT_PDU_RECV, bound_message, [limits.most_bytes]),
+            (evt.EVT_PDU_RECV, bound_message, [limits.max_bytes]),
             (evt.EVT_REJECTED, self._log_rejection),
             (evt.EVT_C_STORE, self._store),
         ]
@@ -171,7 +171,7 @@ class StoreNode:
             logger.warning(
                 "Rejected an association of %.18r: all %d are in use; raise --max-associations.",
                 calling,
-                self.limits.most_associations,
+                self.limits.max_associations,
             )
         else:
             logger.warning(
@@ -183,8 +183,8 @@ class StoreNode:
     def _store(self, event: evt.Event) -> int:
         request: Any = event.request
         try:
-            if is_too_long(request.DataSet, self.limits.most_bytes):
-                logger.warning("Refused an instance of more than %.0f MB.", self.limits.most_bytes / 1e6)
+            if is_too_long(request.DataSet, self.limits.max_bytes):
+                logger.warning("Refused an instance of more than %.0f MB.", self.limits.max_bytes / 1e6)
                 return OUT_OF_RESOURCES
             content = event.encoded_dataset()
             refused = _wrong_class(event, content)
@@ -193,7 +193,7 @@ class StoreNode:
                 return refused
             self.spool.receive(content)
         except SpoolFullError:
-            logger.warning("Refused an instance: the spool holds %.3g GB.", self.spool.most_bytes / 1e9)
+            logger.warning("Refused an instance: the spool holds %.3g GB.", self.spool.max_bytes / 1e9)
             return OUT_OF_RESOURCES
         except OSError as error:
             logger.error("Refused an instance: '%s' cannot be written (%s).", self.spool.path, error.strerror)

@@ -87,7 +87,7 @@ class ServeSettings:
         own: where to listen and under which AE title.
         destination: what gets the results.
         spool: folder of what is received and not sent yet.
-        most_bytes: of the spool.
+        max_bytes: of the spool.
         limits: who may send, and how much.
         tls: for both sides, or ``None`` for plain associations.
     """
@@ -95,7 +95,7 @@ class ServeSettings:
     own: NodeAddress
     destination: NodeAddress
     spool: Path
-    most_bytes: float
+    max_bytes: float
     limits: NodeLimits
     tls: TlsFiles | None = None
 
@@ -120,7 +120,7 @@ def serve(settings: ServeSettings, predictor: Predictor, segmenting: SegmentSett
             "Images and results cross the network unencrypted (%s): give --tls-cert and --tls-key.", open_side
         )
     server, client = (tls.server_context(), tls.client_context()) if tls else (None, None)
-    with quiet_decoders(), closing(Spool(settings.spool, settings.most_bytes)) as spool:
+    with quiet_decoders(), closing(Spool(settings.spool, settings.max_bytes)) as spool:
         with closing(StoreNode(own, spool, settings.limits, server)):
             logger.info("Listening as %s; results go to %s; %s.", own, destination, spool.describe())
             _serve_spool(spool, predictor, segmenting, ResultSender(spool, destination, own.title, client), stop)

@@ -71,14 +71,14 @@ class Spool:
 
     Args:
         folder: made where missing, readable for its owner alone.
-        most_bytes: of all files in it, from which on nothing more is received.
+        max_bytes: of all files in it, from which on nothing more is received.
 
     Raises:
         UserError: the folder cannot be written to, or another process uses it.
     """
 
-    def __init__(self, folder: Path, most_bytes: float) -> None:
-        self.path, self.most_bytes = folder.absolute(), most_bytes
+    def __init__(self, folder: Path, max_bytes: float) -> None:
+        self.path, self.max_bytes = folder.absolute(), max_bytes
         self._turn = Lock()
         self.news: dict[State, Event] = {state: Event() for state in STATES}
         with writing(folder, option="--spool"):
@@ -120,7 +120,7 @@ class Spool:
             if self._is_waiting(name):
                 sync_folder(self.path / "received")  # at which an earlier try may have failed
                 return name
-            if self._used + len(content) > self.most_bytes:
+            if self._used + len(content) > self.max_bytes:
                 raise SpoolFullError
             self._used += len(content)
         kept = False

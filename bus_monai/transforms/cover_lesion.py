@@ -14,7 +14,7 @@ from scipy.ndimage import gaussian_filter
 
 MARGIN_SHARE, SOFT_SHARE = 0.02, 0.012
 """How far beyond its outline a lesion is covered, and how softly the cover ends, as shares of the side."""
-LEAST_BESIDE_SHARE = 0.12
+MIN_BESIDE_SHARE = 0.12
 """Tissue on one side of what is covered must be this wide, as a share of the image's width."""
 DEPTH_SHARE, BRIGHTNESS_SHARE = 0.05, 0.1
 """What covers is taken from up to this share of the height above or below, and is that much brighter or darker."""
@@ -74,7 +74,7 @@ def cover(
     alpha = gaussian_filter(alpha, soft)
     columns = np.flatnonzero((alpha > 0.02).any(axis=0))
     left, right = int(columns[0]), int(columns[-1]) + 1
-    sides = [(left >= LEAST_BESIDE_SHARE * width, left), (width - right >= LEAST_BESIDE_SHARE * width, width - right)]
+    sides = [(left >= MIN_BESIDE_SHARE * width, left), (width - right >= MIN_BESIDE_SHARE * width, width - right)]
     if not any(enough for enough, _ in sides):
         return None
     at = np.arange(left, right)

@@ -20,7 +20,7 @@ from bus_monai.geometry.box import Box
 
 MIN_AREA = 0.2
 """Of the image; smaller parts do not look like images any more."""
-MOST_STRETCH = 2.0
+MAX_STRETCH = 2.0
 """One side's share of the image is at most so many times that of the other."""
 MARGIN_SHARE = 0.02
 """Share of the side that a part without lesion keeps away from it, for outlines are not exact."""
@@ -38,7 +38,7 @@ class RandTissueCropd(RandomizableTransform, MapTransform):
         prob: of a change.
         label_key: the mask among ``keys``.
         free: share of the changed images of which a part clear of the lesion is taken.
-        least: sides of a part are at least this share of the image's, and its area at least :data:`LEAST_AREA_SHARE`.
+        least: sides of a part are at least this share of the image's, and its area at least :data:`MIN_AREA`.
         mode: interpolation, one for each key.
     """
 
@@ -131,8 +131,8 @@ def _draw_within(room: Box, shape: tuple[int, ...], least: float, random: np.ran
         return None
     low = max(least, MIN_AREA / most[1 - first], most[first] / 4)
     one = float(random.uniform(min(low, most[first]), most[first]))
-    lowest = max(least, MIN_AREA / one, one / MOST_STRETCH)
-    highest = min(most[1 - first], one * MOST_STRETCH)
+    lowest = max(least, MIN_AREA / one, one / MAX_STRETCH)
+    highest = min(most[1 - first], one * MAX_STRETCH)
     if highest < lowest:
         return None
     other = float(random.uniform(lowest, highest))

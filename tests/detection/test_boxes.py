@@ -131,7 +131,7 @@ def test_against_loops_find_boxes(seed: int, least: float) -> None:
     rng = torch.Generator().manual_seed(seed)
     defaults = as_corners(torch.rand(20, 4, generator=rng) * 0.3 + 0.3)
     scores = torch.rand(20, generator=rng) * 0.98 + 0.01
-    (found,) = find_boxes(torch.zeros(1, 20, 4), logits_of(scores)[None], defaults, least_score=least)
+    (found,) = find_boxes(torch.zeros(1, 20, 4), logits_of(scores)[None], defaults, min_score=least)
     kept = reference_find_boxes(defaults.tolist(), scores.tolist(), least)
     torch.testing.assert_close(found.boxes, defaults[kept])
     torch.testing.assert_close(found.scores, scores[kept])

@@ -70,7 +70,7 @@ def test_the_least_loss_finds_the_boxes() -> None:
         value.backward()
         optimizer.step()
     # mining has not come round to every negative, so that some are still undecided
-    found = find_boxes(offsets, logits, loss.defaults, least_score=0.8)
+    found = find_boxes(offsets, logits, loss.defaults, min_score=0.8)
     for one, true in zip(found, truths, strict=True):
         order = one.boxes[:, 0].argsort()
         torch.testing.assert_close(one.boxes[order], true, atol=0.01, rtol=0)

@@ -30,7 +30,7 @@ def test_by_hand() -> None:
     assert curve.average_precision == pytest.approx(1 / 3 * 1 + 1 / 3 * 2 / 3)
     # of three images one false positive is 1/3 an image, two are 2/3
     assert curve.froc((0, 0.25, 1 / 3, 2)) == pytest.approx({0: 1 / 3, 0.25: 1 / 3, 1 / 3: 2 / 3, 2: 2 / 3})
-    assert detection_curve(table, truths, least_iou=0.8).average_precision == pytest.approx(1 / 3)
+    assert detection_curve(table, truths, min_iou=0.8).average_precision == pytest.approx(1 / 3)
 
 
 def test_an_iou_of_exactly_the_least_counts() -> None:

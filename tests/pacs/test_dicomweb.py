@@ -82,9 +82,9 @@ def test_the_token_is_above_netrc(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 def test_answers_that_are_too_large_or_nonsense(tmp_path: Path) -> None:
     with service(lambda request: (200, {"Content-Type": "application/json"}, b"[" + b" " * 5000 + b"]")) as url:
         with raises_user_error(f"'{url}'"):
-            DicomWeb(url, most_bytes=1000).instances("1.2.3", "US")
+            DicomWeb(url, max_bytes=1000).instances("1.2.3", "US")
         with pytest.raises(InstanceError, match=r"^it is too large$"):
-            DicomWeb(url, most_bytes=1000).fetch("1.2.3", "1.2", "1", tmp_path / "x.dcm")
+            DicomWeb(url, max_bytes=1000).fetch("1.2.3", "1.2", "1", tmp_path / "x.dcm")
     for body in (b"<html>SECRET", b'["SECRET"]', b"[[]]", b'[{"0020000E": 3}]'):
         with service(lambda request, body=body: (200, {"Content-Type": "application/json"}, body)) as url:
             with pytest.raises(UserError) as error:

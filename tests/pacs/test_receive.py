@@ -31,10 +31,10 @@ from tests.user_errors import raises_user_error
 
 @contextmanager
 def node(
-    folder: Path, *, most_bytes: int = 10**6, spool: int = 10**7, associations: int = 5, tls: Any = None
+    folder: Path, *, max_bytes: int = 10**6, spool: int = 10**7, associations: int = 5, tls: Any = None
 ) -> Iterator[tuple[Spool, int]]:
     port = free_port()
-    limits = NodeLimits(["SCANNER", "PACS"], associations, most_bytes)
+    limits = NodeLimits(["SCANNER", "PACS"], associations, max_bytes)
     address = NodeAddress("BUSMONAI", "127.0.0.1", port)
     with closing(Spool(folder / "spool", spool)) as kept, closing(StoreNode(address, kept, limits, tls)):
         yield kept, port
@@ -92,7 +92,7 @@ def test_too_many_associations(tmp_path: Path) -> None:
 def test_too_large_is_refused_and_the_next_is_not(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (source,) = images(tmp_path / "in", 1)
     sizes = [large(source, size) for size in (200_000, 101_000, 99_000)]
-    with node(tmp_path, most_bytes=100_000) as (spool, port):
+    with node(tmp_path, max_bytes=100_000) as (spool, port):
         # the second has no more pixels than may be, but a header too
         assert store(port, [source, *sizes, source]) == [0, 0xA700, 0xA700, 0, 0]
         assert len(spool.names("received")) == 2
