@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.security.test_no_file_stops_a_job import special_files
 from tests.user_errors import raises_user_error
 
 if TYPE_CHECKING:
@@ -73,3 +74,8 @@ def test_a_broken_list_is_named(open_store: Open, tmp_path: Path) -> None:
     (tmp_path / "datastore_v2.json").write_text("{")
     with raises_user_error(path=tmp_path / "datastore_v2.json"):
         open_store()
+
+
+def test_special_files_are_left_out(open_store: Open, tmp_path: Path) -> None:
+    special_files(tmp_path)
+    assert open_store().list_images() == ["a", "b"]

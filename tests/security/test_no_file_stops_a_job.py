@@ -120,15 +120,6 @@ def test_a_spooled_pipe_holds_up_nothing(bright: Any, tmp_path: Path) -> None:
         assert spool.names("received") == []
 
 
-def test_a_store_of_labels_leaves_special_files_out(tmp_path: Path) -> None:
-    pytest.importorskip("monailabel")
-    from bus_monai.label.store import LabelStore
-
-    special_files(tmp_path)
-    draw(tmp_path / "a.png")
-    assert LabelStore(tmp_path).list_images() == ["a"]
-
-
 @pytest.mark.parametrize("epoch", ["abc", "1e9", "9" * 30, "-" + "9" * 18])
 def test_an_epoch_that_is_none_is_a_sentence(
     bright: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, epoch: str
