@@ -6,17 +6,18 @@ import hashlib
 import json
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from bus_monai import __version__
+from bus_monai.bundle.declared import check_settings
 from bus_monai.bundle.registry import TRAINED_FILE, find_bundle, output_format, weights_file
-from bus_monai.bundle.settings import read_config, read_settings
+from bus_monai.bundle.settings import path_text, read_config, read_settings
 from bus_monai.errors import UserError
 
-_SPEC = re.compile(r"(?:(?P<name>[\w.-]+)=)?(?P<bundle>\w+)(?::(?P<weights>.+))?")
+_SPEC = re.compile(r"(?:(?P<name>[\w.-]+)=)?(?P<bundle>\w+|[^:]*/[^:]*)(?::(?P<weights>.+))?")
 
 
 @dataclass(frozen=True)
@@ -29,12 +30,20 @@ class TrainedModel:
         weights: a file, several joined by commas (an ensemble), or ``None`` for the bundle's own: ``models/model.pt``,
             else ``models/model.safetensors``.
         settings: keys of the config that it was trained with, as far as they are known.
+
+    Raises:
+        UserError: the settings are not plain data of the names, types and ranges that the bundle declares.
     """
 
     name: str
     bundle: Path
     weights: str | None
     settings: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        # here, so that none reaches MONAI's parser on whatever way
+        if self.settings:
+            check_settings(self.settings, self.bundle, f"What comes with '{self.files[0]}'")
 
     @property
     def files(self) -> list[Path]:
@@ -43,20 +52,30 @@ class TrainedModel:
 
     def overrides(self, config: str) -> dict[str, Any]:
         """Return what to set in ``config`` (such as ``evaluate.json``) of the bundle so that it is this model."""
-        content = read_config(self.bundle / "configs" / config)
-        keys = content.keys() | content["settings"].keys()
-        known = {key: value for key, value in self.settings.items() if key in keys}
-        return known | ({"ckpt_path": self.weights} if self.weights else {})
+        known = known_in(self.settings, self.bundle / "configs" / config)
+        return known | ({"ckpt_path": path_text(self.weights)} if self.weights else {})
 
 
-def parse_models(specs: Sequence[str], *, segmenters: bool = False) -> list[TrainedModel]:
+def known_in(settings: Mapping[str, Any], config: Path) -> dict[str, Any]:
+    """Return the settings that a config has, in its group ``settings`` or beside it."""
+    content = read_config(config)
+    keys = content.keys() | content["settings"].keys()
+    return {key: value for key, value in settings.items() if key in keys}
+
+
+def parse_models(specs: Sequence[str], *, segmenters: bool = False, trust: bool = False) -> list[TrainedModel]:
     """Read ``BUNDLE``, ``BUNDLE:WEIGHTS`` or ``NAME=BUNDLE:WEIGHTS``; names are made unique by the weights' folders.
 
+    Args:
+        specs: of each model; ``BUNDLE`` is a name, or a path, in which there is a ``/``.
+        segmenters: whether all must be.
+        trust: see :func:`~bus_monai.bundle.registry.find_bundle`.
+
     Raises:
-        UserError: a text of another form, an unknown bundle or one that is no segmenter, weights that do not exist, or
-            a name that comes twice.
+        UserError: a text of another form, an unknown bundle, one that is not trusted or no segmenter, weights that do
+            not exist or whose settings are wrong, or a name that comes twice.
     """
-    models = [_parse(spec, segmenters) for spec in specs]
+    models = [_parse(spec, segmenters, trust) for spec in specs]
     names = [model.name for model in models]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice:
@@ -64,60 +83,46 @@ def parse_models(specs: Sequence[str], *, segmenters: bool = False) -> list[Trai
     return models
 
 
-def _parse(spec: str, segmenters: bool) -> TrainedModel:
+def _parse(spec: str, segmenters: bool, trust: bool) -> TrainedModel:
     match = _SPEC.fullmatch(spec)
     if match is None:
         raise UserError(f"'{spec}' names no model: write BUNDLE, BUNDLE:WEIGHTS or NAME=BUNDLE:WEIGHTS.")
-    bundle, weights = find_bundle(match["bundle"]), match["weights"]
-    if segmenters and output_format(bundle) != "segmentation":
-        raise UserError(
-            f"The bundle '{bundle.name}' gives no masks, which this command works on: evaluate it with its own "
-            "configs/evaluate.json, see its docs/README.md."
-        )
-    files = _check_files(bundle, weights, spec)
-    name = match["name"] or (files[0].resolve().parent.name if weights else match["bundle"])
-    return TrainedModel(name, bundle, weights, read_settings(files[0]))
+    return _model(find_bundle(match["bundle"], trust=trust), match["weights"], spec, segmenters, match["name"])
 
 
-def find_model(path_or_name: str | Path, weights: str | None = None) -> TrainedModel:
-    """Return the segmenter of a bundle of the package, by name, or of the folder of one, whose configs may run code.
+def find_model(path_or_name: str | Path, weights: str | None = None, *, trust: bool = False) -> TrainedModel:
+    """Return the segmenter of a bundle of the package, by name, or of the folder of one that is trusted.
 
     Args:
         path_or_name: of the bundle.
         weights: a file, several joined by commas (an ensemble), or ``None`` for the bundle's own.
+        trust: see :func:`~bus_monai.bundle.registry.find_bundle`.
 
     Raises:
-        UserError: there is no such bundle, it is no segmenter, or weights do not exist.
+        UserError: there is no such bundle, it is not trusted or no segmenter, or weights do not exist or their settings
+            are wrong.
     """
-    if isinstance(path_or_name, Path) or "/" in path_or_name:
-        return model_of_folder(Path(path_or_name), weights)
-    (model,) = parse_models([path_or_name if weights is None else f"{path_or_name}:{weights}"], segmenters=True)
-    return model
+    spec = f"{path_or_name}:{weights}" if weights else str(path_or_name)
+    return _model(find_bundle(path_or_name, trust=trust), weights, spec, segmenter=True)
 
 
-def model_of_folder(bundle: Path, weights: str | None = None) -> TrainedModel:
-    """Return the model of a bundle that lies in any folder, whose configs may run code.
-
-    Raises:
-        UserError: the folder holds no bundle, or weights do not exist.
-    """
-    if not (bundle / "configs" / "metadata.json").is_file():
-        raise UserError(f"'{bundle}' holds no bundle: give a folder with configs/metadata.json.")
-    files = _check_files(bundle, weights, str(bundle))
-    return TrainedModel(bundle.name, bundle, weights, read_settings(files[0]))
+def _model(bundle: Path, weights: str | None, spec: str, segmenter: bool, name: str | None = None) -> TrainedModel:
+    if segmenter and output_format(bundle) != "segmentation":
+        raise UserError(
+            f"The bundle '{bundle.name}' gives no masks, which this command works on: evaluate it with its own "
+            "configs/evaluate.json, see its docs/README.md."
+        )
+    files = _files(bundle, weights)
+    for file in files:
+        if not file.is_file():
+            raise UserError(f"The weights '{file}' of '{spec}' do not exist: train first, or give another file.")
+    name = name or (files[0].resolve().parent.name if weights else bundle.resolve().name)
+    return TrainedModel(name, bundle, weights, read_settings(files[0]))
 
 
 def _files(bundle: Path, weights: str | None) -> list[Path]:
     paths = [Path(part) for part in weights.split(",")] if weights else [bundle / "models" / TRAINED_FILE]
     return [weights_file(path) for path in paths]
-
-
-def _check_files(bundle: Path, weights: str | None, spec: str) -> list[Path]:
-    files = _files(bundle, weights)
-    for file in files:
-        if not file.is_file():
-            raise UserError(f"The weights '{file}' of '{spec}' do not exist: train first, or give another file.")
-    return files
 
 
 KEYED_CONFIGS = ("inference.json", "metadata.json")

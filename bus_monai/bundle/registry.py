@@ -76,15 +76,34 @@ def list_bundles() -> list[BundleInfo]:
     return infos
 
 
-def find_bundle(name: str) -> Path:
-    """Return the folder of the bundle called ``name``.
+def find_bundle(path_or_name: str | Path, *, trust: bool = False) -> Path:
+    """Return the folder of a bundle of the package, by name or path, or of any other that is trusted, by its path.
+
+    Args:
+        path_or_name: a text without ``/`` is a name.
+        trust: whether the configs of another folder may run, which is any code.
 
     Raises:
-        UserError: there is none; the message names those that there are.
+        UserError: there is none, where the message names those that there are, or it is not trusted.
     """
     bundles = {info.name: info.root for info in list_bundles()}
-    check_choice("bundle", name, bundles)
-    return bundles[name]
+    if isinstance(path_or_name, str) and "/" not in path_or_name:
+        check_choice("bundle", path_or_name, bundles)
+        return bundles[path_or_name]
+    folder = Path(path_or_name)
+    for root in bundles.values():
+        if folder.resolve() == root.resolve():
+            return root
+    if not (folder / "configs" / "metadata.json").is_file():
+        raise UserError(f"'{folder}' holds no bundle: give a folder with configs/metadata.json.", path=folder)
+    if not trust:
+        raise UserError(
+            f"'{folder}' is no bundle of this package, and its configs can run any code: give --trust, in Python "
+            "trust=True, if you trust whoever wrote them.",
+            path=folder,
+            key="--trust",
+        )
+    return folder
 
 
 def output_format(bundle: Path) -> str:

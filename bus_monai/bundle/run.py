@@ -15,7 +15,7 @@ from torch import nn
 
 from bus_monai.bundle.models import TrainedModel
 from bus_monai.bundle.registry import CHECKPOINT_FILE
-from bus_monai.bundle.settings import keep_null, read_config
+from bus_monai.bundle.settings import keep_null, path_text, read_config
 from bus_monai.bundle.weights import load_network
 
 EVALUATE_CONFIG = "evaluate.json"
@@ -32,7 +32,7 @@ def evaluate_model(model: TrainedModel, folder: Path, settings: Mapping[str, Any
     workflow = create_workflow(
         config_file=str(model.bundle / "configs" / EVALUATE_CONFIG),
         run_id="evaluating",
-        **keep_null(model.overrides(EVALUATE_CONFIG) | dict(settings) | {"output_dir": str(folder)}),
+        **keep_null(model.overrides(EVALUATE_CONFIG) | dict(settings) | {"output_dir": path_text(folder)}),
     )
     workflow.run()
     workflow.finalize()
@@ -69,8 +69,8 @@ def train_run(
         config_file=str(bundle / "configs" / "train.json"),
         run_id="training",
         **keep_null(overrides),
-        ckpt_dir=str(folder),
-        output_dir=str(folder),
+        ckpt_dir=path_text(folder),
+        output_dir=path_text(folder),
         resume=(folder / CHECKPOINT_FILE).is_file(),
     )
     if start is not None:

@@ -13,6 +13,19 @@ from typing import Any
 from bus_monai.errors import UserError, reading
 from bus_monai.io.atomic import atomic_file
 
+CODE_MARKS = ("$", "@", "%")
+"""What begins a text that MONAI's parser runs or looks up."""
+
+
+def path_text(path: str | Path) -> str:
+    """Return a path as a config takes it: no name of a file or folder begins as code does.
+
+    Example:
+        >>> path_text("runs/a/model.pt"), path_text("$x/model.pt")
+        ('runs/a/model.pt', './$x/model.pt')
+    """
+    return f"./{path}" if str(path).startswith(CODE_MARKS) else str(path)
+
 
 def parse_value(text: str) -> Any:
     """Read JSON, or else take the text as it is."""
@@ -35,6 +48,8 @@ def parse_setting(text: str) -> tuple[str, Any]:
 
 
 SETTINGS_FILE = "settings.json"
+MAX_SETTINGS_CHARACTERS = 100_000
+"""Of a file of settings; those of a bundle are a thousand."""
 RENAMED_SETTINGS: Mapping[str, str] = {"frame": "box"}
 """Names of settings in the files of weights trained before, and what they are called now."""
 
@@ -99,6 +114,8 @@ def write_settings(folder: str | Path, settings: Mapping[str, Any], *, enabled: 
 def read_settings(weights: Path) -> dict[str, Any]:
     """Read the settings beside a file of weights, or in it where it was shipped; none where there are none.
 
+    They are what the file says: a :class:`~bus_monai.bundle.models.TrainedModel` checks them.
+
     Raises:
         UserError: the file is broken.
     """
@@ -106,12 +123,20 @@ def read_settings(weights: Path) -> dict[str, Any]:
     path = weights if shipped else weights.parent / SETTINGS_FILE
     if not path.is_file():
         return {}
-    with reading(path, "JSON", errors=(ValueError,), remedy="correct or remove it"):
-        settings = json.loads(_shipped_settings(path) if shipped else path.read_text(encoding="utf-8"))
+    with reading(path, "JSON", errors=(ValueError, RecursionError), remedy="correct or remove it"):
+        text = _shipped_settings(path) if shipped else _start_of(path)
+        if len(text) > MAX_SETTINGS_CHARACTERS:
+            raise UserError(f"'{path}' has far more settings than any training writes: correct or remove it.")
+        settings = json.loads(text)
     if not isinstance(settings, dict):
         raise UserError(f"'{path}' holds no settings: correct or remove it.")
     known: dict[str, Any] = settings
     return {RENAMED_SETTINGS.get(key, key): value for key, value in known.items()}
+
+
+def _start_of(path: Path) -> str:
+    with path.open(encoding="utf-8") as file:
+        return file.read(MAX_SETTINGS_CHARACTERS + 1)
 
 
 def _shipped_settings(path: Path) -> str:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bus_monai.bundle.settings import parse_setting
-from bus_monai.cli.options import Data, SkipBroken, stoppable
+from bus_monai.bundle.settings import parse_setting, path_text
+from bus_monai.cli.options import Data, SkipBroken, Trust, stoppable
 from bus_monai.errors import check_choice
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ def evaluate(
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any key of the bundle's evaluate.json.")
     ] = None,
+    trust: Trust = False,
 ) -> None:
     """Score trained models case by case: OUT/cases.csv, summary.json, report.html.
 
@@ -45,10 +46,10 @@ def evaluate(
     splits = [part.strip() for part in split.split(",")]
     for part in splits:
         check_choice("--split", part, ("training", "validation", "test"))
-    trained = parse_models(models, segmenters=True)
+    trained = parse_models(models, segmenters=True, trust=trust)
     common = dict(parse_setting(text) for text in settings or ())
     common |= {"skip_broken": True} if skip_broken else {}
-    common |= {"dataset_dir": str(data)} if data else {}
+    common |= {"dataset_dir": path_text(data)} if data else {}
     common |= {"protocol": protocol} if protocol else {}
 
     from bus_monai.bundle.run import evaluate_model

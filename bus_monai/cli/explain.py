@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from bus_monai.cli.options import stoppable
+from bus_monai.cli.options import Trust, stoppable
 from bus_monai.errors import check_choice
 from bus_monai.explain.explanation import EXPLAIN_METHODS, parse_methods
 
@@ -39,6 +39,7 @@ def explain(
     ] = None,
     split: Annotated[str, typer.Option(help="Of a data set: training, validation, test or unlabeled.")] = "test",
     cases: Annotated[int | None, typer.Option(min=1, help="The first so many images; all by default.")] = None,
+    trust: Trust = False,
 ) -> None:
     """Show why a segmenter sees a lesion: OUT/NAME_explain.png, OUT/explain.csv and OUT/report.html.
 
@@ -53,7 +54,7 @@ def explain(
     if maps is not None:
         check_choice("--maps", maps, ("png", "npy"))
     chosen = parse_methods(methods) if methods else None
-    trained = parse_models([model], segmenters=True)
+    trained = parse_models([model], segmenters=True, trust=trust)
     items = explain_items(source, split=split, settings=trained[0].settings, cases=cases)
 
     from bus_monai.explain.explain_job import IMAGES_FILE, explain_images

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from bus_monai.cli.options import stoppable
+from bus_monai.cli.options import Trust, stoppable
 
 if TYPE_CHECKING:
     from bus_monai.inference.export import Format
@@ -29,6 +29,7 @@ def export(
             "set; phantoms if not given.",
         ),
     ] = None,
+    trust: Trust = False,
 ) -> None:
     """Write a trained segmenter for other runtimes, and print how far it is from PyTorch.
 
@@ -37,7 +38,7 @@ def export(
     """
     from bus_monai.bundle.models import parse_models
 
-    (trained,) = parse_models([model], segmenters=True)
+    (trained,) = parse_models([model], segmenters=True, trust=trust)
 
     from bus_monai.inference.export import export_model
 

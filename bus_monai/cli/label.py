@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from bus_monai.cli.options import stoppable
+from bus_monai.cli.options import Trust, stoppable
 
 
 @stoppable()
@@ -23,6 +23,7 @@ def label(
     host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 is reached from other computers.")] = (
         "127.0.0.1"
     ),
+    trust: Trust = False,
 ) -> None:
     """Serve MONAI Label: label images with the models, and train the models on the labels. Not for clinical use.
 
@@ -31,10 +32,11 @@ def label(
     """
     from bus_monai.label.environment import check_studies, label_environment, offered_models, warn_if_open
 
-    where, models = check_studies(studies), offered_models(bundles)
+    where, models = check_studies(studies), offered_models(bundles, trust=trust)
     warn_if_open(host)
     python = label_environment()
     print(f"http://{host}:{port} offers {', '.join(models)} for {where}", flush=True)
     arguments = ["--studies", where, "--models", json.dumps(models), "--port", str(port), "--host", host]
+    arguments += ["--trust"] if trust else []
     # in place of this process, so that whoever stops it stops the server
     os.execv(python, [str(python), "-m", "bus_monai.label.serve", *arguments])

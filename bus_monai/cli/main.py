@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import os
+import re
 import sys
 import traceback
 import warnings
@@ -11,6 +13,7 @@ from typing import Annotated
 import typer
 
 from bus_monai import __version__
+from bus_monai.bundle.registry import BUNDLE_FOLDERS
 from bus_monai.cli.compare import compare
 from bus_monai.cli.data import data
 from bus_monai.cli.evaluate import evaluate
@@ -72,8 +75,9 @@ def main() -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):
         # a path or a name that the terminal's encoding lacks is no reason to stop
         sys.stdout.reconfigure(errors="backslashreplace")
-    # MONAI's warning of configs that are code; those of this package are as trustworthy as the package
-    warnings.filterwarnings("ignore", "parsing config_file")
+    # MONAI's warning of configs that are code is right about others; these are as trustworthy as the package
+    for folder in BUNDLE_FOLDERS:
+        warnings.filterwarnings("ignore", f"parsing config_file {re.escape(str(folder))}{re.escape(os.sep)}")
     try:
         app()
     except Exception as error:

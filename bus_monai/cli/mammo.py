@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from bus_monai.cli.options import stoppable
+from bus_monai.cli.options import Trust, stoppable
 from bus_monai.errors import check_choice
 
 
@@ -32,6 +32,7 @@ def mammo(
         typer.Option(help="CSV with image, top, left, bottom, right in pixels, used instead of the detector."),
     ] = None,
     split: Annotated[str, typer.Option(help="Of a data set: training, validation or test.")] = "test",
+    trust: Trust = False,
 ) -> None:
     """Read mammograms: masks, shapes with probabilities, overlays, OUT/masses.csv and OUT/report.html.
 
@@ -41,7 +42,7 @@ def mammo(
     from bus_monai.data.datalist import DATALIST_FILE, SECTIONS
 
     check_choice("--split", split, SECTIONS[:3])
-    stages = parse_models([f"detection={detection}", f"segmentation={segmentation}", f"shape={shape}"])
+    stages = parse_models([f"detection={detection}", f"segmentation={segmentation}", f"shape={shape}"], trust=trust)
 
     from bus_monai.mammogram.run import IMAGES_FILE, run_mammograms
 

@@ -21,6 +21,10 @@ SkipBroken: TypeAlias = Annotated[
 Model: TypeAlias = Annotated[
     str, typer.Option(metavar="BUNDLE[:WEIGHTS]", help="What finds the lesions; several weights by commas.")
 ]
+Trust: TypeAlias = Annotated[
+    bool,
+    typer.Option("--trust", help="Let BUNDLE be the path of a folder that is not of this package: its configs run."),
+]
 Modality: TypeAlias = Annotated[str, typer.Option(help="DICOM objects of another modality are skipped.")]
 Backend: TypeAlias = Annotated[
     str, typer.Option(metavar="auto|openvino|onnx|torch", help="auto is OpenVINO where installed, else PyTorch.")
@@ -40,7 +44,7 @@ Tta: TypeAlias = Annotated[
 ]
 
 
-def load_predictor(model: str, backend: str, tta: bool) -> Predictor:
+def load_predictor(model: str, backend: str, tta: bool, trust: bool) -> Predictor:
     """Load the model of these options into a process that shall run for long in even memory.
 
     Raises:
@@ -52,7 +56,7 @@ def load_predictor(model: str, backend: str, tta: bool) -> Predictor:
     from bus_monai.trainers.memory import share_one_heap
 
     share_one_heap()
-    (trained,) = parse_models([model], segmenters=True)
+    (trained,) = parse_models([model], segmenters=True, trust=trust)
     return Predictor(trained, backend=cast("BackendName", backend), tta=tta)
 
 

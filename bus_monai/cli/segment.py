@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bus_monai.bundle.registry import DEFAULT_MODEL
-from bus_monai.cli.options import Backend, MinArea, Modality, Model, Threshold, Tta, load_predictor, stoppable
+from bus_monai.cli.options import Backend, MinArea, Modality, Model, Threshold, Trust, Tta, load_predictor, stoppable
 from bus_monai.errors import UserError, check_choice
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ def segment(
     threshold: Threshold = 0.5,
     min_area: MinArea = None,
     tta: Tta = False,
+    trust: Trust = False,
     engine: Annotated[
         str, typer.Option(metavar="local|ray", help="ray spreads the files over processes, also of several machines.")
     ] = "local",
@@ -84,7 +85,7 @@ def segment(
         raise UserError("There is no one source: give INPUT, or --dicomweb URL with --study UID.")
     runner = _engine(engine, ray_address, ray_workers)
     settings = SegmentSettings(parse_kinds(write), threshold, modality, min_area)
-    predictor = load_predictor(model, backend, tta)
+    predictor = load_predictor(model, backend, tta, trust)
     if inputs:
         totals = segment_inputs(inputs, out, predictor, settings, restart=restart, engine=runner)
     else:

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from bus_monai.bundle.registry import DEFAULT_MODEL
-from bus_monai.cli.options import Backend, MinArea, Modality, Model, Threshold, Tta, load_predictor
+from bus_monai.cli.options import Backend, MinArea, Modality, Model, Threshold, Trust, Tta, load_predictor
 
 TLS_PANEL = "Encrypt what is received and sent"
 
@@ -32,6 +32,7 @@ def serve(
     threshold: Threshold = 0.5,
     min_area: MinArea = None,
     tta: Tta = False,
+    trust: Trust = False,
     tls_cert: Annotated[
         Path | None, typer.Option(metavar="PEM", show_default=False, help=f"{TLS_PANEL}: this node's certificate.")
     ] = None,
@@ -86,7 +87,7 @@ def serve(
         NodeLimits(callers, max_associations, int(max_instance_mb * 1e6)),
         TlsFiles(tls_cert, tls_key, tls_ca) if tls_cert and tls_key else None,
     )
-    predictor = load_predictor(model, backend, tta)
+    predictor = load_predictor(model, backend, tta, trust)
     stop = Event()
 
     def end(number: int, frame: FrameType | None) -> None:

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from bus_monai.bundle.settings import parse_setting
-from bus_monai.cli.options import Data, stoppable
+from bus_monai.bundle.settings import parse_setting, path_text
+from bus_monai.cli.options import Data, Trust, stoppable
 from bus_monai.errors import UserError
 
 
@@ -28,6 +28,7 @@ def sweep(
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any key of the bundle's train.json.")
     ] = None,
+    trust: Trust = False,
 ) -> None:
     """Cross-validate a bundle (--folds), or search over its settings (--vary, --preset); a training, an MLflow run.
 
@@ -42,9 +43,10 @@ def sweep(
 
     if folds == bool(vary or preset):
         raise UserError("A sweep needs either --folds or what to vary (--vary KEY=VALUES, --preset): give one of them.")
-    root = find_bundle(bundle)
+    root = find_bundle(bundle, trust=trust)
     space = parse_space([*(read_preset(root, preset) if preset else ()), *(vary or ())])
-    overrides = dict(parse_setting(text) for text in settings or ()) | ({"dataset_dir": str(data)} if data else {})
+    overrides = dict(parse_setting(text) for text in settings or ())
+    overrides |= {"dataset_dir": path_text(data)} if data else {}
     if folds:
         from bus_monai.experiments.cross_validation import cross_validate
 

@@ -10,13 +10,13 @@ import typer
 
 from bus_monai.bundle.registry import find_bundle
 from bus_monai.bundle.settings import keep_null, parse_value, read_config, set_by_user
-from bus_monai.cli.options import stoppable
+from bus_monai.cli.options import Trust, stoppable
 from bus_monai.errors import UserError
 
 TRAIN_HELP = """\
-Usage: bus-monai train BUNDLE [--KEY VALUE]...
+Usage: bus-monai train BUNDLE [--trust] [--KEY VALUE]...
 
-Train a bundle of this package. The same as
+Train a bundle of this package, or with --trust that in any folder. The same as
     python -m monai.bundle run training --config_file {config} [--KEY VALUE]...
 with short errors. Values are JSON (3, 0.1, true, null, "[128, 128]") or plain text.
 """
@@ -26,12 +26,13 @@ with short errors. Values are JSON (3, 0.1, true, null, "[128, 128]") or plain t
 def train(
     context: typer.Context,
     bundle: Annotated[str, typer.Argument(help="Name of the bundle, see 'bus-monai info'.")] = "--help",
+    trust: Trust = False,
 ) -> None:
     """Train a bundle: bus-monai train BUNDLE [--KEY VALUE]...; 'bus-monai train BUNDLE --help' lists its keys."""
     if bundle == "--help":
         print(TRAIN_HELP.format(config="bundles/BUNDLE/configs/train.json") + "\n'bus-monai info' lists the bundles.")
         return
-    config = find_bundle(bundle) / "configs" / "train.json"
+    config = find_bundle(bundle, trust=trust) / "configs" / "train.json"
     if "--help" in context.args:
         print(TRAIN_HELP.format(config=config) + "\nKeys of this bundle and their defaults:\n" + _keys(config))
         return

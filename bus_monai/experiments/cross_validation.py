@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from bus_monai.bundle.models import TrainedModel
+from bus_monai.bundle.models import TrainedModel, known_in
 from bus_monai.bundle.registry import TRAINED_FILE, output_format
-from bus_monai.bundle.run import evaluate_model, train_run
+from bus_monai.bundle.run import EVALUATE_CONFIG, evaluate_model, train_run
 from bus_monai.bundle.settings import read_settings
 from bus_monai.data.protocols import FOLDS
 from bus_monai.errors import UserError
@@ -95,8 +95,9 @@ def cross_validate(bundle: Path, out: Path, overrides: Mapping[str, Any]) -> Pat
                 settings = dict(overrides) | {"protocol": f"kfold5:{fold}"}
                 train_run(bundle, folder, settings | common)
                 weights = folder / TRAINED_FILE
-                model = TrainedModel(folder.name, bundle, str(weights), read_settings(weights) | settings)
-                evaluate_model(model, folder, common | {"run_name": f"fold {fold}, test"})
+                model = TrainedModel(folder.name, bundle, str(weights), read_settings(weights))
+                asked = known_in(settings, bundle / "configs" / EVALUATE_CONFIG)
+                evaluate_model(model, folder, asked | common | {"run_name": f"fold {fold}, test"})
     metrics, files = pool(out, folders)
     parent.complete({f"test_{key}": value for key, value in metrics.items()}, *files)
     return files[-1]

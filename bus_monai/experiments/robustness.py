@@ -158,9 +158,8 @@ def write_disturbed(folder: Path, cases: Sequence[Case], perturb: Perturbation, 
 def _cases(model: TrainedModel, settings: Mapping[str, Any]) -> Sequence[Case]:
     defaults = set_by_user(read_config(model.bundle / "configs" / EVALUATE_CONFIG))
     known = defaults | model.overrides(EVALUATE_CONFIG) | dict(settings)
-    given = "dataset_dir" in model.overrides(EVALUATE_CONFIG) | dict(settings)
     datalist = load_dataset(
-        known["dataset_dir"] if given else default_dataset_dir(),
+        settings.get("dataset_dir") or default_dataset_dir(),
         protocol=known["protocol"],
         seed=known["seed"],
         skip_broken=known["skip_broken"],

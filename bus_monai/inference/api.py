@@ -71,19 +71,21 @@ def segment(
     *,
     threshold: float = 0.5,
     spacing_mm: tuple[float, float] | None = None,
+    trust: bool = False,
 ) -> Result:
     """Find the lesions of a breast ultrasound image. Not for clinical use.
 
     Args:
         image: path of a PNG, JPEG, NIfTI or DICOM file (the first frame of a cine), or an array: gray (H, W) or RGB
             (H, W, 3), as uint8, or as floats in [0, 1]; other values are scaled by their own range.
-        model: ``BUNDLE`` or ``BUNDLE:WEIGHTS`` of the package, the folder of a bundle, whose configs may run code, or a
-            predictor. It stays loaded until its weights, settings or configs change.
+        model: ``BUNDLE`` or ``BUNDLE:WEIGHTS`` of the package, the folder of a bundle that is trusted, or a predictor.
+            It stays loaded until its weights, settings or configs change.
         threshold: from which probability on a pixel is lesion.
         spacing_mm: of rows and columns, used instead of the file's, which decides on the unit of the measures.
+        trust: whether the configs of a folder that is not of the package may run, which is any code.
 
     Raises:
-        UserError: the file or the model cannot be read, or the array has another shape.
+        UserError: the file or the model cannot be read or is not trusted, or the array has another shape.
 
     Example:
         >>> result = segment("breast.dcm")  # doctest: +SKIP
@@ -95,15 +97,15 @@ def segment(
     else:
         source = read_source(image)
         pixels, spacing_mm = source.pixels, spacing_mm or source.spacing_mm
-    predictor = model if isinstance(model, Predictor) else _predictor(model)
+    predictor = model if isinstance(model, Predictor) else _predictor(model, trust)
     probability = predictor.predict(pixels)
     found = find_findings(probability, threshold, spacing_mm=spacing_mm)
     return Result(found.labels > 0, probability, found.lesions, pixels, found.labels)
 
 
-def _predictor(model: str | Path) -> Predictor:
+def _predictor(model: str | Path, trust: bool) -> Predictor:
     bundle, _, weights = str(model).partition(":")
-    found = find_model(Path(bundle) if isinstance(model, Path) else bundle, weights or None)
+    found = find_model(Path(bundle) if isinstance(model, Path) else bundle, weights or None, trust=trust)
     # by content: the same name may stand for other weights by now
     key = (found.bundle.resolve(), model_key(found))
     predictor = _loaded.pop(key, None) or Predictor(found)

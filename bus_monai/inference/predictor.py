@@ -64,8 +64,9 @@ class Predictor:
         *,
         precision: Precision = "fast",
         tta: bool = False,
+        trust: bool = False,
     ) -> Predictor:
-        """Build it from a bundle of the package, by name, or from the folder of one, whose configs may run code.
+        """Build it from a bundle of the package, by name, or from the folder of one that is trusted.
 
         Args:
             path_or_name: of the bundle.
@@ -73,11 +74,12 @@ class Predictor:
             backend: as above.
             precision: as above.
             tta: as above.
+            trust: whether the configs of a folder that is not of the package may run, which is any code.
 
         Raises:
-            UserError: as above, or there is no such bundle.
+            UserError: as above, or there is no such bundle, or it is not trusted.
         """
-        model = find_model(path_or_name, None if weights is None else str(weights))
+        model = find_model(path_or_name, None if weights is None else str(weights), trust=trust)
         return cls(model, backend=backend, precision=precision, tta=tta)
 
     def __reduce__(self) -> tuple[partial[Predictor], tuple[TrainedModel]]:

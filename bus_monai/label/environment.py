@@ -97,18 +97,22 @@ def _make(folder: Path, python: Path, ours: str) -> None:
 logger = logging.getLogger("bus_monai")
 
 
-def offered_models(text: str) -> list[str]:
+def offered_models(text: str, *, trust: bool = False) -> list[str]:
     """Read models joined by commas; without any, name every segmenter of ultrasound that has weights.
 
+    Args:
+        text: the models.
+        trust: see :func:`~bus_monai.bundle.registry.find_bundle`.
+
     Raises:
-        UserError: a model that there is not or that segments no ultrasound, or there is none.
+        UserError: a model that there is not, that is not trusted or segments no ultrasound, or there is none.
     """
     specs = [word.strip() for word in text.split(",") if word.strip()]
     if not specs:
         specs = [info.name for info in list_bundles() if info.weights and _segments(info.root)]
     if not specs:
         raise UserError("No bundle has weights: train one, or give --bundles BUNDLE:WEIGHTS.")
-    for model in parse_models(specs, segmenters=True):
+    for model in parse_models(specs, segmenters=True, trust=trust):
         require_ultrasound(model.bundle)
     return specs
 

@@ -31,11 +31,12 @@ class BreastUltrasoundApp(MONAILabelApp):
         app_dir: folder of this file.
         studies: folder of the images, or the URL of a DICOMweb server.
         conf: ``models``, a JSON list of models as the command line names them; the first chooses what to label next.
+            With ``trust`` they may lie in any folder.
     """
 
     def __init__(self, app_dir: str, studies: str, conf: dict[str, str]) -> None:
         self.store = _open_store(studies)
-        models = parse_models(json.loads(conf["models"]), segmenters=True)
+        models = parse_models(json.loads(conf["models"]), segmenters=True, trust="trust" in conf)
         self.models = {m.name: ModelVersions(self.store.kept / "models" / m.name, m) for m in models}
         self.segmenters = {name: SegmentTask(versions) for name, versions in self.models.items()}
         super().__init__(

@@ -49,9 +49,10 @@ def main() -> None:
     parser.add_argument("--models", required=True)
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--host", required=True)
+    parser.add_argument("--trust", action="store_true")
     given = parser.parse_args()
     # before anything of MONAI Label is imported, which reads them once
-    _settle(given.studies, given.models, given.port)
+    _settle(given.studies, given.models, given.port, trust=given.trust)
 
     import uvicorn
     from monailabel.interfaces.utils.app import app_instance
@@ -138,13 +139,13 @@ def make_server() -> Any:
     return app
 
 
-def _settle(studies: str, models: str, port: int) -> None:
+def _settle(studies: str, models: str, port: int, *, trust: bool = False) -> None:
     """Write MONAI Label's settings where it and the processes that it starts look for them."""
     app = Path(__file__).parent
     os.environ |= {
         "MONAI_LABEL_APP_DIR": str(app),
         "MONAI_LABEL_STUDIES": studies,
-        "MONAI_LABEL_APP_CONF": json.dumps({"models": models}),
+        "MONAI_LABEL_APP_CONF": json.dumps({"models": models} | ({"trust": "yes"} if trust else {})),
         "MONAI_LABEL_SERVER_PORT": str(port),
         "MONAI_LABEL_AUTO_UPDATE_SCORING": "false",
         "MONAI_LABEL_SESSIONS": "false",

@@ -21,13 +21,12 @@ def test_those_given_go_before_those_of_the_training(
     workflow, asked = Mock(), dict[str, Any]()
     monkeypatch.setattr(module, "create_workflow", lambda **arguments: asked.update(arguments) or workflow)
     bundle = find_bundle("baseline")
-    trained = {"network_name": "fcn", "image_size": [64, 64], "dataset_dir": "data", "max_epochs": 3, "no_longer": 1}
+    trained = {"network_name": "fcn", "image_size": [64, 64], "max_epochs": 3}
     evaluate_model(TrainedModel("mine", bundle, weights, trained), tmp_path, {"image_size": [32, 32]})
     assert asked == {
         "config_file": str(bundle / "configs" / "evaluate.json"),
         "run_id": "evaluating",
         "network_name": "fcn",
-        "dataset_dir": "data",
         "max_epochs": 3,
         "image_size": [32, 32],
         "output_dir": str(tmp_path),

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bus_monai.bundle.models import parse_models
 from bus_monai.bundle.settings import parse_setting, parse_value, read_settings
 from tests.user_errors import raises_user_error
 
@@ -41,6 +42,37 @@ def test_the_first_equals_sign_ends_the_key() -> None:
 def test_what_sets_nothing_is_named(text: str) -> None:
     with raises_user_error(repr(text), "KEY=VALUE", key="--set"):
         parse_setting(text)
+
+
+OLD: list[tuple[str, dict[str, Any]]] = [
+    (
+        "lite_unet",
+        {
+            "protocol": "kfold5:0",
+            "amp": True,
+            "seed": 0,
+            "image_size": [256, 256],
+            "crop_region": True,
+            "encoder_weights": "imagenet",
+            "lr": 0.001,
+            "max_grad_norm": None,
+            "val_interval": 2,
+            "experiment_name": "lite_unet",
+        },
+    ),
+    ("mammo_cgan", {"frame": "full", "loose_scale": 2, "cut": 0.5, "lambda_adv": 1.0}),
+    ("assgan", {"labeled_fraction": 0.05, "hard_scores": False, "num_generators": 1, "encoder_weights": None}),
+    ("multi_encoder_unet", {"encoders": ["resnet18"], "attention": None, "patience": None}),
+]
+"""Of weights of version 0.2.0 and before, whose interval of validation was a setting."""
+
+
+@pytest.mark.parametrize(("bundle", "settings"), OLD)
+def test_settings_of_weights_trained_before_are_read(bundle: str, settings: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "settings.json").write_text(json.dumps(settings))
+    (tmp_path / "model.pt").touch()
+    (model,) = parse_models([f"{bundle}:{tmp_path / 'model.pt'}"])
+    assert list(model.settings.values()) == list(settings.values())
 
 
 def test_settings_of_weights_trained_before_have_their_names_of_today(tmp_path: Path) -> None:

@@ -15,9 +15,11 @@ from monai.bundle.config_parser import ConfigParser
 from monai.bundle.workflows import ConfigWorkflow
 from PIL import Image
 
+from bus_monai.bundle.declared import check_settings, declared_settings
 from bus_monai.bundle.registry import find_bundle, list_bundles, output_format
 from bus_monai.bundle.settings import read_config, set_by_user
 from bus_monai.errors import user_error
+from bus_monai.experiments.search import parse_space, read_preset
 
 BUNDLES = {info.name: info.root / "configs" for info in list_bundles()}
 RUN = {"train": "training", "evaluate": "evaluating", "inference": "inferring"}
@@ -54,6 +56,23 @@ def test_settings_are_a_group_and_plain_values(configs: Path) -> None:
     settings = read(configs, "train")["settings"]
     assert {"seed", "max_epochs", "batch_size", "protocol"} <= settings.keys()
     assert not any(isinstance(value, dict) and "_target_" in value for value in settings.values())
+
+
+def test_every_setting_declares_a_type_that_its_default_has(configs: Path) -> None:
+    declared = declared_settings(configs.parent)
+    assert [key for key, schema in declared.items() if "type" not in schema] == []
+    defaults = read_config(configs / "train.json")["settings"]
+    assert declared.keys() == {*defaults, "val_interval"}
+    plain = {key: value for key, value in defaults.items() if not str(value).startswith(("$", "@"))}
+    check_settings(plain | {"val_interval": 3}, configs.parent, "It")
+
+
+def test_presets_are_of_declared_types(configs: Path) -> None:
+    file = configs / "sweeps.json"
+    for name in json.loads(file.read_text()) if file.is_file() else ():
+        for choice in parse_space(read_preset(configs.parent, name)):
+            for value in choice.values:
+                check_settings({choice.key: value}, configs.parent, "It")
 
 
 def test_a_plain_name_means_one_key(configs: Path) -> None:

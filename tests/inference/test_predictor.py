@@ -63,7 +63,7 @@ def test_a_bundle_in_another_folder_has_its_own_weights(
 ) -> None:
     shutil.copytree(find_bundle("baseline") / "configs", tmp_path / "configs")
     shutil.copytree(small_weights.parent, tmp_path / "models")
-    predictor = Predictor.from_bundle(tmp_path, backend="torch", precision="fp32")
+    predictor = Predictor.from_bundle(tmp_path, backend="torch", precision="fp32", trust=True)
     np.testing.assert_array_equal(predictor.predict(image(SIZES[0])), reference.predict(image(SIZES[0])))
 
 

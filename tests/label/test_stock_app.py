@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from bus_monai.bundle.models import model_of_folder
+from bus_monai.bundle.models import find_model
 from bus_monai.bundle.registry import find_bundle
 from bus_monai.data.phantoms.ultrasound import make_phantom
 from bus_monai.inference.predictor import Predictor
@@ -100,7 +100,7 @@ def test_its_masks_are_ours(name: str, image: str, server: Server, app: Path, tm
     # into another folder than the server's, which removes what it has sent
     client = MONAILabelClient(server.url, str(tmp_path))
     file, params = client.infer(name, image.partition(".")[0], {})
-    predictor = Predictor(model_of_folder(app / "model" / name), backend="torch", precision="fp32")
+    predictor = Predictor(find_model(app / "model" / name, trust=True), backend="torch", precision="fp32")
     expected = predictor.predict(read_source(Path(server.studies) / image).pixels) >= 0.5
     assert 0 < expected.mean() < 1
     np.testing.assert_array_equal(_mask(Path(file)), expected)

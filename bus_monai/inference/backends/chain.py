@@ -12,10 +12,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from bus_monai.errors import UserError, reading
 from bus_monai.geometry.box import Box
 
 GAUSSIAN_TRUNCATE = 4.0
 """Standard deviations at which MONAI cuts its Gaussian filter."""
+
+
+MAX_SIDE_PX = 4096
+"""Longest side that a network sees."""
 
 
 @lru_cache(maxsize=64)
@@ -96,9 +101,18 @@ class Chain:
 
     @classmethod
     def read(cls, path: Path) -> Chain:
-        """Read what :meth:`write` wrote."""
-        content = json.loads(path.read_text(encoding="utf-8"))
-        return cls(tuple(content["size"]), bool(content["crop_region"]))
+        """Read what :meth:`write` wrote.
+
+        Raises:
+            UserError: the file is broken, or says something else.
+        """
+        with reading(path, "JSON", errors=(ValueError, RecursionError), remedy="export the model again"):
+            content = json.loads(path.read_text(encoding="utf-8"))
+            size, crop = (content.get(key) for key in ("size", "crop_region")) if isinstance(content, dict) else (0, 0)
+        sides = size if isinstance(size, list) and len(size) == 2 else ()
+        if not sides or not isinstance(crop, bool) or not all(type(n) is int and 0 < n <= MAX_SIDE_PX for n in sides):
+            raise UserError(f"'{path}' does not say what surrounds a graph: export the model again.", path=path)
+        return cls((sides[0], sides[1]), crop)
 
 
 def _find_region(pixels: NDArray[np.float32]) -> Box:
