@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime, timezone
 from functools import lru_cache
 from pathlib import Path
@@ -19,7 +20,7 @@ from bus_monai.bundle.models import model_key
 from bus_monai.bundle.registry import bundle_version
 from bus_monai.dicom.segmentation import make_segmentations
 from bus_monai.dicom.source_header import Algorithm, write_dicom
-from bus_monai.errors import UserError
+from bus_monai.errors import UserError, check_choice, check_number
 from bus_monai.geometry.box import Box
 from bus_monai.geometry.lesion import MAX_LESIONS
 from bus_monai.inference.predictor import Predictor
@@ -71,7 +72,7 @@ def read_prompts(request: Mapping[str, Any]) -> dict[int, FramePrompts]:
         if request.get("roi"):
             left, right, top, bottom, frame = (*(round(n) for n in request["roi"][:5]), 0)[:5]
             boxes[frame] = Box(top, left, bottom, right)
-    except (TypeError, ValueError, OverflowError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise UserError(
             "The prompts are no lists of numbers: send 'clicks' of [column, row, frame, 1 or 0] and 'roi' as [left, "
             "right, top, bottom, frame]."
@@ -121,16 +122,43 @@ class ResultFiles:
             UserError: there is no such kind, or a PNG is asked for several frames.
         """
         suffix = request.get("result_extension") or usual_suffix(len(labels), image)
+        check_choice("result_extension", suffix, RESULT_SUFFIXES)
         if suffix == ".json":
             return self.make(suffix, lambda path: path.write_text(json.dumps(params["contours"]), encoding="utf-8"))
         return self.make(suffix, lambda path: write_labels(labels, image, path))
 
 
+RESULT_SUFFIXES = (".png", ".nii.gz", ".nii", ".json")
+MAX_PARAMETER = 1e9
+"""Of an area or a length in pixels."""
+
+
+def read_number(request: Mapping[str, Any], key: str, *, at_most: float = MAX_PARAMETER) -> float | None:
+    """Return a number of a request, from 0 to ``at_most``, which may be sent as a text; ``None`` where it lacks.
+
+    Raises:
+        UserError: it is something else.
+    """
+    value = request.get(key)
+    if value is None:
+        return None
+    if isinstance(value, str):
+        with suppress(ValueError):
+            value = float(value)
+    check_number(key, value, at_least=0, at_most=at_most)
+    return float(value)
+
+
 def describe(labels: Sequence[NDArray[np.integer]], request: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the names of the label values (H, W) that there are, and their contours of the ``tolerance`` asked for."""
+    """Return the names of the label values (H, W) that there are, and their contours of the ``tolerance`` asked for.
+
+    Raises:
+        UserError: the tolerance is no number of pixels.
+    """
+    tolerance = read_number(request, "tolerance")
     return {
         "label_names": {name: n for name, n in LESION_NAMES.items() if any((frame == n).any() for frame in labels)},
-        "contours": label_contours(labels, tolerance=float(request.get("tolerance", OUTLINE_TOLERANCE_PX))),
+        "contours": label_contours(labels, tolerance=OUTLINE_TOLERANCE_PX if tolerance is None else tolerance),
     }
 
 
@@ -188,12 +216,14 @@ class SegmentTask(InferTask):
         """Return a new file of the result, and contours, measures and the number of the model's version.
 
         Raises:
-            UserError: the image cannot be read, or the result cannot be of that kind.
+            UserError: the image cannot be read, a parameter is not of its kind, or the result cannot be.
         """
         image = Path(request["image"])
+        threshold = read_number(request, "threshold", at_most=1)
+        min_area = read_number(request, "min_area")
         predictor, version = self.predictor()
         with open_source(image) as source:
-            found = segment_frames(predictor, source, float(request.get("threshold", 0.5)), request.get("min_area"))
+            found = segment_frames(predictor, source, 0.5 if threshold is None else threshold, min_area)
             params = describe(found.labels, request) | {"lesions": found.rows(), "model_version": version}
             if request.get("result_extension") == ".dcm":
                 made = datetime.now(timezone.utc)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -12,21 +13,26 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from bus_monai.bundle.models import TrainedModel
+from bus_monai.bundle.models import TrainedModel, file_hash
 from bus_monai.bundle.registry import TRAINED_FILE
-from bus_monai.bundle.settings import read_settings
-from bus_monai.errors import UserError, check_choice
+from bus_monai.bundle.settings import SETTINGS_FILE, read_settings
+from bus_monai.errors import UserError, check_choice, reading
 from bus_monai.io.atomic import atomic_file
+from bus_monai.label.signature import is_signed, sign
 
 ACTIVE_FILE = "active.json"
 REPORT_FILE = "report.json"
+PROGRESS_FILE = "progress.json"
+SIGNATURE_FILE = "signature"
+logger = logging.getLogger("bus_monai")
 
 
 class ModelVersions:
     """Versions of one model on disk: ``0001``, ``0002``, ... beside the file that says which is active.
 
     A version is one from when its report is written, as the last of its files; the active one changes by the renaming
-    of one file. So whatever is stopped, and when, a whole model is active.
+    of one file. So whatever is stopped, and when, a whole model is active. A version counts where it was trained by
+    this user on this machine, as its signature says: a folder of images may come from anybody.
 
     Args:
         folder: of the versions; need not exist.
@@ -35,6 +41,12 @@ class ModelVersions:
 
     def __init__(self, folder: Path, start: TrainedModel) -> None:
         self.folder, self.start = folder, start
+        for number in sorted(self._written() - {*self._numbers()}):
+            logger.warning(
+                "Left out: '%s' was not trained by this user on this machine; to use it, name its %s with --bundles.",
+                self._of(number),
+                TRAINED_FILE,
+            )
 
     @property
     def active(self) -> int:
@@ -51,7 +63,7 @@ class ModelVersions:
         number = self.active if number is None else number
         if number == 0:
             return self.start
-        weights = self.folder / f"{number:04d}" / TRAINED_FILE
+        weights = self._of(number) / TRAINED_FILE
         check_choice("version", number, self._numbers(), where=f"'{self.start.name}'")
         return replace(self.start, weights=str(weights), settings=read_settings(weights))
 
@@ -90,7 +102,10 @@ class ModelVersions:
         except Timeout as error:
             raise UserError(f"'{self.start.name}' is being trained already: wait for its end, or stop it.") from error
         with held:
-            folder = self.folder / f"{1 + max(self._numbers()):04d}"
+            number = 1 + max(self._numbers())
+            while (self._of(number) / REPORT_FILE).exists():  # somebody else's
+                number += 1
+            folder = self._of(number)
             # what a killed training left
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir()
@@ -99,21 +114,58 @@ class ModelVersions:
     def keep(self, folder: Path, report: Mapping[str, Any]) -> int:
         """Make what a training left in its folder a version, with its report; return its number."""
         number = int(folder.name)
+        text = json.dumps({"version": number, **report}, indent=1) + "\n"
+        with atomic_file(folder / SIGNATURE_FILE) as partial:
+            partial.write_text(sign(self._signed_content(number, text)) + "\n", encoding="utf-8")
         with atomic_file(folder / REPORT_FILE) as partial:
-            partial.write_text(json.dumps({"version": number, **report}, indent=1) + "\n", encoding="utf-8")
+            partial.write_text(text, encoding="utf-8")
         return number
 
     def info(self) -> dict[str, Any]:
         """Return the number of the active version, and the reports of all."""
-        paths = [self.folder / f"{number:04d}" / REPORT_FILE for number in self._numbers() if number]
+        paths = [self._of(number) / REPORT_FILE for number in self._numbers() if number]
         return {"active": self.active, "versions": [json.loads(path.read_text(encoding="utf-8")) for path in paths]}
 
+    def progress(self) -> dict[str, Any]:
+        """Return what the last training said of itself."""
+        path = self.folder / PROGRESS_FILE
+        if not path.is_file():
+            return {}
+        with reading(path, "JSON", errors=(ValueError, TypeError, RecursionError), remedy="remove it"):
+            return dict(json.loads(path.read_text(encoding="utf-8")))
+
+    def _of(self, number: int) -> Path:
+        return self.folder / f"{number:04d}"
+
+    def _written(self) -> set[int]:
+        names = {path.parent.name for path in self.folder.glob(f"[0-9]*/{REPORT_FILE}")}
+        return {int(name) for name in names if name.isdecimal() and name == self._of(int(name)).name}
+
     def _numbers(self) -> list[int]:
-        return [0, *sorted(int(path.parent.name) for path in self.folder.glob(f"[0-9]*/{REPORT_FILE}"))]
+        return [0, *sorted(number for number in self._written() if self._is_ours(number))]
+
+    def _is_ours(self, number: int) -> bool:
+        folder = self._of(number)
+        try:
+            text, signature = ((folder / name).read_text("utf-8") for name in (REPORT_FILE, SIGNATURE_FILE))
+            content = self._signed_content(number, text)
+        except (OSError, ValueError):
+            return False
+        return is_signed(content, signature)
+
+    def _signed_content(self, number: int, report: str) -> bytes:
+        """Return what a signature stands for: whose version it is, its weights, settings and report."""
+        files = [file_hash(self._of(number) / name) for name in (TRAINED_FILE, SETTINGS_FILE)]
+        return json.dumps([self.start.bundle.name, number, *files, report]).encode()
 
     def _history(self) -> list[int]:
         path = self.folder / ACTIVE_FILE
-        return list(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else []
+        if not path.is_file():
+            return []
+        with reading(path, "JSON", errors=(ValueError, RecursionError), remedy="remove it"):
+            content = json.loads(path.read_text(encoding="utf-8"))
+        known = self._numbers()
+        return [number for number in content if number in known] if isinstance(content, list) else []
 
     def _write_history(self, history: list[int]) -> None:
         with atomic_file(self.folder / ACTIVE_FILE) as partial:

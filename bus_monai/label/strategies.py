@@ -59,7 +59,8 @@ def image_uncertainty(task: SegmentTask, store: LabelStore, name: str) -> float 
     """
     key = model_key(task.versions.model())
     kept = store.get_image_info(name).get("uncertainty")
-    if isinstance(kept, dict) and kept.get("model") == key:
+    # it is written in the folder of the images, which may come from anybody
+    if isinstance(kept, dict) and kept.get("model") == key and isinstance(kept.get("sum"), int | float):
         return float(kept["sum"])
     parts, image = _seen(task, store, name)
     if image is None:

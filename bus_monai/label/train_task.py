@@ -20,6 +20,7 @@ from monailabel.interfaces.tasks.train import TrainTask
 from numpy.typing import NDArray
 from PIL import Image
 
+from bus_monai.bundle.declared import check_settings
 from bus_monai.bundle.models import TrainedModel
 from bus_monai.bundle.registry import TRAINED_FILE, bundle_version
 from bus_monai.bundle.run import train_run
@@ -34,12 +35,11 @@ from bus_monai.io.image import image_stem, read_masks
 from bus_monai.io.masks import frame_mark, write_png_mask
 from bus_monai.io.opened import open_source
 from bus_monai.label.label_file import image_shape, read_labels
-from bus_monai.label.model_versions import ModelVersions
+from bus_monai.label.model_versions import PROGRESS_FILE, ModelVersions
 from bus_monai.label.store import LabelStore, final_labels
 from bus_monai.metrics.segmentation import score_case
 from bus_monai.sources.read import read_all_frames, read_source
 
-PROGRESS_FILE = "progress.json"
 SHORT_TRAINING = {"max_epochs": 10, "pretrain_epochs": 0, "phase1_epochs": 5, "encoder_weights": None}
 """Of a training that starts from a trained model, as far as its bundle has these keys."""
 
@@ -56,7 +56,7 @@ def fine_tune(
     Args:
         versions: of the model.
         write_data: writes the data set into an empty folder.
-        settings: keys of ``train.json``, before those of :data:`SHORT_TRAINING` and of the active model.
+        settings: keys of ``train.json``, before those of :data:`SHORT_TRAINING` and of the active model; plain data.
         go_on: asked after every epoch; a training that may not go on leaves nothing.
 
     Returns:
@@ -66,6 +66,7 @@ def fine_tune(
     Raises:
         UserError: it is being trained already, it is an ensemble, or data or settings are wrong.
     """
+    check_settings(settings, versions.start.bundle, "The training")
     with versions.training() as folder:
         before = versions.active
         old = versions.model(before)
@@ -261,9 +262,20 @@ class FineTuneTask(TrainTask):
 
     def stats(self) -> dict[str, Any]:
         """Return the versions, and how far the last training came."""
-        path = self.versions.folder / PROGRESS_FILE
-        progress = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-        return {**self.versions.info(), "progress": progress}
+        return {**self.versions.info(), "progress": self.versions.progress()}
+
+    def settings(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what a request sets in ``train.json``.
+
+        Raises:
+            UserError: it is not what the bundle declares of its settings, or names a file.
+        """
+        settings = {key: value for key, value in request.items() if key not in REQUEST_KEYS}
+        check_settings(settings, self.versions.start.bundle, "The request")
+        for key, value in settings.items():
+            if isinstance(value, str) and ("/" in value or "\\" in value):
+                raise UserError(f"The request sets '{key}' to {value!r}: give a word, and no file.", key=key)
+        return settings
 
     def __call__(self, request: dict[str, Any], datastore: LabelStore) -> dict[str, Any]:
         """Train, and return the report of the new version.
@@ -279,8 +291,8 @@ class FineTuneTask(TrainTask):
             images = {name: datastore.image_path(name) for name in datastore.list_images()}
             return write_training_data(final_labels(datastore), images, folder)
 
-        settings = {key: value for key, value in request.items() if key not in REQUEST_KEYS}
         try:
+            settings = self.settings(request)
             report = fine_tune(self.versions, write, settings, go_on=lambda: os.getppid() == parent)
         except Exception as error:
             traceback.print_exc()

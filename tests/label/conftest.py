@@ -25,6 +25,14 @@ START_S = 400
 MODEL = "small"
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _own_key(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Sign with a key of the tests, in the processes that they start too."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        yield
+
+
 @pytest.fixture(scope="module")
 def label_python() -> Iterator[Path]:
     """The Python of MONAI Label's environment, which the command itself makes; its packages can be imported here."""

@@ -65,7 +65,7 @@ def test_dropout_comes_before_flips(strategies: ModuleType) -> None:
 def test_segmenters_with_weights_are_offered(monkeypatch: pytest.MonkeyPatch, small_weights: Path) -> None:
     infos = [replace(info, weights=small_weights) for info in list_bundles() if info.name != "lite_unet"]
     monkeypatch.setattr("bus_monai.label.environment.list_bundles", lambda: infos)
-    monkeypatch.setattr("bus_monai.label.environment.parse_models", lambda specs, segmenters: [])
+    monkeypatch.setattr("bus_monai.label.environment.parse_models", lambda specs, segmenters, trust: [])
     assert offered_models("") == ["assgan", "baseline", "cgan_ac_caw", "multi_encoder_unet", "rdau_gan"]
     assert offered_models(f"baseline:{small_weights}, ") == [f"baseline:{small_weights}"]
     monkeypatch.setattr("bus_monai.label.environment.list_bundles", list)

@@ -39,3 +39,20 @@ def test_clicks_keep_their_order(infer_tasks: ModuleType) -> None:
 def test_what_is_no_prompt_is_refused(infer_tasks: ModuleType, request_: dict[str, Any]) -> None:
     with raises_user_error("'clicks'", "[column, row, frame, 1 or 0]", "'roi'", "[left, right, top, bottom, frame]"):
         infer_tasks.read_prompts(request_)
+
+
+@pytest.mark.parametrize(("sent", "read"), [({}, None), ({"threshold": "0.25"}, 0.25), ({"threshold": 1}, 1.0)])
+def test_a_number_may_be_sent_as_a_text(infer_tasks: ModuleType, sent: dict[str, Any], read: float | None) -> None:
+    assert infer_tasks.read_number(sent, "threshold", at_most=1) == read
+
+
+@pytest.mark.parametrize("value", ["$1", "nan", "1e999", -0.1, 1.1, [0.5], {"a": 1}, True, ""])
+def test_what_is_no_number_is_refused(infer_tasks: ModuleType, value: Any) -> None:
+    with raises_user_error(key="threshold"):
+        infer_tasks.read_number({"threshold": value}, "threshold", at_most=1)
+
+
+@pytest.mark.parametrize("suffix", ["/../x.png", ".exe", "$1", ["a"], 3])
+def test_a_result_is_of_a_kind_that_there_is(infer_tasks: ModuleType, suffix: Any, tmp_path: Path) -> None:
+    with raises_user_error(".nii.gz", key="result_extension"):
+        infer_tasks.ResultFiles().write([], tmp_path / "x.png", {"result_extension": suffix}, {})

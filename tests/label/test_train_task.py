@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -101,6 +102,38 @@ def test_a_training_that_may_not_go_on_leaves_nothing(
 ) -> None:
     assert train_task.fine_tune(versions, write_data, ONE_EPOCH, go_on=lambda: False) == {"stopped": True}
     assert versions.info() == {"active": 0, "versions": []}
+
+
+@pytest.mark.parametrize(
+    ("request_", "key", "says"),
+    [
+        ({"lr": "$__import__('os').abort()"}, "lr", "run or look up"),
+        ({"network_options": {"_target_": "os.abort"}}, "network_options#_target_", "run or look up"),
+        ({"image_size": ["@lr", 32]}, "image_size#0", "run or look up"),
+        ({"lrr": 0.1}, "lrr", "did you mean 'lr'?"),
+        ({"max_epochs": 10**9}, "max_epochs", "100000"),
+        ({"output_dir": "elsewhere"}, "output_dir", "baseline"),
+        ({"resume": True}, "resume", "baseline"),
+        ({"experiment_name": "../elsewhere"}, "experiment_name", "no file"),
+    ],
+)
+def test_a_request_holds_plain_settings_of_the_bundle(
+    train_task: ModuleType, versions: ModelVersions, request_: dict[str, Any], key: str, says: str
+) -> None:
+    task = train_task.FineTuneTask(versions)
+    with raises_user_error("The request", key, says, key=key):
+        task.settings({"model": "small", "gpus": "all", **request_})
+    with pytest.raises(SystemExit) as stop:  # before any label is read
+        task({"model": "small", **request_}, None)
+    assert key in str(stop.value)
+    assert task.settings({"model": "small", "client_id": "x", "max_epochs": 3}) == {"max_epochs": 3}
+
+
+def test_no_training_takes_settings_that_are_code(
+    train_task: ModuleType, versions: ModelVersions, write_data: WriteData
+) -> None:
+    with raises_user_error(key="lr"):
+        train_task.fine_tune(versions, write_data, {"lr": "$1"})
 
 
 def test_an_ensemble_is_not_trained(
