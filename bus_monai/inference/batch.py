@@ -31,6 +31,7 @@ from bus_monai.inference.write_outputs import RERUN_HINT, candidate_names
 from bus_monai.io.atomic import atomic_file, check_writable, plain_cell
 from bus_monai.io.opened import hash_file
 from bus_monai.sources.listing import find_sources
+from bus_monai.sources.readers import Readers
 
 
 @dataclass(frozen=True)
@@ -171,9 +172,9 @@ def segment_inputs(
     now: Counter[str] = Counter()
     try:
         creation = _known_job(manifest, out, predictor, settings, began)
-        job = SegmentFile(predictor, out, settings, creation)
         try:
-            with quiet_decoders():
+            with quiet_decoders(), Readers() as readers:
+                job = SegmentFile(predictor, out, settings, creation, readers)
                 now = segment_items(engine, job, manifest, find_items(inputs, out))
         finally:
             seconds = time.monotonic() - clock

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from threading import Lock
@@ -16,7 +16,8 @@ from bus_monai.inference.predictor import Predictor
 from bus_monai.inference.segment_frames import segment_frames
 from bus_monai.inference.write_outputs import FileWriter, OutputError
 from bus_monai.io.opened import OpenedSource, SpecialFileError, open_source
-from bus_monai.sources.read import declared_pixels
+from bus_monai.sources.readers import NoReaderError, Readers, UnreadableError
+from bus_monai.sources.reading_process import what_is_wrong
 
 if TYPE_CHECKING:
     from bus_monai.dicom.source_header import Algorithm
@@ -53,23 +54,26 @@ class SegmentFile:
         out: folder of all outputs.
         settings: what to write, and of what.
         creation: date and time in DICOM objects.
+        readers: processes that read the files.
     """
 
     predictor: Predictor
     out: Path
     settings: SegmentSettings
     creation: datetime
+    readers: Readers = field(default_factory=Readers, compare=False, repr=False)
 
     def __call__(self, path: Path, name: str) -> Outcome:
         """Segment a file and write its outputs; whatever is wrong with the file is a reason, not an error.
 
         Raises:
             OutputError: nothing more can be written.
+            NoReaderError: nothing more can be read.
         """
         try:
             with open_source(path) as source:
                 return self._segment(source, name)
-        except OutputError:
+        except (OutputError, NoReaderError):
             raise
         except SpecialFileError as error:
             return Outcome("skipped", str(error))
@@ -80,41 +84,26 @@ class SegmentFile:
         sha256 = ""
         try:
             sha256 = source.sha256
-            other = self._other_modality(source) if source.kind == "dicom" else ""
-            if other:
-                return Outcome("skipped", f"its modality is {other}", sha256)
-            with _ONE_LARGE if declared_pixels(source) > LARGE_FRAME_PIXELS else nullcontext():
-                result = segment_frames(self.predictor, source, self.settings.threshold, self.settings.min_area)
-                writer = FileWriter(source, self.out, name, self._algorithm, self.creation)
-                return Outcome("done", "", sha256, writer.write(result, self.settings.kinds), tuple(result.rows()))
-        except OutputError:
+            with self.readers.open(source) as reading:
+                if reading.modality not in ("", self.settings.modality):
+                    return Outcome("skipped", f"its modality is {reading.modality}", sha256)
+                with _ONE_LARGE if reading.pixels > LARGE_FRAME_PIXELS else nullcontext():
+                    threshold, min_area = self.settings.threshold, self.settings.min_area
+                    result = segment_frames(self.predictor, source, threshold, min_area, reading.images)
+                    writer = FileWriter(source, self.out, name, self._algorithm, self.creation, reading.images)
+                    return Outcome("done", "", sha256, writer.write(result, self.settings.kinds), tuple(result.rows()))
+        except (OutputError, NoReaderError):
             raise
-        except Exception as error:  # a decoder's or a library's, which one broken file must not hand to all others
-            reason = str(user_error(error) or _what_is_wrong(source, error))
+        except UnreadableError as error:
+            return Outcome("failed", str(error), sha256)
+        except Exception as error:  # a library's, which one broken file must not hand to all others
+            reason = str(user_error(error) or what_is_wrong(source.path, error))
             return Outcome("failed", _without_identifiers(reason, source) if source.kind == "dicom" else reason, sha256)
-
-    def _other_modality(self, source: OpenedSource) -> str:
-        from bus_monai.dicom.read import read_modality
-
-        modality = read_modality(source)
-        return "" if modality in ("", self.settings.modality) else modality
 
     def _algorithm(self) -> Algorithm:
         from bus_monai.dicom.source_header import Algorithm
 
         return Algorithm(self.predictor.name, self.predictor.version, self.predictor.weights_hash)
-
-
-def _what_is_wrong(source: OpenedSource, error: Exception) -> str:
-    """Say what a library found, of an element that it did not find which one."""
-    lacks = ""
-    if isinstance(error, KeyError) and error.args:
-        lacks = str(error.args[0])
-    elif isinstance(error, AttributeError) and "Dataset" in type(error.obj).__name__:
-        lacks = error.name or ""
-    if lacks:
-        return f"'{source.path}' lacks the element {lacks}, or it is broken: fix the file or remove it."
-    return f"'{source.path}' fails with {type(error).__name__}: {error}"
 
 
 def _without_identifiers(reason: str, source: OpenedSource) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, overload
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from bus_monai.geometry.lesion import MAX_LESIONS, find_findings
 from bus_monai.inference.predictor import Predictor
-from bus_monai.io.image import check_signal
+from bus_monai.io.image import SourceImage, check_signal
 from bus_monai.io.opened import OpenedSource
 from bus_monai.sources.read import read_images
 
@@ -108,7 +108,11 @@ class SegmentedFile:
 
 
 def segment_frames(
-    predictor: Predictor, source: OpenedSource, threshold: float, min_area: float | None = None
+    predictor: Predictor,
+    source: OpenedSource,
+    threshold: float,
+    min_area: float | None = None,
+    images: Callable[[], Generator[SourceImage, None, None]] | None = None,
 ) -> SegmentedFile:
     """Decode and segment a file frame by frame.
 
@@ -117,6 +121,7 @@ def segment_frames(
         source: the file, opened; its frames are read in one pass.
         threshold: from which probability on a pixel is lesion.
         min_area: of a lesion, see :func:`~bus_monai.geometry.lesion.find_findings`.
+        images: what reads the frames, in this process where there is nothing else.
 
     Raises:
         UserError: the file cannot be read, or holds no signal.
@@ -126,8 +131,8 @@ def segment_frames(
     spacing, summary, shown, most, signal = None, 0, None, -1, False
     specks = surplus = 0
     # closed here, while the file is still open
-    with closing(read_images(source)) as images:
-        for image in images:
+    with closing(images() if images else read_images(source)) as decoded:
+        for image in decoded:
             probability = predictor.predict(image.pixels)
             findings = find_findings(probability, threshold, spacing_mm=image.spacing_mm, min_area=min_area)
             labels.append(findings.labels.astype(np.uint16))

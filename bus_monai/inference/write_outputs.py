@@ -20,9 +20,8 @@ from scipy import ndimage
 from bus_monai.errors import UserError, check_choice, writing
 from bus_monai.inference.segment_frames import PackedLabels, SegmentedFile
 from bus_monai.io.atomic import atomic_file, plain_cell
-from bus_monai.io.image import image_stem
+from bus_monai.io.image import SourceImage, image_stem
 from bus_monai.io.masks import frame_mark, write_nifti_mask, write_png_mask
-from bus_monai.sources.read import read_images
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -177,6 +176,7 @@ class FileWriter:
         name: of this file's outputs, see :func:`~bus_monai.inference.write_outputs.candidate_names`.
         algorithm: what made them, in DICOM.
         creation: date and time in DICOM.
+        images: reads the frames once more.
 
     Raises:
         OutputError: the folder cannot be written to.
@@ -184,10 +184,16 @@ class FileWriter:
     """
 
     def __init__(
-        self, source: OpenedSource, out: Path, name: str, algorithm: Callable[[], Algorithm], creation: datetime
+        self,
+        source: OpenedSource,
+        out: Path,
+        name: str,
+        algorithm: Callable[[], Algorithm],
+        creation: datetime,
+        images: Callable[[], Iterator[SourceImage]],
     ) -> None:
         self.source, self.out, self.name = source, out, name
-        self.algorithm, self.creation = algorithm, creation
+        self.algorithm, self.creation, self.images = algorithm, creation, images
         self.written: list[Path] = []
 
     def write(self, result: SegmentedFile, kinds: Sequence[str]) -> tuple[str, ...]:
@@ -250,7 +256,7 @@ class FileWriter:
             from bus_monai.dicom.secondary_capture import make_secondary_capture
 
             # decoded once more, so that no cine lies in memory as floats
-            pictures = zip(read_images(self.source), result.labels, strict=True)
+            pictures = zip(self.images(), result.labels, strict=True)
             rgb = (draw_overlay(image.pixels, labels) for image, labels in pictures)
             write_dicom(make_secondary_capture(header, rgb, algorithm, creation=creation), self._path("sc"))
 

@@ -16,6 +16,10 @@ MAX_FILE_PIXELS = 1_000_000_000
 """Of all frames of a file."""
 MAX_FILE_BYTES = 128_000_000
 """Of a file that is compressed as a whole, as it unpacks."""
+MAX_FILE_SECONDS = 900
+"""Of a file, read and segmented; a thousand frames take one or two minutes on two cores."""
+MAX_MEMORY_BYTES = 1_000_000_000
+"""Of a process that reads files, all that is mapped into it."""
 VARIABLE_PREFIX = "BUS_MONAI_"
 """Of the variables of the environment that set another number, such as ``BUS_MONAI_MAX_FRAMES``."""
 
@@ -29,6 +33,8 @@ class Budget:
         frames: of the file.
         file_pixels: of all its frames.
         file_bytes: of a file that is compressed as a whole, as it unpacks.
+        file_seconds: of the clock, for the file to be read and segmented.
+        memory_bytes: of a process that reads it, where the system can limit them.
 
     Example:
         >>> Budget().check_frame("breast.png", 60_000, 60_000)
@@ -42,6 +48,8 @@ class Budget:
     frames: int = MAX_FRAMES
     file_pixels: int = MAX_FILE_PIXELS
     file_bytes: int = MAX_FILE_BYTES
+    file_seconds: int = MAX_FILE_SECONDS
+    memory_bytes: int = MAX_MEMORY_BYTES
 
     @classmethod
     def current(cls) -> Budget:
@@ -55,6 +63,8 @@ class Budget:
             _limit("MAX_FRAMES", MAX_FRAMES),
             _limit("MAX_FILE_PIXELS", MAX_FILE_PIXELS),
             _limit("MAX_FILE_BYTES", MAX_FILE_BYTES),
+            _limit("MAX_FILE_SECONDS", MAX_FILE_SECONDS),
+            _limit("MAX_MEMORY_BYTES", MAX_MEMORY_BYTES),
         )
 
     def check_frame(self, path: str | Path, rows: int, columns: int) -> None:
@@ -96,9 +106,22 @@ class Budget:
         if count > self.file_bytes:
             raise _too_much(path, "contents that unpack to more bytes", self.file_bytes, "unpack it", "MAX_FILE_BYTES")
 
+    def too_slow(self, path: str | Path) -> UserError:
+        """Return what to say of a file that takes too long."""
+        return _beyond(path, f"takes more than {self.file_seconds:,} s", "split it", "MAX_FILE_SECONDS")
+
+    def too_big(self, path: str | Path) -> UserError:
+        """Return what to say of a file that takes too much memory."""
+        what = f"takes more than {self.memory_bytes:,} bytes of memory to be read"
+        return _beyond(path, what, "split it", "MAX_MEMORY_BYTES")
+
 
 def _too_much(path: str | Path, what: str, most: int, remedy: str, name: str) -> UserError:
-    sentence = f"'{path}' has {what}, more than {most:,}: {remedy}, or set {VARIABLE_PREFIX}{name}."
+    return _beyond(path, f"has {what}, more than {most:,}", remedy, name)
+
+
+def _beyond(path: str | Path, what: str, remedy: str, name: str) -> UserError:
+    sentence = f"'{path}' {what}: {remedy}, or set {VARIABLE_PREFIX}{name}."
     return UserError(sentence, path=path, key=VARIABLE_PREFIX + name)
 
 

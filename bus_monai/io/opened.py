@@ -45,6 +45,12 @@ class OpenedSource:
     is_empty: bool
 
     @cached_property
+    def identity(self) -> list[int]:
+        """Numbers that tell the file from one that takes its place."""
+        status = os.fstat(self.file.fileno())
+        return [status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns]
+
+    @cached_property
     def sha256(self) -> str:
         """SHA-256 of the content in hexadecimal digits.
 
@@ -176,7 +182,16 @@ def open_regular(path: Path) -> BinaryIO:
         raise
     raw = io.FileIO(handle)
     raw.name = str(path)  # libraries name it in what they say
-    return io.BufferedReader(raw)
+    return _File(raw)
+
+
+class _File(io.BufferedReader):
+    """As its base, but to ask for more than there is takes no memory."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if size is not None and size > CHUNK_BYTES:
+            size = max(0, min(size, os.fstat(self.fileno()).st_size - self.tell()))
+        return super().read(size)
 
 
 _DEFLATED = b"1.2.840.10008.1.2.1.99"

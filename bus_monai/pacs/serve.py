@@ -20,47 +20,45 @@ from bus_monai.pacs.address import NodeAddress, TlsFiles, is_loopback
 from bus_monai.pacs.receive import NodeLimits, StoreNode
 from bus_monai.pacs.send import ResultSender
 from bus_monai.pacs.spool import IMAGE_FILE, REASON_FILE, Spool
+from bus_monai.sources.readers import NoReaderError, Readers
 
 BEGUN_FILE = "begun"
-"""A byte for each time that the instance was begun; not there where it was finished."""
-MAX_TRIES = 3
+"""There while an instance is segmented, and where the process ended meanwhile."""
 
 
-def segment_spooled(spool: Spool, name: str, predictor: Predictor, settings: SegmentSettings) -> Outcome:
+def segment_spooled(
+    spool: Spool, name: str, predictor: Predictor, settings: SegmentSettings, readers: Readers
+) -> Outcome:
     """Segment a received instance and bring it into its next state; what is skipped is removed.
 
-    The date in its results is that of its receipt, so that a second try makes the same objects. An instance at which
-    the process ended three times, such as by a fault in a decoder, is failed, so that it holds up nothing more.
+    The date in its results is that of its receipt, so that a second try makes the same objects.
 
     Args:
         spool: where it is.
         name: its ID.
         predictor: what finds the lesions.
         settings: what to write, and which modality.
+        readers: processes that read it.
 
     Returns:
         What became of it.
 
     Raises:
         OutputError: the spool cannot be written to; the instance stays as it is.
+        NoReaderError: it cannot be read now, and stays so too.
         OSError: so does it.
     """
     folder = spool.folder("received", name)
     image, begun = folder / IMAGE_FILE, folder / BEGUN_FILE
-    tries = begun.stat().st_size if begun.exists() else 0
     for path in folder.iterdir():
-        if path not in (image, begun):  # of a run that was killed, maybe with another model
+        if path != image:  # of a run that was killed, maybe with another model
             path.unlink()
-    if tries < MAX_TRIES:
-        begun.write_bytes(b"." * (tries + 1))
-        try:
-            received = datetime.fromtimestamp(int(image.stat().st_mtime), timezone.utc)
-            outcome = SegmentFile(predictor, folder, settings, received)(image, image.stem)
-        finally:
-            begun.unlink()
-    else:
+    begun.touch()
+    try:
+        received = datetime.fromtimestamp(int(image.stat().st_mtime), timezone.utc)
+        outcome = SegmentFile(predictor, folder, settings, received, readers)(image, image.stem)
+    finally:
         begun.unlink()
-        outcome = Outcome("failed", f"the process ended {tries} times while it was segmented")
     if outcome.state == "skipped":
         spool.forget("received", name)
     elif outcome.state == "done":
@@ -70,6 +68,15 @@ def segment_spooled(spool: Spool, name: str, predictor: Predictor, settings: Seg
             partial.write_text(outcome.reason + "\n", encoding="utf-8")
         spool.move(name, "failed")
     return outcome
+
+
+def waiting(spool: Spool) -> list[str]:
+    """Return the IDs of received instances, the oldest first; last those at which the process ended.
+
+    Nobody knows whether these ended it, so that they are not given up, but hold up no others.
+    """
+    names = spool.names("received")
+    return sorted(names, key=lambda name: (spool.folder("received", name) / BEGUN_FILE).exists())
 
 
 POLL_S = 0.5
@@ -120,26 +127,32 @@ def serve(settings: ServeSettings, predictor: Predictor, segmenting: SegmentSett
             "Images and results cross the network unencrypted (%s): give --tls-cert and --tls-key.", open_side
         )
     server, client = (tls.server_context(), tls.client_context()) if tls else (None, None)
-    with quiet_decoders(), closing(Spool(settings.spool, settings.max_bytes)) as spool:
+    with quiet_decoders(), Readers() as readers, closing(Spool(settings.spool, settings.max_bytes)) as spool:
         with closing(StoreNode(own, spool, settings.limits, server)):
             logger.info("Listening as %s; results go to %s; %s.", own, destination, spool.describe())
-            _serve_spool(spool, predictor, segmenting, ResultSender(spool, destination, own.title, client), stop)
+            sender = ResultSender(spool, destination, own.title, client)
+            _serve_spool(spool, predictor, segmenting, readers, sender, stop)
         logger.info("Stopped; %s. The same command goes on.", spool.describe())
 
 
 def _serve_spool(
-    spool: Spool, predictor: Predictor, settings: SegmentSettings, sender: ResultSender, stop: Event
+    spool: Spool,
+    predictor: Predictor,
+    settings: SegmentSettings,
+    readers: Readers,
+    sender: ResultSender,
+    stop: Event,
 ) -> None:
     sending = Thread(target=sender.run, args=(stop,), name="send")
     sending.start()
     try:
         while not stop.is_set():
             spool.news["received"].clear()
-            names = spool.names("received")
+            names = waiting(spool)
             for name in names:
                 if stop.is_set():
                     break
-                _segment(spool, name, predictor, settings, stop)
+                _segment(spool, name, predictor, settings, readers, stop)
             if not names:
                 spool.news["received"].wait(POLL_S)
     finally:
@@ -147,9 +160,15 @@ def _serve_spool(
         sending.join()
 
 
-def _segment(spool: Spool, name: str, predictor: Predictor, settings: SegmentSettings, stop: Event) -> None:
+def _segment(
+    spool: Spool, name: str, predictor: Predictor, settings: SegmentSettings, readers: Readers, stop: Event
+) -> None:
     try:
-        outcome = segment_spooled(spool, name, predictor, settings)
+        outcome = segment_spooled(spool, name, predictor, settings, readers)
+    except NoReaderError as error:
+        logger.error("%s: %s Trying again in %d s.", name, error, DISK_PAUSE_S)
+        stop.wait(DISK_PAUSE_S)
+        return
     except (OutputError, OSError) as error:
         cause = error.__cause__ if isinstance(error, UserError) else error
         reason = getattr(cause, "strerror", None) or type(error).__name__

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -84,9 +85,19 @@ def test_a_hostile_identifier_in_a_valid_file(bright: Any, tmp_path: Path, keywo
 def without_rights() -> Iterator[Path]:
     """Give a folder that anybody may enter, and inside the block be nobody where the tests run as root."""
     root = os.geteuid() == 0
-    with tempfile.TemporaryDirectory() as name:
+    start = subprocess.Popen
+
+    def start_as_root(*words: Any, **options: Any) -> Any:
+        os.seteuid(0)  # nobody may not run root's Python
+        try:
+            return start(*words, **options)
+        finally:
+            os.seteuid(65534)
+
+    with tempfile.TemporaryDirectory() as name, pytest.MonkeyPatch.context() as patch:
         Path(name).chmod(0o777)
         if root:
+            patch.setattr("bus_monai.sources.readers.subprocess.Popen", start_as_root)
             os.seteuid(65534)
         try:
             yield Path(name)

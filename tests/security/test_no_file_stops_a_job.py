@@ -25,6 +25,7 @@ from bus_monai.inference.segment_file import SegmentSettings
 from bus_monai.inference.segment_frames import PackedLabels, segment_frames
 from bus_monai.io.opened import SpecialFileError, open_source, source_kind, special_kind
 from bus_monai.sources.listing import find_sources, list_sources
+from bus_monai.sources.readers import Readers
 from tests.inference.bright_predictor import BrightPredictor
 from tests.inference.segment_files import PNG, contents, draw, table, ultrasound
 from tests.user_errors import check_sentence, raises_user_error
@@ -114,7 +115,7 @@ def test_a_spooled_pipe_holds_up_nothing(bright: Any, tmp_path: Path) -> None:
     with closing(Spool(tmp_path / "spool", 10**9)) as spool:
         (spool.folder("received", "x")).mkdir()
         os.mkfifo(spool.folder("received", "x") / IMAGE_FILE)
-        outcome = segment_spooled(spool, "x", bright, SegmentSettings(("seg",)))
+        outcome = segment_spooled(spool, "x", bright, SegmentSettings(("seg",)), Readers())
         assert outcome.state == "skipped"
         check_sentence(outcome.reason, "a named pipe")
         assert spool.names("received") == []
@@ -259,5 +260,5 @@ def test_the_budget_can_be_set(bright: Any, tmp_path: Path, monkeypatch: pytest.
     (row,) = table(tmp_path / "out")
     check_sentence(row["reason"], "24 x 32", "700", key="BUS_MONAI_MAX_PIXELS")
     monkeypatch.setenv("BUS_MONAI_MAX_PIXELS", "many")
-    segment_inputs([tmp_path / "in"], tmp_path / "out", bright, SETTINGS)
-    check_sentence(table(tmp_path / "out")[0]["reason"], "'many'", key="BUS_MONAI_MAX_PIXELS")
+    with raises_user_error("'many'", key="BUS_MONAI_MAX_PIXELS"):
+        segment_inputs([tmp_path / "in"], tmp_path / "out", bright, SETTINGS)

@@ -18,6 +18,7 @@ from bus_monai.inference.batch import segment_inputs
 from bus_monai.inference.segment_file import SegmentSettings
 from bus_monai.inference.write_outputs import job_tables
 from bus_monai.io.atomic import plain_cell
+from bus_monai.sources.readers import Readers
 from tests.inference.bright_predictor import BrightPredictor
 from tests.inference.segment_files import PNG, draw, table, ultrasound
 from tests.user_errors import check_sentence, raises_user_error
@@ -96,7 +97,7 @@ def test_results_of_the_node_are_their_owners_alone(bright: Any, tmp_path: Path)
 
     with closing(Spool(tmp_path / "spool", 10**9)) as spool:
         name = spool.receive(images(tmp_path / "in", 2)[1].read_bytes())
-        assert segment_spooled(spool, name, bright, SegmentSettings(("seg", "sr"))).state == "done"
+        assert segment_spooled(spool, name, bright, SegmentSettings(("seg", "sr")), Readers()).state == "done"
         files = [path for path in spool.path.rglob("*") if path.is_file() and path.name != "lock"]
         assert len(files) == 3
         assert {stat.S_IMODE(path.stat().st_mode) for path in files} == {0o600}
