@@ -214,7 +214,8 @@ def reading(
     Args:
         path: what the block reads.
         kind: what the file should be, such as ``JSON``.
-        errors: what the decoder raises; an ``OSError`` is caught in any case, and a ``UserError`` never.
+        errors: what the decoder raises; an ``OSError`` is caught in any case, as is a ``RecursionError``, of what lies
+            too deep in itself, and a ``UserError`` never.
         remedy: what to do about a file that is broken. Where the system refuses it, the sentence says so.
 
     Raises:
@@ -227,7 +228,7 @@ def reading(
         ...
         bus_monai.errors.UserError: 'a/datalist.json' cannot be read as JSON (Expecting value: line 1): correct it.
     """
-    caught: tuple[type[Exception], ...] = (OSError, *errors)
+    caught: tuple[type[Exception], ...] = (OSError, RecursionError, *errors)
     try:
         yield
     except UserError:

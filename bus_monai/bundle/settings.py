@@ -123,7 +123,7 @@ def read_settings(weights: Path) -> dict[str, Any]:
     path = weights if shipped else weights.parent / SETTINGS_FILE
     if not path.is_file():
         return {}
-    with reading(path, "JSON", errors=(ValueError, RecursionError), remedy="correct or remove it"):
+    with reading(path, "JSON", errors=(ValueError,), remedy="correct or remove it"):
         text = _shipped_settings(path) if shipped else _start_of(path)
         if len(text) > MAX_SETTINGS_CHARACTERS:
             raise UserError(f"'{path}' has far more settings than any training writes: correct or remove it.")

@@ -144,6 +144,8 @@ def _case(folder: Path, item: Any, where: str) -> Case:
     check_choice("diagnosis", item["diagnosis"], get_args(Diagnosis), where=where)
     if not isinstance(item["masks"], list):
         raise UserError(f"The item {where} has masks that are no list: give a list of paths, empty without lesion.")
+    if not isinstance(item.get("dataset", ""), str):
+        raise UserError(f"The item {where} has the dataset {item['dataset']!r}: give it a name.", key="dataset")
     for key in ("id", "group"):
         if isinstance(item[key], bool) or not isinstance(item[key], str | int) or item[key] == "":
             raise UserError(f"The item {where} has the {key} {item[key]!r}: give it a name.")
@@ -152,9 +154,7 @@ def _case(folder: Path, item: Any, where: str) -> Case:
             f"The item {where} has the id {item['id']!r}: use letters, digits, '-', '_' and '.', since it names files."
         )
     image, *masks = (_inside(folder, name, where) for name in (item["image"], *item["masks"]))
-    return Case(
-        str(item["id"]), image, tuple(masks), str(item["group"]), item["diagnosis"], str(item.get("dataset", ""))
-    )
+    return Case(str(item["id"]), image, tuple(masks), str(item["group"]), item["diagnosis"], item.get("dataset", ""))
 
 
 def _inside(folder: Path, name: Any, where: str) -> Path:

@@ -22,6 +22,7 @@ from monai.handlers.mlflow_handler import MLFlowHandler
 from monai.utils.misc import path_to_sqlite_uri
 
 from bus_monai import __version__
+from bus_monai.bundle.declared import check_plain
 from bus_monai.data.datalist import SECTIONS
 from bus_monai.handlers.checkpoint import TrainingCheckpoint
 
@@ -78,8 +79,9 @@ class ParentRun:
 
     @property
     def id(self) -> str:
-        """Identity of the run."""
+        """Identity of the run, which is a setting of its children, and may come from a folder or server of others."""
         run_id: str = self.run.info.run_id
+        check_plain(run_id, "The store of MLflow", "parent_run")
         return run_id
 
     def complete(self, metrics: Mapping[str, float], *files: Path) -> None:

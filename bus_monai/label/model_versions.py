@@ -131,7 +131,7 @@ class ModelVersions:
         path = self.folder / PROGRESS_FILE
         if not path.is_file():
             return {}
-        with reading(path, "JSON", errors=(ValueError, TypeError, RecursionError), remedy="remove it"):
+        with reading(path, "JSON", errors=(ValueError, TypeError), remedy="remove it"):
             return dict(json.loads(path.read_text(encoding="utf-8")))
 
     def _of(self, number: int) -> Path:
@@ -162,7 +162,7 @@ class ModelVersions:
         path = self.folder / ACTIVE_FILE
         if not path.is_file():
             return []
-        with reading(path, "JSON", errors=(ValueError, RecursionError), remedy="remove it"):
+        with reading(path, "JSON", errors=(ValueError,), remedy="remove it"):
             content = json.loads(path.read_text(encoding="utf-8"))
         known = self._numbers()
         return [number for number in content if number in known] if isinstance(content, list) else []

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import shutil
 import sys
 import warnings
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
+import numpy as np
 import pytest
+from monai.bundle.config_parser import ConfigParser
 
 from bus_monai.bundle.models import TrainedModel, find_model, parse_models
 from bus_monai.bundle.registry import find_bundle
-from bus_monai.bundle.settings import path_text, read_settings
+from bus_monai.bundle.settings import path_text, read_config, read_settings
 from bus_monai.cli import main as cli
+from bus_monai.data.datalist import read_datalist
 from bus_monai.inference.api import segment
 from bus_monai.inference.backends.chain import Chain
 from bus_monai.inference.predictor import Predictor
@@ -202,7 +207,7 @@ def test_python_runs_a_bundle_of_others_with_trust_alone(foreign: Path, ran: Pat
         with raises_user_error(path=foreign, key="--trust"):
             call()
     with raises_user_error(path=foreign, key="--trust"):
-        segment(__import__("numpy").zeros((8, 8), "float32"), foreign)
+        segment(np.zeros((8, 8), np.float32), foreign)
     assert not ran.exists()
     assert find_model(foreign, trust=True).bundle == foreign
     Predictor.from_bundle(foreign, backend="torch", trust=True)
@@ -257,3 +262,38 @@ def test_what_lies_beside_a_graph_is_plain(content: Any, tmp_path: Path) -> None
     path.write_text(json.dumps(content))
     with raises_user_error(path=path):
         Chain.read(path)
+
+
+def test_a_parent_run_of_others_is_no_code(monkeypatch: pytest.MonkeyPatch, ran: Path, tmp_path: Path) -> None:
+    """Of a folder that is gone on with, which holds MLflow's store and the identity in it."""
+    module = importlib.import_module("bus_monai.handlers.mlflow")
+    found = Mock(**{"get_run.return_value.info.run_id": filled(RAN, ran=ran)})
+    monkeypatch.setattr(module, "MlflowClient", lambda store: found)
+    (tmp_path / "mlflow_run").write_text(filled(RAN, ran=ran))
+    with raises_user_error("MLflow", "parent_run", key="parent_run"):
+        assert module.ParentRun(tmp_path, experiment="baseline", name="baseline, 5 folds").id
+
+
+def test_what_a_datalist_says_is_no_code(ran: Path, tmp_path: Path, small_phantoms: Path) -> None:
+    folder = tmp_path / "set"
+    shutil.copytree(small_phantoms, folder)
+    path = folder / "datalist.json"
+    content = json.loads(path.read_text())
+    text = filled(RAN, ran=ran)
+    for number, item in enumerate(item for section in ("training", "validation", "test") for item in content[section]):
+        item |= {"group": f"{text} {number}", "dataset": text}
+    path.write_text(json.dumps(content | {"name": text, "_target_": "os.abort"}))
+    config = read_config(find_bundle("baseline") / "configs" / "evaluate.json") | {"dataset_dir": str(folder)}
+    dataset = ConfigParser(config).get_parsed_content("dataset")
+    assert [item["group"].startswith(text) for item in dataset.data] == [True] * len(content["test"])
+    assert dataset[0]["image"].shape == (1, 128, 128)
+    assert not ran.exists()
+    for key, value in (("id", text), ("diagnosis", text), ("dataset", {"_target_": "os.abort"}), ("image", text)):
+        changed = json.loads(json.dumps(content))
+        changed["training"][0][key] = value
+        path.write_text(json.dumps(changed))
+        with raises_user_error("refers to" if key == "image" else key):
+            read_datalist(folder)
+    path.write_text("[" * 100_000)
+    with raises_user_error(path=path):
+        read_datalist(folder)

@@ -106,7 +106,7 @@ class Chain:
         Raises:
             UserError: the file is broken, or says something else.
         """
-        with reading(path, "JSON", errors=(ValueError, RecursionError), remedy="export the model again"):
+        with reading(path, "JSON", errors=(ValueError,), remedy="export the model again"):
             content = json.loads(path.read_text(encoding="utf-8"))
             size, crop = (content.get(key) for key in ("size", "crop_region")) if isinstance(content, dict) else (0, 0)
         sides = size if isinstance(size, list) and len(size) == 2 else ()
