@@ -29,6 +29,7 @@ DEFAULT_RUN = "rdau_gan"
 
 OWN: dict[str, dict[str, Any]] = {
     "baseline": {"network_name": "cgan", "network_options": SMALL},
+    "rdau_gan": {"generator": "erfnet"},
     "assgan": {"labeled_fraction": 0.5, "batch_size": 2, "phase1_epochs": 1},
 }
 """Settings of one bundle: a network that is quick, or enough labels for two processes and both phases."""
