@@ -88,9 +88,10 @@ def segment(
         UserError: the file or the model cannot be read or is not trusted, or the array has another shape.
 
     Example:
-        >>> result = segment("breast.dcm")  # doctest: +SKIP
-        >>> result.lesions[0].long_axis, result.lesions[0].unit  # doctest: +SKIP
-        (14.2, 'mm')
+        >>> from bus_monai.data.phantoms.ultrasound import make_phantom
+        >>> result = segment(make_phantom(seed=3).image, spacing_mm=(0.1, 0.1))
+        >>> result.mask.shape, result.lesions[0].unit
+        ((256, 256), 'mm')
     """
     if isinstance(image, np.ndarray):
         pixels = _gray(image)

@@ -207,9 +207,10 @@ def open_source(path: str | Path) -> Iterator[OpenedSource]:
         UserError: it is missing or may not be read.
 
     Example:
-        >>> with open_source("breast.dcm") as source:  # doctest: +SKIP
+        >>> from pydicom.data import get_testdata_file
+        >>> with open_source(get_testdata_file("examples_rgb_color.dcm")) as source:
         ...     print(source.kind, source.header.Modality, source.sha256[:8])
-        dicom US 9f86d081
+        dicom US bdd7f166
     """
     path = Path(path)
     with reading(path):

@@ -98,7 +98,17 @@ class CaseMetric(_RowMetric[CaseRow]):
         UserError: there is no such rule, or it has no such metric.
 
     Example:
-        >>> SupervisedEvaluator(..., key_val_metric={"dice": CaseMetric()})  # doctest: +SKIP
+        >>> import torch
+        >>> from bus_monai.metrics import CaseMetric
+        >>> label = torch.zeros(1, 8, 8)
+        >>> label[:, 2:6, 2:6] = 1
+        >>> half = torch.zeros(1, 8, 8)
+        >>> half[:, 2:6, 2:4] = 0.9
+        >>> batch = [{"id": "case", "group": "patient", "diagnosis": "benign"} | {"image": label, "label": label}]
+        >>> dice = CaseMetric()
+        >>> dice.update((batch, [{"pred": half, "label": label}]))
+        >>> round(dice.compute(), 3)
+        0.667
     """
 
     def __init__(
@@ -335,7 +345,13 @@ class ShapeMetric(_RowMetric[ShapeRow]):
     ``accuracy``, ``macro_auc`` where it exists, and the recall of each class, such as ``recall_oval``.
 
     Example:
-        >>> SupervisedEvaluator(..., key_val_metric={"macro_f1": ShapeMetric()})  # doctest: +SKIP
+        >>> import torch
+        >>> from bus_monai.metrics import ShapeMetric
+        >>> batch = [{"id": "mass", "group": "patient", "image": torch.ones(1, 8, 8), "label": torch.tensor(1)}]
+        >>> macro_f1 = ShapeMetric()
+        >>> macro_f1.update((batch, [{"pred": torch.tensor([0.1, 0.7, 0.1, 0.1]), "label": torch.tensor(1)}]))
+        >>> macro_f1.compute()
+        1.0
     """
 
     def update(self, output: tuple[list[Mapping[str, Any]], list[Mapping[str, Any]]]) -> None:

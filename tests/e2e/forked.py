@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
+import torch
+
 HEAVY = ["monai.bundle", "mlflow", "bus_monai.bundle.workflow", "bus_monai.experiments.cross_validation"]
 HEAVY += ["bus_monai.experiments.search", "bus_monai.networks.segmenters", "bus_monai.inference.predictor"]
 
@@ -48,6 +50,8 @@ def _become(words: list[str], folder: Path, environment: dict[str, str], log: Pa
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)
+    # read by OpenMP once, when PyTorch was imported
+    torch.set_num_threads(int(environment.get("OMP_NUM_THREADS") or torch.get_num_threads()))
     if (folder / "bundles").is_dir():
         from bus_monai.bundle import registry
 
