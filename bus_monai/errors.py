@@ -66,6 +66,10 @@ class UserError(ValueError):
         self.key = key
 
 
+class NotAssessedError(UserError):
+    """What was given shows something else than a breast, or says so: there is nothing to find in it."""
+
+
 def did_you_mean(wrong: str, known: Iterable[str]) -> str:
     """Return the nearest of the known words, in brackets to stand behind the wrong one; empty where none is near.
 

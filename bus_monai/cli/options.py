@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias, cast
 import typer
 
 if TYPE_CHECKING:
+    from bus_monai.inference.backends.backend import Sensitivity
     from bus_monai.inference.predictor import BackendName, Predictor
 
 Data: TypeAlias = Annotated[
@@ -39,12 +40,24 @@ MinArea: TypeAlias = Annotated[
         "or a thirtieth of the frame's height.",
     ),
 ]
+SensitivityOption: TypeAlias = Annotated[
+    str,
+    typer.Option(
+        "--sensitivity",
+        metavar="high|balanced|specific",
+        help="How many lesions to find at how many false ones, as the card of the bundle says.",
+    ),
+]
+AnyBodyPart: TypeAlias = Annotated[
+    bool,
+    typer.Option("--any-body-part", help="Segment also what shows something else than a breast, or says so."),
+]
 Tta: TypeAlias = Annotated[
     bool, typer.Option("--tta/--no-tta", help="Also segment each image mirrored, and average: half as fast.")
 ]
 
 
-def load_predictor(model: str, backend: str, tta: bool, trust: bool) -> Predictor:
+def load_predictor(model: str, backend: str, tta: bool, sensitivity: str, trust: bool) -> Predictor:
     """Load the model of these options into a process that shall run for long in even memory.
 
     Raises:
@@ -57,7 +70,8 @@ def load_predictor(model: str, backend: str, tta: bool, trust: bool) -> Predicto
 
     share_one_heap()
     (trained,) = parse_models([model], segmenters=True, trust=trust)
-    return Predictor(trained, backend=cast("BackendName", backend), tta=tta)
+    chosen, point = cast("BackendName", backend), cast("Sensitivity", sensitivity)
+    return Predictor(trained, backend=chosen, tta=tta, sensitivity=point)
 
 
 @contextmanager

@@ -9,7 +9,19 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bus_monai.bundle.registry import DEFAULT_MODEL
-from bus_monai.cli.options import Backend, MinArea, Modality, Model, Threshold, Trust, Tta, load_predictor, stoppable
+from bus_monai.cli.options import (
+    AnyBodyPart,
+    Backend,
+    MinArea,
+    Modality,
+    Model,
+    SensitivityOption,
+    Threshold,
+    Trust,
+    Tta,
+    load_predictor,
+    stoppable,
+)
 from bus_monai.errors import UserError, check_choice
 
 if TYPE_CHECKING:
@@ -31,6 +43,8 @@ def segment(
     backend: Backend = "auto",
     threshold: Threshold = 0.5,
     min_area: MinArea = None,
+    sensitivity: SensitivityOption = "balanced",
+    any_body_part: AnyBodyPart = False,
     tta: Tta = False,
     trust: Trust = False,
     engine: Annotated[
@@ -84,8 +98,8 @@ def segment(
     if bool(inputs) == bool(dicomweb) or bool(dicomweb) != bool(study) or (series and not study):
         raise UserError("There is no one source: give INPUT, or --dicomweb URL with --study UID.")
     runner = _engine(engine, ray_address, ray_workers)
-    settings = SegmentSettings(parse_kinds(write), threshold, modality, min_area)
-    predictor = load_predictor(model, backend, tta, trust)
+    settings = SegmentSettings(parse_kinds(write), threshold, modality, min_area, any_body_part)
+    predictor = load_predictor(model, backend, tta, sensitivity, trust)
     if inputs:
         totals = segment_inputs(inputs, out, predictor, settings, restart=restart, engine=runner)
     else:
@@ -102,6 +116,8 @@ def segment(
     print(f"{totals['lesions']} lesions in {totals['done']} files: {out}")
     if totals["skipped"]:
         print(f"{totals['skipped']} files were left out, see 'reason' in '{out / RESULTS_FILE}'.")
+    if totals["not assessed"]:
+        print(f"{totals['not assessed']} files show no breast and are not assessed, see 'reason' there.")
     if totals["crowded"]:
         print(
             f"{totals['crowded']} files have more lesions in a frame than are kept, see 'note' in "

@@ -10,7 +10,18 @@ from typing import Annotated
 import typer
 
 from bus_monai.bundle.registry import DEFAULT_MODEL
-from bus_monai.cli.options import Backend, MinArea, Modality, Model, Threshold, Trust, Tta, load_predictor
+from bus_monai.cli.options import (
+    AnyBodyPart,
+    Backend,
+    MinArea,
+    Modality,
+    Model,
+    SensitivityOption,
+    Threshold,
+    Trust,
+    Tta,
+    load_predictor,
+)
 
 TLS_PANEL = "Encrypt what is received and sent"
 
@@ -31,6 +42,8 @@ def serve(
     backend: Backend = "auto",
     threshold: Threshold = 0.5,
     min_area: MinArea = None,
+    sensitivity: SensitivityOption = "balanced",
+    any_body_part: AnyBodyPart = False,
     tta: Tta = False,
     trust: Trust = False,
     tls_cert: Annotated[
@@ -87,7 +100,7 @@ def serve(
         NodeLimits(callers, max_associations, int(max_instance_mb * 1e6)),
         TlsFiles(tls_cert, tls_key, tls_ca) if tls_cert and tls_key else None,
     )
-    predictor = load_predictor(model, backend, tta, trust)
+    predictor = load_predictor(model, backend, tta, sensitivity, trust)
     stop = Event()
 
     def end(number: int, frame: FrameType | None) -> None:
@@ -96,4 +109,4 @@ def serve(
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, end)
-    run(settings, predictor, SegmentSettings(("seg", "sr"), threshold, modality, min_area), stop)
+    run(settings, predictor, SegmentSettings(("seg", "sr"), threshold, modality, min_area, any_body_part), stop)

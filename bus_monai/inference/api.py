@@ -17,10 +17,13 @@ from bus_monai.bundle.models import find_model, model_key
 from bus_monai.bundle.registry import DEFAULT_MODEL
 from bus_monai.errors import UserError
 from bus_monai.geometry.lesion import find_findings
+from bus_monai.inference.backends.backend import Sensitivity
 from bus_monai.inference.predictor import Predictor
+from bus_monai.inference.segment_frames import MAX_DISTANCE, unlike_breast
 from bus_monai.inference.write_outputs import draw_overlay
-from bus_monai.io.image import LUMA_WEIGHTS, to_unit_range
-from bus_monai.sources.read import read_source
+from bus_monai.io.image import LUMA_WEIGHTS, SourceImage, check_signal, to_unit_range
+from bus_monai.io.opened import open_source
+from bus_monai.sources.read import read_image
 
 if TYPE_CHECKING:
     from bus_monai.geometry.lesion import Lesion
@@ -29,7 +32,7 @@ SHOWN_COLUMNS = ("number", "area", "long_axis", "short_axis", "depth_width_ratio
 
 MAX_LOADED_MODELS = 2
 """Models that :func:`segment` keeps loaded, those asked for last."""
-_loaded: dict[tuple[Path, str], Predictor] = {}
+_loaded: dict[tuple[Path, str, Sensitivity], Predictor] = {}
 
 
 @dataclass(frozen=True)
@@ -71,7 +74,9 @@ def segment(
     *,
     threshold: float = 0.5,
     spacing_mm: tuple[float, float] | None = None,
+    sensitivity: Sensitivity = "balanced",
     trust: bool = False,
+    any_body_part: bool = False,
 ) -> Result:
     """Find the lesions of a breast ultrasound image. Not for clinical use.
 
@@ -82,9 +87,13 @@ def segment(
             It stays loaded until its weights, settings or configs change.
         threshold: from which probability on a pixel is lesion.
         spacing_mm: of rows and columns, used instead of the file's, which decides on the unit of the measures.
+        sensitivity: which of the operating points that were measured with the weights; a predictor keeps its own.
         trust: whether the configs of a folder that is not of the package may run, which is any code.
+        any_body_part: segment also what shows something else than a breast, or says so.
 
     Raises:
+        NotAssessedError: the file says that it shows something else, or the image does not look like ultrasound of a
+            breast, or is black.
         UserError: the file or the model cannot be read or is not trusted, or the array has another shape.
 
     Example:
@@ -96,20 +105,33 @@ def segment(
     if isinstance(image, np.ndarray):
         pixels = _gray(image)
     else:
-        source = read_source(image)
+        source = _read(image, any_body_part)
         pixels, spacing_mm = source.pixels, spacing_mm or source.spacing_mm
-    predictor = model if isinstance(model, Predictor) else _predictor(model, trust)
-    probability = predictor.predict(pixels)
+    what = "The array" if isinstance(image, np.ndarray) else image
+    check_signal(what, bool(pixels.any()))
+    predictor = model if isinstance(model, Predictor) else _predictor(model, sensitivity, trust)
+    probability, distance = predictor.assess(pixels)
+    if distance > MAX_DISTANCE and not any_body_part:
+        raise unlike_breast(what)
     found = find_findings(probability, threshold, spacing_mm=spacing_mm)
     return Result(found.labels > 0, probability, found.lesions, pixels, found.labels)
 
 
-def _predictor(model: str | Path, trust: bool) -> Predictor:
+def _read(path: str | Path, any_body_part: bool) -> SourceImage:
+    with open_source(path) as source:
+        if source.kind == "dicom" and not any_body_part:
+            from bus_monai.dicom.body_part import check_body_part
+
+            check_body_part(source)
+        return read_image(source)
+
+
+def _predictor(model: str | Path, sensitivity: Sensitivity, trust: bool) -> Predictor:
     bundle, _, weights = str(model).partition(":")
     found = find_model(Path(bundle) if isinstance(model, Path) else bundle, weights or None, trust=trust)
     # by content: the same name may stand for other weights by now
-    key = (found.bundle.resolve(), model_key(found))
-    predictor = _loaded.pop(key, None) or Predictor(found)
+    key = (found.bundle.resolve(), model_key(found), sensitivity)
+    predictor = _loaded.pop(key, None) or Predictor(found, sensitivity=sensitivity)
     _loaded[key] = predictor
     while len(_loaded) > MAX_LOADED_MODELS:
         _loaded.pop(next(iter(_loaded)))

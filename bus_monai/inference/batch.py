@@ -104,7 +104,7 @@ def segment_items(engine: Engine, segment: SegmentFile, manifest: Manifest, item
 def _is_finished(entry: Entry, path: Path, out: Path) -> bool:
     """Tell whether an earlier run did this very content and its outputs are still there."""
     known = entry.outcome
-    if known.state not in ("done", "skipped"):
+    if known.state not in ("done", "skipped", "not assessed"):
         return False
     try:
         return known.sha256 == hash_file(path) and all((out / name).is_file() for name in known.outputs)
@@ -120,6 +120,8 @@ def _printable(path: str) -> str:
 RESULTS_FILE = "results.csv"
 """One row per lesion, an image without lesion, or a file that failed or was skipped."""
 RUN_FILE = "run.json"
+COUNTED = ("done", "failed", "skipped", "not assessed", "new", "crowded", "lesions")
+"""What ``run.json`` counts."""
 LESION_COLUMNS = (
     "file", "output", "state", "lesions", "lesion", "frame", "first_frame", "last_frame", "unit", "area", "long_axis",
     "short_axis", "perimeter", "depth_width_ratio", "orientation_deg", "circularity", "row", "column", "top", "left",
@@ -197,10 +199,12 @@ def _known_job(
         "model": model_key(predictor.model),
         "backend": f"{predictor.backend} {predictor.precision}",
         "tta": str(predictor.tta),
+        "sensitivity": predictor.sensitivity,
         "write": ",".join(settings.kinds),
         "threshold": str(settings.threshold),
         "modality": settings.modality,
         "min_area": str(settings.min_area),
+        "any_body_part": str(settings.any_body_part),
     }
     known = manifest.describe(creation=_dicom_time(first), **ours)
     other = next((key for key, value in ours.items() if known[key] != value), None)
@@ -293,12 +297,14 @@ def _write_run(
             "threshold": settings.threshold,
             "modality": settings.modality,
             "min_area": settings.min_area,
+            "any_body_part": settings.any_body_part,
             "most_lesions": MAX_LESIONS,
             "backend": predictor.backend,
             "precision": predictor.precision,
             "tta": predictor.tta,
+            "sensitivity": predictor.sensitivity,
         },
-        "counts": {key: totals[key] for key in ("done", "failed", "skipped", "new", "crowded", "lesions")},
+        "counts": {key: totals[key] for key in COUNTED},
         **told,
     }
     with writing(out / RUN_FILE, option="--out"), atomic_file(out / RUN_FILE) as partial:

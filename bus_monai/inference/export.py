@@ -19,7 +19,7 @@ from bus_monai.bundle.models import TrainedModel, weights_hash
 from bus_monai.bundle.registry import bundle_version
 from bus_monai.errors import UserError, check_choice, need_package, writing
 from bus_monai.geometry.box import Box
-from bus_monai.inference.backends.backend import Backend
+from bus_monai.inference.backends.backend import Backend, Prediction
 from bus_monai.inference.backends.chain import Chain
 from bus_monai.inference.backends.export_graph import chain_of, obstacle, write_onnx, write_torchscript
 from bus_monai.inference.backends.torch import TorchBackend
@@ -27,7 +27,7 @@ from bus_monai.inference.quantize import ExportImage, export_images, quantize_on
 from bus_monai.io.atomic import private_folder_beside
 from bus_monai.metrics.segmentation import mask_dice
 
-Segment: TypeAlias = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+Segment: TypeAlias = Callable[[NDArray[np.float32]], Prediction]
 """From gray pixels (H, W) in [0, 1] to probabilities (H, W)."""
 
 
@@ -64,7 +64,7 @@ def measure_drift(
     """
     largest, changes = [], []
     for pixels, truth in images:
-        ours, theirs = exported(pixels), eager(pixels)
+        ours, theirs = exported(pixels).probability, eager(pixels).probability
         largest.append(float(np.abs(ours - theirs).max()))
         lesion = theirs >= 0.5 if truth is None else truth
         changes.append(mask_dice(ours >= 0.5, lesion) - mask_dice(theirs >= 0.5, lesion))
@@ -100,13 +100,13 @@ class ExportReference:
         steps = self.parts.before.flatten().transforms
         self.before = [type(step).__name__ for step in steps] if self.prepares else []
 
-    def __call__(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return the probabilities (H, W) of an image (H, W) that the graph takes."""
+    def __call__(self, pixels: NDArray[np.float32]) -> Prediction:
+        """Return the prediction for an image (H, W) that the graph takes."""
         if not self.prepares:
             return self._whole(pixels)
         with torch.inference_mode():
             image = torch.from_numpy(pixels.copy())[None, None].to(self.parts.device)
-            return np.asarray(self.parts.network(image)[0, 0].sigmoid().cpu())
+            return Prediction(np.asarray(self.parts.network(image)[0, 0].sigmoid().cpu()))
 
     def read(self, image: ExportImage) -> tuple[NDArray[np.float32], NDArray[np.bool_] | None]:
         """Return what the graph takes of an image, and its lesions where they are known and of the same pixels."""

@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeAlias
 
 from bus_monai.errors import UserError
 
-State: TypeAlias = Literal["new", "done", "failed", "skipped"]
+State: TypeAlias = Literal["new", "done", "failed", "skipped", "not assessed"]
 MANIFEST_FILE = "manifest.sqlite"
 _TABLES = """
 CREATE TABLE IF NOT EXISTS job (key TEXT PRIMARY KEY, value TEXT NOT NULL);
@@ -35,8 +35,9 @@ class Outcome:
     """The result of an item.
 
     Args:
-        state: ``done``, ``failed``, or ``skipped`` where it is not what was asked for.
-        reason: why it failed or was skipped.
+        state: ``done``, ``failed``, ``skipped`` where it is not what was asked for, or ``not assessed`` where it shows
+            no breast.
+        reason: why it is not ``done``.
         sha256: of the file's content, empty where it could not be read.
         outputs: files written, relative to the folder of all outputs.
         rows: of the table of results.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
@@ -13,7 +14,15 @@ from numpy.typing import NDArray
 from bus_monai.bundle.models import TrainedModel, find_model, weights_hash
 from bus_monai.bundle.registry import bundle_version, require_ultrasound
 from bus_monai.errors import UserError, check_choice, need_package
-from bus_monai.inference.backends.backend import Backend, Precision
+from bus_monai.inference.backends.backend import (
+    SENSITIVITIES,
+    SENSITIVITY_KEY,
+    SHIFTS_KEY,
+    Backend,
+    Precision,
+    Prediction,
+    Sensitivity,
+)
 from bus_monai.inference.backends.chain import CHAIN_FILE, GRAPH_FILE, Chain
 from bus_monai.inference.backends.graph import find_graph
 
@@ -30,10 +39,11 @@ class Predictor:
         backend: ``auto`` is OpenVINO where it is installed and can run the model, else PyTorch, and a warning says why.
         precision: ``fp32``, or ``fast``, which is bfloat16 where the processor computes in it.
         tta: also segment the image mirrored left to right, and average.
+        sensitivity: which of the operating points that were measured with the weights, see the card of the bundle.
 
     Raises:
-        UserError: the weights are missing or broken, the backend is not installed or cannot run the model, or the
-            bundle segments no ultrasound images.
+        UserError: the weights are missing or broken, the backend is not installed or cannot run the model, the weights
+            have no operating points, or the bundle segments no ultrasound images.
     """
 
     def __init__(
@@ -43,8 +53,10 @@ class Predictor:
         backend: BackendName = "auto",
         precision: Precision = "fast",
         tta: bool = False,
+        sensitivity: Sensitivity = "balanced",
     ) -> None:
         check_choice("backend", backend, get_args(BackendName))
+        check_choice("sensitivity", sensitivity, SENSITIVITIES)
         require_ultrasound(model.bundle)
         self.model = model
         self.name = model.bundle.name
@@ -52,7 +64,8 @@ class Predictor:
         self.weights_hash = weights_hash(model)
         self.precision = precision
         self.tta = tta
-        self._backend = _make_backend(model, backend, precision)
+        self.sensitivity = sensitivity
+        self._backend = _make_backend(model, backend, precision, sensitivity)
         self.backend = self._backend.name
 
     @classmethod
@@ -64,6 +77,7 @@ class Predictor:
         *,
         precision: Precision = "fast",
         tta: bool = False,
+        sensitivity: Sensitivity = "balanced",
         trust: bool = False,
     ) -> Predictor:
         """Build it from a bundle of the package, by name, or from the folder of one that is trusted.
@@ -74,17 +88,18 @@ class Predictor:
             backend: as above.
             precision: as above.
             tta: as above.
+            sensitivity: as above.
             trust: whether the configs of a folder that is not of the package may run, which is any code.
 
         Raises:
             UserError: as above, or there is no such bundle, or it is not trusted.
         """
         model = find_model(path_or_name, None if weights is None else str(weights), trust=trust)
-        return cls(model, backend=backend, precision=precision, tta=tta)
+        return cls(model, backend=backend, precision=precision, tta=tta, sensitivity=sensitivity)
 
     def __reduce__(self) -> tuple[partial[Predictor], tuple[TrainedModel]]:
         # another process loads the model anew, with the backend that was found here, so that results are the same
-        chosen: Any = {"backend": self.backend, "precision": self.precision, "tta": self.tta}
+        chosen: Any = {key: getattr(self, key) for key in ("backend", "precision", "tta", "sensitivity")}
         return partial(type(self), **chosen), (self.model,)
 
     def predict(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -99,32 +114,54 @@ class Predictor:
         Raises:
             ValueError: the image has another shape, or no pixel.
         """
+        return self.assess(pixels).probability
+
+    def assess(self, pixels: NDArray[np.float32]) -> Prediction:
+        """Return the probability of lesion, and how unlike the images that the model knows an image is.
+
+        Beyond a distance of 1 it shows no breast, or one as the model never saw it.
+
+        Args:
+            pixels: as of :meth:`predict`.
+
+        Raises:
+            ValueError: as by :meth:`predict`.
+        """
         if pixels.ndim != 2 or not pixels.size:
             raise ValueError(f"pixels must have the shape (H, W), got {pixels.shape}.")
         pixels = np.ascontiguousarray(pixels, dtype=np.float32)
-        probability = self._backend(pixels)
+        probability, distance = self._backend(pixels)
         if self.tta:
-            mirrored = self._backend(np.ascontiguousarray(pixels[:, ::-1]))
+            mirrored = self._backend(np.ascontiguousarray(pixels[:, ::-1])).probability
             probability = np.float32(0.5) * (probability + mirrored[:, ::-1])
-        return np.clip(probability, 0, 1)
+        return Prediction(np.clip(probability, 0, 1), distance)
 
 
-def _make_backend(model: TrainedModel, name: BackendName, precision: Precision) -> Backend:
+def _make_backend(model: TrainedModel, name: BackendName, precision: Precision, sensitivity: Sensitivity) -> Backend:
+    # a training knows of none and leaves them equal
+    has_points = len(set(model.settings.get(SHIFTS_KEY, ()))) > 1
+    if sensitivity != "balanced" and not has_points:
+        raise UserError(
+            f"The model '{model.name}' has no operating points: leave --sensitivity out, and give --threshold instead.",
+            key="--sensitivity",
+        )
     if name == "auto":
         try:
-            return _make_backend(model, "openvino", precision)
+            return _make_backend(model, "openvino", precision, sensitivity)
         except UserError as error:
             # not every chain can be exported; where something else is wrong, PyTorch says so
-            made = _make_backend(model, "torch", precision)
+            made = _make_backend(model, "torch", precision, sensitivity)
             logger.warning("Segmenting with PyTorch, which is slower than OpenVINO: %s", error)
             return made
     if name == "torch":
         from bus_monai.inference.backends.torch import TorchBackend
 
+        if has_points:
+            model = replace(model, settings=model.settings | {SENSITIVITY_KEY: sensitivity})
         return TorchBackend(model, precision)
     need_package(BACKEND_PACKAGES[name])
     folder = find_graph(model)
-    graph, chain = folder / GRAPH_FILE, Chain.read(folder / CHAIN_FILE)
+    graph, chain = folder / GRAPH_FILE, Chain.read(folder / CHAIN_FILE).at(sensitivity)
     if name == "openvino":
         from bus_monai.inference.backends.openvino import OpenVinoBackend
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from bus_monai.errors import UserError, user_error
+from bus_monai.errors import NotAssessedError, UserError, user_error
 from bus_monai.inference.manifest import Outcome
 from bus_monai.inference.predictor import Predictor
 from bus_monai.inference.segment_frames import segment_frames
@@ -37,12 +37,14 @@ class SegmentSettings:
         threshold: from which probability on a pixel is lesion.
         modality: DICOM objects of another one are skipped.
         min_area: of a lesion, see :func:`~bus_monai.geometry.lesion.find_findings`.
+        any_body_part: segment also what shows something else than a breast, or says so.
     """
 
     kinds: Sequence[str]
     threshold: float = 0.5
     modality: str = "US"
     min_area: float | None = None
+    any_body_part: bool = False
 
 
 @dataclass(frozen=True)
@@ -88,8 +90,14 @@ class SegmentFile:
                 if reading.modality not in ("", self.settings.modality):
                     return Outcome("skipped", f"its modality is {reading.modality}", sha256)
                 with _ONE_LARGE if reading.pixels > LARGE_FRAME_PIXELS else nullcontext():
-                    threshold, min_area = self.settings.threshold, self.settings.min_area
-                    result = segment_frames(self.predictor, source, threshold, min_area, reading.images)
+                    result = segment_frames(
+                        self.predictor,
+                        source,
+                        self.settings.threshold,
+                        self.settings.min_area,
+                        reading.images,
+                        any_body_part=self.settings.any_body_part,
+                    )
                     writer = FileWriter(source, self.out, name, self._algorithm, self.creation, reading.images)
                     return Outcome("done", "", sha256, writer.write(result, self.settings.kinds), tuple(result.rows()))
         except (OutputError, NoReaderError):
@@ -98,7 +106,8 @@ class SegmentFile:
             return Outcome("failed", str(error), sha256)
         except Exception as error:  # a library's, which one broken file must not hand to all others
             reason = str(user_error(error) or what_is_wrong(source.path, error))
-            return Outcome("failed", _without_identifiers(reason, source) if source.kind == "dicom" else reason, sha256)
+            reason = _without_identifiers(reason, source) if source.kind == "dicom" else reason
+            return Outcome("not assessed" if isinstance(error, NotAssessedError) else "failed", reason, sha256)
 
     def _algorithm(self) -> Algorithm:
         from bus_monai.dicom.source_header import Algorithm

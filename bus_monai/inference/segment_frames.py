@@ -6,11 +6,13 @@ import zlib
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bus_monai.errors import NotAssessedError
 from bus_monai.geometry.lesion import MAX_LESIONS, find_findings
 from bus_monai.inference.predictor import Predictor
 from bus_monai.io.image import SourceImage, check_signal
@@ -19,6 +21,10 @@ from bus_monai.sources.read import read_images
 
 if TYPE_CHECKING:
     from bus_monai.geometry.lesion import Lesion
+
+
+MAX_DISTANCE = 1.0
+"""From the images that a model knows, see :class:`~bus_monai.networks.blocks.mahalanobis.MahalanobisDistance`."""
 
 
 class PackedLabels(Sequence[NDArray[np.uint16]]):
@@ -66,6 +72,7 @@ class SegmentedFile:
         summary_pixels: (H, W), that frame.
         specks: components of all frames that were too small for a finding.
         surplus: components of all frames beyond the largest of their frame.
+        unlike: frames that do not look like a breast, in which no lesion is looked for.
     """
 
     labels: Sequence[NDArray[np.uint16]]
@@ -75,6 +82,7 @@ class SegmentedFile:
     summary_pixels: NDArray[np.float32]
     specks: int = 0
     surplus: int = 0
+    unlike: int = 0
 
     @property
     def note(self) -> str:
@@ -82,6 +90,8 @@ class SegmentedFile:
         notes = [f"{self.specks} too small for a finding left out"] if self.specks else []
         if self.surplus:
             notes.append(f"{self.surplus} beyond the {MAX_LESIONS} largest of a frame left out")
+        if self.unlike:
+            notes.append(f"{self.unlike} of {len(self.labels)} frames do not look like a breast and are left out")
         return "; ".join(notes)
 
     def rows(self) -> list[dict[str, Any]]:
@@ -113,6 +123,8 @@ def segment_frames(
     threshold: float,
     min_area: float | None = None,
     images: Callable[[], Generator[SourceImage, None, None]] | None = None,
+    *,
+    any_body_part: bool = False,
 ) -> SegmentedFile:
     """Decode and segment a file frame by frame.
 
@@ -122,18 +134,27 @@ def segment_frames(
         threshold: from which probability on a pixel is lesion.
         min_area: of a lesion, see :func:`~bus_monai.geometry.lesion.find_findings`.
         images: what reads the frames, in this process where there is nothing else.
+        any_body_part: segment it also where it shows something else than a breast, or says so.
 
     Raises:
-        UserError: the file cannot be read, or holds no signal.
+        NotAssessedError: it says that it shows something else, most of its frames are unlike all that the model knows,
+            or it holds no signal.
+        UserError: the file cannot be read.
     """
+    if source.kind == "dicom" and not any_body_part:
+        from bus_monai.dicom.body_part import check_body_part
+
+        check_body_part(source)
     labels = PackedLabels()
     found: list[list[Lesion]] = []
     spacing, summary, shown, most, signal = None, 0, None, -1, False
-    specks = surplus = 0
+    specks = surplus = unlike = 0
     # closed here, while the file is still open
     with closing(images() if images else read_images(source)) as decoded:
         for image in decoded:
-            probability = predictor.predict(image.pixels)
+            probability, distance = predictor.assess(image.pixels)
+            if distance > MAX_DISTANCE and not any_body_part:
+                probability, unlike = np.zeros_like(probability), unlike + 1
             findings = find_findings(probability, threshold, spacing_mm=image.spacing_mm, min_area=min_area)
             labels.append(findings.labels.astype(np.uint16))
             found.append(findings.lesions)
@@ -144,9 +165,21 @@ def segment_frames(
                 summary, shown, most = image.frame, image.pixels, area
     check_signal(source.path, signal)
     assert shown is not None
+    if unlike > len(labels) / 2:
+        raise unlike_breast(source.path)
     if len(labels) > 1:
         labels, found = _followed(labels, found)
-    return SegmentedFile(labels, found, spacing, summary, shown, specks, surplus)
+    return SegmentedFile(labels, found, spacing, summary, shown, specks, surplus, unlike)
+
+
+def unlike_breast(name: str | Path) -> NotAssessedError:
+    """Return what to say of an image that is further than ``MAX_DISTANCE`` from all that the model knows."""
+    return NotAssessedError(
+        f"'{name}' is not assessed: it does not look like ultrasound of a breast; give --any-body-part "
+        "(any_body_part=True) to segment it all the same.",
+        path=name,
+        key="any_body_part",
+    )
 
 
 def _followed(labels: PackedLabels, lesions: list[list[Lesion]]) -> tuple[PackedLabels, list[list[Lesion]]]:

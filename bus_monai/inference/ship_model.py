@@ -1,8 +1,10 @@
 """Make a trained model small and put it into its bundle.
 
-    python -m bus_monai.inference.ship_model BUNDLE:WEIGHTS
+    python -m bus_monai.inference.ship_model BUNDLE:WEIGHTS [DATA [OTHERS]]
 
 writes ``models/model.safetensors`` and ``models/graph-KEY`` into the bundle's folder. It needs the extra ``export``.
+With DATA, what the model was trained on, it also learns which images it knows, and with OTHERS, a folder of images of
+another kind, which it does not.
 """
 
 from __future__ import annotations
@@ -21,14 +23,18 @@ from bus_monai.errors import UserError
 from bus_monai.inference.backends.chain import GRAPH_FILE
 from bus_monai.inference.backends.export_graph import export_graph
 from bus_monai.inference.backends.graph import graph_name
+from bus_monai.inference.known_images import fit_known_images
 from bus_monai.networks.weights import read_weights, save_shipped
 
 
-def ship_model(spec: str) -> tuple[Path, Path]:
+def ship_model(spec: str, data: Path | None = None, others: Path | None = None) -> tuple[Path, Path]:
     """Write weights and graph of a model into its bundle, in place of those that are there.
 
     Args:
         spec: ``BUNDLE:WEIGHTS``.
+        data: folder of the data set that it was trained on, see
+            :func:`~bus_monai.inference.known_images.fit_known_images`; ``None`` leaves what it knows as it is.
+        others: images of another kind, see there.
 
     Returns:
         The file of weights and the folder of the graph.
@@ -41,8 +47,11 @@ def ship_model(spec: str) -> tuple[Path, Path]:
         raise UserError(f"'{spec}' is an ensemble, of which none is shipped: give one file of weights.")
     folder = model.bundle / "models"
     weights = folder / SHIPPED_FILE
-    save_shipped(read_weights(model.files[0]), weights, model.settings)
-    shipped = TrainedModel(model.name, model.bundle, str(weights), model.settings)
+    state, settings = read_weights(model.files[0]), model.settings
+    if data is not None:
+        state, settings = fit_known_images(model, data, others)
+    save_shipped(state, weights, settings)
+    shipped = TrainedModel(model.name, model.bundle, str(weights), settings)
     for old in folder.glob("graph-*"):
         shutil.rmtree(old)
     graph = folder / graph_name(shipped)
@@ -73,7 +82,7 @@ def halve_graph(path: Path) -> None:
 
 if __name__ == "__main__":
     try:
-        for written in ship_model(sys.argv[1]):
+        for written in ship_model(sys.argv[1], *map(Path, sys.argv[2:4])):
             print(written)
     except UserError as error:
         sys.exit(str(error))

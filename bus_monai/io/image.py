@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from bus_monai.errors import UserError, reading
+from bus_monai.errors import NotAssessedError, UserError, reading
 from bus_monai.io.budget import Budget
 from bus_monai.io.opened import CHUNK_BYTES, OpenedSource, open_regular, open_source
 
@@ -227,6 +227,6 @@ def to_unit_range(values: NDArray[Any]) -> NDArray[np.float32]:
 
 
 def check_signal(path: str | Path, signal: bool) -> None:
-    """Raise a user error unless an image, or any of its frames, has a pixel above 0, which ``signal`` tells."""
+    """Raise :class:`NotAssessedError` unless an image, or any of its frames, has a pixel above 0: ``signal`` tells."""
     if not signal:
-        raise UserError(f"'{path}' holds no signal: every pixel is 0; remove it.", path=path)
+        raise NotAssessedError(f"'{path}' holds no signal: every pixel is 0; remove it.", path=path)

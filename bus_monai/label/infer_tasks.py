@@ -182,9 +182,10 @@ def write_object(
 class SegmentTask(InferTask):
     """Segment an image with the active version of a model.
 
-    The request may hold ``threshold`` (0.5), ``min_area``, ``tolerance`` of the contours in the answer in pixels, and
-    ``result_extension``: ``.png``, ``.nii.gz``, ``.nii``, ``.json`` (contours) or ``.dcm`` (DICOM SEG, of a cine the
-    frame that shows most lesion). Without it NIfTI images and cines give ``.nii.gz``, others ``.png``.
+    The request may hold ``threshold`` (0.5), ``min_area``, ``any_body_part`` (false: what shows no breast is an error),
+    ``tolerance`` of the contours in the answer in pixels, and ``result_extension``: ``.png``, ``.nii.gz``, ``.nii``,
+    ``.json`` (contours) or ``.dcm`` (DICOM SEG, of a cine the frame that shows most lesion). Without it NIfTI images
+    and cines give ``.nii.gz``, others ``.png``.
 
     Args:
         versions: of the model.
@@ -223,7 +224,13 @@ class SegmentTask(InferTask):
         min_area = read_number(request, "min_area")
         predictor, version = self.predictor()
         with open_source(image) as source:
-            found = segment_frames(predictor, source, 0.5 if threshold is None else threshold, min_area)
+            found = segment_frames(
+                predictor,
+                source,
+                0.5 if threshold is None else threshold,
+                min_area,
+                any_body_part=request.get("any_body_part") is True,
+            )
             params = describe(found.labels, request) | {"lesions": found.rows(), "model_version": version}
             if request.get("result_extension") == ".dcm":
                 made = datetime.now(timezone.utc)

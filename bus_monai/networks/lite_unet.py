@@ -1,5 +1,8 @@
 """U-Net on EfficientNet-Lite0."""
 
+from collections.abc import Iterable, Sequence
+from typing import Any, Optional
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -7,6 +10,7 @@ from torch.nn import functional as F
 from bus_monai.errors import UserError
 from bus_monai.networks.blocks.attention import AttentionGate
 from bus_monai.networks.blocks.convolution import conv_norm_act
+from bus_monai.networks.blocks.mahalanobis import MahalanobisDistance
 from bus_monai.networks.encoders.efficientnet import EfficientNetLiteEncoder
 from bus_monai.networks.wrappers import Padded
 
@@ -30,9 +34,10 @@ class LiteUNet(Padded):
     3,781,777 parameters; 1.1 billion multiplications for an image of 256 x 256. The decoder ends at half of the image's
     size and its logits are enlarged.
 
-    With a presence head the logits of an image are lowered by ``8 / (1 + exp(3 z))``, where z is the logit that it
-    shows a lesion at all, as the head reads it off the deepest features: by 0.4 where that is as likely as 0.73, by 4
-    at even odds, by 8 at most. That leaves few lesions below even odds; a lower threshold finds the others again.
+    With a presence head the logits of an image are lowered by ``8 / (1 + exp(3 (z - shift)))``, where z is the logit
+    that it shows a lesion at all, as the head reads it off the deepest features: by 4 where z is the shift, by 8 at
+    most. That leaves few lesions below it; a lower threshold finds the others again. The shift decides how many normal
+    images are marked and how many lesions found.
 
     With presence cells the head reads the strongest cell besides the mean of the features: the deepest features say
     for each cell of 32 x 32 pixels whether a part of a lesion is in it, and are taught that. A small lesion does not
@@ -49,9 +54,13 @@ class LiteUNet(Padded):
         out_channels: 1 for a logit of the lesion, whose sigmoid is its probability; K > 1 for the logits of K classes,
             whose softmax over the channels are their probabilities.
         presence_head: learn whether there is a lesion; 321 parameters. For one output channel.
+        presence_shift: of the gate.
         presence_cells: learn where, roughly, and let the presence head know; 322 parameters. Only with that head.
         deep_supervision: learn from three coarser maps as well; 227 parameters. For one output channel.
         attention: gate the skip connections (Oktay et al., MIDL 2018, arXiv 1804.03999); 31,636 parameters.
+        known_groups: number of groups of known images, with the nearest of which an image is compared, see
+            :meth:`with_distance`; no parameters.
+        other_groups: number of groups of images of other kinds, which tell better what is not known.
 
     Shape:
         (B, in_channels, H, W) with values in [0, 1] to logits (B, out_channels, H, W), any H and W; while training with
@@ -71,9 +80,12 @@ class LiteUNet(Padded):
         in_channels: int = 1,
         out_channels: int = 1,
         presence_head: bool = False,
+        presence_shift: float = 0.0,
         presence_cells: bool = False,
         deep_supervision: bool = False,
         attention: bool = False,
+        known_groups: int = 0,
+        other_groups: int = 0,
     ) -> None:
         if out_channels > 1 and (presence_head or deep_supervision):
             raise UserError(
@@ -84,11 +96,61 @@ class LiteUNet(Padded):
             in_channels,
             out_channels,
             presence_head=presence_head,
+            presence_shift=presence_shift,
             presence_cells=presence_head and presence_cells,
             deep_supervision=deep_supervision,
             attention=attention,
+            known_groups=known_groups,
+            other_groups=other_groups,
         )
         super().__init__(body, CELL_PX)
+        self.known_groups = known_groups
+
+    def with_distance(self, x: Tensor, shift: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Return the logits of ``x``, and how far each image is from those that the network learned from.
+
+        Beyond 1 an image is unlike all of them, see
+        :class:`~bus_monai.networks.blocks.mahalanobis.MahalanobisDistance`, which compares features at 1/16 of the
+        image's size: those of the deepest map tell less of what kind an image is. With ``known_groups``, once
+        :meth:`fit_distance` was called.
+
+        Args:
+            x: (B, in_channels, H, W).
+            shift: (1,), in place of ``presence_shift``.
+
+        Returns:
+            (B, out_channels, H, W) and (B,).
+        """
+        body: Any = self.network
+        logits, distance = body.with_distance(self.padded(x), shift)
+        return logits[:, :, : x.shape[2], : x.shape[3]], distance
+
+    def distance(self, x: Tensor) -> Tensor:
+        """Return the distances (B,) of :meth:`with_distance` alone."""
+        body: Any = self.network
+        distance: Tensor = body.distance(body.encoder(self.padded(x))[3])
+        return distance
+
+    @torch.no_grad()
+    def fit_distance(
+        self, groups: Sequence[Iterable[Tensor]], others: Sequence[Iterable[Tensor]] = (), *, margin: float = 1.0
+    ) -> None:
+        """Take what :meth:`with_distance` compares with from images.
+
+        Args:
+            groups: the images of each group, (in_channels, H, W) in [0, 1], as the network meets them in validation.
+            others: the same of images of other kinds.
+            margin: see :meth:`~bus_monai.networks.blocks.mahalanobis.MahalanobisDistance.fit`.
+
+        Raises:
+            UserError: there is another number of groups, or one has too few images.
+        """
+        body: Any = self.network
+
+        def means(images: Iterable[Tensor]) -> Tensor:
+            return torch.stack([body.encoder(self.padded(x[None]))[3].mean(dim=(2, 3))[0] for x in images])
+
+        body.distance.fit([means(group) for group in groups], [means(group) for group in others], margin=margin)
 
 
 class _Body(nn.Module):
@@ -98,6 +160,7 @@ class _Body(nn.Module):
     presence_cells: bool
     presence_strength: float
     presence_slope: float
+    presence_shift: float
     deep_supervision: bool
 
     def __init__(
@@ -106,9 +169,12 @@ class _Body(nn.Module):
         out_channels: int,
         *,
         presence_head: bool,
+        presence_shift: float,
         presence_cells: bool,
         deep_supervision: bool,
         attention: bool,
+        known_groups: int,
+        other_groups: int,
     ) -> None:
         super().__init__()
         self.presence_head = presence_head
@@ -126,16 +192,27 @@ class _Body(nn.Module):
         self.gates, self.stages = nn.ModuleList(gates), nn.ModuleList(stages)
         self.head = nn.Conv2d(before, out_channels, 1)
         self.presence_strength, self.presence_slope = PRESENCE_STRENGTH, PRESENCE_SLOPE
+        self.presence_shift = presence_shift
         inputs = deepest + 1 if self.presence_cells else deepest
         self.presence = nn.Linear(inputs, 1) if presence_head else nn.Identity()
         self.cells = nn.Conv2d(deepest, 1, 1) if self.presence_cells else nn.Identity()
         coarser = DECODER_WIDTHS[-2::-1]
+        self.distance = (
+            nn.Identity() if not known_groups else MahalanobisDistance(skips[-1], known_groups, other_groups)
+        )
         self.deep_heads = nn.ModuleList(nn.Conv2d(width, 1, 1) for width in coarser if deep_supervision)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the logits of ``x``."""
-        size = [x.shape[2], x.shape[3]]
+        return self.decode(self.encoder(x), None)
+
+    def with_distance(self, x: Tensor, shift: Optional[Tensor]) -> tuple[Tensor, Tensor]:  # noqa: UP045 (TorchScript)
+        """Return the logits of ``x`` and the distances of its images."""
         maps = self.encoder(x)
+        return self.decode(maps, shift), self.distance(maps[3])
+
+    def decode(self, maps: list[Tensor], shift: Optional[Tensor]) -> Tensor:  # noqa: UP045 (TorchScript)
+        """Return the logits of an image with these maps."""
         decoded: list[Tensor] = [maps[4]]
         for i, (gate, stage) in enumerate(zip(self.gates, self.stages)):  # noqa: B905 (TorchScript's zip takes no strict)
             y = F.interpolate(decoded[-1], scale_factor=2.0, mode="nearest")
@@ -145,10 +222,12 @@ class _Body(nn.Module):
         if self.presence_cells:
             features = torch.cat([features, cells.amax(dim=(2, 3))], dim=1)
         presence = self.presence(features)[:, :, None, None]
+        size = [logits.shape[2], logits.shape[3]]
         if not self.training:
             if not self.presence_head:
                 return logits
-            return logits - self.presence_strength * torch.sigmoid(-self.presence_slope * presence)
+            sure = presence - self.presence_shift if shift is None else presence - shift
+            return logits - self.presence_strength * torch.sigmoid(-self.presence_slope * sure)
         channels = [logits]
         if self.presence_head:
             channels.append(presence.expand(-1, -1, size[0], size[1]))

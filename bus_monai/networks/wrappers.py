@@ -75,11 +75,14 @@ class Padded(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the network's output at the size of ``x``."""
-        height, width = x.shape[2], x.shape[3]
-        below = (self.multiple - height % self.multiple) % self.multiple
-        right = (self.multiple - width % self.multiple) % self.multiple
-        x = self.network(F.pad(x, [0, right, 0, below], mode="replicate"))
-        return x[:, :, :height, :width]
+        logits: Tensor = self.network(self.padded(x))
+        return logits[:, :, : x.shape[2], : x.shape[3]]
+
+    def padded(self, x: Tensor) -> Tensor:
+        """Return ``x`` as the network takes it."""
+        below = (self.multiple - x.shape[2] % self.multiple) % self.multiple
+        right = (self.multiple - x.shape[3] % self.multiple) % self.multiple
+        return F.pad(x, [0, right, 0, below], mode="replicate")
 
 
 # no postponed annotations here: TorchScript reads the types of the buffers as they stand

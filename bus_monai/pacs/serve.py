@@ -59,7 +59,7 @@ def segment_spooled(
         outcome = SegmentFile(predictor, folder, settings, received, readers)(image, image.stem)
     finally:
         begun.unlink()
-    if outcome.state == "skipped":
+    if outcome.state in ("skipped", "not assessed"):
         spool.forget("received", name)
     elif outcome.state == "done":
         spool.move(name, "done")
@@ -176,7 +176,7 @@ def _segment(
         stop.wait(DISK_PAUSE_S)
         return
     # where it is done, its line comes when its results are sent
-    if outcome.state == "skipped":
-        logger.info("%s: left out: %s", name, outcome.reason)
+    if outcome.state in ("skipped", "not assessed"):
+        logger.info("%s: %s: %s", name, outcome.state, outcome.reason)
     elif outcome.state == "failed":
         logger.error("%s: cannot be segmented, see '%s'", name, spool.folder("failed", name))

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from bus_monai.bundle.models import TrainedModel
 from bus_monai.bundle.registry import find_bundle
+from bus_monai.inference.backends.backend import Prediction
 from bus_monai.inference.batch import segment_inputs
 from bus_monai.inference.segment_file import SegmentSettings
 
@@ -25,6 +26,7 @@ class BrightPredictor:
     """
 
     name, version, weights_hash, backend, precision, tta = "bright", "1", "0" * 64, "numpy", "fp32", False
+    sensitivity = "balanced"
 
     def __init__(self, weights: Path, seconds: float = 0, stop_at: tuple[int, Path] | None = None) -> None:
         weights.write_bytes(b"none")
@@ -42,6 +44,9 @@ class BrightPredictor:
                 assert time.monotonic() < deadline
                 time.sleep(0.005)
         return (pixels > 0.5).astype(np.float32)
+
+    def assess(self, pixels: NDArray[np.float32]) -> Prediction:
+        return Prediction(self.predict(pixels))
 
 
 if __name__ == "__main__":

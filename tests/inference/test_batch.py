@@ -61,7 +61,10 @@ def test_masks_measures_and_names(bright: Any, tmp_path: Path) -> None:
     assert nifti.header.get_zooms()[:2] == (0.5, 2)
     np.testing.assert_array_equal(np.asarray(nifti.dataobj).T * 255, mask)
     record = json.loads((out / "run.json").read_text())
-    assert record["counts"] == {"done": 5, "failed": 0, "skipped": 0, "new": 0, "crowded": 0, "lesions": 4}
+    assert record["counts"] == {"done": 5, "failed": 0, "skipped": 0, "not assessed": 0, "new": 0} | {
+        "crowded": 0,
+        "lesions": 4,
+    }
     assert record["model"]["weights_sha256"] == bright.weights_hash
 
 

@@ -15,6 +15,7 @@ from PIL import Image
 from bus_monai.bundle.models import TrainedModel, parse_models
 from bus_monai.bundle.registry import list_bundles, output_format
 from bus_monai.data.datalist import Datalist, read_datalist, write_datalist
+from bus_monai.inference.backends.backend import Prediction
 from bus_monai.inference.backends.chain import Chain
 from bus_monai.inference.export import Drift, Format, export_model, measure_drift, open_exported
 from bus_monai.inference.predictor import Predictor
@@ -56,7 +57,7 @@ def test_a_file_gives_what_the_predictor_gives(
     assert {path.name for path in tmp_path.iterdir()} == {out.name, "a.json"} | beside
     exported = open_exported(out, format, Chain.read(tmp_path / "a.json"))
     pixels = np.random.default_rng(0).random((75, 40), dtype=np.float32)
-    np.testing.assert_allclose(exported(pixels), predictor.predict(pixels), atol=FP32)
+    np.testing.assert_allclose(exported(pixels).probability, predictor.predict(pixels), atol=FP32)
 
 
 @pytest.mark.parametrize("format", ["onnx", "openvino"])
@@ -112,11 +113,11 @@ def test_real_images_too(model: TrainedModel, shared: Path, tmp_path: Path) -> N
 
 
 def test_drift_of_known_masks() -> None:
-    def eager(pixels: np.ndarray) -> np.ndarray:
-        return pixels
+    def eager(pixels: np.ndarray) -> Prediction:
+        return Prediction(pixels)
 
-    def ours(pixels: np.ndarray) -> np.ndarray:
-        return np.float32(0.75) * pixels
+    def ours(pixels: np.ndarray) -> Prediction:
+        return Prediction(np.float32(0.75) * pixels)
 
     pixels = np.array([[1.0, 0.6, 0.0, 0.0]], dtype=np.float32)
     truth = np.array([[True, False, False, False]])

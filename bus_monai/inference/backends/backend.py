@@ -3,21 +3,39 @@
 from __future__ import annotations
 
 import os
-from typing import Literal, Protocol, TypeAlias
+from typing import Literal, NamedTuple, Protocol, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
+Sensitivity: TypeAlias = Literal["high", "balanced", "specific"]
+"""Where on the curve of lesions found against normal images marked, from the most of both to the fewest."""
+SENSITIVITIES: tuple[Sensitivity, ...] = get_args(Sensitivity)
+SHIFTS_KEY, SENSITIVITY_KEY = "presence_shifts", "sensitivity"
+"""Settings of a model: the shift of its gate at each sensitivity, and which is taken."""
 Precision: TypeAlias = Literal["fast", "fp32"]
 """``fast`` is bfloat16 where the processor computes in it."""
 
 
+class Prediction(NamedTuple):
+    """What a model says of an image.
+
+    Args:
+        probability: float32 (H, W) in [0, 1], of lesion.
+        distance: from the images that the model knows, in units within which nearly all of them lie; 0 where it
+            cannot tell.
+    """
+
+    probability: NDArray[np.float32]
+    distance: float = 0.0
+
+
 class Backend(Protocol):
-    """From gray pixels (H, W) float32 in [0, 1] to probabilities (H, W) float32 in [0, 1], for any H and W."""
+    """From gray pixels (H, W) float32 in [0, 1] to a prediction, for any H and W."""
 
     name: str
 
-    def __call__(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+    def __call__(self, pixels: NDArray[np.float32]) -> Prediction:
         """Segment one image."""
         ...
 

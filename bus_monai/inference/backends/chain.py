@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from itertools import pairwise
 from math import erf, sqrt
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from bus_monai.errors import UserError, reading
 from bus_monai.geometry.box import Box
+from bus_monai.inference.backends.backend import SENSITIVITIES, Sensitivity
 
 GAUSSIAN_TRUNCATE = 4.0
 """Standard deviations at which MONAI cuts its Gaussian filter."""
@@ -73,27 +74,37 @@ class Chain:
     Args:
         size: (h, w) that the network sees, in pixels.
         crop_region: cut out the region of the image first, without borders and interface.
+        shifts: of the gate at each sensitivity, in their order, where the network has one to move.
+        sensitivity: number of the one to take.
     """
 
     size: tuple[int, int]
     crop_region: bool = False
+    shifts: tuple[float, ...] = ()
+    sensitivity: int = 1
 
     def inputs(self, pixels: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
         """Return the inputs of the graph for an image (H, W).
 
         ``rows @ image @ columns`` is what the network sees, ``rows_back @ probability @ columns_back`` is the map at
-        the size of the image, 0 outside the region.
+        the size of the image, 0 outside the region. ``shift`` is that of the gate.
         """
         height, width = pixels.shape
         region = _find_region(pixels) if self.crop_region else Box.of_image(pixels.shape)
         h, w = self.size
+        shift = {"shift": np.array([self.shifts[self.sensitivity]], dtype=np.float32)} if self.shifts else {}
         return {
             "image": pixels,
             "rows": _into(h, height, region.top, region.bottom),
             "columns": _into(w, width, region.left, region.right).T,
             "rows_back": _back(h, height, region.top, region.bottom),
             "columns_back": _back(w, width, region.left, region.right).T,
+            **shift,
         }
+
+    def at(self, sensitivity: Sensitivity) -> Chain:
+        """Return the chain at another sensitivity."""
+        return replace(self, sensitivity=SENSITIVITIES.index(sensitivity))
 
     def write(self, path: Path) -> None:
         """Write it as JSON."""
@@ -108,11 +119,18 @@ class Chain:
         """
         with reading(path, "JSON", errors=(ValueError,), remedy="export the model again"):
             content = json.loads(path.read_text(encoding="utf-8"))
-            size, crop = (content.get(key) for key in ("size", "crop_region")) if isinstance(content, dict) else (0, 0)
+            content = content if isinstance(content, dict) else {}
+            size, crop, shifts = content.get("size"), content.get("crop_region"), content.get("shifts", [])
         sides = size if isinstance(size, list) and len(size) == 2 else ()
-        if not sides or not isinstance(crop, bool) or not all(type(n) is int and 0 < n <= MAX_SIDE_PX for n in sides):
+        if (
+            not sides
+            or not isinstance(crop, bool)
+            or not all(type(n) is int and 0 < n <= MAX_SIDE_PX for n in sides)
+            or not (isinstance(shifts, list) and len(shifts) in (0, len(SENSITIVITIES)))
+            or not all(type(shift) in (int, float) for shift in shifts)
+        ):
             raise UserError(f"'{path}' does not say what surrounds a graph: export the model again.", path=path)
-        return cls((sides[0], sides[1]), crop)
+        return cls((sides[0], sides[1]), crop, tuple(shifts))
 
 
 def _find_region(pixels: NDArray[np.float32]) -> Box:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import warnings
 from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,9 @@ from torch import Tensor, nn
 from bus_monai.bundle.models import TrainedModel
 from bus_monai.bundle.run import BundleParts, bundle_parts
 from bus_monai.errors import UserError
+from bus_monai.inference.backends.backend import SHIFTS_KEY
 from bus_monai.inference.backends.chain import CHAIN_FILE, GRAPH_FILE, Chain
+from bus_monai.networks.lite_unet import LiteUNet
 
 ONNX_OPSET = 17
 
@@ -30,6 +33,8 @@ NEUTRAL_TRANSFORMS = {"SpeckleReductiond", "HistogramEqualizationd", "CropImageR
 class WholeGraph(nn.Module):
     """Resize, segment and resize back, with inputs and output as in :meth:`Chain.inputs`.
 
+    A network that tells how far an image is from those that it knows has a second output, that distance.
+
     Args:
         network: from (1, 1, h, w) to logits of that shape.
         size: (h, w).
@@ -40,10 +45,21 @@ class WholeGraph(nn.Module):
         self.network = network
         self.size = size
 
-    def forward(self, image: Tensor, rows: Tensor, columns: Tensor, rows_back: Tensor, columns_back: Tensor) -> Tensor:
-        """Return the probabilities (H, W)."""
+    def forward(
+        self,
+        image: Tensor,
+        rows: Tensor,
+        columns: Tensor,
+        rows_back: Tensor,
+        columns_back: Tensor,
+        shift: Tensor | None = None,
+    ) -> Tensor | tuple[Tensor, Tensor]:
+        """Return the probabilities (H, W), and the distance (1,) where there is one."""
         # a fixed shape: runtimes optimize the network for it, whatever the size of the image
         seen = (rows @ image @ columns).reshape(1, 1, *self.size)
+        if isinstance(self.network, LiteUNet) and self.network.known_groups:
+            logits, distance = self.network.with_distance(seen, shift)
+            return rows_back @ logits.sigmoid().reshape(self.size) @ columns_back, distance
         probability: Tensor = self.network(seen).sigmoid().reshape(self.size)
         return rows_back @ probability @ columns_back
 
@@ -59,7 +75,8 @@ def export_graph(model: TrainedModel, folder: Path) -> None:
     parts = bundle_parts(model)
     if what := obstacle(parts):
         raise UserError(f"The model '{model.name}' has {what}, which no exported graph computes: use --backend torch.")
-    chain = chain_of(parts)
+    moves = isinstance(parts.network, LiteUNet) and parts.network.known_groups > 0
+    chain = replace(chain_of(parts), shifts=tuple(model.settings.get(SHIFTS_KEY, ())) if moves else ())
     write_onnx(parts.network, chain, folder / GRAPH_FILE)
     chain.write(folder / CHAIN_FILE)
 
@@ -76,7 +93,7 @@ def write_onnx(network: nn.Module, chain: Chain, file: Path) -> None:
             tuple(inputs.values()),
             str(file),
             input_names=list(inputs),
-            output_names=["probability"],
+            output_names=["probability", "distance"][: 2 if getattr(network, "known_groups", 0) else 1],
             dynamic_axes=axes | {"columns_back": width, "probability": height | width},
             opset_version=ONNX_OPSET,
             dynamo=False,

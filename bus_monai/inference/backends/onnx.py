@@ -8,7 +8,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from bus_monai.inference.backends.backend import wanted_threads
+from bus_monai.inference.backends.backend import Prediction, wanted_threads
 from bus_monai.inference.backends.chain import Chain
 
 
@@ -28,6 +28,7 @@ class OnnxBackend:
         options.intra_op_num_threads = wanted_threads()
         self._session = onnxruntime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
 
-    def __call__(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+    def __call__(self, pixels: NDArray[np.float32]) -> Prediction:
         """Segment an image, see :class:`~bus_monai.inference.backends.backend.Backend`."""
-        return np.asarray(self._session.run(None, self.chain.inputs(pixels))[0])
+        probability, *distance = self._session.run(None, self.chain.inputs(pixels))
+        return Prediction(np.asarray(probability), *(float(value[0]) for value in distance))

@@ -12,7 +12,7 @@ import openvino
 from numpy.typing import NDArray
 
 from bus_monai.errors import UserError
-from bus_monai.inference.backends.backend import Precision, wanted_threads
+from bus_monai.inference.backends.backend import Precision, Prediction, wanted_threads
 from bus_monai.inference.backends.chain import Chain
 
 FLOAT32_HINT = {"INFERENCE_PRECISION_HINT": "f32"}
@@ -51,24 +51,27 @@ class OpenVinoBackend:
         # requests of several threads at once have been seen to wait for each other for ever
         self._turn = Lock()
 
-    def __call__(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+    def __call__(self, pixels: NDArray[np.float32]) -> Prediction:
         """Segment an image, see :class:`~bus_monai.inference.backends.backend.Backend`."""
         height, width = pixels.shape
         inputs = _padded(self.chain.inputs(pixels), -height % PAD_MULTIPLE_PX, -width % PAD_MULTIPLE_PX)
         with self._turn:
+            probability, *distance = self._model(inputs).values()
             # a copy: the result lies in memory of the one request, which the next image overwrites
-            return np.array(self._model(inputs)[0][:height, :width], dtype=np.float32)
+            found = np.array(probability[:height, :width], dtype=np.float32)
+            return Prediction(found, *(float(value[0]) for value in distance))
 
 
 def _padded(inputs: Mapping[str, NDArray[np.float32]], rows: int, columns: int) -> dict[str, NDArray[np.float32]]:
     """Return the inputs of a graph for an image with so many more rows and columns, which weigh nothing."""
-    return {
+    padded = {
         "image": np.pad(inputs["image"], ((0, rows), (0, columns))),
         "rows": np.pad(inputs["rows"], ((0, 0), (0, rows))),
         "columns": np.pad(inputs["columns"], ((0, columns), (0, 0))),
         "rows_back": np.pad(inputs["rows_back"], ((0, rows), (0, 0))),
         "columns_back": np.pad(inputs["columns_back"], ((0, 0), (0, columns))),
     }
+    return {**inputs, **padded}
 
 
 def _compile(graph: Path, settings: dict[str, Any]) -> Any:

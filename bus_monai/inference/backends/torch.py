@@ -10,11 +10,14 @@ import numpy as np
 import torch
 from monai.data.meta_tensor import MetaTensor
 from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
 
 from bus_monai.bundle.models import TrainedModel
 from bus_monai.bundle.run import bundle_parts
-from bus_monai.inference.backends.backend import Precision
+from bus_monai.inference.backends.backend import Precision, Prediction
 from bus_monai.inference.backends.chain import Chain
+from bus_monai.networks.lite_unet import LiteUNet
 from bus_monai.trainers.base import gains_by_half_precision
 
 
@@ -36,7 +39,7 @@ class TorchBackend:
         self._turn = Lock()  # an image has all cores already, and the memory of one at a time is enough
         self.bfloat16 = precision == "fast" and gains_by_half_precision(self.parts.device)
 
-    def __call__(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+    def __call__(self, pixels: NDArray[np.float32]) -> Prediction:
         """Segment an image, see :class:`~bus_monai.inference.backends.backend.Backend`."""
         parts = self.parts
         with self._turn:
@@ -44,9 +47,19 @@ class TorchBackend:
             image = item["image"].as_tensor()[None].to(parts.device)
             with torch.inference_mode(), torch.autocast(parts.device.type, torch.bfloat16, enabled=self.bfloat16):
                 logits = parts.inferer(image, parts.network)[0]
+                distance = self._distance(image)
             # MONAI leaves a plain tensor as it is where it would invert a MetaTensor
             item["pred"] = MetaTensor(logits.float().cpu())
-            return np.asarray(parts.after(item)["pred"].as_tensor()[0])
+            return Prediction(np.asarray(parts.after(item)["pred"].as_tensor()[0]), distance)
+
+    def _distance(self, image: Tensor) -> float:
+        network = self.parts.network
+        if not isinstance(network, LiteUNet) or not network.known_groups:
+            return 0.0
+        # a sliding window leaves the image as large as it is, and the features of another size are others
+        if image.shape[2:] != self.parts.size:
+            image = functional.interpolate(image, self.parts.size, mode="bilinear", antialias=True)
+        return float(network.distance(image)[0])
 
 
 class TorchScriptBackend:
@@ -64,9 +77,11 @@ class TorchScriptBackend:
         jit: Any = torch.jit  # which has no types
         self._module = jit.load(str(graph), map_location="cpu")
 
-    def __call__(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+    def __call__(self, pixels: NDArray[np.float32]) -> Prediction:
         """Segment an image, see :class:`~bus_monai.inference.backends.backend.Backend`."""
         # a copy: cached matrices are read-only, which tensors cannot be
         inputs = [torch.from_numpy(value.copy()) for value in self.chain.inputs(pixels).values()]
         with torch.inference_mode():
-            return np.asarray(self._module(*inputs))
+            found = self._module(*inputs)
+        probability, *distance = found if isinstance(found, tuple) else (found,)
+        return Prediction(np.asarray(probability), *(float(value[0]) for value in distance))
