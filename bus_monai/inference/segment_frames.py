@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from bus_monai.geometry.lesion import Lesion
 
 
+MAX_LESION_SHARE, MAX_LESION_MM = 0.5, 100
+"""Share of the image, and long axis, beyond which a finding is hardly a lesion: its note says so."""
 MAX_DISTANCE = 1.0
 """From the images that a model knows, see :class:`~bus_monai.networks.blocks.mahalanobis.MahalanobisDistance`."""
 
@@ -73,6 +75,7 @@ class SegmentedFile:
         specks: components of all frames that were too small for a finding.
         surplus: components of all frames beyond the largest of their frame.
         unlike: frames that do not look like a breast, in which no lesion is looked for.
+        oversized: findings of all frames that are hardly lesions.
     """
 
     labels: Sequence[NDArray[np.uint16]]
@@ -83,15 +86,20 @@ class SegmentedFile:
     specks: int = 0
     surplus: int = 0
     unlike: int = 0
+    oversized: int = 0
 
     @property
     def note(self) -> str:
-        """Note on lesions that were left out; empty where none was."""
+        """Note on lesions that were left out, or are none by their size; empty where there are none such."""
         notes = [f"{self.specks} too small for a finding left out"] if self.specks else []
         if self.surplus:
             notes.append(f"{self.surplus} beyond the {MAX_LESIONS} largest of a frame left out")
         if self.unlike:
             notes.append(f"{self.unlike} of {len(self.labels)} frames do not look like a breast and are left out")
+        if self.oversized:
+            notes.append(
+                f"{self.oversized} larger than half of the image or longer than {MAX_LESION_MM} mm: check them"
+            )
         return "; ".join(notes)
 
     def rows(self) -> list[dict[str, Any]]:
@@ -148,7 +156,7 @@ def segment_frames(
     labels = PackedLabels()
     found: list[list[Lesion]] = []
     spacing, summary, shown, most, signal = None, 0, None, -1, False
-    specks = surplus = unlike = 0
+    specks = surplus = unlike = oversized = 0
     # closed here, while the file is still open
     with closing(images() if images else read_images(source)) as decoded:
         for image in decoded:
@@ -159,6 +167,7 @@ def segment_frames(
             labels.append(findings.labels.astype(np.uint16))
             found.append(findings.lesions)
             specks, surplus = specks + findings.specks, surplus + findings.surplus
+            oversized += sum(_is_oversized(lesion, findings.labels) for lesion in findings.lesions)
             spacing, signal = image.spacing_mm, signal or bool(image.pixels.any())
             area = int(np.count_nonzero(findings.labels))
             if area > most:
@@ -169,7 +178,16 @@ def segment_frames(
         raise unlike_breast(source.path)
     if len(labels) > 1:
         labels, found = _followed(labels, found)
-    return SegmentedFile(labels, found, spacing, summary, shown, specks, surplus, unlike)
+    return SegmentedFile(labels, found, spacing, summary, shown, specks, surplus, unlike, oversized)
+
+
+def _is_oversized(lesion: Lesion, labels: NDArray[np.integer]) -> bool:
+    if lesion.unit == "mm" and lesion.long_axis > MAX_LESION_MM:
+        return True
+    # the box tells most of them apart without a look at the pixels
+    return lesion.box.height * lesion.box.width > MAX_LESION_SHARE * labels.size and bool(
+        np.count_nonzero(labels == lesion.number) > MAX_LESION_SHARE * labels.size
+    )
 
 
 def unlike_breast(name: str | Path) -> NotAssessedError:

@@ -110,6 +110,17 @@ def test_a_lesion_of_a_cine_is_one_row(bright: Any, tmp_path: Path, monkeypatch:
     assert (np.asarray(Image.open(tmp_path / "out" / "c_frame006_mask.png")) > 0).sum() == 16 * 24
 
 
+def test_what_is_too_large_for_a_lesion_is_said(bright: Any, tmp_path: Path) -> None:
+    source = tmp_path / "in"
+    draw(source / "small.png", (2, 2, 10, 12))
+    pixels = np.zeros((64, 96), np.uint8)
+    pixels[:40] = 255
+    Image.fromarray(pixels).save(source / "large.png")
+    segment_inputs([source], tmp_path / "out", bright, SegmentSettings(PNG))
+    notes = {Path(row["file"]).stem: row["note"] for row in table(tmp_path / "out")}
+    assert notes == {"small": "", "large": "1 larger than half of the image or longer than 100 mm: check them"}
+
+
 def test_lesions_of_a_cine_are_followed_through_gaps(
     bright: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
