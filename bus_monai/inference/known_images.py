@@ -21,7 +21,7 @@ from bus_monai.networks.weights import read_weights
 
 KNOWN_GROUPS = 3
 """Images of the training as they are, the same augmented, and phantoms, with which everything is tried out."""
-KNOWN_MARGIN = 1.25
+KNOWN_MARGIN = 1.15
 """Images up to so many times as far as the farthest of the training are known: those of a scanner that nothing was
 learned from lie 1.1 times as far, photographs and films 1.5 times and more (docs/experiments/lite_unet.md)."""
 
