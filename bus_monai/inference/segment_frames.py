@@ -6,6 +6,7 @@ import zlib
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from bus_monai.geometry.lesion import Lesion
 
 
+MIN_CINE_FRAMES = 10
+"""Of a file, from which on its frames are neighbors: what is seen in one of them alone is noise."""
 MAX_LESION_SHARE, MAX_LESION_MM = 0.5, 100
 """Share of the image, and long axis, beyond which a finding is hardly a lesion: its note says so."""
 MAX_DISTANCE = 1.0
@@ -76,6 +79,7 @@ class SegmentedFile:
         surplus: components of all frames beyond the largest of their frame.
         unlike: frames that do not look like a breast, in which no lesion is looked for.
         oversized: findings of all frames that are hardly lesions.
+        flickers: findings of a cine that were seen in one frame alone.
     """
 
     labels: Sequence[NDArray[np.uint16]]
@@ -87,6 +91,7 @@ class SegmentedFile:
     surplus: int = 0
     unlike: int = 0
     oversized: int = 0
+    flickers: int = 0
 
     @property
     def note(self) -> str:
@@ -94,6 +99,8 @@ class SegmentedFile:
         notes = [f"{self.specks} too small for a finding left out"] if self.specks else []
         if self.surplus:
             notes.append(f"{self.surplus} beyond the {MAX_LESIONS} largest of a frame left out")
+        if self.flickers:
+            notes.append(f"{self.flickers} seen in one frame alone left out")
         if self.unlike:
             notes.append(f"{self.unlike} of {len(self.labels)} frames do not look like a breast and are left out")
         if self.oversized:
@@ -176,9 +183,20 @@ def segment_frames(
     assert shown is not None
     if unlike > len(labels) / 2:
         raise unlike_breast(source.path)
+    flickers = 0
     if len(labels) > 1:
-        labels, found = _followed(labels, found)
-    return SegmentedFile(labels, found, spacing, summary, shown, specks, surplus, unlike, oversized)
+        labels, found, flickers = _followed(labels, found)
+    if flickers:
+        areas = [int(np.count_nonzero(numbers)) for numbers in labels]
+        if areas[summary] < most:
+            summary = int(np.argmax(areas))
+            shown = _pixels_of(images() if images else read_images(source), summary)
+    return SegmentedFile(labels, found, spacing, summary, shown, specks, surplus, unlike, oversized, flickers)
+
+
+def _pixels_of(images: Generator[SourceImage, None, None], frame: int) -> NDArray[np.float32]:
+    with closing(images):
+        return next(islice(images, frame, None)).pixels
 
 
 def _is_oversized(lesion: Lesion, labels: NDArray[np.integer]) -> bool:
@@ -200,12 +218,14 @@ def unlike_breast(name: str | Path) -> NotAssessedError:
     )
 
 
-def _followed(labels: PackedLabels, lesions: list[list[Lesion]]) -> tuple[PackedLabels, list[list[Lesion]]]:
-    """Give each lesion one number through all frames."""
+def _followed(labels: PackedLabels, lesions: list[list[Lesion]]) -> tuple[PackedLabels, list[list[Lesion]], int]:
+    """Give each lesion one number through all frames; leave out, and count, what a cine shows in one frame alone."""
     from bus_monai.geometry.lesion import track_lesions
 
+    tracks = track_lesions(numbers.astype(np.int32) for numbers in labels)
+    kept = [track for track in tracks if len(track) > 1 or len(labels) < MIN_CINE_FRAMES]
     maps: list[dict[int, int]] = [{} for _ in labels]
-    for number, track in enumerate(track_lesions(numbers.astype(np.int32) for numbers in labels), start=1):
+    for number, track in enumerate(kept, start=1):
         for frame, before in track.items():
             maps[frame][before] = number
     renumbered = PackedLabels()
@@ -214,10 +234,15 @@ def _followed(labels: PackedLabels, lesions: list[list[Lesion]]) -> tuple[Packed
         for before, after in names.items():
             table[before] = after
         renumbered.append(table[numbers])
-    return renumbered, [
-        sorted((replace(lesion, number=names[lesion.number]) for lesion in of_frame), key=lambda lesion: lesion.number)
+    named = [
+        [replace(lesion, number=names[lesion.number]) for lesion in of_frame if lesion.number in names]
         for names, of_frame in zip(maps, lesions, strict=True)
     ]
+    return (
+        renumbered,
+        [sorted(of_frame, key=lambda lesion: lesion.number) for of_frame in named],
+        len(tracks) - len(kept),
+    )
 
 
 def _columns(lesion: Lesion) -> dict[str, Any]:

@@ -121,6 +121,31 @@ def test_what_is_too_large_for_a_lesion_is_said(bright: Any, tmp_path: Path) -> 
     assert notes == {"small": "", "large": "1 larger than half of the image or longer than 100 mm: check them"}
 
 
+def test_what_one_frame_of_a_cine_alone_shows_is_noise(
+    bright: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cine = shutil.copy(str(get_testdata_file("examples_ybr_color.dcm", download=False)), tmp_path / "c.dcm")
+    frame = iter(range(30))
+
+    def predict(pixels: np.ndarray) -> np.ndarray:
+        number, probability = next(frame), np.zeros(pixels.shape, np.float32)
+        if number == 3:  # larger than the lesion
+            probability[10:110, 10:110] = 1
+        if 20 <= number < 24:
+            probability[120:150, 150 : 190 + number] = 1
+        return probability
+
+    monkeypatch.setattr(bright, "predict", predict)
+    segment_inputs([Path(cine)], tmp_path / "out", bright, SegmentSettings(PNG))
+    (row,) = table(tmp_path / "out")
+    assert [row[key] for key in ("lesions", "frame", "first_frame", "last_frame")] == ["1", "23", "20", "23"]
+    assert row["note"] == "1 seen in one frame alone left out"
+    assert not np.asarray(Image.open(tmp_path / "out" / "c_frame003_mask.png")).any()
+    overlay = np.asarray(Image.open(tmp_path / "out" / "c_overlay.png").convert("RGB")).astype(int)
+    outlined = np.argwhere(np.abs(overlay - overlay.mean(axis=2, keepdims=True)).max(axis=2) > 60)
+    assert outlined[:, 0].min() > 110
+
+
 def test_lesions_of_a_cine_are_followed_through_gaps(
     bright: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
