@@ -23,6 +23,7 @@ from bus_monai.data.datalist import read_datalist
 from bus_monai.inference.api import segment
 from bus_monai.inference.backends.chain import Chain
 from bus_monai.inference.predictor import Predictor
+from tests.inference.segment_files import draw
 from tests.user_errors import check_sentence, raises_user_error
 
 RAN = "$__import__('pathlib').Path('{ran}').touch() or [32, 32]"
@@ -211,6 +212,17 @@ def test_python_runs_a_bundle_of_others_with_trust_alone(foreign: Path, ran: Pat
     assert not ran.exists()
     assert find_model(foreign, trust=True).bundle == foreign
     Predictor.from_bundle(foreign, backend="torch", trust=True)
+    assert ran.exists()
+
+
+def test_commands_run_a_bundle_of_others_with_trust(
+    foreign: Path, ran: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, "train", foreign, "--trust", "--help") == 0
+    assert str(foreign / "configs" / "train.json") in capsys.readouterr().out
+    assert not ran.exists()
+    words = ["--model", foreign, "--trust", "--backend", "torch", "--write", "png", "--out", tmp_path / "out"]
+    assert run(monkeypatch, "segment", draw(tmp_path / "x.png", (2, 2, 8, 8)), *words) == 0
     assert ran.exists()
 
 
