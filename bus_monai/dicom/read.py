@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pydicom
 from numpy.typing import NDArray
 from PIL import Image
 from pydicom.dataset import Dataset
 from pydicom.encaps import generate_frames, get_frame
+from pydicom.filereader import read_partial
 from pydicom.pixels import iter_pixels, pixel_array
 from pydicom.pixels.processing import apply_color_lut
+from pydicom.tag import Tag
 from pydicom.uid import JPEGBaseline8Bit, MediaStorageDirectoryStorage, SegmentationStorage
 
 from bus_monai.dicom.codestream import check_color_tables, check_encoded
@@ -52,15 +53,18 @@ def without_identifiers(text: str, source: OpenedSource) -> str:
 def _header_or_nothing(source: OpenedSource) -> Dataset:
     try:
         return source.header
-    except UserError:
-        pass  # reading the image will say what is wrong; a broken element elsewhere must not hide who is on it
+    except UserError as error:
+        if error.key is not None or isinstance(error.__cause__, MemoryError):
+            return Dataset()  # it asks for too much, in whatever way it is read
+        # reading the image will say what is wrong; a broken element elsewhere must not hide who is on it
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             source.check_unpacked()
             source.file.seek(0)
-            tags = [*IDENTIFIERS, "Modality", "SOPClassUID"]
-            return pydicom.dcmread(source.file, stop_before_pixels=True, specific_tags=tags, force=True)
+            tags: list[Any] = [Tag(keyword) for keyword in (*IDENTIFIERS, "Modality", "SOPClassUID")]
+            left = iter(range(Budget.current().elements))
+            return read_partial(source.file, lambda *_: next(left, None) is None, specific_tags=tags, force=True)
     except Exception:  # of some ten kinds
         return Dataset()
 

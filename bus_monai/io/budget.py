@@ -16,6 +16,8 @@ MAX_FILE_PIXELS = 1_000_000_000
 """Of all frames of a file."""
 MAX_FILE_BYTES = 128_000_000
 """Of a file that is compressed as a whole, as it unpacks."""
+MAX_ELEMENTS = 200_000
+"""Of a DICOM header; one of 5,000 frames with their functional groups has 150,000."""
 MAX_FILE_SECONDS = 900
 """Of a file, read and segmented; a thousand frames take one or two minutes on two cores."""
 MAX_MEMORY_BYTES = 1_000_000_000
@@ -33,6 +35,7 @@ class Budget:
         frames: of the file.
         file_pixels: of all its frames.
         file_bytes: of a file that is compressed as a whole, as it unpacks.
+        elements: of a DICOM header, those of its sequences included.
         file_seconds: of the clock, for the file to be read and segmented.
         memory_bytes: of a process that reads it, where the system can limit them.
 
@@ -48,6 +51,7 @@ class Budget:
     frames: int = MAX_FRAMES
     file_pixels: int = MAX_FILE_PIXELS
     file_bytes: int = MAX_FILE_BYTES
+    elements: int = MAX_ELEMENTS
     file_seconds: int = MAX_FILE_SECONDS
     memory_bytes: int = MAX_MEMORY_BYTES
 
@@ -63,6 +67,7 @@ class Budget:
             _limit("MAX_FRAMES", MAX_FRAMES),
             _limit("MAX_FILE_PIXELS", MAX_FILE_PIXELS),
             _limit("MAX_FILE_BYTES", MAX_FILE_BYTES),
+            _limit("MAX_ELEMENTS", MAX_ELEMENTS),
             _limit("MAX_FILE_SECONDS", MAX_FILE_SECONDS),
             _limit("MAX_MEMORY_BYTES", MAX_MEMORY_BYTES),
         )
@@ -105,6 +110,15 @@ class Budget:
         """
         if count > self.file_bytes:
             raise _too_much(path, "contents that unpack to more bytes", self.file_bytes, "unpack it", "MAX_FILE_BYTES")
+
+    def check_elements(self, path: str | Path, count: int) -> None:
+        """Check how many elements a DICOM header has.
+
+        Raises:
+            UserError: it has too many.
+        """
+        if count > self.elements:
+            raise _too_much(path, "elements in its header", self.elements, "remove it", "MAX_ELEMENTS")
 
     def too_slow(self, path: str | Path) -> UserError:
         """Return what to say of a file that takes too long."""

@@ -71,7 +71,7 @@ class OpenedSource:
         Raises:
             UserError: it cannot be read as DICOM.
         """
-        return self._parsed[0]
+        return self._parse()[0]
 
     @property
     def pixels_at(self) -> int:
@@ -80,7 +80,7 @@ class OpenedSource:
         Raises:
             UserError: it cannot be read as DICOM.
         """
-        return self._parsed[1]
+        return self._parse()[1]
 
     def check(self) -> None:
         """Check that there is something to read.
@@ -121,18 +121,62 @@ class OpenedSource:
                 break
         return None
 
-    @cached_property
-    def _parsed(self) -> tuple[Dataset, int]:
-        import pydicom
+    def _parse(self) -> tuple[Dataset, int]:
+        if isinstance(self._parsed, UserError):
+            raise self._parsed
+        return self._parsed
 
-        # pydicom raises some ten kinds of errors, struct.error among them
-        with reading(self.path, "DICOM", errors=(Exception,)):
-            self.check_unpacked()
-            self.file.seek(0)
-            # a name that promises DICOM counts where the file lacks the preamble
-            forced = self.path.suffix.lower() in DICOM_SUFFIXES
-            header = pydicom.dcmread(self.file, stop_before_pixels=True, force=forced)
-            return header, self.file.tell()
+    @cached_property
+    def _parsed(self) -> tuple[Dataset, int] | UserError:
+        """The header, or what is wrong with it, which is not looked for again."""
+        from pydicom.filereader import read_partial
+
+        budget, seen = Budget.current(), 0
+
+        def at_pixels(tag: int, *_: object) -> bool:
+            nonlocal seen
+            seen += 1
+            budget.check_elements(self.path, seen)
+            return tag in _PIXEL_TAGS
+
+        try:
+            # pydicom raises some ten kinds of errors, struct.error among them
+            with reading(self.path, "DICOM", errors=(Exception,)):
+                self.check_unpacked()
+                self.file.seek(0)
+                # a name that promises DICOM counts where the file lacks the preamble
+                forced = self.path.suffix.lower() in DICOM_SUFFIXES
+                header = read_partial(self.file, at_pixels, force=forced)
+                pixels_at = self.file.tell()
+                budget.check_elements(self.path, _count_elements(header))
+                return header, pixels_at
+        except UserError as error:
+            cause = error.__cause__ and error.__cause__.with_traceback(None)  # which holds what was read
+            found = UserError(*error.args, path=error.path, key=error.key)
+            found.__cause__ = cause
+            return found
+
+
+_PIXEL_TAGS = frozenset({0x7FE00008, 0x7FE00009, 0x7FE00010})
+SHORT_ELEMENT_BYTES = 32
+"""Bytes of an element of a sequence that is not read yet."""
+
+
+def _count_elements(header: Dataset) -> int:
+    """Count the elements of a header and its sequences, none of which is decoded for that."""
+    from pydicom.datadict import dictionary_has_tag, dictionary_VR
+    from pydicom.dataelem import DataElement
+
+    count, datasets = 0, [header]
+    while datasets:
+        for element in datasets.pop().values():
+            count += 1
+            representation = element.VR or (dictionary_has_tag(element.tag) and dictionary_VR(element.tag))
+            if representation == "SQ" and isinstance(element, DataElement):
+                datasets.extend(element.value)
+            elif representation == "SQ":
+                count += len(element.value or b"") // SHORT_ELEMENT_BYTES
+    return count
 
 
 _SPECIAL = {

@@ -12,7 +12,7 @@ from socketserver import BaseServer
 from threading import Thread
 from typing import Any, cast
 
-from pydicom import dcmread
+from pydicom.filereader import read_partial
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 from pynetdicom import AE, ALL_TRANSFER_SYNTAXES, AllStoragePresentationContexts, evt
 from pynetdicom.association import Association
@@ -90,6 +90,7 @@ VERIFICATION_UID = "1.2.840.10008.1.1"
 """SOP class of C-ECHO, PS3.4 A.4."""
 TIMEOUT_S = 60
 """Seconds that a caller may be silent."""
+_SOP_CLASS = 0x00080016
 logger = logging.getLogger("bus_monai")
 
 
@@ -213,7 +214,8 @@ def _wrong_class(event: evt.Event, content: bytes) -> int:
     if event.context.transfer_syntax == DeflatedExplicitVRLittleEndian:
         return 0  # it is unpacked by what segments it, within bounds
     try:
-        header = dcmread(BytesIO(content), stop_before_pixels=True, specific_tags=["SOPClassUID"])
+        start = BytesIO(content[:MAX_COMMAND_BYTES])  # it is among the first elements, and what follows may be endless
+        header = read_partial(start, lambda tag, *_: tag > _SOP_CLASS)
         found = header.get("SOPClassUID")
     except Exception:  # of some ten kinds; what is broken is kept with the reason
         return 0

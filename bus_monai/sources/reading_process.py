@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack, suppress
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import IO, Any
@@ -22,13 +23,15 @@ from bus_monai.io.image import SourceImage
 from bus_monai.io.opened import OpenedSource, open_source
 from bus_monai.sources.read import declared_pixels, read_images
 
+HEADER_SHARE = 0.55
+"""Of the memory, for what comes before the pixels."""
+
 
 def serve() -> None:
     """Read what standard input asks for, one request a line, until it ends with the process that asks."""
     for stop in (signal.SIGINT, signal.SIGTERM):
         signal.signal(stop, signal.SIG_IGN)
     set_limit("RLIMIT_CORE", 0)  # which would hold the image
-    set_limit("RLIMIT_AS", Budget.current().memory_bytes)
     # what a library prints is no answer, and may quote the file
     with os.fdopen(os.dup(1), "wb") as stream, quiet_decoders():
         answers = _Answers(stream)
@@ -67,8 +70,11 @@ class _Answers:
                 self._tell_one(request, opened)
 
     def _tell_one(self, request: Mapping[str, Any], opened: ExitStack) -> None:
+        budget = Budget.current()
+        memory = int(budget.memory_bytes * (HEADER_SHARE if "path" in request else 1))
+        set_limit("RLIMIT_AS", memory)
         # should the process that asks die meanwhile
-        set_limit("RLIMIT_CPU", int(time.process_time()) + Budget.current().file_seconds + 1)
+        set_limit("RLIMIT_CPU", int(time.process_time()) + budget.file_seconds + 1)
         try:
             if "path" in request:
                 opened.close()
@@ -82,7 +88,7 @@ class _Answers:
         except BrokenPipeError:
             raise
         except Exception as error:  # a decoder's or a library's
-            self.tell(_failure(error, self._source))
+            self.tell(_failure(error, self._source, replace(budget, memory_bytes=memory)))
 
     def _tell_image(self, image: SourceImage) -> None:
         pixels = np.ascontiguousarray(image.pixels)
@@ -101,12 +107,12 @@ def _head(source: OpenedSource, identity: list[int]) -> dict[str, Any]:
     return {"pixels": declared_pixels(source), "modality": modality}
 
 
-def _failure(error: Exception, source: OpenedSource | None) -> dict[str, Any]:
+def _failure(error: Exception, source: OpenedSource | None, budget: Budget) -> dict[str, Any]:
     found = user_error(error)
     if source is None:
         return {"error": str(found or error), "path": found and str(found.path), "key": None}
     if _is_memory(error):
-        found = Budget.current().too_big(source.path)
+        found = budget.too_big(source.path)
     text = what_is_wrong(source.path, error) if found is None else str(found)
     if source.kind == "dicom":
         from bus_monai.dicom.read import without_identifiers

@@ -153,6 +153,49 @@ def deflated(path: Path) -> None:
     path.write_bytes(whole[:start] + _deflate(head, 2000, -zlib.MAX_WBITS))
 
 
+def _elements(count: int) -> bytes:
+    """Give empty elements, eight bytes each, of the group of a manufacturer and those after it."""
+    numbers = np.arange(count, dtype=np.uint32)
+    made = np.zeros((count, 4), "<u2")
+    made[:, 0], made[:, 1] = 0x0009 + 2 * (numbers >> 16), numbers & 0xFFFF
+    made[:, 2] = int.from_bytes(b"LT", "little")
+    return made.tobytes()
+
+
+def _deflated_header(path: Path, more: bytes) -> None:
+    data = _gray(path)
+    data.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+    data.save_as(path)
+    whole = path.read_bytes()
+    start = 144 + struct.unpack_from("<L", whole, 140)[0]
+    head = zlib.decompress(whole[start:], -zlib.MAX_WBITS)
+    packer = zlib.compressobj(1, zlib.DEFLATED, -zlib.MAX_WBITS)
+    path.write_bytes(whole[:start] + packer.compress(more + head) + packer.flush())
+
+
+def elements(path: Path) -> None:
+    _deflated_header(path, _elements(3_500_000))
+
+
+def sequence_elements(path: Path) -> None:
+    """As above, but of one item of a sequence, which is read at one go."""
+    item = struct.pack("<HHL", 0xFFFE, 0xE000, 0xFFFFFFFF) + _elements(3_500_000)
+    item += struct.pack("<HHL", 0xFFFE, 0xE00D, 0) + struct.pack("<HHL", 0xFFFE, 0xE0DD, 0)
+    _deflated_header(path, struct.pack("<HH2sHL", 0x0008, 0x0006, b"SQ", 0, 0xFFFFFFFF) + item)
+
+
+def sequence_in_reserve(path: Path) -> None:
+    """As above, but with a length, so that it is read when it is asked for."""
+    item = struct.pack("<HHL", 0xFFFE, 0xE000, 16_000_000) + _elements(2_000_000)
+    _deflated_header(path, struct.pack("<HH2sHL", 0x0008, 0x0006, b"SQ", 0, len(item)) + item)
+
+
+def nested_sequences(path: Path) -> None:
+    opening = struct.pack("<HH2sHL", 0x0008, 0x0006, b"SQ", 0, 0xFFFFFFFF)
+    opening += struct.pack("<HHL", 0xFFFE, 0xE000, 0xFFFFFFFF)
+    _deflated_header(path, opening * 100_000)
+
+
 def size_of_header(path: Path) -> None:
     data = _gray(path)
     data.Rows = data.Columns = HUGE
@@ -230,6 +273,10 @@ BOMBS: dict[str, tuple[Callable[[Path], None], str, tuple[str, ...]]] = {
     "DICOM, second frame": (second_frame, ".dcm", ("60000 x 60000", "BUS_MONAI_MAX_PIXELS")),
     "DICOM, RLE": (rle, ".dcm", ("4,096",)),
     "DICOM, deflated": (deflated, ".dcm", ("BUS_MONAI_MAX_FILE_BYTES",)),
+    "DICOM, elements": (elements, ".dcm", ("200,000", "BUS_MONAI_MAX_ELEMENTS")),
+    "DICOM, elements of a sequence": (sequence_elements, ".dcm", ("BUS_MONAI_MAX_MEMORY_BYTES",)),
+    "DICOM, elements in reserve": (sequence_in_reserve, ".dcm", ("200,000", "BUS_MONAI_MAX_ELEMENTS")),
+    "DICOM, nested sequences": (nested_sequences, ".dcm", ("DICOM",)),
     "DICOM, color table": (palette, ".dcm", ("65,536",)),
     "DICOM, color table of references": (palette_of_references, ".dcm", ("65,536",)),
     "DICOM, frames": (frames, ".dcm", ("6,000", "BUS_MONAI_MAX_FRAMES")),
