@@ -89,6 +89,7 @@ class SegmentFile:
             with self.readers.open(source) as reading:
                 if reading.modality not in ("", self.settings.modality):
                     return Outcome("skipped", f"its modality is {reading.modality}", sha256)
+                reading.check()
                 with _ONE_LARGE if reading.pixels > LARGE_FRAME_PIXELS else nullcontext():
                     result = segment_frames(
                         self.predictor,

@@ -161,7 +161,16 @@ class Reading:
             self._process.wait()
             with self._in_time():
                 head = self._process.ask(self._request)
-        self.pixels, self.modality = head["pixels"], head["modality"]
+        self.pixels, self.modality, self._failure = head["pixels"], head["modality"], head["failure"]
+
+    def check(self) -> None:
+        """Check that the header of a DICOM file could be read, before it is read anywhere else.
+
+        Raises:
+            UnreadableError: it could not.
+        """
+        if self._failure is not None:
+            raise _unreadable(self._failure)
 
     def images(self) -> Generator[SourceImage, None, None]:
         """Yield the frames, one in memory at a time; again from the first at each call.
@@ -303,8 +312,12 @@ class _Process:
         answer: dict[str, Any] = json.loads(line)
         if "error" in answer:
             self._is_amid_frames = False
-            raise UnreadableError(answer["error"], path=answer["path"], key=answer["key"])
+            raise _unreadable(answer)
         return answer
+
+
+def _unreadable(answer: Mapping[str, Any]) -> UnreadableError:
+    return UnreadableError(answer["error"], path=answer["path"], key=answer["key"])
 
 
 def _no_reader(why: str) -> NoReaderError:

@@ -71,8 +71,9 @@ class _Answers:
 
     def _tell_one(self, request: Mapping[str, Any], opened: ExitStack) -> None:
         budget = Budget.current()
-        memory = int(budget.memory_bytes * (HEADER_SHARE if "path" in request else 1))
-        set_limit("RLIMIT_AS", memory)
+        if "path" in request:
+            budget = replace(budget, memory_bytes=int(budget.memory_bytes * HEADER_SHARE))
+        set_limit("RLIMIT_AS", budget.memory_bytes)
         # should the process that asks die meanwhile
         set_limit("RLIMIT_CPU", int(time.process_time()) + budget.file_seconds + 1)
         try:
@@ -80,7 +81,7 @@ class _Answers:
                 opened.close()
                 self._source = None
                 self._source = opened.enter_context(open_source(request["path"]))
-                self.tell(_head(self._source, request["identity"]))
+                self.tell(_head(self._source, request["identity"], budget))
             elif self._source is not None:
                 for image in islice(read_images(self._source), request["first"], None):
                     self._tell_image(image)
@@ -88,7 +89,7 @@ class _Answers:
         except BrokenPipeError:
             raise
         except Exception as error:  # a decoder's or a library's
-            self.tell(_failure(error, self._source, replace(budget, memory_bytes=memory)))
+            self.tell(_failure(error, self._source, budget))
 
     def _tell_image(self, image: SourceImage) -> None:
         pixels = np.ascontiguousarray(image.pixels)
@@ -96,15 +97,19 @@ class _Answers:
         self.tell(head, pixels.data.cast("B"))
 
 
-def _head(source: OpenedSource, identity: list[int]) -> dict[str, Any]:
+def _head(source: OpenedSource, identity: list[int], budget: Budget) -> dict[str, Any]:
     if source.identity != identity:
         raise UserError(f"'{source.path}' changed while it was read: run the command again.", path=source.path)
-    modality = ""
+    modality, failure = "", None
     if source.kind == "dicom":
         from bus_monai.dicom.read import read_modality
 
         modality = read_modality(source)
-    return {"pixels": declared_pixels(source), "modality": modality}
+        try:
+            source.header  # noqa: B018 (it is read here before anyone else reads it)
+        except UserError as error:
+            failure = _failure(error, source, budget)
+    return {"pixels": declared_pixels(source), "modality": modality, "failure": failure}
 
 
 def _failure(error: Exception, source: OpenedSource | None, budget: Budget) -> dict[str, Any]:

@@ -174,12 +174,12 @@ def _deflated_header(path: Path, more: bytes) -> None:
 
 
 def elements(path: Path) -> None:
-    _deflated_header(path, _elements(3_500_000))
+    _deflated_header(path, _elements(1_000_000))
 
 
 def sequence_elements(path: Path) -> None:
     """As above, but of one item of a sequence, which is read at one go."""
-    item = struct.pack("<HHL", 0xFFFE, 0xE000, 0xFFFFFFFF) + _elements(3_500_000)
+    item = struct.pack("<HHL", 0xFFFE, 0xE000, 0xFFFFFFFF) + _elements(600_000)
     item += struct.pack("<HHL", 0xFFFE, 0xE00D, 0) + struct.pack("<HHL", 0xFFFE, 0xE0DD, 0)
     _deflated_header(path, struct.pack("<HH2sHL", 0x0008, 0x0006, b"SQ", 0, 0xFFFFFFFF) + item)
 
@@ -274,7 +274,7 @@ BOMBS: dict[str, tuple[Callable[[Path], None], str, tuple[str, ...]]] = {
     "DICOM, RLE": (rle, ".dcm", ("4,096",)),
     "DICOM, deflated": (deflated, ".dcm", ("BUS_MONAI_MAX_FILE_BYTES",)),
     "DICOM, elements": (elements, ".dcm", ("200,000", "BUS_MONAI_MAX_ELEMENTS")),
-    "DICOM, elements of a sequence": (sequence_elements, ".dcm", ("BUS_MONAI_MAX_MEMORY_BYTES",)),
+    "DICOM, elements of a sequence": (sequence_elements, ".dcm", ("200,000", "BUS_MONAI_MAX_ELEMENTS")),
     "DICOM, elements in reserve": (sequence_in_reserve, ".dcm", ("200,000", "BUS_MONAI_MAX_ELEMENTS")),
     "DICOM, nested sequences": (nested_sequences, ".dcm", ("DICOM",)),
     "DICOM, color table": (palette, ".dcm", ("65,536",)),

@@ -63,7 +63,7 @@ def rows(bombs: Path) -> dict[str, dict[str, str]]:
 @pytest.mark.parametrize("name", BOMBS)
 def test_a_bomb_is_a_row(rows: dict[str, dict[str, str]], name: str) -> None:
     row = rows[file_name(name)]
-    assert row["state"] == "failed", row
+    assert row["state"] in ("failed", "not assessed"), row
     check_sentence(row["reason"], *BOMBS[name][2])
 
 
