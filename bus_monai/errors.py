@@ -148,7 +148,7 @@ def check_number(
         and (above is None or value > above)
         and (at_most is None or value <= at_most)
         and (below is None or value < below)
-        and math.isfinite(value)
+        and (isinstance(value, int) or math.isfinite(value))
     ):
         return
     ends = {"at least": at_least, "above": above, "at most": at_most, "below": below}

@@ -166,6 +166,7 @@ def test_the_ends_of_a_range() -> None:
             check_number("share", share, above=0, at_most=1)
     with raises_user_error("inf", 0, key="rate"):
         check_number("rate", float("inf"), at_least=0)
+    check_number("count", 10**400, at_least=0)
 
 
 def test_a_missing_column() -> None:

@@ -24,19 +24,27 @@ def label(
         "127.0.0.1"
     ),
     trust: Trust = False,
+    no_token: Annotated[
+        bool, typer.Option("--no-token", help="Let in whoever reaches the port, without the token that is printed.")
+    ] = False,
 ) -> None:
     """Serve MONAI Label: label images with the models, and train the models on the labels. Not for clinical use.
 
-    The first time it makes an environment for MONAI Label in the cache folder. Connect 3D Slicer or MONAI Label's
-    client to the address that it prints.
+    The first time it makes an environment for MONAI Label in the cache folder. It prints two addresses with a token
+    that is new at each start, without which nobody gets in: one to open in a browser, one for 3D Slicer and MONAI
+    Label's client. Other programs send 'Authorization: Bearer TOKEN'. The JSON list MONAI_LABEL_CORS_ORIGINS names
+    other sites by which the server is reached, or whose pages may ask.
     """
-    from bus_monai.label.environment import check_studies, label_environment, offered_models, warn_if_open
+    from bus_monai.label.environment import check_login, check_studies, label_environment, offered_models, warn_if_open
 
+    check_login()
     where, models = check_studies(studies), offered_models(bundles, trust=trust)
-    warn_if_open(host)
+    if no_token:
+        warn_if_open(host)
     python = label_environment()
-    print(f"http://{host}:{port} offers {', '.join(models)} for {where}", flush=True)
     arguments = ["--studies", where, "--models", json.dumps(models), "--port", str(port), "--host", host]
-    arguments += ["--trust"] if trust else []
+    arguments += ["--no-token"] * no_token + ["--trust"] * trust
+    # Python 3.11 on: a program in the folder at hand, which may be that of the images, is not taken for a module
+    os.environ["PYTHONSAFEPATH"] = "1"
     # in place of this process, so that whoever stops it stops the server
     os.execv(python, [str(python), "-m", "bus_monai.label.serve", *arguments])

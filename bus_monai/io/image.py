@@ -133,21 +133,32 @@ def read_nifti(source: OpenedSource) -> SourceImage:
     Raises:
         UserError: it is broken, too large, or holds more than one image.
     """
-    from nibabel.arrayproxy import ArrayProxy
-
     path = source.path
-    with _nifti_content(source) as (header, content):
-        shape = header.get_data_shape()
+    with nifti_values(source) as (header, values):
+        shape = values.shape
         if len(shape) < 2 or any(n != 1 for n in shape[2:]):
             raise UserError(f"'{path}' has the shape {shape}: give a NIfTI file of one two-dimensional image.")
         Budget.current().check_frame(path, shape[1], shape[0])
-        stored = header.get_data_dtype()
-        if stored.kind not in "biuf" or stored.itemsize > 8:
-            raise UserError(f"'{path}' holds {stored} values: give a NIfTI file of gray values.")
-        values = np.asarray(ArrayProxy(content, header, mmap=False)).reshape(shape[:2]).T
+        pixels = np.asarray(values).reshape(shape[:2]).T
     columns_mm, rows_mm = (float(zoom) for zoom in header.get_zooms()[:2])
     spacing = (rows_mm, columns_mm) if rows_mm > 0 and columns_mm > 0 else None
-    return SourceImage(to_unit_range(values), spacing)
+    return SourceImage(to_unit_range(pixels), spacing)
+
+
+@contextmanager
+def nifti_values(source: OpenedSource) -> Iterator[tuple[Any, Any]]:
+    """Yield the header of an opened NIfTI file and its values, of which those are read that are asked for by index.
+
+    Raises:
+        UserError: it is broken, or holds values that are no gray.
+    """
+    from nibabel.arrayproxy import ArrayProxy
+
+    with _nifti_content(source) as (header, content):
+        stored = header.get_data_dtype()
+        if stored.kind not in "biuf" or stored.itemsize > 8:
+            raise UserError(f"'{source.path}' holds {stored} values: give a NIfTI file of gray values.")
+        yield header, ArrayProxy(content, header, mmap=False)
 
 
 def raster_pixels(file: BinaryIO) -> int:

@@ -51,6 +51,8 @@ MONAI Label 0.8.5 cannot be an extra of this package: it asks for numpymaxflow 0
 of these limits: numpymaxflow is for scribbles in volumes, sam2 is optional, and pydicom-seg, which it imports, is not
 called here. So the environment sees our packages, in our versions, and adds these.
 """
+CONSTRAINTS = Path(__file__).with_name("constraints.txt")
+"""Their versions, the same wherever the environment is made."""
 READY_MARK = ".ready"
 
 
@@ -60,9 +62,10 @@ def label_environment() -> Path:
     Raises:
         UserError: the packages cannot be installed.
     """
-    # another Python, place of ours or list of packages makes another one
+    # another Python, place of ours, list of packages or of versions makes another one
     ours = sysconfig.get_paths()["purelib"]
-    key = hashlib.sha256("\n".join((sys.version, ours, *LABEL_PACKAGES)).encode()).hexdigest()[:12]
+    made_of = (sys.version, ours, *LABEL_PACKAGES, CONSTRAINTS.read_text(encoding="utf-8"))
+    key = hashlib.sha256("\n".join(made_of).encode()).hexdigest()[:12]
     folder = cache_folder() / f"monailabel-{key}"
     python = folder / "bin" / "python"
     if (folder / READY_MARK).is_file():  # where it lies may be read-only
@@ -85,7 +88,9 @@ def _make(folder: Path, python: Path, ours: str) -> None:
         (packages,) = folder.glob("lib/python*/site-packages")
         (packages / "_bus_monai.pth").write_text(f"import site; site.addsitedir({ours!r})\n", encoding="utf-8")
         install = [str(python), "-m", "pip", "install", "--quiet", "--no-deps", "--disable-pip-version-check"]
-        subprocess.run([*install, *LABEL_PACKAGES], check=True, capture_output=True, text=True)
+        subprocess.run(
+            [*install, "--constraint", str(CONSTRAINTS), *LABEL_PACKAGES], check=True, capture_output=True, text=True
+        )
     except subprocess.CalledProcessError as error:
         reason = (error.stderr or error.stdout or "no message").strip().splitlines()[-1]
         raise UserError(
@@ -133,12 +138,26 @@ def check_studies(studies: str) -> str:
     return str(check_writable(folder))
 
 
+def check_login() -> None:
+    """Check that nobody relies on MONAI Label's login by Keycloak.
+
+    Raises:
+        UserError: somebody does; MONAI Label 0.8.5 calls PyJWT as its version 1 was called, and accepts no login.
+    """
+    if os.environ.get("MONAI_LABEL_AUTH_ENABLE", "").lower() not in ("", "0", "f", "false", "n", "no", "off"):
+        raise UserError(
+            "MONAI_LABEL_AUTH_ENABLE asks for a login by Keycloak, which MONAI Label 0.8.5 accepts from nobody: unset "
+            "it, and log in with the token that is printed.",
+            key="MONAI_LABEL_AUTH_ENABLE",
+        )
+
+
 def warn_if_open(host: str) -> None:
-    """Warn where other computers reach the server and nobody asks who they are."""
-    if not is_loopback(host) and os.environ.get("MONAI_LABEL_AUTH_ENABLE", "").lower() not in ("true", "1"):
+    """Warn where other computers reach a server that asks for no token."""
+    if not is_loopback(host):
         logger.warning(
-            "The server listens on %s without authentication: whoever reaches it sees and changes images and labels; "
-            "see MONAI_LABEL_AUTH_ENABLE of MONAI Label.",
+            "The server listens on %s and asks for no token: whoever reaches it sees and changes images and labels; "
+            "leave out --no-token.",
             host,
         )
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from datetime import datetime, timezone
 from functools import lru_cache
 from pathlib import Path
 from threading import Lock
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType
@@ -20,16 +19,14 @@ from bus_monai.bundle.models import model_key
 from bus_monai.bundle.registry import bundle_version
 from bus_monai.dicom.segmentation import make_segmentations
 from bus_monai.dicom.source_header import Algorithm, write_dicom
-from bus_monai.errors import UserError, check_choice, check_number
-from bus_monai.geometry.box import Box
+from bus_monai.errors import UserError
 from bus_monai.geometry.lesion import MAX_LESIONS
 from bus_monai.inference.predictor import Predictor
 from bus_monai.inference.segment_frames import SegmentedFile, segment_frames
-from bus_monai.interaction.outline import Click
 from bus_monai.interaction.refine import refine
 from bus_monai.io.opened import OpenedSource, open_source
+from bus_monai.label.infer_request import RESULT_SUFFIXES, InferOptions, read_prompts
 from bus_monai.label.label_file import (
-    OUTLINE_TOLERANCE_PX,
     fill_contours,
     image_shape,
     keep_numbers,
@@ -39,53 +36,6 @@ from bus_monai.label.label_file import (
 )
 from bus_monai.label.model_versions import ModelVersions
 from bus_monai.sources.read import read_source
-
-
-class FramePrompts(NamedTuple):
-    """Clicks and box of an annotator on one frame.
-
-    Args:
-        clicks: in their order.
-        box: around one lesion.
-    """
-
-    clicks: list[Click]
-    box: Box | None
-
-
-def read_prompts(request: Mapping[str, Any]) -> dict[int, FramePrompts]:
-    """Return the prompts of a request by frame, from 0.
-
-    Args:
-        request: ``clicks`` of [column, row, frame, 1 or 0] in their order, or what MONAI Label's clients send,
-            ``foreground`` and ``background`` of [column, row, frame], where the frame may lack; and ``roi``, [left,
-            right, top, bottom, frame].
-
-    Raises:
-        UserError: one is no list of numbers.
-    """
-    clicks: dict[int, list[Click]] = {}
-    boxes: dict[int, Box] = {}
-    try:
-        for column, row, frame, positive in _clicks(request):
-            clicks.setdefault(frame, []).append(Click(row, column, bool(positive)))
-        if request.get("roi"):
-            left, right, top, bottom, frame = (*(round(n) for n in request["roi"][:5]), 0)[:5]
-            boxes[frame] = Box(top, left, bottom, right)
-    except (KeyError, TypeError, ValueError, OverflowError) as error:
-        raise UserError(
-            "The prompts are no lists of numbers: send 'clicks' of [column, row, frame, 1 or 0] and 'roi' as [left, "
-            "right, top, bottom, frame]."
-        ) from error
-    return {frame: FramePrompts(clicks.get(frame, []), boxes.get(frame)) for frame in sorted({*clicks, *boxes})}
-
-
-def _clicks(request: Mapping[str, Any]) -> list[tuple[int, int, int, int]]:
-    given = [(point, 1) for point in request.get("foreground") or ()]
-    given += [(point, 0) for point in request.get("background") or ()]
-    rows = [(*(*(round(n) for n in point), 0)[:3], positive) for point, positive in given]
-    return [*rows, *(tuple(round(n) for n in click) for click in request.get("clicks") or ())]
-
 
 LESION_NAMES = {f"lesion {number}": number for number in range(1, MAX_LESIONS + 1)}
 """Names of label values: a lesion has the same in every frame of a cine."""
@@ -112,53 +62,26 @@ class ResultFiles:
         return output
 
     def write(
-        self, labels: Sequence[NDArray[np.integer]], image: Path, request: Mapping[str, Any], params: Mapping[str, Any]
+        self, labels: Sequence[NDArray[np.integer]], image: Path, suffix: str | None, params: Mapping[str, Any]
     ) -> Path:
-        """Return a new file of the labels (H, W), one per frame, of the kind that is asked for as ``result_extension``.
+        """Return a new file of the labels (H, W), one per frame, of the kind that the suffix says.
 
         Without it NIfTI images and cines give ``.nii.gz``, others ``.png``.
 
         Raises:
-            UserError: there is no such kind, or a PNG is asked for several frames.
+            UserError: a PNG is asked for several frames.
         """
-        suffix = request.get("result_extension") or usual_suffix(len(labels), image)
-        check_choice("result_extension", suffix, RESULT_SUFFIXES)
+        suffix = suffix or usual_suffix(len(labels), image)
         if suffix == ".json":
             return self.make(suffix, lambda path: path.write_text(json.dumps(params["contours"]), encoding="utf-8"))
         return self.make(suffix, lambda path: write_labels(labels, image, path))
 
 
-RESULT_SUFFIXES = (".png", ".nii.gz", ".nii", ".json")
-MAX_PARAMETER = 1e9
-"""Of an area or a length in pixels."""
-
-
-def read_number(request: Mapping[str, Any], key: str, *, at_most: float = MAX_PARAMETER) -> float | None:
-    """Return a number of a request, from 0 to ``at_most``, which may be sent as a text; ``None`` where it lacks.
-
-    Raises:
-        UserError: it is something else.
-    """
-    value = request.get(key)
-    if value is None:
-        return None
-    if isinstance(value, str):
-        with suppress(ValueError):
-            value = float(value)
-    check_number(key, value, at_least=0, at_most=at_most)
-    return float(value)
-
-
-def describe(labels: Sequence[NDArray[np.integer]], request: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the names of the label values (H, W) that there are, and their contours of the ``tolerance`` asked for.
-
-    Raises:
-        UserError: the tolerance is no number of pixels.
-    """
-    tolerance = read_number(request, "tolerance")
+def describe(labels: Sequence[NDArray[np.integer]], tolerance: float) -> dict[str, Any]:
+    """Return the names of the label values (H, W) that there are, and their contours, straightened by ``tolerance``."""
     return {
         "label_names": {name: n for name, n in LESION_NAMES.items() if any((frame == n).any() for frame in labels)},
-        "contours": label_contours(labels, tolerance=OUTLINE_TOLERANCE_PX if tolerance is None else tolerance),
+        "contours": label_contours(labels, tolerance=tolerance),
     }
 
 
@@ -184,8 +107,8 @@ class SegmentTask(InferTask):
 
     The request may hold ``threshold`` (0.5), ``min_area``, ``any_body_part`` (false: what shows no breast is an error),
     ``tolerance`` of the contours in the answer in pixels, and ``result_extension``: ``.png``, ``.nii.gz``, ``.nii``,
-    ``.json`` (contours) or ``.dcm`` (DICOM SEG, of a cine the frame that shows most lesion). Without it NIfTI images
-    and cines give ``.nii.gz``, others ``.png``.
+    ``.nrrd``, ``.json`` (contours) or ``.dcm`` (DICOM SEG, of a cine the frame that shows most lesion). Without it
+    NIfTI images and cines give ``.nii.gz``, others ``.png``.
 
     Args:
         versions: of the model.
@@ -219,24 +142,18 @@ class SegmentTask(InferTask):
         Raises:
             UserError: the image cannot be read, a parameter is not of its kind, or the result cannot be.
         """
-        image = Path(request["image"])
-        threshold = read_number(request, "threshold", at_most=1)
-        min_area = read_number(request, "min_area")
+        image, options = Path(request["image"]), InferOptions.of(request, (*RESULT_SUFFIXES, ".dcm"))
         predictor, version = self.predictor()
         with open_source(image) as source:
             found = segment_frames(
-                predictor,
-                source,
-                0.5 if threshold is None else threshold,
-                min_area,
-                any_body_part=request.get("any_body_part") is True,
+                predictor, source, options.threshold, options.min_area, any_body_part=options.any_body_part
             )
-            params = describe(found.labels, request) | {"lesions": found.rows(), "model_version": version}
-            if request.get("result_extension") == ".dcm":
+            params = describe(found.labels, options.tolerance) | {"lesions": found.rows(), "model_version": version}
+            if options.suffix == ".dcm":
                 made = datetime.now(timezone.utc)
                 output = self._results.make(".dcm", lambda path: write_object(found, source, path, predictor, made))
             else:
-                output = self._results.write(found.labels, image, request, params)
+                output = self._results.write(found.labels, image, options.suffix, params)
         return str(output), params
 
     def predictor(self) -> tuple[Predictor, int]:
@@ -257,7 +174,7 @@ CLICKS_SUFFIX = "_clicks"
 class ClickTask(InferTask):
     """Change what the active version of a model finds, or the contours sent along, by clicks and a box.
 
-    The request holds prompts, see :func:`~bus_monai.label.infer_tasks.read_prompts`, and may hold ``contours``, what is
+    The request holds prompts, see :func:`~bus_monai.label.infer_request.read_prompts`, and may hold ``contours``, what is
     lesion so far in place of the model's result. Only frames with prompts change, and the numbers of lesions stay. To
     go on, ask again with one click more; to undo, with one less.
 
@@ -281,7 +198,7 @@ class ClickTask(InferTask):
             UserError: the image cannot be read, prompts or contours are none or outside, or the result cannot be of
                 that kind.
         """
-        image = Path(request["image"])
+        image, options = Path(request["image"]), InferOptions.of(request)
         shape = image_shape(image)
         prompts = read_prompts(request)
         if beyond := [frame for frame in prompts if not 0 <= frame < shape[0]]:
@@ -296,8 +213,8 @@ class ClickTask(InferTask):
             before = labels[frame]
             belief = before > 0 if drawn is not None else _belief(predictor, image, stamp, frame, before)
             labels[frame] = keep_numbers(refine(read_source(image, frame).pixels, belief, *said), before)
-        params = describe(labels, request) | {"model_version": version}
-        return str(self._results.write(labels, image, request, params)), params
+        params = describe(labels, options.tolerance) | {"model_version": version}
+        return str(self._results.write(labels, image, options.suffix, params)), params
 
 
 def _belief(

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-import tempfile
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import bus_monai.label.compatibility  # noqa: F401 isort: skip - before monailabel, see there
 from monailabel.interfaces.app import MONAILabelApp
+from monailabel.interfaces.datastore import DefaultLabelTag
 from monailabel.interfaces.tasks.infer_v2 import InferTask
 from monailabel.interfaces.tasks.scoring import ScoringMethod
 from monailabel.interfaces.tasks.strategy import Strategy
@@ -36,6 +38,7 @@ class BreastUltrasoundApp(MONAILabelApp):
 
     def __init__(self, app_dir: str, studies: str, conf: dict[str, str]) -> None:
         self.store = _open_store(studies)
+        self._segmenting, self._choosing = Lock(), Lock()
         models = parse_models(json.loads(conf["models"]), segmenters=True, trust="trust" in conf)
         self.models = {m.name: ModelVersions(self.store.kept / "models" / m.name, m) for m in models}
         self.segmenters = {name: SegmentTask(versions) for name, versions in self.models.items()}
@@ -75,16 +78,42 @@ class BreastUltrasoundApp(MONAILabelApp):
         """Leave out the parent's clean-up of sessions, which runs a thread that does not end with the server."""
 
     def infer(self, request: dict[str, Any], datastore: LabelStore | None = None) -> dict[str, Any]:
-        """Segment an image of the store, or one that was sent along.
+        """Segment an image of the store, and keep the result as a label where ``save_label`` says so.
 
         Raises:
-            UserError: it is neither, or cannot be read.
+            UserError: there is no such image or model, or it cannot be read.
         """
-        # the parent opens whatever path of this computer it is asked for; what was sent lies among the temporary files
-        if Path(request["image"]).parent != Path(tempfile.gettempdir()):
-            self.store.get_image_uri(request["image"])
-        answer: dict[str, Any] = super().infer(request, datastore)
-        return answer
+        # the parent opens whatever path of this computer it is asked for
+        file, params = self.segment(self.store.image_path(request["image"]), request)
+        label = file
+        if request.get("save_label"):
+            tag = request.get("label_tag", DefaultLabelTag.ORIGINAL)
+            info = {"model": request["model"], "params": params}
+            try:
+                label = self.store.save_label(request["image"], file, tag, info)
+            except BaseException:
+                Path(file).unlink()
+                raise
+        return {"label": label, "tag": DefaultLabelTag.ORIGINAL, "file": file, "params": params}
+
+    def segment(self, image: Path, request: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+        """Segment a file by the model of a request; return the new file of the result, and its measures.
+
+        One at a time: a large image takes gigabytes, and a network all processors.
+
+        Raises:
+            UserError: there is no such model, or the file cannot be read.
+        """
+        check_choice("model", request["model"], self._infers)
+        task: Callable[[dict[str, Any]], tuple[str, dict[str, Any]]] = self._infers[request["model"]]
+        with self._segmenting:
+            return task({**request, "image": str(image)})
+
+    def next_sample(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Choose the next image to label, one at a time."""
+        with self._choosing:
+            chosen: dict[str, Any] = super().next_sample(request)
+        return chosen
 
     def versions(self, model: str) -> ModelVersions:
         """Return the versions of a model.

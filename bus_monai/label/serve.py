@@ -3,40 +3,28 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import json
 import os
+import secrets
+import socket
 import sys
-from collections.abc import Awaitable, Callable, Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 import bus_monai.label.compatibility  # noqa: F401 - before monailabel, see there
 from bus_monai.errors import UserError, as_user_error
+from bus_monai.label.access import TOKEN_PARAMETER, TOKEN_PATH, Access, Guard, RefusedError
 
 if TYPE_CHECKING:
-    from fastapi import Response
+    from fastapi import FastAPI
 
-SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
-
-
-def is_foreign(method: str, headers: Mapping[str, str], trusted: Collection[str]) -> bool:
-    """Tell whether a request that may change something comes from a page of another site.
-
-    Browsers send a plain POST of any page anywhere, with the cookies, and ask for no leave first (OWASP, Cross-Site
-    Request Forgery Prevention). They do say where it comes from; programs that are no browser say nothing.
-
-    Args:
-        method: of HTTP.
-        headers: of the request, by lower-case names.
-        trusted: origins whose pages may, such as ``https://viewer.example``; ``*`` stands for all.
-    """
-    origin = headers.get("origin")
-    if method in SAFE_METHODS or origin is None or origin in trusted or "*" in trusted:
-        return False
-    site = headers.get("sec-fetch-site")
-    # what the browser itself compared; a proxy may have changed the host
-    return site not in ("same-origin", "none") if site else urlsplit(origin).netloc != headers.get("host")
+MAX_THREADS = 8
+"""Requests that are worked on at a time; each may hold a decoded image."""
+TOKEN_BYTES = 32
+CONFLICT, FULL_DISK = 409, 507
+"""Status of HTTP: a name is taken by something else, and Insufficient Storage."""
+NAMES_IN_THE_WAY = (errno.EEXIST, errno.EISDIR, errno.ENAMETOOLONG, errno.ENOTDIR)
 
 
 def main() -> None:
@@ -50,93 +38,164 @@ def main() -> None:
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--host", required=True)
     parser.add_argument("--trust", action="store_true")
+    parser.add_argument("--no-token", action="store_true")
     given = parser.parse_args()
-    # before anything of MONAI Label is imported, which reads them once
-    _settle(given.studies, given.models, given.port, trust=given.trust)
-
-    import uvicorn
-    from monailabel.interfaces.utils.app import app_instance
-
-    server = make_server()
+    token = None if given.no_token else secrets.token_urlsafe(TOKEN_BYTES)
     try:
-        app_instance()  # made here, for the server would print a traceback
+        access = Access.of(token, given.host, given.port, _origins())
+        bound = bind(given.host, given.port)
+        # before anything of MONAI Label is imported, which reads them once
+        _settle(given.studies, given.models, given.port, trust=given.trust)
+        server = make_server(access)
+        # made here, for the server would print a traceback
+        _make_app()
     except Exception as error:
         sentence = as_user_error(error)
         if sentence is None:
             raise
         print(f"bus-monai: {sentence}", file=sys.stderr)
         sys.exit(2)
-    uvicorn.run(server, host=given.host, port=given.port, log_level="warning")
+    import uvicorn
+
+    print(greeting(access, given.host, given.port, json.loads(given.models), given.studies), flush=True)
+    uvicorn.Server(uvicorn.Config(server, log_level="warning")).run(sockets=[bound])
 
 
-def make_server() -> Any:
-    """Return MONAI Label's server with our errors and the versions of models; its settings are in the environment."""
-    import monailabel.endpoints.infer as infer
-    from fastapi import Depends, Request
-    from fastapi.responses import JSONResponse
-    from monailabel.app import app
-    from monailabel.config import settings
-    from monailabel.endpoints.user.auth import RBAC
-    from monailabel.interfaces.exception import MONAILabelException
+def bind(host: str, port: int) -> socket.socket:
+    """Return a socket at an address.
+
+    Raises:
+        UserError: there is no such address here, or another program has it.
+    """
+    try:
+        # with its protocol, else asyncio sends small answers late
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP
+        )[0]
+        bound = socket.socket(family, kind, protocol)
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind(address)
+    except OSError as error:
+        raise UserError(
+            f"The server cannot listen on port {port} of '{host}' ({error.strerror}): give another --port or --host.",
+            key="--port",
+        ) from error
+    return bound
+
+
+def _make_app() -> None:
     from monailabel.interfaces.utils.app import app_instance
 
-    from bus_monai.label.page_routes import add_page
+    app_instance().server_mode(True)
 
-    run = infer.run_inference
 
-    def run_inference(
-        tasks: Any, model: str, image: str, session: str, params: str, file: Any, label: Any, output: Any = None
-    ) -> Any:
-        # MONAI Label's own way to DICOM SEG takes volumes alone
-        if output == "dicom_seg":
-            params = json.dumps(json.loads(params or "{}") | {"result_extension": ".dcm"})
-            output = infer.ResultType.image
-        return run(tasks, model, image, session, params, file, label, output)
+def greeting(access: Access, host: str, port: int, models: list[str], studies: str) -> str:
+    """Return what is printed at the start: the addresses of the page and for clients, with the token."""
+    name = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104
+    address = f"http://{name}:{port}"
+    if access.token is None:
+        return f"{address}/bus/ offers {', '.join(models)} for {studies}, to whoever reaches it"
+    return (
+        f"{address}/bus/?{TOKEN_PARAMETER}={access.token} offers {', '.join(models)} for {studies}\n"
+        f"{address}{TOKEN_PATH}{access.token} is the address for 3D Slicer and MONAI Label's client"
+    )
 
-    infer.run_inference = run_inference
+
+def make_server(access: Access) -> Any:
+    """Return the server; its settings are in the environment.
+
+    It answers what MONAI Label's clients ask for, by routes of our own: those of MONAI Label work in the event loop, so
+    that one request keeps all others waiting, leave files behind when one is refused, and change weights.
+    """
+    from contextlib import asynccontextmanager
+
+    from anyio.to_thread import current_default_thread_limiter
+    from fastapi import FastAPI
+    from fastapi.middleware.cors import CORSMiddleware
+
+    from bus_monai.label import page_routes, store_routes, task_routes, viewer_routes
+    from bus_monai.label.login_routes import login_router
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> Any:
+        current_default_thread_limiter().total_tokens = MAX_THREADS
+        yield
+
+    app = FastAPI(title="MONAI Label for breast ultrasound", docs_url=None, redoc_url=None, lifespan=lifespan)
+    _say_errors(app)
+    for routes in (task_routes.router, store_routes.router, viewer_routes.router, login_router(access)):
+        app.include_router(routes)
+    page_routes.add_page(app)
+    app.add_middleware(Guard, access=access)
+    if access.origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=sorted(access.origins),
+            allow_credentials=True,
+            allow_methods=["*"],
+            allow_headers=["*"],
+        )
+    return app
+
+
+def _say_errors(app: FastAPI) -> None:
+    """Answer errors with one sentence each."""
+    from fastapi import Request
+    from fastapi.exceptions import RequestValidationError
+    from fastapi.responses import JSONResponse
+    from monailabel.interfaces.exception import MONAILabelException
+
+    from bus_monai.label.store import UnknownImageError
+
+    async def refused(request: Request, error: RefusedError) -> JSONResponse:
+        return JSONResponse({"detail": error.detail}, status_code=error.status)
 
     async def user_error(request: Request, error: UserError) -> JSONResponse:
-        return JSONResponse({"detail": str(error)}, status_code=400)
+        return JSONResponse({"detail": str(error)}, status_code=404 if isinstance(error, UnknownImageError) else 400)
+
+    async def odd_value(request: Request, error: RequestValidationError) -> JSONResponse:
+        first = error.errors()[0]
+        where, name = str(first["loc"][0]), ".".join(map(str, first["loc"][1:]))
+        sentence = f"'{name}' of the {where} cannot be used ({first['msg']}): correct it."
+        return JSONResponse({"detail": sentence}, status_code=422)
 
     async def system_error(request: Request, error: OSError) -> JSONResponse:
         sentence = as_user_error(error)
         if sentence is None:
             raise error
-        return JSONResponse({"detail": str(sentence)}, status_code=507)
+        status = CONFLICT if error.errno in NAMES_IN_THE_WAY else FULL_DISK
+        return JSONResponse({"detail": str(sentence)}, status_code=status)
 
     async def label_error(request: Request, error: MONAILabelException) -> JSONResponse:
         return JSONResponse({"detail": error.msg}, status_code=404)
 
-    async def refuse_foreign(request: Request, answer: Callable[[Request], Awaitable[Response]]) -> Response:
-        if not is_foreign(request.method, request.headers, settings.MONAI_LABEL_CORS_ORIGINS):
-            return await answer(request)
-        detail = (
-            f"A page of {request.headers['origin']} may not do this: name it in MONAI_LABEL_CORS_ORIGINS to let it."
-        )
-        return JSONResponse({"detail": detail}, status_code=403)
+    for kind, handler in (
+        (RefusedError, refused),
+        (UserError, user_error),
+        (RequestValidationError, odd_value),
+        (OSError, system_error),
+        (MONAILabelException, label_error),
+    ):
+        app.exception_handler(kind)(handler)
 
-    def versions() -> dict[str, Any]:
-        return {name: versions.info() for name, versions in app_instance().models.items()}
 
-    def roll_back(model: str) -> dict[str, int]:
-        return {"active": app_instance().versions(model).roll_back()}
+def _origins() -> list[str]:
+    """Return the sites whose pages may ask, a JSON list; not left in the environment, for a training dies of it."""
+    text = os.environ.pop("MONAI_LABEL_CORS_ORIGINS", "[]")
+    try:
+        found = json.loads(text)
+    except ValueError as error:
+        raise _no_list(text) from error
+    if not isinstance(found, list) or not all(isinstance(site, str) for site in found):
+        raise _no_list(text)
+    return found
 
-    def activate(model: str, number: int) -> dict[str, int]:
-        app_instance().versions(model).activate(number)
-        return {"active": number}
 
-    app.exception_handler(UserError)(user_error)
-    app.exception_handler(OSError)(system_error)
-    app.exception_handler(MONAILabelException)(label_error)
-    app.middleware("http")(refuse_foreign)
-    user, admin = (
-        [Depends(RBAC(role))] for role in (settings.MONAI_LABEL_AUTH_ROLE_USER, settings.MONAI_LABEL_AUTH_ROLE_ADMIN)
+def _no_list(text: str) -> UserError:
+    return UserError(
+        f"MONAI_LABEL_CORS_ORIGINS is {text!r}: give a JSON list of sites, such as '[\"https://viewer.example\"]'.",
+        key="MONAI_LABEL_CORS_ORIGINS",
     )
-    app.get("/bus/models", dependencies=user)(versions)
-    app.post("/bus/models/{model}/rollback", dependencies=admin)(roll_back)
-    app.post("/bus/models/{model}/activate/{number}", dependencies=admin)(activate)
-    add_page(app, user)
-    return app
 
 
 def _settle(studies: str, models: str, port: int, *, trust: bool = False) -> None:
@@ -152,14 +211,10 @@ def _settle(studies: str, models: str, port: int, *, trust: bool = False) -> Non
         # it is taken for granted when a training starts
         "PYTHONPATH": os.environ.get("PYTHONPATH", ""),
     }
-    # by default every web page that somebody has open may ask for the images; not in the environment, for a training
-    # cannot print it there, and dies
-    origins = os.environ.pop("MONAI_LABEL_CORS_ORIGINS", json.dumps([f"http://127.0.0.1:{port}"]))
     from monailabel.config import settings
 
     for name, value in type(settings)():  # they were read from the environment when MONAI Label was imported, above
         setattr(settings, name, value)
-    settings.MONAI_LABEL_CORS_ORIGINS = json.loads(origins)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
+from threading import local
 from typing import Any
 
 from filelock import FileLock
@@ -32,13 +33,22 @@ KEPT_FOLDER = ".bus_monai"
 LABELS_FOLDER = "labels"
 IMAGE_SUFFIXES = (*sorted(NIFTI_SUFFIXES, key=len, reverse=True), *RASTER_SUFFIXES, *DICOM_SUFFIXES)
 _NAME = re.compile(r"[^\W.][\w .+-]*(/[^\W.][\w .+-]*)*")
+_TAG = re.compile(r"\w[\w.-]*")
+MAX_NAME, MAX_TAG = 200, 64
+"""Bytes."""
 logger = logging.getLogger("bus_monai")
+
+
+class UnknownImageError(UserError):
+    """The store has no such image."""
 
 
 class LabelStore(LocalDatastore):
     """The store of MONAI Label over a folder of ultrasound images, which loses no label.
 
-    Its layout is MONAI Label's own: ``labels/final/ID.png``, ``labels/original/ID.png`` and ``datastore_v2.json``.
+    Its layout is MONAI Label's own: ``labels/final/ID.png``, ``labels/original/ID.png`` and ``datastore_v2.json``, of
+    which entries that lead out of the folder count for nothing. Threads may read while another one changes it: they see
+    it as it was before, or as it is after.
     An image is called by its path below the folder without suffix. Every label that was ever saved stays below
     ``.bus_monai/labels``, numbered. Servers, scorings and trainings may use one folder at the same time.
 
@@ -52,21 +62,38 @@ class LabelStore(LocalDatastore):
     _config_ts: Any
 
     def __init__(self, folder: Path) -> None:
+        self._published: LocalDatastoreModel | None = None
+        self._draft = local()
         self.folder = folder.resolve()
         self.kept = self.folder / KEPT_FOLDER
         # one object, which a thread may take again; the parent makes one at each call, and would wait for itself
         self._lock = FileLock(self.folder / ".lock")
         super().__init__(str(self.folder), extensions=[f"*{suffix}" for suffix in IMAGE_SUFFIXES])
 
+    @property
+    def _datastore(self) -> LocalDatastoreModel:
+        """The list of images: in a thread that changes it, its own copy."""
+        found: LocalDatastoreModel = getattr(self._draft, "model", None) or self._published
+        return found
+
+    @_datastore.setter
+    def _datastore(self, model: LocalDatastoreModel) -> None:
+        if hasattr(self._draft, "model"):
+            self._draft.model = model
+        else:
+            self._published = model
+
     def get_image_uri(self, image_id: str) -> str:
         """Return the file of an image.
 
         Raises:
-            UserError: there is no such image.
+            UnknownImageError: there is no such image.
         """
         uri: str = super().get_image_uri(image_id)
         if not uri:
-            raise UserError(f"There is no image '{image_id}': choose one that GET /datastore/?output=all lists.")
+            raise UnknownImageError(
+                f"There is no image '{image_id}': choose one that GET /datastore/?output=all lists."
+            )
         return uri
 
     def image_path(self, image_id: str) -> Path:
@@ -87,8 +114,10 @@ class LabelStore(LocalDatastore):
         image = self.image_path(image_id)
         # members of the enumeration are text too, but print as its name
         tag = str(getattr(label_tag, "value", label_tag))
-        if not re.fullmatch(r"\w[\w.-]*", tag):
-            raise UserError(f"The tag '{tag}' is no name: use letters, digits, '_', '-' and '.'.")
+        if not _TAG.fullmatch(tag) or len(tag.encode()) > MAX_TAG:
+            raise UserError(
+                f"The tag '{tag[:MAX_TAG]}' is no name: use up to {MAX_TAG} letters, digits, '_', '-' and '.'."
+            )
         given = Path(label_filename)
         suffix = label_suffix(given.name)
         shape = image_shape(image)
@@ -100,6 +129,7 @@ class LabelStore(LocalDatastore):
         target = self.folder / LABELS_FOLDER / tag / (image_id + suffix)
         info = {**(label_info or {}), "ts": int(time.time()), "name": image_id + suffix}
         with self._changing():
+            self.get_image_uri(image_id)  # another process may have removed it
             info["version"] = self._keep(given, tag, image_id, suffix)
             _copy(given, target)
             for other in set(LABEL_SUFFIXES) - {suffix}:
@@ -116,9 +146,17 @@ class LabelStore(LocalDatastore):
         given = Path(image_filename)
         name, suffix = self._to_id(given.name)
         image_id = image_id or name
-        if not _NAME.fullmatch(image_id) or PurePosixPath(image_id).parts[0] == LABELS_FOLDER:
-            raise UserError(f"'{image_id}' is no name for an image: use letters, digits, '_', '-', '.' and '/'.")
-        if image_id in self._datastore.objects:
+        if (
+            not _NAME.fullmatch(image_id)
+            or len(image_id.encode()) > MAX_NAME
+            or PurePosixPath(image_id).parts[0] == LABELS_FOLDER
+        ):
+            raise UserError(
+                f"'{image_id[:MAX_NAME]}' is no name for an image: use up to {MAX_NAME} letters, digits, '_', '-', '.' "
+                "and '/'."
+            )
+        # a file that is no image may have the name too, such as the store's own list
+        if image_id in self._datastore.objects or (self.folder / (image_id + suffix)).exists():
             raise UserError(f"There is an image '{image_id}' already: give the new one another name.")
         try:
             read_source(given)
@@ -167,23 +205,46 @@ class LabelStore(LocalDatastore):
     @contextmanager
     def _changing(self) -> Iterator[None]:
         """Change what the file says now, which other processes write too."""
-        with self._lock:
-            self._init_from_datastore_file()
+        with self._drafting():
             yield
             self._update_datastore_file()
 
-    def _reconcile_datastore(self) -> None:
+    @contextmanager
+    def _drafting(self) -> Iterator[None]:
         with self._lock:
+            if hasattr(self._draft, "model"):
+                yield
+                return
+            self._draft.model = _copy_of(self._datastore)
+            try:
+                self._init_from_datastore_file()
+                yield
+                self._published = self._draft.model
+            except BaseException:
+                self._config_ts = None  # what was read of the file is lost
+                raise
+            finally:
+                del self._draft.model
+
+    def _reconcile_datastore(self) -> None:
+        with self._drafting():
             super()._reconcile_datastore()
 
     def _init_from_datastore_file(self, throw_exception: bool = False) -> None:
         path = Path(self._datastore_config_path)
         if not path.is_file() or self._config_ts == _stamp(path):
             return
-        self._config_ts = _stamp(path)
+        stamp = _stamp(path)
         with reading(path, "the list of images", errors=(ValueError,), remedy="remove it, labels stay"):
-            self._datastore = LocalDatastoreModel.model_validate_json(path.read_text(encoding="utf-8"))
-        self._datastore.base_path = str(self.folder)
+            found = LocalDatastoreModel.model_validate_json(path.read_text(encoding="utf-8"))
+        self._datastore = LocalDatastoreModel(
+            name=found.name,
+            description=found.description,
+            images_dir=".",
+            objects={name: entry for name, entry in found.objects.items() if _stays_inside(name, entry)},
+            base_path=str(self.folder),
+        )
+        self._config_ts = stamp
 
     def _update_datastore_file(self, lock: bool = True) -> None:
         path = Path(self._datastore_config_path)
@@ -196,6 +257,30 @@ class LabelStore(LocalDatastore):
 def final_labels(store: LabelStore) -> dict[str, Path]:
     """Return the files of the final labels by the names of their images."""
     return {image: store.label_path(image, DefaultLabelTag.FINAL.value) for image in store.get_labeled_images()}
+
+
+def _copy_of(model: LocalDatastoreModel) -> LocalDatastoreModel:
+    """Return a copy that can be changed down to what is kept with an image or a label."""
+    objects = {
+        name: ImageLabelModel(
+            image=DataModel(ext=entry.image.ext, info=dict(entry.image.info)),
+            labels={tag: DataModel(ext=label.ext, info=dict(label.info)) for tag, label in entry.labels.items()},
+        )
+        for name, entry in model.objects.items()
+    }
+    return model.model_copy(update={"objects": objects})
+
+
+def _stays_inside(name: str, entry: ImageLabelModel) -> bool:
+    """Tell whether the files of an image and of its labels lie below the folder."""
+    path = PurePosixPath(name + entry.image.ext)
+    suffixes = {one.ext.lower() for one in (entry.image, *entry.labels.values())}
+    return (
+        not path.is_absolute()
+        and ".." not in path.parts
+        and suffixes <= {"", *IMAGE_SUFFIXES}
+        and all(_TAG.fullmatch(tag) for tag in entry.labels)
+    )
 
 
 def _is_file(path: Path) -> bool:

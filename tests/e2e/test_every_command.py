@@ -190,7 +190,7 @@ class Workplace:
         words += [] if "--port" in words else ["--port", str(port)]
         words[:] = [changed.get(before, word) for before, word in zip(["", *words], words, strict=False)]
         process = self.start([sys.executable, "-m", "bus_monai", *words[1:]])
-        url = f"http://127.0.0.1:{port}/{'bus/' if 'label' in words else ''}"
+        url = f"http://127.0.0.1:{port}/{'auth/' if 'label' in words else ''}"
         end = time.monotonic() + SECONDS
         while process.poll() is None and time.monotonic() < end:
             try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -14,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import requests
 from numpy.typing import NDArray
 
 from bus_monai.data.datalist import read_datalist
@@ -33,34 +35,37 @@ def _own_key(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
-@pytest.fixture(scope="module")
-def label_python() -> Iterator[Path]:
-    """The Python of MONAI Label's environment, which the command itself makes; its packages can be imported here."""
+@pytest.fixture(scope="session")
+def made_environment() -> Path:
+    """The Python of MONAI Label's environment, which the command itself makes."""
     from bus_monai.label.environment import label_environment
 
     try:
-        python = label_environment()
+        return label_environment()
     except UserError as error:
         skip(f"no MONAI Label: {error}")
-    (packages,) = python.parent.parent.glob("lib/python*/site-packages")
-    # behind ours, so that nothing of ours is hidden
-    sys.path.append(str(packages))
-    yield python
-    sys.path.remove(str(packages))
 
 
 @pytest.fixture(scope="module")
-def studies(small_phantoms: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of six phantoms without their masks, and of a broken image."""
-    folder = tmp_path_factory.mktemp("label") / "studies"
+def label_python(made_environment: Path) -> Iterator[Path]:
+    """The Python of MONAI Label's environment, whose packages can be imported here."""
+    (packages,) = made_environment.parent.parent.glob("lib/python*/site-packages")
+    # behind ours, so that nothing of ours is hidden
+    sys.path.append(str(packages))
+    yield made_environment
+    sys.path.remove(str(packages))
+
+
+def fill_studies(folder: Path, phantoms: Path) -> Path:
+    """Make a folder of six phantoms without their masks, and of a broken image."""
     folder.mkdir()
-    for number, case in enumerate(read_datalist(small_phantoms).training[:6]):
+    for number, case in enumerate(read_datalist(phantoms).training[:6]):
         shutil.copy(case.image, folder / f"phantom_{number:04d}.png")
     (folder / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\nbroken")
     return folder
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def truth(small_phantoms: Path) -> dict[str, NDArray[np.uint8]]:
     """The labels of those phantoms by their names."""
     cases = read_datalist(small_phantoms).training[:6]
@@ -69,17 +74,27 @@ def truth(small_phantoms: Path) -> dict[str, NDArray[np.uint8]]:
 
 
 class Server:
-    """A running server: ``url``, its ``studies``, and ``client()``."""
+    """A running server.
 
-    def __init__(self, studies: Path | str, weights: Path) -> None:
+    Args:
+        studies: it has ``url``, its ``studies``, and ``token`` as soon as it has started.
+        weights: of its model.
+        home: folder that it is started in and that its temporary files go to.
+        options: of the command.
+    """
+
+    def __init__(self, studies: Path | str, weights: Path, home: Path | None = None, *options: str) -> None:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
         self.weights = weights
         self.studies, self.url = studies, f"http://127.0.0.1:{self.port}"
-        self.command = [sys.executable, "-m", "bus_monai", "label", "--studies", str(studies)]
-        self.command += ["--bundles", f"{MODEL}=baseline:{weights}", "--port", str(self.port)]
+        # as the installed command begins: the folder at hand is no place of modules
+        begin = "import sys; del sys.path[0]; from bus_monai.cli.main import main; main()"
+        self.command = [sys.executable, "-c", begin, "label", "--studies", str(studies)]
+        self.command += ["--bundles", f"{MODEL}=baseline:{weights}", "--port", str(self.port), *options]
         self.process: subprocess.Popen[str] | None = None
+        self.token, self.home = "", home
 
     def start(self) -> Server:
         self.process = subprocess.Popen(
@@ -87,8 +102,10 @@ class Server:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            cwd=self.home,
+            env={**os.environ, "OMP_NUM_THREADS": "1", **({"TMPDIR": str(self.home)} if self.home else {})},
         )
+        self._read_token()
         end = time.monotonic() + START_S
         while True:
             if self.process.poll() is not None:
@@ -100,15 +117,60 @@ class Server:
                 assert time.monotonic() < end, "the server does not start"
                 time.sleep(0.2)
 
+    def _read_token(self) -> None:
+        assert self.process is not None
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            if found := re.match(rf"{re.escape(self.url)}/bus/(?:\?token=(\S+))? offers", line):
+                self.token = found[1] or ""
+                return
+
+    @property
+    def page(self) -> str:
+        """The address that is printed for the page."""
+        return f"{self.url}/bus/?token={self.token}"
+
+    @property
+    def pid(self) -> int:
+        assert self.process is not None
+        return self.process.pid
+
+    def ask(self, method: str, path: str, **more: Any) -> requests.Response:
+        """Return the answer to a request with the token."""
+        headers = {"Authorization": f"Bearer {self.token}", **more.pop("headers", {})}
+        return requests.request(method, self.url + path, headers=headers, timeout=120, **more)
+
+    def stop(self) -> None:
+        if self.process is not None and self.process.poll() is None:
+            self.process.terminate()
+            self.process.wait()
+
     def kill(self) -> None:
         assert self.process is not None
         self.process.kill()
         self.process.wait()
 
     def client(self) -> Any:
+        """Return MONAI Label's client, logged in."""
         from monailabel.client.client import MONAILabelClient
 
-        return MONAILabelClient(self.url)
+        client = MONAILabelClient(self.url)
+        client.update_auth(client.auth_token("annotator", self.token))
+        return client
+
+
+@pytest.fixture(scope="session")
+def server(
+    made_environment: Path, small_phantoms: Path, small_weights: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
+    """The server of most tests, started in a folder with programs that are none of ours."""
+    home = tmp_path_factory.mktemp("home")
+    for name in ("json", "monailabel", "torch"):
+        (home / f"{name}.py").write_text("raise SystemExit('a program of the folder at hand ran')\n")
+    studies = fill_studies(tmp_path_factory.mktemp("label") / "studies", small_phantoms)
+    server = Server(studies, small_weights, home).start()
+    yield server
+    server.stop()
 
 
 @pytest.fixture(scope="module")
@@ -122,6 +184,4 @@ def serve(label_python: Path, small_weights: Path) -> Iterator[Callable[[Path | 
 
     yield start
     for server in servers:
-        if server.process is not None and server.process.poll() is None:
-            server.process.terminate()
-            server.process.wait()
+        server.stop()

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from bus_monai.bundle.registry import list_bundles
-from bus_monai.label.environment import check_studies, offered_models, warn_if_open
+from bus_monai.label.environment import check_login, check_studies, offered_models, warn_if_open
 from bus_monai.networks.mutual_generators import MutualGenerators
 from tests.user_errors import raises_user_error
 
@@ -90,3 +90,11 @@ def test_an_open_server_warns(host: str, warnings: int, caplog: pytest.LogCaptur
     with caplog.at_level(logging.WARNING, "bus_monai"):
         warn_if_open(host)
     assert len(caplog.records) == warnings
+
+
+def test_a_login_that_lets_nobody_in_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MONAI_LABEL_AUTH_ENABLE", "False")
+    check_login()
+    monkeypatch.setenv("MONAI_LABEL_AUTH_ENABLE", "true")
+    with raises_user_error("unset", key="MONAI_LABEL_AUTH_ENABLE"):
+        check_login()

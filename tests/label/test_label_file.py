@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,7 @@ def test_straightened_outlines_have_few_corners_and_lose_no_lesion() -> None:
         ({"label": 256}, ["lesion 256", "frame 0", 1, 255]),
         ({"frame": 2}, ["lesion 1", "frame 2", 0, 1]),
         ({"points": [[0, 0], [0, 1], [float("nan"), 1]]}, ["three"]),
+        ({"points": [[0, 0], [0, 1], [1e300, 1]]}, ["three"]),
     ],
 )
 def test_what_is_no_contour_is_refused(change: dict[str, Any], named: list[object]) -> None:
@@ -134,3 +136,49 @@ def test_what_is_no_label_is_refused(tmp_path: Path) -> None:
     refused("read")
     with raises_user_error("'.nrrd'", ".png", ".nii.gz", ".nii"):
         label_suffix("a.nrrd")
+
+
+def test_polygons_beyond_the_image_are_cut() -> None:
+    wide = {"label": 1, "frame": 0, "points": [[-50, -50], [-50, 2], [50, 2], [50, -50]]}
+    outside = {"label": 2, "frame": 0, "points": [[50, 50], [60, 50], [60, 60]]}
+    labels = fill_contours([wide, outside], (1, 5, 6))
+    assert labels[0].tolist() == [[1] * 6] * 3 + [[0] * 6] * 2
+
+
+@pytest.mark.parametrize("contours", [None, 5, "x", {"label": 1}, [5], [None]])
+def test_contours_that_are_no_list_are_refused(contours: Any) -> None:
+    with raises_user_error("send"):
+        fill_contours(contours, (1, 5, 6))
+
+
+def test_many_lesions_take_no_more_memory_than_one() -> None:
+    whole = [[0, 0], [1999, 0], [1999, 1999], [0, 1999]]
+    tracemalloc.start()
+    labels = fill_contours([{"label": n, "frame": 0, "points": whole} for n in (1, 2, 3, 4)], (1, 2000, 2000))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert (labels == 4).all()
+    assert peak < 8 * labels.nbytes
+
+
+@pytest.mark.parametrize("suffix", [".png", ".nii.gz"])
+def test_a_label_of_another_size_is_not_decoded(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"a{suffix}"
+    if suffix == ".png":
+        Image.fromarray(np.zeros((3000, 3000), np.uint8)).save(path)
+    else:
+        nib.save(nib.Nifti1Image(np.zeros((3000, 3000, 4), np.float64), np.eye(4)), path)
+    tracemalloc.start()
+    with raises_user_error("1 x 4 x 5"):
+        read_labels(path, (1, 4, 5))
+    assert tracemalloc.get_traced_memory()[1] < 5_000_000
+    tracemalloc.stop()
+
+
+def test_labels_of_floats_and_further_axes_are_read(tmp_path: Path) -> None:
+    values = np.arange(20, dtype=np.float64).reshape(5, 4, 1, 1)
+    nib.save(nib.Nifti1Image(values, np.eye(4)), tmp_path / "a.nii.gz")
+    np.testing.assert_array_equal(read_labels(tmp_path / "a.nii.gz", (1, 4, 5))[0], values[..., 0, 0].T)
+    nib.save(nib.Nifti1Image(values + 0.5, np.eye(4)), tmp_path / "a.nii.gz")
+    with raises_user_error(0, 255, path="a.nii.gz"):
+        read_labels(tmp_path / "a.nii.gz", (1, 4, 5))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -63,12 +62,17 @@ def test_ultrasound_of_orthanc(
     client.save_label(_uid(SINGLE), found, "final")
     assert client.info()["datastore"]["completed"] == 1
 
-    query = f"{server.url}/infer/{MODEL}?image={_uid(SINGLE)}&output=dicom_seg"
-    form = b'--x\r\nContent-Disposition: form-data; name="params"\r\n\r\n{"threshold": 0}\r\n--x--\r\n'
-    asked = urllib.request.Request(query, form, {"Content-Type": "multipart/form-data; boundary=x"})
-    with urllib.request.urlopen(asked) as answer:
-        content = answer.read()
+    query = f"/infer/{MODEL}?image={_uid(SINGLE)}&output=dicom_seg"
+    content = server.ask("POST", query, data={"params": '{"threshold": 0}'}).content
     made = pydicom.dcmread(DicomBytesIO(content))
     assert made.Modality == "SEG"
     assert made.ReferencedSeriesSequence[0].ReferencedInstanceSequence[0].ReferencedSOPInstanceUID == _uid(SINGLE)
     assert np.unique(made.pixel_array).tolist() == [1]
+
+    # OHIF asks by way of the server, and for images alone
+    (study,) = {str(made.StudyInstanceUID)}
+    found = server.ask("GET", f"/proxy/dicom/qido/studies/{study}/series", headers={"Accept": "application/dicom+json"})
+    assert [one["0020000D"]["Value"] for one in found.json()] == [[study]]
+    for path in ("qido/../system", "qido/%2e%2e/system", "stow/studies", "qido/tools/find"):
+        assert server.ask("GET", f"/proxy/dicom/{path}").status_code == 404, path
+    assert server.ask("POST", "/proxy/dicom/qido/studies").status_code == 405

@@ -14,7 +14,7 @@ from PIL import Image
 
 from bus_monai.label.label_file import fill_contours
 from tests.label.browser import Browser
-from tests.label.conftest import MODEL, Server
+from tests.label.conftest import MODEL, Server, fill_studies
 
 BOX = "(b => [b.x, b.y, b.width, b.height])(document.querySelector('#view img').getBoundingClientRect())"
 DOUBLE_CLICK_S = 0.4
@@ -41,12 +41,20 @@ def _at(browser: Browser, column: float, row: float) -> tuple[float, float]:
 
 
 def test_an_image_is_segmented_changed_and_submitted(
-    serve: Callable[[Path | str], Server], studies: Path, browser: Browser
+    label_python: Path,
+    serve: Callable[[Path | str], Server],
+    small_phantoms: Path,
+    tmp_path: Path,
+    browser: Browser,
 ) -> None:
-    server = serve(studies)
+    server = serve(fill_studies(tmp_path / "studies", small_phantoms))
     client = server.client()
     browser.open(f"{server.url}/bus/")
+    assert "token" in browser.wait("document.body?.innerText")
+    browser.open(server.page)
     assert browser.wait("document.querySelector('#count')?.textContent") == "0 of 7 labeled"
+    assert browser.read("location.href") == f"{server.url}/bus/"
+    assert browser.read("document.cookie") == ""
     # the first image by name cannot be read
     assert ".png'" in _said(browser, "'")
     browser.press("#next")

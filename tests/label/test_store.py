@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -79,3 +80,65 @@ def test_a_broken_list_is_named(open_store: Open, tmp_path: Path) -> None:
 def test_special_files_are_left_out(open_store: Open, tmp_path: Path) -> None:
     special_files(tmp_path)
     assert open_store().list_images() == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {"../outside": {"image": {"ext": ".png"}}},
+        {"/outside": {"image": {"ext": ".png"}}},
+        {"a": {"image": {"ext": "/../../outside.png"}}},
+        {"a": {"image": {"ext": ".png"}, "labels": {"../..": {"ext": ".png"}}}},
+        {"a": {"image": {"ext": ".png"}, "labels": {"final": {"ext": "/../../outside.png"}}}},
+    ],
+)
+def test_a_list_leads_to_no_file_outside(open_store: Open, tmp_path: Path, entry: dict[str, Any]) -> None:
+    studies = tmp_path / "studies"
+    studies.mkdir()
+    for name in ("a.png", "b.png"):
+        (tmp_path / name).rename(studies / name)
+    Image.fromarray(np.zeros((4, 5), np.uint8)).save(tmp_path / "outside.png")
+    content = {"name": "x", "description": "x", "images_dir": str(tmp_path), "labels_dir": str(tmp_path)}
+    (studies / "datastore_v2.json").write_text(json.dumps({**content, "objects": entry}))
+    from bus_monai.label.store import LabelStore
+
+    store = LabelStore(studies)
+    assert sorted(store.list_images()) == ["a", "b"]
+    assert store.image_path("a") == studies / "a.png"
+    assert not store.get_labeled_images()
+    assert "outside" not in json.dumps(store.json())
+
+
+def test_an_image_takes_no_name_of_another_file(open_store: Open, tmp_path: Path) -> None:
+    store = open_store()
+    before = (tmp_path / "datastore_v2.json").read_bytes()
+    given = tmp_path.parent / f"{tmp_path.name}_sent"
+    given.write_bytes((tmp_path / "a.png").read_bytes())
+    for name in ("datastore_v2.json", "labels/x", "../x", "x" * 201, "a/"):
+        with raises_user_error():
+            store.add_image(name, str(given), {})
+    assert (tmp_path / "datastore_v2.json").read_bytes() == before
+    assert store.add_image("c", str(given), {}) == "c"
+
+
+def test_who_reads_while_others_change_sees_whole_lists(open_store: Open, tmp_path: Path) -> None:
+    store = open_store()
+    store.save_label("a", _label(tmp_path, 1), "final", {})
+    at_work = True
+
+    def read() -> set[tuple[tuple[str, ...], tuple[str, ...]]]:
+        seen = set()
+        while at_work:
+            seen.add((tuple(sorted(store.list_images())), tuple(store.get_labeled_images())))
+            store.image_path("b")
+        return seen
+
+    with ThreadPoolExecutor(2) as pool:
+        readers = [pool.submit(read) for _ in range(2)]
+        for number in range(20):
+            store.update_image_info("b", {"n": number})
+            (tmp_path / "datastore_v2.json").touch()
+            store.refresh()
+        at_work = False
+    assert {reader.result().pop() for reader in readers} == {(("a", "b"), ("a",))}
+    assert store.get_image_info("b")["n"] == 19

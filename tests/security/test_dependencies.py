@@ -9,6 +9,8 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.version import Version
 
+from bus_monai.label.environment import CONSTRAINTS, LABEL_PACKAGES
+
 ROOT = Path(__file__).parents[2]
 FLOORS = {"requests": "2.32.4", "ray": "2.55", "onnx": "1.21", "pillow": "12.3", "jinja2": "3.1.6", "monai": "1.6.1"}
 LABEL_FLOORS = {"pyjwt": "2.13", "python-multipart": "0.0.32"}
@@ -18,6 +20,11 @@ def requirements(text: str) -> dict[str, Requirement]:
     """Return what a file of Python or TOML asks for by the quoted requirements in it."""
     found = re.findall(r'"([A-Za-z0-9_.\[\],-]+[<>=][^"]*)"', text)
     return {one.name.lower(): one for one in map(Requirement, found)}
+
+
+def lines(path: Path) -> list[str]:
+    """Return the lines of a file of constraints without comments."""
+    return [line for line in path.read_text(encoding="utf-8").splitlines() if line and not line.startswith("#")]
 
 
 def below(version: str) -> list[str]:
@@ -43,15 +50,25 @@ def test_a_floor_of_the_environment_of_labeling_excludes_the_holes(package: str)
 
 def test_the_pinned_versions_are_among_those_asked_for() -> None:
     asked = requirements((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
-    pinned = [Requirement(line) for line in lines if line and not line.startswith("#")]
     checked = set()
-    for pin in pinned:
+    for pin in map(Requirement, lines(ROOT / "constraints.txt")):
         (exact,) = pin.specifier
         if (known := asked.get(pin.name.lower())) is not None:
             checked.add(pin.name.lower())
             assert known.specifier.contains(exact.version), pin
     assert FLOORS.keys() <= checked
+
+
+def test_the_environment_of_labeling_is_pinned_in_what_is_asked_for() -> None:
+    pinned = {pin.name.lower(): pin for pin in map(Requirement, lines(CONSTRAINTS))}
+    for asked in map(Requirement, LABEL_PACKAGES):
+        (exact,) = pinned.get(asked.name.lower(), asked).specifier
+        assert (exact.operator, asked.specifier.contains(exact.version)) == ("==", True), asked
+    assert pinned.keys() < {Requirement(text).name.lower() for text in LABEL_PACKAGES}
+    for pin in map(Requirement, lines(ROOT / "constraints.txt")):
+        other = pinned.get(pin.name.lower(), pin)
+        # setuptools of the tests is of no Python that the environment has one for
+        assert other.specifier == pin.specifier or pin.name == "setuptools", pin
 
 
 @pytest.mark.parametrize("package", [*FLOORS, *LABEL_FLOORS])

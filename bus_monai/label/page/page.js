@@ -309,6 +309,8 @@ window.onbeforeunload = (event) => {
   if (unsaved) event.preventDefault();
 };
 
+// the token is in a cookie now, and need not be seen
+history.replaceState(null, "", location.pathname);
 await during("Opening ...", async () => {
   const { trainers, strategies } = await ask("/info/");
   $("model").append(...Object.keys(trainers).map((name) => new Option(name)));
