@@ -174,9 +174,9 @@ CLICKS_SUFFIX = "_clicks"
 class ClickTask(InferTask):
     """Change what the active version of a model finds, or the contours sent along, by clicks and a box.
 
-    The request holds prompts, see :func:`~bus_monai.label.infer_request.read_prompts`, and may hold ``contours``, what is
-    lesion so far in place of the model's result. Only frames with prompts change, and the numbers of lesions stay. To
-    go on, ask again with one click more; to undo, with one less.
+    The request holds prompts, see :func:`~bus_monai.label.infer_request.read_prompts`, and may hold ``contours``, what
+    is lesion so far in place of the model's result. Only frames with prompts change, and the numbers of lesions stay.
+    To go on, ask again with one click more; to undo, with one less.
 
     Args:
         segmenter: the task of the model.

@@ -56,9 +56,8 @@ class Container:
     def __enter__(self) -> Container:
         self.home.mkdir(exist_ok=True)
         command = [str(self.venv / "docker" / "entrypoint.sh"), *self.words(self.service["command"])]
-        self.process = subprocess.Popen(
-            command, env=self.environment, cwd=self.home, stderr=(self.home / "log").open("wb")
-        )
+        log = (self.home / "log").open("wb")
+        self.process = subprocess.Popen(command, env=self.environment, cwd=self.home, stdout=log, stderr=log)
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import time
@@ -82,7 +83,10 @@ def test_the_label_server_starts_with_the_environment_of_the_image(installed: Pa
     Image.fromarray(make_phantom(0, (64, 64)).image).save(studies / "phantom.png")
     with Container("label", installed, tmp_path / "home", **{"http://orthanc:8042/dicom-web": str(studies)}) as label:
         label.wait_until_healthy()
-        listed = requests.get(f"http://127.0.0.1:{label.port}/datastore/?output=all", timeout=30).json()
+        (token,) = set(re.findall(r"/token/(\S+)", (tmp_path / "home" / "log").read_text()))
+        url = f"http://127.0.0.1:{label.port}/datastore/?output=all"
+        assert requests.get(url, timeout=30).status_code == 401
+        listed = requests.get(url, headers={"Authorization": f"Bearer {token}"}, timeout=30).json()
         assert list(listed["objects"]) == ["phantom"]
     assert [path.is_symlink() for path in (tmp_path / "home").glob(".cache/bus_monai/monailabel-*")] == [True]
 
