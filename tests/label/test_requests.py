@@ -156,7 +156,7 @@ def _calls_of_a_client(client: Any, server: Server, folder: Path) -> None:
     assert MODEL in client.info()["models"]
     chosen = client.next_sample("first", {})
     assert Path(chosen["path"]).is_file()
-    (folder / "new.png").write_bytes(_png(value=90))
+    (folder / "new.png").write_bytes((Path(server.studies) / "phantom_0003.png").read_bytes())
     assert client.upload_image(str(folder / "new.png"), "new") == {"image": "new"}
     found, params = client.infer(MODEL, "new", {"threshold": 0.4})
     assert params["model_version"] == 0
