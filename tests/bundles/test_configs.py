@@ -63,8 +63,17 @@ def test_every_setting_declares_a_type_that_its_default_has(configs: Path) -> No
     assert [key for key, schema in declared.items() if "type" not in schema] == []
     defaults = read_config(configs / "train.json")["settings"]
     assert declared.keys() == {*defaults, "val_interval"}
-    plain = {key: value for key, value in defaults.items() if not str(value).startswith(("$", "@"))}
-    check_settings(plain | {"val_interval": 3}, configs.parent, "It")
+    for choice in (
+        {},
+        {"paper_literal": True},
+        {"method": "hung"},
+        {"gan_mode": "parent_literal"},
+        {"val_interval": 3},
+    ):
+        known = {key: value for key, value in choice.items() if key in declared}
+        parser = ConfigParser({"settings": defaults | known})
+        # as a training writes them beside its weights
+        check_settings(json.loads(json.dumps(parser.get_parsed_content("settings"))), configs.parent, "It")
 
 
 def test_presets_are_of_declared_types(configs: Path) -> None:
