@@ -88,7 +88,7 @@ class Access:
         return path, False
 
     def check(self, method: str, path: str, headers: Mapping[str, str], query: str = "") -> bool:
-        """Check a request; tell whether it brings the token in its query, for which a cookie is due.
+        """Check a request; tell whether its address brings the token, for which a browser is due a cookie.
 
         Args:
             method: of HTTP.
@@ -112,7 +112,9 @@ class Access:
                 f"A page of {headers['origin']} may not do this: name it in MONAI_LABEL_CORS_ORIGINS to let it.",
             )
         path, known = self.split(path)
-        if self.token is None or known or path in LOGIN_PATHS:
+        if known:
+            return method in SAFE_METHODS
+        if self.token is None or path in LOGIN_PATHS:
             return False
         if self.is_token(_bearer(headers)) or self.is_token(_cookies(headers).get(self.cookie, "")):
             return False

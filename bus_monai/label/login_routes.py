@@ -15,7 +15,7 @@ def login_router(access: Access) -> APIRouter:
     router = APIRouter(prefix="/auth")
 
     @router.get("/")
-    def is_enabled(request: Request) -> dict[str, Any]:
+    async def is_enabled(request: Request) -> dict[str, Any]:  # at once, whatever the threads have to do
         needed = access.token is not None and not request.scope.get(KNOWN, False)
         return {"enabled": needed, "client_id": "bus_monai", "realm": ""}
 

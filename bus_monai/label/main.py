@@ -18,7 +18,7 @@ from monailabel.interfaces.tasks.train import TrainTask
 
 from bus_monai import __version__
 from bus_monai.bundle.models import parse_models
-from bus_monai.errors import check_choice
+from bus_monai.errors import UserError, check_choice
 from bus_monai.label.infer_tasks import CLICKS_SUFFIX, LESION_NAMES, ClickTask, SegmentTask
 from bus_monai.label.model_versions import ModelVersions
 from bus_monai.label.store import LabelStore
@@ -58,6 +58,10 @@ class BreastUltrasoundApp(MONAILabelApp):
     def init_trainers(self) -> dict[str, TrainTask]:
         """Return one task per model."""
         return {name: FineTuneTask(versions) for name, versions in self.models.items()}
+
+    def init_batch_infer(self) -> Callable[..., Any]:
+        """Return what segments all images."""
+        return segment_all
 
     def init_strategies(self) -> dict[str, Strategy]:
         """Return the ways to choose what to label next."""
@@ -123,6 +127,33 @@ class BreastUltrasoundApp(MONAILabelApp):
         """
         check_choice("model", model, self.models)
         return self.models[model]
+
+
+def segment_all(
+    request: Mapping[str, Any], store: LabelStore, infer: Callable[[dict[str, Any], LabelStore], dict[str, Any]]
+) -> dict[str, Any]:
+    """Segment images, keep the results as labels, and return their measures by name; MONAI Label's own asks for GPUs.
+
+    Args:
+        request: its ``images`` are ``all``, ``labeled`` or ``unlabeled``.
+        store: of the images.
+        infer: segments one; what it cannot is left out with the sentence that says why.
+    """
+    listed: dict[str, Callable[[], list[str]]] = {
+        "all": store.list_images,
+        "labeled": store.get_labeled_images,
+        "unlabeled": store.get_unlabeled_images,
+    }
+    found = {}
+    for name in sorted(listed[request.get("images", "all")]()):
+        try:
+            result = infer({**request, "image": name, "save_label": True}, store)
+        except UserError as error:
+            print(f"Left out: {error}", flush=True)
+            continue
+        Path(result["file"]).unlink(missing_ok=True)
+        found[name] = result["params"]
+    return found
 
 
 def _open_store(studies: str) -> LabelStore:

@@ -182,8 +182,7 @@ def infer_batch(
 ) -> Any:
     """Segment all images, and keep the results as labels."""
     _check_known("model", model, app_instance()._infers)
-    wanted = {"max_workers": 1, **_settings(params)}
-    return _run("batch_infer", {"model": model, "images": images}, wanted, run_sync, False)
+    return _run("batch_infer", {"model": model, "images": images}, _settings(params), run_sync, False)
 
 
 @router.delete("/batch/infer")

@@ -155,7 +155,9 @@ class Server:
         from monailabel.client.client import MONAILabelClient
 
         client = MONAILabelClient(self.url)
-        client.update_auth(client.auth_token("annotator", self.token))
+        assert client.auth_enabled() == bool(self.token)
+        if self.token:
+            client.update_auth(client.auth_token("annotator", self.token))
         return client
 
 
@@ -174,12 +176,12 @@ def server(
 
 
 @pytest.fixture(scope="module")
-def serve(label_python: Path, small_weights: Path) -> Iterator[Callable[[Path | str], Server]]:
+def serve(label_python: Path, small_weights: Path) -> Iterator[Callable[..., Server]]:
     """Start servers over folders; they end with the module."""
     servers: list[Server] = []
 
-    def start(studies: Path | str) -> Server:
-        servers.append(Server(studies, small_weights))
+    def start(studies: Path | str, *options: str) -> Server:
+        servers.append(Server(studies, small_weights, None, *options))
         return servers[-1].start()
 
     yield start

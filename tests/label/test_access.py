@@ -115,6 +115,7 @@ def test_names_that_are_given_are_answered_to(monkeypatch: pytest.MonkeyPatch) -
         ("GET", "/bus/", "token=", {}, 401),
         ("POST", "/train/x", f"token={TOKEN}", {}, 401),
         ("POST", f"/token/{TOKEN}/train/x", "", {}, False),
+        ("GET", f"/token/{TOKEN}", "", {}, True),
         ("POST", "/token/other/train/x", "", {}, 401),
         ("POST", "/token//train/x", "", {}, 401),
         ("GET", "/auth/", "", {}, False),

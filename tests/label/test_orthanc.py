@@ -39,7 +39,7 @@ def _uid(name: str) -> str:
 
 def test_ultrasound_of_orthanc(
     orthanc: str,
-    serve: Callable[[Path | str], Server],
+    serve: Callable[..., Server],
     label_python: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -49,7 +49,8 @@ def test_ultrasound_of_orthanc(
     (tmp_path / "cache").mkdir()
     (tmp_path / "cache" / environment.name).symlink_to(environment)
     monkeypatch.setenv("BUS_MONAI_CACHE", str(tmp_path / "cache"))
-    server = serve(orthanc)
+    server = serve(orthanc, "--no-token")
+    assert server.token == ""
     client = server.client()
     assert set(client.datastore()["objects"]) == {_uid(SINGLE), _uid(CINE)}
 

@@ -42,7 +42,7 @@ def _at(browser: Browser, column: float, row: float) -> tuple[float, float]:
 
 def test_an_image_is_segmented_changed_and_submitted(
     label_python: Path,
-    serve: Callable[[Path | str], Server],
+    serve: Callable[..., Server],
     small_phantoms: Path,
     tmp_path: Path,
     browser: Browser,

@@ -124,6 +124,12 @@ def test_the_page_is_given_the_token_by_its_address(server: Server) -> None:
         assert cookie.has_nonstandard_attr("HttpOnly")
 
 
+def test_the_address_for_clients_leads_a_browser_to_the_page(server: Server) -> None:
+    with requests.Session() as session:
+        answer = session.get(f"{server.url}/token/{server.token}", timeout=60)
+        assert (answer.status_code, answer.url) == (200, f"{server.url}/bus/")
+
+
 def test_calls_of_monai_label_s_client(server: Server, tmp_path: Path) -> None:
     from monailabel.client.client import MONAILabelClient, MONAILabelClientException
 
