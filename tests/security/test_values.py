@@ -208,7 +208,7 @@ def test_python_runs_a_bundle_of_others_with_trust_alone(foreign: Path, ran: Pat
         with raises_user_error(path=foreign, key="--trust"):
             call()
     with raises_user_error(path=foreign, key="--trust"):
-        segment(np.zeros((8, 8), np.float32), foreign)
+        segment(np.eye(64, dtype=np.float32), foreign)
     assert not ran.exists()
     assert find_model(foreign, trust=True).bundle == foreign
     Predictor.from_bundle(foreign, backend="torch", trust=True)
