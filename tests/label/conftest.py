@@ -94,7 +94,7 @@ class Server:
         self.command = [sys.executable, "-c", begin, "label", "--studies", str(studies)]
         self.command += ["--bundles", f"{MODEL}=baseline:{weights}", "--port", str(self.port), *options]
         self.process: subprocess.Popen[str] | None = None
-        self.token, self.home = "", home
+        self.token, self.home, self.is_ours = "", home, True
 
     def start(self) -> Server:
         self.process = subprocess.Popen(
@@ -105,7 +105,8 @@ class Server:
             cwd=self.home,
             env={**os.environ, "OMP_NUM_THREADS": "1", **({"TMPDIR": str(self.home)} if self.home else {})},
         )
-        self._read_token()
+        if self.is_ours:
+            self._read_token()
         end = time.monotonic() + START_S
         while True:
             if self.process.poll() is not None:

@@ -69,6 +69,7 @@ def server(app: Path, label_python: Path) -> Iterator[Server]:
     Image.fromarray(first).save(studies / IMAGES[0])
     nib.save(nib.Nifti1Image(second.T[..., None], AFFINE), studies / IMAGES[1])
     server = Server(studies, Path())
+    server.is_ours = False
     server.command = [str(label_python), "-c", RUN, "start_server", "--app", str(app), "--studies", str(studies)]
     server.command += ["--host", "127.0.0.1", "--port", str(server.port), "--verbose", "ERROR", "--log_level", "error"]
     # any source but the default, which asks for the list of MONAI's model zoo
