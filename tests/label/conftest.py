@@ -168,7 +168,7 @@ def server(
 ) -> Iterator[Server]:
     """The server of most tests, started in a folder with programs that are none of ours."""
     home = tmp_path_factory.mktemp("home")
-    for name in ("json", "monailabel", "torch"):
+    for name in ("json", "monailabel", "torch") if sys.version_info >= (3, 11) else ():
         (home / f"{name}.py").write_text("raise SystemExit('a program of the folder at hand ran')\n")
     studies = fill_studies(tmp_path_factory.mktemp("label") / "studies", small_phantoms)
     server = Server(studies, small_weights, home).start()
