@@ -21,25 +21,25 @@ from bus_monai.networks.weights import read_weights
 
 KNOWN_GROUPS = 3
 """Images of the training as they are, the same augmented, and phantoms, with which everything is tried out."""
-KNOWN_MARGIN = 1.15
+KNOWN_MARGIN = 1.18
 """Images up to so many times as far as the farthest of the training are known: those of a scanner that nothing was
 learned from lie 1.1 times as far, photographs and films 1.5 times and more (docs/experiments/lite_unet.md)."""
 
 
 def fit_known_images(
-    model: TrainedModel, data: Path, others: Path | None = None
+    model: TrainedModel, data: Path, others: Sequence[Path] = ()
 ) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Return weights and settings of a model that can tell how far an image is from those that it was trained on.
 
     Args:
         model: of a bundle whose network is a :class:`~bus_monai.networks.lite_unet.LiteUNet`.
         data: folder of the data set that it was trained on, of which the section for training is taken.
-        others: folder of images of another kind, which look so like those that their distance alone does not tell.
+        others: folders of images of other kinds, which look so like those that their distance alone does not tell.
 
     Raises:
         UserError: the model has another network, or the data set cannot be read.
     """
-    settings = model.settings | {"known_groups": KNOWN_GROUPS, "other_groups": int(others is not None)}
+    settings = model.settings | {"known_groups": KNOWN_GROUPS, "other_groups": len(others)}
     parser = inference_parser(TrainedModel(model.name, model.bundle, model.weights, settings))
     network = parser.get_parsed_content("network_def")
     if not isinstance(network, LiteUNet):
@@ -54,7 +54,7 @@ def fit_known_images(
             _images(to_items(learned), _augmentation(model, data)),
             _images(to_items(phantoms), plain),
         ],
-        [] if others is None else [_images(inference_items(others, ""), plain)],
+        [_images(inference_items(folder, ""), plain) for folder in others],
         margin=KNOWN_MARGIN,
     )
     return network.state_dict(), settings

@@ -1,16 +1,17 @@
 """Make a trained model small and put it into its bundle.
 
-    python -m bus_monai.inference.ship_model BUNDLE:WEIGHTS [DATA [OTHERS]]
+    python -m bus_monai.inference.ship_model BUNDLE:WEIGHTS [DATA [OTHERS ...]]
 
 writes ``models/model.safetensors`` and ``models/graph-KEY`` into the bundle's folder. It needs the extra ``export``.
-With DATA, what the model was trained on, it also learns which images it knows, and with OTHERS, a folder of images of
-another kind, which it does not.
+With DATA, what the model was trained on, it also learns which images it knows, and with OTHERS, folders of images of
+other kinds, which it does not.
 """
 
 from __future__ import annotations
 
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -27,14 +28,14 @@ from bus_monai.inference.known_images import fit_known_images
 from bus_monai.networks.weights import read_weights, save_shipped
 
 
-def ship_model(spec: str, data: Path | None = None, others: Path | None = None) -> tuple[Path, Path]:
+def ship_model(spec: str, data: Path | None = None, others: Sequence[Path] = ()) -> tuple[Path, Path]:
     """Write weights and graph of a model into its bundle, in place of those that are there.
 
     Args:
         spec: ``BUNDLE:WEIGHTS``.
         data: folder of the data set that it was trained on, see
             :func:`~bus_monai.inference.known_images.fit_known_images`; ``None`` leaves what it knows as it is.
-        others: images of another kind, see there.
+        others: images of other kinds, see there.
 
     Returns:
         The file of weights and the folder of the graph.
@@ -82,7 +83,8 @@ def halve_graph(path: Path) -> None:
 
 if __name__ == "__main__":
     try:
-        for written in ship_model(sys.argv[1], *map(Path, sys.argv[2:4])):
+        folders = [Path(folder) for folder in sys.argv[2:]]
+        for written in ship_model(sys.argv[1], folders[0] if folders else None, folders[1:]):
             print(written)
     except UserError as error:
         sys.exit(str(error))

@@ -38,7 +38,7 @@ def model(small_phantoms: Path, tmp_path_factory: pytest.TempPathFactory) -> Tra
     for i in range(6):
         save(others / f"{i}.png", stripes(20 + i))
     plain = TrainedModel("known", bundle, str(folder / "model.pt"), SETTINGS)
-    state, settings = fit_known_images(plain, small_phantoms, others)
+    state, settings = fit_known_images(plain, small_phantoms, [others])
     save_shipped(state, folder / "model.safetensors", settings | {"presence_shifts": [-0.5, 0.0, 0.5]})
     return find_model("lite_unet", str(folder / "model.safetensors"))
 
