@@ -137,8 +137,9 @@ def test_killed_at_random_moments(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_killed_twenty_times_over_two_hundred_files(tmp_path: Path) -> None:
-    counts = killed_and_started_again(tmp_path, files=200, kills=20)
+@pytest.mark.timeout(3600)
+def test_killed_forty_times_over_two_hundred_files(tmp_path: Path) -> None:
+    counts = killed_and_started_again(tmp_path, files=200, kills=40)
     assert counts == sorted(counts)
     assert len(set(counts)) > 5
 

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import json
+import random
 import re
+import shutil
 import signal
+import time
+from contextlib import closing
 from pathlib import Path
 
 import pydicom
+import pytest
 import requests
 from pynetdicom import AE
 
+from bus_monai.pacs.spool import Spool
 from tests.pacs.orthanc_server import OrthancServer, free_port
 from tests.pacs.serving import NAME, ROOT, Serving, images, store
 
@@ -74,6 +80,46 @@ def test_killed_in_the_middle(orthanc: OrthancServer, tmp_path: Path) -> None:
         }
         assert references == {str(pydicom.dcmread(path).SOPInstanceUID) for path in sources[1:]}
         assert serving.end(signal.SIGTERM) == 0
+
+
+def results(spool: Path) -> dict[str, bytes]:
+    """What is there to be sent, by path."""
+    return {str(path.relative_to(spool)): path.read_bytes() for path in (spool / "done").rglob("*") if path.is_file()}
+
+
+def killed(tmp_path: Path, instances: int, kills: int) -> None:
+    """Kill the node at random moments, and compare with one that was left alone; no instance is put aside."""
+    chance = random.Random(kills)
+    alone, other = tmp_path / "alone", tmp_path / "killed"
+    with closing(Spool(alone / "spool", 10**9)) as spool:
+        for path in images(tmp_path / "in", instances):
+            spool.receive(path.read_bytes())
+    shutil.copytree(alone, other)
+    with Serving(alone, "PACS@127.0.0.1:9") as serving:
+        serving.wait(lambda: serving.count("received") == 0)
+        serving.end(signal.SIGTERM)
+    serving = Serving(other, "PACS@127.0.0.1:9", seconds=0.05)
+    for number in range(kills):
+        with serving:
+            left = serving.count("received")
+            wanted = left - chance.randrange(2 * instances // kills) if number % 3 else left
+            serving.wait(lambda wanted=wanted: serving.count("received") <= max(wanted, 1))  # type: ignore[misc]
+            time.sleep(0.2 * chance.random())
+    with serving:
+        serving.wait(lambda: serving.count("received") == 0)
+    assert serving.count("failed") == 0
+    assert results(other / "spool") == results(alone / "spool")
+    assert len(results(alone / "spool")) == 3 * instances - 1  # the first shows no lesion
+
+
+def test_killed_at_its_start(tmp_path: Path) -> None:
+    killed(tmp_path, 6, 2)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_killed_ten_times(tmp_path: Path) -> None:
+    killed(tmp_path, 60, 10)
 
 
 def test_orthanc_as_in_the_documentation(orthanc_files: tuple[str, Path], tmp_path: Path) -> None:
