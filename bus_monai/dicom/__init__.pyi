@@ -5,7 +5,8 @@ from .read import read_frame as read_frame
 from .read import read_frames as read_frames
 from .read import spacing_mm as spacing_mm
 from .secondary_capture import make_secondary_capture as make_secondary_capture
-from .segmentation import find_segment as find_segment
+from .segmentation import index_segments as index_segments
+from .segmentation import iterate_segmentations as iterate_segmentations
 from .segmentation import make_segmentations as make_segmentations
 from .source_header import Algorithm as Algorithm
 from .source_header import Equipment as Equipment

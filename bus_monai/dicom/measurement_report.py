@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from highdicom.sr import (
@@ -26,7 +26,7 @@ from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 
-from bus_monai.dicom.segmentation import find_segment, has_frame_numbers, tracking_uid
+from bus_monai.dicom.segmentation import has_frame_numbers, index_segments, tracking_uid
 from bus_monai.dicom.source_header import Algorithm, as_ultrasound, derived_uid, source_header, stamp
 from bus_monai.geometry.lesion import Lesion
 
@@ -58,7 +58,7 @@ def make_report(
 
     Args:
         source: the image, as read; its pixels are not needed.
-        segmentations: what ``make_segmentations`` made of the same labels, or nothing.
+        segmentations: what ``make_segmentations`` made of the same labels, or nothing; their pixels are not needed.
         lesions_by_frame: for each frame its lesions, numbered as in the labels.
         algorithm: what found the lesions.
         creation: date and time of the content; with the same one a repeated run makes the same bytes.
@@ -67,8 +67,9 @@ def make_report(
         UserError: the source lacks a valid identifier.
     """
     header = source_header(source)
+    segments = index_segments(segmentations)
     groups: list[Group] = [
-        _group(header, segmentations, frame, lesion, algorithm)
+        _group(header, segments, frame, lesion, algorithm)
         for frame, lesions in enumerate(lesions_by_frame)
         for lesion in lesions
     ]
@@ -109,7 +110,11 @@ def _observer(algorithm: Algorithm) -> ObservationContext:
 
 
 def _group(
-    header: Dataset, segmentations: Sequence[Dataset], frame: int, lesion: Lesion, algorithm: Algorithm
+    header: Dataset,
+    segments: Mapping[tuple[int | None, str], tuple[Dataset, int]],
+    frame: int,
+    lesion: Lesion,
+    algorithm: Algorithm,
 ) -> Group:
     uid = tracking_uid(header, lesion.number, algorithm)
     tracking = TrackingIdentifier(uid, f"Lesion {lesion.number}")
@@ -124,7 +129,8 @@ def _group(
         "qualitative_evaluations": uncalibrated,
     }
     frames = [frame + 1] if has_frame_numbers(header) else None
-    found = find_segment(segmentations, frame, lesion.number)
+    name = f"Lesion {lesion.number}"
+    found = segments.get((frame, name)) or segments.get((None, name))
     if found is None:
         image = SourceImageForMeasurementGroup(header.SOPClassUID, header.SOPInstanceUID, frames)
         return MeasurementsAndQualitativeEvaluations(**shared, source_images=[image])

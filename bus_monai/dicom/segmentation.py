@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 
 import numpy as np
@@ -27,7 +27,14 @@ ALL_FRAMES = "Lesions of all frames"
 def make_segmentations(
     source: Dataset, labels: Sequence[NDArray[np.integer]], algorithm: Algorithm, *, creation: datetime
 ) -> list[Dataset]:
-    """Make segmentations (BINARY) with a segment a lesion.
+    """Make segmentations (BINARY) with a segment a lesion, all that :func:`iterate_segmentations` yields."""
+    return list(iterate_segmentations(source, labels, algorithm, creation=creation))
+
+
+def iterate_segmentations(
+    source: Dataset, labels: Sequence[NDArray[np.integer]], algorithm: Algorithm, *, creation: datetime
+) -> Iterator[Dataset]:
+    """Yield segmentations (BINARY) with a segment a lesion, made one at a time.
 
     An object is made for each frame that holds a lesion: highdicom refuses more than one frame of a source without
     positions in a frame of reference, and no ultrasound has them. A source with them, such as Enhanced MR, gives one
@@ -40,7 +47,7 @@ def make_segmentations(
         algorithm: what found the lesions.
         creation: date and time of the content; with the same one a repeated run makes the same bytes.
 
-    Returns:
+    Yields:
         The objects, none where there is no lesion. Segments of an object count from 1; which lesion a segment is, its
         label ("Lesion 3") and its tracking identifier say.
 
@@ -54,13 +61,13 @@ def make_segmentations(
         raise ValueError(f"Labels of shape {shape} are not those of the source's frames.")
     if get_image_coordinate_system(header) == CoordinateSystemNames.PATIENT:
         stacked = np.stack(labels)
-        return [_segmentation(header, header, stacked, 0, algorithm, creation)] if stacked.any() else []
+        if stacked.any():
+            yield _segmentation(header, header, stacked, 0, algorithm, creation)
+        return
     plain = _single_frame(header)
-    return [
-        _segmentation(plain, header, numbers, frame, algorithm, creation)
-        for frame, numbers in enumerate(labels)
-        if numbers.any()
-    ]
+    for frame, numbers in enumerate(labels):
+        if numbers.any():
+            yield _segmentation(plain, header, numbers, frame, algorithm, creation)
 
 
 def _single_frame(header: Dataset) -> Dataset:
@@ -112,14 +119,18 @@ def _segmentation(
     return made
 
 
-def find_segment(segmentations: Sequence[Dataset], frame: int, number: int) -> tuple[Dataset, int] | None:
-    """Return the object and the number of the segment of a lesion in a frame, if these segmentations hold it."""
-    for made in segmentations:
-        if int(made.InstanceNumber) == frame + 1 or made.ContentDescription == ALL_FRAMES:
-            for segment in made.SegmentSequence:
-                if segment.TrackingID == f"Lesion {number}":
-                    return made, int(segment.SegmentNumber)
-    return None
+def frame_of(made: Dataset) -> int | None:
+    """Return the number of the frame that a segmentation is of, from 0; ``None`` where it is of all."""
+    return None if made.ContentDescription == ALL_FRAMES else int(made.InstanceNumber) - 1
+
+
+def index_segments(segmentations: Iterable[Dataset]) -> dict[tuple[int | None, str], tuple[Dataset, int]]:
+    """Return object and number of each segment, by :func:`frame_of` and tracking identifier ("Lesion 3")."""
+    return {
+        (frame_of(made), str(segment.TrackingID)): (made, int(segment.SegmentNumber))
+        for made in segmentations
+        for segment in made.SegmentSequence
+    }
 
 
 def has_frame_numbers(header: Dataset) -> bool:

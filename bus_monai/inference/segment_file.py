@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from threading import Lock
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 LARGE_FRAME_PIXELS = 4_000_000
 """Pixels of a frame from which on one file at a time is in memory, whatever the number of threads."""
 _ONE_LARGE = Lock()
+MAX_REASON = 5_000
+"""Letters of a reason: it may quote a path of 4,096, and values of the file, which have no end."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,12 @@ class SegmentFile:
             OutputError: nothing more can be written.
             NoReaderError: nothing more can be read.
         """
+        outcome = self._outcome(path, name)
+        if len(outcome.reason) <= MAX_REASON:
+            return outcome
+        return replace(outcome, reason=outcome.reason[:MAX_REASON] + "…")
+
+    def _outcome(self, path: Path, name: str) -> Outcome:
         try:
             with open_source(path) as source:
                 return self._segment(source, name)

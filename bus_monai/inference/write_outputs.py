@@ -239,14 +239,13 @@ class FileWriter:
         algorithm, creation, frames = self.algorithm(), self.creation, len(result.labels)
         objects: list[Dataset] = []
         if "seg" in kinds:
-            from bus_monai.dicom.segmentation import make_segmentations
+            from bus_monai.dicom.segmentation import frame_of, iterate_segmentations
 
-            objects = make_segmentations(header, result.labels, algorithm, creation=creation)
-            shown: list[int | None] = [frame for frame, labels in enumerate(result.labels) if labels.any()]
-            if frames == 1 or len(objects) < len(shown):
-                shown = [None] * len(objects)
-            for made, frame in zip(objects, shown, strict=True):
-                write_dicom(made, self._path("seg", frame, frames))
+            for made in iterate_segmentations(header, result.labels, algorithm, creation=creation):
+                write_dicom(made, self._path("seg", frame_of(made) if frames > 1 else None, frames))
+                # what the report does not refer to; a long cine has thousands of them
+                del made.PixelData, made.PerFrameFunctionalGroupsSequence
+                objects.append(made)
         if "sr" in kinds:
             from bus_monai.dicom.measurement_report import make_report
 

@@ -17,7 +17,7 @@ from typing import IO, Any
 import numpy as np
 
 from bus_monai.dicom.quiet_decoders import quiet_decoders
-from bus_monai.errors import UserError, user_error
+from bus_monai.errors import UserError, first_line, user_error
 from bus_monai.io.budget import Budget
 from bus_monai.io.image import SourceImage
 from bus_monai.io.opened import OpenedSource, open_source
@@ -141,4 +141,4 @@ def what_is_wrong(path: Path, error: Exception) -> str:
         lacks = error.name or ""
     if lacks:
         return f"'{path}' lacks the element {lacks}, or it is broken: fix the file or remove it."
-    return f"'{path}' fails with {type(error).__name__}: {error}"
+    return f"'{path}' fails with {type(error).__name__}: {first_line(error)}"

@@ -15,7 +15,7 @@ from pydicom.data import get_testdata_file
 from pydicom.dataset import Dataset
 
 from bus_monai.dicom.read import spacing_mm
-from bus_monai.dicom.segmentation import find_segment, make_segmentations, tracking_uid
+from bus_monai.dicom.segmentation import index_segments, make_segmentations, tracking_uid
 from bus_monai.dicom.source_header import write_dicom
 from bus_monai.sources.listing import list_sources
 from tests.dicom.objects import ALGORITHM, CALIBRATED, CINE, CREATION, SINGLE, SOURCES, errors_of, labels_of, source_of
@@ -94,10 +94,11 @@ def test_a_cine_has_an_object_a_frame_that_holds_a_lesion_of_one_series() -> Non
     assert len({x.SeriesInstanceUID for x in objects}) == 1
     assert len({x.SOPInstanceUID for x in objects}) == 3
     assert len({x.SegmentSequence[-1].TrackingUID for x in objects}) == 1
-    assert find_segment(objects, 0, 3) == (objects[0], 2)
-    assert find_segment(objects, 7, 3) == (objects[1], 1)
-    assert find_segment(objects, 7, 1) is None
-    assert find_segment(objects, 8, 3) is None
+    segments = index_segments(objects)
+    assert segments[0, "Lesion 3"] == (objects[0], 2)
+    assert segments[7, "Lesion 3"] == (objects[1], 1)
+    assert (7, "Lesion 1") not in segments
+    assert (8, "Lesion 3") not in segments
 
 
 def test_no_lesion_no_object() -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pydicom
 import pytest
 from pydicom.dataset import Dataset
 from pydicom.tag import Tag
@@ -76,6 +77,15 @@ def test_a_missing_element_is_said_to_be_missing(
     assert "KeyError" not in reason
     with raises_user_error(f"{lacks} is missing", path=path), reading(path, "DICOM", errors=(KeyError,)):
         raise error
+
+
+def test_a_reason_is_short_whatever_the_file_holds(bright: Any, tmp_path: Path) -> None:
+    with pydicom.config.disable_value_validation():
+        ultrasound(tmp_path / "in" / "x.dcm", Modality="M" * 60_000)
+    segment_inputs([tmp_path / "in"], tmp_path / "out", bright, SegmentSettings(PNG))
+    (row,) = table(tmp_path / "out")
+    assert row["state"] == "skipped"
+    assert len(row["reason"]) < 6_000
 
 
 def test_an_attribute_that_a_data_set_lacks_is_named(
