@@ -1,4 +1,5 @@
-# make demo   set up, train a few epochs on phantoms, evaluate, segment, leave demo/report.html
+# make demo   set up, train a few epochs on phantoms, evaluate, segment, leave demo/report.html and
+#             demo/segmented/overview.png
 # make test   set up, run every test but the slow ones
 # make docs   set up, write the API reference to docs/api
 # All make and use .venv; nothing else is needed than Python 3.10 to 3.13.
@@ -38,6 +39,7 @@ demo: $(READY)
 	$(BIN)/bus-monai report $(DEMO)
 	$(BIN)/python -m bus_monai.data.demo_files $(DEMO)/dicom
 	$(BIN)/bus-monai segment $(DEMO)/dicom --out $(DEMO)/segmented
+	$(BIN)/bus-monai report $(DEMO)/segmented
 
 test: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2 --dist loadfile

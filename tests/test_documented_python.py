@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from bus_monai.data.demo_files import copy_demo_files
+from bus_monai.data.demo_files import write_demo_files
 from tests.conftest import ROOT
 from tests.test_documented_commands import PAGES
 
@@ -36,6 +36,6 @@ def test_an_example_imports_public_names(page: str, text: str) -> None:
 
 @pytest.mark.parametrize("text", [text for page, text in EXAMPLES if page == "README.md"])
 def test_an_example_of_readme_runs(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    shutil.copy(copy_demo_files(tmp_path / "demo")[0], tmp_path / "breast.dcm")
+    shutil.copy(write_demo_files(tmp_path / "demo")[0], tmp_path / "breast.dcm")
     monkeypatch.chdir(tmp_path)
     exec(text, {})

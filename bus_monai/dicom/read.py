@@ -22,6 +22,7 @@ from pydicom.tag import Tag
 from pydicom.uid import JPEGBaseline8Bit, MediaStorageDirectoryStorage, SegmentationStorage
 
 from bus_monai.dicom.codestream import check_color_tables, check_encoded
+from bus_monai.dicom.regions import TWO_DIMENSIONAL_CODE, tissue_boxes
 from bus_monai.errors import UserError, reading
 from bus_monai.io.budget import Budget
 from bus_monai.io.image import LUMA_WEIGHTS, SourceImage
@@ -161,8 +162,6 @@ def _decode(path: Path, encoded: bytes, header: Dataset) -> NDArray[np.uint8]:
 
 CENTIMETERS_CODE = 3
 """Code of the physical units of an ultrasound region, DICOM PS3.3 C.8.5.5.1.15."""
-TWO_DIMENSIONAL_CODE = 1
-"""Code of the spatial format of a B-mode or color region, DICOM PS3.3 C.8.5.5.1.1."""
 
 
 def read_frame(source: OpenedSource, frame: int = 0) -> SourceImage:
@@ -184,7 +183,7 @@ def read_frame(source: OpenedSource, frame: int = 0) -> SourceImage:
             _check_pixels(source, header, frame)
             pixels = _luma(pixel_array(source.file, index=frame, raw=_is_ybr(header)), header)
         gray = _gray(pixels, header)
-    return SourceImage(gray, spacing, frame, frames)
+    return SourceImage(gray, spacing, frame, frames, images=tissue_boxes(header))
 
 
 def read_frames(source: OpenedSource) -> Iterator[SourceImage]:
@@ -206,7 +205,7 @@ def read_frames(source: OpenedSource) -> Iterator[SourceImage]:
                 if pixels is None:
                     raise ValueError(f"less than {frames} frames are there")
                 gray = _gray(pixels, header)
-            yield SourceImage(gray, spacing, frame, frames)
+            yield SourceImage(gray, spacing, frame, frames, images=tissue_boxes(header))
 
 
 def _iterate(source: OpenedSource, header: Dataset) -> Generator[NDArray[Any], None, None]:

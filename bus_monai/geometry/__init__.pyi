@@ -7,3 +7,6 @@ from .lesion import find_findings as find_findings
 from .lesion import label_components as label_components
 from .lesion import measure_lesions as measure_lesions
 from .lesion import track_lesions as track_lesions
+from .region import Region as Region
+from .region import box_around as box_around
+from .region import mask_of as mask_of

@@ -24,6 +24,7 @@ from bus_monai.inference.write_outputs import draw_overlay
 from bus_monai.io.image import LUMA_WEIGHTS, SourceImage, check_signal, to_unit_range
 from bus_monai.io.opened import open_source
 from bus_monai.sources.read import read_image
+from bus_monai.transforms.image_region import find_regions
 
 if TYPE_CHECKING:
     from bus_monai.geometry.lesion import Lesion
@@ -104,13 +105,15 @@ def segment(
     """
     if isinstance(image, np.ndarray):
         pixels = _gray(image)
+        regions = find_regions(pixels)
     else:
         source = _read(image, any_body_part)
         pixels, spacing_mm = source.pixels, spacing_mm or source.spacing_mm
+        regions = find_regions(pixels, source.images)
     what = "The array" if isinstance(image, np.ndarray) else image
     check_signal(what, bool(pixels.any()))
     predictor = model if isinstance(model, Predictor) else _predictor(model, sensitivity, trust)
-    probability, distance = predictor.assess(pixels)
+    probability, distance = predictor.assess(pixels, regions)
     if distance > MAX_DISTANCE and not any_body_part:
         raise unlike_breast(what)
     found = find_findings(probability, threshold, spacing_mm=spacing_mm)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from bus_monai.bundle.models import TrainedModel, find_model, weights_hash
 from bus_monai.bundle.registry import bundle_version, require_ultrasound
 from bus_monai.errors import UserError, check_choice, need_package
+from bus_monai.geometry.region import Region, mask_of
 from bus_monai.inference.backends.backend import (
     SENSITIVITIES,
     SENSITIVITY_KEY,
@@ -25,6 +27,7 @@ from bus_monai.inference.backends.backend import (
 )
 from bus_monai.inference.backends.chain import CHAIN_FILE, GRAPH_FILE, Chain
 from bus_monai.inference.backends.graph import find_graph
+from bus_monai.transforms.image_region import find_regions
 
 BackendName: TypeAlias = Literal["auto", "openvino", "onnx", "torch"]
 logger = logging.getLogger("bus_monai")
@@ -102,11 +105,14 @@ class Predictor:
         chosen: Any = {key: getattr(self, key) for key in ("backend", "precision", "tta", "sensitivity")}
         return partial(type(self), **chosen), (self.model,)
 
-    def predict(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+    def predict(self, pixels: NDArray[np.float32], regions: Sequence[Region] | None = None) -> NDArray[np.float32]:
         """Return the probability of lesion; threads may call it at once.
+
+        Where the screen shows something else than ultrasound the network sees black, and the probability is 0.
 
         Args:
             pixels: (H, W) float32, gray values in [0, 1], rows first.
+            regions: where the ultrasound images are; ``None`` to find them.
 
         Returns:
             (H, W) float32 in [0, 1].
@@ -114,27 +120,31 @@ class Predictor:
         Raises:
             ValueError: the image has another shape, or no pixel.
         """
-        return self.assess(pixels).probability
+        return self.assess(pixels, regions).probability
 
-    def assess(self, pixels: NDArray[np.float32]) -> Prediction:
+    def assess(self, pixels: NDArray[np.float32], regions: Sequence[Region] | None = None) -> Prediction:
         """Return the probability of lesion, and how unlike the images that the model knows an image is.
 
         Beyond a distance of 1 it shows no breast, or one as the model never saw it.
 
         Args:
             pixels: as of :meth:`predict`.
+            regions: as of :meth:`predict`.
 
         Raises:
             ValueError: as by :meth:`predict`.
         """
         if pixels.ndim != 2 or not pixels.size:
             raise ValueError(f"pixels must have the shape (H, W), got {pixels.shape}.")
-        pixels = np.ascontiguousarray(pixels, dtype=np.float32)
-        probability, distance = self._backend(pixels)
+        regions = find_regions(pixels) if regions is None else regions
+        inside = mask_of(regions, pixels.shape)
+        pixels = np.ascontiguousarray(np.where(inside, pixels, 0), dtype=np.float32)
+        probability, distance = self._backend(pixels, regions)
         if self.tta:
-            mirrored = self._backend(np.ascontiguousarray(pixels[:, ::-1])).probability
+            turned = [region.mirrored(pixels.shape[1]) for region in regions]
+            mirrored = self._backend(np.ascontiguousarray(pixels[:, ::-1]), turned).probability
             probability = np.float32(0.5) * (probability + mirrored[:, ::-1])
-        return Prediction(np.clip(probability, 0, 1), distance)
+        return Prediction(np.where(inside, np.clip(probability, 0, 1), np.float32(0)), distance)
 
 
 def _make_backend(model: TrainedModel, name: BackendName, precision: Precision, sensitivity: Sensitivity) -> Backend:

@@ -15,10 +15,12 @@ from numpy.typing import NDArray
 
 from bus_monai.errors import NotAssessedError
 from bus_monai.geometry.lesion import MAX_LESIONS, find_findings
+from bus_monai.geometry.region import Region
 from bus_monai.inference.predictor import Predictor
 from bus_monai.io.image import SourceImage, check_signal
 from bus_monai.io.opened import OpenedSource
 from bus_monai.sources.read import read_images
+from bus_monai.transforms.image_region import FrameRegions
 
 if TYPE_CHECKING:
     from bus_monai.geometry.lesion import Lesion
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
 MIN_CINE_FRAMES = 10
 """Of a file, from which on its frames are neighbors: what is seen in one of them alone is noise."""
 MAX_LESION_SHARE, MAX_LESION_MM = 0.5, 100
-"""Share of the image, and long axis, beyond which a finding is hardly a lesion: its note says so."""
+"""Share of the ultrasound image, and long axis, beyond which a finding is hardly a lesion: its note says so."""
 MAX_DISTANCE = 1.0
 """From the images that a model knows, see :class:`~bus_monai.networks.blocks.mahalanobis.MahalanobisDistance`."""
 
@@ -164,17 +166,19 @@ def segment_frames(
     found: list[list[Lesion]] = []
     spacing, summary, shown, most, signal = None, 0, None, -1, False
     specks = surplus = unlike = oversized = 0
+    regions = FrameRegions()
     # closed here, while the file is still open
     with closing(images() if images else read_images(source)) as decoded:
         for image in decoded:
-            probability, distance = predictor.assess(image.pixels)
+            shows = regions(image.pixels, image.images)
+            probability, distance = predictor.assess(image.pixels, shows)
             if distance > MAX_DISTANCE and not any_body_part:
                 probability, unlike = np.zeros_like(probability), unlike + 1
             findings = find_findings(probability, threshold, spacing_mm=image.spacing_mm, min_area=min_area)
             labels.append(findings.labels.astype(np.uint16))
             found.append(findings.lesions)
             specks, surplus = specks + findings.specks, surplus + findings.surplus
-            oversized += sum(_is_oversized(lesion, findings.labels) for lesion in findings.lesions)
+            oversized += sum(_is_oversized(lesion, findings.labels, shows) for lesion in findings.lesions)
             spacing, signal = image.spacing_mm, signal or bool(image.pixels.any())
             area = int(np.count_nonzero(findings.labels))
             if area > most:
@@ -199,13 +203,13 @@ def _pixels_of(images: Generator[SourceImage, None, None], frame: int) -> NDArra
         return next(islice(images, frame, None)).pixels
 
 
-def _is_oversized(lesion: Lesion, labels: NDArray[np.integer]) -> bool:
+def _is_oversized(lesion: Lesion, labels: NDArray[np.integer], regions: Sequence[Region]) -> bool:
     if lesion.unit == "mm" and lesion.long_axis > MAX_LESION_MM:
         return True
+    areas = (region.box.area for region in regions if region.box.intersection(lesion.box).area)
+    largest = MAX_LESION_SHARE * max(areas, default=labels.size)
     # the box tells most of them apart without a look at the pixels
-    return lesion.box.height * lesion.box.width > MAX_LESION_SHARE * labels.size and bool(
-        np.count_nonzero(labels == lesion.number) > MAX_LESION_SHARE * labels.size
-    )
+    return lesion.box.area > largest and bool(np.count_nonzero(labels == lesion.number) > largest)
 
 
 def unlike_breast(name: str | Path) -> NotAssessedError:

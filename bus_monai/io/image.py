@@ -36,12 +36,14 @@ class SourceImage:
         spacing_mm: of rows and columns, ``None`` where the file does not say.
         frame: number of this frame, from 0.
         frames: how many the file holds.
+        images: top, left, bottom and right of each ultrasound image on the screen, as far as the file names them.
     """
 
     pixels: NDArray[np.float32]
     spacing_mm: tuple[float, float] | None
     frame: int = 0
     frames: int = 1
+    images: tuple[tuple[int, int, int, int], ...] = ()
 
 
 def read_mask(path: Path, shape: tuple[int, ...]) -> NDArray[np.bool_]:

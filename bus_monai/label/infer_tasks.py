@@ -36,6 +36,7 @@ from bus_monai.label.label_file import (
 )
 from bus_monai.label.model_versions import ModelVersions
 from bus_monai.sources.read import read_source
+from bus_monai.transforms.image_region import find_regions
 
 LESION_NAMES = {f"lesion {number}": number for number in range(1, MAX_LESIONS + 1)}
 """Names of label values: a lesion has the same in every frame of a cine."""
@@ -234,4 +235,5 @@ def _found(predictor: Predictor, image: Path, stamp: int) -> Sequence[NDArray[np
 
 @lru_cache(maxsize=1)
 def _probability(predictor: Predictor, image: Path, stamp: int, frame: int) -> NDArray[np.float32]:
-    return predictor.predict(read_source(image, frame).pixels)
+    shown = read_source(image, frame)
+    return predictor.predict(shown.pixels, find_regions(shown.pixels, shown.images))

@@ -29,6 +29,7 @@ from bus_monai.label.store import LabelStore, final_labels
 from bus_monai.metrics.segmentation import mask_dice
 from bus_monai.networks.mutual_generators import MutualGenerators
 from bus_monai.sources.read import read_all_frames, read_source
+from bus_monai.transforms.image_region import FrameRegions
 
 
 def image_features(network: nn.Module, layer: str, image: Tensor) -> NDArray[np.float32]:
@@ -162,7 +163,8 @@ class DiceScoring(ScoringMethod):
         for name, label in final_labels(datastore).items():
             image = datastore.image_path(name)
             truth = read_labels(label, image_shape(image)) > 0
-            found = np.stack([predictor.predict(frame.pixels) >= 0.5 for frame in read_all_frames(image)])
+            frames, regions = read_all_frames(image), FrameRegions()
+            found = np.stack([predictor.predict(f.pixels, regions(f.pixels, f.images)) >= 0.5 for f in frames])
             result[name] = mask_dice(found, truth)
             datastore.update_image_info(name, {"dice": {"model": f"{predictor.name} {version}", "dice": result[name]}})
         return result

@@ -39,6 +39,7 @@ from bus_monai.label.model_versions import PROGRESS_FILE, ModelVersions
 from bus_monai.label.store import LabelStore, final_labels
 from bus_monai.metrics.segmentation import score_case
 from bus_monai.sources.read import read_all_frames, read_source
+from bus_monai.transforms.image_region import find_regions
 
 SHORT_TRAINING = {"max_epochs": 10, "pretrain_epochs": 0, "phase1_epochs": 5, "encoder_weights": None}
 """Of a training that starts from a trained model, as far as its bundle has these keys."""
@@ -123,7 +124,7 @@ def held_out_score(model: TrainedModel, datalist: Datalist) -> float:
     for case in datalist.test:
         source = read_source(case.image)
         truth = read_masks(case.masks, source.pixels.shape)
-        found = score_case(predictor.predict(source.pixels), truth)
+        found = score_case(predictor.predict(source.pixels, find_regions(source.pixels, source.images)), truth)
         scores.append(float(found.predicted_area_px == 0) if found.dice is None else found.dice)
     return fmean(scores)
 

@@ -1,5 +1,7 @@
 from .audit_report import write_audit as write_audit
 from .comparison_report import write_comparison_report as write_comparison_report
+from .contact_sheet import draw_contact_sheet as draw_contact_sheet
+from .contact_sheet import write_contact_sheet as write_contact_sheet
 from .evaluation_report import write_evaluation_report as write_evaluation_report
 from .image_figures import contour_figure as contour_figure
 from .image_figures import detection_figure as detection_figure

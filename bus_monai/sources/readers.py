@@ -301,7 +301,9 @@ class _Process:
             if self._answers.readinto(pixels.data.cast("B")) < pixels.nbytes:
                 raise EOFError
             spacing = answer["spacing"]
-            yield SourceImage(pixels, spacing and (spacing[0], spacing[1]), answer["frame"], answer["frames"])
+            images = tuple((top, left, bottom, right) for top, left, bottom, right in answer["images"])
+            of_cine = answer["frame"], answer["frames"]
+            yield SourceImage(pixels, spacing and (spacing[0], spacing[1]), *of_cine, images=images)
             answer = self._answer()
         self._is_amid_frames = False
 

@@ -94,6 +94,7 @@ class _Answers:
     def _tell_image(self, image: SourceImage) -> None:
         pixels = np.ascontiguousarray(image.pixels)
         head = {"shape": pixels.shape, "spacing": image.spacing_mm, "frame": image.frame, "frames": image.frames}
+        head["images"] = image.images
         self.tell(head, pixels.data.cast("B"))
 
 

@@ -7,13 +7,15 @@ from .crop import RandBoxJitterd as RandBoxJitterd
 from .filters import frost as frost
 from .filters import lee as lee
 from .filters import srad as srad
-from .image_region import find_image_region as find_image_region
+from .image_region import FrameRegions as FrameRegions
+from .image_region import find_regions as find_regions
 from .load import LoadMasksd as LoadMasksd
 from .load import LoadMassBoxesd as LoadMassBoxesd
 from .load import LoadMassd as LoadMassd
 from .load import LoadUltrasoundd as LoadUltrasoundd
 from .morphology import Morphology as Morphology
 from .morphology import Morphologyd as Morphologyd
+from .plain_border import peel_borders as peel_borders
 from .save import SaveMaskd as SaveMaskd
 from .scanner import RandBurnInd as RandBurnInd
 from .scanner import RandDepthGaind as RandDepthGaind

@@ -8,13 +8,16 @@ from typing import Any
 import numpy as np
 import torch
 from monai.config.type_definitions import KeysCollection
+from monai.data.meta_tensor import MetaTensor
 from monai.transforms.croppad.array import Crop
 from monai.transforms.croppad.dictionary import Cropd
 from monai.transforms.transform import Randomizable, Transform
+from monai.utils.enums import TraceKeys
 
 from bus_monai.errors import UserError, check_choice, check_number
 from bus_monai.geometry.box import Box, check_loose_scale, loose_box, tight_box
-from bus_monai.transforms.image_region import find_image_region
+from bus_monai.geometry.region import Region, box_around, mask_of
+from bus_monai.transforms.image_region import find_regions
 
 MAX_JITTER_SHARE = 0.3
 """Three pixels, for a box of ten."""
@@ -127,10 +130,19 @@ class CropToBoxd(Cropd):
         return inside if self.box == "tight" else Box.of_image(size)
 
 
-class CropImageRegiond(Cropd):
-    """Crop images (1, H, W) to the region that :func:`~bus_monai.transforms.image_region.find_image_region` finds.
+REGIONS_KEY = "regions"
+"""Of an item: where the images are, if that is known."""
+IMAGES_META = "images"
+"""Of an image's metadata: where the file says that its images are, one row each, zeros where there is none."""
 
-    The inverse, as ``Invertd`` applies it to a prediction, puts zeros around it: each pixel is where it was.
+
+class CropImageRegiond(Cropd):
+    """Crop images (1, H, W) to the ultrasound on them.
+
+    It is found by :func:`~bus_monai.transforms.image_region.find_regions`. What else is in its box is 0: all that a
+    curved probe does not see, and what lies between two images, which a chain of transforms keeps in one box (a
+    :class:`~bus_monai.inference.predictor.Predictor` shows the network each alone).
+    The inverse, as ``Invertd`` applies it to a prediction, puts each pixel where it was, and 0 all around.
 
     Args:
         keys: images of one size with values in [0, 1]; the region is that of the first.
@@ -143,8 +155,32 @@ class CropImageRegiond(Cropd):
     def __call__(self, data: Mapping[Hashable, Any], lazy: bool | None = None) -> dict[Hashable, Any]:
         """Crop each key."""
         item = dict(data)
-        region = find_image_region(np.asarray(item[self.keys[0]][0]))
+        regions = item.pop(REGIONS_KEY, None) or _regions_of(item[self.keys[0]])
+        box = box_around(regions)
+        outside = torch.from_numpy(
+            ~mask_of([one.shifted(-box.top, -box.left) for one in regions], (box.height, box.width))
+        )
         for key in self.key_iterator(item):
             # a view would keep the whole image in memory as long as the crop lives
-            item[key] = self.cropper(item[key], region.slices, lazy=lazy).clone()
+            cropped = self.cropper(item[key], box.slices, lazy=lazy).clone()
+            if outside.any():
+                cropped[:, outside] = 0
+                if isinstance(cropped, MetaTensor):
+                    cropped.applied_operations[-1][TraceKeys.EXTRA_INFO][REGIONS_KEY] = regions
+            item[key] = cropped
         return item
+
+    def inverse(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Put each key back into an image of the size that it had."""
+        item = dict(data)
+        for key in self.key_iterator(item):
+            regions = item[key].applied_operations[-1][TraceKeys.EXTRA_INFO].get(REGIONS_KEY)
+            item[key] = self.cropper.inverse(item[key])
+            if regions is not None:
+                item[key][:, torch.from_numpy(~mask_of(regions, item[key].shape[1:]))] = 0
+        return item
+
+
+def _regions_of(image: Any) -> tuple[Region, ...]:
+    declared = np.asarray(getattr(image, "meta", {}).get(IMAGES_META, ())).reshape(-1, 4).tolist()
+    return find_regions(np.asarray(image[0]), [tuple(sides) for sides in declared if any(sides)])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,16 +21,22 @@ from bus_monai.geometry.box import Box, loose_box
 from bus_monai.io.image import check_signal, is_lesion, read_mask, read_masks
 from bus_monai.networks.shape_cnn import SHAPE_INPUT_SIZE
 from bus_monai.sources.read import read_source
+from bus_monai.transforms.crop import IMAGES_META
 
 UNKNOWN_SPACING = (float("nan"), float("nan"))
 """Stands for "not known" in metadata, since batches cannot hold ``None``."""
+
+
+MAX_IMAGES = 8
+"""On one screen, of those that a file declares; batches hold metadata of one shape."""
 
 
 class LoadUltrasoundd(MapTransform):
     """Read PNG, JPEG, NIfTI or DICOM to a gray image.
 
     The result is a float32 ``MetaTensor`` (1, H, W), rows first, values in [0, 1]. Its metadata: ``filename_or_obj``,
-    ``source_shape`` (H, W), ``spacing_mm`` (rows, columns; NaN where the file does not say) and ``frame``.
+    ``source_shape`` (H, W), ``spacing_mm`` (rows, columns; NaN where the file does not say), ``frame`` and ``images``,
+    where the file says that ultrasound is on the screen (8, 4), zeros where it does not.
 
     Args:
         keys: paths to read.
@@ -57,9 +63,16 @@ class LoadUltrasoundd(MapTransform):
                 "source_shape": np.asarray(source.pixels.shape),
                 "spacing_mm": np.asarray(source.spacing_mm or UNKNOWN_SPACING),
                 "frame": source.frame,
+                IMAGES_META: _rows(source.images),
             }
             item[key] = MetaTensor(torch.from_numpy(source.pixels.copy())[None], meta=meta)
         return item
+
+
+def _rows(images: Sequence[tuple[int, int, int, int]]) -> NDArray[np.int64]:
+    rows = np.zeros((MAX_IMAGES, 4), dtype=np.int64)
+    rows[: len(images)] = np.reshape(images, (-1, 4))[:MAX_IMAGES]
+    return rows
 
 
 class LoadMasksd(MapTransform):

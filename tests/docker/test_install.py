@@ -14,7 +14,7 @@ import requests
 from PIL import Image
 
 from bus_monai import __version__
-from bus_monai.data.demo_files import copy_demo_files
+from bus_monai.data.demo_files import write_demo_files
 from bus_monai.data.phantoms.ultrasound import make_phantom
 from tests.docker.container import DOCKER, Container
 from tests.pacs.orthanc_server import OrthancServer
@@ -59,7 +59,7 @@ def test_orthanc_sends_to_the_node_and_gets_the_results(
     peer |= {"Host": "127.0.0.1", "Port": node.port}
     del settings["DicomPort"]
     orthanc.config.write_text(json.dumps(json.loads(orthanc.config.read_text()) | settings))
-    (image,) = copy_demo_files(tmp_path / "images")[:1]
+    (image,) = write_demo_files(tmp_path / "images")[:1]
     with node:
         node.wait_until_healthy()
         orthanc.start()

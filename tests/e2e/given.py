@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-from bus_monai.data.demo_files import copy_demo_files
+from bus_monai.data.demo_files import write_demo_files
 from bus_monai.data.phantoms.mammogram import write_mammo_phantoms
 from bus_monai.data.phantoms.ultrasound import make_phantom, write_phantoms
 from tests.networks.torchvision_layout import photographs
@@ -56,7 +56,7 @@ def write_given(folder: Path, weights: Path) -> None:
     phantoms = write_phantoms(folder / "phantoms_of_all", count=12, size=SIZE)
     shutil.move(phantoms / "images", folder / "IMAGES")
     shutil.rmtree(phantoms)
-    copy_demo_files(folder / "STUDIES")
+    write_demo_files(folder / "STUDIES")
     shutil.copytree(weights.parent, folder / "WEIGHTS")
     for name in ("resnet18", "densenet121", "efficientnet_b0"):
         torch.save(photographs(name), folder / f"{name}.pth")

@@ -18,7 +18,7 @@ import pydicom
 import pytest
 import requests
 
-from bus_monai.data.demo_files import copy_demo_files
+from bus_monai.data.demo_files import write_demo_files
 from tests import published_layouts
 from tests.conftest import ROOT, skip
 from tests.e2e.forked import run_forked
@@ -274,7 +274,7 @@ def study_of_a_pacs(words: list[str], folder: Path, request: pytest.FixtureReque
     server = OrthancServer(folder / "orthanc", *request.getfixturevalue("orthanc_files"))
     server.start()
     request.addfinalizer(server.stop)
-    path = copy_demo_files(folder / "sent")[0]
+    path = write_demo_files(folder / "sent")[0]
     requests.post(f"{server.url}/instances", data=path.read_bytes(), timeout=60).raise_for_status()
     given = {"--dicomweb": server.dicomweb, "--study": str(pydicom.dcmread(path).StudyInstanceUID)}
     return [given.get(before, word) for before, word in zip(["", *words], words, strict=False)]

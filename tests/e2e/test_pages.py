@@ -26,5 +26,5 @@ def test_first_commands_of_the_hospital(tmp_path: Path) -> None:
         command = [*programs[program], *words]
         done = subprocess.run(command, cwd=tmp_path, env=environment, text=True, capture_output=True, check=False)
         assert done.returncode == 0, done.stderr[-3000:]
-    left = ["segmented/results.csv", "segmented/US1_J2KR_sr.dcm", "segmented/US1_J2KR_overlay.png"]
+    left = ["segmented/results.csv", "segmented/US1_UNCR_sr.dcm", "segmented/US1_UNCR_overlay.png"]
     assert [name for name in left if not (tmp_path / name).is_file()] == []

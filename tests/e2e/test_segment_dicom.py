@@ -12,7 +12,7 @@ import pydicom
 import pytest
 from PIL import Image
 
-from bus_monai.data.demo_files import copy_demo_files
+from bus_monai.data.demo_files import write_demo_files
 from bus_monai.inference.batch import segment_inputs
 from bus_monai.inference.segment_file import SegmentSettings
 from tests.inference.bright_predictor import BrightPredictor
@@ -25,10 +25,10 @@ KINDS = ("seg", "sr", "overlay", "png", "sc")
 class Boxes(BrightPredictor):
     """Two lesions in every image, large enough for findings, so that the time does not depend on its content."""
 
-    def predict(self, pixels: np.ndarray) -> np.ndarray:
+    def predict(self, pixels: np.ndarray, regions: object = None) -> np.ndarray:
         probability = np.zeros(pixels.shape, np.float32)
         probability[20:40, 30:80] = 0.9
-        probability[60:80, 10:30] = 0.7
+        probability[60:100, 10:50] = 0.7
         return probability
 
 
@@ -36,10 +36,10 @@ class Boxes(BrightPredictor):
 def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pytest.importorskip("bus_monai.dicom.segmentation")
     folder = tmp_path_factory.mktemp("segment")
-    sources = copy_demo_files(folder / "in")
-    data = pydicom.dcmread(sources[0])
+    source = next(path for path in write_demo_files(folder / "in") if path.name == "US1_UNCR.dcm")
+    data = pydicom.dcmread(source)
     data.PatientName, data.PatientID = "PLANTED^NAME", "PLANTED-7"
-    data.save_as(sources[0])
+    data.save_as(source)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SOURCE_DATE_EPOCH", "1700000000")
         for out in ("out", "again"):
@@ -47,7 +47,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
             totals = segment_inputs(
                 [folder / "in"], folder / out, predictor, SegmentSettings(KINDS, any_body_part=True)
             )
-            assert (totals["done"], totals["failed"]) == (4, 0), (folder / out / "results.csv").read_text()
+            assert (totals["done"], totals["failed"]) == (6, 0), (folder / out / "results.csv").read_text()
     return folder
 
 
@@ -69,7 +69,7 @@ def test_patient_and_study_are_in_objects_and_nowhere_else(written: Path) -> Non
     for path in (written / "out").iterdir():
         if path.suffix != ".dcm":
             assert b"PLANTED" not in path.read_bytes(), path
-    assert json.loads((written / "out" / "run.json").read_text())["counts"]["lesions"] == 8
+    assert json.loads((written / "out" / "run.json").read_text())["counts"]["lesions"] == 12
 
 
 def test_a_second_run_makes_the_same_bytes(written: Path) -> None:

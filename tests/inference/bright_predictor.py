@@ -45,7 +45,7 @@ class BrightPredictor:
                 time.sleep(0.005)
         return (pixels > 0.5).astype(np.float32)
 
-    def assess(self, pixels: NDArray[np.float32]) -> Prediction:
+    def assess(self, pixels: NDArray[np.float32], regions: object = None) -> Prediction:
         return Prediction(self.predict(pixels))
 
 

@@ -112,7 +112,10 @@ def test_a_lesion_of_a_cine_is_one_row(bright: Any, tmp_path: Path, monkeypatch:
 
 def test_what_is_too_large_for_a_lesion_is_said(bright: Any, tmp_path: Path) -> None:
     source = tmp_path / "in"
-    draw(source / "small.png", (2, 2, 10, 12))
+    source.mkdir()
+    speckle = np.random.default_rng(0).integers(0, 120, (64, 96), dtype=np.uint8)
+    speckle[20:40, 30:60] = 255
+    Image.fromarray(speckle).save(source / "small.png")
     pixels = np.zeros((64, 96), np.uint8)
     pixels[:40] = 255
     Image.fromarray(pixels).save(source / "large.png")

@@ -19,6 +19,8 @@ from PIL import Image
 
 from bus_monai.bundle.registry import find_bundle
 from bus_monai.geometry.box import Box
+from bus_monai.geometry.region import Region
+from bus_monai.inference.backends.backend import Prediction
 from bus_monai.inference.backends.chain import Chain
 from bus_monai.inference.predictor import BackendName, Predictor
 from tests.user_errors import check_sentence, raises_user_error
@@ -172,16 +174,25 @@ def test_mirroring_and_ensembles(reference: Predictor, small_weights: Path, tmp_
     np.testing.assert_allclose(two.predict(pixels), mean, atol=FP32)
 
 
-def test_a_region_is_segmented_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bus_monai.inference.backends.chain._find_region", lambda pixels: Box(10, 20, 50, 90))
+def test_a_region_is_segmented_alone() -> None:
     pixels = image((60, 100))
-    ours, alone = Chain((32, 32), crop_region=True).inputs(pixels), Chain((32, 32)).inputs(pixels[10:50, 20:90])
-    seen = ours["rows"] @ pixels @ ours["columns"]
-    np.testing.assert_allclose(seen, alone["rows"] @ pixels[10:50, 20:90] @ alone["columns"], atol=1e-5)
-    back = ours["rows_back"] @ seen @ ours["columns_back"]
-    np.testing.assert_allclose(back[10:50, 20:90], alone["rows_back"] @ seen @ alone["columns_back"], atol=1e-5)
-    back[10:50, 20:90] = 0
-    assert not back.any()
+    fan = Region(Box(10, 60, 50, 62), ((10, 50), (20, 30)))
+    seen: list[np.ndarray] = []
+
+    def run(part: np.ndarray) -> Prediction:
+        seen.append(part)
+        return Prediction(np.ones_like(part), float(len(seen)))
+
+    found = Chain((32, 32), crop_region=True).segment(pixels, (Region(Box(10, 20, 50, 40)), fan), run)
+    np.testing.assert_array_equal(seen[0], pixels[10:50, 20:40])
+    np.testing.assert_array_equal(seen[1][:, 0], pixels[10:50, 60])
+    np.testing.assert_array_equal(np.flatnonzero(seen[1][:, 1]), np.arange(10, 20))
+    expected = np.zeros((60, 100))
+    expected[10:50, 20:40] = expected[10:50, 60] = expected[20:30, 61] = 1
+    np.testing.assert_array_equal(found.probability, expected)
+    # that of the image that is nearest to known ones
+    assert found.distance == 1
+    np.testing.assert_array_equal(Chain((32, 32)).segment(pixels, (fan,), run).probability, np.ones_like(pixels))
 
 
 def test_with_a_cached_graph_neither_torch_nor_monai_is_imported(reference: Predictor, small_weights: Path) -> None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import Literal, NamedTuple, Protocol, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import NDArray
+
+from bus_monai.geometry.region import Region
 
 Sensitivity: TypeAlias = Literal["high", "balanced", "specific"]
 """Where on the curve of lesions found against normal images marked, from the most of both to the fewest."""
@@ -35,8 +38,14 @@ class Backend(Protocol):
 
     name: str
 
-    def __call__(self, pixels: NDArray[np.float32]) -> Prediction:
-        """Segment one image."""
+    def __call__(self, pixels: NDArray[np.float32], regions: Sequence[Region] | None = None) -> Prediction:
+        """Segment one screen.
+
+        Args:
+            pixels: (H, W).
+            regions: where its images are; a model whose chain crops to them sees each alone, and finds them where
+                there are none.
+        """
         ...
 
 

@@ -1,8 +1,9 @@
-"""Crop, resize and back around an exported network, as matrices. Needs NumPy alone."""
+"""Crop, resize and back around an exported network, without PyTorch."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from itertools import pairwise
@@ -13,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bus_monai.errors import UserError, reading
-from bus_monai.geometry.box import Box
-from bus_monai.inference.backends.backend import SENSITIVITIES, Sensitivity
+from bus_monai.geometry.region import Region
+from bus_monai.inference.backends.backend import SENSITIVITIES, Prediction, Sensitivity
+from bus_monai.transforms.image_region import find_regions
 
 GAUSSIAN_TRUNCATE = 4.0
 """Standard deviations at which MONAI cuts its Gaussian filter."""
@@ -73,7 +75,8 @@ class Chain:
 
     Args:
         size: (h, w) that the network sees, in pixels.
-        crop_region: cut out the region of the image first, without borders and interface.
+        crop_region: show the network each ultrasound image of the screen alone, see
+            :func:`~bus_monai.transforms.image_region.find_regions`.
         shifts: of the gate at each sensitivity, in their order, where the network has one to move.
         sensitivity: number of the one to take.
     """
@@ -87,24 +90,40 @@ class Chain:
         """Return the inputs of the graph for an image (H, W).
 
         ``rows @ image @ columns`` is what the network sees, ``rows_back @ probability @ columns_back`` is the map at
-        the size of the image, 0 outside the region. ``shift`` is that of the gate.
+        the size of the image. ``shift`` is that of the gate.
         """
         height, width = pixels.shape
-        region = _find_region(pixels) if self.crop_region else Box.of_image(pixels.shape)
         h, w = self.size
         shift = {"shift": np.array([self.shifts[self.sensitivity]], dtype=np.float32)} if self.shifts else {}
         return {
             "image": pixels,
-            "rows": _into(h, height, region.top, region.bottom),
-            "columns": _into(w, width, region.left, region.right).T,
-            "rows_back": _back(h, height, region.top, region.bottom),
-            "columns_back": _back(w, width, region.left, region.right).T,
+            "rows": resize_matrix(height, h, anti_aliasing=True),
+            "columns": resize_matrix(width, w, anti_aliasing=True).T,
+            "rows_back": resize_matrix(h, height, anti_aliasing=False),
+            "columns_back": resize_matrix(w, width, anti_aliasing=False).T,
             **shift,
         }
 
     def at(self, sensitivity: Sensitivity) -> Chain:
         """Return the chain at another sensitivity."""
         return replace(self, sensitivity=SENSITIVITIES.index(sensitivity))
+
+    def segment(
+        self,
+        pixels: NDArray[np.float32],
+        regions: Sequence[Region] | None,
+        run: Callable[[NDArray[np.float32]], Prediction],
+    ) -> Prediction:
+        """Segment a screen (H, W), each of its images alone where the region is to be cropped.
+
+        Args:
+            pixels: (H, W).
+            regions: where its images are; ``None`` to find them.
+            run: segments an image (h, w).
+        """
+        if not self.crop_region:
+            return run(pixels)
+        return segment_regions(pixels, find_regions(pixels) if regions is None else regions, run)
 
     def write(self, path: Path) -> None:
         """Write it as JSON."""
@@ -133,26 +152,24 @@ class Chain:
         return cls((sides[0], sides[1]), crop, tuple(shifts))
 
 
-def _find_region(pixels: NDArray[np.float32]) -> Box:
-    from bus_monai.transforms.image_region import find_image_region
+def segment_regions(
+    pixels: NDArray[np.float32],
+    regions: Sequence[Region],
+    run: Callable[[NDArray[np.float32]], Prediction],
+) -> Prediction:
+    """Segment each image of a screen (H, W) alone, black where it shows something else.
 
-    return find_image_region(pixels)
-
-
-def _into(target: int, length: int, start: int, stop: int) -> NDArray[np.float32]:
-    if (start, stop) == (0, length):
-        return resize_matrix(length, target, anti_aliasing=True)
-    matrix = np.zeros((target, length), dtype=np.float32)
-    matrix[:, start:stop] = resize_matrix(stop - start, target, anti_aliasing=True)
-    return matrix
-
-
-def _back(source: int, length: int, start: int, stop: int) -> NDArray[np.float32]:
-    if (start, stop) == (0, length):
-        return resize_matrix(source, length, anti_aliasing=False)
-    matrix = np.zeros((length, source), dtype=np.float32)
-    matrix[start:stop] = resize_matrix(source, stop - start, anti_aliasing=False)
-    return matrix
+    Returns:
+        The map, 0 where the screen shows something else, and the distance of the image that is nearest to known ones.
+    """
+    probability = np.zeros(pixels.shape, dtype=np.float32)
+    distances = []
+    for region in regions:
+        inside = region.inside()
+        found = run(np.where(inside, pixels[region.box.slices], np.float32(0)))
+        np.copyto(probability[region.box.slices], found.probability, where=inside)
+        distances.append(found.distance)
+    return Prediction(probability, min(distances))
 
 
 GRAPH_FILE = "model.onnx"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
+from bus_monai.geometry.region import Region
 from bus_monai.inference.backends.backend import Prediction, wanted_threads
 from bus_monai.inference.backends.chain import Chain
 
@@ -28,7 +30,10 @@ class OnnxBackend:
         options.intra_op_num_threads = wanted_threads()
         self._session = onnxruntime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
 
-    def __call__(self, pixels: NDArray[np.float32]) -> Prediction:
-        """Segment an image, see :class:`~bus_monai.inference.backends.backend.Backend`."""
-        probability, *distance = self._session.run(None, self.chain.inputs(pixels))
+    def __call__(self, pixels: NDArray[np.float32], regions: Sequence[Region] | None = None) -> Prediction:
+        """Segment a screen, see :class:`~bus_monai.inference.backends.backend.Backend`."""
+        return self.chain.segment(pixels, regions, self._run)
+
+    def _run(self, image: NDArray[np.float32]) -> Prediction:
+        probability, *distance = self._session.run(None, self.chain.inputs(image))
         return Prediction(np.asarray(probability), *(float(value[0]) for value in distance))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -12,6 +12,7 @@ import openvino
 from numpy.typing import NDArray
 
 from bus_monai.errors import UserError
+from bus_monai.geometry.region import Region
 from bus_monai.inference.backends.backend import Precision, Prediction, wanted_threads
 from bus_monai.inference.backends.chain import Chain
 
@@ -51,10 +52,13 @@ class OpenVinoBackend:
         # requests of several threads at once have been seen to wait for each other for ever
         self._turn = Lock()
 
-    def __call__(self, pixels: NDArray[np.float32]) -> Prediction:
-        """Segment an image, see :class:`~bus_monai.inference.backends.backend.Backend`."""
-        height, width = pixels.shape
-        inputs = _padded(self.chain.inputs(pixels), -height % PAD_MULTIPLE_PX, -width % PAD_MULTIPLE_PX)
+    def __call__(self, pixels: NDArray[np.float32], regions: Sequence[Region] | None = None) -> Prediction:
+        """Segment a screen, see :class:`~bus_monai.inference.backends.backend.Backend`."""
+        return self.chain.segment(pixels, regions, self._run)
+
+    def _run(self, image: NDArray[np.float32]) -> Prediction:
+        height, width = image.shape
+        inputs = _padded(self.chain.inputs(image), -height % PAD_MULTIPLE_PX, -width % PAD_MULTIPLE_PX)
         with self._turn:
             probability, *distance = self._model(inputs).values()
             # a copy: the result lies in memory of the one request, which the next image overwrites

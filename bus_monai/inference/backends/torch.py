@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -15,10 +16,14 @@ from torch.nn import functional
 
 from bus_monai.bundle.models import TrainedModel
 from bus_monai.bundle.run import bundle_parts
+from bus_monai.geometry.box import Box
+from bus_monai.geometry.region import Region
 from bus_monai.inference.backends.backend import Precision, Prediction
-from bus_monai.inference.backends.chain import Chain
+from bus_monai.inference.backends.chain import Chain, segment_regions
 from bus_monai.networks.lite_unet import LiteUNet
 from bus_monai.trainers.base import gains_by_half_precision
+from bus_monai.transforms.crop import REGIONS_KEY, CropImageRegiond
+from bus_monai.transforms.image_region import find_regions
 
 
 class TorchBackend:
@@ -36,14 +41,21 @@ class TorchBackend:
 
     def __init__(self, model: TrainedModel, precision: Precision = "fast") -> None:
         self.parts = bundle_parts(model)
+        self._crops = any(isinstance(step, CropImageRegiond) for step in self.parts.before.flatten().transforms)
         self._turn = Lock()  # an image has all cores already, and the memory of one at a time is enough
         self.bfloat16 = precision == "fast" and gains_by_half_precision(self.parts.device)
 
-    def __call__(self, pixels: NDArray[np.float32]) -> Prediction:
-        """Segment an image, see :class:`~bus_monai.inference.backends.backend.Backend`."""
+    def __call__(self, pixels: NDArray[np.float32], regions: Sequence[Region] | None = None) -> Prediction:
+        """Segment a screen, see :class:`~bus_monai.inference.backends.backend.Backend`."""
+        if not self._crops:
+            return self._run(pixels)
+        return segment_regions(pixels, find_regions(pixels) if regions is None else regions, self._run)
+
+    def _run(self, pixels: NDArray[np.float32]) -> Prediction:
         parts = self.parts
+        whole = (Region(Box.of_image(pixels.shape)),)
         with self._turn:
-            item = parts.before({"image": MetaTensor(torch.from_numpy(pixels.copy())[None])})
+            item = parts.before({"image": MetaTensor(torch.from_numpy(pixels.copy())[None]), REGIONS_KEY: whole})
             image = item["image"].as_tensor()[None].to(parts.device)
             with torch.inference_mode(), torch.autocast(parts.device.type, torch.bfloat16, enabled=self.bfloat16):
                 logits = parts.inferer(image, parts.network)[0]
@@ -77,10 +89,13 @@ class TorchScriptBackend:
         jit: Any = torch.jit  # which has no types
         self._module = jit.load(str(graph), map_location="cpu")
 
-    def __call__(self, pixels: NDArray[np.float32]) -> Prediction:
-        """Segment an image, see :class:`~bus_monai.inference.backends.backend.Backend`."""
+    def __call__(self, pixels: NDArray[np.float32], regions: Sequence[Region] | None = None) -> Prediction:
+        """Segment a screen, see :class:`~bus_monai.inference.backends.backend.Backend`."""
+        return self.chain.segment(pixels, regions, self._run)
+
+    def _run(self, image: NDArray[np.float32]) -> Prediction:
         # a copy: cached matrices are read-only, which tensors cannot be
-        inputs = [torch.from_numpy(value.copy()) for value in self.chain.inputs(pixels).values()]
+        inputs = [torch.from_numpy(value.copy()) for value in self.chain.inputs(image).values()]
         with torch.inference_mode():
             found = self._module(*inputs)
         probability, *distance = found if isinstance(found, tuple) else (found,)

@@ -1,0 +1,179 @@
+"""The outline of an ultrasound image around the cells that have its texture: a rectangle or a fan."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from bus_monai.geometry.box import Box
+from bus_monai.geometry.region import Region
+from bus_monai.transforms.plain_border import count_along
+from bus_monai.transforms.texture_cells import CELL_PX, Texture
+
+MIN_LINE_SHARE, MIN_OUTER_SHARE = 0.4, 0.6
+"""Share of a row's or a column's pixels that change, from which on it belongs to a rectangular image: within its cells
+and outside of them, where there may be writing."""
+MIN_BOX_SHARE = 0.85
+"""Share of its box that an image fills, from which on it is a rectangle."""
+MAX_GROUND_SHARE = 0.02
+"""Share of a column's pixels that change on plain ground, at most."""
+DARK = 12
+"""Gray value up to which a plain part is tissue without echoes, on a brighter ground."""
+
+
+def outline_region(cells: NDArray[np.bool_], texture: Texture) -> Region:
+    """Return the image of some cells.
+
+    Args:
+        cells: those of one image, see :func:`~bus_monai.transforms.texture_cells.image_cells`.
+        texture: of the screen.
+    """
+    cells = ndimage.binary_fill_holes(cells)
+    core = Box(*(CELL_PX * side for side in Box.from_mask(cells).sides))
+    ground = _ground(core, texture)
+    if np.count_nonzero(cells) < MIN_BOX_SHARE * Box.from_mask(cells).area and not _is_filled(cells, texture, ground):
+        fan = _fan(cells, texture)
+        if np.count_nonzero(fan.inside()) < MIN_BOX_SHARE * fan.box.area:
+            return fan
+    return Region(_exact(core, texture, ground))
+
+
+GROUND_CELLS = 4
+"""Cells around an image among which its ground is looked for."""
+
+
+def _ground(core: Box, texture: Texture) -> int | None:
+    """Return the gray value of the plain ground around an image, ``None`` where there is none."""
+    around = np.zeros(texture.share.shape, dtype=bool)
+    top, left, bottom, right = (side // CELL_PX for side in core.sides)
+    around[max(top - GROUND_CELLS, 0) : bottom + GROUND_CELLS, max(left - GROUND_CELLS, 0) : right + GROUND_CELLS] = (
+        True
+    )
+    around[top:bottom, left:right] = False
+    plain = around & (texture.share == 0)
+    if not plain.any():
+        return None
+    height, width = (side * CELL_PX for side in plain.shape)
+    return int(np.bincount(texture.gray[:height:CELL_PX, :width:CELL_PX][plain]).argmax())
+
+
+def _exact(core: Box, texture: Texture, ground: int | None) -> Box:
+    """Move the sides of a rectangular image to where its rows and columns begin and end."""
+    top, left, bottom, right = core.sides
+    rows, columns = texture.rows, texture.columns
+    if ground is not None and ground > DARK:
+        # echoes end in the depth, not at the skin
+        dark = texture.gray <= DARK
+        dark[:top] = False
+        rows, columns = rows | dark, columns | dark
+    for _ in range(2):
+        shares = count_along(rows[:, left:right], axis=1) / (right - left)
+        top, bottom = _span(shares, top, bottom)
+        shares = count_along(columns[top:bottom], axis=0) / (bottom - top)
+        # nothing in a column, not even skin, parts an image from another, while rows of nothing may be a cyst
+        left, right = _longest_run(shares > MAX_GROUND_SHARE, *_span(shares, left, right))
+    return Box(top, left, bottom, right)
+
+
+def _span(shares: NDArray[np.float64], start: int, stop: int) -> tuple[int, int]:
+    """Move the ends of a span over the lines that belong to the image, inwards or outwards."""
+    within = np.flatnonzero(shares[start:stop] >= MIN_LINE_SHARE)
+    if not within.size:
+        return start, stop
+    start, stop = start + int(within[0]), start + int(within[-1]) + 1
+    outside = shares < MIN_OUTER_SHARE
+    before, after = outside[:start][::-1], outside[stop:]
+    start -= int(before.argmax()) if before.any() else start
+    stop += int(after.argmax()) if after.any() else len(shares) - stop
+    return start, stop
+
+
+MAX_GAP_PX = 2
+"""Columns that echoes may lack in, as below a line that is drawn over the image."""
+
+
+def _longest_run(inside: NDArray[np.bool_], start: int, stop: int) -> tuple[int, int]:
+    """Return the longest part of a span without a gap."""
+    lines = start + np.flatnonzero(inside[start:stop])
+    runs = np.split(lines, np.flatnonzero(np.diff(lines) > MAX_GAP_PX + 1) + 1)
+    longest = max(runs, key=len)
+    return (int(longest[0]), int(longest[-1]) + 1) if longest.size else (start, stop)
+
+
+GROUND_TOLERANCE = 4
+
+
+def _is_filled(cells: NDArray[np.bool_], texture: Texture, ground: int | None) -> bool:
+    """Tell whether what else is in the box of an image is tissue without echoes rather than ground."""
+    if ground is None:
+        return True
+    box = Box.from_mask(cells)
+    height, width = (side * CELL_PX for side in cells.shape)
+    values = texture.gray[:height:CELL_PX, :width:CELL_PX][box.slices][~cells[box.slices]].astype(np.int16)
+    return bool((np.abs(values - ground) > GROUND_TOLERANCE).mean() >= 0.5)
+
+
+MAX_TRIM_SHARE = 0.2
+"""Share of the height of a fan by which its columns begin or end within its hull: a curved probe's near side is hollow;
+where more is missing, echoes are."""
+INSET_PX = 3
+"""Rows that are left out at both ends of a column: what differs from the pixel before is there the first of the ground,
+and a larger screen is looked at in steps."""
+
+
+def _fan(cells: NDArray[np.bool_], texture: Texture) -> Region:
+    """Return what a curved probe sees: the convex hull of its cells, without the ground at the ends of its columns."""
+    changes = texture.rows | texture.columns
+    columns, rows = (CELL_PX * np.flatnonzero(cells.any(axis=axis)) + CELL_PX / 2 for axis in (0, 1))
+    outline = np.concatenate(
+        [np.stack([columns, row], 1) for row in _edges(cells, changes)]
+        + [np.stack([column, rows], 1) for column in _edges(cells.T, changes.T)]
+    )
+    left, right = int(outline[:, 0].min()), int(np.ceil(outline[:, 0].max()))
+    at = np.arange(left, right)
+    starts = np.floor(np.interp(at + 0.5, *_hull(outline, 1).T)).astype(int)
+    ends = np.ceil(np.interp(at + 0.5, *_hull(outline, -1).T)).astype(int)
+    most = round(MAX_TRIM_SHARE * (ends.max() - starts.min()))
+    starts += INSET_PX + _plain_length(changes, starts, at, most, 1)
+    ends -= INSET_PX + _plain_length(changes, ends - 1, at, most, -1)
+    ends = np.maximum(ends, starts)
+    box = Box(int(starts.min()), left, int(ends.max()), right)
+    return Region(box, tuple(zip(starts.tolist(), ends.tolist(), strict=True)))
+
+
+def _plain_length(
+    changes: NDArray[np.bool_], rows: NDArray[np.int_], columns: NDArray[np.int_], most: int, way: int
+) -> NDArray[np.int_]:
+    """Return how many pixels of each column, from a row on downwards or upwards, do not change, not more than most."""
+    steps = np.arange(most)
+    within = np.clip(rows + way * steps[:, None], 0, len(changes) - 1)
+    changing = changes[within, columns]
+    return np.where(changing.any(axis=0), changing.argmax(axis=0), 0)
+
+
+def _edges(cells: NDArray[np.bool_], changes: NDArray[np.bool_]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return of each column of cells that has some where the changes in it begin and end, in pixels."""
+    starts, ends = [], []
+    for column in np.flatnonzero(cells.any(axis=0)):
+        rows = np.flatnonzero(cells[:, column])
+        low, high = max(int(rows[0]) - 1, 0) * CELL_PX, (int(rows[-1]) + 2) * CELL_PX
+        part = changes[low:high, column * CELL_PX : (column + 1) * CELL_PX]
+        starts.append(low + float(np.median(part.argmax(axis=0))))
+        ends.append(low + len(part) - float(np.median(part[::-1].argmax(axis=0))))
+    return np.array(starts), np.array(ends)
+
+
+def _hull(points: NDArray[np.float64], sign: int) -> NDArray[np.float64]:
+    """Return the corners (x, y), by x, of the convex hull's side of small y, or of large y where ``sign`` is -1."""
+    chain: list[NDArray[np.float64]] = []
+    for point in points[np.lexsort((sign * points[:, 1], points[:, 0]))]:
+        while len(chain) > 1 and sign * _turn(chain[-2], chain[-1], point) <= 0:
+            chain.pop()
+        if not chain or point[0] > chain[-1][0]:
+            chain.append(point)
+    return np.array(chain)
+
+
+def _turn(a: NDArray[np.float64], b: NDArray[np.float64], c: NDArray[np.float64]) -> float:
+    return float((b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0]))
