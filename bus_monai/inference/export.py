@@ -230,7 +230,7 @@ def _write(reference: ExportReference, file: Path, format: Format, known: Sequen
 
 def _record(model: TrainedModel, reference: ExportReference, drift: Drift, settings: dict[str, Any]) -> dict[str, Any]:
     return {
-        **asdict(reference.chain),
+        **reference.chain.to_dict(),
         "before": reference.before,
         "bundle": model.bundle.name,
         "version": bundle_version(model.bundle),

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import pairwise
 from math import erf, sqrt
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,7 @@ from bus_monai.geometry.region import Region
 from bus_monai.inference.backends.backend import SENSITIVITIES, Prediction, Sensitivity
 from bus_monai.transforms.image_region import find_regions
 
+GRAPH_FILE, CHAIN_FILE = "model.onnx", "chain.json"
 GAUSSIAN_TRUNCATE = 4.0
 """Standard deviations at which MONAI cuts its Gaussian filter."""
 
@@ -125,9 +127,14 @@ class Chain:
             return run(pixels)
         return segment_regions(pixels, find_regions(pixels) if regions is None else regions, run)
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return what is to be written of it: all but the sensitivity, which is chosen when it is read."""
+        shifts = {"shifts": list(self.shifts)} if self.shifts else {}
+        return {"size": list(self.size), "crop_region": self.crop_region, **shifts}
+
     def write(self, path: Path) -> None:
         """Write it as JSON."""
-        path.write_text(json.dumps(asdict(self)) + "\n", encoding="utf-8")
+        path.write_text(json.dumps(self.to_dict()) + "\n", encoding="utf-8")
 
     @classmethod
     def read(cls, path: Path) -> Chain:
@@ -170,9 +177,3 @@ def segment_regions(
         np.copyto(probability[region.box.slices], found.probability, where=inside)
         distances.append(found.distance)
     return Prediction(probability, min(distances))
-
-
-GRAPH_FILE = "model.onnx"
-
-
-CHAIN_FILE = "chain.json"
