@@ -107,7 +107,7 @@ def read_datalist(folder: Path) -> Datalist:
     """
     path = folder / DATALIST_FILE
     with reading(path, "JSON", errors=(ValueError,), remedy="correct it"):
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
     if not isinstance(content, dict) or not any(content.get(name) for name in SECTIONS):
         raise UserError(f"'{path}' has none of the sections {', '.join(SECTIONS)}: add at least one.")
     _check_sections(content, path)
@@ -157,10 +157,21 @@ def _case(folder: Path, item: Any, where: str) -> Case:
     return Case(str(item["id"]), image, tuple(masks), str(item["group"]), item["diagnosis"], item.get("dataset", ""))
 
 
+def posix_path(folder: Path, name: str) -> Path:
+    """Return a path below ``folder``, also one that was written by Windows, with backslashes.
+
+    Example:
+        >>> posix_path(Path("set"), r"images\\1.png").as_posix()
+        'set/images/1.png'
+    """
+    path = folder / name
+    return path if "\\" not in name or path.exists() else folder / name.replace("\\", "/")
+
+
 def _inside(folder: Path, name: Any, where: str) -> Path:
     if not isinstance(name, str):
         raise UserError(f"The item {where} has the path {name!r}: give a path relative to the datalist.")
-    path = (folder / name).resolve()
+    path = posix_path(folder, name).resolve()
     if folder.resolve() not in path.parents:
         raise UserError(f"The item {where} refers to '{name}' outside of its folder: move the file into it.")
     if not path.is_file():

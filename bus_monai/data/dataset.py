@@ -18,7 +18,8 @@ from bus_monai.data.protocols import apply_protocol
 from bus_monai.data.readers.catalog import PUBLISHED_SETS, find_set, recognize
 from bus_monai.data.readers.folder import IMAGE_FOLDER, MASK_FOLDER, require_folder
 from bus_monai.errors import UserError, writing
-from bus_monai.io.image import check_signal, read_mask
+from bus_monai.io.gray import check_signal
+from bus_monai.io.image import read_mask
 from bus_monai.sources.read import read_source
 
 if TYPE_CHECKING:

@@ -25,7 +25,7 @@ from bus_monai.data.phantoms.screen import Screen, ScreenLayout, draw_screen
 from bus_monai.data.phantoms.ultrasound import make_phantom
 from bus_monai.dicom.source_header import derived_uid, write_dicom
 from bus_monai.geometry.box import Box
-from bus_monai.io.image import LUMA_WEIGHTS
+from bus_monai.io.gray import LUMA_WEIGHTS
 
 PHANTOM_NAMES = ("breast_benign.dcm", "breast_normal.dcm", "breast_dual_color.dcm", "breast_cine.dcm")
 """A lesion in gray, none, a color screen of two images, and a cine; all calibrated."""

@@ -21,9 +21,10 @@ from bus_monai.data.readers.catalog import recognize
 from bus_monai.data.readers.shapes import CLASS_OF_WORD, SHAPES_FILE, read_shape_table
 from bus_monai.errors import UserError, reading
 from bus_monai.geometry.box import BOX_COLUMNS, Box
-from bus_monai.io.image import NIFTI_SUFFIXES, RASTER_SUFFIXES, image_stem, is_lesion, read_raster
+from bus_monai.io.image import NIFTI_SUFFIXES, RASTER_SUFFIXES, image_stem, read_any_mask
 from bus_monai.io.masks import frame_mark
 from bus_monai.io.opened import source_kind
+from bus_monai.io.ours import check_replaced
 from bus_monai.networks.shape_cnn import SHAPE_CLASSES
 from bus_monai.sources.listing import list_sources
 from bus_monai.sources.read import read_source
@@ -61,7 +62,7 @@ def crop_items(cases: Sequence[Case], box: str) -> list[dict[str, Any]]:
 
 def _true_box(case: Case, number: int) -> Box:
     path = case.masks[number - 1]
-    mask = is_lesion(read_raster(path), path)
+    mask = read_any_mask(path)
     if not mask.any():
         raise UserError(f"The mask '{path}' is empty, so that there is nothing to crop around: remove it.")
     return Box.from_mask(mask)
@@ -264,7 +265,8 @@ def inference_items(folder: str | Path, output: str | Path) -> list[dict[str, An
         ``a/c.dcm`` gives ``a/c_frame002_mask.png``. Two sources of one stem keep their suffix in the name.
 
     Raises:
-        UserError: there is no such folder or file, or nothing in it can be read.
+        UserError: there is no such folder or file, nothing in it can be read, or a mask would replace a file that this
+            package did not write.
     """
     folder, output = Path(folder), Path(output)
     if not folder.exists():
@@ -284,6 +286,8 @@ def inference_items(folder: str | Path, output: str | Path) -> list[dict[str, An
         suffix = "_mask.nii.gz" if source_kind(path) == "nifti" else "_mask.png"
         target = output / path.parent.relative_to(root) / (name + suffix)
         items.append({"image": str(path), "source": str(path), "frame": frame, "output": str(target)})
+    if output != Path():
+        check_replaced((Path(str(item["output"])) for item in items), option="output_dir")
     return items
 
 

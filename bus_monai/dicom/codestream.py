@@ -34,11 +34,17 @@ class Codestream:
         rows: of the image that a decoder makes.
         columns: of that image.
         components: of a pixel.
+        kind: ``dct``, ``lossless`` or ``ls`` of JPEG, ``2000``.
+        bits: of a component.
+        has_luma: whether a decoder makes RGB of luma and chroma, ``None`` where the image does not say.
     """
 
     rows: int
     columns: int
     components: int
+    kind: str = ""
+    bits: int = 8
+    has_luma: bool | None = None
 
 
 def read_codestream(encoded: bytes) -> Codestream | None:
@@ -50,7 +56,7 @@ def read_codestream(encoded: bytes) -> Codestream | None:
         >>> file = BytesIO()
         >>> Image.new("L", (30, 20)).save(file, "JPEG")
         >>> read_codestream(file.getvalue())
-        Codestream(rows=20, columns=30, components=1)
+        Codestream(rows=20, columns=30, components=1, kind='dct', bits=8, has_luma=None)
     """
     try:
         if encoded[:2] == b"\xff\xd8":
@@ -69,6 +75,7 @@ _NO_FRAME = frozenset({0xC4, 0xC8, 0xCC})
 
 def _jpeg(encoded: bytes) -> Codestream | None:
     at = 2
+    has_luma: bool | None = None
     while True:
         if encoded[at] != 0xFF:
             return None
@@ -82,9 +89,25 @@ def _jpeg(encoded: bytes) -> Codestream | None:
         if marker in (0xD9, 0xDA):
             return None
         if (0xC0 <= marker <= 0xCF and marker not in _NO_FRAME) or marker == 0xF7:
-            rows, columns, components = struct.unpack_from(">HHB", encoded, at + 5)
-            return Codestream(rows, columns, components)
+            bits, rows, columns, components = struct.unpack_from(">BHHB", encoded, at + 4)
+            kind = "ls" if marker == 0xF7 else "lossless" if marker in _LOSSLESS else "dct"
+            if has_luma is None and components == 3 and encoded[at + 10 : at + 19 : 3] == b"RGB":
+                has_luma = False
+            return Codestream(rows, columns, components, kind, bits, has_luma)
+        has_luma = _color_of(encoded[at + 4 : at + 18], marker, has_luma)
         at += 2 + int(struct.unpack_from(">H", encoded, at + 2)[0])
+
+
+_LOSSLESS = frozenset({0xC3, 0xC7, 0xCB, 0xCF})
+
+
+def _color_of(segment: bytes, marker: int, before: bool | None) -> bool | None:
+    """Return what a segment says of luma and chroma, as libjpeg takes it; what stood before where it says nothing."""
+    if marker == 0xEE and segment[:5] == b"Adobe" and len(segment) > 11:
+        return segment[11] != 0
+    if marker == 0xE0 and segment[:5] == b"JFIF\0":
+        return True
+    return before
 
 
 def _jpeg2000(encoded: bytes, start: int) -> Codestream | None:
@@ -94,7 +117,8 @@ def _jpeg2000(encoded: bytes, start: int) -> Codestream | None:
         return None
     if -(-(right - across) // width) * -(-(bottom - down) // height) > MAX_TILES:
         return None
-    return Codestream(bottom - top, right - left, components)
+    bits = (encoded[start + 42] & 0x7F) + 1
+    return Codestream(bottom - top, right - left, components, "2000", bits)
 
 
 def check_encoded(path: Path, encoded: bytes, header: Dataset) -> None:

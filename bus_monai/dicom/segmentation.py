@@ -59,7 +59,7 @@ def iterate_segmentations(
     shape = (len(labels), *labels[0].shape)
     if shape != (int(header.get("NumberOfFrames") or 1), header.Rows, header.Columns):
         raise ValueError(f"Labels of shape {shape} are not those of the source's frames.")
-    if get_image_coordinate_system(header) == CoordinateSystemNames.PATIENT:
+    if _has_positions(header):
         stacked = np.stack(labels)
         if stacked.any():
             yield _segmentation(header, header, stacked, 0, algorithm, creation)
@@ -70,10 +70,23 @@ def iterate_segmentations(
             yield _segmentation(plain, header, numbers, frame, algorithm, creation)
 
 
+POSITION_KEYWORDS = ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "SliceThickness")
+"""What an image says together of where it lies in the patient, DICOM PS3.3 C.7.6.2."""
+
+
+def _has_positions(header: Dataset) -> bool:
+    """Whether each frame says where it lies in the patient, and all of it: parts of that are of no use."""
+    if get_image_coordinate_system(header) != CoordinateSystemNames.PATIENT:
+        return False
+    if "PerFrameFunctionalGroupsSequence" in header:
+        return True
+    return int(header.get("NumberOfFrames") or 1) == 1 and all(header.get(word) for word in POSITION_KEYWORDS)
+
+
 def _single_frame(header: Dataset) -> Dataset:
     """Return the header as that of one ultrasound frame with its calibration, which highdicom does not look for."""
     plain = as_ultrasound(header)
-    for keyword in ("NumberOfFrames", "FrameOfReferenceUID", "PixelSpacing", "SliceThickness"):
+    for keyword in ("NumberOfFrames", "FrameOfReferenceUID", *POSITION_KEYWORDS):
         plain.pop(keyword, None)
     spacing = spacing_mm(header)
     if spacing is not None:

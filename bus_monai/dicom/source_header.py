@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
+from contextlib import suppress
 from copy import deepcopy
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,8 +14,10 @@ from typing import TypedDict
 from uuid import UUID
 
 from pydicom.config import RAISE
-from pydicom.datadict import dictionary_VM
+from pydicom.datadict import dictionary_has_tag, dictionary_VM
+from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
+from pydicom.tag import BaseTag
 from pydicom.uid import UID, UltrasoundImageStorage
 from pydicom.valuerep import validate_value
 
@@ -75,6 +79,8 @@ NEVER_MISSING = (
 PERSON_NAMES = ("PatientName", "ReferringPhysicianName")
 """One name each; a backslash in it, which the standard does not allow, makes it two."""
 PIXELS_GROUP = 0x7FE0
+REPEATING_GROUPS = (0x5000, 0x6000)
+"""Of curves and overlays, drawn on the source and no part of what is derived."""
 CHECKED_REPRESENTATIONS = ("AE", "AS", "CS", "DA", "DS", "DT", "IS", "TM", "UI")
 """Representations whose values a viewer parses; texts, names and identifiers of patients are copied as they are."""
 
@@ -96,9 +102,8 @@ def source_header(source: Dataset) -> Dataset:
                 "PNG instead."
             )
     header = Dataset()
-    for element in source:
-        if element.tag.group < PIXELS_GROUP and not element.tag.is_private:
-            header.add(deepcopy(element))
+    for element in _readable(source):
+        header.add(deepcopy(element))
     header.decode()
     header.SpecificCharacterSet = "ISO_IR 192"
     for keyword in PERSON_NAMES:
@@ -106,7 +111,7 @@ def source_header(source: Dataset) -> Dataset:
             header[keyword].value = " ".join(map(str, header[keyword].value))
     for element in list(header):
         if element.VR in CHECKED_REPRESENTATIONS and not element.is_empty:
-            _fix(header, element.keyword)
+            _fix(header, element.tag)
     if header.get("PatientSex") not in ("M", "F", "O"):
         header.PatientSex = ""
     for keyword in NEVER_MISSING:
@@ -122,8 +127,21 @@ def as_ultrasound(header: Dataset) -> Dataset:
     return copy
 
 
-def _fix(header: Dataset, keyword: str) -> None:
-    element = header[keyword]
+def _readable(source: Dataset) -> Iterator[DataElement]:
+    """Yield the elements whose values can be parsed: the others cost themselves alone."""
+    for tag in sorted(source.keys()):
+        if _is_copied(tag):
+            with suppress(Exception):  # each representation has errors of its own
+                yield source[tag]
+
+
+def _is_copied(tag: BaseTag) -> bool:
+    repeating = any(group <= tag.group <= group + 0xFE for group in REPEATING_GROUPS)
+    return tag.group < PIXELS_GROUP and not tag.is_private and not repeating and dictionary_has_tag(tag)
+
+
+def _fix(header: Dataset, tag: BaseTag) -> None:
+    element = header[tag]
     separator = {"DA": ".", "TM": ":"}.get(element.VR)
     if separator and element.VM == 1:
         element.value = str(element.value).replace(separator, "")
@@ -133,8 +151,10 @@ def _fix(header: Dataset, keyword: str) -> None:
             raise ValueError("one value too many")
         for value in values:
             validate_value(element.VR, str(value), RAISE)
+            if element.VR in ("DA", "TM") and "-" in str(value):
+                raise ValueError("a range, as a query has it")
     except ValueError:
-        del header[keyword]
+        del header[tag]
 
 
 def stamp(dataset: Dataset, creation: datetime) -> None:

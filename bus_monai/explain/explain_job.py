@@ -17,6 +17,7 @@ from bus_monai.explain.explainer import Explainer
 from bus_monai.explain.explanation import ExplainItem, Explanation, ExplanationMap
 from bus_monai.explain.figure import explanation_figure
 from bus_monai.inference.write_outputs import job_tables
+from bus_monai.io.ours import MARK, check_replaced
 
 MAPS_FILE = "explain.csv"
 """One row per map."""
@@ -80,6 +81,7 @@ def explain_images(
         UserError: something cannot be written.
     """
     results = []
+    check_replaced((out / item.stem.with_name(item.stem.name + "_explain.png") for item in items), option="--out")
     columns = {MAPS_FILE: tuple(ExplainedMap.__dataclass_fields__), IMAGES_FILE: ("image", "state", "reason")}
     with job_tables(out, columns, pictures="pictures") as (table, images):
         for item in tqdm(items, desc="explaining"):
@@ -104,7 +106,7 @@ def explain_images(
 def _write(item: ExplainItem, explanation: Explanation, out: Path, maps: MapFormat | None) -> ExplainedImage:
     path = out / item.stem.with_name(item.stem.name + "_explain.png")
     path.parent.mkdir(parents=True, exist_ok=True)
-    explanation_figure(explanation, item.name).savefig(path, dpi=110)
+    explanation_figure(explanation, item.name).savefig(path, dpi=110, metadata={"Software": MARK})
     for one in explanation.maps if maps else ():
         _write_map(one, out / MAPS_FOLDER / item.stem, maps)
     rows = [

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from math import atan2, degrees, pi
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,9 @@ MAX_DEPTH_MM = 60.0
 lesion of BUSI is 0.057 of its image's height across, this bound 0.033."""
 MAX_LESIONS = 20
 """In a frame; a network that finds more has failed on it."""
+
+
+Regions: TypeAlias = Sequence[tuple[tuple[int, int, int, int], tuple[float, float]]]
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,8 @@ def find_findings(
     threshold: float,
     *,
     spacing_mm: tuple[float, float] | None = None,
+    regions: Regions = (),
+    aspect: float | None = None,
     min_area: float | None = None,
 ) -> Findings:
     """Return the largest components of lesion, and how many were left out.
@@ -54,18 +59,60 @@ def find_findings(
         probability: (H, W), in [0, 1].
         threshold: from which probability on a pixel is lesion.
         spacing_mm: of rows and columns.
+        regions: parts of the frame with a spacing of their own, see :func:`spacing_at`.
+        aspect: height of a pixel by its width, where the spacing is not known.
         min_area: of a lesion, in mm2 where the spacing is known, else in pixels; ``None`` for a disk of
             ``MIN_LESION_MM`` across.
     """
 
     labels, sizes = label_components(probability >= threshold)
-    pixel_area = 1.0 if spacing_mm is None else spacing_mm[0] * spacing_mm[1]
-    large = int(np.count_nonzero(sizes * pixel_area >= smallest_area(probability.shape[0], spacing_mm, min_area)))
-    kept = min(large, MAX_LESIONS)
-    if kept < len(sizes):
-        labels[labels > kept] = 0
-    lesions = measure_lesions(labels, spacing_mm=spacing_mm, probability=probability)
-    return Findings(labels, lesions, len(sizes) - large, large - kept)
+    if regions:
+        spacings = [spacing_at(Box.from_slices(box), spacing_mm, regions) for box in ndimage.find_objects(labels)]
+    else:
+        spacings = [spacing_mm] * len(sizes)
+    height = probability.shape[0]
+    is_large = np.array(
+        [
+            size * _pixel_area(spacing) >= smallest_area(height, spacing, min_area)
+            for size, spacing in zip(sizes.tolist(), spacings, strict=True)
+        ],
+        dtype=bool,
+    )
+    large = int(np.count_nonzero(is_large))
+    kept = np.flatnonzero(is_large)[:MAX_LESIONS]
+    if len(kept) < len(sizes):
+        renumbered = np.zeros(len(sizes) + 1, dtype=np.int32)
+        renumbered[kept + 1] = np.arange(1, len(kept) + 1)
+        labels = renumbered[labels]
+    lesions = measure_lesions(labels, spacing_mm=spacing_mm, regions=regions, aspect=aspect, probability=probability)
+    return Findings(labels, lesions, len(sizes) - large, large - len(kept))
+
+
+def _pixel_area(spacing_mm: tuple[float, float] | None) -> float:
+    return 1.0 if spacing_mm is None else spacing_mm[0] * spacing_mm[1]
+
+
+def spacing_at(box: Box, spacing_mm: tuple[float, float] | None, regions: Regions) -> tuple[float, float] | None:
+    """Return the spacing in a box: that of the regions which it touches if they agree, else ``None``.
+
+    Args:
+        box: around a lesion.
+        spacing_mm: where there is no region at all.
+        regions: top, left, bottom, right (outside) of parts of the frame and the spacing of rows and columns there.
+
+    Example:
+        >>> halves = [((0, 0, 9, 9), (0.1, 0.1)), ((0, 9, 9, 18), (0.2, 0.2))]
+        >>> spacing_at(Box(2, 11, 5, 14), None, halves), spacing_at(Box(2, 5, 5, 14), None, halves)
+        ((0.2, 0.2), None)
+    """
+    if not regions:
+        return spacing_mm
+    touched = {
+        spacing
+        for (top, left, bottom, right), spacing in regions
+        if top < box.bottom and box.top < bottom and left < box.right and box.left < right
+    }
+    return touched.pop() if len(touched) == 1 else None
 
 
 def smallest_area(height: int, spacing_mm: tuple[float, float] | None, min_area: float | None) -> float:
@@ -149,6 +196,8 @@ def measure_lesions(
     labels: NDArray[np.int32],
     *,
     spacing_mm: tuple[float, float] | None = None,
+    regions: Regions = (),
+    aspect: float | None = None,
     probability: NDArray[np.floating] | None = None,
 ) -> list[Lesion]:
     """Return the measures of components in the order of their numbers.
@@ -156,6 +205,9 @@ def measure_lesions(
     Args:
         labels: (H, W), each number from 1 one component, 0 outside.
         spacing_mm: of rows and columns.
+        regions: parts of the frame with a spacing of their own, see :func:`spacing_at`.
+        aspect: height of a pixel by its width, where the spacing is not known: lengths are then in sides of a square
+            of the same area.
         probability: (H, W), in [0, 1].
     """
     return [
@@ -163,7 +215,8 @@ def measure_lesions(
             number,
             labels[slices] == number,
             Box.from_slices(slices),
-            spacing_mm,
+            spacing_at(Box.from_slices(slices), spacing_mm, regions),
+            aspect,
             None if probability is None else probability[slices],
         )
         for number, slices in enumerate(ndimage.find_objects(labels), start=1)
@@ -175,13 +228,14 @@ def _measure(
     inside: NDArray[np.bool_],
     box: Box,
     spacing_mm: tuple[float, float] | None,
+    aspect: float | None,
     probability: NDArray[np.floating] | None,
 ) -> Lesion:
     # here, since these take half a second, which a frame without a lesion need not wait for
     from scipy.spatial import ConvexHull
     from skimage.measure import approximate_polygon
 
-    spacing = np.array(spacing_mm or (1.0, 1.0))
+    spacing = np.array(spacing_mm or ((aspect or 1.0) ** 0.5, (aspect or 1.0) ** -0.5))
     area = float(np.count_nonzero(inside) * spacing.prod())
     stairs = _contour(inside)
     contour = stairs * spacing

@@ -5,7 +5,8 @@ from __future__ import annotations
 import getpass
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from functools import cache
 from importlib.metadata import distributions
 from pathlib import Path
@@ -15,6 +16,7 @@ from ignite.engine import Engine, Events
 from matplotlib.figure import Figure
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, Run, RunStatus
+from mlflow.exceptions import MlflowException
 from mlflow.telemetry import set_telemetry_client
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NOTE, MLFLOW_SOURCE_NAME, MLFLOW_USER
 from monai.config.deviceconfig import get_config_values
@@ -24,6 +26,7 @@ from monai.utils.misc import path_to_sqlite_uri
 from bus_monai import __version__
 from bus_monai.bundle.declared import check_plain
 from bus_monai.data.datalist import SECTIONS
+from bus_monai.errors import UserError, first_line
 from bus_monai.handlers.checkpoint import TrainingCheckpoint
 
 TELEMETRY_VARIABLE = "MLFLOW_DISABLE_TELEMETRY"
@@ -58,6 +61,10 @@ class ParentRun:
         self._before = os.environ.get(TRACKING_URI_VARIABLE)
         self.store = self._before or path_to_sqlite_uri(str(folder / "mlflow.db"))
         self.client = MlflowClient(self.store)
+        with reaching(self.store):
+            self._begin(folder, experiment, name)
+
+    def _begin(self, folder: Path, experiment: str, name: str) -> None:
         known = folder / RUN_ID_FILE
         if known.is_file():
             self.run: Run = self.client.get_run(known.read_text(encoding="utf-8").strip())
@@ -86,10 +93,33 @@ class ParentRun:
 
     def complete(self, metrics: Mapping[str, float], *files: Path) -> None:
         """Log what the experiment as a whole came to, and end the run."""
-        self.client.log_batch(self.id, metrics=[Metric(key, value, 0, 0) for key, value in metrics.items()])
-        for file in files:
-            self.client.log_artifact(self.id, str(file), "results")
-        self.client.set_terminated(self.id, RunStatus.to_string(RunStatus.FINISHED))
+        with reaching(self.store):
+            self.client.log_batch(self.id, metrics=[Metric(key, value, 0, 0) for key, value in metrics.items()])
+            for file in files:
+                self.client.log_artifact(self.id, str(file), "results")
+            self.client.set_terminated(self.id, RunStatus.to_string(RunStatus.FINISHED))
+
+
+@contextmanager
+def reaching(store: str) -> Iterator[None]:
+    """Turn what MLflow says of a server that is down, or that refuses, into a sentence.
+
+    Args:
+        store: where MLflow's store is.
+
+    Raises:
+        UserError: the block raised such an error, which is the cause of this one.
+    """
+    try:
+        yield
+    except (MlflowException, ConnectionError, TimeoutError) as error:
+        if not store.startswith("http"):
+            raise
+        raise UserError(
+            f"MLflow at '{store}' cannot be reached, or refuses ({first_line(error)}): start it, or unset "
+            f"{TRACKING_URI_VARIABLE}.",
+            key=TRACKING_URI_VARIABLE,
+        ) from error
 
 
 RUN_KEY = "mlflow_run_id"
@@ -138,6 +168,7 @@ class MLflowTracker(MLFlowHandler):
         if not enabled:
             return
         stop_telemetry()
+        self._tracking_uri = tracking_uri
         super().__init__(
             tracking_uri=tracking_uri,
             iteration_log=False,
@@ -166,7 +197,20 @@ class MLflowTracker(MLFlowHandler):
         return run_id
 
     def start(self, engine: Engine) -> None:
-        """Begin a run of its own, or go on with the resumed one."""
+        """Begin a run of its own, or go on with the resumed one.
+
+        Raises:
+            UserError: the server cannot be reached.
+        """
+        with reaching(self.store):
+            self._begin()
+
+    @property
+    def store(self) -> str:
+        """Where MLflow's store is."""
+        return os.environ.get(TRACKING_URI_VARIABLE) or self._tracking_uri
+
+    def _begin(self) -> None:
         self._set_experiment()
         resumed = self.checkpoint.extra.get(RUN_KEY) if self.checkpoint and self.checkpoint.resume else None
         if resumed is not None:
@@ -212,21 +256,26 @@ class MLflowTracker(MLFlowHandler):
             metrics |= {f"val_{name}": value for name, value in self.evaluator.state.metrics.items()}
         now = int(time.time() * 1000)
         values = [Metric(name, float(value), now, engine.state.epoch) for name, value in metrics.items()]
-        self.client.log_batch(self.run_id, metrics=values)
+        with reaching(self.store):
+            self.client.log_batch(self.run_id, metrics=values)
 
     def log_validation(self, figure: Figure, epoch: int) -> None:
         """Log a figure of an epoch's validation as an artifact."""
-        self.client.log_figure(self.run_id, figure, f"validation/epoch_{epoch:04d}.png")
+        with reaching(self.store):
+            self.client.log_figure(self.run_id, figure, f"validation/epoch_{epoch:04d}.png")
 
     def complete(self) -> None:
         """Log the files that are there."""
-        for path in self.artifacts:
-            if path.is_file():
-                self.client.log_artifact(self.run_id, path, "results")
+        with reaching(self.store):
+            for path in self.artifacts:
+                if path.is_file():
+                    self.client.log_artifact(self.run_id, path, "results")
 
     def _fail(self, engine: Engine, error: BaseException) -> None:
         if self.cur_run is not None:
-            self.client.set_terminated(self.run_id, RunStatus.to_string(RunStatus.FAILED))
+            # that the server is gone must not hide the error that is told
+            with suppress(MlflowException, ConnectionError):
+                self.client.set_terminated(self.run_id, RunStatus.to_string(RunStatus.FAILED))
         raise error
 
 

@@ -7,7 +7,7 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,15 +15,15 @@ from PIL import Image
 
 from bus_monai.bundle.models import find_model, model_key
 from bus_monai.bundle.registry import DEFAULT_MODEL
-from bus_monai.errors import UserError
+from bus_monai.errors import check_choice, check_number
 from bus_monai.geometry.lesion import find_findings
 from bus_monai.inference.backends.backend import Sensitivity
+from bus_monai.inference.inputs import IN_MEMORY, as_source, check_spacing
 from bus_monai.inference.predictor import Predictor
 from bus_monai.inference.segment_frames import MAX_DISTANCE, unlike_breast
 from bus_monai.inference.write_outputs import draw_overlay
-from bus_monai.io.image import LUMA_WEIGHTS, SourceImage, check_signal, to_unit_range
-from bus_monai.io.opened import open_source
-from bus_monai.sources.read import read_image
+from bus_monai.io.gray import check_signal
+from bus_monai.io.image import SourceImage
 from bus_monai.transforms.image_region import find_regions
 
 if TYPE_CHECKING:
@@ -69,8 +69,9 @@ class Result:
         return f'<img src="data:image/png;base64,{picture}"><table><tr>{head}</tr>{rows}</table>'
 
 
+@overload
 def segment(
-    image: NDArray[Any] | str | Path,
+    image: list[Any] | tuple[Any, ...],
     model: str | Path | Predictor = DEFAULT_MODEL,
     *,
     threshold: float = 0.5,
@@ -78,15 +79,41 @@ def segment(
     sensitivity: Sensitivity = "balanced",
     trust: bool = False,
     any_body_part: bool = False,
-) -> Result:
-    """Find the lesions of a breast ultrasound image. Not for clinical use.
+) -> list[Result]: ...
+
+
+@overload
+def segment(
+    image: Any,
+    model: str | Path | Predictor = DEFAULT_MODEL,
+    *,
+    threshold: float = 0.5,
+    spacing_mm: tuple[float, float] | None = None,
+    sensitivity: Sensitivity = "balanced",
+    trust: bool = False,
+    any_body_part: bool = False,
+) -> Result: ...
+
+
+def segment(
+    image: Any,
+    model: str | Path | Predictor = DEFAULT_MODEL,
+    *,
+    threshold: float = 0.5,
+    spacing_mm: tuple[float, float] | None = None,
+    sensitivity: Sensitivity = "balanced",
+    trust: bool = False,
+    any_body_part: bool = False,
+) -> Result | list[Result]:
+    """Find the lesions of a breast ultrasound image, or of each of a list. Not for clinical use.
 
     Args:
-        image: path of a PNG, JPEG, NIfTI or DICOM file (the first frame of a cine), or an array: gray (H, W) or RGB
-            (H, W, 3), as uint8, or as floats in [0, 1]; other values are scaled by their own range.
+        image: path of a PNG, JPEG, NIfTI or DICOM file (the first frame of a cine); an array, gray (H, W) or (H, W, 1)
+            or RGB (H, W, 3), or a tensor, also with the channel first, of any real numbers, see
+            :func:`~bus_monai.io.gray.to_unit_range`; a picture of Pillow's; a dataset of pydicom's; or a list of them.
         model: ``BUNDLE`` or ``BUNDLE:WEIGHTS`` of the package, the folder of a bundle that is trusted, or a predictor.
             It stays loaded until its weights, settings or configs change.
-        threshold: from which probability on a pixel is lesion.
+        threshold: from which probability on a pixel is lesion, in [0, 1].
         spacing_mm: of rows and columns, used instead of the file's, which decides on the unit of the measures.
         sensitivity: which of the operating points that were measured with the weights; a predictor keeps its own.
         trust: whether the configs of a folder that is not of the package may run, which is any code.
@@ -95,7 +122,8 @@ def segment(
     Raises:
         NotAssessedError: the file says that it shows something else, or the image does not look like ultrasound of a
             breast, or is black.
-        UserError: the file or the model cannot be read or is not trusted, or the array has another shape.
+        UserError: the file or the model cannot be read or is not trusted, the array has another shape, or an option is
+            outside of its range.
 
     Example:
         >>> from bus_monai.data.phantoms.ultrasound import make_phantom
@@ -103,30 +131,40 @@ def segment(
         >>> result.mask.shape, result.lesions[0].unit
         ((256, 256), 'mm')
     """
-    if isinstance(image, np.ndarray):
-        pixels = _gray(image)
-        regions = find_regions(pixels)
-    else:
-        source = _read(image, any_body_part)
-        pixels, spacing_mm = source.pixels, spacing_mm or source.spacing_mm
-        regions = find_regions(pixels, source.images)
-    what = "The array" if isinstance(image, np.ndarray) else image
-    check_signal(what, bool(pixels.any()))
-    predictor = model if isinstance(model, Predictor) else _predictor(model, sensitivity, trust)
-    probability, distance = predictor.assess(pixels, regions)
+    check_number("threshold", threshold, at_least=0, at_most=1)
+    spacing = check_spacing(spacing_mm)
+    check_choice("sensitivity", sensitivity, get_args(Sensitivity))
+    options = (threshold, spacing, any_body_part)
+    images = image if isinstance(image, list | tuple) else [image]
+    sources = (as_source(one, any_body_part=any_body_part) for one in images)
+    results = []
+    for one, source in zip(images, sources, strict=True):
+        predictor = model if isinstance(model, Predictor) else _predictor(model, sensitivity, trust)
+        results.append(_segment(one, source, predictor, *options))
+    return results if isinstance(image, list | tuple) else results[0]
+
+
+def _segment(
+    given: Any,
+    source: SourceImage,
+    predictor: Predictor,
+    threshold: float,
+    spacing: tuple[float, float] | None,
+    any_body_part: bool,
+) -> Result:
+    name = given if isinstance(given, str | Path) else IN_MEMORY
+    check_signal(name, bool(source.pixels.any()))
+    probability, distance = predictor.assess(source.pixels, find_regions(source.pixels, source.images))
     if distance > MAX_DISTANCE and not any_body_part:
-        raise unlike_breast(what)
-    found = find_findings(probability, threshold, spacing_mm=spacing_mm)
-    return Result(found.labels > 0, probability, found.lesions, pixels, found.labels)
-
-
-def _read(path: str | Path, any_body_part: bool) -> SourceImage:
-    with open_source(path) as source:
-        if source.kind == "dicom" and not any_body_part:
-            from bus_monai.dicom.body_part import check_body_part
-
-            check_body_part(source)
-        return read_image(source)
+        raise unlike_breast(name)
+    found = find_findings(
+        probability,
+        threshold,
+        spacing_mm=spacing or source.spacing_mm,
+        regions=() if spacing else source.regions,
+        aspect=source.aspect,
+    )
+    return Result(found.labels > 0, probability, found.lesions, source.pixels, found.labels)
 
 
 def _predictor(model: str | Path, sensitivity: Sensitivity, trust: bool) -> Predictor:
@@ -139,13 +177,6 @@ def _predictor(model: str | Path, sensitivity: Sensitivity, trust: bool) -> Pred
     while len(_loaded) > MAX_LOADED_MODELS:
         _loaded.pop(next(iter(_loaded)))
     return predictor
-
-
-def _gray(image: NDArray[Any]) -> NDArray[np.float32]:
-    if not (image.ndim == 2 or (image.ndim == 3 and image.shape[2] == 3)) or not image.size:
-        raise UserError(f"The image has the shape {image.shape}: give (H, W) or (H, W, 3).")
-    values = to_unit_range(image)
-    return np.ascontiguousarray(values @ LUMA_WEIGHTS if values.ndim == 3 else values, dtype=np.float32)
 
 
 def _cell(value: float | str | None) -> str:

@@ -8,9 +8,11 @@ import os
 import platform
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
+from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -24,14 +26,35 @@ from bus_monai.errors import UserError, writing
 from bus_monai.geometry.lesion import MAX_LESIONS
 from bus_monai.inference.executors.base import Engine, Task
 from bus_monai.inference.executors.local import LocalEngine
-from bus_monai.inference.manifest import MANIFEST_FILE, Entry, Manifest, Outcome
+from bus_monai.inference.manifest import Entry, Manifest, Outcome
 from bus_monai.inference.predictor import Predictor
 from bus_monai.inference.segment_file import SegmentFile, SegmentSettings
 from bus_monai.inference.write_outputs import RERUN_HINT, candidate_names
 from bus_monai.io.atomic import atomic_file, check_writable, plain_cell
-from bus_monai.io.opened import hash_file
-from bus_monai.sources.listing import find_sources
+from bus_monai.io.foreign import other_kind, what_else
+from bus_monai.io.opened import hash_file, open_source
+from bus_monai.io.ours import MANIFEST_FILE, Results, files_below, not_ours, output_below, results_above
+from bus_monai.sources.listing import find_sources, is_result, may_be_image
 from bus_monai.sources.readers import Readers
+
+
+@dataclass(frozen=True)
+class OwnResults:
+    """The results of a job that is running.
+
+    Args:
+        manifest: of the job.
+        out: its folder.
+        kinds: what is written.
+    """
+
+    manifest: Manifest
+    out: Path
+    kinds: Sequence[str]
+
+    def __contains__(self, path: object) -> bool:
+        name = output_below(self.out, path, self.kinds) if isinstance(path, Path) else None
+        return name is not None and self.manifest.has_name(name)
 
 
 @dataclass(frozen=True)
@@ -49,19 +72,43 @@ class Item:
     @property
     def key(self) -> str:
         """Key in the manifest: the path as text of Unicode, whatever bytes it has."""
-        return _printable(str(self.path.absolute()))
+        return _printable(str(_plain(self.path)))
 
 
-def find_items(inputs: Sequence[Path], out: Path) -> Iterator[Item]:
+def _plain(path: Path) -> Path:
+    """Return a path without ``..``, so that a file goes by one name however it was given."""
+    absolute = path.absolute()
+    if ".." not in absolute.parts:
+        return absolute
+    plain = Path(os.path.normpath(absolute))
+    try:
+        return plain if plain.samefile(absolute) else absolute.resolve()  # behind a link .. is another folder
+    except OSError:
+        return plain
+
+
+def find_items(inputs: Sequence[Path], out: Path, ours: Sequence[Container[Path]] = ()) -> Iterator[Item]:
     """Find the images of files and folders, without reading ahead; ``out`` is not searched.
 
-    One folder is mirrored as it is, several each below its name.
+    One folder is mirrored as it is, several each below its name. A file that is given twice, by whatever name, comes
+    once.
+
+    Args:
+        inputs: files and folders.
+        out: folder of the results.
+        ours: what is a result and no image.
     """
     several = sum(source.is_dir() for source in inputs) > 1
+    seen: set[str] = set()
     for source in inputs:
         root = source if source.is_dir() else source.parent
         prefix = PurePosixPath(_printable(source.resolve().name)) if several and source.is_dir() else PurePosixPath()
-        for path in find_sources(source, leave_out=out):
+        for path in find_sources(source, leave_out=out, ours=ours):
+            if len(inputs) > 1:
+                real = os.path.realpath(path)
+                if real in seen:
+                    continue
+                seen.add(real)
             yield Item(path, prefix / _printable(path.relative_to(root).as_posix()))
 
 
@@ -167,6 +214,8 @@ def segment_inputs(
         raise UserError(f"'{missing}' does not exist: give files or folders of DICOM, PNG, JPEG or NIfTI files.")
     began = datetime.now(timezone.utc)
     clock = time.monotonic()
+    _check_inputs(inputs)
+    _check_replaced(inputs, out, settings.kinds)
     check_writable(out)
     if restart:
         _forget(out)
@@ -177,7 +226,8 @@ def segment_inputs(
         try:
             with quiet_decoders(), Readers() as readers:
                 job = SegmentFile(predictor, out, settings, creation, readers)
-                now = segment_items(engine, job, manifest, find_items(inputs, out))
+                own = [OwnResults(manifest, place, settings.kinds) for place in {out, out.absolute()}]
+                now = segment_items(engine, job, manifest, find_items(inputs, out, own))
         finally:
             seconds = time.monotonic() - clock
             totals = _write_results(manifest, out)
@@ -186,8 +236,64 @@ def segment_inputs(
     finally:
         manifest.close()
     if not now:
-        raise UserError(f"'{inputs[0]}' holds no DICOM, PNG, JPEG or NIfTI file: give another folder.")
+        raise UserError(f"'{inputs[0]}' holds no DICOM, PNG, JPEG or NIfTI file: {_what_instead(inputs[0])}.")
     return totals
+
+
+def _check_inputs(inputs: Sequence[Path]) -> None:
+    """Check that what is given by name may be an image at all.
+
+    Raises:
+        UserError: a file is a result of this package, or the only one is of a kind that is not read.
+    """
+    for source in inputs:
+        if not source.is_file():
+            continue
+        if is_result(source, results_above(source.parent)):
+            raise UserError(f"'{source}' is a result of bus_monai and no image: give the image.", path=source)
+        if len(inputs) == 1 and not may_be_image(source):
+            with open_source(source) as opened:
+                if opened.kind is None and not opened.is_empty:
+                    raise other_kind(opened)
+
+
+def _check_replaced(inputs: Sequence[Path], out: Path, kinds: Sequence[str]) -> None:
+    """Check that no file that an earlier run did not write would be replaced.
+
+    Raises:
+        UserError: one would.
+    """
+    if not out.is_dir():
+        return
+    if not (out / MANIFEST_FILE).exists():
+        for name in (RESULTS_FILE, RUN_FILE):
+            if os.path.lexists(out / name):
+                raise not_ours(out / name, "--out")
+    known = Results(out)
+    foreign: dict[str, Path] = {}
+    for path in files_below(out):
+        name_of = output_below(out, path, kinds)
+        if name_of is not None and path not in known:
+            foreign[name_of.casefold()] = path
+    for item in find_items(inputs, out, [known]) if foreign else ():
+        for name in islice(candidate_names(item.relative), 2):
+            if name.casefold() in foreign:
+                raise not_ours(foreign[name.casefold()], "--out")
+
+
+def _what_instead(folder: Path) -> str:
+    """Return what to do about a folder without images: about the first file of another kind, if it is known."""
+    for path in islice(sorted(folder.iterdir()) if folder.is_dir() else (), MAX_LOOKED_AT):
+        if path.is_file() and not path.name.startswith("."):
+            with suppress(UserError), open_source(path) as source:
+                what = what_else(source)
+                if what:
+                    return f"'{path.name}' in it is {what}"
+    return "give another folder"
+
+
+MAX_LOOKED_AT = 100
+"""Files of a folder without images that are looked into."""
 
 
 def _known_job(

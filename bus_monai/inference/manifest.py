@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from bus_monai.errors import UserError
+from bus_monai.io.ours import MANIFEST_FILE as MANIFEST_FILE
+from bus_monai.io.ours import is_manifest, not_ours
 
 State: TypeAlias = Literal["new", "done", "failed", "skipped", "not assessed"]
-MANIFEST_FILE = "manifest.sqlite"
 _TABLES = """
 CREATE TABLE IF NOT EXISTS job (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS items (
@@ -77,6 +78,8 @@ class Manifest:
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / MANIFEST_FILE
+        if self.path.is_file() and self.path.stat().st_size and not is_manifest(self.path):
+            raise not_ours(self.path, "--out")
         with self._errors():
             self._base = sqlite3.connect(self.path, isolation_level=None, timeout=1)
             # in exclusive mode a second run is refused, and no file of shared memory is left behind
@@ -105,6 +108,11 @@ class Manifest:
                 for entry in found:
                     return entry
         raise ValueError("names is empty.")
+
+    def has_name(self, name: str) -> bool:
+        """Tell whether an item has that name."""
+        with self._errors():
+            return any(self._select("WHERE name = ?", (name,)))
 
     def finish(self, entry: Entry, outcome: Outcome) -> None:
         """Record what became of an item.

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bus_monai.errors import NotAssessedError, UserError, user_error
 from bus_monai.inference.manifest import Outcome
@@ -108,20 +108,29 @@ class SegmentFile:
                         any_body_part=self.settings.any_body_part,
                     )
                     writer = FileWriter(source, self.out, name, self._algorithm, self.creation, reading.images)
-                    return Outcome("done", "", sha256, writer.write(result, self.settings.kinds), tuple(result.rows()))
+                    outputs = writer.write(result, self.settings.kinds)
+                    rows = [_noted(row, [_told(note, source) for note in writer.notes]) for row in result.rows()]
+                    return Outcome("done", "", sha256, outputs, tuple(rows))
         except (OutputError, NoReaderError):
             raise
         except UnreadableError as error:
             return Outcome("failed", str(error), sha256)
         except Exception as error:  # a library's, which one broken file must not hand to all others
-            reason = str(user_error(error) or what_is_wrong(source.path, error))
-            reason = _without_identifiers(reason, source) if source.kind == "dicom" else reason
+            reason = _told(str(user_error(error) or what_is_wrong(source.path, error)), source)
             return Outcome("not assessed" if isinstance(error, NotAssessedError) else "failed", reason, sha256)
 
     def _algorithm(self) -> Algorithm:
         from bus_monai.dicom.source_header import Algorithm
 
         return Algorithm(self.predictor.name, self.predictor.version, self.predictor.weights_hash)
+
+
+def _noted(row: dict[str, Any], notes: Sequence[str]) -> dict[str, Any]:
+    return {**row, "note": "; ".join(note for note in (row["note"], *notes) if note)} if notes else row
+
+
+def _told(reason: str, source: OpenedSource) -> str:
+    return _without_identifiers(reason, source) if source.kind == "dicom" else reason
 
 
 def _without_identifiers(reason: str, source: OpenedSource) -> str:

@@ -17,7 +17,8 @@ from bus_monai.errors import NotAssessedError
 from bus_monai.geometry.lesion import MAX_LESIONS, find_findings
 from bus_monai.geometry.region import Region
 from bus_monai.inference.predictor import Predictor
-from bus_monai.io.image import SourceImage, check_signal
+from bus_monai.io.gray import check_signal
+from bus_monai.io.image import SourceImage
 from bus_monai.io.opened import OpenedSource
 from bus_monai.sources.read import read_images
 from bus_monai.transforms.image_region import FrameRegions
@@ -82,6 +83,7 @@ class SegmentedFile:
         unlike: frames that do not look like a breast, in which no lesion is looked for.
         oversized: findings of all frames that are hardly lesions.
         flickers: findings of a cine that were seen in one frame alone.
+        notes: on what the file says wrong of itself, or does not say.
     """
 
     labels: Sequence[NDArray[np.uint16]]
@@ -94,10 +96,11 @@ class SegmentedFile:
     unlike: int = 0
     oversized: int = 0
     flickers: int = 0
+    notes: tuple[str, ...] = ()
 
     @property
     def note(self) -> str:
-        """Note on lesions that were left out, or are none by their size; empty where there are none such."""
+        """Note on lesions that were left out, or are none by their size, and on what the file says of itself."""
         notes = [f"{self.specks} too small for a finding left out"] if self.specks else []
         if self.surplus:
             notes.append(f"{self.surplus} beyond the {MAX_LESIONS} largest of a frame left out")
@@ -109,6 +112,7 @@ class SegmentedFile:
             notes.append(
                 f"{self.oversized} larger than half of the image or longer than {MAX_LESION_MM} mm: check them"
             )
+        notes += self.notes
         return "; ".join(notes)
 
     def rows(self) -> list[dict[str, Any]]:
@@ -167,6 +171,7 @@ def segment_frames(
     spacing, summary, shown, most, signal = None, 0, None, -1, False
     specks = surplus = unlike = oversized = 0
     regions = FrameRegions()
+    notes: dict[str, None] = {}
     # closed here, while the file is still open
     with closing(images() if images else read_images(source)) as decoded:
         for image in decoded:
@@ -174,7 +179,15 @@ def segment_frames(
             probability, distance = predictor.assess(image.pixels, shows)
             if distance > MAX_DISTANCE and not any_body_part:
                 probability, unlike = np.zeros_like(probability), unlike + 1
-            findings = find_findings(probability, threshold, spacing_mm=image.spacing_mm, min_area=min_area)
+            findings = find_findings(
+                probability,
+                threshold,
+                spacing_mm=image.spacing_mm,
+                regions=image.regions,
+                aspect=image.aspect,
+                min_area=min_area,
+            )
+            notes.update(dict.fromkeys(image.notes))
             labels.append(findings.labels.astype(np.uint16))
             found.append(findings.lesions)
             specks, surplus = specks + findings.specks, surplus + findings.surplus
@@ -195,7 +208,9 @@ def segment_frames(
         if areas[summary] < most:
             summary = int(np.argmax(areas))
             shown = _pixels_of(images() if images else read_images(source), summary)
-    return SegmentedFile(labels, found, spacing, summary, shown, specks, surplus, unlike, oversized, flickers)
+    return SegmentedFile(
+        labels, found, spacing, summary, shown, specks, surplus, unlike, oversized, flickers, tuple(notes)
+    )
 
 
 def _pixels_of(images: Generator[SourceImage, None, None], frame: int) -> NDArray[np.float32]:

@@ -7,6 +7,7 @@ import errno
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from copy import copy
 from datetime import datetime
 from itertools import count
 from pathlib import Path, PurePosixPath
@@ -17,11 +18,14 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
-from bus_monai.errors import UserError, check_choice, writing
+from bus_monai.errors import UserError, check_choice, user_error, writing
 from bus_monai.inference.segment_frames import PackedLabels, SegmentedFile
 from bus_monai.io.atomic import atomic_file, plain_cell
 from bus_monai.io.image import SourceImage, image_stem
 from bus_monai.io.masks import frame_mark, write_nifti_mask, write_png_mask
+from bus_monai.io.ours import OUTPUT_SUFFIXES as OUTPUT_SUFFIXES
+from bus_monai.io.ours import check_replaced
+from bus_monai.sources.reading_process import what_is_wrong
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -62,6 +66,8 @@ def job_tables(out: Path, columns: Mapping[str, Sequence[str]], *, pictures: str
     Raises:
         UserError: something cannot be written, in the tables or within the block.
     """
+    headers = [",".join(header) for header in columns.values()]
+    check_replaced((out / name for name in columns), option="--out", columns=headers)
     with writing(out, option="--out", kept=f"the {pictures} written before are whole"), ExitStack() as stack:
         out.mkdir(parents=True, exist_ok=True)
         tables = []
@@ -72,15 +78,6 @@ def job_tables(out: Path, columns: Mapping[str, Sequence[str]], *, pictures: str
         yield tables
 
 
-OUTPUT_SUFFIXES = {
-    "seg": "_seg.dcm",
-    "sr": "_sr.dcm",
-    "overlay": "_overlay.png",
-    "png": "_mask.png",
-    "nifti": "_mask.nii.gz",
-    "sc": "_sc.dcm",
-}
-"""Kinds of outputs, and the suffix of each."""
 DICOM_KINDS = frozenset({"seg", "sr", "sc"})
 """Written for DICOM sources alone: they carry its patient and study."""
 _LIKE_A_FRAME = re.compile(r"_frame\d+$")
@@ -195,9 +192,14 @@ class FileWriter:
         self.source, self.out, self.name = source, out, name
         self.algorithm, self.creation, self.images = algorithm, creation, images
         self.written: list[Path] = []
+        self.notes: list[str] = []
 
     def write(self, result: SegmentedFile, kinds: Sequence[str]) -> tuple[str, ...]:
-        """Write some kinds and return the paths, relative to the folder of all outputs; all kinds or none."""
+        """Write some kinds and return the paths, relative to the folder of all outputs; all kinds or none.
+
+        An object that cannot be made of what the source says costs itself alone, and ``notes`` say why; where nothing
+        else was asked for, it is an error.
+        """
         with self._errors(), self._all_or_none():
             parent = (self.out / self.name).parent
             if not self.out.is_dir():  # or it would be made again, without what was in it
@@ -233,31 +235,69 @@ class FileWriter:
             write_png_mask(labels > 0, self._path("png", frame if frames > 1 else None, frames))
 
     def _write_objects(self, result: SegmentedFile, kinds: Sequence[str]) -> None:
-        from bus_monai.dicom.source_header import write_dicom
-
-        header = self.source.header
-        algorithm, creation, frames = self.algorithm(), self.creation, len(result.labels)
+        header, algorithm = self._header(len(result.labels)), self.algorithm()
         objects: list[Dataset] = []
         if "seg" in kinds:
-            from bus_monai.dicom.segmentation import frame_of, iterate_segmentations
-
-            for made in iterate_segmentations(header, result.labels, algorithm, creation=creation):
-                write_dicom(made, self._path("seg", frame_of(made) if frames > 1 else None, frames))
-                # what the report does not refer to; a long cine has thousands of them
-                del made.PixelData, made.PerFrameFunctionalGroupsSequence
-                objects.append(made)
+            with self._optional("seg"):
+                objects = self._write_segmentations(result, header, algorithm)
         if "sr" in kinds:
             from bus_monai.dicom.measurement_report import make_report
 
-            report = make_report(header, objects, result.lesions, algorithm, creation=creation)
-            write_dicom(report, self._path("sr"))
+            with self._optional("sr"):
+                report = make_report(header, objects, result.lesions, algorithm, creation=self.creation)
+                self._write_object(report, "sr")
         if "sc" in kinds:
             from bus_monai.dicom.secondary_capture import make_secondary_capture
 
-            # decoded once more, so that no cine lies in memory as floats
-            pictures = zip(self.images(), result.labels, strict=True)
-            rgb = (draw_overlay(image.pixels, labels) for image, labels in pictures)
-            write_dicom(make_secondary_capture(header, rgb, algorithm, creation=creation), self._path("sc"))
+            with self._optional("sc"):
+                # decoded once more, so that no cine lies in memory as floats
+                pictures = zip(self.images(), result.labels, strict=True)
+                rgb = (draw_overlay(image.pixels, labels) for image, labels in pictures)
+                self._write_object(make_secondary_capture(header, rgb, algorithm, creation=self.creation), "sc")
+        if self.notes and not self.written:
+            raise UserError(self.notes[0].partition(": ")[2], path=self.source.path)
+
+    def _header(self, frames: int) -> Dataset:
+        """Return the header with the number of frames that there are."""
+        header = self.source.header
+        if int(header.get("NumberOfFrames") or 1) == frames:
+            return header
+        told = copy(header)
+        told.NumberOfFrames = frames
+        return told
+
+    def _write_segmentations(self, result: SegmentedFile, header: Dataset, algorithm: Algorithm) -> list[Dataset]:
+        from bus_monai.dicom.segmentation import frame_of, iterate_segmentations
+
+        frames = len(result.labels)
+        objects = []
+        for made in iterate_segmentations(header, result.labels, algorithm, creation=self.creation):
+            self._write_object(made, "seg", frame_of(made) if frames > 1 else None, frames)
+            # what the report does not refer to; a long cine has thousands of them
+            del made.PixelData, made.PerFrameFunctionalGroupsSequence
+            objects.append(made)
+        return objects
+
+    def _write_object(self, made: Dataset, kind: str, frame: int | None = None, frames: int = 1) -> None:
+        from bus_monai.dicom.source_header import write_dicom
+
+        write_dicom(made, self._path(kind, frame, frames))
+
+    @contextmanager
+    def _optional(self, kind: str) -> Iterator[None]:
+        """Let an object that the source is not fit for cost nothing but itself, and note why."""
+        before = len(self.written)
+        try:
+            yield
+        except (OSError, MemoryError):
+            raise
+        except Exception as error:
+            if isinstance(error.__cause__, OSError):
+                raise
+            for path in self.written[before:]:
+                path.unlink(missing_ok=True)
+            del self.written[before:]
+            self.notes.append(f"no {kind.upper()}: {user_error(error) or what_is_wrong(self.source.path, error)}")
 
     @contextmanager
     def _all_or_none(self) -> Iterator[None]:

@@ -4,23 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from bus_monai.io.atomic import atomic_file
-from bus_monai.io.image import nifti_header
+from bus_monai.io.nifti import nifti_header, stored_order
 from bus_monai.io.opened import source_kind
+from bus_monai.io.ours import MARK, png_mark
 
 
 def write_mask(mask: NDArray[np.bool_], source: Path, output: Path) -> None:
-    """Write a mask (H, W), rows first, in the kind of file and the geometry of ``source``; make the folder."""
+    """Write a mask (H, W), rows first, marked as ours, in the kind and the geometry of ``source``; make the folder."""
     output.parent.mkdir(parents=True, exist_ok=True)
     if source_kind(source) == "nifti":
-        write_nifti_mask([mask], source, output)
+        write_nifti_mask([mask], source, output, marked=True)
     else:
-        write_png_mask(mask, output)
+        write_png_mask(mask, output, marked=True)
+
+
+def stored_mask(mask: NDArray[Any], source: Path) -> NDArray[Any]:
+    """Return a mask (H, W), rows first, in the order in which a NIfTI ``source`` is stored; of others columns first."""
+    if source_kind(source) == "nifti":
+        return stored_order(nifti_header(source)).to_stored(mask)
+    return mask.T
 
 
 def source_affine(source: Path) -> NDArray[np.float64]:
@@ -30,10 +39,11 @@ def source_affine(source: Path) -> NDArray[np.float64]:
     return np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
-def write_png_mask(mask: NDArray[np.bool_], output: Path) -> None:
-    """Write a mask (H, W) as PNG with 0 and 255."""
+def write_png_mask(mask: NDArray[np.bool_], output: Path, *, marked: bool = False) -> None:
+    """Write a mask (H, W) as PNG with 0 and 255; ``marked`` as ours where no manifest lists it."""
     with atomic_file(output) as partial:
-        Image.fromarray(mask.astype(np.uint8) * 255).save(partial, format="PNG")
+        picture = Image.fromarray(mask.astype(np.uint8) * 255)
+        picture.save(partial, format="PNG", pnginfo=png_mark() if marked else None)
 
 
 def write_nifti_mask(
@@ -42,11 +52,12 @@ def write_nifti_mask(
     output: Path,
     *,
     spacing_mm: tuple[float, float] | None = None,
+    marked: bool = False,
 ) -> None:
     """Write masks (H, W), one per frame, as NIfTI with 0 and 1, or with numbers of lesions, columns first.
 
     The affine is that of ``reference``, a NIfTI file, or without one ``spacing_mm`` of rows and columns, 1 where not
-    known.
+    known; ``marked`` as ours where no manifest lists it.
     """
     import nibabel as nib
 
@@ -54,14 +65,18 @@ def write_nifti_mask(
         if reference is not None:
             header = nifti_header(reference)
             # NIfTI may hold axes of length one behind
-            values, affine = masks[0].T.reshape(header.get_data_shape()), header.get_best_affine()
+            stored = stored_order(header).to_stored(masks[0])
+            values, affine = stored.reshape(header.get_data_shape()), header.get_best_affine()
         else:
             rows_mm, columns_mm = spacing_mm or (1.0, 1.0)
             values = np.empty((*masks[0].T.shape, len(masks)), np.uint8, order="F")
             for frame, mask in enumerate(masks):
                 values[..., frame] = mask.T
             affine = np.diag([columns_mm, rows_mm, 1.0, 1.0])
-        nib.save(nib.Nifti1Image(np.asarray(values, np.uint8), affine, dtype=np.uint8), partial)
+        image = nib.Nifti1Image(np.asarray(values, np.uint8), affine, dtype=np.uint8)
+        if marked:
+            image.header["descrip"] = MARK
+        nib.save(image, partial)
 
 
 def frame_mark(frame: int, frames: int) -> str:

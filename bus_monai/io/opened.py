@@ -102,24 +102,57 @@ class OpenedSource:
 
     @cached_property
     def _too_much(self) -> UserError | None:
+        try:
+            for _ in self._inflated():
+                pass
+        except UserError as error:
+            return error
+        return None
+
+    def _inflated(self) -> Iterator[bytes]:
+        """Yield what a deflated DICOM file unpacks to, behind its head, as long as it is not too much."""
         from pydicom.filereader import _read_file_meta_info, read_preamble
 
         self.file.seek(0)
         if _DEFLATED not in self.file.read(_BEFORE_DATA):
-            return None
+            return
         self.file.seek(0)
         read_preamble(self.file, force=True)
         _read_file_meta_info(self.file)
         budget, count, inflate = Budget.current(), 0, zlib.decompressobj(-zlib.MAX_WBITS)
         while packed := inflate.unconsumed_tail or self.file.read(CHUNK_BYTES):
-            count += len(inflate.decompress(packed, CHUNK_BYTES))
-            try:
-                budget.check_bytes(self.path, count)
-            except UserError as error:
-                return error
+            part = inflate.decompress(packed, CHUNK_BYTES)
+            count += len(part)
+            budget.check_bytes(self.path, count)
+            yield part
             if inflate.eof:
                 break
-        return None
+
+    @cached_property
+    def content(self) -> BinaryIO:
+        """The bytes of a DICOM file, of a deflated one as it unpacks, in which ``pixels_at`` is a position.
+
+        Raises:
+            UserError: it cannot be unpacked, or is too large.
+        """
+        with reading(self.path, "DICOM", errors=(Exception,)):
+            self.check_unpacked()
+            data = b"".join(self._inflated())
+            if not data:
+                return self.file
+            from pydicom.filereader import _read_file_meta_info, read_preamble
+            from pydicom.filewriter import write_file_meta_info
+            from pydicom.uid import ExplicitVRLittleEndian
+
+            self.file.seek(0)
+            read_preamble(self.file, force=True)
+            meta = _read_file_meta_info(self.file)
+            meta.TransferSyntaxUID = ExplicitVRLittleEndian
+            plain = io.BytesIO(bytes(128) + b"DICM")
+            plain.seek(0, io.SEEK_END)
+            write_file_meta_info(plain, meta, enforce_standard=False)
+            plain.write(data)
+            return plain
 
     def _parse(self) -> tuple[Dataset, int]:
         if isinstance(self._parsed, UserError):
@@ -130,6 +163,7 @@ class OpenedSource:
     def _parsed(self) -> tuple[Dataset, int] | UserError:
         """The header, or what is wrong with it, which is not looked for again."""
         from pydicom.filereader import read_partial
+        from pydicom.uid import UID
 
         budget, seen = Budget.current(), 0
 
@@ -142,12 +176,13 @@ class OpenedSource:
         try:
             # pydicom raises some ten kinds of errors, struct.error among them
             with reading(self.path, "DICOM", errors=(Exception,)):
-                self.check_unpacked()
-                self.file.seek(0)
-                # a name that promises DICOM counts where the file lacks the preamble
-                forced = self.path.suffix.lower() in DICOM_SUFFIXES
-                header = read_partial(self.file, at_pixels, force=forced)
-                pixels_at = self.file.tell()
+                file = self.content
+                file.seek(0)
+                # a name that promises DICOM, or what looks like elements, counts where the file lacks the preamble
+                header = read_partial(file, at_pixels, force=True)
+                pixels_at = file.tell()
+                if not header.file_meta.get("TransferSyntaxUID"):
+                    header.file_meta.TransferSyntaxUID = UID(_SYNTAXES[header.original_encoding])
                 budget.check_elements(self.path, _count_elements(header))
                 return header, pixels_at
         except UserError as error:
@@ -238,6 +273,12 @@ class _File(io.BufferedReader):
         return super().read(size)
 
 
+_SYNTAXES = {
+    (True, True): "1.2.840.10008.1.2",
+    (False, True): "1.2.840.10008.1.2.1",
+    (False, False): "1.2.840.10008.1.2.2",
+}
+"""Transfer syntaxes of pixels that are not compressed, by whether elements lack their kind, and the order of bytes."""
 _DEFLATED = b"1.2.840.10008.1.2.1.99"
 _BEFORE_DATA = 1 << 16
 
@@ -269,15 +310,34 @@ def kind_of(head: bytes, path: Path) -> Kind | None:
     """Tell what a file is from its first :data:`HEAD_BYTES` bytes, and from its name where these leave it open."""
     if head.startswith((b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")):
         return "raster"
-    if head[128:132] == b"DICM" or path.suffix.lower() in DICOM_SUFFIXES:
+    if head[128:132] == b"DICM" or _has_elements(head) or path.suffix.lower() in DICOM_SUFFIXES:
         return "dicom"
     if (
         head[344:348] in (b"n+1\0", b"ni1\0")
         or head[4:8] == b"n+2\0"
-        or (head[:2] == b"\x1f\x8b" and path.name.endswith(".nii.gz"))
+        or (head[:2] == b"\x1f\x8b" and path.name.lower().endswith(".nii.gz"))
     ):
         return "nifti"
     return None
+
+
+_VALUE_KINDS = frozenset({b"UL", b"UI", b"CS", b"DA", b"TM", b"LO", b"SH", b"PN", b"OB"})
+
+
+def _has_elements(head: bytes) -> bool:
+    """Tell whether a file begins with elements of DICOM, without the preamble that it should have."""
+    if len(head) < 16 or head[:2] not in (b"\x02\0", b"\x08\0", b"\0\x08"):
+        return False
+    order: Literal["little", "big"] = "big" if head[0] == 0 else "little"
+    if int.from_bytes(head[2:4], order) > _LAST_OF_GROUP:
+        return False
+    return head[4:6] in _VALUE_KINDS or (order == "little" and int.from_bytes(head[4:8], order) <= _LONGEST_FIRST)
+
+
+_LAST_OF_GROUP = 0x0060
+"""Element up to which one that begins an image has its number: character set, type, class, date."""
+_LONGEST_FIRST = 128
+"""Bytes of its value."""
 
 
 def source_kind(path: Path) -> Kind | None:

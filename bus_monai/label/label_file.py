@@ -18,8 +18,8 @@ from skimage.segmentation import watershed
 from bus_monai.errors import UserError, reading
 from bus_monai.geometry.lesion import label_components
 from bus_monai.io.atomic import atomic_file
-from bus_monai.io.image import nifti_values
-from bus_monai.io.masks import source_affine, write_nifti_mask
+from bus_monai.io.masks import source_affine, stored_mask, write_nifti_mask
+from bus_monai.io.nifti import nifti_values, stored_order
 from bus_monai.io.opened import OpenedSource, open_source, source_kind
 from bus_monai.sources.read import read_source
 
@@ -210,7 +210,8 @@ def _write_nrrd(frames: Sequence[NDArray[np.uint8]], source: Path, output: Path)
     """Write in the format of https://teem.sourceforge.net/nrrd/format.html, whose space is that of DICOM."""
     affine = np.diag([-1.0, -1.0, 1.0, 1.0]) @ source_affine(source)
     vectors = ["(" + ",".join(f"{value:.17g}" for value in column[:3]) + ")" for column in affine.T]
-    rows, columns = frames[0].shape
+    stored = [stored_mask(frame, source) for frame in frames]
+    columns, rows = stored[0].shape
     header = {
         "type": "uint8",
         "dimension": "3",
@@ -225,8 +226,8 @@ def _write_nrrd(frames: Sequence[NDArray[np.uint8]], source: Path, output: Path)
     with atomic_file(output) as partial, partial.open("wb") as file:
         file.write(f"NRRD0004\n{lines}\n".encode())
         with gzip.open(file, "wb", compresslevel=1) as packed:
-            for frame in frames:
-                packed.write(frame.tobytes())
+            for frame in stored:
+                packed.write(frame.tobytes("F"))
 
 
 def _read(path: Path, shape: tuple[int, int, int]) -> Iterator[NDArray[Any]]:
@@ -236,16 +237,20 @@ def _read(path: Path, shape: tuple[int, int, int]) -> Iterator[NDArray[Any]]:
         if source.kind == "raster":
             yield _read_png(source, shape)
         elif source.kind == "nifti":
-            with nifti_values(source) as (_, values):
+            with nifti_values(source) as (header, values):
                 if len(values.shape) < 2 or any(n != 1 for n in values.shape[3:]):
                     raise UserError(
                         f"The label '{path.name}' has the shape {values.shape}: send rows, columns and frames."
                     )
+                order = stored_order(header)
                 columns, rows, frames = (*values.shape, 1)[:3]
+                if order.rows_first:
+                    rows, columns = columns, rows
                 _check_size(path, (frames, rows, columns), shape)
                 rest = (0,) * len(values.shape[3:])
                 for frame in range(frames):
-                    yield np.asarray(values[(..., frame, *rest)] if len(values.shape) > 2 else values[...]).T
+                    stored = np.asarray(values[(..., frame, *rest)] if len(values.shape) > 2 else values[...])
+                    yield order.to_picture(stored)
         else:
             raise UserError(
                 f"The label '{path.name}' is no PNG or NIfTI file: send it as one of {', '.join(LABEL_SUFFIXES)}."

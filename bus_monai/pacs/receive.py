@@ -16,6 +16,8 @@ from pydicom.filereader import read_partial
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 from pynetdicom import AE, ALL_TRANSFER_SYNTAXES, AllStoragePresentationContexts, evt
 from pynetdicom.association import Association
+from pynetdicom.service_class import StorageServiceClass
+from pynetdicom.sop_class import register_uid
 from pynetdicom.transport import AssociationSocket, ThreadedAssociationServer
 
 from bus_monai.errors import UserError
@@ -88,6 +90,11 @@ SUCCESS, OUT_OF_RESOURCES, CANNOT_UNDERSTAND = 0x0000, 0xA700, 0xC000
 """Statuses of C-STORE, PS3.4 B.2.3."""
 VERIFICATION_UID = "1.2.840.10008.1.1"
 """SOP class of C-ECHO, PS3.4 A.4."""
+RETIRED_CLASSES = {
+    "1.2.840.10008.5.1.4.1.1.6": "UltrasoundImageStorageRetired",
+    "1.2.840.10008.5.1.4.1.1.3": "UltrasoundMultiFrameImageStorageRetired",
+}
+"""Ultrasound images and cines as older scanners send them, PS3.6 A, by what pynetdicom is to call them."""
 TIMEOUT_S = 60
 """Seconds that a caller may be silent."""
 _SOP_CLASS = 0x00080016
@@ -134,8 +141,11 @@ class StoreNode:
         self._entity.require_calling_aet = list(limits.callers)
         self._entity.maximum_associations = limits.max_associations
         self._entity.network_timeout = TIMEOUT_S
-        for context in AllStoragePresentationContexts:
-            self._entity.add_supported_context(str(context.abstract_syntax), ALL_TRANSFER_SYNTAXES)
+        classes = [str(context.abstract_syntax) for context in AllStoragePresentationContexts]
+        for uid, keyword in RETIRED_CLASSES.items():
+            register_uid(uid, keyword, StorageServiceClass)  # it knows no service of them
+        for uid in dict.fromkeys((*classes, *RETIRED_CLASSES)):
+            self._entity.add_supported_context(uid, ALL_TRANSFER_SYNTAXES)
         self._entity.add_supported_context(VERIFICATION_UID)
         handlers: list[Any] = [
             (evt.EVT_CONN_OPEN, bound_pdu),

@@ -180,3 +180,6 @@ def _segment(
         logger.info("%s: %s: %s", name, outcome.state, outcome.reason)
     elif outcome.state == "failed":
         logger.error("%s: cannot be segmented, see '%s'", name, spool.folder("failed", name))
+    notes = {part for row in outcome.rows for part in str(row.get("note", "")).split("; ")}
+    if lacking := sorted(note for note in notes if note.startswith("no ")):
+        logger.warning("%s: %s", name, "; ".join(lacking))

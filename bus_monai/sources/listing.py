@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Container, Iterator, Sequence
 from pathlib import Path
 
 from bus_monai.errors import UserError
-from bus_monai.io.image import NIFTI_SUFFIXES, RASTER_SUFFIXES
-from bus_monai.io.opened import DICOM_SUFFIXES, HEAD_BYTES, SpecialFileError, kind_of, open_regular, open_source
+from bus_monai.io.image import NIFTI_SUFFIXES, RASTER_SUFFIXES, image_stem
+from bus_monai.io.opened import (
+    DICOM_SUFFIXES,
+    HEAD_BYTES,
+    SpecialFileError,
+    kind_of,
+    open_regular,
+    open_source,
+    source_kind,
+)
+from bus_monai.io.ours import MARKED_ENDINGS, Results, is_marked, results_above
 
 
 def list_sources(folder: Path) -> list[tuple[Path, int]]:
@@ -23,24 +33,33 @@ def list_sources(folder: Path) -> list[tuple[Path, int]]:
     return sources
 
 
-def find_sources(source: Path, *, leave_out: Path | None = None) -> Iterator[Path]:
+def find_sources(
+    source: Path, *, leave_out: Path | None = None, ours: Sequence[Container[Path]] = ()
+) -> Iterator[Path]:
     """Yield the image files below a folder in the order of their paths, or the file itself, without reading ahead.
 
-    Masks (``*_mask*``), hidden files and files of other kinds are left out. A broken file whose name promises an image
-    comes too, as does what cannot be opened, a link that leads in a circle, and a pipe, device or socket, which is not
-    opened, so that nothing is lost without a word.
+    Masks (``*_mask``, ``*_mask_1``), what this package wrote, hidden files and files of other kinds are left out. A
+    broken file whose name promises an image comes too, as does what cannot be opened, a link that leads in a circle,
+    and a pipe, device or socket, which is not opened, so that nothing is lost without a word. A file itself comes
+    whatever it is called and holds; of a ``DICOMDIR`` the images that it lists come.
 
     Args:
         source: a folder, whose links to other folders are followed, or a file.
         leave_out: a folder not to search.
+        ours: results that this package wrote or writes, beside those that a manifest tells.
     """
     if source.is_dir():
-        yield from _walk(source, leave_out.resolve() if leave_out else None, {source.resolve()})
-    elif _may_be_image(source):
+        ours = [*ours, *results_above(source)]
+        yield from _walk(source, leave_out.resolve() if leave_out else None, {source.resolve()}, ours)
+    elif source.name.upper() == "DICOMDIR" and source_kind(source) == "dicom":
+        from bus_monai.dicom.directory import listed_images
+
+        yield from listed_images(source)
+    else:
         yield source
 
 
-def _walk(folder: Path, leave_out: Path | None, above: set[Path]) -> Iterator[Path]:
+def _walk(folder: Path, leave_out: Path | None, above: set[Path], ours: list[Container[Path]]) -> Iterator[Path]:
     try:
         entries = sorted(folder.iterdir())
     except OSError:
@@ -52,13 +71,26 @@ def _walk(folder: Path, leave_out: Path | None, above: set[Path]) -> Iterator[Pa
             if real in above:
                 yield path
             elif real != leave_out:
-                yield from _walk(path, leave_out, above | {real})
-        elif not path.name.startswith(".") and _may_be_image(path):
+                here = Results(path)
+                yield from _walk(path, leave_out, above | {real}, [*ours, here] if here.names else ours)
+        elif not path.name.startswith(".") and may_be_image(path) and not is_result(path, ours):
             yield path
 
 
-def _may_be_image(path: Path) -> bool:
-    if "_mask" in path.stem:
+def is_result(path: Path, ours: Sequence[Container[Path]]) -> bool:
+    """Tell whether a file was written by this package: some results list it, or it says so itself."""
+    absolute = path.absolute()
+    return any(absolute in results or path in results for results in ours) or (
+        path.name.endswith(MARKED_ENDINGS) and is_marked(path)
+    )
+
+
+_MASK = re.compile(r".+_mask(_\d+)?", re.IGNORECASE)
+
+
+def may_be_image(path: Path) -> bool:
+    """Tell whether a file of a folder may be an image: by its name, and where that says nothing by its first bytes."""
+    if _MASK.fullmatch(image_stem(path.name)):
         return False
     # a name that promises an image need not be looked into
     if path.name.lower().endswith(RASTER_SUFFIXES + NIFTI_SUFFIXES) or path.suffix.lower() in DICOM_SUFFIXES:

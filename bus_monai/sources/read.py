@@ -6,7 +6,9 @@ from collections.abc import Generator
 from pathlib import Path
 
 from bus_monai.errors import UserError
-from bus_monai.io.image import SourceImage, decode_raster, nifti_pixels, raster_pixels, read_nifti
+from bus_monai.io.foreign import other_kind
+from bus_monai.io.image import SourceImage, decode_raster, raster_pixels
+from bus_monai.io.nifti import nifti_pixels, read_nifti
 from bus_monai.io.opened import OpenedSource, open_source
 
 
@@ -32,7 +34,7 @@ def read_image(source: OpenedSource, frame: int = 0) -> SourceImage:
 
         return read_frame(source, frame)
     if source.kind is None:
-        raise UserError(f"'{source.path}' is no PNG, JPEG, NIfTI or DICOM file: remove it or give another.")
+        raise other_kind(source)
     if frame != 0:
         raise UserError(f"'{source.path}' holds one image: there is no frame {frame}, counted from 0.")
     if source.kind == "nifti":

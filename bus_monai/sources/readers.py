@@ -301,9 +301,16 @@ class _Process:
             if self._answers.readinto(pixels.data.cast("B")) < pixels.nbytes:
                 raise EOFError
             spacing = answer["spacing"]
-            images = tuple((top, left, bottom, right) for top, left, bottom, right in answer["images"])
-            of_cine = answer["frame"], answer["frames"]
-            yield SourceImage(pixels, spacing and (spacing[0], spacing[1]), *of_cine, images=images)
+            yield SourceImage(
+                pixels,
+                spacing and (spacing[0], spacing[1]),
+                answer["frame"],
+                answer["frames"],
+                tuple((tuple(box), tuple(sides)) for box, sides in answer["regions"]),
+                answer["aspect"],
+                tuple(answer["notes"]),
+                tuple((top, left, bottom, right) for top, left, bottom, right in answer["images"]),
+            )
             answer = self._answer()
         self._is_amid_frames = False
 

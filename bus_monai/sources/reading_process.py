@@ -93,8 +93,16 @@ class _Answers:
 
     def _tell_image(self, image: SourceImage) -> None:
         pixels = np.ascontiguousarray(image.pixels)
-        head = {"shape": pixels.shape, "spacing": image.spacing_mm, "frame": image.frame, "frames": image.frames}
-        head["images"] = image.images
+        head = {
+            "shape": pixels.shape,
+            "spacing": image.spacing_mm,
+            "frame": image.frame,
+            "frames": image.frames,
+            "regions": image.regions,
+            "aspect": image.aspect,
+            "notes": image.notes,
+            "images": image.images,
+        }
         self.tell(head, pixels.data.cast("B"))
 
 

@@ -18,7 +18,10 @@ from torch.nn import functional as F
 
 from bus_monai.errors import UserError
 from bus_monai.geometry.box import Box, loose_box
-from bus_monai.io.image import check_signal, is_lesion, read_mask, read_masks
+from bus_monai.io.gray import check_signal
+from bus_monai.io.image import read_any_mask, read_mask, read_masks
+from bus_monai.io.mask_content import lesion_of
+from bus_monai.io.opened import source_kind
 from bus_monai.networks.shape_cnn import SHAPE_INPUT_SIZE
 from bus_monai.sources.read import read_source
 from bus_monai.transforms.crop import IMAGES_META
@@ -232,7 +235,13 @@ def read_mask_file(path: Path) -> NDArray[np.bool_]:
     Raises:
         UserError: it cannot be read.
     """
-    return is_lesion(read_source(path).pixels, path)
+    if source_kind(path) == "raster":
+        return read_any_mask(path)
+    return lesion_of(np.rint(read_source(path).pixels * MASK_LEVELS).astype(np.int32), False, path)
+
+
+MASK_LEVELS = 65535
+"""Grays that a mask of NIfTI or DICOM is read to."""
 
 
 def components(mask: NDArray[np.bool_]) -> list[NDArray[np.bool_]]:

@@ -14,7 +14,7 @@ from monai.transforms.transform import MapTransform
 from monai.utils.misc import ensure_tuple
 
 from bus_monai.errors import writing
-from bus_monai.io.masks import source_affine, write_mask
+from bus_monai.io.masks import source_affine, stored_mask, write_mask
 from bus_monai.sources.read import read_source
 from bus_monai.transforms.checks import check_gray, check_unit
 
@@ -63,8 +63,9 @@ class SaveMaskd(MapTransform):
             check_unit(probabilities, "SaveMaskd")
             mask = probabilities >= self.threshold
             if self.output_key not in item:
-                affine = source_affine(Path(data[key].meta["filename_or_obj"]))
-                values = torch.from_numpy(mask.T.astype(np.uint8))
+                path = Path(data[key].meta["filename_or_obj"])
+                affine = source_affine(path)
+                values = torch.from_numpy(stored_mask(mask, path).astype(np.uint8))
                 item[key] = MetaTensor(values[None, ..., None], torch.from_numpy(affine))
                 continue
             source, output = (Path(ensure_tuple(data[k])[0]) for k in (self.source_key, self.output_key))

@@ -71,12 +71,18 @@ def test_a_hostile_identifier_in_a_valid_file(bright: Any, tmp_path: Path, keywo
         hostile.save_as(source / "hostile.dcm")
     before = set(tmp_path.rglob("*"))
     totals = segment_inputs([source], out, bright, SegmentSettings(("seg", "sr", *PNG, "sc")))
-    assert (totals["done"], totals["failed"]) == (1, 1)
-    (reason,) = [row["reason"] for row in table(out) if row["state"] == "failed"]
-    check_sentence(reason, "PNG", path=source / "hostile.dcm", key=keyword)
+    assert (totals["done"], totals["failed"]) == (2, 0)
+    (note,) = {row["note"] for row in table(out) if row["file"].endswith("hostile.dcm")}
+    lacking = [part for part in note.split("; ") if part.startswith("no ")]
+    assert [part.partition(":")[0] for part in lacking] == ["no SEG", "no SR", "no SC"]
+    for part in lacking:
+        check_sentence(part, "PNG", path=source / "hostile.dcm", key=keyword)
     assert all(path.is_relative_to(out) for path in set(tmp_path.rglob("*")) - before)
-    # of a file that failed nothing is left
-    assert {path.name for path in out.iterdir() if path.name.startswith("hostile")} == set()
+    # what needs no identifier is there
+    kept = {path.name for path in out.iterdir() if path.name.startswith("hostile")}
+    assert kept == {"hostile_mask.png", "hostile_overlay.png"}
+    totals = segment_inputs([source], tmp_path / "objects", bright, SegmentSettings(("seg", "sr")))
+    assert (totals["done"], totals["failed"]) == (1, 1)
     totals = segment_inputs([source], out, bright, SegmentSettings(("png",)), restart=True)
     assert (totals["done"], totals["failed"]) == (2, 0)
 

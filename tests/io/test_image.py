@@ -46,10 +46,10 @@ def test_8_bit_gray_is_divided_by_255(tmp_path: Path) -> None:
     assert (source.spacing_mm, source.frame, source.frames) == (None, 0, 1)
 
 
-def test_16_bit_gray_is_divided_by_65535(tmp_path: Path) -> None:
-    stored = GRAY.astype(np.uint16) * 257 + 1
-    Image.fromarray(stored).save(tmp_path / "a.png")
-    np.testing.assert_allclose(read_raster(tmp_path / "a.png"), stored / 65535, atol=1e-7)
+@pytest.mark.parametrize("factor", [257, 16, 10])
+def test_16_bit_gray_is_scaled_by_its_own_range(tmp_path: Path, factor: int) -> None:
+    Image.fromarray(GRAY.astype(np.uint16) * factor + 1).save(tmp_path / "a.png")
+    np.testing.assert_allclose(read_raster(tmp_path / "a.png"), GRAY / GRAY.max(), atol=1e-7)
 
 
 def test_1_bit_is_0_and_1(tmp_path: Path) -> None:

@@ -17,7 +17,8 @@ from bus_monai.data.registration import content_box
 from bus_monai.errors import UserError
 from bus_monai.geometry.box import Box
 from bus_monai.geometry.lesion import label_components
-from bus_monai.io.image import is_lesion, read_raster
+from bus_monai.io.image import read_mask_values
+from bus_monai.io.mask_content import MaskContentError, lesion_of
 from bus_monai.io.opened import source_kind
 
 MAX_STROKE_PX = 9
@@ -187,15 +188,18 @@ def find_mask_faults(image: ListedImage, shape: tuple[int, int]) -> Iterator[Fin
     read = 0
     for path in image.masks:
         try:
-            values = read_raster(path)
+            values, lossy = read_mask_values(path)
+            if values.shape != shape:
+                detail = f"mask {values.shape[0]} x {values.shape[1]}, image {shape[0]} x {shape[1]} pixels"
+                yield Finding("mask_size", (image.path, path), detail)
+                continue
+            merged |= lesion_of(values, lossy, path)
+        except MaskContentError as error:
+            yield Finding("odd_mask", (path,), str(error))
+            continue
         except UserError as error:
             yield Finding("unreadable", (path,), str(error))
             continue
-        if values.shape != shape:
-            detail = f"mask {values.shape[0]} x {values.shape[1]}, image {shape[0]} x {shape[1]} pixels"
-            yield Finding("mask_size", (image.path, path), detail)
-            continue
-        merged |= is_lesion(values, path)
         read += 1
     if read == 0:
         return

@@ -20,7 +20,7 @@ from bus_monai.data.readers.folder import (
     write_masks,
 )
 from bus_monai.errors import UserError, reading
-from bus_monai.io.image import read_raster
+from bus_monai.io.image import read_any_mask
 
 TABLE_FILE = "INFO.csv"
 _NAME = re.compile(r"[A-Z]{4}_\d{3}")
@@ -58,7 +58,7 @@ def read_bus_uclm(folder: str | Path) -> list[Case]:
 
 def write_bus_uclm_case(case: Case, out: Path) -> Case:
     """Copy the image of ``case`` into ``out`` and write its masks without their colors; return the case there."""
-    masks = write_masks(case, out, (read_raster(mask) > 0 for mask in case.masks))
+    masks = write_masks(case, out, (read_any_mask(mask) for mask in case.masks))
     return replace(case, image=copy_image(case, out), masks=masks)
 
 

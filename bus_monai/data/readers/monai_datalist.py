@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from bus_monai.data.case import Case
+from bus_monai.data.datalist import posix_path
 from bus_monai.data.near_duplicates import group_near_duplicates
 from bus_monai.data.readers.folder import case_id, require_files, require_folder
 from bus_monai.errors import UserError, reading
@@ -33,7 +34,7 @@ def read_monai_datalist(folder: str | Path) -> list[Case]:
     folder = require_folder(folder)
     table = folder / TABLE_FILE
     with reading(table, "JSON", errors=(ValueError,), remedy="correct it"):
-        content = json.loads(table.read_text(encoding="utf-8"))
+        content = json.loads(table.read_text(encoding="utf-8-sig"))
     items = [item for name in SECTIONS for item in _items(content, name)]
     pairs = [(_file(folder, item["image"]), _file(folder, item["label"])) for item in items]
     if not pairs:
@@ -56,7 +57,7 @@ def _items(content: Any, section: str) -> list[dict[str, Any]]:
 
 
 def _file(folder: Path, name: Any) -> Path:
-    path = (folder / str(name)).resolve()
+    path = posix_path(folder, str(name)).resolve()
     if folder.resolve() not in path.parents:
         raise UserError(f"'{folder / TABLE_FILE}' refers to '{name}' outside of its folder: move the file into it.")
     if path.suffix.lower() not in RASTER_SUFFIXES:

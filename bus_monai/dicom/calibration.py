@@ -1,0 +1,145 @@
+"""How large a pixel is, by the header of a DICOM object, and where it does not say or contradicts itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from pydicom.dataset import Dataset
+
+CENTIMETERS_CODE = 3
+"""Code of the physical units of an ultrasound region, DICOM PS3.3 C.8.5.5.1.15."""
+TWO_DIMENSIONAL_CODE = 1
+"""Code of the spatial format of a B-mode or color region, DICOM PS3.3 C.8.5.5.1.1."""
+SAME_SPACING = 0.01
+"""Share by which two spacings differ and are one that was rounded."""
+
+Spacing = tuple[float, float]
+Region = tuple[tuple[int, int, int, int], Spacing]
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """The size of the pixels of a frame.
+
+    Args:
+        spacing_mm: of rows and columns, ``None`` where not known or not the same everywhere.
+        regions: top, left, bottom, right (outside) of calibrated parts and the spacing there, where they differ.
+        aspect: height of a pixel by its width, where nothing more is known and it is not 1.
+        notes: what is wrong with what the header says.
+    """
+
+    spacing_mm: Spacing | None
+    regions: tuple[Region, ...] = ()
+    aspect: float | None = None
+    notes: tuple[str, ...] = ()
+
+
+def calibration(header: Dataset, frame: int = 0) -> Calibration:
+    """Return the size of the pixels of a frame: it is never invented.
+
+    Two-dimensional ultrasound regions calibrated in centimeters count; else ``PixelSpacing``, of enhanced objects that
+    of the frame's functional groups; else the aspect of the pixels.
+    """
+    regions = list(_regions(header))
+    if regions:
+        first = regions[0][1]
+        if all(np.allclose(spacing, first, rtol=SAME_SPACING) for _, spacing in regions):
+            return Calibration(first)
+        note = "regions of several calibrations: a lesion is measured by that of its region"
+        return Calibration(None, tuple(regions), notes=(note,))
+    found = list(_spacings(header, frame))
+    for text, spacing in found:
+        if spacing is not None:
+            return Calibration(spacing)
+        return Calibration(None, notes=(f"PixelSpacing is '{text}': lengths are in pixels",))
+    aspect = _aspect(header)
+    if aspect is None:
+        return Calibration(None)
+    note = "the pixels are not square (PixelAspectRatio): lengths are in pixels of the same area"
+    return Calibration(None, aspect=aspect, notes=(note,))
+
+
+def _regions(header: Dataset) -> Iterator[Region]:
+    for region in _items(header, "SequenceOfUltrasoundRegions"):
+        values = {word: _numbers(region, word) for word in _WORDS}
+        if values["RegionSpatialFormat"] != [TWO_DIMENSIONAL_CODE] or any(
+            values[word] != [CENTIMETERS_CODE] for word in ("PhysicalUnitsXDirection", "PhysicalUnitsYDirection")
+        ):
+            continue
+        spacing = _spacing([10 * abs(n) for word in ("PhysicalDeltaY", "PhysicalDeltaX") for n in values[word]])
+        if spacing is not None:
+            left, top, right, bottom = (int((values[word] or [-1])[0]) for word in _WORDS[-4:])
+            yield (top, left, bottom + 1, right + 1), spacing
+
+
+_WORDS = (
+    "RegionSpatialFormat",
+    "PhysicalUnitsXDirection",
+    "PhysicalUnitsYDirection",
+    "PhysicalDeltaX",
+    "PhysicalDeltaY",
+    "RegionLocationMinX0",
+    "RegionLocationMinY0",
+    "RegionLocationMaxX1",
+    "RegionLocationMaxY1",
+)
+
+
+def functional_groups(header: Dataset, frame: int) -> Iterator[Dataset]:
+    """Yield the groups of a frame of an enhanced object, its own before the shared ones; then the header itself."""
+    own = _items(header, "PerFrameFunctionalGroupsSequence")
+    if 0 <= frame < len(own):
+        yield own[frame]
+    yield from _items(header, "SharedFunctionalGroupsSequence")[:1]
+    yield header
+
+
+def _spacings(header: Dataset, frame: int) -> Iterator[tuple[str, Spacing | None]]:
+    for group in functional_groups(header, frame):
+        for holder in (*_items(group, "PixelMeasuresSequence")[:1], group):
+            text = _text(holder, "PixelSpacing")
+            if text:
+                yield text, _spacing(_numbers(holder, "PixelSpacing"))
+
+
+def _aspect(header: Dataset) -> float | None:
+    ratio = _spacing(_numbers(header, "PixelAspectRatio"))
+    if ratio is None or np.isclose(ratio[0], ratio[1], rtol=SAME_SPACING):
+        return None
+    return ratio[0] / ratio[1]
+
+
+def _spacing(values: list[float]) -> Spacing | None:
+    if len(values) != 2 or not np.isfinite(values).all() or min(values) <= 0:
+        return None
+    return values[0], values[1]
+
+
+def _items(dataset: Dataset, keyword: str) -> list[Dataset]:
+    try:
+        return [item for item in dataset.get(keyword) or () if isinstance(item, Dataset)]
+    except Exception:  # values are decoded when they are asked for
+        return []
+
+
+def _text(dataset: Dataset, keyword: str) -> str:
+    try:
+        return str(dataset.get(keyword) or "").strip("[] ")
+    except Exception:  # values are decoded when they are asked for
+        return "no number"
+
+
+def _numbers(dataset: Dataset, keyword: str) -> list[float]:
+    """Return the numbers of an element, none where it is missing or one of them is no number."""
+    try:
+        value: Any = dataset.get(keyword)
+        if value is None:
+            return []
+        return [
+            float(part) for part in (value if hasattr(value, "__iter__") and not isinstance(value, str) else [value])
+        ]
+    except Exception:  # values are decoded when they are asked for
+        return []

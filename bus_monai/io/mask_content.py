@@ -1,0 +1,99 @@
+"""What is lesion in a mask, by its content: soft edges, noise, numbers of lesions; and what is no mask, by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from bus_monai.errors import UserError
+
+HALF = 127
+"""From above which on a gray of a JPEG is lesion: it blurs edges, and what is left of black is no lesion."""
+GROUND_SHARE = 0.05
+"""Of a mask's pixels, which are without lesion at least."""
+NOISE_SHARE = 0.12
+"""Of the range of a mask, up to which a gray is noise of the background: JPEG leaves some on black."""
+MAX_NUMBER = 16
+"""Up to which gray values of a file without losses are numbers of lesions and no shades."""
+MAX_SHADED_SHARE = 0.25
+"""Of a mask's pixels, that soft edges take at most; more is a picture."""
+FLAT_PX = 5
+"""Side of the square that is of one gray where this is drawn, and no edge."""
+FLAT_RANGE = 0.02
+BORDER_SHARE = 0.99
+"""Of the pixels at the border, from which on the lesion is black and the rest white."""
+
+
+class MaskContentError(UserError):
+    """What a mask holds is not what a mask can be."""
+
+
+def lesion_of(values: NDArray[Any], lossy: bool, path: Path) -> NDArray[np.bool_]:
+    """Tell which pixels of a mask are lesion.
+
+    Args:
+        values: (H, W), whole numbers, not below 0.
+        lossy: whether they are from JPEG.
+        path: of the mask, for errors.
+
+    Raises:
+        MaskContentError: it is no mask.
+    """
+    levels = np.unique(values)
+    top = int(levels[-1]) if levels.size else 0
+    if top == 0:
+        return np.zeros(values.shape, dtype=bool)
+    if len(levels) == 1:
+        raise MaskContentError(
+            f"The mask '{path}' has the value {top} all over, as if the lesion were the whole image: draw it anew, or "
+            "make it black where there is no lesion.",
+            path=path,
+        )
+    if len(levels) == 2:
+        lesion = np.asarray(values == top)
+    elif top <= MAX_NUMBER and not lossy:
+        lesion = np.asarray(values > 0)
+    elif lossy and top > HALF:
+        lesion = np.asarray(values > HALF)
+    else:
+        lesion = _stands_out(values.astype(np.float32), path)
+    if _border(lesion).mean() >= BORDER_SHARE:
+        raise MaskContentError(
+            f"The mask '{path}' is white along its whole border, as if the lesion were black: invert it.", path=path
+        )
+    return lesion
+
+
+def _border(values: NDArray[Any]) -> NDArray[Any]:
+    return np.concatenate([values[0], values[-1], values[:, 0], values[:, -1]])
+
+
+def _stands_out(values: NDArray[np.float32], path: Path) -> NDArray[np.bool_]:
+    top = float(values.max())
+    ground = float(np.quantile(values, GROUND_SHARE))
+    if ground > top * (1 - NOISE_SHARE):
+        return np.asarray(values > top / 2)  # nearly all is lesion, which the border tells
+    contrast = np.clip((values - ground) / (top - ground), 0, None)
+    parts, count = ndimage.label(contrast > NOISE_SHARE, structure=np.ones((3, 3)))
+    peaks = np.zeros(count + 1, np.float32)
+    peaks[1:] = ndimage.maximum(contrast, parts, np.arange(1, count + 1)) if count else 0
+    share = contrast / np.maximum(peaks, 1e-6)[parts]
+    inside = parts > 0
+    lesion = np.asarray(inside & (share >= 0.5))
+    flat = ndimage.maximum_filter(contrast, FLAT_PX) - ndimage.minimum_filter(contrast, FLAT_PX) <= FLAT_RANGE
+    shaded = inside & (share < 1 - NOISE_SHARE) & ~flat
+    if shaded.mean() > MAX_SHADED_SHARE:
+        raise MaskContentError(
+            f"The mask '{path}' has as many grays as a picture: give the mask, black and white.", path=path
+        )
+    if (inside & ~lesion & flat).any():
+        raise MaskContentError(
+            f"The mask '{path}' has areas of a gray between black and white, which may be lesion or not: make them "
+            "one of both.",
+            path=path,
+        )
+    return lesion
