@@ -1,0 +1,242 @@
+"""What a header says is checked against the bytes: they are read right, or refused; never in silence wrong."""
+
+from __future__ import annotations
+
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.encaps import encapsulate
+from pydicom.uid import UID, ExplicitVRLittleEndian, JPEGBaseline8Bit, UltrasoundImageStorage
+
+from bus_monai.dicom.calibration import calibration
+from bus_monai.errors import UserError
+from bus_monai.geometry.lesion import measure_lesions
+from bus_monai.sources.read import read_all_frames, read_source
+
+ROWS, COLUMNS = 48, 64
+BASE = np.fromfunction(lambda y, x: 127 + 100 * np.sin(y / 9) * np.cos(x / 11), (ROWS, COLUMNS)).astype(np.uint8)
+BASE[:6] = 0
+FRAMES = np.stack([BASE, BASE[:, ::-1], BASE // 2 + 40])
+RGB = np.repeat(BASE[..., None], 3, axis=2)
+
+
+def written(folder: Path, pixels: np.ndarray, **values: Any) -> Path:
+    """Write an ultrasound object whose header says what the pixels are, but for ``values``; ``None`` leaves one out."""
+    color = pixels.shape[-1] == 3
+    data = Dataset()
+    data.file_meta = FileMetaDataset()
+    data.file_meta.TransferSyntaxUID = UID(values.pop("syntax", ExplicitVRLittleEndian))
+    data.SOPClassUID, data.SOPInstanceUID, data.Modality = UltrasoundImageStorage, "1.2.3", "US"
+    data.Rows, data.Columns = ROWS, COLUMNS
+    if pixels.ndim - color == 3:
+        data.NumberOfFrames = len(pixels)
+    data.SamplesPerPixel = 3 if color else 1
+    data.PhotometricInterpretation = "RGB" if color else "MONOCHROME2"
+    data.PlanarConfiguration = 0
+    data.BitsAllocated = data.BitsStored = 8 * pixels.dtype.itemsize
+    data.HighBit, data.PixelRepresentation = data.BitsStored - 1, int(pixels.dtype.kind == "i")
+    data.PixelData = pixels.tobytes()
+    for key, value in values.items():
+        if value is None:
+            delattr(data, key)
+        else:
+            setattr(data, key, value)
+    data["PixelData"].VR = "OB" if pixels.dtype.itemsize == 1 else "OW"
+    data["PixelData"].is_undefined_length = data.file_meta.TransferSyntaxUID.is_encapsulated
+    data.save_as(folder / "a.dcm", enforce_file_format=True)
+    return folder / "a.dcm"
+
+
+def jpeg(pixels: np.ndarray, **options: Any) -> bytes:
+    file = BytesIO()
+    Image.fromarray(pixels).save(file, "JPEG", quality=98, **options)
+    return file.getvalue() + b"\0" * (file.tell() % 2)
+
+
+@pytest.mark.parametrize("said", [None, 1, 2, 3])
+def test_all_frames_that_are_there_are_read(tmp_path: Path, said: int | None) -> None:
+    found = list(read_all_frames(written(tmp_path, FRAMES, NumberOfFrames=said)))
+    np.testing.assert_array_equal([image.pixels for image in found], FRAMES / np.float32(255))
+    assert all(any("3 frames" in note for note in image.notes) == (said != 3) for image in found)
+
+
+@pytest.mark.parametrize("said", [None, 1, 2, 3])
+@pytest.mark.parametrize("offsets", [True, False])
+def test_all_compressed_frames_are_read(tmp_path: Path, said: int | None, offsets: bool) -> None:
+    data = encapsulate([jpeg(frame) for frame in FRAMES], has_bot=offsets)
+    path = written(tmp_path, FRAMES, syntax=JPEGBaseline8Bit, PixelData=data, NumberOfFrames=said)
+    found = list(read_all_frames(path))
+    assert len(found) == 3
+    assert np.abs([image.pixels for image in found] - FRAMES / 255).max() < 0.03
+    assert np.abs(read_source(path, 2).pixels - FRAMES[2] / 255).max() < 0.03
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"Rows": ROWS - 5}, {"Columns": COLUMNS - 1}, {"Rows": ROWS + 1}, {"BitsStored": 12}, {"BitsAllocated": 12},
+        {"SamplesPerPixel": 3, "PhotometricInterpretation": "RGB"}, {"Rows": None}, {"SamplesPerPixel": 4},
+    ],
+)  # fmt: skip
+def test_what_the_bytes_contradict_is_refused(tmp_path: Path, wrong: dict[str, Any]) -> None:
+    path = written(tmp_path, BASE, **wrong)
+    with pytest.raises(UserError) as caught:
+        read_source(path)
+    assert str(path) in str(caught.value)
+    assert "uncompressed" not in str(caught.value)
+
+
+def test_sixteen_bits_are_not_two_frames_of_eight(tmp_path: Path) -> None:
+    wide = BASE.astype(np.uint16) * 37
+    path = written(tmp_path, wide, BitsAllocated=8, BitsStored=8, HighBit=7)
+    with pytest.raises(UserError):
+        read_source(path)
+
+
+def test_three_samples_are_not_three_frames(tmp_path: Path) -> None:
+    path = written(tmp_path, RGB, SamplesPerPixel=1, PhotometricInterpretation="MONOCHROME2")
+    with pytest.raises(UserError):
+        read_source(path)
+
+
+YBR = np.asarray(Image.fromarray(RGB).convert("YCbCr"))
+
+
+@pytest.mark.parametrize(
+    ("pixels", "wrong"),
+    [
+        (YBR, {"PhotometricInterpretation": "YBR_FULL_422"}),
+        (YBR, {"PhotometricInterpretation": "RGB"}),
+        (RGB, {"PhotometricInterpretation": "YBR_FULL"}),
+        (RGB, {"PlanarConfiguration": 1}),
+        (np.ascontiguousarray(RGB.transpose(2, 0, 1)).reshape(ROWS, COLUMNS, 3), {}),
+        (RGB, {"SamplesPerPixel": 1}),
+        (RGB, {"PhotometricInterpretation": "MONOCHROME2"}),
+        (BASE, {"PixelRepresentation": 1}),
+        (BASE, {"PhotometricInterpretation": "RGB"}),
+    ],
+)
+def test_a_wrong_color_model_is_seen_by_the_bytes(tmp_path: Path, pixels: np.ndarray, wrong: dict[str, Any]) -> None:
+    np.testing.assert_allclose(read_source(written(tmp_path, pixels, **wrong)).pixels, BASE / 255, atol=1.01 / 255)
+
+
+@pytest.mark.parametrize(
+    "model", ["RGB", "YBR_FULL", "YBR_FULL_422", "YBR_PARTIAL_422", "YBR_PARTIAL_420", "MONOCHROME2"]
+)
+@pytest.mark.parametrize("options", [{}, {"keep_rgb": True}])
+def test_a_jpeg_says_itself_what_its_colors_are(tmp_path: Path, model: str, options: dict[str, Any]) -> None:
+    vivid = np.dstack([BASE, 255 - BASE, BASE // 3])
+    data = encapsulate([jpeg(vivid, subsampling=0, **options)])
+    path = written(tmp_path, vivid, syntax=JPEGBaseline8Bit, PixelData=data, PhotometricInterpretation=model)
+    expected = vivid @ np.array([0.299, 0.587, 0.114]) / 255
+    assert np.abs(read_source(path).pixels - expected).mean() < 0.01
+
+
+@pytest.mark.parametrize(
+    ("pixels", "words"),
+    [
+        (BASE.astype(np.uint16) * 16, {"WindowCenter": "2040.5", "WindowWidth": "4081"}),
+        (BASE.astype(np.uint16), {"WindowCenter": "128", "WindowWidth": "256"}),
+        (BASE.astype(np.int16), {"WindowCenter": "128", "WindowWidth": "256"}),
+        (BASE.astype(np.uint16), {}),
+        (BASE.astype(np.uint16), {"WindowCenter": "9000", "WindowWidth": "10"}),
+        (BASE.astype(np.int16) - 1000, {"RescaleSlope": "1", "RescaleIntercept": "1000", "WindowCenter": "128",
+                                        "WindowWidth": "256"}),
+        (255 - BASE, {"PhotometricInterpretation": "MONOCHROME1"}),
+        (255 - BASE, {"RescaleSlope": "-1", "RescaleIntercept": "255"}),
+        (BASE, {"WindowCenter": ["128", "40"], "WindowWidth": ["256", "80"]}),
+    ],
+)  # fmt: skip
+def test_the_same_picture_is_the_same_gray(tmp_path: Path, pixels: np.ndarray, words: dict[str, Any]) -> None:
+    np.testing.assert_allclose(read_source(written(tmp_path, pixels, **words)).pixels, BASE / 255, atol=0.005)
+
+
+def region(left: int, top: int, right: int, bottom: int, delta: float) -> Dataset:
+    item = Dataset()
+    item.RegionSpatialFormat, item.PhysicalUnitsXDirection, item.PhysicalUnitsYDirection = 1, 3, 3
+    item.PhysicalDeltaX = item.PhysicalDeltaY = delta
+    item.RegionLocationMinX0, item.RegionLocationMinY0 = left, top
+    item.RegionLocationMaxX1, item.RegionLocationMaxY1 = right, bottom
+    return item
+
+
+SAME_REGIONS = [region(0, 0, 9, 9, 0.01), region(9, 0, 19, 9, 0.01000001)]
+
+
+def test_a_lesion_is_measured_by_the_calibration_of_its_region() -> None:
+    header = Dataset()
+    header.SequenceOfUltrasoundRegions = [region(0, 0, 31, 47, 0.01), region(32, 0, 63, 47, 0.02)]
+    size = calibration(header)
+    labels = np.zeros((ROWS, COLUMNS), np.int32)
+    labels[10:20, 4:24] = 1
+    labels[10:20, 36:56] = 2
+    labels[30:40, 20:50] = 3
+    found = measure_lesions(labels, spacing_mm=size.spacing_mm, regions=size.regions)
+    assert [(lesion.unit, lesion.area) for lesion in found] == [
+        ("mm", pytest.approx(2.0)), ("mm", pytest.approx(8.0)), ("px", 300.0),
+    ]  # fmt: skip
+    assert size.notes
+
+
+@pytest.mark.parametrize(
+    ("words", "spacing", "noted"),
+    [
+        ({"PixelSpacing": ["0.1", "0.2"]}, (0.1, 0.2), False),
+        ({"PixelSpacing": "0.1"}, None, True),
+        ({"PixelSpacing": ["0", "0.2"]}, None, True),
+        ({"PixelSpacing": ["-0.1", "0.2"]}, None, True),
+        ({"PixelAspectRatio": ["2", "1"]}, None, True),
+        ({"PixelAspectRatio": ["1", "1"]}, None, False),
+        (
+            {"SequenceOfUltrasoundRegions": SAME_REGIONS},
+            (0.1, 0.1),
+            False,
+        ),
+        ({"SequenceOfUltrasoundRegions": [region(0, 0, 9, 9, 0.0)], "PixelSpacing": ["0.3", "0.3"]}, (0.3, 0.3), False),
+    ],
+)
+def test_geometry_is_obeyed_or_said_to_be_unknown(words: dict[str, Any], spacing: Any, noted: bool) -> None:
+    header = Dataset()
+    for key, value in words.items():
+        setattr(header, key, value)
+    found = calibration(header)
+    assert found.spacing_mm == (None if spacing is None else pytest.approx(spacing, rel=1e-3))
+    assert bool(found.notes) == noted
+
+
+def test_functional_groups_say_the_spacing_of_a_frame() -> None:
+    header, shared, own, one, other = (Dataset() for _ in range(5))
+    one.PixelSpacing, other.PixelSpacing = ["0.1", "0.1"], ["0.2", "0.3"]
+    shared.PixelMeasuresSequence, own.PixelMeasuresSequence = [one], [other]
+    header.SharedFunctionalGroupsSequence, header.PerFrameFunctionalGroupsSequence = [shared], [Dataset(), own]
+    assert [calibration(header, frame).spacing_mm for frame in (0, 1)] == [(0.1, 0.1), (0.2, 0.3)]
+
+
+def test_pixels_that_are_not_square_do_not_flatten_a_lesion() -> None:
+    labels = np.zeros((40, 40), np.int32)
+    labels[10:20, 10:30] = 1
+    (lesion,) = measure_lesions(labels, aspect=2.0)
+    assert lesion.depth_width_ratio == pytest.approx(1.0)
+    assert (lesion.unit, lesion.area) == ("px", pytest.approx(200))
+
+
+@pytest.mark.parametrize("syntax", ["1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2"])
+def test_other_syntaxes_and_no_preamble_are_the_same_picture(tmp_path: Path, syntax: str) -> None:
+    import pydicom
+
+    data = pydicom.dcmread(written(tmp_path, BASE))
+    data.file_meta.TransferSyntaxUID = UID(syntax)
+    explicit = syntax != "1.2.840.10008.1.2"
+    data["PixelData"].VR = "OB" if explicit else "OW"
+    data.save_as(tmp_path / "b.dcm", implicit_vr=not explicit, little_endian=True, enforce_file_format=False)
+    np.testing.assert_array_equal(read_source(tmp_path / "b.dcm").pixels, BASE / np.float32(255))
+    if syntax == "1.2.840.10008.1.2":
+        content = (tmp_path / "b.dcm").read_bytes()
+        at = content.index(b"\x08\x00\x16\x00")
+        (tmp_path / "IM0001").write_bytes(content[at:])
+        np.testing.assert_array_equal(read_source(tmp_path / "IM0001").pixels, BASE / np.float32(255))

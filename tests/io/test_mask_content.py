@@ -1,0 +1,78 @@
+"""Masks of data sets by content: the right pixels, or an error that names the file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageFilter
+
+from bus_monai.io.image import read_any_mask
+from bus_monai.io.mask_content import MaskContentError
+from tests.user_errors import check_names
+
+ROWS, COLUMNS = np.mgrid[:64, :80]
+DISK = (ROWS - 30) ** 2 + (COLUMNS - 44) ** 2 < 18**2
+WHITE = DISK.astype(np.uint8) * 255
+NOISE = np.random.default_rng(0).integers(0, 3, DISK.shape)
+
+
+def _pictures() -> dict[str, Image.Image]:
+    plain = Image.fromarray(WHITE)
+    return {
+        "plain.png": plain,
+        "one.png": Image.fromarray(DISK.astype(np.uint8)),
+        "label_2.png": Image.fromarray(DISK.astype(np.uint8) * 2),
+        "sixteen.png": Image.fromarray(DISK.astype(np.uint16)),
+        "bits.png": Image.fromarray(DISK),
+        "white_alpha.png": Image.fromarray(np.dstack([np.full_like(WHITE, 255)] * 3 + [WHITE])),
+        "black_alpha.png": Image.fromarray(np.dstack([np.zeros_like(WHITE)] * 3 + [WHITE])),
+        "opaque.png": Image.fromarray(np.dstack([WHITE] * 3 + [np.full_like(WHITE, 255)])),
+        "red.png": Image.fromarray(np.dstack([WHITE, WHITE * 0, WHITE * 0])),
+        "blue.png": Image.fromarray(np.dstack([WHITE * 0, WHITE * 0, WHITE])),
+        "soft.png": plain.resize((160, 128), Image.Resampling.BICUBIC).resize((80, 64), Image.Resampling.LANCZOS),
+        "blurred.png": plain.filter(ImageFilter.GaussianBlur(1)),
+        "noise.png": Image.fromarray(np.where(DISK, 255, NOISE).astype(np.uint8)),
+        "gray.png": Image.fromarray(np.where(DISK, 255, 127).astype(np.uint8)),
+        "lossy.jpg": plain,
+        "lossy_one.jpg": Image.fromarray(DISK.astype(np.uint8)),
+    }
+
+
+@pytest.mark.parametrize("name", list(_pictures()))
+def test_the_area_of_a_mask_is_that_of_its_lesion(tmp_path: Path, name: str) -> None:
+    _pictures()[name].save(tmp_path / name, quality=95)
+    read = read_any_mask(tmp_path / name)
+    assert (read ^ DISK).sum() <= 0.05 * DISK.sum()
+
+
+def test_a_lossy_file_by_another_name_is_read_by_content(tmp_path: Path) -> None:
+    Image.fromarray(WHITE).save(tmp_path / "a.png", format="JPEG", quality=60)
+    assert (read_any_mask(tmp_path / "a.png") ^ DISK).sum() <= 0.05 * DISK.sum()
+
+
+def test_numbers_of_lesions_are_all_lesion(tmp_path: Path) -> None:
+    numbered = np.zeros((64, 80), np.uint8)
+    for number, left in enumerate((2, 22, 42, 62), start=1):
+        numbered[10:30, left : left + 15] = number
+    for factor in (1, 60):
+        Image.fromarray(numbered * factor).save(tmp_path / "a.png")
+        np.testing.assert_array_equal(read_any_mask(tmp_path / "a.png"), numbered > 0)
+
+
+@pytest.mark.parametrize(
+    "pixels",
+    [
+        np.full((64, 80), 255, np.uint8),
+        255 - WHITE,
+        np.random.default_rng(0).integers(0, 256, (64, 80)).astype(np.uint8),
+        np.where(DISK, 255, np.where(COLUMNS > 70, 60, 0) | np.where(ROWS == 30, 60, 0)).astype(np.uint8),
+    ],
+    ids=["whole", "inverted", "picture", "drawn in gray"],
+)
+def test_what_is_no_mask_is_named(tmp_path: Path, pixels: np.ndarray) -> None:
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    with pytest.raises(MaskContentError) as caught:
+        read_any_mask(tmp_path / "a.png")
+    check_names(caught.value, path=tmp_path / "a.png")
