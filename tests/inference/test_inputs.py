@@ -1,0 +1,70 @@
+"""What Python takes as an image: the same picture in every form, or a sentence."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pydicom
+import pytest
+import torch
+from PIL import Image
+from pydicom.data import get_testdata_file
+
+from bus_monai.errors import UserError
+from bus_monai.inference.inputs import as_source, check_spacing
+from bus_monai.sources.read import read_source
+
+GRAY = np.random.default_rng(0).integers(0, 256, (6, 9), np.uint8)
+GRAY[0, :2] = 0, 255
+RGB = np.repeat(GRAY[..., None], 3, axis=2)
+FORMS: dict[str, Any] = {
+    "gray": GRAY,
+    "one channel": GRAY[..., None],
+    "rgb": RGB,
+    "int64": GRAY.astype(np.int64),
+    "float 255": GRAY.astype(np.float64),
+    "float 1": GRAY / np.float32(255),
+    "wide": GRAY.astype(np.uint16) * 16,
+    "pillow": Image.fromarray(GRAY),
+    "pillow rgb": Image.fromarray(RGB),
+    "pillow rgba": Image.fromarray(RGB).convert("RGBA"),
+    "tensor": torch.from_numpy(GRAY.copy()),
+    "tensor first": torch.from_numpy(GRAY.copy())[None],
+    "tensor rgb": torch.from_numpy(RGB.copy()).permute(2, 0, 1),
+    "tensor grad": torch.from_numpy(GRAY / np.float32(255)).requires_grad_(),
+    "bfloat16": torch.from_numpy(GRAY / np.float32(255)).to(torch.bfloat16),
+}
+
+
+@pytest.mark.parametrize("form", list(FORMS))
+def test_the_same_picture_in_every_form(form: str) -> None:
+    pixels = as_source(FORMS[form]).pixels
+    assert pixels.dtype == np.float32
+    np.testing.assert_allclose(pixels, GRAY / 255, atol=2e-3 if form == "bfloat16" else 1e-6)
+
+
+def test_a_dataset_is_read_as_its_file() -> None:
+    for name in ("US1_UNCR.dcm", "examples_palette.dcm", "examples_ybr_color.dcm"):
+        path = str(get_testdata_file(name))
+        found, expected = as_source(pydicom.dcmread(path), any_body_part=True), read_source(path)
+        np.testing.assert_array_equal(found.pixels, expected.pixels)
+        assert found.spacing_mm == expected.spacing_mm
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        None, b"x", 3, {}, GRAY.astype(complex), GRAY.astype(str), np.dstack([RGB, GRAY]), GRAY[0], GRAY[:0],
+        np.zeros((3, 6, 9)), torch.zeros(3, 6, 3), torch.zeros(2, 3, 6, 9), "no such file.png",
+    ],
+)  # fmt: skip
+def test_what_is_no_image_is_a_sentence(image: Any) -> None:
+    with pytest.raises(UserError):
+        as_source(image)
+
+
+@pytest.mark.parametrize("spacing", [0.1, (0, 0), (-0.1, 0.2), (0.1,), (1, 2, 3), ("a", "b"), (np.nan, 1), (np.inf, 1)])
+def test_a_spacing_is_two_numbers_above_0(spacing: Any) -> None:
+    with pytest.raises(UserError):
+        check_spacing(spacing)
