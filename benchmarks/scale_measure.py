@@ -211,7 +211,8 @@ def _measure_source(
     rows = tuple(tally.time("find", result.rows))
     algorithm = Algorithm("lite_unet", "0", "0" * 64)
     for kinds in KINDS if source.kind == "dicom" else KINDS[:2]:
-        writer, name = FileWriter(source, out, entry.name, lambda: algorithm, now), "+".join(kinds)
+        writer = FileWriter(source, out, entry.name, lambda: algorithm, now, lambda: read_images(source))
+        name = "+".join(kinds)
         written = tally.time(name, writer.write, result, kinds)
         tally.bytes[name] += sum((out / one).stat().st_size for one in written)
     tally.time("file", manifest.finish, entry, Outcome("done", "", sha256, written, rows))

@@ -105,6 +105,8 @@ class LiteUNet(Padded):
         )
         super().__init__(body, CELL_PX)
         self.known_groups = known_groups
+        if not known_groups:
+            self.register_load_state_dict_pre_hook(_forget_distance)  # type: ignore[no-untyped-call]
 
     def with_distance(self, x: Tensor, shift: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return the logits of ``x``, and how far each image is from those that the network learned from.
@@ -151,6 +153,12 @@ class LiteUNet(Padded):
             return torch.stack([body.encoder(self.padded(x[None]))[3].mean(dim=(2, 3))[0] for x in images])
 
         body.distance.fit([means(group) for group in groups], [means(group) for group in others], margin=margin)
+
+
+def _forget_distance(_: nn.Module, state: dict[str, Tensor], prefix: str, *__: object) -> None:
+    """Let weights that tell what is known be loaded into a network that is not asked."""
+    for name in [name for name in state if name.startswith(f"{prefix}network.distance.")]:
+        del state[name]
 
 
 class _Body(nn.Module):

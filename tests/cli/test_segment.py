@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -95,9 +96,9 @@ def test_a_model_is_loaded_once(monkeypatch: pytest.MonkeyPatch, small_weights: 
     made: list[object] = []
 
     class Counted(Predictor):
-        def __init__(self, model: TrainedModel) -> None:
+        def __init__(self, model: TrainedModel, **options: Any) -> None:
             made.append(model)
-            super().__init__(model, backend="torch")
+            super().__init__(model, backend="torch", **options)
 
     monkeypatch.setattr(segmentation, "Predictor", Counted)
     monkeypatch.setattr(segmentation, "_loaded", {})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import os
 import re
 import shlex
@@ -26,5 +27,10 @@ def test_first_commands_of_the_hospital(tmp_path: Path) -> None:
         command = [*programs[program], *words]
         done = subprocess.run(command, cwd=tmp_path, env=environment, text=True, capture_output=True, check=False)
         assert done.returncode == 0, done.stderr[-3000:]
-    left = ["segmented/results.csv", "segmented/US1_UNCR_sr.dcm", "segmented/US1_UNCR_overlay.png"]
+    left = ["segmented/results.csv", "segmented/breast_benign_sr.dcm", "segmented/breast_benign_overlay.png"]
     assert [name for name in left if not (tmp_path / name).is_file()] == []
+    with (tmp_path / "segmented" / "results.csv").open(newline="") as file:
+        states = {Path(row["file"]).stem: row["state"] for row in csv.DictReader(file)}
+    # two of the six show no breast
+    assert {name for name, state in states.items() if state == "not assessed"} == {"US1_UNCR", "examples_ybr_color"}
+    assert sorted(states.values()) == 4 * ["done"] + 2 * ["not assessed"]

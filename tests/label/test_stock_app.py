@@ -19,6 +19,7 @@ from bus_monai.bundle.models import find_model
 from bus_monai.bundle.registry import find_bundle
 from bus_monai.data.phantoms.ultrasound import make_phantom
 from bus_monai.inference.predictor import Predictor
+from bus_monai.io.nifti import stored_order
 from bus_monai.networks.segmenters import make_segmenter
 from bus_monai.networks.weights import read_weights
 from bus_monai.sources.read import read_source
@@ -111,5 +112,8 @@ def test_its_masks_are_ours(name: str, image: str, server: Server, app: Path, tm
 
 
 def _mask(path: Path) -> NDArray[np.uint8]:
-    """Return the values of a file, rows first."""
-    return np.asarray(Image.open(path)) if path.suffix == ".png" else np.asarray(nib.load(path).dataobj)[..., 0].T
+    """Return the values of a file, as a viewer shows it."""
+    if path.suffix == ".png":
+        return np.asarray(Image.open(path))
+    image = nib.load(path)
+    return stored_order(image.header).to_picture(np.asarray(image.dataobj)[..., 0])
