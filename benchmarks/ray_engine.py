@@ -26,8 +26,7 @@ from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 from bus_monai.bundle.models import parse_models
 from bus_monai.data.phantoms.ultrasound import make_phantom
 from bus_monai.inference.batch import segment_inputs
-from bus_monai.inference.executors.base import Engine, Record, Task
-from bus_monai.inference.executors.local import LocalEngine
+from bus_monai.inference.executors.local import Engine, LocalEngine, Record, Task
 from bus_monai.inference.executors.ray import RayEngine, ray_session
 from bus_monai.inference.manifest import Outcome
 from bus_monai.inference.predictor import Predictor

@@ -31,7 +31,7 @@ def compare(
         published_text,
         write_comparison_report,
     )
-    from bus_monai.report.files import SHAPE_ROWS_FILE
+    from bus_monai.report.page import SHAPE_ROWS_FILE
 
     papers = published_tables(published) if published else []
     folders = _names(runs)

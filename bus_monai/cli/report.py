@@ -20,6 +20,6 @@ def report(
 
         print(write_contact_sheet(folder))
         return
-    from bus_monai.report.run_report import write_run_report
+    from bus_monai.report.evaluation_report import write_run_report
 
     print(write_run_report(folder))

@@ -25,7 +25,7 @@ from bus_monai.cli.options import (
 from bus_monai.errors import UserError, check_choice
 
 if TYPE_CHECKING:
-    from bus_monai.inference.executors.base import Engine
+    from bus_monai.inference.executors.local import Engine
 
 
 @stoppable("what was begun is finished and recorded; run the command again to go on")

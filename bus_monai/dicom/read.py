@@ -1,4 +1,4 @@
-"""Frames of DICOM ultrasound as gray values, and what identifies an object."""
+"""Frames of DICOM ultrasound as gray values, what identifies an object, and what a directory lists."""
 
 from __future__ import annotations
 
@@ -8,16 +8,15 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
+import pydicom
 from pydicom.dataset import Dataset
 from pydicom.filereader import read_partial
 from pydicom.tag import Tag
 from pydicom.uid import MediaStorageDirectoryStorage, SegmentationStorage
 
-from bus_monai.dicom.calibration import calibration
-from bus_monai.dicom.decode import Decoded, decode_frame
-from bus_monai.dicom.gray_values import gray_values
+from bus_monai.dicom.calibration import calibration, tissue_boxes
+from bus_monai.dicom.decode import Decoded, decode_frame, gray_values
 from bus_monai.dicom.pixel_layout import PixelLayout, pixel_layout
-from bus_monai.dicom.regions import tissue_boxes
 from bus_monai.errors import UserError, reading
 from bus_monai.io.budget import Budget
 from bus_monai.io.image import SourceImage
@@ -76,7 +75,7 @@ def read_frame(source: OpenedSource, frame: int = 0) -> SourceImage:
     """Read one frame of an ultrasound object, of any color model and transfer syntax that pydicom decodes.
 
     Only that frame is read from a cine. What the header says of the pixels is checked against their bytes, see
-    :func:`~bus_monai.dicom.pixel_layout.pixel_layout`; see :func:`~bus_monai.dicom.gray_values.gray_values` for gray.
+    :func:`~bus_monai.dicom.pixel_layout.pixel_layout`; see :func:`~bus_monai.dicom.decode.gray_values` for gray.
 
     Raises:
         UserError: the file is broken, too large, holds no pixels, or has no such frame.
@@ -170,3 +169,37 @@ def _image_header(source: OpenedSource) -> Dataset:
     if "Rows" not in header:
         raise UserError(f"'{source.path}' holds no pixels: give an image object.")
     return header
+
+
+def listed_images(path: Path) -> Iterator[Path]:
+    """Yield the paths of the images that a DICOMDIR lists, below its folder; those that are missing come too.
+
+    Raises:
+        UserError: it cannot be read, lists no image, or one outside of its folder.
+    """
+    with reading(path, "a DICOMDIR", errors=(Exception,), remedy="give its folder"):
+        records = pydicom.dcmread(path).get("DirectoryRecordSequence") or []
+        listed = [_parts(record.ReferencedFileID) for record in records if record.get("ReferencedFileID")]
+        kinds = [str(record.get("DirectoryRecordType")) for record in records if record.get("ReferencedFileID")]
+    images = [parts for parts, kind in zip(listed, kinds, strict=True) if kind in ("IMAGE", "PRIVATE")]
+    if not images:
+        raise UserError(f"'{path}' lists no image: give its folder.", path=path)
+    for parts in images:
+        if any(part in ("", ".", "..") or "/" in part or "\\" in part for part in parts):
+            raise UserError(f"'{path}' lists a file outside of its folder: give its folder.", path=path)
+        yield _present(path.parent, parts)
+
+
+def _parts(value: Any) -> list[str]:
+    return [str(part).strip() for part in ([value] if isinstance(value, str) else value)]
+
+
+def _present(folder: Path, parts: list[str]) -> Path:
+    """Return the path as it is spelled on the disk: systems differ in upper and lower case."""
+    for part in parts:
+        path = folder / part
+        if not path.exists() and folder.is_dir():
+            same = (other for other in sorted(folder.iterdir()) if other.name.casefold() == part.casefold())
+            path = next(same, path)
+        folder = path
+    return folder

@@ -21,7 +21,7 @@ from bus_monai.metrics.case_table import read_case_table
 from bus_monai.metrics.classification import macro_auc, macro_roc
 from bus_monai.metrics.shapes import found_scores, read_shape_rows, summary_lines
 from bus_monai.report.evaluation_report import write_evaluation_report
-from bus_monai.report.files import CONFUSION_FILE, FOLD_ROC_FILE, ROC_FILE, SHAPE_ROWS_FILE
+from bus_monai.report.page import CONFUSION_FILE, FOLD_ROC_FILE, ROC_FILE, SHAPE_ROWS_FILE
 from bus_monai.report.score_figures import fold_roc_figure
 from bus_monai.report.shape_report import write_shape_report
 

@@ -5,7 +5,7 @@ from .explainer import Explainer as Explainer
 from .explanation import Explanation as Explanation
 from .explanation import ExplanationMap as ExplanationMap
 from .explanation import energy_inside as energy_inside
-from .figure import explanation_figure as explanation_figure
+from .explanation import explanation_figure as explanation_figure
 from .saliency import SegmentationCam as SegmentationCam
 from .saliency import occlusion_map as occlusion_map
 from .uncertainty import augmentation_uncertainty as augmentation_uncertainty

@@ -14,8 +14,7 @@ from tqdm import tqdm
 from bus_monai.data.items import inference_items, item_names, training_split
 from bus_monai.errors import UserError, user_error
 from bus_monai.explain.explainer import Explainer
-from bus_monai.explain.explanation import ExplainItem, Explanation, ExplanationMap
-from bus_monai.explain.figure import explanation_figure
+from bus_monai.explain.explanation import ExplainItem, Explanation, ExplanationMap, explanation_figure
 from bus_monai.inference.write_outputs import job_tables
 from bus_monai.io.ours import MARK, check_replaced
 

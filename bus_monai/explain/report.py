@@ -9,8 +9,7 @@ from statistics import fmean
 from typing import Any
 
 from bus_monai.explain.explain_job import ExplainedImage
-from bus_monai.report.files import REPORT_FILE
-from bus_monai.report.page import embed, write_page
+from bus_monai.report.page import REPORT_FILE, embed, write_page
 
 MAX_PICTURES = 12
 

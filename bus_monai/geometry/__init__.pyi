@@ -1,5 +1,8 @@
 from .box import Box as Box
+from .box import Region as Region
+from .box import box_around as box_around
 from .box import loose_box as loose_box
+from .box import mask_of as mask_of
 from .box import tight_box as tight_box
 from .lesion import Findings as Findings
 from .lesion import Lesion as Lesion
@@ -7,6 +10,3 @@ from .lesion import find_findings as find_findings
 from .lesion import label_components as label_components
 from .lesion import measure_lesions as measure_lesions
 from .lesion import track_lesions as track_lesions
-from .region import Region as Region
-from .region import box_around as box_around
-from .region import mask_of as mask_of

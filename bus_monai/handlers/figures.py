@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from bus_monai.handlers.mlflow import MLflowTracker
 from bus_monai.io.atomic import atomic_file
 from bus_monai.metrics.ignite import CaseMetric, DetectionMetric
-from bus_monai.report.files import EXAMPLES_FILE, OVERLAYS_FILE
 from bus_monai.report.image_figures import contour_figure, detection_figure, overlay_figure
+from bus_monai.report.page import EXAMPLES_FILE, OVERLAYS_FILE
 from bus_monai.trainers.base import ResumableTrainer
 
 

@@ -15,7 +15,7 @@ from monai.utils.enums import CommonKeys as Keys
 from bus_monai.errors import UserError
 from bus_monai.handlers.checkpoint import TrainingCheckpoint
 from bus_monai.io.atomic import write_table
-from bus_monai.report.files import HISTORY_FILE
+from bus_monai.report.page import HISTORY_FILE
 from bus_monai.trainers.adversarial import D_GRADIENT_NORM, G_GRADIENT_NORM
 from bus_monai.trainers.base import ResumableTrainer
 from bus_monai.trainers.mutual_supervision import REALISM_FAKE, REALISM_REAL, SEMI_LOSS, MutualSupervisionTrainer

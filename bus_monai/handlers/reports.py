@@ -15,8 +15,8 @@ from bus_monai.io.atomic import check_writable
 from bus_monai.metrics.aggregate import SUMMARY_FILE, write_scores
 from bus_monai.metrics.ignite import CaseMetric, DetectionMetric, ShapeMetric
 from bus_monai.metrics.shapes import ShapeRow, summary_lines, write_shape_rows
-from bus_monai.report.detection_tables import DetectionRow, TruthRow, write_detections, write_truths
-from bus_monai.report.files import (
+from bus_monai.report.mammogram_report import DetectionRow, TruthRow, write_detections, write_truths
+from bus_monai.report.page import (
     DETECTIONS_FILE,
     FROC_FILE,
     SHAPE_ROWS_FILE,

@@ -24,17 +24,15 @@ from bus_monai.bundle.registry import installed_version
 from bus_monai.dicom.quiet_decoders import quiet_decoders
 from bus_monai.errors import UserError, writing
 from bus_monai.geometry.lesion import MAX_LESIONS
-from bus_monai.inference.executors.base import Engine, Task
-from bus_monai.inference.executors.local import LocalEngine
-from bus_monai.inference.manifest import Entry, Manifest, Outcome
+from bus_monai.inference.executors.local import Engine, LocalEngine, Task
+from bus_monai.inference.manifest import Entry, Manifest, Outcome, forget_outputs
 from bus_monai.inference.predictor import Predictor
 from bus_monai.inference.segment_file import SegmentFile, SegmentSettings
-from bus_monai.inference.write_outputs import RERUN_HINT, candidate_names
+from bus_monai.inference.write_outputs import RERUN_HINT, candidate_names, source_date
 from bus_monai.io.atomic import atomic_file, check_writable, plain_cell
-from bus_monai.io.foreign import other_kind, what_else
 from bus_monai.io.opened import hash_file, open_source
 from bus_monai.io.ours import MANIFEST_FILE, Results, files_below, not_ours, output_below, results_above
-from bus_monai.sources.listing import find_sources, is_result, may_be_image
+from bus_monai.sources.listing import find_sources, is_result, may_be_image, other_kind, what_else
 from bus_monai.sources.readers import Readers
 
 
@@ -218,7 +216,7 @@ def segment_inputs(
     _check_replaced(inputs, out, settings.kinds)
     check_writable(out)
     if restart:
-        _forget(out)
+        forget_outputs(out)
     manifest = Manifest(out)
     now: Counter[str] = Counter()
     try:
@@ -300,7 +298,7 @@ def _known_job(
     manifest: Manifest, out: Path, predictor: Predictor, settings: SegmentSettings, began: datetime
 ) -> datetime:
     """Check that an earlier run was the same job; return its date, so that the same objects come out."""
-    first = _source_date() or began
+    first = source_date() or began
     ours = {
         "model": model_key(predictor.model),
         "backend": f"{predictor.backend} {predictor.precision}",
@@ -320,34 +318,6 @@ def _known_job(
             "to make them anew, or another --out."
         )
     return datetime.fromisoformat(known["creation"])
-
-
-DATE_VARIABLE = "SOURCE_DATE_EPOCH"
-"""Variable of the environment with the date of results, https://reproducible-builds.org/specs/source-date-epoch."""
-
-
-def _source_date() -> datetime | None:
-    epoch = os.environ.get(DATE_VARIABLE)
-    if not epoch:
-        return None
-    try:
-        return datetime.fromtimestamp(int(epoch), timezone.utc)
-    except (ValueError, OverflowError, OSError) as error:
-        raise UserError(
-            f"The environment variable {DATE_VARIABLE} is {epoch!r}: give whole seconds since 1970, or unset it.",
-            key=DATE_VARIABLE,
-        ) from error
-
-
-def _forget(out: Path) -> None:
-    path = out / MANIFEST_FILE
-    if path.exists():
-        manifest = Manifest(out)
-        for entry in manifest.entries():
-            for name in entry.outcome.outputs:
-                (out / name).unlink(missing_ok=True)
-        manifest.close()
-        path.unlink()
 
 
 def _write_results(manifest: Manifest, out: Path) -> Counter[str]:

@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from bus_monai.errors import UserError
-from bus_monai.io.ours import MANIFEST_FILE as MANIFEST_FILE
-from bus_monai.io.ours import is_manifest, not_ours
+from bus_monai.io.ours import MANIFEST_FILE, is_manifest, not_ours
 
 State: TypeAlias = Literal["new", "done", "failed", "skipped", "not assessed"]
 _TABLES = """
@@ -181,3 +180,15 @@ class Manifest:
                 path=self.path,
                 key="--out",
             ) from error
+
+
+def forget_outputs(out: Path) -> None:
+    """Remove the manifest of a folder and every output that it lists; other files stay."""
+    path = out / MANIFEST_FILE
+    if path.exists():
+        manifest = Manifest(out)
+        for entry in manifest.entries():
+            for name in entry.outcome.outputs:
+                (out / name).unlink(missing_ok=True)
+        manifest.close()
+        path.unlink()

@@ -1,4 +1,4 @@
-"""Predict the probability of lesion from the pixels of one image. Imports neither torch nor MONAI where it need not."""
+"""Predict the probability of lesion from the pixels of one image. Imports torch and MONAI only where it must."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from typing import Any, Literal, TypeAlias, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from bus_monai.bundle.models import TrainedModel, find_model, weights_hash
+from bus_monai.bundle.models import TrainedModel, find_model, model_key, weights_hash
 from bus_monai.bundle.registry import bundle_version, require_ultrasound
-from bus_monai.errors import UserError, check_choice, need_package
-from bus_monai.geometry.region import Region, mask_of
+from bus_monai.errors import UserError, check_choice, need_package, writing
+from bus_monai.geometry.box import Region, mask_of
 from bus_monai.inference.backends.backend import (
     SENSITIVITIES,
     SENSITIVITY_KEY,
@@ -26,7 +26,7 @@ from bus_monai.inference.backends.backend import (
     Sensitivity,
 )
 from bus_monai.inference.backends.chain import CHAIN_FILE, GRAPH_FILE, Chain
-from bus_monai.inference.backends.graph import find_graph
+from bus_monai.io.atomic import cache_folder, whole_folder
 from bus_monai.transforms.image_region import find_regions
 
 BackendName: TypeAlias = Literal["auto", "openvino", "onnx", "torch"]
@@ -179,3 +179,37 @@ def _make_backend(model: TrainedModel, name: BackendName, precision: Precision, 
     from bus_monai.inference.backends.onnx import OnnxBackend
 
     return OnnxBackend(graph, chain)
+
+
+def graph_name(model: TrainedModel) -> str:
+    """Return the name of the folder of a model's graph, another one for whatever may change a prediction."""
+    return f"graph-{model_key(model)[:16]}"
+
+
+def find_graph(model: TrainedModel) -> Path:
+    """Return the folder with ``model.onnx`` and ``chain.json`` of a model.
+
+    A bundle may ship it as ``models/graph-KEY``; else it lies in the cache, where it is made if need be.
+
+    Raises:
+        UserError: the model cannot be exported, or the cache cannot be written to.
+    """
+    name = graph_name(model)
+    folders = (model.bundle / "models" / name, cache_folder() / "graphs" / name)
+    for folder in folders:
+        if (folder / GRAPH_FILE).is_file() and (folder / CHAIN_FILE).is_file():
+            return folder
+    return _make(model, folders[-1])
+
+
+def _make(model: TrainedModel, folder: Path) -> Path:
+    from bus_monai.inference.backends.export_graph import export_graph  # needs PyTorch, which segmenting does not
+
+    with writing(folder, option="BUS_MONAI_CACHE"):
+        try:
+            with whole_folder(folder, last=CHAIN_FILE) as partial:
+                export_graph(model, partial)
+        except OSError:
+            if not (folder / CHAIN_FILE).is_file():  # else another process was faster
+                raise
+    return folder

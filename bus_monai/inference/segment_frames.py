@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bus_monai.errors import NotAssessedError
+from bus_monai.geometry.box import Region
 from bus_monai.geometry.lesion import MAX_LESIONS, find_findings
-from bus_monai.geometry.region import Region
 from bus_monai.inference.predictor import Predictor
 from bus_monai.io.gray import check_signal
 from bus_monai.io.image import SourceImage

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import csv
 import errno
+import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from copy import copy
-from datetime import datetime
+from datetime import datetime, timezone
 from itertools import count
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, TextIO
@@ -323,3 +324,25 @@ class FileWriter:
             raise UserError(
                 f"The outputs of '{self.source.path}' cannot be written ({cause.strerror}): rename the file."
             ) from error
+
+
+DATE_VARIABLE = "SOURCE_DATE_EPOCH"
+"""Variable of the environment with the date of results, https://reproducible-builds.org/specs/source-date-epoch."""
+
+
+def source_date() -> datetime | None:
+    """Return the date that the environment sets; ``None`` where it sets none.
+
+    Raises:
+        UserError: it is no whole number of seconds.
+    """
+    epoch = os.environ.get(DATE_VARIABLE)
+    if not epoch:
+        return None
+    try:
+        return datetime.fromtimestamp(int(epoch), timezone.utc)
+    except (ValueError, OverflowError, OSError) as error:
+        raise UserError(
+            f"The environment variable {DATE_VARIABLE} is {epoch!r}: give whole seconds since 1970, or unset it.",
+            key=DATE_VARIABLE,
+        ) from error

@@ -13,17 +13,31 @@ from bus_monai.errors import UserError
 
 HALF = 127
 """From above which on a gray of a JPEG is lesion: it blurs edges, and what is left of black is no lesion."""
+
+
 GROUND_SHARE = 0.05
 """Of a mask's pixels, which are without lesion at least."""
+
+
 NOISE_SHARE = 0.12
 """Of the range of a mask, up to which a gray is noise of the background: JPEG leaves some on black."""
+
+
 MAX_NUMBER = 16
 """Up to which gray values of a file without losses are numbers of lesions and no shades."""
+
+
 MAX_SHADED_SHARE = 0.25
 """Of a mask's pixels, that soft edges take at most; more is a picture."""
+
+
 FLAT_PX = 5
 """Side of the square that is of one gray where this is drawn, and no edge."""
+
+
 FLAT_RANGE = 0.02
+
+
 BORDER_SHARE = 0.99
 """Of the pixels at the border, from which on the lesion is black and the rest white."""
 

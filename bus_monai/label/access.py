@@ -1,4 +1,4 @@
-"""Who may ask the label server: by the host that is asked for, the page that asks, a token, and the size."""
+"""Who may ask the label server: by host, page, token and size; and the login that MONAI Label's clients know."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ from ipaddress import ip_address
 from typing import Any, TypeAlias
 from urllib.parse import parse_qs, urlsplit
 
+from fastapi import APIRouter, HTTPException, Request
+
+from bus_monai.label.received import FormBody
 from bus_monai.pacs.address import is_loopback
 
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
@@ -265,3 +268,29 @@ async def _refuse(refused: RefusedError, send: Send) -> None:
         headers.append((b"www-authenticate", b"Bearer"))
     await send({"type": "http.response.start", "status": refused.status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
+
+
+def login_router(access: Access) -> APIRouter:
+    """Return the routes, for which any name will do, and the token is the password."""
+    router = APIRouter(prefix="/auth")
+
+    @router.get("/")
+    async def is_enabled(request: Request) -> dict[str, Any]:  # at once, whatever the threads have to do
+        needed = access.token is not None and not request.scope.get(KNOWN, False)
+        return {"enabled": needed, "client_id": "bus_monai", "realm": ""}
+
+    @router.post("/token")
+    def log_in(form: FormBody) -> dict[str, str | None]:
+        if access.token is None:
+            return {"access_token": None, "token_type": None}
+        if not access.is_token(form.texts.get("password", "")):
+            raise HTTPException(
+                401, "This is not the password: give any name, and the token that 'bus-monai label' printed."
+            )
+        return {"access_token": access.token, "token_type": "Bearer"}
+
+    @router.get("/token/valid")
+    def is_valid() -> dict[str, Any]:
+        return {"username": "annotator", "email": None, "name": None, "roles": []}
+
+    return router

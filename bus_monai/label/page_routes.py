@@ -1,18 +1,24 @@
-"""The annotation page of the label server, with its images and labels."""
+"""The annotation page of the label server with its images and labels, and the viewers that MONAI Label brings."""
 
 from __future__ import annotations
 
 import io
+import os
+import re
 import tempfile
 from pathlib import Path
 from typing import Any
 
+import monailabel
 import numpy as np
-from fastapi import APIRouter, FastAPI, Response
-from fastapi.responses import RedirectResponse
+import requests
+from fastapi import APIRouter, FastAPI, HTTPException, Request, Response
+from fastapi.responses import FileResponse, RedirectResponse
 from fastapi.staticfiles import StaticFiles
+from monailabel.config import settings
 from monailabel.interfaces.datastore import DefaultLabelTag
 from monailabel.interfaces.utils.app import app_instance
+from monailabel.utils.others.generic import get_mime_type
 from PIL import Image
 
 from bus_monai.errors import check_number
@@ -27,6 +33,7 @@ from bus_monai.label.label_file import (
 )
 from bus_monai.label.received import JsonBody
 from bus_monai.label.store import LabelStore, final_labels
+from bus_monai.pacs.dicomweb import MAX_BYTES, TIMEOUTS_S, TOKEN_VARIABLE, BoundedSession
 from bus_monai.sources.read import read_source
 
 PAGE_FOLDER = Path(__file__).parent / "page"
@@ -99,3 +106,47 @@ def _activate(model: str, number: int) -> dict[str, int]:
 def _store() -> LabelStore:
     store: LabelStore = app_instance().store
     return store
+
+
+STATIC = Path(monailabel.__file__).parent / "endpoints" / "static"
+
+
+# a resource of DICOMweb and none of what else the server offers, PS3.18 10.4 and 10.6
+RESOURCE = re.compile(r"(studies|series|instances)(/(?!\.+(/|$))[\w.,-]+)*")
+
+
+router = APIRouter()
+
+
+@router.get("/favicon.ico")
+def icon() -> FileResponse:
+    """Return the icon of the pages."""
+    return FileResponse(STATIC / "favicon.ico")
+
+
+@router.get("/ohif/{path:path}")
+def ohif(path: str) -> FileResponse:
+    """Return a file of OHIF, or its page, which reads the rest of the address."""
+    files = {file.relative_to(STATIC / "ohif").as_posix(): file for file in (STATIC / "ohif").rglob("*")}
+    file = files.get(path, STATIC / "ohif" / "index.html")
+    if not file.is_file():
+        raise HTTPException(404, "There is no such file.")
+    return FileResponse(file, media_type=get_mime_type(file.name))
+
+
+@router.get("/proxy/dicom/{service}/{path:path}")
+def dicomweb(request: Request, service: str, path: str) -> Response:
+    """Return what the DICOMweb server answers, to whom nothing of this request is sent but what it accepts."""
+    url = settings.MONAI_LABEL_STUDIES
+    if not url.startswith(("http://", "https://")) or service not in ("qido", "wado"):
+        raise HTTPException(404, "The images are in no DICOMweb server.")
+    if not RESOURCE.fullmatch(path):
+        raise HTTPException(404, "There is no such resource of DICOMweb.")
+    session = BoundedSession(MAX_BYTES, os.environ.get(TOKEN_VARIABLE))
+    headers = {"Accept": request.headers.get("accept", "*/*")}
+    try:
+        with session:
+            found = session.get(f"{url}/{path}", headers=headers, timeout=TIMEOUTS_S)
+    except requests.RequestException as error:
+        raise HTTPException(502, "The DICOMweb server does not answer: ask again later.") from error
+    return Response(found.content, found.status_code, media_type=found.headers.get("content-type"))

@@ -114,7 +114,7 @@ def make_server(access: Access) -> Any:
     from fastapi.middleware.cors import CORSMiddleware
 
     from bus_monai.label import page_routes, store_routes, task_routes, viewer_routes
-    from bus_monai.label.login_routes import login_router
+    from bus_monai.label.access import login_router
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> Any:

@@ -16,7 +16,7 @@ from tqdm import tqdm
 from bus_monai.dicom.quiet_decoders import quiet_decoders
 from bus_monai.errors import UserError, writing
 from bus_monai.inference.batch import DEFAULT_ENGINE, segment_inputs
-from bus_monai.inference.executors.base import Engine
+from bus_monai.inference.executors.local import Engine
 from bus_monai.inference.manifest import Manifest
 from bus_monai.inference.predictor import Predictor
 from bus_monai.inference.segment_file import SegmentSettings

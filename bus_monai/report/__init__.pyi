@@ -3,12 +3,12 @@ from .comparison_report import write_comparison_report as write_comparison_repor
 from .contact_sheet import draw_contact_sheet as draw_contact_sheet
 from .contact_sheet import write_contact_sheet as write_contact_sheet
 from .evaluation_report import write_evaluation_report as write_evaluation_report
+from .evaluation_report import write_run_report as write_run_report
 from .image_figures import contour_figure as contour_figure
 from .image_figures import detection_figure as detection_figure
 from .image_figures import mass_figure as mass_figure
 from .image_figures import overlay_figure as overlay_figure
 from .mammogram_report import write_mammogram_report as write_mammogram_report
-from .run_report import write_run_report as write_run_report
 from .score_figures import agreement_figure as agreement_figure
 from .score_figures import box_figure as box_figure
 from .score_figures import confusion_figure as confusion_figure

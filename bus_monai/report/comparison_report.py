@@ -15,8 +15,7 @@ from bus_monai.metrics.aggregate import DISTANCES, LOWER_IS_BETTER, RULES, means
 from bus_monai.metrics.case_table import CaseRow
 from bus_monai.metrics.compare import COMPARED_RULE, Comparison, PairedTest
 from bus_monai.metrics.operating_curves import operating_curves
-from bus_monai.report.files import COMPARISON_FILE, REPORT_FILE, interval, number
-from bus_monai.report.page import embed, write_page
+from bus_monai.report.page import COMPARISON_FILE, REPORT_FILE, embed, interval, number, write_page
 from bus_monai.report.score_figures import box_figure, operating_figure, rank_figure
 
 

@@ -1,4 +1,4 @@
-"""One HTML page about an evaluation, computed from its table of cases."""
+"""One HTML page about an evaluation, computed from its table of cases, and one about a run."""
 
 from __future__ import annotations
 
@@ -8,13 +8,29 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from bus_monai.metrics.aggregate import CASES_FILE, RULES, by_diagnosis, by_lesion_size, summarize, summarize_all
+from bus_monai.errors import UserError, reading
+from bus_monai.metrics.aggregate import (
+    CASES_FILE,
+    RULES,
+    SUMMARY_FILE,
+    by_diagnosis,
+    by_lesion_size,
+    summarize,
+    summarize_all,
+)
 from bus_monai.metrics.case_table import CaseRow, read_case_table
 from bus_monai.metrics.compare import COMPARED_RULE, ROBUSTNESS_FILE
 from bus_monai.metrics.operating_curves import bland_altman, operating_curves
-from bus_monai.report.files import OVERLAYS_FILE, REPORT_FILE
-from bus_monai.report.page import embed, write_page
-from bus_monai.report.score_figures import agreement_figure, box_figure, operating_figure
+from bus_monai.report.page import (
+    EXAMPLES_FILE,
+    HISTORY_FILE,
+    OVERLAYS_FILE,
+    REPORT_FILE,
+    embed,
+    read_history,
+    write_page,
+)
+from bus_monai.report.score_figures import agreement_figure, box_figure, curves_figure, operating_figure
 
 
 def write_evaluation_report(folder: Path) -> Path:
@@ -97,3 +113,31 @@ def _model(name: str, splits: Mapping[str, Sequence[CaseRow]], folder: Path, *, 
             for split, rows in splits.items()
         ],
     }
+
+
+def write_run_report(folder: Path) -> Path:
+    """Write ``report.html``, one file without references to others, from what training and evaluation left.
+
+    Args:
+        folder: the ``output_dir`` of both, with ``history.csv``, ``examples.png`` and ``summary.json``.
+
+    Returns:
+        The path of the page.
+
+    Raises:
+        UserError: one of them is missing, or the summary is broken.
+    """
+    for name, step in ((HISTORY_FILE, "train"), (SUMMARY_FILE, "evaluate"), (EXAMPLES_FILE, "evaluate")):
+        if not (folder / name).is_file():
+            raise UserError(f"'{folder / name}' does not exist: {step} with --output_dir {folder} first.")
+    summary = folder / SUMMARY_FILE
+    with reading(summary, "JSON", errors=(ValueError,), remedy=f"evaluate with --output_dir {folder} again"):
+        summaries = json.loads(summary.read_text(encoding="utf-8"))
+    return write_page(
+        folder / REPORT_FILE,
+        "run_report.html.jinja",
+        title=folder.resolve().name,
+        curves=embed(curves_figure(read_history(folder))),
+        examples=embed(folder / EXAMPLES_FILE),
+        summaries=summaries,
+    )

@@ -1,14 +1,15 @@
-"""One HTML page about mammograms that were read."""
+"""One HTML page about mammograms that were read, and the tables of detections."""
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from bus_monai.report.files import REPORT_FILE
-from bus_monai.report.page import embed, write_page
+from bus_monai.geometry.box import BOX_COLUMNS, Box
+from bus_monai.io.atomic import write_table
+from bus_monai.report.page import REPORT_FILE, embed, write_page
 
 MAX_PICTURES = 12
 
@@ -45,3 +46,43 @@ def write_mammogram_report(
         pictures={name: embed(picture) for name, picture in shown.items()},
         more=len(pictures) - len(shown),
     )
+
+
+class DetectionRow(NamedTuple):
+    """A row of ``detections.csv``: a found box in pixels of the source image.
+
+    ``matched`` tells whether it finds a mass, ``None`` where the masses are not known.
+    """
+
+    id: str
+    score: float
+    box: Box
+    matched: bool | None = None
+
+
+class TruthRow(NamedTuple):
+    """A row of ``truths.csv``: a mass, and the score of the box that finds it, ``None`` where it is missed."""
+
+    id: str
+    box: Box
+    score: float | None
+
+
+def write_detections(path: Path, rows: Iterable[DetectionRow]) -> None:
+    """Write ``detections.csv``; an unknown ``matched`` is an empty field.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    lines = [(row.id, row.score, *row.box.sides, row.matched) for row in rows]
+    write_table(path, ("id", "score", *BOX_COLUMNS, "matched"), lines)
+
+
+def write_truths(path: Path, rows: Iterable[TruthRow]) -> None:
+    """Write ``truths.csv``; the score of a missed mass is an empty field.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    lines = [(row.id, *row.box.sides, row.score is not None, row.score) for row in rows]
+    write_table(path, ("id", *BOX_COLUMNS, "found", "score"), lines)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import csv
 import io
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,6 @@ from matplotlib.figure import Figure
 
 from bus_monai import __version__
 from bus_monai.io.atomic import atomic_file
-from bus_monai.report.files import interval, number, p_value
 
 
 def write_page(path: Path, template: str, **content: Any) -> Path:
@@ -47,3 +48,85 @@ def embed(figure: Figure | Path) -> str:
         figure.savefig(buffer, dpi=110)
         content = buffer.getvalue()
     return "data:image/png;base64," + base64.b64encode(content).decode()
+
+
+HISTORY_FILE = "history.csv"
+"""Metrics per epoch, from training."""
+
+
+EXAMPLES_FILE = "examples.png"
+"""Best to worst cases with contours, from evaluation."""
+
+
+OVERLAYS_FILE = "overlays.png"
+"""Best to worst cases with right and wrong pixels colored, from evaluation."""
+
+
+DETECTIONS_FILE = "detections.csv"
+"""Found masses, from evaluation and inference of a detector."""
+
+
+TRUTHS_FILE = "truths.csv"
+"""Masses that there are, found or missed, from evaluation of a detector."""
+
+
+FROC_FILE = "froc.png"
+"""Sensitivity over false positives per image, from evaluation of a detector."""
+
+
+COMPARISON_FILE = "comparison.csv"
+"""Paired tests of each pair of models, from comparison."""
+
+
+SHAPE_ROWS_FILE = "shapes.csv"
+"""Truth and prediction a mass, from evaluation and inference of a shape classifier."""
+
+
+CONFUSION_FILE = "confusion.png"
+"""True against predicted shape, from evaluation."""
+
+
+ROC_FILE = "roc.png"
+"""Each shape against all others, from evaluation."""
+
+
+FOLD_ROC_FILE = "roc_folds.png"
+"""Mean of the shapes, averaged over folds."""
+
+
+SHAPES_BY_COLUMN_FILE = "shapes_by_column.csv"
+"""Predicted shape against a column of the cases, from evaluation."""
+
+
+REPORT_FILE = "report.html"
+
+
+def read_history(folder: Path) -> list[dict[str, float]]:
+    """Read ``history.csv`` of ``folder``; an epoch lacks the values that it did not have."""
+    with (folder / HISTORY_FILE).open(newline="", encoding="utf-8") as file:
+        return [{key: float(value) for key, value in row.items() if value} for row in csv.DictReader(file)]
+
+
+def summary_text(summaries: Mapping[str, Any]) -> str:
+    """Lay out what :func:`bus_monai.metrics.aggregate.summarize_all` returns: each rule, one line per metric."""
+    lines = []
+    for name, rule in summaries.items():
+        lines.append(f"\n{name}: {rule['text']}")
+        for metric, value in rule["metrics"].items():
+            lines.append(f"  {metric:20} {number(value['mean']):>9}  {interval(value):22} {value['n_cases']} cases")
+    return "\n".join(lines)
+
+
+def interval(value: Mapping[str, Any]) -> str:
+    """Write the 95 % interval; there is none with a single group."""
+    return "" if value["low"] is None else f"[{number(value['low'])}, {number(value['high'])}]"
+
+
+def number(value: float) -> str:
+    """Write a number with four significant decimals, large ones with fewer."""
+    return f"{value:.4f}" if abs(value) < 10 else f"{value:.1f}"
+
+
+def p_value(value: float) -> str:
+    """Write a p value; none is 0."""
+    return "< 0.0001" if value < 1e-4 else number(value)

@@ -15,7 +15,7 @@ from bus_monai.io.atomic import write_table
 from bus_monai.metrics.aggregate import SUMMARY_FILE
 from bus_monai.metrics.shapes import ShapeRow, summarize_shapes, write_shape_rows
 from bus_monai.networks.shape_cnn import SHAPE_CLASSES
-from bus_monai.report.files import CONFUSION_FILE, ROC_FILE, SHAPE_ROWS_FILE
+from bus_monai.report.page import CONFUSION_FILE, ROC_FILE, SHAPE_ROWS_FILE
 from bus_monai.report.score_figures import confusion_figure, roc_figure
 
 

@@ -6,10 +6,10 @@ from collections.abc import Generator
 from pathlib import Path
 
 from bus_monai.errors import UserError
-from bus_monai.io.foreign import other_kind
 from bus_monai.io.image import SourceImage, decode_raster, raster_pixels
 from bus_monai.io.nifti import nifti_pixels, read_nifti
 from bus_monai.io.opened import OpenedSource, open_source
+from bus_monai.sources.listing import other_kind
 
 
 def read_source(path: str | Path, frame: int = 0) -> SourceImage:

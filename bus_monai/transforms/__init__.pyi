@@ -9,13 +9,13 @@ from .filters import lee as lee
 from .filters import srad as srad
 from .image_region import FrameRegions as FrameRegions
 from .image_region import find_regions as find_regions
+from .image_region import peel_borders as peel_borders
 from .load import LoadMasksd as LoadMasksd
 from .load import LoadMassBoxesd as LoadMassBoxesd
 from .load import LoadMassd as LoadMassd
 from .load import LoadUltrasoundd as LoadUltrasoundd
 from .morphology import Morphology as Morphology
 from .morphology import Morphologyd as Morphologyd
-from .plain_border import peel_borders as peel_borders
 from .save import SaveMaskd as SaveMaskd
 from .scanner import RandBurnInd as RandBurnInd
 from .scanner import RandDepthGaind as RandDepthGaind

@@ -15,8 +15,7 @@ from monai.transforms.transform import Randomizable, Transform
 from monai.utils.enums import TraceKeys
 
 from bus_monai.errors import UserError, check_choice, check_number
-from bus_monai.geometry.box import Box, check_loose_scale, loose_box, tight_box
-from bus_monai.geometry.region import Region, box_around, mask_of
+from bus_monai.geometry.box import Box, Region, box_around, check_loose_scale, loose_box, mask_of, tight_box
 from bus_monai.transforms.image_region import find_regions
 
 MAX_JITTER_SHARE = 0.3

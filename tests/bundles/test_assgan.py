@@ -17,7 +17,7 @@ from bus_monai.bundle.registry import find_bundle
 from bus_monai.bundle.run import evaluate_model
 from bus_monai.data.datalist import read_datalist
 from bus_monai.experiments.search import parse_space, read_preset
-from bus_monai.report.files import read_history
+from bus_monai.report.page import read_history
 from tests.user_errors import raises_user_error
 
 CONFIGS = find_bundle("assgan") / "configs"

@@ -15,7 +15,7 @@ from bus_monai.data.case import Case
 from bus_monai.data.datalist import Datalist, read_datalist, write_datalist
 from bus_monai.data.phantoms.ultrasound import write_phantoms
 from bus_monai.metrics.case_table import read_case_table
-from bus_monai.report.files import read_history
+from bus_monai.report.page import read_history
 
 CONFIGS = find_bundle("assgan") / "configs"
 TEST, VALIDATION, POOL, LABELED = 56, 16, 72, 8

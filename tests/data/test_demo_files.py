@@ -11,7 +11,7 @@ import pydicom
 import pytest
 
 from bus_monai.data.demo_files import CINE_FRAMES, OTHER_NAMES, PHANTOM_NAMES, SCREEN_SIZE, write_demo_files
-from bus_monai.geometry.region import mask_of
+from bus_monai.geometry.box import mask_of
 from bus_monai.sources.read import read_all_frames
 from bus_monai.transforms.image_region import FrameRegions, find_regions
 

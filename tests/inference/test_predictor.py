@@ -18,8 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from bus_monai.bundle.registry import find_bundle
-from bus_monai.geometry.box import Box
-from bus_monai.geometry.region import Region
+from bus_monai.geometry.box import Box, Region
 from bus_monai.inference.backends.backend import Prediction
 from bus_monai.inference.backends.chain import Chain
 from bus_monai.inference.predictor import BackendName, Predictor

@@ -16,8 +16,7 @@ import torch
 from bus_monai.bundle import registry
 from bus_monai.bundle.models import parse_models
 from bus_monai.bundle.registry import SHIPPED_FILE, TRAINED_FILE, find_bundle, list_bundles
-from bus_monai.inference.backends.graph import graph_name
-from bus_monai.inference.predictor import Predictor
+from bus_monai.inference.predictor import Predictor, graph_name
 from bus_monai.inference.ship_model import ship_model
 from bus_monai.networks.weights import read_weights
 from tests.user_errors import check_sentence, raises_user_error
@@ -47,7 +46,7 @@ def test_weights_and_graph_are_the_default(bundle: Path, small_weights: Path, mo
     assert model.settings == json.loads((small_weights.parent / "settings.json").read_text())
     assert graph.name == graph_name(model)
 
-    monkeypatch.setattr("bus_monai.inference.backends.graph._make", None)  # nothing is exported any more
+    monkeypatch.setattr("bus_monai.inference.predictor._make", None)  # nothing is exported any more
     pixels = np.random.default_rng(0).random((45, 60), dtype=np.float32)
     expected = Predictor(model, backend="torch", precision="fp32").predict(pixels)
     found = Predictor(model, backend="onnx").predict(pixels)

@@ -13,8 +13,7 @@ import pytest
 from bus_monai.bundle.models import TrainedModel
 from bus_monai.bundle.registry import find_bundle
 from bus_monai.errors import UserError
-from bus_monai.label.model_versions import ModelVersions
-from bus_monai.label.signature import is_signed, sign
+from bus_monai.label.model_versions import ModelVersions, is_signed, sign
 from tests.user_errors import check_names, raises_user_error
 
 

@@ -21,7 +21,7 @@ from bus_monai.bundle.settings import read_settings
 from bus_monai.data.datalist import Datalist, read_datalist, write_datalist
 from bus_monai.io.image import read_masks
 from bus_monai.label.model_versions import ModelVersions
-from bus_monai.report.files import read_history
+from bus_monai.report.page import read_history
 from tests.user_errors import raises_user_error
 
 ONE_EPOCH = {"max_epochs": 1, "batch_size": 2}

@@ -20,7 +20,7 @@ from bus_monai.report.comparison_report import (
     published_text,
     write_comparison_report,
 )
-from bus_monai.report.files import number
+from bus_monai.report.page import number
 from tests.user_errors import raises_user_error
 
 

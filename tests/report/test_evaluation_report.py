@@ -14,7 +14,7 @@ from PIL import Image
 from bus_monai.metrics.case_table import CaseRow, read_case_table, write_case_table
 from bus_monai.metrics.operating_curves import bland_altman, operating_curves
 from bus_monai.report.evaluation_report import write_evaluation_report
-from bus_monai.report.files import number
+from bus_monai.report.page import number
 
 
 def tables(page: str) -> dict[str, list[list[str]]]:

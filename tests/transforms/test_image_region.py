@@ -17,8 +17,7 @@ from numpy.typing import NDArray
 from bus_monai.data.phantoms.screen import ScreenLayout, draw_screen, images_of_layout
 from bus_monai.data.phantoms.ultrasound import make_phantom
 from bus_monai.data.readers.busi import read_busi
-from bus_monai.geometry.box import Box
-from bus_monai.geometry.region import Region, mask_of
+from bus_monai.geometry.box import Box, Region, mask_of
 from bus_monai.io.image import LUMA_WEIGHTS, read_mask
 from bus_monai.sources.read import read_source
 from bus_monai.transforms.crop import IMAGES_META, CropImageRegiond

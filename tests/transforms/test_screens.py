@@ -16,13 +16,12 @@ from bus_monai.data.case import Case
 from bus_monai.data.phantoms.screen import SCREEN_LAYOUTS, SCREEN_SIZES, Screen, draw_screen, images_of_layout
 from bus_monai.data.readers.bus_bra import read_bus_bra
 from bus_monai.data.readers.busi import read_busi
-from bus_monai.geometry.region import mask_of
+from bus_monai.geometry.box import mask_of
 from bus_monai.inference.predictor import Predictor
 from bus_monai.io.image import LUMA_WEIGHTS, read_masks
 from bus_monai.metrics.segmentation import mask_dice
 from bus_monai.sources.read import read_source
-from bus_monai.transforms.image_region import find_regions
-from bus_monai.transforms.plain_border import peel_borders
+from bus_monai.transforms.image_region import find_regions, peel_borders
 
 SEED = 7
 

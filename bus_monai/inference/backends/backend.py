@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple, Protocol, TypeAlias, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from bus_monai.geometry.region import Region
+from bus_monai.geometry.box import Region
 
 Sensitivity: TypeAlias = Literal["high", "balanced", "specific"]
 """Where on the curve of lesions found against normal images marked, from the most of both to the fewest."""

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bus_monai.errors import UserError, reading
-from bus_monai.geometry.region import Region
+from bus_monai.geometry.box import Region
 from bus_monai.inference.backends.backend import SENSITIVITIES, Prediction, Sensitivity
 from bus_monai.transforms.image_region import find_regions
 

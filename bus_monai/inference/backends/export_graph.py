@@ -67,7 +67,7 @@ class WholeGraph(nn.Module):
 def export_graph(model: TrainedModel, folder: Path) -> None:
     """Write ``model.onnx`` and ``chain.json`` into a folder.
 
-    Inputs and outputs of the graph are those of :meth:`~bus_monai.inference.backends.graph.Chain.inputs`.
+    Inputs and outputs of the graph are those of :meth:`~bus_monai.inference.backends.chain.Chain.inputs`.
 
     Raises:
         UserError: the model's chain has more than resizing, or its weights are wrong.

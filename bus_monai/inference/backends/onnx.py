@@ -9,7 +9,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from bus_monai.geometry.region import Region
+from bus_monai.geometry.box import Region
 from bus_monai.inference.backends.backend import Prediction, wanted_threads
 from bus_monai.inference.backends.chain import Chain
 

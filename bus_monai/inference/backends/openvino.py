@@ -12,7 +12,7 @@ import openvino
 from numpy.typing import NDArray
 
 from bus_monai.errors import UserError
-from bus_monai.geometry.region import Region
+from bus_monai.geometry.box import Region
 from bus_monai.inference.backends.backend import Precision, Prediction, wanted_threads
 from bus_monai.inference.backends.chain import Chain
 

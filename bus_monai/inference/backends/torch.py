@@ -16,8 +16,7 @@ from torch.nn import functional
 
 from bus_monai.bundle.models import TrainedModel
 from bus_monai.bundle.run import bundle_parts
-from bus_monai.geometry.box import Box
-from bus_monai.geometry.region import Region
+from bus_monai.geometry.box import Box, Region
 from bus_monai.inference.backends.backend import Precision, Prediction
 from bus_monai.inference.backends.chain import Chain, segment_regions
 from bus_monai.networks.lite_unet import LiteUNet

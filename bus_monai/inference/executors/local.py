@@ -1,15 +1,16 @@
-"""The engine of one process."""
+"""What an engine is, and the engine of one process."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from threading import Condition
+from typing import Protocol, TypeAlias
 
-from bus_monai.inference.executors.base import Record, Task
-from bus_monai.inference.manifest import Outcome
+from bus_monai.inference.manifest import Entry, Outcome
 from bus_monai.inference.segment_file import SegmentFile
 
 WORKER_THREADS = 3
@@ -20,7 +21,7 @@ MAX_FILES_AHEAD = 2 * WORKER_THREADS
 
 @dataclass(frozen=True)
 class LocalEngine:
-    """Segment in threads of this process; see :class:`~bus_monai.inference.executors.base.Engine`."""
+    """Segment in threads of this process; see :class:`~bus_monai.inference.executors.local.Engine`."""
 
     name: str = "local"
 
@@ -67,3 +68,38 @@ class LocalEngine:
                 for task, outcome in done.values():
                     record(task, outcome)
                 raise
+
+
+@dataclass(frozen=True)
+class Task:
+    """A file to segment.
+
+    Args:
+        path: its path.
+        entry: its item of the manifest.
+    """
+
+    path: Path
+    entry: Entry
+
+
+Record: TypeAlias = Callable[[Task, Outcome], None]
+"""Keeps what became of a file, the same where it is told twice; for the thread that called the engine alone."""
+
+
+class Engine(Protocol):
+    """Feeds files to the function that segments one, wherever that runs."""
+
+    @property
+    def name(self) -> str:
+        """Name in ``run.json``."""
+        ...
+
+    def __call__(self, segment: SegmentFile, tasks: Iterator[Task], record: Record) -> None:
+        """Segment every file and record each once, in any order.
+
+        Raises:
+            OutputError: nothing more can be written; what was done is recorded.
+            KeyboardInterrupt: what was begun is finished and recorded.
+        """
+        ...

@@ -19,7 +19,7 @@ from typing import Any
 from bus_monai.bundle.models import model_key
 from bus_monai.dicom.quiet_decoders import quiet_decoders
 from bus_monai.errors import UserError, need_package, user_error
-from bus_monai.inference.executors.base import Record, Task
+from bus_monai.inference.executors.local import Record, Task
 from bus_monai.inference.manifest import Outcome
 from bus_monai.inference.segment_file import SegmentFile
 from bus_monai.io.ours import MANIFEST_FILE
@@ -203,7 +203,7 @@ class RayEngine:
     """Segment in workers of Ray Data (https://docs.ray.io/en/latest/data/data.html), each with a model of its own.
 
     A worker that dies is replaced, and what it had in hand is done again; a file of which several die has failed.
-    See :class:`~bus_monai.inference.executors.base.Engine`.
+    See :class:`~bus_monai.inference.executors.local.Engine`.
 
     Args:
         address: of a cluster, see :func:`~bus_monai.inference.executors.ray.ray_session`.

@@ -13,7 +13,7 @@ import typer
 from PIL import Image, ImageDraw
 from typer.testing import CliRunner
 
-from bus_monai.cli.data_audit import audit as audit_command
+from bus_monai.cli.data import audit as audit_command
 from bus_monai.data.audit.audit_folder import audit_folder
 from bus_monai.data.audit.finding import FINDING_KINDS
 from tests.user_errors import check_sentence, raises_user_error

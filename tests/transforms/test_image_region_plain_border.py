@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from bus_monai.geometry.box import Box
-from bus_monai.transforms.plain_border import peel_borders
+from bus_monai.transforms.image_region import peel_borders
 
 COLORS = (0, 64, 128, 255)
 sides = st.integers(40, 120)

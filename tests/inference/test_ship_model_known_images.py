@@ -15,9 +15,9 @@ from bus_monai.bundle.models import TrainedModel, find_model
 from bus_monai.errors import NotAssessedError
 from bus_monai.inference.backends.backend import SENSITIVITIES
 from bus_monai.inference.batch import segment_inputs
-from bus_monai.inference.known_images import KNOWN_GROUPS, fit_known_images
 from bus_monai.inference.predictor import Predictor
 from bus_monai.inference.segment_file import SegmentSettings
+from bus_monai.inference.ship_model import KNOWN_GROUPS, fit_known_images
 from bus_monai.networks.lite_unet import LiteUNet
 from bus_monai.networks.weights import save_shipped
 from bus_monai.sources.read import read_source

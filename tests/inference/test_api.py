@@ -12,7 +12,7 @@ from PIL import Image
 from pydicom.data import get_testdata_file
 
 from bus_monai.errors import UserError
-from bus_monai.inference.inputs import as_source, check_spacing
+from bus_monai.inference.api import as_source, check_spacing
 from bus_monai.sources.read import read_source
 
 GRAY = np.random.default_rng(0).integers(0, 256, (6, 9), np.uint8)

@@ -7,7 +7,7 @@ import pytest
 from pydicom.data import get_testdata_file
 from pydicom.dataset import Dataset
 
-from bus_monai.dicom.regions import tissue_boxes
+from bus_monai.dicom.calibration import tissue_boxes
 
 TISSUE, M_MODE, SPECTRUM, COLOR = (1, 1), (2, 1), (3, 3), (1, 2)
 

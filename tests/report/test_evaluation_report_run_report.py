@@ -14,9 +14,9 @@ import pytest
 from bus_monai.metrics.aggregate import summarize_all
 from bus_monai.metrics.case_table import CaseRow
 from bus_monai.metrics.segmentation import score_case
-from bus_monai.report.files import read_history, summary_text
+from bus_monai.report.evaluation_report import write_run_report
 from bus_monai.report.image_figures import contour_figure
-from bus_monai.report.run_report import write_run_report
+from bus_monai.report.page import read_history, summary_text
 from tests.user_errors import raises_user_error
 
 
