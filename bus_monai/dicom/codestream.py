@@ -56,7 +56,7 @@ def read_codestream(encoded: bytes) -> Codestream | None:
         >>> file = BytesIO()
         >>> Image.new("L", (30, 20)).save(file, "JPEG")
         >>> read_codestream(file.getvalue())
-        Codestream(rows=20, columns=30, components=1, kind='dct', bits=8, has_luma=None)
+        Codestream(rows=20, columns=30, components=1, kind='dct', bits=8, has_luma=True)
     """
     try:
         if encoded[:2] == b"\xff\xd8":

@@ -116,10 +116,8 @@ def _values(image: Image.Image) -> NDArray[np.int32]:
         return plain if plain.ndim == 2 else np.asarray(plain.max(axis=2))
     values: NDArray[np.int32] = np.asarray(image.convert("RGBA"), np.int32)
     color, alpha = values[..., :3].max(axis=2), values[..., 3]
-    if alpha.min() == alpha.max():
-        return np.asarray(color)
-    seen = color[alpha > 0]
-    return np.asarray(alpha if seen.min() == seen.max() else color * alpha // 255)
+    # an alpha channel means nothing, unless nothing else does
+    return np.asarray(alpha if color.min() == color.max() and alpha.min() < alpha.max() else color)
 
 
 def image_stem(name: str) -> str:

@@ -38,6 +38,9 @@ from bus_monai.sources.read import read_source
 
 PAGE_FOLDER = Path(__file__).parent / "page"
 FINAL_TAG = DefaultLabelTag.FINAL.value
+STATIC = Path(monailabel.__file__).parent / "endpoints" / "static"
+# a resource of DICOMweb and none of what else the server offers, PS3.18 10.4 and 10.6
+RESOURCE = re.compile(r"(studies|series|instances)(/(?!\.+(/|$))[\w.,-]+)*")
 
 
 def add_page(app: FastAPI) -> None:
@@ -108,23 +111,16 @@ def _store() -> LabelStore:
     return store
 
 
-STATIC = Path(monailabel.__file__).parent / "endpoints" / "static"
+viewers = APIRouter()
 
 
-# a resource of DICOMweb and none of what else the server offers, PS3.18 10.4 and 10.6
-RESOURCE = re.compile(r"(studies|series|instances)(/(?!\.+(/|$))[\w.,-]+)*")
-
-
-router = APIRouter()
-
-
-@router.get("/favicon.ico")
+@viewers.get("/favicon.ico")
 def icon() -> FileResponse:
     """Return the icon of the pages."""
     return FileResponse(STATIC / "favicon.ico")
 
 
-@router.get("/ohif/{path:path}")
+@viewers.get("/ohif/{path:path}")
 def ohif(path: str) -> FileResponse:
     """Return a file of OHIF, or its page, which reads the rest of the address."""
     files = {file.relative_to(STATIC / "ohif").as_posix(): file for file in (STATIC / "ohif").rglob("*")}
@@ -134,7 +130,7 @@ def ohif(path: str) -> FileResponse:
     return FileResponse(file, media_type=get_mime_type(file.name))
 
 
-@router.get("/proxy/dicom/{service}/{path:path}")
+@viewers.get("/proxy/dicom/{service}/{path:path}")
 def dicomweb(request: Request, service: str, path: str) -> Response:
     """Return what the DICOMweb server answers, to whom nothing of this request is sent but what it accepts."""
     url = settings.MONAI_LABEL_STUDIES

@@ -113,7 +113,7 @@ def make_server(access: Access) -> Any:
     from fastapi import FastAPI
     from fastapi.middleware.cors import CORSMiddleware
 
-    from bus_monai.label import page_routes, store_routes, task_routes, viewer_routes
+    from bus_monai.label import page_routes, store_routes, task_routes
     from bus_monai.label.access import login_router
 
     @asynccontextmanager
@@ -123,7 +123,7 @@ def make_server(access: Access) -> Any:
 
     app = FastAPI(title="MONAI Label for breast ultrasound", docs_url=None, redoc_url=None, lifespan=lifespan)
     _say_errors(app)
-    for routes in (task_routes.router, store_routes.router, viewer_routes.router, login_router(access)):
+    for routes in (task_routes.router, store_routes.router, page_routes.viewers, login_router(access)):
         app.include_router(routes)
     page_routes.add_page(app)
     app.add_middleware(Guard, access=access)

@@ -132,7 +132,7 @@ def test_id_and_back() -> None:
 
 def test_masks_of_one_stem_keep_their_suffix(tmp_path: Path) -> None:
     for name in ("a.png", "a.jpg", "b_mask.png"):
-        Image.fromarray(np.full((8, 8), 255, dtype=np.uint8)).save(tmp_path / name)
+        Image.fromarray(np.pad(np.full((12, 12), 255, dtype=np.uint8), 8)).save(tmp_path / name)
     assert [item["id"] for item in masses_of_folder(tmp_path)] == ["a.jpg_m1", "a.png_m1", "b_mask_m1"]
 
 

@@ -18,7 +18,8 @@ from bus_monai.data.phantoms.screen import ScreenLayout, draw_screen, images_of_
 from bus_monai.data.phantoms.ultrasound import make_phantom
 from bus_monai.data.readers.busi import read_busi
 from bus_monai.geometry.box import Box, Region, mask_of
-from bus_monai.io.image import LUMA_WEIGHTS, read_mask
+from bus_monai.io.gray import LUMA_WEIGHTS
+from bus_monai.io.image import read_mask
 from bus_monai.sources.read import read_source
 from bus_monai.transforms.crop import IMAGES_META, CropImageRegiond
 from bus_monai.transforms.image_region import FrameRegions, find_regions

@@ -165,9 +165,9 @@ def test_components_touch_at_corners() -> None:
 def test_wrong_masks_are_named(tmp_path: Path) -> None:
     empty, full = (
         save_mass_crop(tmp_path / "e.png", np.zeros((8, 9))),
-        save_mass_crop(tmp_path / "f.png", np.ones((8, 9))),
+        save_mass_crop(tmp_path / "f.png", np.pad(np.ones((6, 7)), 1)),
     )
-    other = save_mass_crop(tmp_path / "o.png", np.ones((9, 9)))
+    other = save_mass_crop(tmp_path / "o.png", np.pad(np.ones((7, 7)), 1))
     with raises_user_error("a_m1", path=empty):
         LoadMassd()({"id": "a_m1", "mask": empty})
     with raises_user_error("9 x 9", "8 x 9", path=other):

@@ -18,7 +18,8 @@ from bus_monai.data.readers.bus_bra import read_bus_bra
 from bus_monai.data.readers.busi import read_busi
 from bus_monai.geometry.box import mask_of
 from bus_monai.inference.predictor import Predictor
-from bus_monai.io.image import LUMA_WEIGHTS, read_masks
+from bus_monai.io.gray import LUMA_WEIGHTS
+from bus_monai.io.image import read_masks
 from bus_monai.metrics.segmentation import mask_dice
 from bus_monai.sources.read import read_source
 from bus_monai.transforms.image_region import find_regions, peel_borders

@@ -68,7 +68,7 @@ def draw_screen(
     Example:
         >>> speckle = np.random.default_rng(0).integers(0, 256, (300, 400), dtype=np.uint8)
         >>> screen = draw_screen([speckle], "header", np.random.default_rng(0))
-        >>> screen.image.shape, screen.boxes[0].area == np.count_nonzero(screen.shown)
+        >>> screen.image.shape, bool(screen.boxes[0].area == np.count_nonzero(screen.shown))
         ((768, 1024, 3), True)
     """
     check_choice("layout", layout, SCREEN_LAYOUTS)
