@@ -7,7 +7,10 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
+from os import SEEK_END
 from pathlib import Path
+from tempfile import SpooledTemporaryFile
+from threading import Lock
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
@@ -35,8 +38,12 @@ MAX_DISTANCE = 1.0
 """From the images that a model knows, see :class:`~bus_monai.networks.blocks.mahalanobis.MahalanobisDistance`."""
 
 
+MAX_KEPT_BYTES = 8_000_000
+"""Of packed labels, in memory."""
+
+
 class PackedLabels(Sequence[NDArray[np.uint16]]):
-    """Labels (H, W) of frames, packed: those of a cine take no more than a few frames would.
+    """Labels (H, W) of frames, packed, beyond some megabytes in a temporary file: a cine of any length takes no more.
 
     Example:
         >>> labels = PackedLabels()
@@ -46,11 +53,17 @@ class PackedLabels(Sequence[NDArray[np.uint16]]):
     """
 
     def __init__(self) -> None:
-        self._frames: list[tuple[tuple[int, ...], bytes]] = []
+        self._file = SpooledTemporaryFile(max_size=MAX_KEPT_BYTES)  # noqa: SIM115 (it ends with the labels)
+        self._turn = Lock()
+        self._places: list[tuple[tuple[int, ...], int, int]] = []
 
     def append(self, labels: NDArray[np.uint16]) -> None:
         """Add a frame."""
-        self._frames.append((labels.shape, zlib.compress(labels.tobytes(), 1)))
+        packed = zlib.compress(labels.tobytes(), 1)
+        with self._turn:
+            self._file.seek(0, SEEK_END)
+            self._places.append((labels.shape, self._file.tell(), len(packed)))
+            self._file.write(packed)
 
     @overload
     def __getitem__(self, index: int) -> NDArray[np.uint16]: ...
@@ -61,11 +74,14 @@ class PackedLabels(Sequence[NDArray[np.uint16]]):
     def __getitem__(self, index: int | slice) -> NDArray[np.uint16] | list[NDArray[np.uint16]]:
         if isinstance(index, slice):
             return [self[frame] for frame in range(*index.indices(len(self)))]
-        shape, packed = self._frames[index]
+        shape, start, length = self._places[index]
+        with self._turn:
+            self._file.seek(start)
+            packed = self._file.read(length)
         return np.frombuffer(zlib.decompress(packed), np.uint16).reshape(shape)
 
     def __len__(self) -> int:
-        return len(self._frames)
+        return len(self._places)
 
 
 @dataclass(frozen=True)

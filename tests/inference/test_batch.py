@@ -24,6 +24,7 @@ from bus_monai.inference import batch
 from bus_monai.inference.batch import segment_inputs
 from bus_monai.inference.manifest import Manifest
 from bus_monai.inference.segment_file import SegmentSettings
+from bus_monai.inference.segment_frames import MAX_KEPT_BYTES, PackedLabels
 from bus_monai.inference.write_outputs import OUTPUT_SUFFIXES, candidate_names, output_path, parse_kinds
 from tests.inference.segment_files import PNG, contents, draw, table
 from tests.user_errors import raises_user_error
@@ -108,6 +109,19 @@ def test_a_lesion_of_a_cine_is_one_row(bright: Any, tmp_path: Path, monkeypatch:
     # a bundle's own inference calls them the same
     assert masks == [Path(item["output"]).name for item in inference_items(cine, tmp_path)]
     assert (np.asarray(Image.open(tmp_path / "out" / "c_frame006_mask.png")) > 0).sum() == 16 * 24
+
+
+def test_packed_labels_come_back_in_any_order() -> None:
+    chance, labels = np.random.default_rng(0), PackedLabels()
+    # noise, which cannot be packed: the last frames lie on the disk
+    frames = [chance.integers(0, 1 << 16, (700 + i, 600)).astype(np.uint16) for i in range(12)]
+    assert sum(frame.nbytes for frame in frames) > MAX_KEPT_BYTES
+    for i, frame in enumerate(frames):
+        labels.append(frame)
+        np.testing.assert_array_equal(labels[i // 2], frames[i // 2])
+    assert len(labels) == 12
+    for i in chance.permutation(12):
+        np.testing.assert_array_equal(labels[int(i)], frames[i])
 
 
 def test_what_is_too_large_for_a_lesion_is_said(bright: Any, tmp_path: Path) -> None:
