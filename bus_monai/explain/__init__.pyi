@@ -1,11 +1,11 @@
 from .attention_maps import AttentionMap as AttentionMap
 from .attention_maps import attention_maps as attention_maps
 from .explain_job import explain_images as explain_images
+from .explain_job import explanation_figure as explanation_figure
 from .explainer import Explainer as Explainer
 from .explanation import Explanation as Explanation
 from .explanation import ExplanationMap as ExplanationMap
 from .explanation import energy_inside as energy_inside
-from .explanation import explanation_figure as explanation_figure
 from .saliency import SegmentationCam as SegmentationCam
 from .saliency import occlusion_map as occlusion_map
 from .uncertainty import augmentation_uncertainty as augmentation_uncertainty

@@ -1,4 +1,4 @@
-"""List images and explain them one after the other; each result is on disk before the next image is opened."""
+"""List images and explain them one after the other, with a figure each, on disk before the next image is opened."""
 
 from __future__ import annotations
 
@@ -8,15 +8,18 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.image import imsave
 from tqdm import tqdm
 
 from bus_monai.data.items import inference_items, item_names, training_split
 from bus_monai.errors import UserError, user_error
 from bus_monai.explain.explainer import Explainer
-from bus_monai.explain.explanation import ExplainItem, Explanation, ExplanationMap, explanation_figure
+from bus_monai.explain.explanation import ExplainItem, Explanation, ExplanationMap
 from bus_monai.inference.write_outputs import job_tables
 from bus_monai.io.ours import MARK, check_replaced
+from bus_monai.report.image_figures import PREDICTION_COLOR, TRUTH_COLOR, add_legend, draw_contour, image_grid
 
 MAPS_FILE = "explain.csv"
 """One row per map."""
@@ -161,3 +164,70 @@ def explain_items(
             stem = output.with_name(output.name.rpartition("_mask.")[0])
             items.append(ExplainItem(name, Path(item["source"]), item["frame"], stem))
     return items[:cases]
+
+
+EXPLANATION_COLUMNS = 4
+
+
+SALIENCY_OPACITY = 0.55
+
+
+SALIENCY_COLORS = "inferno"
+
+
+def explanation_figure(explanation: Explanation, name: str) -> Figure:
+    """Draw the image with truth and prediction, then each map over the image.
+
+    A map of pixels has the contours too, a color bar from 0 to its largest value, and the share of its energy inside
+    the lesion where that is known; weights of channels are bars.
+
+    Args:
+        explanation: of the image.
+        name: of the image.
+    """
+    height, width = explanation.image.shape
+    # from the image's form, so that the panels touch
+    tall = min(max(4.2 * height / width, 2.2), 6.0)
+    figure, axes = image_grid(2 + len(explanation.maps), (4.4, tall + 0.6), below=0.8, columns=EXPLANATION_COLUMNS)
+    axes[0].imshow(explanation.image, cmap="gray", vmin=0, vmax=1)
+    axes[0].set_title("image", fontsize=10)
+    axes[1].imshow(explanation.image, cmap="gray", vmin=0, vmax=1)
+    _contours(axes[1], explanation)
+    axes[1].set_title("truth and prediction" if explanation.truth is not None else "prediction", fontsize=10)
+    for axis, one in zip(axes[2:], explanation.maps, strict=False):
+        if one.values.ndim == 1:
+            _draw_channels(axis, one)
+        else:
+            _draw_pixels(axis, one, explanation)
+    outlines = {"prediction": PREDICTION_COLOR}
+    if explanation.truth is not None:
+        outlines = {"truth": TRUTH_COLOR} | outlines
+    add_legend(figure, outlines)
+    figure.suptitle(name)
+    return figure
+
+
+def _draw_pixels(axis: Axes, one: ExplanationMap, explanation: Explanation) -> None:
+    axis.imshow(explanation.image, cmap="gray", vmin=0, vmax=1)
+    drawn = axis.imshow(
+        one.values, cmap=SALIENCY_COLORS, alpha=SALIENCY_OPACITY, vmin=0, vmax=float(one.values.max()) or 1.0
+    )
+    _contours(axis, explanation)
+    bar = axis.figure.colorbar(drawn, ax=axis, shrink=0.8)
+    bar.ax.tick_params(labelsize=7)
+    energy, chance = explanation.energy(one), explanation.chance
+    inside = "" if energy is None else f"\n{energy:.0%} inside, chance {chance:.0%}"
+    axis.set_title(one.title + inside, fontsize=10)
+
+
+def _draw_channels(axis: Axes, one: ExplanationMap) -> None:
+    axis.axis("on")
+    axis.bar(np.arange(one.values.size), one.values, width=1.0)
+    axis.set(ylim=(0, 1), xlabel="channel", ylabel="weight")
+    axis.set_title(one.title, fontsize=10)
+
+
+def _contours(axis: Axes, explanation: Explanation) -> None:
+    if explanation.truth is not None:
+        draw_contour(axis, explanation.truth, 0.5, TRUTH_COLOR)
+    draw_contour(axis, explanation.prediction, 0.5, PREDICTION_COLOR)
