@@ -9,7 +9,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,7 @@ from bus_monai.bundle.models import find_model, model_key
 from bus_monai.bundle.registry import DEFAULT_MODEL
 from bus_monai.errors import UserError, check_choice, check_number, reading
 from bus_monai.geometry.lesion import find_findings
-from bus_monai.inference.backends.backend import Sensitivity
+from bus_monai.inference.backends.backend import SENSITIVITIES, Sensitivity
 from bus_monai.inference.predictor import Predictor
 from bus_monai.inference.segment_frames import MAX_DISTANCE, unlike_breast
 from bus_monai.inference.write_outputs import draw_overlay
@@ -137,7 +137,7 @@ def segment(
     """
     check_number("threshold", threshold, at_least=0, at_most=1)
     spacing = check_spacing(spacing_mm)
-    check_choice("sensitivity", sensitivity, get_args(Sensitivity))
+    check_choice("sensitivity", sensitivity, SENSITIVITIES)
     options = (threshold, spacing, any_body_part)
     images = image if isinstance(image, list | tuple) else [image]
     sources = (as_source(one, any_body_part=any_body_part) for one in images)

@@ -25,7 +25,7 @@ from bus_monai.dicom.quiet_decoders import quiet_decoders
 from bus_monai.errors import UserError, writing
 from bus_monai.geometry.lesion import MAX_LESIONS
 from bus_monai.inference.executors.local import Engine, LocalEngine, Task
-from bus_monai.inference.manifest import Entry, Manifest, Outcome, forget_outputs
+from bus_monai.inference.manifest import LEFT_OUT, Entry, Manifest, Outcome, forget_outputs
 from bus_monai.inference.predictor import Predictor
 from bus_monai.inference.segment_file import SegmentFile, SegmentSettings
 from bus_monai.inference.write_outputs import RERUN_HINT, candidate_names, source_date
@@ -149,7 +149,7 @@ def segment_items(engine: Engine, segment: SegmentFile, manifest: Manifest, item
 def _is_finished(entry: Entry, path: Path, out: Path) -> bool:
     """Tell whether an earlier run did this very content and its outputs are still there."""
     known = entry.outcome
-    if known.state not in ("done", "skipped", "not assessed"):
+    if known.state not in ("done", *LEFT_OUT):
         return False
     try:
         return known.sha256 == hash_file(path) and all((out / name).is_file() for name in known.outputs)

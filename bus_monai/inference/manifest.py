@@ -15,6 +15,8 @@ from bus_monai.errors import UserError
 from bus_monai.io.ours import MANIFEST_FILE, is_manifest, not_ours
 
 State: TypeAlias = Literal["new", "done", "failed", "skipped", "not assessed"]
+LEFT_OUT: tuple[State, ...] = ("skipped", "not assessed")
+"""States of what is not segmented, and about which there is nothing to do."""
 _TABLES = """
 CREATE TABLE IF NOT EXISTS job (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS items (

@@ -1,7 +1,7 @@
 """U-Net on EfficientNet-Lite0."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Optional
+from typing import Any, Optional, TypeGuard
 
 import torch
 from torch import Tensor, nn
@@ -153,6 +153,11 @@ class LiteUNet(Padded):
             return torch.stack([body.encoder(self.padded(x[None]))[3].mean(dim=(2, 3))[0] for x in images])
 
         body.distance.fit([means(group) for group in groups], [means(group) for group in others], margin=margin)
+
+
+def knows_images(network: nn.Module) -> TypeGuard[LiteUNet]:
+    """Whether a network tells how far an image is from those that it knows."""
+    return isinstance(network, LiteUNet) and network.known_groups > 0
 
 
 def _forget_distance(_: nn.Module, state: dict[str, Tensor], prefix: str, *__: object) -> None:

@@ -11,7 +11,7 @@ from threading import Event, Thread
 
 from bus_monai.dicom.quiet_decoders import quiet_decoders
 from bus_monai.errors import UserError
-from bus_monai.inference.manifest import Outcome
+from bus_monai.inference.manifest import LEFT_OUT, Outcome
 from bus_monai.inference.predictor import Predictor
 from bus_monai.inference.segment_file import SegmentFile, SegmentSettings
 from bus_monai.inference.write_outputs import OutputError
@@ -59,7 +59,7 @@ def segment_spooled(
         outcome = SegmentFile(predictor, folder, settings, received, readers)(image, image.stem)
     finally:
         begun.unlink()
-    if outcome.state in ("skipped", "not assessed"):
+    if outcome.state in LEFT_OUT:
         spool.forget("received", name)
     elif outcome.state == "done":
         spool.move(name, "done")
@@ -176,7 +176,7 @@ def _segment(
         stop.wait(DISK_PAUSE_S)
         return
     # where it is done, its line comes when its results are sent
-    if outcome.state in ("skipped", "not assessed"):
+    if outcome.state in LEFT_OUT:
         logger.info("%s: %s: %s", name, outcome.state, outcome.reason)
     elif outcome.state == "failed":
         logger.error("%s: cannot be segmented, see '%s'", name, spool.folder("failed", name))

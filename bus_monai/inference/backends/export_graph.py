@@ -18,7 +18,7 @@ from bus_monai.bundle.run import BundleParts, bundle_parts
 from bus_monai.errors import UserError
 from bus_monai.inference.backends.backend import SHIFTS_KEY
 from bus_monai.inference.backends.chain import CHAIN_FILE, GRAPH_FILE, Chain
-from bus_monai.networks.lite_unet import LiteUNet
+from bus_monai.networks.lite_unet import knows_images
 
 ONNX_OPSET = 17
 
@@ -57,7 +57,7 @@ class WholeGraph(nn.Module):
         """Return the probabilities (H, W), and the distance (1,) where there is one."""
         # a fixed shape: runtimes optimize the network for it, whatever the size of the image
         seen = (rows @ image @ columns).reshape(1, 1, *self.size)
-        if isinstance(self.network, LiteUNet) and self.network.known_groups:
+        if knows_images(self.network):
             logits, distance = self.network.with_distance(seen, shift)
             return rows_back @ logits.sigmoid().reshape(self.size) @ columns_back, distance
         probability: Tensor = self.network(seen).sigmoid().reshape(self.size)
@@ -75,8 +75,8 @@ def export_graph(model: TrainedModel, folder: Path) -> None:
     parts = bundle_parts(model)
     if what := obstacle(parts):
         raise UserError(f"The model '{model.name}' has {what}, which no exported graph computes: use --backend torch.")
-    moves = isinstance(parts.network, LiteUNet) and parts.network.known_groups > 0
-    chain = replace(chain_of(parts), shifts=tuple(model.settings.get(SHIFTS_KEY, ())) if moves else ())
+    shifts = tuple(model.settings.get(SHIFTS_KEY, ())) if knows_images(parts.network) else ()
+    chain = replace(chain_of(parts), shifts=shifts)
     write_onnx(parts.network, chain, folder / GRAPH_FILE)
     chain.write(folder / CHAIN_FILE)
 
@@ -93,7 +93,7 @@ def write_onnx(network: nn.Module, chain: Chain, file: Path) -> None:
             tuple(inputs.values()),
             str(file),
             input_names=list(inputs),
-            output_names=["probability", "distance"][: 2 if getattr(network, "known_groups", 0) else 1],
+            output_names=["probability", "distance"] if knows_images(network) else ["probability"],
             dynamic_axes=axes | {"columns_back": width, "probability": height | width},
             opset_version=ONNX_OPSET,
             dynamo=False,

@@ -19,7 +19,7 @@ from bus_monai.bundle.run import bundle_parts
 from bus_monai.geometry.box import Box, Region
 from bus_monai.inference.backends.backend import Precision, Prediction
 from bus_monai.inference.backends.chain import Chain, segment_regions
-from bus_monai.networks.lite_unet import LiteUNet
+from bus_monai.networks.lite_unet import knows_images
 from bus_monai.trainers.base import gains_by_half_precision
 from bus_monai.transforms.crop import REGIONS_KEY, CropImageRegiond
 from bus_monai.transforms.image_region import find_regions
@@ -65,7 +65,7 @@ class TorchBackend:
 
     def _distance(self, image: Tensor) -> float:
         network = self.parts.network
-        if not isinstance(network, LiteUNet) or not network.known_groups:
+        if not knows_images(network):
             return 0.0
         # a sliding window leaves the image as large as it is, and the features of another size are others
         if image.shape[2:] != self.parts.size:
