@@ -89,15 +89,6 @@ def halve_graph(path: Path) -> None:
     onnx.save(model, path)
 
 
-if __name__ == "__main__":
-    try:
-        folders = [Path(folder) for folder in sys.argv[2:]]
-        for written in ship_model(sys.argv[1], folders[0] if folders else None, folders[1:]):
-            print(written)
-    except UserError as error:
-        sys.exit(str(error))
-
-
 KNOWN_GROUPS = 3
 """Images of the training as they are, the same augmented, and phantoms, with which everything is tried out."""
 
@@ -156,3 +147,12 @@ def _augmentation(model: TrainedModel, data: Path) -> Any:
 def _images(items: Sequence[Mapping[str, Any]], chain: Any) -> Iterator[Tensor]:
     for item in items:
         yield chain(item)["image"].as_tensor()
+
+
+if __name__ == "__main__":
+    try:
+        folders = [Path(folder) for folder in sys.argv[2:]]
+        for written in ship_model(sys.argv[1], folders[0] if folders else None, folders[1:]):
+            print(written)
+    except UserError as error:
+        sys.exit(str(error))
