@@ -18,6 +18,10 @@ from bus_monai.bundle.settings import path_text, read_config, read_settings
 from bus_monai.errors import UserError
 
 _SPEC = re.compile(r"(?:(?P<name>[\w.-]+)=)?(?P<bundle>\w+|[^:]*/[^:]*)(?::(?P<weights>.+))?")
+KEYED_CONFIGS = ("inference.json", "metadata.json")
+SETTLED_NS = 2_000_000_000
+"""Age in nanoseconds from which a file's times tell it from its next version; file systems count in steps."""
+_known: dict[tuple[str | int, ...], str] = {}
 
 
 @dataclass(frozen=True)
@@ -123,12 +127,6 @@ def _model(bundle: Path, weights: str | None, spec: str, segmenter: bool, name: 
 def _files(bundle: Path, weights: str | None) -> list[Path]:
     paths = [Path(part) for part in weights.split(",")] if weights else [bundle / "models" / TRAINED_FILE]
     return [weights_file(path) for path in paths]
-
-
-KEYED_CONFIGS = ("inference.json", "metadata.json")
-SETTLED_NS = 2_000_000_000
-"""Age in nanoseconds from which a file's times tell it from its next version; file systems count in steps."""
-_known: dict[tuple[str | int, ...], str] = {}
 
 
 def file_hash(path: Path) -> str:

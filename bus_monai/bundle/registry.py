@@ -10,6 +10,17 @@ from typing import Any
 
 from bus_monai.errors import UserError, check_choice
 
+TRAINED_FILE = "model.pt"
+"""File of the weights that a training writes."""
+SHIPPED_FILE = "model.safetensors"
+"""File of the weights that ship with a bundle: matrices in half precision, and the settings of the training."""
+_PACKAGE = Path(__file__).parents[1]
+BUNDLE_FOLDERS = (_PACKAGE / "_bundles", _PACKAGE.parent / "bundles")
+"""Folders of bundles: in an installed wheel, and in a checkout."""
+DEFAULT_MODEL = "lite_unet"
+"""The bundle that segments where none is named: it comes with weights."""
+CHECKPOINT_FILE = "checkpoint.pt"
+
 
 def installed_version(package: str) -> str | None:
     """Return the version of a package by its name on PyPI, ``None`` where it is not installed; nothing is imported."""
@@ -17,12 +28,6 @@ def installed_version(package: str) -> str | None:
         return version(package)
     except PackageNotFoundError:
         return None
-
-
-TRAINED_FILE = "model.pt"
-"""File of the weights that a training writes."""
-SHIPPED_FILE = "model.safetensors"
-"""File of the weights that ship with a bundle: matrices in half precision, and the settings of the training."""
 
 
 def weights_file(path: Path) -> Path:
@@ -34,13 +39,6 @@ def weights_file(path: Path) -> Path:
     """
     shipped = path.with_name(SHIPPED_FILE)
     return shipped if path.name == TRAINED_FILE and not path.is_file() and shipped.is_file() else path
-
-
-_PACKAGE = Path(__file__).parents[1]
-BUNDLE_FOLDERS = (_PACKAGE / "_bundles", _PACKAGE.parent / "bundles")
-"""Folders of bundles: in an installed wheel, and in a checkout."""
-DEFAULT_MODEL = "lite_unet"
-"""The bundle that segments where none is named: it comes with weights."""
 
 
 @dataclass(frozen=True)
@@ -130,6 +128,3 @@ def bundle_version(bundle: Path) -> str:
 def _metadata(bundle: Path) -> dict[str, Any]:
     metadata: dict[str, Any] = json.loads((bundle / "configs" / "metadata.json").read_text(encoding="utf-8"))
     return metadata
-
-
-CHECKPOINT_FILE = "checkpoint.pt"

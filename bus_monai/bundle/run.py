@@ -19,6 +19,9 @@ from bus_monai.bundle.settings import keep_null, path_text, read_config
 from bus_monai.bundle.weights import load_network
 
 EVALUATE_CONFIG = "evaluate.json"
+OnEpoch = Callable[[int, float], bool]
+"""Epoch and validation score to whether to go on."""
+INFERENCE_CONFIG = "inference.json"
 
 
 def evaluate_model(model: TrainedModel, folder: Path, settings: Mapping[str, Any]) -> None:
@@ -36,10 +39,6 @@ def evaluate_model(model: TrainedModel, folder: Path, settings: Mapping[str, Any
     )
     workflow.run()
     workflow.finalize()
-
-
-OnEpoch = Callable[[int, float], bool]
-"""Epoch and validation score to whether to go on."""
 
 
 def train_run(
@@ -86,9 +85,6 @@ def train_run(
     workflow.run()
     workflow.finalize()
     return float(evaluator.state.best_metric)
-
-
-INFERENCE_CONFIG = "inference.json"
 
 
 @dataclass(frozen=True)

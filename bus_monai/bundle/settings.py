@@ -15,6 +15,11 @@ from bus_monai.io.atomic import atomic_file
 
 CODE_MARKS = ("$", "@", "%")
 """What begins a text that MONAI's parser runs or looks up."""
+SETTINGS_FILE = "settings.json"
+MAX_SETTINGS_CHARACTERS = 100_000
+"""Of a file of settings; those of a bundle are a thousand."""
+RENAMED_SETTINGS: Mapping[str, str] = {"frame": "box"}
+"""Names of settings in the files of weights trained before, and what they are called now."""
 
 
 def path_text(path: str | Path) -> str:
@@ -45,13 +50,6 @@ def parse_setting(text: str) -> tuple[str, Any]:
     if not equals or not key:
         raise UserError(f"--set '{text}' sets nothing: write --set KEY=VALUE.")
     return key, parse_value(value)
-
-
-SETTINGS_FILE = "settings.json"
-MAX_SETTINGS_CHARACTERS = 100_000
-"""Of a file of settings; those of a bundle are a thousand."""
-RENAMED_SETTINGS: Mapping[str, str] = {"frame": "box"}
-"""Names of settings in the files of weights trained before, and what they are called now."""
 
 
 def read_config(path: Path) -> dict[str, Any]:

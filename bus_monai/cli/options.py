@@ -12,7 +12,6 @@ import typer
 if TYPE_CHECKING:
     from bus_monai.inference.backends.backend import Sensitivity
     from bus_monai.inference.predictor import BackendName, Predictor
-
 Data: TypeAlias = Annotated[
     Path | None, typer.Option(help="Folder with a datalist.json, or a raw data set; phantoms if not given.")
 ]

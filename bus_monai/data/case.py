@@ -9,6 +9,7 @@ from typing import Literal, TypeAlias
 Diagnosis: TypeAlias = Literal["benign", "malignant", "normal", "unknown"]
 DIAGNOSES: tuple[Diagnosis, ...] = ("benign", "malignant", "normal")
 """Those that are known, which are also the folders and words of data sets."""
+Shape: TypeAlias = Literal["round", "oval", "lobular", "irregular"]
 
 
 def to_diagnosis(word: str) -> Diagnosis:
@@ -35,6 +36,3 @@ class Case:
     group: str
     diagnosis: Diagnosis
     dataset: str = ""
-
-
-Shape: TypeAlias = Literal["round", "oval", "lobular", "irregular"]

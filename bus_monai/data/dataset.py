@@ -24,6 +24,7 @@ from bus_monai.sources.read import read_source
 
 if TYPE_CHECKING:
     from torch import Tensor
+logger = logging.getLogger("bus_monai")
 
 
 def read_collection(folder: Path) -> list[Case] | None:
@@ -57,9 +58,6 @@ def _members(folder: Path) -> Iterator[tuple[Path, Callable[[Path], list[Case]]]
 
 def _read_prepared(folder: Path) -> list[Case]:
     return [case for _, cases in read_datalist(folder).sections() for case in cases]
-
-
-logger = logging.getLogger("bus_monai")
 
 
 def default_dataset_dir(part: str = "") -> str:

@@ -37,6 +37,8 @@ SCREEN_SIZE = (600, 800)
 PHANTOM_SIZE = (360, 460)
 CINE_FRAMES, CINE_STEP_PX = 12, 6
 """Frames of the cine, and how far the probe moves from one to the next."""
+CENTIMETERS_CODE = 3
+"""Code of physical units, DICOM PS3.3 C.8.5.5.1.15."""
 
 
 def write_demo_files(folder: Path) -> list[Path]:
@@ -130,10 +132,6 @@ def _ultrasound(screen: Screen, description: str) -> Dataset:
     made.HighBit, made.PixelRepresentation = 7, 0
     made.BurnedInAnnotation, made.LossyImageCompression = "YES", "00"
     return made
-
-
-CENTIMETERS_CODE = 3
-"""Code of physical units, DICOM PS3.3 C.8.5.5.1.15."""
 
 
 def _region(box: Box) -> Dataset:

@@ -31,6 +31,11 @@ from bus_monai.sources.read import read_source
 from bus_monai.transforms.load import components, crop_mass, read_mask_file
 from bus_monai.transforms.save import SaveMaskd
 
+TRUTH_KEY = "truth"
+NAME_COLUMNS = ("id", "file", "image")
+DEFAULT_SPLIT = {"protocol": "rdau", "seed": 0}
+"""Split for a model whose training is not known."""
+
 
 def crop_items(cases: Sequence[Case], box: str) -> list[dict[str, Any]]:
     """Turn cases into the dictionaries that transforms take, one per mass, or one per image for ``box`` ``full``.
@@ -66,9 +71,6 @@ def _true_box(case: Case, number: int) -> Box:
     if not mask.any():
         raise UserError(f"The mask '{path}' is empty, so that there is nothing to crop around: remove it.")
     return Box.from_mask(mask)
-
-
-TRUTH_KEY = "truth"
 
 
 def mass_items(folder: str | Path, cases: Sequence[Case], *, masks: str | Path = TRUTH_KEY) -> list[dict[str, Any]]:
@@ -154,9 +156,6 @@ def _of(case: Case, found: Mapping[str, Path], folder: str | Path) -> str:
     if name is None:
         raise UserError(f"'{folder}' has no mask '{stem}_mask.png' of the case '{case.id}': run inference on it first.")
     return str(found[name])
-
-
-NAME_COLUMNS = ("id", "file", "image")
 
 
 def boxed_items(
@@ -336,10 +335,6 @@ def masses_of_folder(folder: str | Path) -> list[dict[str, Any]]:
 def _is_mask(path: Path) -> bool:
     promised = path.name.lower().endswith(RASTER_SUFFIXES + NIFTI_SUFFIXES)
     return not path.name.startswith(".") and (promised or source_kind(path) is not None)
-
-
-DEFAULT_SPLIT = {"protocol": "rdau", "seed": 0}
-"""Split for a model whose training is not known."""
 
 
 def training_split(source: Path, settings: Mapping[str, Any]) -> Datalist | None:

@@ -23,6 +23,15 @@ from bus_monai.io.image import read_raster
 from bus_monai.io.opened import hash_file
 
 KNOWN_DUPLICATES_FILE = "near_duplicates.csv"
+MIN_COPY_CORRELATION = 0.8
+"""Copies of BUSI images reach 0.87; of frames of one cine only those that differ by less than the eye sees do."""
+MIN_SCENE_CORRELATION = 0.4
+"""Images of different lesions stay below 0.3."""
+logger = logging.getLogger("bus_monai")
+PAIRS_VERSION = 1
+"""Part of the cache's name: raise it whenever other pairs are found."""
+MIN_IMAGES_TO_CACHE = 100
+"""Images; fewer are compared in less than two seconds."""
 
 
 def known_duplicates(images: Sequence[Path], table: Path) -> Iterator[tuple[int, int]]:
@@ -46,12 +55,6 @@ def known_duplicates(images: Sequence[Path], table: Path) -> Iterator[tuple[int,
             i = index.get((table.parent / row["image"]).resolve())
             if i is not None:
                 yield first.setdefault(row["group"], i), i
-
-
-MIN_COPY_CORRELATION = 0.8
-"""Copies of BUSI images reach 0.87; of frames of one cine only those that differ by less than the eye sees do."""
-MIN_SCENE_CORRELATION = 0.4
-"""Images of different lesions stay below 0.3."""
 
 
 @dataclass(frozen=True)
@@ -123,14 +126,6 @@ def groups_of(labels: Mapping[int, object]) -> list[list[int]]:
     for i, name in sorted(labels.items()):
         groups.setdefault(name, []).append(i)
     return [group for group in groups.values() if len(group) > 1]
-
-
-logger = logging.getLogger("bus_monai")
-
-PAIRS_VERSION = 1
-"""Part of the cache's name: raise it whenever other pairs are found."""
-MIN_IMAGES_TO_CACHE = 100
-"""Images; fewer are compared in less than two seconds."""
 
 
 def group_near_duplicates(images: Sequence[Path], known: Path | None = None) -> list[str]:

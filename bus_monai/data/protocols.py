@@ -10,15 +10,24 @@ from bus_monai.data.case import Case
 from bus_monai.data.datalist import Datalist, split_by_group
 from bus_monai.errors import UserError, check_choice, check_number
 
+ASSGAN_SHARES = {"training": 547, "validation": 50, "test": 50}
+"""Tumor images of BUSI in ASSGAN (Zhai et al., Neurocomputing 493, 2022); of the first, 100 are labeled."""
+ASSGAN_LABELED = 100 / 547
+logger = logging.getLogger("bus_monai")
+VALIDATION_SHARE = 0.1
+"""Of the training cases, to follow the training by."""
+CGAN_SHARES = {"training": 70, "validation": 10, "test": 20}
+"""Percentages of Singh et al. (Expert Systems with Applications, 2020, doi 10.1016/j.eswa.2020.113870)."""
+FOLDS = 5
+MULTI_ENCODER_SHARES = {"training": 624, "validation": 78, "test": 78}
+"""Images of the multi-encoder U-Net's paper, all 780 of BUSI; here their proportions."""
+RDAU_SHARES = {"training": 538, "validation": 50, "test": 57}
+"""Images of RDA-NET-GAN (Enobun et al.), 645 in all; here their proportions."""
+
 
 def tumors(cases: Sequence[Case]) -> list[Case]:
     """Return the cases that are not normal."""
     return [case for case in cases if case.diagnosis != "normal"]
-
-
-ASSGAN_SHARES = {"training": 547, "validation": 50, "test": 50}
-"""Tumor images of BUSI in ASSGAN (Zhai et al., Neurocomputing 493, 2022); of the first, 100 are labeled."""
-ASSGAN_LABELED = 100 / 547
 
 
 def assgan(cases: Sequence[Case], seed: int, labeled: float = ASSGAN_LABELED) -> Datalist:
@@ -32,9 +41,6 @@ def assgan(cases: Sequence[Case], seed: int, labeled: float = ASSGAN_LABELED) ->
     split = split_by_group(tumors(cases), ASSGAN_SHARES, seed=seed)
     parts = split_by_group(split["training"], {"training": labeled, "unlabeled": 1 - labeled}, seed=seed)
     return Datalist.of(split | parts)
-
-
-logger = logging.getLogger("bus_monai")
 
 
 def keep_labels(datalist: Datalist, fraction: float | None, *, seed: int = 0) -> Datalist:
@@ -78,10 +84,6 @@ def _has_label(case: Case) -> bool:
     return bool(case.masks) or case.diagnosis == "normal"
 
 
-VALIDATION_SHARE = 0.1
-"""Of the training cases, to follow the training by."""
-
-
 def all_train(cases: Sequence[Case], seed: int) -> Datalist:
     """All images are trained on, for a model that ships: how good it is, ``kfold5`` tells.
 
@@ -95,16 +97,9 @@ def all_train(cases: Sequence[Case], seed: int) -> Datalist:
     return Datalist.of({"training": cases, "validation": tenth["validation"]})
 
 
-CGAN_SHARES = {"training": 70, "validation": 10, "test": 20}
-"""Percentages of Singh et al. (Expert Systems with Applications, 2020, doi 10.1016/j.eswa.2020.113870)."""
-
-
 def cgan_ac_caw(cases: Sequence[Case], seed: int) -> Datalist:
     """Images with a lesion, 70 : 10 : 20 as in cGAN+AC+CAW."""
     return Datalist.of(split_by_group(tumors(cases), CGAN_SHARES, seed=seed))
-
-
-FOLDS = 5
 
 
 def kfold5(cases: Sequence[Case], seed: int, fold: int = 0) -> Datalist:
@@ -143,17 +138,9 @@ def leave_one_dataset_out(cases: Sequence[Case], seed: int, dataset: str) -> Dat
     return Datalist.of(split | {"test": [case for case in cases if case.dataset == dataset]})
 
 
-MULTI_ENCODER_SHARES = {"training": 624, "validation": 78, "test": 78}
-"""Images of the multi-encoder U-Net's paper, all 780 of BUSI; here their proportions."""
-
-
 def multi_encoder(cases: Sequence[Case], seed: int) -> Datalist:
     """All images, normal ones included, 624 : 78 : 78 as in the multi-encoder U-Net."""
     return Datalist.of(split_by_group(cases, MULTI_ENCODER_SHARES, seed=seed))
-
-
-RDAU_SHARES = {"training": 538, "validation": 50, "test": 57}
-"""Images of RDA-NET-GAN (Enobun et al.), 645 in all; here their proportions."""
 
 
 def rdau(cases: Sequence[Case], seed: int) -> Datalist:

@@ -20,6 +20,28 @@ MAX_BLACK = 8 / 255
 """Brightest value of a row or column that is margin: what JPEG leaves of black."""
 JPEG_BLOCK_PX = 8
 """Pixels that are cut off beside a margin, since there JPEG mixes margin and image."""
+Flip: TypeAlias = Literal["none", "horizontal", "vertical", "both"]
+Window: TypeAlias = tuple[float, float, float, float]
+"""Top, bottom, left and right, in units of the image's sides."""
+THUMBNAIL_SIDE_PX = 16
+WINDOW_SPANS = ((0.0, 1.0), (0.0, 0.9), (0.1, 1.0), (0.05, 0.95), (0.1, 0.9))
+CANDIDATE_WINDOWS: tuple[Window, ...] = tuple(
+    (*rows, *columns) for rows, columns in itertools.product(WINDOW_SPANS, WINDOW_SPANS)
+)
+FLIP_STEPS: dict[Flip, tuple[int, int]] = {"none": (1, 1), "horizontal": (1, -1), "vertical": (-1, 1), "both": (-1, -1)}
+MIN_CORRELATION = 0.75
+MAX_CANDIDATES_PER_IMAGE = 5
+MAX_FIT_STEPS = 12
+MAX_STEP_SHARE = 0.05
+CONVERGED_STEP_SHARE = 1e-3
+"""Of a side, after which the window stays."""
+MIN_WINDOW_SHARE = 0.5
+"""Of a window: more than two crops of a tenth a side take away."""
+COARSE_SIGMA_PX = 1.5
+"""Standard deviation in pixels of the Gaussian before registration, so that it does not stick to speckle."""
+FINE_SIGMA_PX = 3.0
+"""Standard deviation in pixels of the Gaussian that takes away what all breasts have in common."""
+Plane: TypeAlias = NDArray[np.float32]
 
 
 def to_square(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -65,20 +87,6 @@ def equalize(values: NDArray[np.float32]) -> NDArray[np.float32]:
     ranks -= ranks.mean(axis=-1, keepdims=True)
     norm = np.linalg.norm(ranks, axis=-1, keepdims=True)
     return (ranks / np.where(norm > 0, norm, 1)).astype(np.float32)
-
-
-Flip: TypeAlias = Literal["none", "horizontal", "vertical", "both"]
-Window: TypeAlias = tuple[float, float, float, float]
-"""Top, bottom, left and right, in units of the image's sides."""
-
-THUMBNAIL_SIDE_PX = 16
-WINDOW_SPANS = ((0.0, 1.0), (0.0, 0.9), (0.1, 1.0), (0.05, 0.95), (0.1, 0.9))
-CANDIDATE_WINDOWS: tuple[Window, ...] = tuple(
-    (*rows, *columns) for rows, columns in itertools.product(WINDOW_SPANS, WINDOW_SPANS)
-)
-FLIP_STEPS: dict[Flip, tuple[int, int]] = {"none": (1, 1), "horizontal": (1, -1), "vertical": (-1, 1), "both": (-1, -1)}
-MIN_CORRELATION = 0.75
-MAX_CANDIDATES_PER_IMAGE = 5
 
 
 @dataclass(frozen=True)
@@ -131,20 +139,6 @@ def _thumbnail(square: NDArray[np.float32], window: Window) -> NDArray[np.float3
         ),
         dtype=np.float32,
     ).ravel()
-
-
-MAX_FIT_STEPS = 12
-MAX_STEP_SHARE = 0.05
-CONVERGED_STEP_SHARE = 1e-3
-"""Of a side, after which the window stays."""
-MIN_WINDOW_SHARE = 0.5
-"""Of a window: more than two crops of a tenth a side take away."""
-COARSE_SIGMA_PX = 1.5
-"""Standard deviation in pixels of the Gaussian before registration, so that it does not stick to speckle."""
-FINE_SIGMA_PX = 3.0
-"""Standard deviation in pixels of the Gaussian that takes away what all breasts have in common."""
-
-Plane: TypeAlias = NDArray[np.float32]
 
 
 def to_coarse(square: Plane) -> Plane:

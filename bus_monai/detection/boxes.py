@@ -36,6 +36,13 @@ ASPECT_RATIOS = ((2,), (2, 3), (2, 3), (2, 3), (2,), (2,))
 """Width by height of the other boxes of each map, which come lying and standing."""
 BOXES_PER_CELL = tuple(2 + 2 * len(ratios) for ratios in ASPECT_RATIOS)
 INPUT_SIDE = 300
+MIN_SCORE = 0.5
+MAX_OVERLAP = 0.45
+"""IoU above which the weaker of two boxes is dropped."""
+MAX_CANDIDATES = 400
+"""The strongest boxes that are looked at, as in Liu et al.'s code: suppression compares each with each."""
+MIN_MATCH_IOU = 0.5
+NO_TRUTH = -1
 
 
 def default_boxes() -> Tensor:
@@ -68,13 +75,6 @@ def _sizes(level: int) -> list[tuple[float, float]]:
         stretch = ratio**0.5
         sizes += [(scale * stretch, scale / stretch), (scale / stretch, scale * stretch)]
     return sizes
-
-
-MIN_SCORE = 0.5
-MAX_OVERLAP = 0.45
-"""IoU above which the weaker of two boxes is dropped."""
-MAX_CANDIDATES = 400
-"""The strongest boxes that are looked at, as in Liu et al.'s code: suppression compares each with each."""
 
 
 @dataclass(frozen=True)
@@ -131,10 +131,6 @@ def _find(offsets: Tensor, scores: Tensor, defaults: Tensor, min_score: float, m
     boxes, scores = boxes[has_area], scores[few[has_area]]
     kept = non_max_suppression(boxes, scores, max_overlap)
     return FoundBoxes(boxes[kept], scores[kept])
-
-
-MIN_MATCH_IOU = 0.5
-NO_TRUTH = -1
 
 
 def match_boxes(truths: Tensor, defaults: Tensor) -> Tensor:

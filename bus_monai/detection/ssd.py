@@ -14,6 +14,23 @@ from bus_monai.networks.wrappers import Standardized
 
 CLASS_COUNT = 2
 """Background and mass."""
+VGG16 = (64, 64, "pool", 128, 128, "pool", 256, 256, 256, "pool", 512, 512, 512, "pool", 512, 512, 512)
+CONV4_3_RELU = 22
+"""Number of the ReLU behind VGG-16's tenth convolution, whose features are the finest that boxes come from."""
+SSD300_EXTRA = ((1024, 256, 512, 2), (512, 128, 256, 2), (256, 128, 256, 1), (256, 128, 256, 1))
+"""Channels in, between and out of the four blocks behind VGG-16, and stride."""
+SSD300_WIDTHS = (512, 1024, 512, 256, 256, 256)
+SSD_LITE_STEM = ((1, 16, 2), (16, 32, 2), (32, 32, 1))
+"""Channels in and out of the convolutions before the first map, and stride."""
+SSD_LITE_MAPS = (
+    ((32, 64, 2), (64, 64, 1), (64, 64, 1)),
+    ((64, 128, 2), (128, 128, 1), (128, 128, 1)),
+    ((128, 128, 2), (128, 128, 1)),
+    ((128, 128, 2), (128, 128, 1)),
+    ((128, 128, 2),),
+)
+"""The convolutions of the first five maps, each behind the one before."""
+SSD_LITE_WIDTHS = (64, 128, 128, 128, 128, 128)
 
 
 class SSD(nn.Module):
@@ -64,14 +81,6 @@ class SSD(nn.Module):
 def _by_box(head: Tensor, values: int) -> Tensor:
     """Turn (B, boxes * values, H, W) into (B, H * W * boxes, values)."""
     return head.permute(0, 2, 3, 1).reshape(head.shape[0], -1, values)
-
-
-VGG16 = (64, 64, "pool", 128, 128, "pool", 256, 256, 256, "pool", 512, 512, 512, "pool", 512, 512, 512)
-CONV4_3_RELU = 22
-"""Number of the ReLU behind VGG-16's tenth convolution, whose features are the finest that boxes come from."""
-SSD300_EXTRA = ((1024, 256, 512, 2), (512, 128, 256, 2), (256, 128, 256, 1), (256, 128, 256, 1))
-"""Channels in, between and out of the four blocks behind VGG-16, and stride."""
-SSD300_WIDTHS = (512, 1024, 512, 256, 256, 256)
 
 
 class SSD300(SSD):
@@ -146,19 +155,6 @@ def _vgg16() -> nn.Sequential:
             # rounded up, else the first map would have 37 cells
             layers.append(nn.MaxPool2d(2, ceil_mode=True))
     return nn.Sequential(*layers)
-
-
-SSD_LITE_STEM = ((1, 16, 2), (16, 32, 2), (32, 32, 1))
-"""Channels in and out of the convolutions before the first map, and stride."""
-SSD_LITE_MAPS = (
-    ((32, 64, 2), (64, 64, 1), (64, 64, 1)),
-    ((64, 128, 2), (128, 128, 1), (128, 128, 1)),
-    ((128, 128, 2), (128, 128, 1)),
-    ((128, 128, 2), (128, 128, 1)),
-    ((128, 128, 2),),
-)
-"""The convolutions of the first five maps, each behind the one before."""
-SSD_LITE_WIDTHS = (64, 128, 128, 128, 128, 128)
 
 
 class SSDLite(SSD):

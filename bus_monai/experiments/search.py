@@ -24,6 +24,11 @@ from bus_monai.io.atomic import check_writable
 
 PRESETS_FILE = "sweeps.json"
 _RANGE = re.compile(r"(?P<low>[^.,:]+(?:\.\d+)?(?:e[+-]?\d+)?)\.\.(?P<high>[^,:]+?)(?P<log>:log)?")
+STUDY_FILE = "study.db"
+TRIALS_FILE = "trials.csv"
+FINISHED_STATES = (TrialState.COMPLETE, TrialState.PRUNED)
+WARM_UP_EPOCHS = 4
+"""Epochs before a trial may be pruned, and trials that are never pruned: medians need something to stand on."""
 
 
 @dataclass(frozen=True)
@@ -85,13 +90,6 @@ def _parse(text: str) -> Choice:
     if not low < high or (match["log"] and low <= 0):
         raise UserError(f"--vary '{text}' has no range: LOW must be below HIGH, and above 0 with ':log'.")
     return Choice(key, low=low, high=high, log=bool(match["log"]))
-
-
-STUDY_FILE = "study.db"
-TRIALS_FILE = "trials.csv"
-FINISHED_STATES = (TrialState.COMPLETE, TrialState.PRUNED)
-WARM_UP_EPOCHS = 4
-"""Epochs before a trial may be pruned, and trials that are never pruned: medians need something to stand on."""
 
 
 def search(

@@ -15,6 +15,9 @@ from torch.nn import functional as F
 from bus_monai.networks.blocks.attention import CAW, CBAM, AttentionGate, ChannelAttention, NonLocal
 from bus_monai.networks.wrappers import Padded
 
+ATTENTION_BLOCKS = (CBAM, NonLocal, AttentionGate, AttentionBlock, CAW)
+_Rule = Callable[[nn.Module, Tensor, Tensor], Tensor]
+
 
 def enlarge(values: Tensor, size: Sequence[int], network: nn.Module) -> Tensor:
     """Interpolate a map bilinearly to the size of the image that the network was given.
@@ -33,10 +36,6 @@ def enlarge(values: Tensor, size: Sequence[int], network: nn.Module) -> Tensor:
     multiple = max((part.multiple for part in network.modules() if isinstance(part, Padded)), default=1)
     padded = [-(-side // multiple) * multiple for side in size]
     return F.interpolate(values, size=padded, mode="bilinear", align_corners=False)[:, :, : size[0], : size[1]]
-
-
-ATTENTION_BLOCKS = (CBAM, NonLocal, AttentionGate, AttentionBlock, CAW)
-_Rule = Callable[[nn.Module, Tensor, Tensor], Tensor]
 
 
 @dataclass(frozen=True)

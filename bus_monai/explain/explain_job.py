@@ -27,6 +27,9 @@ IMAGES_FILE = "images.csv"
 """One row per image, also of those that could not be read."""
 MAPS_FOLDER = "maps"
 MapFormat: TypeAlias = Literal["png", "npy"]
+EXPLANATION_COLUMNS = 4
+SALIENCY_OPACITY = 0.55
+SALIENCY_COLORS = "inferno"
 
 
 @dataclass(frozen=True)
@@ -164,15 +167,6 @@ def explain_items(
             stem = output.with_name(output.name.rpartition("_mask.")[0])
             items.append(ExplainItem(name, Path(item["source"]), item["frame"], stem))
     return items[:cases]
-
-
-EXPLANATION_COLUMNS = 4
-
-
-SALIENCY_OPACITY = 0.55
-
-
-SALIENCY_COLORS = "inferno"
 
 
 def explanation_figure(explanation: Explanation, name: str) -> Figure:

@@ -12,7 +12,6 @@ from bus_monai.errors import check_choice
 if TYPE_CHECKING:  # the command line takes the names of the methods from here
     import numpy as np
     from numpy.typing import NDArray
-
 METHOD_TITLES = {
     "grad_cam": "Grad-CAM",
     "grad_cam_pp": "Grad-CAM++",

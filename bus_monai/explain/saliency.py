@@ -18,6 +18,11 @@ from torch import Tensor, nn
 from bus_monai.errors import UserError
 from bus_monai.explain.attention_maps import ATTENTION_BLOCKS, enlarge
 
+CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d)
+PATCHES_PER_SIDE = 8
+"""Patches along the shorter side; they overlap by half."""
+OCCLUSION_BATCH_SIZE = 16
+
 
 def predicted_region(logits: Tensor) -> Tensor:
     """Return where logits (1, 1, H, W) say lesion, as 0 and 1; the likeliest pixel alone where they say so nowhere.
@@ -99,9 +104,6 @@ class _RegionScore(nn.Module):
         return score - score.detach()
 
 
-CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d)
-
-
 def feature_layers(network: nn.Module, size: Sequence[int]) -> list[str]:
     """List the layers that give one map (B, C, h, w) of several channels and pixels, in the order of their use.
 
@@ -163,11 +165,6 @@ def choose_layer(network: nn.Module, size: Sequence[int], wanted: str | None = N
 
 def _convolves(module: nn.Module) -> bool:
     return any(isinstance(part, CONVOLUTIONS) for part in module.modules())
-
-
-PATCHES_PER_SIDE = 8
-"""Patches along the shorter side; they overlap by half."""
-OCCLUSION_BATCH_SIZE = 16
 
 
 def occlusion_map(network: nn.Module, image: Tensor) -> Tensor:

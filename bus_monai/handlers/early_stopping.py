@@ -20,6 +20,8 @@ from bus_monai.handlers.checkpoint import TrainingCheckpoint
 from bus_monai.trainers.base import ResumableTrainer
 
 VALIDATION_LOSS = "loss"
+logger = logging.getLogger("bus_monai")
+STATE_KEY = "early_stopping"
 
 
 class ValidationLoss:
@@ -40,10 +42,6 @@ class ValidationLoss:
         """Attach to a MONAI evaluator."""
         usage = MetricUsage(Events.EPOCH_STARTED, Events.EPOCH_COMPLETED, IterationEvents.FORWARD_COMPLETED)
         self._metric.attach(engine, VALIDATION_LOSS, usage)
-
-
-logger = logging.getLogger("bus_monai")
-STATE_KEY = "early_stopping"
 
 
 class EarlyStop:

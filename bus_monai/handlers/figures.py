@@ -17,6 +17,9 @@ from bus_monai.report.image_figures import contour_figure, detection_figure, ove
 from bus_monai.report.page import EXAMPLES_FILE, OVERLAYS_FILE
 from bus_monai.trainers.base import ResumableTrainer
 
+EXAMPLE_COUNT = 6
+EXAMPLE_RANKS = ("best", "best but one", "median", "lower quartile", "worst but one", "worst")
+
 
 class KeptImages(dict[str, NDArray[np.float32]]):
     """Images (H, W) of the current pass by the ids of their cases, as the network saw them.
@@ -42,9 +45,6 @@ class KeptImages(dict[str, NDArray[np.float32]]):
         for item, image in zip(evaluator.state.batch, images, strict=True):
             if self.count is None or len(self) < self.count:
                 self[str(item["id"])] = image[0]
-
-
-EXAMPLE_COUNT = 6
 
 
 class DetectionExamples:
@@ -77,9 +77,6 @@ class DetectionExamples:
         pixels = [self._images[image.id] for image in shown]
         figure = detection_figure(pixels, shown, threshold=self.metric.threshold)
         figure.savefig(self.folder / EXAMPLES_FILE, dpi=110)
-
-
-EXAMPLE_RANKS = ("best", "best but one", "median", "lower quartile", "worst but one", "worst")
 
 
 class ExampleFigure:

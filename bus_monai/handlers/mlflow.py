@@ -30,6 +30,14 @@ from bus_monai.errors import UserError, first_line
 from bus_monai.handlers.checkpoint import TrainingCheckpoint
 
 TELEMETRY_VARIABLE = "MLFLOW_DISABLE_TELEMETRY"
+TRACKING_URI_VARIABLE = "MLFLOW_TRACKING_URI"
+RUN_ID_FILE = "mlflow_run"
+"""Holds the identity of the parent in the experiment's folder, so that a second start goes on with it."""
+RUN_KEY = "mlflow_run_id"
+EXPERIMENT_KIND = ("mlflow.experimentKind", "custom_model_development")
+"""Without it MLflow's page takes the runs for those of a language model and hides the curves."""
+MAX_PARAMETER_LENGTH = 500
+"""MLflow's older servers refuse longer values; the whole config is an artifact besides."""
 
 
 def stop_telemetry() -> None:
@@ -37,11 +45,6 @@ def stop_telemetry() -> None:
     os.environ.setdefault(TELEMETRY_VARIABLE, "true")
     # MONAI may have imported MLflow before anybody could set the variable
     set_telemetry_client()
-
-
-TRACKING_URI_VARIABLE = "MLFLOW_TRACKING_URI"
-RUN_ID_FILE = "mlflow_run"
-"""Holds the identity of the parent in the experiment's folder, so that a second start goes on with it."""
 
 
 class ParentRun:
@@ -120,13 +123,6 @@ def reaching(store: str) -> Iterator[None]:
             f"{TRACKING_URI_VARIABLE}.",
             key=TRACKING_URI_VARIABLE,
         ) from error
-
-
-RUN_KEY = "mlflow_run_id"
-EXPERIMENT_KIND = ("mlflow.experimentKind", "custom_model_development")
-"""Without it MLflow's page takes the runs for those of a language model and hides the curves."""
-MAX_PARAMETER_LENGTH = 500
-"""MLflow's older servers refuse longer values; the whole config is an artifact besides."""
 
 
 class MLflowTracker(MLFlowHandler):

@@ -34,6 +34,16 @@ METRIC_NAMES = {
     D_GRADIENT_NORM: D_GRADIENT_NORM,
 }
 """Keys of the trainer's output, and the metrics that they become."""
+SHOWN_METRICS = {
+    "g_region_loss": "region loss",
+    "g_adversarial_loss": "adversarial loss",
+    "semi_loss": "semi-supervised loss",
+    "trusted_images": "trusted images",
+    "d_loss": "critic loss",
+    "critic_gap": "critic gap",
+    "d_accuracy": "D accuracy",
+}
+TRUSTED_IMAGES = "trusted_images"
 
 
 class EpochMeans:
@@ -81,17 +91,6 @@ class EpochMeans:
             learner = getattr(engine, name, None)
             if learner is not None:
                 metrics[f"{side}_learning_rate"] = learner.optimizer.param_groups[0]["lr"]
-
-
-SHOWN_METRICS = {
-    "g_region_loss": "region loss",
-    "g_adversarial_loss": "adversarial loss",
-    "semi_loss": "semi-supervised loss",
-    "trusted_images": "trusted images",
-    "d_loss": "critic loss",
-    "critic_gap": "critic gap",
-    "d_accuracy": "D accuracy",
-}
 
 
 class EpochReport:
@@ -155,9 +154,6 @@ class History:
         rows.append(row)
         columns = list(dict.fromkeys(name for row in rows for name in row))
         write_table(self.path, columns, ([row.get(name) for name in columns] for row in rows))
-
-
-TRUSTED_IMAGES = "trusted_images"
 
 
 class TrustedMasks:

@@ -28,6 +28,8 @@ from bus_monai.report.score_figures import froc_figure
 from bus_monai.report.shape_report import read_column, write_shape_report, write_shapes_by_column
 
 Row = TypeVar("Row")
+logger = logging.getLogger("bus_monai")
+MAX_NAMED = 5
 
 
 class _Report:
@@ -171,10 +173,6 @@ class FoundMasses(_Table[DetectionRow]):
 
     def _write(self) -> None:
         write_detections(self.folder / DETECTIONS_FILE, self._rows)
-
-
-logger = logging.getLogger("bus_monai")
-MAX_NAMED = 5
 
 
 class ShapeReport(_Report):

@@ -11,6 +11,9 @@ from torch.nn import functional as F
 
 from bus_monai.errors import check_choice, check_number
 
+NORM_LAYERS = (nn.modules.batchnorm._BatchNorm, nn.GroupNorm, nn.LayerNorm, nn.modules.instancenorm._InstanceNorm)
+GAN_MODES = ("none", "bce", "wgan", "wgan-gp", "parent_literal")
+
 
 class AdversarialObjective(ABC):
     """The two losses of an adversarial game, and what happens around a discriminator step.
@@ -130,11 +133,6 @@ class WassersteinGPObjective(WassersteinObjective):
 
     def after_discriminator_step(self, discriminator: nn.Module) -> None:
         """Leave the weights as they are: the penalty takes the place of clipping."""
-
-
-NORM_LAYERS = (nn.modules.batchnorm._BatchNorm, nn.GroupNorm, nn.LayerNorm, nn.modules.instancenorm._InstanceNorm)
-
-GAN_MODES = ("none", "bce", "wgan", "wgan-gp", "parent_literal")
 
 
 def make_objective(

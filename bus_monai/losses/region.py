@@ -15,6 +15,8 @@ from bus_monai.networks.lite_unet import CELL_PX
 
 NAMED_WEIGHTS = {"bce": {"bce": 1.0}, "dice": {"dice": 1.0}, "bce_dice": {"bce": 1.0, "dice": 1.0}}
 """Weights of the losses that have a name."""
+DEEP_DECAY = 0.5
+"""Each coarser map counts this much less than the one before it."""
 
 
 class RegionLoss(nn.Module):
@@ -79,10 +81,6 @@ def make_region_loss(name: str) -> RegionLoss:
     """
     check_choice("loss", name, NAMED_WEIGHTS)
     return RegionLoss(**NAMED_WEIGHTS[name])
-
-
-DEEP_DECAY = 0.5
-"""Each coarser map counts this much less than the one before it."""
 
 
 class LiteLoss(nn.Module):

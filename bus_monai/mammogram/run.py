@@ -43,6 +43,9 @@ IMAGES_FILE = "images.csv"
 MASS_COLUMNS = (
     "image", "mass", "score", *BOX_COLUMNS, "area_px", "area_mm2", "shape", *SHAPE_CLASSES,
 )  # fmt: skip
+RUN_FILE = "run.json"
+STAGE_ERRORS_FILE = "stage_errors.csv"
+"""One row per true mass."""
 
 
 @dataclass(frozen=True)
@@ -160,11 +163,6 @@ def _rows(name: str, readings: Sequence[MassReading], source: SourceImage) -> It
         score = "" if reading.score is None else f"{reading.score:.4f}"
         probabilities = [f"{reading.shapes[shape]:.4f}" for shape in SHAPE_CLASSES]
         yield (name, number, score, *reading.box.sides, area, area_mm2, reading.shape, *probabilities)
-
-
-RUN_FILE = "run.json"
-STAGE_ERRORS_FILE = "stage_errors.csv"
-"""One row per true mass."""
 
 
 def run_mammograms(

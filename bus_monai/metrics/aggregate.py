@@ -30,6 +30,10 @@ OVERLAPS = ("dice", "iou", "f1", "precision", "sensitivity")
 LOWER_IS_BETTER = frozenset(
     {*DISTANCES, "false_positive_rate", "false_area_px", "false_area_mm2", "false_components_per_image"}
 )
+CASES_FILE = "cases.csv"
+"""Scores per case."""
+SUMMARY_FILE = "summary.json"
+"""Each aggregation rule with its means and intervals."""
 
 
 @dataclass(frozen=True)
@@ -366,12 +370,6 @@ def by_lesion_size(rows: Sequence[CaseRow]) -> dict[str, list[CaseRow]]:
     )
     parts = {name: [r for r, t in zip(lesions, third, strict=True) if t == i] for i, name in enumerate(names)}
     return {name: part for name, part in parts.items() if part}
-
-
-CASES_FILE = "cases.csv"
-"""Scores per case."""
-SUMMARY_FILE = "summary.json"
-"""Each aggregation rule with its means and intervals."""
 
 
 def write_scores(folder: Path, rows: Sequence[CaseRow]) -> dict[str, dict[str, Any]]:

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from torch import Tensor
-
 ArrayOrTensor: TypeAlias = "NDArray[Any] | Tensor"
 
 

@@ -13,6 +13,11 @@ from bus_monai.errors import UserError, check_columns, reading
 from bus_monai.io.atomic import write_table
 from bus_monai.metrics.segmentation import BIN_COUNT, CaseScores
 
+CASE_KEYS = ("id", "group", "diagnosis")
+CASE_COLUMNS = (*CASE_KEYS, *(field.name for field in fields(CaseScores)))
+"""Columns of the table, in this order."""
+_BOOLEANS = {"True": True, "False": False}
+
 
 @dataclass(frozen=True, kw_only=True)
 class CaseRow(CaseScores):
@@ -32,11 +37,6 @@ class CaseRow(CaseScores):
     def of(cls, scores: CaseScores, *, id: str, group: str, diagnosis: Diagnosis) -> CaseRow:
         """Make a row of the scores of a case."""
         return cls(**asdict(scores), id=id, group=group, diagnosis=diagnosis)
-
-
-CASE_KEYS = ("id", "group", "diagnosis")
-CASE_COLUMNS = (*CASE_KEYS, *(field.name for field in fields(CaseScores)))
-"""Columns of the table, in this order."""
 
 
 def write_case_table(path: str | Path, rows: Iterable[CaseRow]) -> None:
@@ -89,7 +89,6 @@ def _to_row(record: dict[str, str | None], where: str) -> CaseRow:
 
 
 _HINTS = get_type_hints(CaseRow)
-_BOOLEANS = {"True": True, "False": False}
 
 
 def _from_text(text: str | None, column: str) -> Any:

@@ -14,6 +14,8 @@ from bus_monai.metrics.arrays import ArrayOrTensor, as_array
 CLASSIFICATION_RESAMPLES = 1000
 INTERVAL_PERCENTILES = (2.5, 97.5)
 """Percentiles of a 95 % interval."""
+ROC_GRID = np.linspace(0.0, 1.0, 201)
+"""False positive rates at which curves are averaged."""
 
 
 @dataclass(frozen=True)
@@ -261,10 +263,6 @@ def _one_class(scores: ArrayOrTensor, positive: ArrayOrTensor) -> tuple[NDArray[
     if values.ndim != 1 or positives.shape != values.shape:
         raise ValueError(f"scores and positive must have the shape (N,), got {values.shape} and {positives.shape}.")
     return values.astype(np.float64, copy=False), positives.astype(bool, copy=False)
-
-
-ROC_GRID = np.linspace(0.0, 1.0, 201)
-"""False positive rates at which curves are averaged."""
 
 
 def roc_curve(scores: ArrayOrTensor, positive: ArrayOrTensor) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -20,6 +20,10 @@ from bus_monai.metrics.aggregate import LOWER_IS_BETTER, Summary, summarize
 from bus_monai.metrics.case_table import CaseRow
 
 SIGNIFICANCE_LEVEL = 0.05
+COMPARED_RULE = "lesion"
+ROBUSTNESS_FILE = "robustness.json"
+"""Scores under each perturbation, from an evaluation with ``--robustness``."""
+UNDISTURBED = "undisturbed"
 
 
 @dataclass(frozen=True)
@@ -168,9 +172,6 @@ def _holm(p_values: Sequence[float]) -> list[float]:
     return corrected
 
 
-COMPARED_RULE = "lesion"
-
-
 @dataclass(frozen=True)
 class Comparison:
     """Models that were evaluated on the same cases.
@@ -199,11 +200,6 @@ class Comparison:
         tests = paired_tests(tables, metric)
         summaries = {name: {s.metric: s for s in summarize(rows, COMPARED_RULE)} for name, rows in tables.items()}
         return cls(tables, metric, summaries, tests, ranking(tables, metric))
-
-
-ROBUSTNESS_FILE = "robustness.json"
-"""Scores under each perturbation, from an evaluation with ``--robustness``."""
-UNDISTURBED = "undisturbed"
 
 
 def compare_robustness(

@@ -31,6 +31,8 @@ from bus_monai.metrics.shapes import ShapeRow, found_scores
 from bus_monai.networks.shape_cnn import SHAPE_CLASSES
 
 Row = TypeVar("Row")
+CURVE_SCORE = 0.01
+"""Score from which on a box counts in curves; what is below would only lengthen their tails."""
 
 
 def gather_rows(collected: Mapping[str, Row]) -> list[Row]:
@@ -199,10 +201,6 @@ def scored_spacing(item: Mapping[str, Any]) -> tuple[float, float] | None:
         return None
     rows, columns = np.asarray(stored, dtype=np.float64) * affine_to_spacing(np.asarray(label.affine), r=2)
     return (float(rows), float(columns)) if rows > 0 and columns > 0 else None
-
-
-CURVE_SCORE = 0.01
-"""Score from which on a box counts in curves; what is below would only lengthen their tails."""
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from bus_monai.metrics.case_table import CaseRow
 from bus_monai.metrics.segmentation import BIN_CENTERS, BIN_COUNT
 
+RELIABILITY_BINS = 10
+
 
 @dataclass(frozen=True)
 class BlandAltman:
@@ -60,9 +62,6 @@ def bland_altman(rows: Sequence[CaseRow]) -> BlandAltman | None:
     difference = predicted - true
     bias, spread = float(difference.mean()), 1.96 * float(difference.std(ddof=1))
     return BlandAltman((predicted + true) / 2, difference, bias, bias - spread, bias + spread, unit)
-
-
-RELIABILITY_BINS = 10
 
 
 @dataclass(frozen=True)

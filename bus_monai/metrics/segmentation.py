@@ -16,6 +16,17 @@ from bus_monai.metrics.arrays import ArrayOrTensor, as_array, as_masks
 MIN_IOU = 0.1
 """Overlap from which a prediction counts as having found a lesion; less is a chance touch."""
 _EIGHT = np.ones((3, 3), dtype=int)
+_LOGITS = np.arange(-14, 14.01, 0.125)
+BIN_EDGES = 1 / (1 + np.exp(-_LOGITS))
+"""Borders of the bins, even in logits: a sigmoid output crowds near 0 and 1, where even probabilities would not tell
+it apart. What lies beyond the first and last border has a bin of its own."""
+BIN_COUNT = len(BIN_EDGES) + 1
+BIN_CENTERS = 1 / (1 + np.exp(-np.concatenate([[_LOGITS[0]], (_LOGITS[1:] + _LOGITS[:-1]) / 2, [_LOGITS[-1]]])))
+"""The probability that stands for each bin."""
+M_IOU_THRESHOLDS = tuple(round(0.5 + 0.05 * k, 2) for k in range(10))
+"""0.50, 0.55, ... 0.95: RDA-UNET-WGAN, Negi et al. 2020, doi 10.1007/s13369-020-04480-z, public code."""
+PROBABILITY_TOLERANCE = 1e-4
+"""A probability may leave [0, 1] by this much, since interpolation rounds."""
 
 
 @dataclass(frozen=True)
@@ -58,15 +69,6 @@ def count_detections(predicted: ArrayOrTensor, truth: ArrayOrTensor) -> Detectio
     union = pairs[1:].sum(axis=1)[:, None] + pairs[:, 1:].sum(axis=0)[None] - overlap
     hit = overlap >= MIN_IOU * union
     return Detections(lesions, int(hit.any(axis=1).sum()), components - int(hit.any(axis=0).sum()))
-
-
-_LOGITS = np.arange(-14, 14.01, 0.125)
-BIN_EDGES = 1 / (1 + np.exp(-_LOGITS))
-"""Borders of the bins, even in logits: a sigmoid output crowds near 0 and 1, where even probabilities would not tell
-it apart. What lies beyond the first and last border has a bin of its own."""
-BIN_COUNT = len(BIN_EDGES) + 1
-BIN_CENTERS = 1 / (1 + np.exp(-np.concatenate([[_LOGITS[0]], (_LOGITS[1:] + _LOGITS[:-1]) / 2, [_LOGITS[-1]]])))
-"""The probability that stands for each bin."""
 
 
 def probability_histogram(probabilities: ArrayOrTensor) -> tuple[int, ...]:
@@ -156,12 +158,6 @@ def average_distance(distances: tuple[NDArray[np.float64], NDArray[np.float64]])
         1.0
     """
     return float(np.concatenate(distances).mean())
-
-
-M_IOU_THRESHOLDS = tuple(round(0.5 + 0.05 * k, 2) for k in range(10))
-"""0.50, 0.55, ... 0.95: RDA-UNET-WGAN, Negi et al. 2020, doi 10.1007/s13369-020-04480-z, public code."""
-PROBABILITY_TOLERANCE = 1e-4
-"""A probability may leave [0, 1] by this much, since interpolation rounds."""
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,11 @@ from torch import Tensor, nn
 
 from bus_monai.errors import check_choice
 
+MASK_DISCRIMINATOR_WIDTHS = (64, 128, 256, 512)
+PATCH_STRIDES = (2, 2, 2, 1)
+RDA_CRITIC_WIDTHS = (32, 64, 128, 256, 512)
+CRITIC_NORMS = ("batch", "layer")
+
 
 def initialize_dcgan(module: nn.Module) -> None:
     """Draw a convolution's weights from N(0, 0.02) and a batch norm's gains from N(1, 0.02); set biases to 0.
@@ -22,9 +27,6 @@ def initialize_dcgan(module: nn.Module) -> None:
         return
     if module.bias is not None:
         nn.init.zeros_(module.bias)
-
-
-MASK_DISCRIMINATOR_WIDTHS = (64, 128, 256, 512)
 
 
 class MaskDiscriminator(nn.Sequential):
@@ -48,9 +50,6 @@ class MaskDiscriminator(nn.Sequential):
             layers += [nn.Conv2d(before, width, 4, stride=2, padding=1), nn.LeakyReLU(0.2, inplace=True)]
             before = width
         super().__init__(*layers, nn.Conv2d(before, 1, 4, stride=2, padding=1))
-
-
-PATCH_STRIDES = (2, 2, 2, 1)
 
 
 class PatchDiscriminator(nn.Module):
@@ -93,10 +92,6 @@ class PatchDiscriminator(nn.Module):
         """Return the score of each patch."""
         scores: Tensor = self.layers(x)
         return scores
-
-
-RDA_CRITIC_WIDTHS = (32, 64, 128, 256, 512)
-CRITIC_NORMS = ("batch", "layer")
 
 
 class RDACritic(nn.Module):

@@ -16,7 +16,6 @@ from bus_monai.networks.wrappers import Padded
 
 # no postponed annotations here: TorchScript reads the types of the attributes as they stand
 
-
 DECODER_WIDTHS = (128, 64, 32, 16)
 """Channels of the decoder at 1/16, 1/8, 1/4 and 1/2 of the image's size."""
 CELL_PX = 32

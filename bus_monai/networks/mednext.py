@@ -10,7 +10,6 @@ from bus_monai.networks.wrappers import Padded
 
 # no postponed annotations here: TorchScript reads the types of the attributes as they stand
 
-
 MULTIPLE = 16
 """Pixels: the padded image's sides are multiples of it."""
 

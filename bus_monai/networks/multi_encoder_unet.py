@@ -34,6 +34,7 @@ DECODER_CHANNELS = (512, 256, 128, 64)
 DROPOUT_RATE = 0.3
 MULTIPLE = 32
 """Pixels: the padded image's sides are multiples of it."""
+R, D, E = ENCODERS
 
 
 class MultiEncoderUNet(Padded):
@@ -160,7 +161,6 @@ class Preset(NamedTuple):
     loss: str
 
 
-R, D, E = ENCODERS
 PRESETS: Mapping[int, Preset] = {
     1: Preset((R, D, E), "cbam", False, "bce"),
     2: Preset((R, D, E), "cbam", False, "dice"),

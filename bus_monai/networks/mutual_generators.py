@@ -10,7 +10,6 @@ from bus_monai.networks.wrappers import Ensemble, Standardized
 
 # no postponed annotations here: TorchScript reads the type of the attribute as it stands
 
-
 ARCHITECTURES = ("deeplabv3_plus", "pspnet")
 GENERATOR_USES = ("mean", "first", "second")
 

@@ -9,7 +9,6 @@ from bus_monai.networks.encoders.resnet import ResNetEncoder
 
 # no postponed annotations here: TorchScript reads the type of the attribute as it stands
 
-
 POOLING_BINS = (1, 2, 3, 6)
 CHANNELS = 512
 

@@ -12,7 +12,6 @@ from bus_monai.networks.wrappers import Padded
 
 # no postponed annotations here: TorchScript reads the types of the attributes as they stand
 
-
 FEATURE_COUNT = 24
 MULTIPLE = 128
 """Pixels: the padded image's sides are multiples of it, so that no stage is smaller than a window."""

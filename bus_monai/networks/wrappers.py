@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+# no postponed annotations here: TorchScript reads the types of attributes as they stand
+
 
 class Ensemble(nn.Module):
     """Average the probabilities of networks, such as those of the folds of a cross-validation.
@@ -50,9 +52,6 @@ def _log_sum(logs: Tensor) -> Tensor:
     return largest + (logs - largest).exp().sum(dim=0).log()
 
 
-# no postponed annotations here: TorchScript reads the type of the attribute as it stands
-
-
 class Padded(nn.Module):
     """Repeat the border up to the next multiple, apply a network, and crop back.
 
@@ -83,9 +82,6 @@ class Padded(nn.Module):
         below = (self.multiple - x.shape[2] % self.multiple) % self.multiple
         right = (self.multiple - x.shape[3] % self.multiple) % self.multiple
         return F.pad(x, [0, right, 0, below], mode="replicate")
-
-
-# no postponed annotations here: TorchScript reads the types of the buffers as they stand
 
 
 class Standardized(nn.Module):

@@ -18,6 +18,8 @@ from bus_monai.metrics.operating_curves import operating_curves
 from bus_monai.report.page import COMPARISON_FILE, REPORT_FILE, embed, interval, number, write_page
 from bus_monai.report.score_figures import box_figure, operating_figure, rank_figure
 
+COMPARED_METRICS = ("dice", "iou", "precision", "sensitivity", "specificity", "m_iou", *DISTANCES)
+
 
 @dataclass(frozen=True)
 class Published:
@@ -89,9 +91,6 @@ def published_text(table: Published, tables: Mapping[str, Sequence[CaseRow]]) ->
     lines.append(" " * width + "".join(f"{column:>13}" for column in content["columns"]))
     lines += [f"{row['name']:{width}}" + "".join(f"{cell:>13}" for cell in row["cells"]) for row in rows]
     return "\n".join(lines)
-
-
-COMPARED_METRICS = ("dice", "iou", "precision", "sensitivity", "specificity", "m_iou", *DISTANCES)
 
 
 def write_comparison_report(comparison: Comparison, folder: Path, *, published: Sequence[Published] = ()) -> Path:

@@ -32,6 +32,8 @@ from bus_monai.report.page import (
 )
 from bus_monai.report.score_figures import agreement_figure, box_figure, curves_figure, operating_figure
 
+PAGE_METRICS = ("dice", "iou", "sensitivity", "precision")
+
 
 def write_evaluation_report(folder: Path) -> Path:
     """Write ``report.html`` from ``cases.csv`` of ``folder``, and ``overlays.png`` and ``robustness.json`` if there.
@@ -73,9 +75,6 @@ def _parts(parts: Mapping[str, Sequence[CaseRow]]) -> list[dict[str, Any]]:
         }
         for name, rows in parts.items()
     ]
-
-
-PAGE_METRICS = ("dice", "iou", "sensitivity", "precision")
 
 
 def write_split_report(tables: Mapping[str, Mapping[str, Sequence[CaseRow]]], folder: Path) -> Path:

@@ -18,6 +18,13 @@ from bus_monai.geometry.box import Box
 from bus_monai.metrics.ignite import ImageDetections
 
 GRID_COLUMNS = 3
+TRUTH_COLOR = "#2ca02c"
+PREDICTION_COLOR = "#ff7f0e"
+"""Green and orange: told apart in the common forms of color blindness, and from gray."""
+FIGURE_HEIGHT_INCHES = 8.0
+"""Inches."""
+OUTCOME_COLORS = {"true positive": "#2ca02c", "false negative": "#d62728", "false positive": "#1f77b4"}
+OUTCOME_OPACITY = 0.45
 
 
 def image_grid(
@@ -44,11 +51,6 @@ def add_legend(figure: Figure, colors: Mapping[str, str]) -> None:
     """Say below the images what the lines of each color are."""
     handles = [Line2D([], [], color=color, label=text) for text, color in colors.items()]
     figure.legend(handles=handles, loc="outside lower center", ncols=2, frameon=False)
-
-
-TRUTH_COLOR = "#2ca02c"
-PREDICTION_COLOR = "#ff7f0e"
-"""Green and orange: told apart in the common forms of color blindness, and from gray."""
 
 
 def contour_figure(
@@ -121,10 +123,6 @@ def _draw(axis: Axes, boxes: Iterable[Box], color: str) -> None:
         )
 
 
-FIGURE_HEIGHT_INCHES = 8.0
-"""Inches."""
-
-
 class ReadMass(Protocol):
     """The attributes of a mass that are drawn."""
 
@@ -173,10 +171,6 @@ def mass_figure(image: NDArray[np.floating], masses: Sequence[ReadMass]) -> Figu
     axis.set_xlim(-0.5, width - 0.5)
     axis.set_ylim(height - 0.5, -0.5)
     return figure
-
-
-OUTCOME_COLORS = {"true positive": "#2ca02c", "false negative": "#d62728", "false positive": "#1f77b4"}
-OUTCOME_OPACITY = 0.45
 
 
 def overlay_figure(

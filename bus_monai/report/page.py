@@ -15,6 +15,32 @@ from matplotlib.figure import Figure
 from bus_monai import __version__
 from bus_monai.io.atomic import atomic_file
 
+HISTORY_FILE = "history.csv"
+"""Metrics per epoch, from training."""
+EXAMPLES_FILE = "examples.png"
+"""Best to worst cases with contours, from evaluation."""
+OVERLAYS_FILE = "overlays.png"
+"""Best to worst cases with right and wrong pixels colored, from evaluation."""
+DETECTIONS_FILE = "detections.csv"
+"""Found masses, from evaluation and inference of a detector."""
+TRUTHS_FILE = "truths.csv"
+"""Masses that there are, found or missed, from evaluation of a detector."""
+FROC_FILE = "froc.png"
+"""Sensitivity over false positives per image, from evaluation of a detector."""
+COMPARISON_FILE = "comparison.csv"
+"""Paired tests of each pair of models, from comparison."""
+SHAPE_ROWS_FILE = "shapes.csv"
+"""Truth and prediction a mass, from evaluation and inference of a shape classifier."""
+CONFUSION_FILE = "confusion.png"
+"""True against predicted shape, from evaluation."""
+ROC_FILE = "roc.png"
+"""Each shape against all others, from evaluation."""
+FOLD_ROC_FILE = "roc_folds.png"
+"""Mean of the shapes, averaged over folds."""
+SHAPES_BY_COLUMN_FILE = "shapes_by_column.csv"
+"""Predicted shape against a column of the cases, from evaluation."""
+REPORT_FILE = "report.html"
+
 
 def write_page(path: Path, template: str, **content: Any) -> Path:
     """Fill a template of this folder and write the page.
@@ -48,57 +74,6 @@ def embed(figure: Figure | Path) -> str:
         figure.savefig(buffer, dpi=110)
         content = buffer.getvalue()
     return "data:image/png;base64," + base64.b64encode(content).decode()
-
-
-HISTORY_FILE = "history.csv"
-"""Metrics per epoch, from training."""
-
-
-EXAMPLES_FILE = "examples.png"
-"""Best to worst cases with contours, from evaluation."""
-
-
-OVERLAYS_FILE = "overlays.png"
-"""Best to worst cases with right and wrong pixels colored, from evaluation."""
-
-
-DETECTIONS_FILE = "detections.csv"
-"""Found masses, from evaluation and inference of a detector."""
-
-
-TRUTHS_FILE = "truths.csv"
-"""Masses that there are, found or missed, from evaluation of a detector."""
-
-
-FROC_FILE = "froc.png"
-"""Sensitivity over false positives per image, from evaluation of a detector."""
-
-
-COMPARISON_FILE = "comparison.csv"
-"""Paired tests of each pair of models, from comparison."""
-
-
-SHAPE_ROWS_FILE = "shapes.csv"
-"""Truth and prediction a mass, from evaluation and inference of a shape classifier."""
-
-
-CONFUSION_FILE = "confusion.png"
-"""True against predicted shape, from evaluation."""
-
-
-ROC_FILE = "roc.png"
-"""Each shape against all others, from evaluation."""
-
-
-FOLD_ROC_FILE = "roc_folds.png"
-"""Mean of the shapes, averaged over folds."""
-
-
-SHAPES_BY_COLUMN_FILE = "shapes_by_column.csv"
-"""Predicted shape against a column of the cases, from evaluation."""
-
-
-REPORT_FILE = "report.html"
 
 
 def read_history(folder: Path) -> list[dict[str, float]]:

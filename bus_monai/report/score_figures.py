@@ -19,6 +19,24 @@ from bus_monai.metrics.operating_curves import BlandAltman, OperatingCurves
 from bus_monai.metrics.shapes import ShapeRow, found_scores
 from bus_monai.networks.shape_cnn import SHAPE_CLASSES
 
+METRIC_TITLES = {
+    "dice": "Dice",
+    "iou": "IoU",
+    "precision": "precision",
+    "sensitivity": "sensitivity",
+    "hd95_px": "HD95 in pixels",
+}
+REGION_CURVES = {"g_region_loss": "region loss"}
+ADVERSARIAL_CURVES = {"g_adversarial_loss": "generator", "d_loss": "critic"}
+TRUSTED_CURVES = {"trusted_images": "trusted"}
+VALIDATION_CURVES = {
+    "val_dice": "Dice",
+    "val_iou": "IoU",
+    "val_precision": "precision",
+    "val_sensitivity": "sensitivity",
+    "val_ap50": "average precision",
+}
+
 
 def agreement_figure(agreement: BlandAltman) -> Figure:
     """Draw the differences of predicted and true area over their means, with bias and limits of agreement."""
@@ -43,15 +61,6 @@ def agreement_figure(agreement: BlandAltman) -> Figure:
     return figure
 
 
-METRIC_TITLES = {
-    "dice": "Dice",
-    "iou": "IoU",
-    "precision": "precision",
-    "sensitivity": "sensitivity",
-    "hd95_px": "HD95 in pixels",
-}
-
-
 def box_figure(tables: Mapping[str, Sequence[CaseRow]]) -> Figure:
     """Draw box plots (quartiles, whiskers to 1.5 interquartile ranges, each case a point) of each model."""
     figure = Figure(figsize=(15, 2.2 + 0.5 * len(tables)), layout="constrained")
@@ -68,18 +77,6 @@ def box_figure(tables: Mapping[str, Sequence[CaseRow]]) -> Figure:
             axis.set_xlim(-0.02, 1.02)
         axis.grid(axis="x", alpha=0.3)
     return figure
-
-
-REGION_CURVES = {"g_region_loss": "region loss"}
-ADVERSARIAL_CURVES = {"g_adversarial_loss": "generator", "d_loss": "critic"}
-TRUSTED_CURVES = {"trusted_images": "trusted"}
-VALIDATION_CURVES = {
-    "val_dice": "Dice",
-    "val_iou": "IoU",
-    "val_precision": "precision",
-    "val_sensitivity": "sensitivity",
-    "val_ap50": "average precision",
-}
 
 
 def curves_figure(history: Sequence[dict[str, float]]) -> Figure:

@@ -18,6 +18,8 @@ from bus_monai.networks.shape_cnn import SHAPE_CLASSES
 from bus_monai.report.page import CONFUSION_FILE, ROC_FILE, SHAPE_ROWS_FILE
 from bus_monai.report.score_figures import confusion_figure, roc_figure
 
+ColumnValues = Mapping[tuple[str, int | None], str]
+
 
 def write_shape_report(folder: Path, rows: Sequence[ShapeRow], **more: Any) -> dict[str, Any]:
     """Write ``shapes.csv``, ``summary.json``, ``confusion.png`` and ``roc.png``; return the summary.
@@ -34,9 +36,6 @@ def write_shape_report(folder: Path, rows: Sequence[ShapeRow], **more: Any) -> d
         confusion_figure(summary["confusion"]).savefig(folder / CONFUSION_FILE, dpi=110)
         roc_figure(rows).savefig(folder / ROC_FILE, dpi=110)
     return summary
-
-
-ColumnValues = Mapping[tuple[str, int | None], str]
 
 
 def read_column(table: str | Path, column: str) -> ColumnValues:

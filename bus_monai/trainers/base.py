@@ -28,6 +28,10 @@ from torch.utils.data.distributed import DistributedSampler
 from bus_monai.errors import UserError
 from bus_monai.trainers.parts import Updates
 
+PASSES_AN_EPOCH = 1_000
+"""Room for the passes of an epoch between the seeds of two epochs."""
+logger = logging.getLogger("bus_monai")
+
 
 @contextmanager
 def frozen(network: nn.Module, *, training: bool = False) -> Iterator[nn.Module]:
@@ -140,10 +144,6 @@ def validation_sampler(dataset: Dataset[Any]) -> UnevenSampler:
     return UnevenSampler(dataset, even_divisible=False, shuffle=False)
 
 
-PASSES_AN_EPOCH = 1_000
-"""Room for the passes of an epoch between the seeds of two epochs."""
-
-
 class SeededEpochs:
     """Endless passes over a loader, shuffled and augmented as ``(seed, epoch, pass)`` says.
 
@@ -173,9 +173,6 @@ class SeededEpochs:
         if isinstance(self.loader.sampler, DistributedSampler):
             self.loader.sampler.set_epoch(number)
         yield from self.loader
-
-
-logger = logging.getLogger("bus_monai")
 
 
 class ResumableTrainer(Trainer):

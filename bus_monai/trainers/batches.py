@@ -10,6 +10,8 @@ from monai.data.meta_tensor import MetaTensor
 from monai.utils.enums import CommonKeys as Keys
 from torch import Tensor
 
+BOXES_KEY = "boxes"
+
 
 def prepare_plain_batch(
     batchdata: dict[str, Any], device: str | torch.device | None = None, non_blocking: bool = False, **kwargs: Any
@@ -39,9 +41,6 @@ def plain_tensor(tensor: Tensor) -> Tensor:
 def fitting_batch_size(wanted: int, dataset: Sized) -> int:
     """Return ``wanted``, or fewer for a small data set, but at least 2: some networks need two images to train on."""
     return max(min(wanted, len(dataset)), 2)
-
-
-BOXES_KEY = "boxes"
 
 
 def prepare_box_batch(

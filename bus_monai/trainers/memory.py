@@ -8,7 +8,6 @@ import platform
 M_TRIM_THRESHOLD, M_MMAP_MAX, M_ARENA_MAX = -1, -4, -8
 """Names of ``mallopt(3)``."""
 
-
 NEVER = 2**31 - 1
 
 

@@ -21,6 +21,13 @@ from bus_monai.trainers.base import ResumableTrainer, SeededEpochs, frozen, plai
 from bus_monai.trainers.batches import prepare_plain_batch, prepare_plain_image
 from bus_monai.trainers.parts import Learner, Updates
 
+TRAINING_METHODS = ("assgan", "hung", "supervised")
+DEFAULT_WEIGHTS = {"adversarial": 0.01, "adversarial_unlabeled": 0.001, "semi": 1.0}
+"""After Hung et al., BMVC 2018; ASSGAN prints none, that is 1 for each."""
+SEMI_LOSS = "semi_loss"
+REALISM_REAL = "realism_real"
+REALISM_FAKE = "realism_fake"
+
 
 class SemiSupervisedBatches(NamedTuple):
     """Labeled and unlabeled batch of an iteration; ``None`` for a missing one."""
@@ -56,14 +63,6 @@ def semi_supervised_batches(
         taken += 1
     for _ in range(taken, length):
         yield SemiSupervisedBatches()
-
-
-TRAINING_METHODS = ("assgan", "hung", "supervised")
-DEFAULT_WEIGHTS = {"adversarial": 0.01, "adversarial_unlabeled": 0.001, "semi": 1.0}
-"""After Hung et al., BMVC 2018; ASSGAN prints none, that is 1 for each."""
-SEMI_LOSS = "semi_loss"
-REALISM_REAL = "realism_real"
-REALISM_FAKE = "realism_fake"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,6 +16,8 @@ WARM_UP_SHARE = 0.3
 """Share of the epochs in which the rate rises."""
 START_FACTOR, END_FACTOR = 1 / 25, 1 / 1000
 """First and last learning rate, as shares of the highest."""
+Batch = Any
+SCHEDULES = ("blocked", "interleaved", "paired")
 
 
 def one_cycle(epochs: int) -> Callable[[int], float]:
@@ -45,9 +47,6 @@ def one_cycle(epochs: int) -> Callable[[int], float]:
 
 def _cosine(start: float, end: float, share: float) -> float:
     return end + (start - end) * (1 + math.cos(math.pi * share)) / 2
-
-
-Batch = Any
 
 
 class Step(NamedTuple):
@@ -162,9 +161,6 @@ class Paired(Schedule):
         """Yield a step of both networks per batch."""
         for batch in next(passes):
             yield [Step("generator" if pretraining else "both", batch)]
-
-
-SCHEDULES = ("blocked", "interleaved", "paired")
 
 
 def make_schedule(name: str, *, n_critic: int = 5, gan_mode: str = "wgan", pretrain_epochs: int = 0) -> Schedule:

@@ -20,6 +20,11 @@ from bus_monai.transforms.image_region import find_regions
 
 MAX_JITTER_SHARE = 0.3
 """Three pixels, for a box of ten."""
+CROP_KINDS = ("full", "tight", "loose")
+REGIONS_KEY = "regions"
+"""Of an item: where the images are, if that is known."""
+IMAGES_META = "images"
+"""Of an image's metadata: where the file says that its images are, one row each, zeros where there is none."""
 
 
 class RandBoxJitterd(Randomizable, Transform):
@@ -60,9 +65,6 @@ def room_to_jitter(loose_scale: float, jitter: float) -> float:
     pixel or two, and the crop is then moved by these.
     """
     return loose_scale * (1 + 2 * jitter) + 2 * jitter + MAX_JITTER_SHARE
-
-
-CROP_KINDS = ("full", "tight", "loose")
 
 
 class CropToBoxd(Cropd):
@@ -127,12 +129,6 @@ class CropToBoxd(Cropd):
         if self.box == "loose":
             return loose_box(box, self.loose_scale, size)
         return inside if self.box == "tight" else Box.of_image(size)
-
-
-REGIONS_KEY = "regions"
-"""Of an item: where the images are, if that is known."""
-IMAGES_META = "images"
-"""Of an image's metadata: where the file says that its images are, one row each, zeros where there is none."""
 
 
 class CropImageRegiond(Cropd):

@@ -10,6 +10,9 @@ from bus_monai.errors import UserError
 
 MIN_MEAN = 1e-3
 """Below it a ratio to the mean says nothing; less than one gray level of 255."""
+SPECKLE_DECAY = 1 / 6
+"""Rate at which the speckle scale falls with diffusion time (Yu and Acton, 2002, equation 37)."""
+NOISE_WINDOW = 7
 
 
 def local_mean_variance(image: NDArray[np.float32], size: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -94,11 +97,6 @@ def lee(image: NDArray[np.float32], *, size: int = 7) -> NDArray[np.float32]:
     weight = np.divide(signal, total, out=np.zeros_like(signal), where=total > 0)
     filtered: NDArray[np.float32] = np.clip(mean + weight * (image - mean), 0, 1)
     return filtered
-
-
-SPECKLE_DECAY = 1 / 6
-"""Rate at which the speckle scale falls with diffusion time (Yu and Acton, 2002, equation 37)."""
-NOISE_WINDOW = 7
 
 
 def srad(image: NDArray[np.float32], *, iterations: int = 20, time_step: float = 0.2) -> NDArray[np.float32]:

@@ -23,6 +23,19 @@ MIN_DECLARED_SHARE = 0.02
 """Share of the screen that each image which a file declares has at least."""
 MIN_EXPLAINED_SHARE = 0.7
 """Share of the images found by their texture that declared ones cover, or they belong to another screen."""
+SAMPLED_PX = 4
+"""Of the pixels around the images so many are looked at in each direction, from frame to frame."""
+MAX_SAMPLED_CHANGE = 0.06
+MAX_CHANGED_SHARE = 0.02
+"""Share of these that change by more than that, as a clock does, while the screen stays the same."""
+BORDER_TOLERANCE = 6
+"""Gray values by which a border's pixels may differ from its color, as they do after JPEG."""
+PURE_SHARE, WRITTEN_SHARE = 0.995, 0.9
+"""Share of a line's pixels that have the border's color: without and with thin text or a ruler on it."""
+MAX_CUT_SHARE = 0.7
+"""Share of height or of width that may be cut."""
+MAX_MARK_SHARE = 0.04
+"""A mark on the border, such as a line of text or a ruler, is thinner than this share of height or width."""
 
 
 def find_regions(pixels: NDArray[np.floating], declared: Sequence[Sides] = ()) -> tuple[Region, ...]:
@@ -109,13 +122,6 @@ def _without_borders(region: Region, gray: NDArray[np.uint8]) -> Region:
     return Region(peel_borders(gray[region.box.slices]).shifted(region.box.top, region.box.left))
 
 
-SAMPLED_PX = 4
-"""Of the pixels around the images so many are looked at in each direction, from frame to frame."""
-MAX_SAMPLED_CHANGE = 0.06
-MAX_CHANGED_SHARE = 0.02
-"""Share of these that change by more than that, as a clock does, while the screen stays the same."""
-
-
 class FrameRegions:
     """Find the images in the frames of a cine, and anew only where what surrounds them has changed.
 
@@ -149,22 +155,6 @@ class FrameRegions:
             return False
         changed = np.abs(sampled[self._around] - self._before) > MAX_SAMPLED_CHANGE
         return bool(changed.mean() <= MAX_CHANGED_SHARE)
-
-
-BORDER_TOLERANCE = 6
-"""Gray values by which a border's pixels may differ from its color, as they do after JPEG."""
-
-
-PURE_SHARE, WRITTEN_SHARE = 0.995, 0.9
-"""Share of a line's pixels that have the border's color: without and with thin text or a ruler on it."""
-
-
-MAX_CUT_SHARE = 0.7
-"""Share of height or of width that may be cut."""
-
-
-MAX_MARK_SHARE = 0.04
-"""A mark on the border, such as a line of text or a ruler, is thinner than this share of height or width."""
 
 
 def peel_borders(pixels: NDArray[np.uint8]) -> Box:

@@ -29,9 +29,13 @@ from bus_monai.transforms.crop import IMAGES_META
 UNKNOWN_SPACING = (float("nan"), float("nan"))
 """Stands for "not known" in metadata, since batches cannot hold ``None``."""
 
-
 MAX_IMAGES = 8
 """On one screen, of those that a file declares; batches hold metadata of one shape."""
+MASS_MARGIN = 1.5
+"""Side of the square by the longer side of the mass: the loose box that the segmenter's input has, too."""
+_EIGHT = np.ones((3, 3), dtype=int)
+MASK_LEVELS = 65535
+"""Grays that a mask of NIfTI or DICOM is read to."""
 
 
 class LoadUltrasoundd(MapTransform):
@@ -154,10 +158,6 @@ def _box(path: Path, size: tuple[int, ...]) -> Box:
     return Box.from_mask(mask)
 
 
-MASS_MARGIN = 1.5
-"""Side of the square by the longer side of the mass: the loose box that the segmenter's input has, too."""
-
-
 def crop_mass(mask: Tensor) -> Tensor:
     """Return a mass in the middle of a square of 64 x 64 pixels, whatever its size and place.
 
@@ -184,9 +184,6 @@ def crop_mass(mask: Tensor) -> Tensor:
     return (F.interpolate(square[None], size=(SHAPE_INPUT_SIZE, SHAPE_INPUT_SIZE), mode="area")[0] >= 0.5).to(
         torch.float32
     )
-
-
-_EIGHT = np.ones((3, 3), dtype=int)
 
 
 class LoadMassd(MapTransform):
@@ -238,10 +235,6 @@ def read_mask_file(path: Path) -> NDArray[np.bool_]:
     if source_kind(path) == "raster":
         return read_any_mask(path)
     return lesion_of(np.rint(read_source(path).pixels * MASK_LEVELS).astype(np.int32), False, path)
-
-
-MASK_LEVELS = 65535
-"""Grays that a mask of NIfTI or DICOM is read to."""
 
 
 def components(mask: NDArray[np.bool_]) -> list[NDArray[np.bool_]]:

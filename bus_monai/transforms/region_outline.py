@@ -19,6 +19,37 @@ MAX_GROUND_SHARE = 0.02
 """Share of a column's pixels that change on plain ground, at most."""
 DARK = 12
 """Gray value up to which a plain part is tissue without echoes, on a brighter ground."""
+GROUND_CELLS = 4
+"""Cells around an image among which its ground is looked for."""
+MAX_GAP_PX = 2
+"""Columns that echoes may lack in, as below a line that is drawn over the image."""
+GROUND_TOLERANCE = 4
+MAX_TRIM_SHARE = 0.2
+"""Share of the height of a fan by which its columns begin or end within its hull: a curved probe's near side is hollow;
+where more is missing, echoes are."""
+INSET_PX = 3
+"""Rows that are left out at both ends of a column: what differs from the pixel before is there the first of the ground,
+and a larger screen is looked at in steps."""
+CELL_PX = 8
+"""Side of the cells of which the share of changing pixels is taken."""
+DENSE_SHARE = 0.6
+"""Share of pixels that differ from the one before, along rows and along columns: tissue has more, even where it is
+dark, writing less, and color bars none along one of the two."""
+FAINT_SHARE, FAINT_NEIGHBORS_SHARE = 0.15, 0.3
+"""Shares of a cell, and of three by three, that belong to the image where it goes on from dense ones."""
+COARSE_SHARE = 0.5
+"""Share that a cell counts with which differs from its neighbors: losses of JPEG make dark tissue a mosaic of plain
+blocks."""
+MAX_FAINT_RANGE = 100
+"""Range of the gray values of a fainter cell: that of writing is larger."""
+MIN_SCREEN_SIDE_PX = 160
+"""A smaller image shows no screen."""
+MIN_IMAGE_SHARE = 0.05
+"""Share of the screen that an image has at least; where there is none, the screen is not understood."""
+MIN_OTHER_SHARE = 0.3
+"""Share of the largest image that another one has at least; smaller ones are pictures of earlier images."""
+_AROUND = np.ones((3, 3), dtype=bool)
+_BITS = np.array([value.bit_count() for value in range(256)], dtype=np.uint8)
 
 
 def outline_region(cells: NDArray[np.bool_], texture: Texture) -> Region:
@@ -36,10 +67,6 @@ def outline_region(cells: NDArray[np.bool_], texture: Texture) -> Region:
         if np.count_nonzero(fan.inside()) < MIN_BOX_SHARE * fan.box.area:
             return fan
     return Region(_exact(core, texture, ground))
-
-
-GROUND_CELLS = 4
-"""Cells around an image among which its ground is looked for."""
 
 
 def _ground(core: Box, texture: Texture) -> int | None:
@@ -88,19 +115,12 @@ def _span(shares: NDArray[np.float64], start: int, stop: int) -> tuple[int, int]
     return start, stop
 
 
-MAX_GAP_PX = 2
-"""Columns that echoes may lack in, as below a line that is drawn over the image."""
-
-
 def _longest_run(inside: NDArray[np.bool_], start: int, stop: int) -> tuple[int, int]:
     """Return the longest part of a span without a gap."""
     lines = start + np.flatnonzero(inside[start:stop])
     runs = np.split(lines, np.flatnonzero(np.diff(lines) > MAX_GAP_PX + 1) + 1)
     longest = max(runs, key=len)
     return (int(longest[0]), int(longest[-1]) + 1) if longest.size else (start, stop)
-
-
-GROUND_TOLERANCE = 4
 
 
 def _is_filled(cells: NDArray[np.bool_], texture: Texture, ground: int | None) -> bool:
@@ -111,14 +131,6 @@ def _is_filled(cells: NDArray[np.bool_], texture: Texture, ground: int | None) -
     height, width = (side * CELL_PX for side in cells.shape)
     values = texture.gray[:height:CELL_PX, :width:CELL_PX][box.slices][~cells[box.slices]].astype(np.int16)
     return bool((np.abs(values - ground) > GROUND_TOLERANCE).mean() >= 0.5)
-
-
-MAX_TRIM_SHARE = 0.2
-"""Share of the height of a fan by which its columns begin or end within its hull: a curved probe's near side is hollow;
-where more is missing, echoes are."""
-INSET_PX = 3
-"""Rows that are left out at both ends of a column: what differs from the pixel before is there the first of the ground,
-and a larger screen is looked at in steps."""
 
 
 def _fan(cells: NDArray[np.bool_], texture: Texture) -> Region:
@@ -178,43 +190,6 @@ def _turn(a: NDArray[np.float64], b: NDArray[np.float64], c: NDArray[np.float64]
     return float((b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0]))
 
 
-CELL_PX = 8
-"""Side of the cells of which the share of changing pixels is taken."""
-
-
-DENSE_SHARE = 0.6
-"""Share of pixels that differ from the one before, along rows and along columns: tissue has more, even where it is
-dark, writing less, and color bars none along one of the two."""
-
-
-FAINT_SHARE, FAINT_NEIGHBORS_SHARE = 0.15, 0.3
-"""Shares of a cell, and of three by three, that belong to the image where it goes on from dense ones."""
-
-
-COARSE_SHARE = 0.5
-"""Share that a cell counts with which differs from its neighbors: losses of JPEG make dark tissue a mosaic of plain
-blocks."""
-
-
-MAX_FAINT_RANGE = 100
-"""Range of the gray values of a fainter cell: that of writing is larger."""
-
-
-MIN_SCREEN_SIDE_PX = 160
-"""A smaller image shows no screen."""
-
-
-MIN_IMAGE_SHARE = 0.05
-"""Share of the screen that an image has at least; where there is none, the screen is not understood."""
-
-
-MIN_OTHER_SHARE = 0.3
-"""Share of the largest image that another one has at least; smaller ones are pictures of earlier images."""
-
-
-_AROUND = np.ones((3, 3), dtype=bool)
-
-
 @dataclass(frozen=True)
 class Texture:
     """What changes where.
@@ -238,9 +213,6 @@ class Texture:
         np.not_equal(gray[:, 1:], gray[:, :-1], out=rows[:, 1:])
         np.not_equal(gray[1:], gray[:-1], out=columns[1:])
         return cls(gray, rows, columns, np.minimum(_cell_shares(rows), _cell_shares(columns)))
-
-
-_BITS = np.array([value.bit_count() for value in range(256)], dtype=np.uint8)
 
 
 def _cell_shares(changes: NDArray[np.bool_]) -> NDArray[np.float32]:

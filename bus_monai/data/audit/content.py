@@ -32,6 +32,14 @@ CALIPER_CONTRASTS = (0.3, 0.4)
 CALIPER_SIDES_PX = (5, 25)
 CALIPER_PX = 9
 MIN_CALIPER_CORRELATION = 0.7
+MIN_MARGIN_SHARE = 0.02
+"""Of a side, from which on a black margin is a letterbox."""
+MIN_CHROMA = 64
+"""Range of red, green and blue of a saturated pixel."""
+MIN_COLORED_SHARE = 0.001
+"""Share of saturated pixels from which on an image is colored."""
+MIN_LESION_SHARE = 0.001
+"""Of the image, below which a lesion is tiny."""
 
 
 @dataclass(frozen=True)
@@ -125,14 +133,6 @@ def _match(shape: NDArray[np.bool_], form: str) -> float:
     return float(np.corrcoef(drawn.ravel(), template.ravel())[0, 1])
 
 
-MIN_MARGIN_SHARE = 0.02
-"""Of a side, from which on a black margin is a letterbox."""
-MIN_CHROMA = 64
-"""Range of red, green and blue of a saturated pixel."""
-MIN_COLORED_SHARE = 0.001
-"""Share of saturated pixels from which on an image is colored."""
-
-
 def find_content(path: Path, pixels: NDArray[np.float32]) -> Iterator[Finding]:
     """Yield a finding for each margin, text, caliper or color in an image.
 
@@ -169,10 +169,6 @@ def _colored_share(path: Path) -> float:
             return 0.0
         values = np.asarray(image.convert("RGB"))
     return float((np.ptp(values, axis=-1) >= MIN_CHROMA).mean())
-
-
-MIN_LESION_SHARE = 0.001
-"""Of the image, below which a lesion is tiny."""
 
 
 def find_mask_faults(image: ListedImage, shape: tuple[int, int]) -> Iterator[Finding]:

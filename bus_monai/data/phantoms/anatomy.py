@@ -20,6 +20,13 @@ LAYERS_DB = {"skin": 5.0, "fat": -11.0, "gland": 0.0, "deep fat": -9.0, "muscle"
 """Typical echogenicity relative to glandular tissue: fat is darker, skin brighter."""
 MAX_LESION_TRIES = 20
 MIN_SIDE_PX = 64
+Margin: TypeAlias = Literal["circumscribed", "spiculated"]
+AttenuationMap: TypeAlias = NDArray[np.float64]
+NOISE_EXPONENT = 3.0
+"""Power falls as 1/f^3 in mammograms (Burgess, Jacobson and Judy, Med. Phys. 28, 2001, doi 10.1118/1.1355308)."""
+FAT_LEVEL, GLAND_GAIN, PARENCHYMA_STD = 0.36, 0.08, 0.07
+"""Gray value of fat, what the gland adds to it, and the standard deviation of the parenchyma."""
+MAX_MASS_TRIES = 40
 
 
 def check_size(size: tuple[int, int]) -> None:
@@ -200,16 +207,6 @@ def _add_fat_lobules(echo: TissueMap, gland: NDArray[np.bool_], rng: np.random.G
         inside = np.exp(-((((rows - r) / b) ** 2 + ((columns - c) / a) ** 2) ** 2))
         echo = echo + (gland * inside * rng.uniform(-9, -5)).astype(np.float32)
     return echo
-
-
-Margin: TypeAlias = Literal["circumscribed", "spiculated"]
-AttenuationMap: TypeAlias = NDArray[np.float64]
-
-NOISE_EXPONENT = 3.0
-"""Power falls as 1/f^3 in mammograms (Burgess, Jacobson and Judy, Med. Phys. 28, 2001, doi 10.1118/1.1355308)."""
-FAT_LEVEL, GLAND_GAIN, PARENCHYMA_STD = 0.36, 0.08, 0.07
-"""Gray value of fat, what the gland adds to it, and the standard deviation of the parenchyma."""
-MAX_MASS_TRIES = 40
 
 
 @dataclass(frozen=True)

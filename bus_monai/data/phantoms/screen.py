@@ -23,6 +23,28 @@ GROUNDS = (0, 0, 0, 8, 24, 60, 128)
 """Gray values of the plain ground, mostly black."""
 MIN_SCREEN = (480, 640)
 Color: TypeAlias = tuple[int, int, int]
+WORDS = (
+    "Breast",
+    "B",
+    "CF 10.0 MHz",
+    "Gn 62 %",
+    "DR 65",
+    "Map C/2",
+    "Pers 3",
+    "FR 28 Hz",
+    "AO 100 %",
+    "MI 0.9",
+    "TIs 0.3",
+)
+PLACES = (
+    "CITY HOSPITAL",
+    "Radiology Dept.",
+    "Klinikum Nord",
+    "HOSPITAL GERAL",
+    "St. Anna Women's Center",
+    "IMAGING LAB",
+)
+MAKERS = ("SONOWAVE", "ECHOLINE", "Ultra V8", "ACME US", "MEDISCAN")
 
 
 @dataclass(frozen=True)
@@ -114,30 +136,6 @@ def _fitted(shape: tuple[int, ...], slot: Box) -> Box:
 @lru_cache(maxsize=32)
 def _font(height: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     return ImageFont.load_default(height)
-
-
-WORDS = (
-    "Breast",
-    "B",
-    "CF 10.0 MHz",
-    "Gn 62 %",
-    "DR 65",
-    "Map C/2",
-    "Pers 3",
-    "FR 28 Hz",
-    "AO 100 %",
-    "MI 0.9",
-    "TIs 0.3",
-)
-PLACES = (
-    "CITY HOSPITAL",
-    "Radiology Dept.",
-    "Klinikum Nord",
-    "HOSPITAL GERAL",
-    "St. Anna Women's Center",
-    "IMAGING LAB",
-)
-MAKERS = ("SONOWAVE", "ECHOLINE", "Ultra V8", "ACME US", "MEDISCAN")
 
 
 class _Pen:

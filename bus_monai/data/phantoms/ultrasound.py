@@ -16,6 +16,11 @@ from bus_monai.data.protocols import RDAU_SHARES
 AXIAL_SIGMA, LATERAL_SIGMA = 0.9, 2.0
 """Standard deviations of the point-spread function along and across depth, in pixels: a pulse is shorter than a beam is
 wide."""
+PHANTOM_VERSION = 1
+"""Part of the cache's name: raise it whenever an image of some seed changes."""
+DEFAULT_COUNT = 96
+DEFAULT_SIZE = (256, 256)
+BENIGN_SHAPES: tuple[Shape, ...] = ("round", "oval", "lobular")
 
 
 def speckle_envelope(amplitude: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
@@ -58,13 +63,6 @@ def b_mode(
     dynamic_range, top = rng.uniform(50, 62), rng.uniform(18, 25)
     unit = np.clip((level - top) / dynamic_range + 1, 0, 1)
     return np.rint(unit * 255).astype(np.uint8)
-
-
-PHANTOM_VERSION = 1
-"""Part of the cache's name: raise it whenever an image of some seed changes."""
-DEFAULT_COUNT = 96
-DEFAULT_SIZE = (256, 256)
-BENIGN_SHAPES: tuple[Shape, ...] = ("round", "oval", "lobular")
 
 
 def make_phantom(seed: int, size: tuple[int, int] = DEFAULT_SIZE) -> Phantom:

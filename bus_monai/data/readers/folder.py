@@ -21,6 +21,8 @@ from bus_monai.io.image import RASTER_SUFFIXES
 from bus_monai.io.opened import open_regular, special_kind
 
 logger = logging.getLogger("bus_monai")
+IMAGE_FOLDER = "images"
+MASK_FOLDER = "masks"
 
 
 def case_id(stem: str) -> str:
@@ -145,10 +147,6 @@ def _to_dicts(
 def _row(names: Sequence[str], values: Sequence[str]) -> dict[str, str]:
     padded: Mapping[str, str] = dict.fromkeys(names, "")
     return {**padded, **{name: value.strip() for name, value in zip(names, values, strict=False)}}
-
-
-IMAGE_FOLDER = "images"
-MASK_FOLDER = "masks"
 
 
 def copy_case(case: Case, out: Path) -> Case:

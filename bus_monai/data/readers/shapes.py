@@ -13,6 +13,15 @@ from bus_monai.data.readers.folder import read_csv_table
 
 SHAPES_FILE = "mass_shapes.csv"
 SHAPE_TABLE_COLUMNS = ("id", "mass", "shape")
+CLASS_OF_WORD: Mapping[str, Shape] = {
+    "IRREGULAR": "irregular",
+    "LOBULATED": "lobular",
+    "OVAL": "oval",
+    "ROUND": "round",
+}
+"""The words of CBIS-DDSM, of which BrEaST has all but the second; compounds such as ``LOBULATED-OVAL`` belong to no one
+class."""
+WORD_OF_CLASS: Mapping[Shape, str] = {shape: word for word, shape in CLASS_OF_WORD.items()}
 
 
 def write_shape_table(folder: Path, rows: Iterable[tuple[str, int, str]]) -> None:
@@ -30,17 +39,6 @@ def read_shape_table(folder: Path) -> list[tuple[str, int, str]]:
     return [
         (row["id"], int(row["mass"]), row["shape"]) for row in read_csv_table(folder / SHAPES_FILE, SHAPE_TABLE_COLUMNS)
     ]
-
-
-CLASS_OF_WORD: Mapping[str, Shape] = {
-    "IRREGULAR": "irregular",
-    "LOBULATED": "lobular",
-    "OVAL": "oval",
-    "ROUND": "round",
-}
-"""The words of CBIS-DDSM, of which BrEaST has all but the second; compounds such as ``LOBULATED-OVAL`` belong to no one
-class."""
-WORD_OF_CLASS: Mapping[Shape, str] = {shape: word for word, shape in CLASS_OF_WORD.items()}
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,10 @@ from torch import Tensor, nn
 
 from bus_monai.errors import check_choice
 
+CAW_MODES = ("both", "channel_attention", "channel_weighting", "none")
+REDUCTION = 16
+"""Hu et al. (CVPR 2018)."""
+
 
 class AttentionGate(nn.Module):
     """Weigh a skip connection by a map computed from it and from the decoder's map.
@@ -45,11 +49,6 @@ class AttentionGate(nn.Module):
 
 def _project(in_channels: int, out_channels: int) -> nn.Sequential:
     return nn.Sequential(nn.Conv2d(in_channels, out_channels, 1), nn.ReLU(), nn.BatchNorm2d(out_channels))
-
-
-CAW_MODES = ("both", "channel_attention", "channel_weighting", "none")
-REDUCTION = 16
-"""Hu et al. (CVPR 2018)."""
 
 
 class CAW(nn.Module):

