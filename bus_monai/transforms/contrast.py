@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
-from typing import Any
-
 import numpy as np
 from monai.config.type_definitions import KeysCollection
-from monai.transforms.transform import MapTransform, Transform
+from monai.transforms.transform import Transform
 from monai.utils.type_conversion import convert_to_dst_type
 from skimage.exposure import equalize_adapthist, equalize_hist
 from torch import Tensor
 
 from bus_monai.errors import check_choice
-from bus_monai.transforms.checks import check_gray, check_unit
+from bus_monai.transforms.gray import EachKeyd, unit_pixels
 
 EQUALIZATION_METHODS = ("none", "global", "clahe")
 
@@ -45,9 +42,7 @@ class HistogramEqualization(Transform):
         """Return the equalized image; a constant one stays as it is."""
         if self.method == "none":
             return image
-        check_gray(image, "HistogramEqualization")
-        pixels = np.asarray(image[0], dtype=np.float32)
-        check_unit(pixels, "HistogramEqualization")
+        pixels = unit_pixels(image, "HistogramEqualization")
         if pixels.min() == pixels.max():
             return image
         if self.method == "global":
@@ -59,7 +54,7 @@ class HistogramEqualization(Transform):
         return result
 
 
-class HistogramEqualizationd(MapTransform):
+class HistogramEqualizationd(EachKeyd):
     """Dictionary version of :class:`HistogramEqualization`."""
 
     def __init__(
@@ -70,9 +65,4 @@ class HistogramEqualizationd(MapTransform):
         clip_limit: float = 0.01,
         allow_missing_keys: bool = False,
     ) -> None:
-        super().__init__(keys, allow_missing_keys)
-        self.equalize = HistogramEqualization(method, clip_limit=clip_limit)
-
-    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """Equalize each key."""
-        return dict(data) | {key: self.equalize(data[key]) for key in self.key_iterator(data)}
+        super().__init__(keys, HistogramEqualization(method, clip_limit=clip_limit), allow_missing_keys)

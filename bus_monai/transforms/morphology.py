@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
-from typing import Any
-
 import numpy as np
 from monai.config.type_definitions import KeysCollection
-from monai.transforms.transform import MapTransform, Transform
-from monai.utils.type_conversion import convert_to_dst_type, convert_to_numpy
+from monai.transforms.transform import Transform
+from monai.utils.type_conversion import convert_to_dst_type
 from numpy.typing import NDArray
 from scipy.ndimage import binary_dilation, binary_erosion
 from torch import Tensor
 
-from bus_monai.transforms.checks import check_gray, check_unit
+from bus_monai.transforms.gray import EachKeyd, unit_pixels
 
 SQUARE_2, SQUARE_3 = np.ones((2, 2), dtype=bool), np.ones((3, 3), dtype=bool)
 
@@ -44,26 +41,18 @@ class Morphology(Transform):
 
     def __call__(self, mask: Tensor) -> Tensor:
         """Return the cleaned mask."""
-        check_gray(mask, "Morphology")
-        values = convert_to_numpy(mask[0])
-        check_unit(values, "Morphology")
-        pixels = values > 0.5
+        pixels = unit_pixels(mask, "Morphology") > 0.5
         closed = _erode(binary_dilation(pixels, SQUARE_3), SQUARE_3)
         cleaned = binary_dilation(_erode(closed, SQUARE_2), SQUARE_3)
         result: Tensor = convert_to_dst_type(cleaned[None], mask)[0]
         return result
 
 
-class Morphologyd(MapTransform):
+class Morphologyd(EachKeyd):
     """Dictionary version of :class:`Morphology`."""
 
     def __init__(self, keys: KeysCollection, allow_missing_keys: bool = False) -> None:
-        super().__init__(keys, allow_missing_keys)
-        self.clean = Morphology()
-
-    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """Clean the mask of each key."""
-        return dict(data) | {key: self.clean(data[key]) for key in self.key_iterator(data)}
+        super().__init__(keys, Morphology(), allow_missing_keys)
 
 
 def _erode(pixels: NDArray[np.bool_], element: NDArray[np.bool_]) -> NDArray[np.bool_]:

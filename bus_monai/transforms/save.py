@@ -16,7 +16,7 @@ from monai.utils.misc import ensure_tuple
 from bus_monai.errors import writing
 from bus_monai.io.masks import source_affine, stored_mask, write_mask
 from bus_monai.sources.read import read_source
-from bus_monai.transforms.checks import check_gray, check_unit
+from bus_monai.transforms.gray import unit_pixels
 
 
 class SaveMaskd(MapTransform):
@@ -58,10 +58,7 @@ class SaveMaskd(MapTransform):
         """Write the mask of each key and return ``data`` unchanged, or with the mask of 0 and 1 as uint8."""
         item = dict(data)
         for key in self.key_iterator(item):
-            check_gray(data[key], "SaveMaskd")
-            probabilities = np.asarray(data[key][0].cpu())
-            check_unit(probabilities, "SaveMaskd")
-            mask = probabilities >= self.threshold
+            mask = unit_pixels(data[key], "SaveMaskd") >= self.threshold
             if self.output_key not in item:
                 path = Path(data[key].meta["filename_or_obj"])
                 affine = source_affine(path)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from typing import Any
 
 import numpy as np
@@ -15,9 +15,8 @@ from monai.utils.type_conversion import convert_to_dst_type
 from torch import Tensor
 from torch.nn import functional as F
 
-from bus_monai.transforms.checks import check_gray
+from bus_monai.transforms.gray import check_gray
 from bus_monai.transforms.scanner_effects import (
-    Overlay,
     Pixels,
     add_speckle,
     burn_in,
@@ -45,19 +44,15 @@ class _RandEffectd(RandomizableTransform, MapTransform):
         item = dict(data)
         self.randomize(None)
         if self._do_transform:
-            self.draw(tuple(item[self.first_key(item)].shape[1:]))
+            effect = self.draw(tuple(item[self.first_key(item)].shape[1:]))
             for key in self.key_iterator(item):
                 check_gray(item[key], type(self).__name__)
-                item[key] = convert_to_dst_type(self.effect(np.asarray(item[key][0]))[None], item[key])[0]
+                item[key] = convert_to_dst_type(effect(np.asarray(item[key][0]))[None], item[key])[0]
         return item
 
     @abstractmethod
-    def draw(self, size: tuple[int, int]) -> None:
-        """Draw the parameters for images of ``size``."""
-
-    @abstractmethod
-    def effect(self, pixels: Pixels) -> Pixels:
-        """Return the changed pixels."""
+    def draw(self, size: tuple[int, int]) -> Callable[[Pixels], Pixels]:
+        """Draw the parameters of a change of images of ``size``, and return the change."""
 
 
 class RandDepthGaind(_RandEffectd):
@@ -80,15 +75,11 @@ class RandDepthGaind(_RandEffectd):
     def __init__(self, keys: KeysCollection, prob: float = 0.5, *, decibels: float = 8.0) -> None:
         super().__init__(keys, prob)
         self.decibels = decibels
-        self.gain = np.zeros(GAIN_DEPTHS)
 
-    def draw(self, size: tuple[int, int]) -> None:
+    def draw(self, size: tuple[int, int]) -> Callable[[Pixels], Pixels]:
         """Draw the gain at each depth."""
-        self.gain = self.R.uniform(-self.decibels, self.decibels, GAIN_DEPTHS)
-
-    def effect(self, pixels: Pixels) -> Pixels:
-        """Return the pixels with gain."""
-        return depth_gain(pixels, self.gain.tolist())
+        gain = self.R.uniform(-self.decibels, self.decibels, GAIN_DEPTHS)
+        return lambda pixels: depth_gain(pixels, gain.tolist())
 
 
 class RandSpeckled(_RandEffectd):
@@ -103,19 +94,14 @@ class RandSpeckled(_RandEffectd):
 
     def __init__(self, keys: KeysCollection, prob: float = 0.5, *, strength: float = 0.4, length: float = 3.0) -> None:
         super().__init__(keys, prob)
-        self.most = strength
+        self.strength = strength
         self.length = length
-        self.strength = 0.0
-        self.noise: Pixels = np.zeros((1, 1), dtype=np.float32)
 
-    def draw(self, size: tuple[int, int]) -> None:
+    def draw(self, size: tuple[int, int]) -> Callable[[Pixels], Pixels]:
         """Draw the noise."""
-        self.strength = float(self.R.uniform(0, self.most))
-        self.noise = correlated_noise(size, float(self.R.uniform(0, self.length)), self.R)
-
-    def effect(self, pixels: Pixels) -> Pixels:
-        """Return the pixels with noise."""
-        return add_speckle(pixels, self.noise, self.strength)
+        strength = float(self.R.uniform(0, self.strength))
+        noise = correlated_noise(size, float(self.R.uniform(0, self.length)), self.R)
+        return lambda pixels: add_speckle(pixels, noise, strength)
 
 
 class RandBurnInd(_RandEffectd):
@@ -123,15 +109,11 @@ class RandBurnInd(_RandEffectd):
 
     def __init__(self, keys: KeysCollection, prob: float = 0.3) -> None:
         super().__init__(keys, prob)
-        self.overlay = Overlay()
 
-    def draw(self, size: tuple[int, int]) -> None:
+    def draw(self, size: tuple[int, int]) -> Callable[[Pixels], Pixels]:
         """Draw what is written and where."""
-        self.overlay = random_overlay(self.R)
-
-    def effect(self, pixels: Pixels) -> Pixels:
-        """Return the pixels with the overlay."""
-        return burn_in(pixels, self.overlay)
+        overlay = random_overlay(self.R)
+        return lambda pixels: burn_in(pixels, overlay)
 
 
 class RandJPEGd(_RandEffectd):
@@ -145,16 +127,12 @@ class RandJPEGd(_RandEffectd):
 
     def __init__(self, keys: KeysCollection, prob: float = 0.3, *, quality: tuple[int, int] = (20, 90)) -> None:
         super().__init__(keys, prob)
-        self.range = quality
-        self.quality = quality[1]
+        self.quality = quality
 
-    def draw(self, size: tuple[int, int]) -> None:
+    def draw(self, size: tuple[int, int]) -> Callable[[Pixels], Pixels]:
         """Draw the quality."""
-        self.quality = int(self.R.randint(self.range[0], self.range[1] + 1))
-
-    def effect(self, pixels: Pixels) -> Pixels:
-        """Return the pixels as read again."""
-        return jpeg(pixels, self.quality)
+        quality = int(self.R.randint(self.quality[0], self.quality[1] + 1))
+        return lambda pixels: jpeg(pixels, quality)
 
 
 class RandLetterboxd(RandomizableTransform, MapTransform):

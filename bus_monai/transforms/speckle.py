@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from monai.config.type_definitions import KeysCollection
-from monai.transforms.transform import MapTransform, Transform
+from monai.transforms.transform import Transform
 from monai.utils.type_conversion import convert_to_dst_type
 from numpy.typing import NDArray
 from torch import Tensor
 
 from bus_monai.errors import check_choice
-from bus_monai.transforms.checks import check_gray, check_unit
 from bus_monai.transforms.filters import MIN_MEAN, frost, lee, local_mean_variance, srad
+from bus_monai.transforms.gray import EachKeyd, unit_pixels
 
 Image = NDArray[np.float32]
 
@@ -115,27 +115,19 @@ class SpeckleReduction(Transform):
         """Return the filtered image."""
         if self.method == "none":
             return image
-        check_gray(image, "SpeckleReduction")
-        # ITK takes the axes of a column-major array in reverse
-        pixels = np.ascontiguousarray(image[0], dtype=np.float32)
-        check_unit(pixels, "SpeckleReduction")
+        pixels = unit_pixels(image, "SpeckleReduction")
         filtered = np.clip(SPECKLE_METHODS[self.method](pixels, **self.parameters), 0, 1)
         result: Tensor = convert_to_dst_type(filtered[None], image)[0]
         return result
 
 
-class SpeckleReductiond(MapTransform):
+class SpeckleReductiond(EachKeyd):
     """Dictionary version of :class:`SpeckleReduction`."""
 
     def __init__(
         self, keys: KeysCollection, method: str = "median", allow_missing_keys: bool = False, **parameters: Any
     ) -> None:
-        super().__init__(keys, allow_missing_keys)
-        self.reduce = SpeckleReduction(method, **parameters)
-
-    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """Filter each key."""
-        return dict(data) | {key: self.reduce(data[key]) for key in self.key_iterator(data)}
+        super().__init__(keys, SpeckleReduction(method, **parameters), allow_missing_keys)
 
 
 def _noise(image: Image) -> float:

@@ -12,9 +12,9 @@ import torch
 from monai.data import MetaTensor
 from torch import Tensor
 
-from bus_monai.transforms.checks import check_unit
 from bus_monai.transforms.contrast import HistogramEqualization
 from bus_monai.transforms.filters import frost, lee, srad
+from bus_monai.transforms.gray import check_unit
 from bus_monai.transforms.morphology import Morphology
 from bus_monai.transforms.save import SaveMaskd
 from bus_monai.transforms.scanner import RandBurnInd, RandDepthGaind, RandJPEGd, RandSpeckled

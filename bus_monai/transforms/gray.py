@@ -1,11 +1,16 @@
-"""Check shape and range of a transform's input."""
+"""What transforms of one gray channel share: checks of shape and range, and the dictionary version."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+from monai.config.type_definitions import KeysCollection
+from monai.transforms.transform import MapTransform
+from monai.utils.type_conversion import convert_to_numpy
 from numpy.typing import NDArray
+from torch import Tensor
 
 from bus_monai.errors import UserError
 
@@ -24,7 +29,6 @@ def check_gray(image: Any, what: str) -> None:
         UserError: its shape is not (1, H, W).
 
     Example:
-        >>> import numpy as np
         >>> check_gray(np.zeros((3, 8, 8)), "Morphology")
         Traceback (most recent call last):
         ...
@@ -51,7 +55,6 @@ def check_unit(pixels: NDArray[Any], what: str) -> None:
         UserError: a value is outside or no number.
 
     Example:
-        >>> import numpy as np
         >>> check_unit(np.array([0.0, 255.0]), "SpeckleReduction")
         Traceback (most recent call last):
         ...
@@ -65,3 +68,34 @@ def check_unit(pixels: NDArray[Any], what: str) -> None:
             "can have.",
             key=what,
         )
+
+
+def unit_pixels(image: Tensor, what: str) -> NDArray[np.float32]:
+    """Return the pixels (H, W) of an image (1, H, W) with values in [0, 1], rows first in memory.
+
+    Raises:
+        UserError: as :func:`check_gray` and :func:`check_unit`.
+    """
+    check_gray(image, what)
+    # ITK takes the axes of a column-major array in reverse
+    pixels = np.ascontiguousarray(convert_to_numpy(image[0]), dtype=np.float32)
+    check_unit(pixels, what)
+    return pixels
+
+
+class EachKeyd(MapTransform):
+    """Dictionary version of a transform.
+
+    Args:
+        keys: of the tensors to transform.
+        transform: of one tensor.
+        allow_missing_keys: leave out keys that the item lacks.
+    """
+
+    def __init__(self, keys: KeysCollection, transform: Callable[[Any], Any], allow_missing_keys: bool = False) -> None:
+        super().__init__(keys, allow_missing_keys)
+        self.transform = transform
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Transform each key."""
+        return dict(data) | {key: self.transform(data[key]) for key in self.key_iterator(data)}
