@@ -18,7 +18,7 @@ from .shape_cnn import ShapeCNN as ShapeCNN
 from .swin_unetr import SwinUNETR as SwinUNETR
 from .unet import AttentionUNet as AttentionUNet
 from .unet import UNet as UNet
-from .unet_plus_plus import UNetPlusPlus as UNetPlusPlus
+from .unet import UNetPlusPlus as UNetPlusPlus
 from .weights import read_weights as read_weights
 from .weights import save_weights as save_weights
 from .wrappers import Ensemble as Ensemble

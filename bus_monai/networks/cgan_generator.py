@@ -34,8 +34,7 @@ class CGANGenerator(nn.Module):
 
     Args:
         in_channels: of the image.
-        out_channels: 1 for a logit of the lesion, whose sigmoid is its probability; K > 1 for the logits of K classes,
-            whose softmax over the channels are their probabilities.
+        out_channels: 1 for the lesion, whose probability is the sigmoid; K > 1 for K classes, by softmax.
         depth: convolutions on the way down, at least 4: 7 for 128x128 pixels, 8 for 256x256.
         base_width: channels of the first convolution; doubled by each of the next three.
         use_ac: the atrous block (ablation).

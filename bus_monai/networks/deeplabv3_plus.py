@@ -26,8 +26,7 @@ class DeepLabV3Plus(nn.Module):
 
     Args:
         in_channels: of the image; 1 is repeated to the three of the encoder.
-        out_channels: 1 for a logit of the lesion, whose sigmoid is its probability; K > 1 for the logits of K classes,
-            whose softmax over the channels are their probabilities.
+        out_channels: 1 for the lesion, whose probability is the sigmoid; K > 1 for K classes, by softmax.
         backbone: ``resnet18``, ``resnet50`` or ``resnet101``.
 
     Shape:

@@ -11,8 +11,6 @@ from bus_monai.networks.wrappers import Padded
 
 BATCH_NORM: dict[str, Any] = {"eps": 1e-3}
 DILATIONS = (2, 4, 8, 16)
-MULTIPLE = 8
-"""Pixels: the padded image's sides are multiples of it."""
 
 
 class ERFNet(Padded):
@@ -22,19 +20,18 @@ class ERFNet(Padded):
 
     Args:
         in_channels: of the image.
-        out_channels: 1 for a logit of the lesion, whose sigmoid is its probability; K > 1 for the logits of K classes,
-            whose softmax over the channels are their probabilities.
+        out_channels: 1 for the lesion, whose probability is the sigmoid; K > 1 for K classes, by softmax.
 
     Shape:
         (B, in_channels, H, W) with values in [0, 1] to logits (B, out_channels, H, W), any H and W.
     """
 
     def __init__(self, *, in_channels: int = 1, out_channels: int = 1) -> None:
-        super().__init__(_Body(in_channels, out_channels), MULTIPLE)
+        super().__init__(_Body(in_channels, out_channels), multiple=8)
 
 
 class _Body(nn.Module):
-    """The network for H and W divisible by ``MULTIPLE``."""
+    """The network for H and W divisible by 8."""
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bus_monai.errors import UserError
-from bus_monai.networks.blocks.attention import AttentionGate
+from bus_monai.networks.blocks.attention import AttentionGate, OpenGate
 from bus_monai.networks.blocks.convolution import conv_norm_act
 from bus_monai.networks.blocks.mahalanobis import MahalanobisDistance
 from bus_monai.networks.encoders.efficientnet import EfficientNetLiteEncoder
@@ -50,8 +50,7 @@ class LiteUNet(Padded):
 
     Args:
         in_channels: of the image.
-        out_channels: 1 for a logit of the lesion, whose sigmoid is its probability; K > 1 for the logits of K classes,
-            whose softmax over the channels are their probabilities.
+        out_channels: 1 for the lesion, whose probability is the sigmoid; K > 1 for K classes, by softmax.
         presence_head: learn whether there is a lesion; 321 parameters. For one output channel.
         presence_shift: of the gate.
         presence_cells: learn where, roughly, and let the presence head know; 322 parameters. Only with that head.
@@ -198,7 +197,7 @@ class _Body(nn.Module):
         stages: list[nn.Module] = []
         before = deepest
         for skip, width in zip(reversed(skips), DECODER_WIDTHS, strict=True):
-            gates.append(AttentionGate(before, skip, skip // 2) if attention else _OpenGate())
+            gates.append(AttentionGate(before, skip, skip // 2) if attention else OpenGate())
             stages.append(nn.Sequential(conv_norm_act(before + skip, width, 3), conv_norm_act(width, width, 3)))
             before = width
         self.gates, self.stages = nn.ModuleList(gates), nn.ModuleList(stages)
@@ -248,10 +247,3 @@ class _Body(nn.Module):
         for i, head in enumerate(self.deep_heads):
             channels.append(F.interpolate(head(decoded[3 - i]), size=size, mode="bilinear", align_corners=False))
         return torch.cat(channels, dim=1)
-
-
-class _OpenGate(nn.Module):
-    """Stands for an attention gate where there is none."""
-
-    def forward(self, gating: Tensor, skip: Tensor) -> Tensor:
-        return skip

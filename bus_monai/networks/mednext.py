@@ -10,9 +10,6 @@ from bus_monai.networks.wrappers import Padded
 
 # no postponed annotations here: TorchScript reads the types of the attributes as they stand
 
-MULTIPLE = 16
-"""Pixels: the padded image's sides are multiples of it."""
-
 
 class MedNeXt(Padded):
     """MONAI's two-dimensional ``MedNeXtSmall`` with 3x3 kernels, in blocks that TorchScript understands.
@@ -22,19 +19,18 @@ class MedNeXt(Padded):
 
     Args:
         in_channels: of the image.
-        out_channels: 1 for a logit of the lesion, whose sigmoid is its probability; K > 1 for the logits of K classes,
-            whose softmax over the channels are their probabilities.
+        out_channels: 1 for the lesion, whose probability is the sigmoid; K > 1 for K classes, by softmax.
 
     Shape:
         (B, in_channels, H, W) with values in [0, 1] to logits (B, out_channels, H, W), any H and W.
     """
 
     def __init__(self, *, in_channels: int = 1, out_channels: int = 1) -> None:
-        super().__init__(_Body(in_channels, out_channels), MULTIPLE)
+        super().__init__(_Body(in_channels, out_channels), multiple=16)
 
 
 class _Body(nn.Module):
-    """The network for H and W divisible by ``MULTIPLE``."""
+    """The network for H and W divisible by 16."""
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()

@@ -32,8 +32,6 @@ ATTENTIONS: Mapping[str, Callable[[int], nn.Module]] = {
 SKIP_MODES = ("none", "add", "concat")
 DECODER_CHANNELS = (512, 256, 128, 64)
 DROPOUT_RATE = 0.3
-MULTIPLE = 32
-"""Pixels: the padded image's sides are multiples of it."""
 R, D, E = ENCODERS
 
 
@@ -47,8 +45,7 @@ class MultiEncoderUNet(Padded):
 
     Args:
         in_channels: of the image; 1 is repeated to the three of the encoders.
-        out_channels: 1 for a logit of the lesion, whose sigmoid is its probability; K > 1 for the logits of K classes,
-            whose softmax over the channels are their probabilities.
+        out_channels: 1 for the lesion, whose probability is the sigmoid; K > 1 for K classes, by softmax.
         encoders: some of ``resnet18``, ``densenet121``, ``efficientnet_b0``, in this order whatever the order given.
         attention: ``none``, ``cbam`` or ``non_local``, after each stage of the decoder.
         freeze_encoders: the encoders learn nothing and stay in evaluation mode.
@@ -75,11 +72,11 @@ class MultiEncoderUNet(Padded):
         skip: str = "none",
     ) -> None:
         _check(encoders, attention, skip)
-        super().__init__(_Body(in_channels, out_channels, encoders, attention, freeze_encoders, skip), MULTIPLE)
+        super().__init__(_Body(in_channels, out_channels, encoders, attention, freeze_encoders, skip), multiple=32)
 
 
 class _Body(nn.Module):
-    """The network for H and W divisible by ``MULTIPLE``; ``encoders`` is a ``ModuleDict`` by name."""
+    """The network for H and W divisible by 32; ``encoders`` is a ``ModuleDict`` by name."""
 
     def __init__(
         self,

@@ -22,8 +22,7 @@ class MutualGenerators(nn.Module):
 
     Args:
         in_channels: of the image.
-        out_channels: 1 for a logit of the lesion, whose sigmoid is its probability; K > 1 for the logits of K classes,
-            whose softmax over the channels are their probabilities.
+        out_channels: 1 for the lesion, whose probability is the sigmoid; K > 1 for K classes, by softmax.
         backbone: of both: ``resnet18``, ``resnet50`` or ``resnet101``.
         num_generators: 1 or 2.
         used: ``mean``, the mean of both probabilities, or the ``first`` or ``second`` generator alone.

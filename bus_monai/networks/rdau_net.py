@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bus_monai.errors import check_choice
-from bus_monai.networks.blocks.attention import AttentionGate
+from bus_monai.networks.blocks.attention import AttentionGate, OpenGate
 from bus_monai.networks.blocks.convolution import DilatedModule, ResidualUnit
 
 ENCODER_CHANNELS = (32, 64, 128, 256, 512, 512)
@@ -27,8 +27,7 @@ class RDAUNet(nn.Module):
 
     Args:
         in_channels: of the image.
-        out_channels: 1 for a logit of the lesion, whose sigmoid is its probability; K > 1 for the logits of K classes,
-            whose softmax over the channels are their probabilities.
+        out_channels: 1 for the lesion, whose probability is the sigmoid; K > 1 for K classes, by softmax.
         use_gate: gate the skip connections; ``False`` passes them unchanged (ablation).
         gate_post_bn: batch normalization after the gate's sigmoid, as in the parent code (24,079,536 parameters).
         use_residual: shortcuts in the residual units (ablation).
@@ -80,7 +79,7 @@ class RDAUNet(nn.Module):
         gates: list[nn.Module] = []
         units: list[nn.Module] = []
         for skip in reversed(ENCODER_CHANNELS[:-1]):
-            gates.append(AttentionGate(below, skip, skip // 2, post_bn=gate_post_bn) if use_gate else _PassSkip())
+            gates.append(AttentionGate(below, skip, skip // 2, post_bn=gate_post_bn) if use_gate else OpenGate())
             units.append(ResidualUnit(below + skip, skip, use_shortcut=use_residual))
             below = skip
         self.gates = nn.ModuleList(gates)
@@ -105,10 +104,3 @@ class RDAUNet(nn.Module):
             x = unit(torch.cat([x, gate(x, skip)], dim=1))
         logits: Tensor = self.head(self.after_decoder(x))
         return logits
-
-
-class _PassSkip(nn.Module):
-    """A gate that is always open."""
-
-    def forward(self, gating: Tensor, skip: Tensor) -> Tensor:
-        return skip

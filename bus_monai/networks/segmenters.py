@@ -19,8 +19,7 @@ from bus_monai.networks.pspnet import PSPNet
 from bus_monai.networks.rdau_net import RDAUNet
 from bus_monai.networks.segnet import SegNet
 from bus_monai.networks.swin_unetr import SwinUNETR
-from bus_monai.networks.unet import AttentionUNet, UNet
-from bus_monai.networks.unet_plus_plus import UNetPlusPlus
+from bus_monai.networks.unet import AttentionUNet, UNet, UNetPlusPlus
 from bus_monai.networks.wrappers import Standardized
 
 SEGMENTER_CLASSES: Mapping[str, Callable[..., nn.Module]] = {

@@ -13,8 +13,6 @@ from bus_monai.networks.wrappers import Padded
 ENCODER_WIDTHS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
 """The thirteen convolutions of VGG-16, stage by stage."""
 DECODER_WIDTHS = ((512, 512, 512), (512, 512, 256), (256, 256, 128), (128, 64), (64,))
-MULTIPLE = 32
-"""Pixels: the padded image's sides are multiples of it."""
 
 
 class SegNet(Padded):
@@ -25,19 +23,18 @@ class SegNet(Padded):
 
     Args:
         in_channels: of the image.
-        out_channels: 1 for a logit of the lesion, whose sigmoid is its probability; K > 1 for the logits of K classes,
-            whose softmax over the channels are their probabilities.
+        out_channels: 1 for the lesion, whose probability is the sigmoid; K > 1 for K classes, by softmax.
 
     Shape:
         (B, in_channels, H, W) with values in [0, 1] to logits (B, out_channels, H, W), any H and W.
     """
 
     def __init__(self, *, in_channels: int = 1, out_channels: int = 1) -> None:
-        super().__init__(_Body(in_channels, out_channels), MULTIPLE)
+        super().__init__(_Body(in_channels, out_channels), multiple=32)
 
 
 class _Body(nn.Module):
-    """The network for H and W divisible by ``MULTIPLE``."""
+    """The network for H and W divisible by 32."""
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()

@@ -13,8 +13,6 @@ from bus_monai.networks.wrappers import Padded
 # no postponed annotations here: TorchScript reads the types of the attributes as they stand
 
 FEATURE_COUNT = 24
-MULTIPLE = 128
-"""Pixels: the padded image's sides are multiples of it, so that no stage is smaller than a window."""
 
 
 class SwinUNETR(Padded):
@@ -26,19 +24,19 @@ class SwinUNETR(Padded):
 
     Args:
         in_channels: of the image.
-        out_channels: 1 for a logit of the lesion, whose sigmoid is its probability; K > 1 for the logits of K classes,
-            whose softmax over the channels are their probabilities.
+        out_channels: 1 for the lesion, whose probability is the sigmoid; K > 1 for K classes, by softmax.
 
     Shape:
         (B, in_channels, H, W) with values in [0, 1] to logits (B, out_channels, H, W), any H and W.
     """
 
     def __init__(self, *, in_channels: int = 1, out_channels: int = 1) -> None:
-        super().__init__(_Body(in_channels, out_channels), MULTIPLE)
+        # so that no stage is smaller than a window
+        super().__init__(_Body(in_channels, out_channels), multiple=128)
 
 
 class _Body(monai_swin.SwinUNETR):
-    """The network for H and W divisible by ``MULTIPLE``."""
+    """The network for H and W divisible by 128."""
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__(in_channels=in_channels, out_channels=out_channels, spatial_dims=2, feature_size=FEATURE_COUNT)

@@ -47,6 +47,14 @@ class AttentionGate(nn.Module):
         return skip * alpha
 
 
+class OpenGate(nn.Module):
+    """Stands for an :class:`AttentionGate` where there is none: the skip connection passes unchanged."""
+
+    def forward(self, gating: Tensor, skip: Tensor) -> Tensor:
+        """Return the skip connection."""
+        return skip
+
+
 def _project(in_channels: int, out_channels: int) -> nn.Sequential:
     return nn.Sequential(nn.Conv2d(in_channels, out_channels, 1), nn.ReLU(), nn.BatchNorm2d(out_channels))
 
