@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from math import atan2, degrees, pi
 from typing import Literal, TypeAlias
 
@@ -52,6 +52,7 @@ def find_findings(
     regions: Regions = (),
     aspect: float | None = None,
     min_area: float | None = None,
+    chance: Callable[[float], float] | None = None,
 ) -> Findings:
     """Return the largest components of lesion, and how many were left out.
 
@@ -63,6 +64,7 @@ def find_findings(
         aspect: height of a pixel by its width, where the spacing is not known.
         min_area: of a lesion, in mm2 where the spacing is known, else in pixels; ``None`` for a disk of
             ``MIN_LESION_MM`` across.
+        chance: that a component is a lesion, of its mean probability, which it replaces.
     """
 
     labels, sizes = label_components(probability >= threshold)
@@ -85,6 +87,8 @@ def find_findings(
         renumbered[kept + 1] = np.arange(1, len(kept) + 1)
         labels = renumbered[labels]
     lesions = measure_lesions(labels, spacing_mm=spacing_mm, regions=regions, aspect=aspect, probability=probability)
+    if chance is not None:
+        lesions = [replace(lesion, probability=chance(lesion.probability or 0.0)) for lesion in lesions]
     return Findings(labels, lesions, len(sizes) - large, large - len(kept))
 
 
@@ -153,7 +157,8 @@ class Lesion:
         row: of the centroid, in pixels, 0 in the middle of the first.
         column: of the centroid, in pixels.
         box: around its pixels.
-        probability: mean over its pixels, ``None`` where no map was given.
+        probability: that it is a lesion where the model is calibrated, else the mean over its pixels; ``None`` where
+            no map was given.
         unit: ``mm``, or ``px`` where the spacing is not known.
     """
 

@@ -167,6 +167,7 @@ def _segment(
         spacing_mm=spacing or source.spacing_mm,
         regions=() if spacing else source.regions,
         aspect=source.aspect,
+        chance=predictor.calibration,
     )
     return Result(found.labels > 0, probability, found.lesions, source.pixels, found.labels)
 

@@ -27,6 +27,7 @@ from bus_monai.inference.backends.backend import (
 )
 from bus_monai.inference.backends.chain import CHAIN_FILE, GRAPH_FILE, Chain
 from bus_monai.io.atomic import cache_folder, whole_folder
+from bus_monai.metrics.findings import CALIBRATION_KEY, Calibration
 from bus_monai.transforms.image_region import find_regions
 
 BackendName: TypeAlias = Literal["auto", "openvino", "onnx", "torch"]
@@ -68,6 +69,9 @@ class Predictor:
         self.precision = precision
         self.tta = tta
         self.sensitivity = sensitivity
+        stored = model.settings.get(CALIBRATION_KEY)
+        self.calibration = Calibration(*stored) if stored else None
+        """Of the chance that a finding is a lesion, where that was measured with the weights."""
         self._backend = _make_backend(model, backend, precision, sensitivity)
         self.backend = self._backend.name
 

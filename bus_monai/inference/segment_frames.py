@@ -202,6 +202,7 @@ def segment_frames(
                 regions=image.regions,
                 aspect=image.aspect,
                 min_area=min_area,
+                chance=predictor.calibration,
             )
             notes.update(dict.fromkeys(image.notes))
             labels.append(findings.labels.astype(np.uint16))

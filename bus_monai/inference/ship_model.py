@@ -1,14 +1,16 @@
 """Make a trained model small and put it into its bundle.
 
-    python -m bus_monai.inference.ship_model BUNDLE:WEIGHTS [DATA [OTHERS ...]]
+    python -m bus_monai.inference.ship_model BUNDLE:WEIGHTS [DATA [OTHERS ...]] [--findings CASES ...]
 
 writes ``models/model.safetensors`` and ``models/graph-KEY`` into the bundle's folder. It needs the extra ``export``.
 With DATA, what the model was trained on, it also learns which images it knows, and with OTHERS, folders of images of
-other kinds, which it does not.
+other kinds, which it does not. With the tables ``cases.csv`` of evaluations of the same recipe on images that were held
+out it learns the chance that what it finds is a lesion.
 """
 
 from __future__ import annotations
 
+import argparse
 import shutil
 import sys
 import tempfile
@@ -32,11 +34,15 @@ from bus_monai.errors import UserError
 from bus_monai.inference.backends.chain import GRAPH_FILE
 from bus_monai.inference.backends.export_graph import export_graph
 from bus_monai.inference.predictor import graph_name
+from bus_monai.metrics.case_table import read_case_table
+from bus_monai.metrics.findings import CALIBRATION_KEY, fit_calibration
 from bus_monai.networks.lite_unet import LiteUNet
 from bus_monai.networks.weights import read_weights, save_shipped
 
 
-def ship_model(spec: str, data: Path | None = None, others: Sequence[Path] = ()) -> tuple[Path, Path]:
+def ship_model(
+    spec: str, data: Path | None = None, others: Sequence[Path] = (), tables: Sequence[Path] = ()
+) -> tuple[Path, Path]:
     """Write weights and graph of a model into its bundle, in place of those that are there.
 
     Args:
@@ -44,12 +50,14 @@ def ship_model(spec: str, data: Path | None = None, others: Sequence[Path] = ())
         data: folder of the data set that it was trained on, see
             :func:`~bus_monai.inference.ship_model.fit_known_images`; ``None`` leaves what it knows as it is.
         others: images of other kinds, see there.
+        tables: ``cases.csv`` of evaluations without a calibration; none leave that of the model as it is.
 
     Returns:
         The file of weights and the folder of the graph.
 
     Raises:
-        UserError: there is no such model, it is an ensemble, or a graph cannot compute it.
+        UserError: there is no such model, it is an ensemble, a graph cannot compute it, or a table cannot be read or
+            has findings of one kind alone.
     """
     (model,) = parse_models([spec], segmenters=True)
     if len(model.files) > 1:
@@ -59,6 +67,8 @@ def ship_model(spec: str, data: Path | None = None, others: Sequence[Path] = ())
     state, settings = read_weights(model.files[0]), model.settings
     if data is not None:
         state, settings = fit_known_images(model, data, others)
+    if tables:
+        settings = settings | {CALIBRATION_KEY: _calibration(tables)}
     save_shipped(state, weights, settings)
     shipped = TrainedModel(model.name, model.bundle, str(weights), settings)
     for old in folder.glob("graph-*"):
@@ -68,6 +78,16 @@ def ship_model(spec: str, data: Path | None = None, others: Sequence[Path] = ())
     export_graph(shipped, graph)
     halve_graph(graph / GRAPH_FILE)
     return weights, graph
+
+
+def _calibration(tables: Sequence[Path]) -> list[float]:
+    """Return slope and intercept of the chance that a finding is a lesion, with four digits."""
+    findings = [finding for table in tables for row in read_case_table(table) for finding in row.findings]
+    try:
+        fitted = fit_calibration(findings)
+    except ValueError as error:
+        raise UserError(f"'{tables[0]}' and the like cannot calibrate: {error}") from error
+    return [round(fitted.slope, 4), round(fitted.intercept, 4)]
 
 
 def halve_graph(path: Path) -> None:
@@ -150,9 +170,16 @@ def _images(items: Sequence[Mapping[str, Any]], chain: Any) -> Iterator[Tensor]:
 
 
 if __name__ == "__main__":
+    arguments = argparse.ArgumentParser(prog="python -m bus_monai.inference.ship_model", description=__doc__)
+    arguments.add_argument("model", metavar="BUNDLE:WEIGHTS")
+    arguments.add_argument("data", nargs="?", type=Path, help="folder of the data set that it was trained on")
+    arguments.add_argument("others", nargs="*", type=Path, help="folders of images of other kinds")
+    arguments.add_argument(
+        "--findings", nargs="+", type=Path, default=[], metavar="CASES", help="tables of evaluations on held-out images"
+    )
+    given = arguments.parse_intermixed_args()
     try:
-        folders = [Path(folder) for folder in sys.argv[2:]]
-        for written in ship_model(sys.argv[1], folders[0] if folders else None, folders[1:]):
+        for written in ship_model(given.model, given.data, given.others, given.findings):
             print(written)
     except UserError as error:
         sys.exit(str(error))

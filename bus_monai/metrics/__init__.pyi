@@ -22,6 +22,14 @@ from .compare import ranking as ranking
 from .detection import DetectionCurve as DetectionCurve
 from .detection import detection_curve as detection_curve
 from .detection import match_detections as match_detections
+from .findings import Calibration as Calibration
+from .findings import Finding as Finding
+from .findings import Reliability as Reliability
+from .findings import count_detections as count_detections
+from .findings import findings_curve as findings_curve
+from .findings import fit_calibration as fit_calibration
+from .findings import match_findings as match_findings
+from .findings import reliability as reliability
 from .ignite import CaseMetric as CaseMetric
 from .ignite import DetectionMetric as DetectionMetric
 from .ignite import ShapeMetric as ShapeMetric
@@ -30,7 +38,6 @@ from .operating_curves import bland_altman as bland_altman
 from .operating_curves import operating_curves as operating_curves
 from .segmentation import CaseScores as CaseScores
 from .segmentation import average_distance as average_distance
-from .segmentation import count_detections as count_detections
 from .segmentation import hausdorff95 as hausdorff95
 from .segmentation import mask_dice as mask_dice
 from .segmentation import score_case as score_case

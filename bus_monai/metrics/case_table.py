@@ -11,6 +11,7 @@ from typing import Any, get_args, get_type_hints
 from bus_monai.data.case import Diagnosis
 from bus_monai.errors import UserError, check_columns, reading
 from bus_monai.io.atomic import write_table
+from bus_monai.metrics.findings import Finding
 from bus_monai.metrics.segmentation import BIN_COUNT, CaseScores
 
 CASE_KEYS = ("id", "group", "diagnosis")
@@ -41,14 +42,16 @@ class CaseRow(CaseScores):
 
 def write_case_table(path: str | Path, rows: Iterable[CaseRow]) -> None:
     """Write a table as CSV: UTF-8, ``None`` as an empty field, numbers with all their digits,
-    histograms as ``bin:count`` where there is a count.
+    histograms as ``bin:count`` where there is a count, findings as ``probability:lesion``.
 
     The file appears complete or not at all.
 
     Raises:
         UserError: the file cannot be written.
     """
-    write_table(Path(path), CASE_COLUMNS, ([_to_text(getattr(row, name)) for name in CASE_COLUMNS] for row in rows))
+    write_table(
+        Path(path), CASE_COLUMNS, ([_to_text(getattr(row, name), name) for name in CASE_COLUMNS] for row in rows)
+    )
 
 
 def read_case_table(path: str | Path) -> list[CaseRow]:
@@ -67,9 +70,11 @@ def read_case_table(path: str | Path) -> list[CaseRow]:
         return [_to_row(record, f"'{path}', line {reader.line_num}") for record in reader]
 
 
-def _to_text(value: Any) -> str:
+def _to_text(value: Any, column: str) -> str:
     if value is None:
         return ""
+    if column == "findings":
+        return " ".join(f"{float(finding.probability)!r}:{finding.lesion}" for finding in value)
     if isinstance(value, tuple):
         return " ".join(f"{bin}:{count}" for bin, count in enumerate(value) if count)
     return repr(float(value)) if isinstance(value, float) else str(value)
@@ -103,6 +108,9 @@ def _from_text(text: str | None, column: str) -> Any:
         return int(text)
     if hint is float:
         return float(text)
+    if hint == tuple[Finding, ...]:
+        told = (pair.partition(":") for pair in text.split())
+        return tuple(Finding(float(probability), int(lesion)) for probability, _, lesion in told)
     if hint == tuple[int, ...]:
         counts = {int(bin): int(count) for bin, _, count in (pair.partition(":") for pair in text.split())}
         return tuple(counts.pop(bin, 0) for bin in range(BIN_COUNT))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,6 +45,16 @@ class DetectionCurve:
     false_positives: NDArray[np.int64]
     truths: int
     images: int
+
+    @classmethod
+    def of_scores(cls, scored: Iterable[tuple[float, bool]], truths: int, images: int) -> DetectionCurve:
+        """Make it of the score of each detection, and whether it is right."""
+        true, false = defaultdict[float, int](int), defaultdict[float, int](int)
+        for score, right in scored:
+            (true if right else false)[score] += 1
+        scores = sorted({*true, *false}, reverse=True)
+        found, wrong = (np.cumsum([side[score] for score in scores], dtype=np.int64) for side in (true, false))
+        return cls(found, wrong, truths, images)
 
     @property
     def average_precision(self) -> float | None:
@@ -94,12 +104,8 @@ def detection_curve(
         >>> curve.average_precision, curve.froc((0.5,))
         (0.5, {0.5: 0.5})
     """
-    true, false = defaultdict[float, int](int), defaultdict[float, int](int)
-    for detection, truth in match_detections(detections, truths, min_iou=min_iou):
-        (false if truth is None else true)[detection.score] += 1
-    scores = sorted({d.score for d in detections}, reverse=True)
-    found, wrong = (np.cumsum([side[score] for score in scores], dtype=np.int64) for side in (true, false))
-    return DetectionCurve(found, wrong, sum(map(len, truths.values())), len(truths))
+    scored = [(d.score, truth is not None) for d, truth in match_detections(detections, truths, min_iou=min_iou)]
+    return DetectionCurve.of_scores(scored, sum(map(len, truths.values())), len(truths))
 
 
 def match_detections(

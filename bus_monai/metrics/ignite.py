@@ -26,6 +26,7 @@ from bus_monai.metrics.aggregate import LOWER_IS_BETTER, get_rule, means
 from bus_monai.metrics.case_table import CaseRow
 from bus_monai.metrics.classification import class_figures, macro_auc, macro_f1
 from bus_monai.metrics.detection import Detection, DetectionCurve, detection_curve, match_detections
+from bus_monai.metrics.findings import Calibration
 from bus_monai.metrics.segmentation import score_case
 from bus_monai.metrics.shapes import ShapeRow, found_scores
 from bus_monai.networks.shape_cnn import SHAPE_CLASSES
@@ -95,6 +96,7 @@ class CaseMetric(_RowMetric[CaseRow]):
         rule: key of :data:`~bus_monai.metrics.aggregate.RULES`.
         threshold: a pixel is lesion from this probability on.
         name: prefix of what is published beside the metric, for a second ``CaseMetric`` on the same engine.
+        calibration: slope and intercept of the findings' :class:`~bus_monai.metrics.findings.Calibration`.
 
     Raises:
         UserError: there is no such rule, or it has no such metric.
@@ -114,12 +116,19 @@ class CaseMetric(_RowMetric[CaseRow]):
     """
 
     def __init__(
-        self, *, metric: str = "dice", rule: str = "lesion", threshold: float = 0.5, name: str | None = None
+        self,
+        *,
+        metric: str = "dice",
+        rule: str = "lesion",
+        threshold: float = 0.5,
+        name: str | None = None,
+        calibration: Sequence[float] | None = None,
     ) -> None:
         check_choice("metric", metric, get_rule(rule).fractions, where=f"the rule {rule!r}")
         self.metric = metric
         self.rule = rule
         self.threshold = threshold
+        self.calibration = Calibration(*calibration) if calibration else None
         self.prefix = f"{name}_" if name else ""
         self._published: set[str] = set()
         super().__init__()
@@ -183,7 +192,13 @@ class CaseMetric(_RowMetric[CaseRow]):
                 "(1, H, W)."
             )
         try:
-            scores = score_case(probability[0], truth[0], threshold=self.threshold, spacing_mm=scored_spacing(item))
+            scores = score_case(
+                probability[0],
+                truth[0],
+                threshold=self.threshold,
+                spacing_mm=scored_spacing(item),
+                calibration=self.calibration,
+            )
         except ValueError as error:
             raise UserError(f"Case {id!r} cannot be scored: {error}") from error
         return CaseRow.of(scores, id=id, group=str(item.get("group", id)), diagnosis=item.get("diagnosis", "unknown"))

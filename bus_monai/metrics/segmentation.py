@@ -1,4 +1,4 @@
-"""Scores of one case: overlap, surface distances, lesions found."""
+"""Scores of one case: overlap, surface distances, findings."""
 
 from __future__ import annotations
 
@@ -8,14 +8,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import label
 from scipy.spatial import KDTree
 
 from bus_monai.metrics.arrays import ArrayOrTensor, as_array, as_masks
+from bus_monai.metrics.findings import Calibration, Finding, count_detections, match_findings
 
-MIN_IOU = 0.1
-"""Overlap from which a prediction counts as having found a lesion; less is a chance touch."""
-_EIGHT = np.ones((3, 3), dtype=int)
 _LOGITS = np.arange(-14, 14.01, 0.125)
 BIN_EDGES = 1 / (1 + np.exp(-_LOGITS))
 """Borders of the bins, even in logits: a sigmoid output crowds near 0 and 1, where even probabilities would not tell
@@ -27,48 +24,6 @@ M_IOU_THRESHOLDS = tuple(round(0.5 + 0.05 * k, 2) for k in range(10))
 """0.50, 0.55, ... 0.95: RDA-UNET-WGAN, Negi et al. 2020, doi 10.1007/s13369-020-04480-z, public code."""
 PROBABILITY_TOLERANCE = 1e-4
 """A probability may leave [0, 1] by this much, since interpolation rounds."""
-
-
-@dataclass(frozen=True)
-class Detections:
-    """Counts of one image.
-
-    Args:
-        lesions: connected components of the true mask.
-        found: those of them that a predicted component overlaps with an IoU of at least :data:`MIN_IOU`.
-        false_components: predicted components that overlap no lesion so.
-    """
-
-    lesions: int
-    found: int
-    false_components: int
-
-
-def count_detections(predicted: ArrayOrTensor, truth: ArrayOrTensor) -> Detections:
-    """Compare two masks component by component, eight-connected.
-
-    Args:
-        predicted: (H, W), values 0 and 1.
-        truth: (H, W), values 0 and 1.
-
-    Raises:
-        ValueError: shapes differ, or a mask has other values or another number of dimensions.
-
-    Example:
-        >>> truth = np.array([[1, 1, 0, 0, 1, 1]], dtype=bool)
-        >>> count_detections(np.array([[1, 1, 0, 0, 0, 0]], dtype=bool), truth)
-        Detections(lesions=2, found=1, false_components=0)
-    """
-    predicted, truth = as_masks(predicted, truth, dimensions=2)
-    true_labels, lesions = label(truth, structure=_EIGHT)
-    labels, components = label(predicted, structure=_EIGHT)
-    # the count of each pair of labels; row and column 0 are background
-    pairs = np.bincount((true_labels * (components + 1) + labels).ravel(), minlength=(lesions + 1) * (components + 1))
-    pairs = pairs.reshape(lesions + 1, components + 1)
-    overlap = pairs[1:, 1:]
-    union = pairs[1:].sum(axis=1)[:, None] + pairs[:, 1:].sum(axis=0)[None] - overlap
-    hit = overlap >= MIN_IOU * union
-    return Detections(lesions, int(hit.any(axis=1).sum()), components - int(hit.any(axis=0).sum()))
 
 
 def probability_histogram(probabilities: ArrayOrTensor) -> tuple[int, ...]:
@@ -195,6 +150,7 @@ class CaseScores:
         lesions: connected components of the true mask.
         lesions_found: those that a predicted component overlaps with an IoU of at least 0.1.
         false_components: predicted components that overlap no lesion so.
+        findings: predicted components that are large enough for one, and the lesion that each finds.
         lesion_histogram: probabilities of lesion pixels by bin,
             :func:`~bus_monai.metrics.segmentation.probability_histogram`.
         background_histogram: the same of background pixels.
@@ -225,6 +181,7 @@ class CaseScores:
     lesions: int
     lesions_found: int
     false_components: int
+    findings: tuple[Finding, ...]
     lesion_histogram: tuple[int, ...]
     background_histogram: tuple[int, ...]
 
@@ -240,6 +197,7 @@ def score_case(
     *,
     threshold: float = 0.5,
     spacing_mm: tuple[float, float] | None = None,
+    calibration: Calibration | None = None,
 ) -> CaseScores:
     """Compare a probability map with the true mask.
 
@@ -248,6 +206,7 @@ def score_case(
         truth: (H, W), values 0 and 1.
         threshold: a pixel is lesion from this probability on, in (0, 1].
         spacing_mm: of rows and columns, ``None`` where unknown.
+        calibration: of the findings.
 
     Raises:
         ValueError: an argument has a wrong shape or wrong values.
@@ -296,6 +255,9 @@ def score_case(
         lesions=detections.lesions,
         lesions_found=detections.found,
         false_components=detections.false_components,
+        findings=match_findings(
+            probability, truth, threshold=threshold, spacing_mm=spacing_mm, calibration=calibration
+        ),
         lesion_histogram=probability_histogram(probability[truth]),
         background_histogram=probability_histogram(probability[~truth]),
     )

@@ -20,6 +20,7 @@ from bus_monai.metrics.aggregate import (
 )
 from bus_monai.metrics.case_table import CaseRow, read_case_table
 from bus_monai.metrics.compare import COMPARED_RULE, ROBUSTNESS_FILE
+from bus_monai.metrics.findings import FINDING_RATES, findings_curve, reliability
 from bus_monai.metrics.operating_curves import bland_altman, operating_curves
 from bus_monai.report.page import (
     EXAMPLES_FILE,
@@ -30,7 +31,13 @@ from bus_monai.report.page import (
     read_history,
     write_page,
 )
-from bus_monai.report.score_figures import agreement_figure, box_figure, curves_figure, operating_figure
+from bus_monai.report.score_figures import (
+    agreement_figure,
+    box_figure,
+    curves_figure,
+    findings_figure,
+    operating_figure,
+)
 
 PAGE_METRICS = ("dice", "iou", "sensitivity", "precision")
 
@@ -43,6 +50,8 @@ def write_evaluation_report(folder: Path) -> Path:
     """
     rows = read_case_table(folder / CASES_FILE)
     curves, agreement = operating_curves(rows), bland_altman(rows)
+    curve = findings_curve([(row.findings, row.lesions) for row in rows])
+    told = reliability([finding for row in rows for finding in row.findings])
     name = folder.resolve().name
     return write_page(
         folder / REPORT_FILE,
@@ -55,6 +64,9 @@ def write_evaluation_report(folder: Path) -> Path:
         boxes=embed(box_figure({name: rows})) if any(row.has_lesion for row in rows) else None,
         curves=curves,
         operating=embed(operating_figure({name: curves})) if curves else None,
+        froc=curve.froc(FINDING_RATES),
+        told=told,
+        findings=embed(findings_figure(curve, told)) if told and curve.truths else None,
         subgroups={
             "By diagnosis": _parts(by_diagnosis(rows)),
             "By the size of the lesion": _parts(by_lesion_size(rows)),

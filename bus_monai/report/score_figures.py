@@ -15,6 +15,7 @@ from bus_monai.metrics.case_table import CaseRow
 from bus_monai.metrics.classification import ROC_GRID, auc, macro_roc, roc_curve
 from bus_monai.metrics.compare import Ranking
 from bus_monai.metrics.detection import FROC_RATES, DetectionCurve
+from bus_monai.metrics.findings import FINDING_RATES, Reliability
 from bus_monai.metrics.operating_curves import BlandAltman, OperatingCurves
 from bus_monai.metrics.shapes import ShapeRow, found_scores
 from bus_monai.networks.shape_cnn import SHAPE_CLASSES
@@ -113,19 +114,40 @@ def _draw(axis: Axes, history: Sequence[dict[str, float]], names: dict[str, str]
 def froc_figure(curve: DetectionCurve) -> Figure:
     """Draw sensitivity over false positives per image, as steps, and the four points that are told in numbers."""
     figure = Figure(figsize=(5.5, 4.5), layout="constrained")
-    axis = figure.subplots()
+    _draw_froc(figure.subplots(), curve, FROC_RATES, "masses")
+    return figure
+
+
+def findings_figure(curve: DetectionCurve, told: Reliability) -> Figure:
+    """Draw lesions found over false findings per image, and how often findings of a probability are lesions."""
+    figure = Figure(figsize=(11, 4.5), layout="constrained")
+    froc, calibration = figure.subplots(1, 2)
+    _draw_froc(froc, curve, FINDING_RATES, "lesions")
+    calibration.plot([0, 1], [0, 1], color="#999", linestyle=":", linewidth=1)
+    calibration.plot(told.confidence, told.frequency, marker="o")
+    for confidence, frequency, count in zip(told.confidence, told.frequency, told.count, strict=True):
+        if count:
+            calibration.annotate(
+                str(count), (confidence, frequency), xytext=(4, -11), textcoords="offset points", fontsize=8
+            )
+    calibration.set(xlabel="mean probability told", ylabel="share of lesions", xlim=(-0.02, 1.06), ylim=(-0.08, 1.05))
+    calibration.set_title(f"Reliability of {told.count.sum()} findings, ECE {told.calibration_error:.3f}")
+    calibration.grid(alpha=0.3)
+    return figure
+
+
+def _draw_froc(axis: Axes, curve: DetectionCurve, rates: Sequence[float], what: str) -> None:
     false = np.concatenate([[0], curve.false_positives]) / max(curve.images, 1)
     found = np.concatenate([[0], curve.true_positives]) / max(curve.truths, 1)
-    most = max(FROC_RATES)
+    most = max(rates)
     axis.step([*false, max(float(false[-1]), most)], [*found, found[-1]], where="post")
-    points = curve.froc() or {}
+    points = curve.froc(rates) or {}
     axis.plot(list(points), list(points.values()), "o")
     for rate, value in points.items():
         axis.annotate(f"{value:.2f}", (rate, value), xytext=(3, -12), textcoords="offset points", fontsize=8)
     axis.set(xlabel="false positives per image", ylabel="sensitivity", xlim=(-0.02, most + 0.1), ylim=(-0.02, 1.02))
-    axis.set_title(f"FROC, {curve.truths} masses in {curve.images} images")
+    axis.set_title(f"FROC, {curve.truths} {what} in {curve.images} images")
     axis.grid(alpha=0.3)
-    return figure
 
 
 def operating_figure(curves: Mapping[str, OperatingCurves]) -> Figure:

@@ -26,7 +26,7 @@ class BrightPredictor:
     """
 
     name, version, weights_hash, backend, precision, tta = "bright", "1", "0" * 64, "numpy", "fp32", False
-    sensitivity = "balanced"
+    sensitivity, calibration = "balanced", None
 
     def __init__(self, weights: Path, seconds: float = 0, stop_at: tuple[int, Path] | None = None) -> None:
         weights.write_bytes(b"none")

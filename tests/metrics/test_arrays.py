@@ -21,8 +21,8 @@ from bus_monai.metrics.classification import (
     roc_curve,
     summarize_classes,
 )
+from bus_monai.metrics.findings import count_detections, match_findings
 from bus_monai.metrics.segmentation import (
-    count_detections,
     mask_dice,
     probability_histogram,
     score_case,
@@ -58,6 +58,7 @@ def test_the_prediction_comes_first() -> None:
         (score_case, SCORES, TRUTH[:, :2].repeat(2, axis=0)),
         (mask_dice, PREDICTED, TRUTH),
         (count_detections, PREDICTED, TRUTH),
+        (match_findings, 0.75 * PREDICTED, TRUTH),
         (surface_distances, PREDICTED, TRUTH),
         (macro_f1, SCORES, CLASSES),
         (macro_auc, SCORES, CLASSES),

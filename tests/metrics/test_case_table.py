@@ -9,11 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bus_monai.metrics.case_table import CASE_COLUMNS, CaseRow, read_case_table, write_case_table
+from bus_monai.metrics.findings import Finding
 from bus_monai.metrics.segmentation import score_case
 from tests.user_errors import raises_user_error
 
+FINDINGS = (Finding(0.85, 1), Finding(0.6, 0))
 LESION = CaseRow.of(
-    score_case(np.array([[0.9, 0.8, 0.1]]), np.array([[1, 0, 0]]), spacing_mm=(0.1, 0.3)),
+    replace(score_case(np.array([[0.9, 0.8, 0.1]]), np.array([[1, 0, 0]]), spacing_mm=(0.1, 0.3)), findings=FINDINGS),
     id="case-1",
     group="p1",
     diagnosis="malignant",
@@ -26,7 +28,7 @@ def test_table_begins_with_the_case_and_leaves_none_empty(tmp_path: Path) -> Non
     write_case_table(tmp_path / "cases.csv", [NORMAL])
     header, line = (tmp_path / "cases.csv").read_text(encoding="utf-8").splitlines()
     assert header.startswith("id,group,diagnosis,has_lesion,tp,fp,fn,tn,accuracy,dice,iou,precision,sensitivity,")
-    assert line == "case-2,p2,normal,False,0,0,0,3,1.0,,,,,1.0,,,,,,,0,0,,,False,0,0,0,,0:3"
+    assert line == "case-2,p2,normal,False,0,0,0,3,1.0,,,,,1.0,,,,,,,0,0,,,False,0,0,0,,,0:3"
 
 
 def test_rows_come_back_as_they_were(tmp_path: Path) -> None:
@@ -87,7 +89,8 @@ def test_a_missing_column_is_named(tmp_path: Path) -> None:
         (",True,", ",yes,", "has_lesion", "yes"),
         ("malignant", "bad", "diagnosis", "bad"),
         (",0.5,", ",half,", "iou", "half"),
-        (",1,1,0,130", ",1,1,130", "false_components", "130:1"),
+        (",1,1,0,0.85", ",1,1,0.85", "false_components", "0.85:1 0.6:0"),
+        ("0.85:1", "0.85", "findings", "0.85 0.6:0"),
     ],
 )
 def test_a_value_that_does_not_fit_is_named_with_its_line(
