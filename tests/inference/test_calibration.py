@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from bus_monai import segment
 from bus_monai.bundle import registry
@@ -21,14 +22,18 @@ from bus_monai.io.opened import open_source
 from bus_monai.metrics.case_table import CaseRow, write_case_table
 from bus_monai.metrics.findings import CALIBRATION_KEY, Calibration, Finding
 from bus_monai.metrics.segmentation import score_case
+from bus_monai.networks.lite_unet import LiteUNet
 from tests.user_errors import raises_user_error
 
 SPREAD = (2.5, -2.0)
 
 
 @pytest.fixture(scope="module")
-def model(small_weights: Path) -> TrainedModel:
-    return find_model("baseline", str(small_weights))
+def model(tmp_path_factory: pytest.TempPathFactory) -> TrainedModel:
+    """A model that has learned nothing."""
+    weights = tmp_path_factory.mktemp("model") / "model.pt"
+    torch.save(LiteUNet(presence_head=True, deep_supervision=True).state_dict(), weights)
+    return TrainedModel("some", find_bundle("lite_unet"), str(weights), {"image_size": [64, 64], "crop_region": False})
 
 
 def test_command_and_python_tell_the_chance(model: TrainedModel, small_phantoms: Path) -> None:
