@@ -26,6 +26,10 @@ LUT_ENTRIES = 1 << 16
 """Of a table of colors, DICOM PS3.3 C.7.6.3.1.5."""
 
 
+class PixelError(ValueError):
+    """Pixels are not what the header says, which no conversion mends."""
+
+
 @dataclass(frozen=True)
 class Codestream:
     """The size that compressed pixels declare.
@@ -36,6 +40,7 @@ class Codestream:
         components: of a pixel.
         kind: ``dct``, ``lossless`` or ``ls`` of JPEG, ``2000``.
         bits: of a component.
+        is_signed: whether values may be negative.
         has_luma: whether a decoder makes RGB of luma and chroma, ``None`` where the image does not say.
     """
 
@@ -44,6 +49,7 @@ class Codestream:
     components: int
     kind: str = ""
     bits: int = 8
+    is_signed: bool = False
     has_luma: bool | None = None
 
 
@@ -56,7 +62,7 @@ def read_codestream(encoded: bytes) -> Codestream | None:
         >>> file = BytesIO()
         >>> Image.new("L", (30, 20)).save(file, "JPEG")
         >>> read_codestream(file.getvalue())
-        Codestream(rows=20, columns=30, components=1, kind='dct', bits=8, has_luma=True)
+        Codestream(rows=20, columns=30, components=1, kind='dct', bits=8, is_signed=False, has_luma=True)
     """
     try:
         if encoded[:2] == b"\xff\xd8":
@@ -93,7 +99,7 @@ def _jpeg(encoded: bytes) -> Codestream | None:
             kind = "ls" if marker == 0xF7 else "lossless" if marker in _LOSSLESS else "dct"
             if has_luma is None and components == 3 and encoded[at + 10 : at + 19 : 3] == b"RGB":
                 has_luma = False
-            return Codestream(rows, columns, components, kind, bits, has_luma)
+            return Codestream(rows, columns, components, kind, bits, has_luma=has_luma)
         has_luma = _color_of(encoded[at + 4 : at + 18], marker, has_luma)
         at += 2 + int(struct.unpack_from(">H", encoded, at + 2)[0])
 
@@ -118,23 +124,51 @@ def _jpeg2000(encoded: bytes, start: int) -> Codestream | None:
     if -(-(right - across) // width) * -(-(bottom - down) // height) > MAX_TILES:
         return None
     bits = (encoded[start + 42] & 0x7F) + 1
-    return Codestream(bottom - top, right - left, components, "2000", bits)
+    return Codestream(bottom - top, right - left, components, "2000", bits, bool(encoded[start + 42] & 0x80))
 
 
-def check_encoded(path: Path, encoded: bytes, header: Dataset) -> None:
-    """Check that an encoded frame is what the header says, before it is decoded.
+def read_rle(encoded: bytes, rows: int, columns: int) -> tuple[Codestream, bytes] | None:
+    """Tell what a frame of RLE holds, of which the number of pixels is known, DICOM PS3.5 G.
+
+    Returns:
+        What it is, and its first bytes of each pixel; ``None`` where it is no RLE.
+
+    Raises:
+        PixelError: it holds more or fewer pixels.
+    """
+    segments = int.from_bytes(encoded[:4], "little") if len(encoded) >= 64 else 0
+    if segments not in _RLE_KINDS:
+        return None
+    start, end = struct.unpack_from("<2L", encoded, 4)
+    size = rows * columns
+    plane = _rle_bytes(encoded, start, min(end, len(encoded)) if segments > 1 else len(encoded), 2 * size)
+    if not 0 <= len(plane) - size <= MAX_RLE_PADDING:
+        raise PixelError(f"it holds {len(plane):,} pixels, but {rows} x {columns} are {size:,}")
+    components, bits = _RLE_KINDS[segments]
+    return Codestream(rows, columns, components, "rle", bits), bytes(plane[:size])
+
+
+_RLE_KINDS = {1: (1, 8), 2: (1, 16), 3: (3, 8), 6: (3, 16)}
+"""Components and bits, by the number of segments."""
+MAX_RLE_PADDING = 2
+"""Bytes that a segment may unpack to more than a frame has pixels."""
+
+
+def check_encoded(path: Path, encoded: bytes, syntax: str | None, rows: int, columns: int) -> None:
+    """Check that an encoded frame is as large as it should be, before it is decoded.
 
     Args:
         path: of the file, for the sentence.
         encoded: one frame.
-        header: of the file.
+        syntax: transfer syntax of the file.
+        rows: of each frame.
+        columns: of each frame.
 
     Raises:
         UserError: it declares another size or more components, or would unpack to more.
     """
-    rows, columns = int(header.Rows), int(header.Columns)
-    if header.file_meta.get("TransferSyntaxUID") == RLELossless:
-        _check_rle(path, encoded, header)
+    if syntax == RLELossless:
+        _check_rle(path, encoded, rows * columns)
         return
     if encoded.count(b"\xff\xda") > MAX_SCANS and encoded[:2] == b"\xff\xd8":
         raise _broken(path, f"has more than {MAX_SCANS} scans in a frame")
@@ -146,13 +180,12 @@ def check_encoded(path: Path, encoded: bytes, header: Dataset) -> None:
         return
     if (found.rows, found.columns) != (rows, columns):
         Budget.current().check_frame(path, found.rows, found.columns)
-        raise _broken(path, f"has a frame of {found.rows} x {found.columns} pixels where it says {rows} x {columns}")
+        raise _broken(path, f"has a frame of {found.rows} x {found.columns} pixels where {rows} x {columns} are due")
     if found.components > MAX_COMPONENTS:
         raise _broken(path, f"has {found.components} values per pixel")
 
 
-def _check_rle(path: Path, encoded: bytes, header: Dataset) -> None:
-    size = int(header.Rows) * int(header.Columns)
+def _check_rle(path: Path, encoded: bytes, size: int) -> None:
     segments = min(int(struct.unpack("<L", encoded[:4])[0]), 15) if len(encoded) >= 64 else 0
     starts = [*struct.unpack_from(f"<{segments}L", encoded, 4), len(encoded)] if segments else []
     for start, end in pairwise(starts):
@@ -174,6 +207,20 @@ def _rle_length(encoded: bytes, at: int, end: int, most: int) -> int:
             length += 257 - head if head > 128 else 0
             at += 2 if head > 128 else 1
     return length
+
+
+def _rle_bytes(encoded: bytes, at: int, end: int, most: int) -> bytearray:
+    """Unpack a segment, up to some length."""
+    unpacked = bytearray()
+    while at < end and len(unpacked) <= most:
+        head = encoded[at]
+        if head < 128:
+            unpacked += encoded[at + 1 : min(at + 2 + head, end)]
+            at += head + 2
+        else:
+            unpacked += encoded[at + 1 : at + 2] * (257 - head if head > 128 else 0)
+            at += 2 if head > 128 else 1
+    return unpacked
 
 
 def check_color_tables(path: Path, header: Dataset) -> None:

@@ -13,10 +13,10 @@ from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate
 from pydicom.pixels import get_decoder
 from pydicom.pixels.processing import apply_color_lut, apply_modality_lut, apply_voi
-from pydicom.uid import UID, JPEG2000Lossless, JPEGBaseline8Bit, JPEGLosslessSV1, JPEGLSLossless
+from pydicom.uid import UID, JPEG2000Lossless, JPEGBaseline8Bit, JPEGLosslessSV1, JPEGLSLossless, RLELossless
 
 from bus_monai.dicom.calibration import functional_groups
-from bus_monai.dicom.codestream import Codestream, check_color_tables, check_encoded, read_codestream
+from bus_monai.dicom.codestream import Codestream, PixelError, check_color_tables, check_encoded, read_codestream
 from bus_monai.dicom.pixel_layout import PixelLayout
 from bus_monai.io.gray import LUMA_WEIGHTS, to_unit_range, windowed
 from bus_monai.io.opened import OpenedSource
@@ -36,7 +36,7 @@ def decode_frame(source: OpenedSource, layout: PixelLayout, frame: int) -> Decod
     if not layout.spans:
         return _native(source, layout, frame)
     if frame >= len(layout.spans):
-        raise ValueError(f"less than {layout.frames} frames are there")
+        raise PixelError(f"less than {layout.frames} frames are there")
     return _compressed(source, layout, _encoded(source, layout, frame))
 
 
@@ -52,7 +52,7 @@ def _native(source: OpenedSource, layout: PixelLayout, frame: int) -> Decoded:
     begin, end = (layout.frame_bits * number for number in (frame, frame + 1))
     first, last = begin // 8, -(-end // 8)
     if last > layout.length:
-        raise ValueError(f"less than {layout.frames} frames are there")
+        raise PixelError(f"less than {layout.frames} frames are there")
     odd = first % 2 if layout.is_swapped else 0
     source.content.seek(layout.start + first - odd)
     data = source.content.read(last - first + odd + (1 if layout.is_swapped else 0))
@@ -62,10 +62,11 @@ def _native(source: OpenedSource, layout: PixelLayout, frame: int) -> Decoded:
     if layout.bits == 1:
         values = np.unpackbits(np.frombuffer(data, np.uint8), bitorder="little")[begin - 8 * first :][: end - begin]
         return values.reshape(layout.rows, layout.columns), layout
-    kind = np.dtype(f"{'<' if layout.is_little else '>'}{'i' if layout.is_signed else 'u'}{layout.bits // 8}")
+    kind = np.dtype(f"{'<' if layout.is_little else '>'}u{layout.bits // 8}")
     values = np.frombuffer(data[: last - first], kind)
     values = values.astype(kind.newbyteorder("="), copy=False)
-    return _shaped(values, layout)
+    pixels, layout = _shaped(values, layout)
+    return _as_meant(pixels, layout), layout
 
 
 def _shaped(values: NDArray[Any], layout: PixelLayout) -> Decoded:
@@ -101,19 +102,21 @@ def _in_color(samples: NDArray[Any], layout: PixelLayout) -> Decoded:
 
 
 def _compressed(source: OpenedSource, layout: PixelLayout, encoded: bytes) -> Decoded:
-    check_encoded(source.path, encoded, source.header)
-    found = read_codestream(encoded)
+    syntax = source.header.file_meta.get("TransferSyntaxUID")
+    check_encoded(source.path, encoded, syntax, layout.rows, layout.columns)
+    found = None if syntax == RLELossless else read_codestream(encoded)
     if found is not None and found.kind == "dct" and found.bits == 8:
         return _jpeg(encoded, found, layout)
     pixels, said = get_decoder(_syntax(source, found)).as_array(
-        encapsulate([encoded]), index=0, raw=True, validate=False, **_options(source, layout)
+        encapsulate([encoded]), index=0, raw=True, validate=False, **_options(source, layout, found)
     )
+    pixels = _as_meant(pixels, layout)
     if pixels.ndim != 3:
         return pixels, layout
     return _in_color(pixels, replace(layout, interpretation=str(said["photometric_interpretation"])))
 
 
-def _options(source: OpenedSource, layout: PixelLayout) -> dict[str, Any]:
+def _options(source: OpenedSource, layout: PixelLayout, found: Codestream | None) -> dict[str, Any]:
     return {
         "transfer_syntax_uid": source.header.file_meta.TransferSyntaxUID,
         "rows": layout.rows,
@@ -123,8 +126,9 @@ def _options(source: OpenedSource, layout: PixelLayout) -> dict[str, Any]:
         "photometric_interpretation": layout.interpretation,
         "planar_configuration": int(layout.is_planar),
         "bits_allocated": layout.bits,
-        "bits_stored": layout.stored,
-        "pixel_representation": int(layout.is_signed),
+        # what lies above the bits that are said to be used is not cut off
+        "bits_stored": layout.bits if found is None else found.bits,
+        "pixel_representation": int(found is not None and found.is_signed),
         "pixel_keyword": "PixelData",
     }
 
@@ -195,8 +199,7 @@ def gray_values(pixels: NDArray[Any], header: Dataset, layout: PixelLayout, fram
         return _luma(pixels, layout)
     if layout.is_ybr:
         return to_unit_range(pixels, top=layout.top)
-    values = _unsigned(pixels)
-    gray = _shown(values, header, layout, frame)
+    gray = _shown(pixels, header, layout, frame)
     return 1 - gray if layout.interpretation == "MONOCHROME1" else gray
 
 
@@ -204,7 +207,7 @@ def _luma(pixels: NDArray[Any], layout: PixelLayout) -> NDArray[np.float32]:
     """Return the luma of RGB, of a large image by bands of rows."""
     if pixels.dtype != np.uint8:
         return np.asarray(to_unit_range(pixels) @ LUMA_WEIGHTS, dtype=np.float32)
-    top = np.float32(layout.top)
+    top = np.float32(layout.top if int(pixels.max()) <= layout.top else 255)
     gray = np.empty(pixels.shape[:2], np.float32)
     rows = max(1, MAX_SAMPLES_AT_ONCE // max(1, pixels.size // len(pixels)))
     for start in range(0, len(pixels), rows):
@@ -213,20 +216,39 @@ def _luma(pixels: NDArray[Any], layout: PixelLayout) -> NDArray[np.float32]:
     return gray
 
 
-def _unsigned(pixels: NDArray[Any]) -> NDArray[Any]:
-    """Return 8-bit values as they are meant: ultrasound has no signed ones, and many a header that says so is wrong.
+def _as_meant(pixels: NDArray[Any], layout: PixelLayout) -> NDArray[Any]:
+    """Return values that the header calls signed as they are meant, and without what is drawn in bits above them.
 
-    Read in the wrong way, values jump from one end to the other where the picture is smooth.
+    Ultrasound has no signed values, and many a header that says so is wrong: read in the wrong way, values jump from
+    one end to the other where the picture is smooth.
     """
-    if pixels.dtype != np.int8:
+    if pixels.dtype.kind not in "iu":
         return pixels
-    plain = pixels.view(np.uint8)
-    return plain if _steps(plain) <= _steps(pixels) else pixels
+    unused = 8 * pixels.dtype.itemsize - layout.stored
+    if layout.has_overlay and unused > 0:
+        pixels = pixels & pixels.dtype.type(2**layout.stored - 1)
+    if not layout.is_signed:
+        return pixels
+    plain = pixels.view(f"u{pixels.dtype.itemsize}")
+    signed = plain.view(f"i{pixels.dtype.itemsize}")
+    if unused > 0 and not (plain >> plain.dtype.type(layout.stored)).any():
+        signed = (plain << plain.dtype.type(unused)).view(signed.dtype) >> signed.dtype.type(unused)
+    one, other = _steps(plain), _steps(signed)
+    if layout.stored <= 8:
+        return plain if one <= other else signed
+    # other kinds of images do have signed values of more bits
+    return plain if one < MUCH_SMOOTHER * other and pixels.size >= MIN_PIXELS else signed
 
 
-def _steps(pixels: NDArray[Any]) -> int:
-    values = pixels.astype(np.int16)
-    return int(np.abs(np.diff(values, axis=0)).sum()) + int(np.abs(np.diff(values, axis=1)).sum())
+MUCH_SMOOTHER = 0.8
+"""Share of the steps that is left where more than 8 bits are read in the right way."""
+MIN_PIXELS = 256
+"""That tell it."""
+
+
+def _steps(pixels: NDArray[Any]) -> float:
+    values = pixels.astype(np.float64 if pixels.dtype.itemsize > 2 else np.int32)
+    return float(np.abs(np.diff(values, axis=0)).sum()) + float(np.abs(np.diff(values, axis=1)).sum())
 
 
 def _shown(values: NDArray[Any], header: Dataset, layout: PixelLayout, frame: int) -> NDArray[np.float32]:

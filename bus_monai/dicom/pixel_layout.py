@@ -12,17 +12,15 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.uid import RLELossless
 
-from bus_monai.dicom.codestream import Codestream, read_codestream
+from bus_monai.dicom.codestream import Codestream, PixelError, read_codestream, read_rle
+from bus_monai.dicom.fragments import Span, fragments_of, group_fragments
 from bus_monai.io.budget import Budget
 from bus_monai.io.opened import OpenedSource
 
 COLORS = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_PARTIAL_422", "YBR_PARTIAL_420", "YBR_ICT", "YBR_RCT")
 MAX_PADDING = 3
 """Bytes behind the last pixel that may be there and mean nothing; more may, if 0 and less than a row or a column."""
-MAX_FRAGMENTS = 1_000_000
-"""Of compressed pixels."""
 UNDEFINED = 0xFFFFFFFF
-Span = tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -40,6 +38,7 @@ class PixelLayout:
         stored: bits of a sample that are used.
         is_signed: whether values may be negative.
         is_little: whether the first byte of several is the lowest.
+        has_overlay: whether something else is drawn in bits that are not used.
         is_swapped: whether bytes of 8 bits are swapped in pairs, as in words of big endian.
         start: position of the first byte of the pixels.
         length: of the pixels in bytes, without what is missing in the file.
@@ -56,6 +55,7 @@ class PixelLayout:
     bits: int
     stored: int
     is_signed: bool
+    has_overlay: bool
     is_little: bool
     is_swapped: bool
     start: int
@@ -89,15 +89,17 @@ def pixel_layout(source: OpenedSource) -> PixelLayout:
 
     Raises:
         UserError: there are too many pixels.
-        ValueError: there are none, or they do not fit to the header.
+        PixelError: there are none, or they do not fit to the header.
     """
     header = source.header
-    declared = _declared(header)
-    Budget.current().check_frames(source.path, declared.frames, declared.rows, declared.columns)
     start, length = _find_pixels(source)
-    declared = replace(declared, start=start, length=length)
+    fragments = list(fragments_of(source, start)) if length == UNDEFINED else []
+    if length == UNDEFINED and len(fragments) < 2:
+        raise PixelError("it holds no pixels")
+    declared = replace(_declared(header, _first_image(source, fragments[1:])), start=start, length=length)
+    Budget.current().check_frames(source.path, declared.frames, declared.rows, declared.columns)
     if length == UNDEFINED:
-        found = _compressed(source, declared, header)
+        found = _compressed(source, declared, fragments)
     else:
         found = _plain(source.content, declared, says_frames="NumberOfFrames" in header)
     if found.frames != declared.frames:
@@ -107,32 +109,57 @@ def pixel_layout(source: OpenedSource) -> PixelLayout:
     return found
 
 
-def _declared(header: Dataset) -> PixelLayout:
-    words = ("Rows", "Columns", "BitsAllocated")
-    missing = next((word for word in words if header.get(word) in (None, "")), None)
-    if missing:
-        raise ValueError(f"it does not say {missing}")
+def _declared(header: Dataset, found: Codestream | None) -> PixelLayout:
+    """Return what the header says, or of compressed pixels what their first image says of itself."""
+    said = {word: int(header.get(word) or 0) for word in ("Rows", "Columns", "BitsAllocated", "BitsStored")}
+    known = dict(said)
     interpretation = str(header.get("PhotometricInterpretation") or "").strip().upper()
     samples = int(header.get("SamplesPerPixel") or (3 if interpretation in COLORS else 1))
-    bits = int(header.BitsAllocated)
-    stored = int(header.get("BitsStored") or bits)
+    if found is not None:
+        known = {
+            "Rows": found.rows,
+            "Columns": found.columns,
+            "BitsAllocated": 8 if found.bits <= 8 else 16 if found.bits <= 16 else 32,
+            "BitsStored": found.bits,
+        }
+        if found.components != samples:
+            samples = found.components
+            interpretation = "RGB" if samples == 3 else "MONOCHROME2"
+    missing = next((word for word, value in known.items() if not value and word != "BitsStored"), None)
+    if missing:
+        raise PixelError(f"it does not say {missing}")
+    size, true_size = ((of["Rows"], of["Columns"]) for of in (said, known))
+    note = f"Rows and Columns are {true_size[0]} and {true_size[1]}, not {size[0]} and {size[1]}"
+    bits = known["BitsAllocated"]
+    stored = known["BitsStored"] or bits
     if bits not in (1, 8, 16, 32, 64) or not 1 <= stored <= bits or samples not in (1, 3):
-        raise ValueError(f"it says {samples} samples of {bits} bits, {stored} of them used, which no image has")
+        raise PixelError(f"it says {samples} samples of {bits} bits, {stored} of them used, which no image has")
     return PixelLayout(
-        rows=int(header.Rows),
-        columns=int(header.Columns),
+        rows=known["Rows"],
+        columns=known["Columns"],
         frames=int(header.get("NumberOfFrames") or 1),
         samples=samples,
         interpretation=interpretation or ("MONOCHROME2" if samples == 1 else "RGB"),
         is_planar=samples > 1 and int(header.get("PlanarConfiguration") or 0) == 1,
         bits=bits,
         stored=stored,
-        is_signed=int(header.get("PixelRepresentation") or 0) == 1,
+        is_signed=int(header.get("PixelRepresentation") or 0) == 1 or (found is not None and found.is_signed),
+        has_overlay=_has_overlay(header, stored),
         is_little=header.original_encoding[1] is not False,
         is_swapped=False,
         start=0,
         length=0,
+        notes=(note,) if size != true_size else (),
     )
+
+
+OVERLAY_GROUPS = range(0x6000, 0x6020, 2)
+
+
+def _has_overlay(header: Dataset, stored: int) -> bool:
+    """Tell whether an overlay lies in the bits of the pixels that are not used, as it did before 2004."""
+    places = (header.get((group, 0x0102)) for group in OVERLAY_GROUPS if (group, 0x3000) not in header)
+    return any(place is not None and int(place.value or 0) >= stored for place in places)
 
 
 def _find_pixels(source: OpenedSource) -> Span:
@@ -143,7 +170,7 @@ def _find_pixels(source: OpenedSource) -> Span:
     implicit, little = source.header.original_encoding
     order = "<" if little is not False else ">"
     if len(head) < 8 or struct.unpack(order + "HH", head[:4]) != (0x7FE0, 0x0010):
-        raise ValueError("it holds no pixels")
+        raise PixelError("it holds no pixels")
     at = source.pixels_at + 8
     if not implicit and len(head) == 12:
         (length,) = struct.unpack(order + "L", head[8:12])
@@ -163,7 +190,7 @@ def _plain(file: BinaryIO, declared: PixelLayout, *, says_frames: bool) -> Pixel
     candidates = list(_meant(declared))
     for layout in candidates:
         if _fits(file, layout, layout.frames):
-            return _checked_color(file, layout)
+            return _checked_size(file, _checked_color(file, layout))
     counted = [replace(layout, frames=count) for layout in candidates if (count := _count(file, layout)) > 0]
     longer = [layout for layout in counted if layout.frames > declared.frames]
     if len(longer) == 1 and not _is_other_layout(file, longer[0]):
@@ -172,8 +199,8 @@ def _plain(file: BinaryIO, declared: PixelLayout, *, says_frames: bool) -> Pixel
     if declared.length < need and (says_frames and declared.frames > 1):
         return candidates[0]  # those that are there are read
     if declared.length < need:
-        raise ValueError(f"its pixels end after {declared.length:,} of {int(need):,} bytes")
-    raise ValueError(
+        raise PixelError(f"its pixels end after {declared.length:,} of {int(need):,} bytes")
+    raise PixelError(
         f"it has {declared.length:,} bytes of pixels, but {declared.frames} frames of {declared.rows} x "
         f"{declared.columns} pixels in {declared.interpretation} take {int(need):,}"
     )
@@ -265,97 +292,63 @@ def _checked_color(file: BinaryIO, layout: PixelLayout) -> PixelLayout:
     return layout
 
 
-def _compressed(source: OpenedSource, declared: PixelLayout, header: Dataset) -> PixelLayout:
-    fragments = list(_fragments(source, declared.start))
-    offsets = _offsets(source, fragments[0]) if fragments else ()
-    fragments = fragments[1:]
+MIN_SMOOTHER = 0.8
+"""Share of the steps from row to row that is left where rows and columns change places, if these are swapped."""
+MIN_SIDE = 16
+"""Rows and columns from which on their steps tell it."""
+MAX_ROUGHER = 3
+"""Times that a step from row to row is larger than one from column to column."""
+
+
+def _checked_size(file: BinaryIO, layout: PixelLayout) -> PixelLayout:
+    """Return the layout with rows and columns as the bytes have them."""
+    size = layout.rows * layout.columns
+    samples = 1 if layout.is_planar else _stored_samples(layout.samples, layout.interpretation)
+    wide = max(1, layout.bits // 8)
+    if layout.bits not in (8, 16) or size * samples * wide > SAMPLED_BYTES or layout.is_swapped:
+        return layout
+    data = _sample(file, layout)[: size * samples * wide]
+    # the high byte of words, and the first sample
+    plane = data[(wide - 1 if layout.is_little else 0) :: wide * samples]
+    if not _is_turned(plane, layout.rows, layout.columns):
+        return layout
+    note = f"Rows and Columns are {layout.columns} and {layout.rows}, not {layout.rows} and {layout.columns}"
+    return replace(layout, rows=layout.columns, columns=layout.rows, notes=(*layout.notes, note))
+
+
+def _is_turned(plane: NDArray[np.uint8], rows: int, columns: int) -> bool:
+    """Tell whether pixels are much more like those below them where rows and columns change places."""
+    if rows == columns or len(plane) < rows * columns or min(rows, columns) < MIN_SIDE:
+        return False
+    values = plane.astype(np.int16)
+    beside, said, turned = (float(np.abs(values[lag:] - values[:-lag]).mean()) for lag in (1, columns, rows))
+    # in a picture of layers, pixels of one row are alike at any distance
+    return turned < said * MIN_SMOOTHER and turned < beside * MAX_ROUGHER
+
+
+def _compressed(source: OpenedSource, declared: PixelLayout, fragments: list[Span]) -> PixelLayout:
+    spans = group_fragments(source, fragments, declared.frames)
+    return replace(declared, frames=max(declared.frames, len(spans)), spans=spans)
+
+
+def _first_image(source: OpenedSource, fragments: list[Span]) -> Codestream | None:
+    """Return what the first compressed image says of itself, ``None`` of pixels that are not compressed."""
     if not fragments:
-        raise ValueError("it holds no pixels")
-    starts = _starts(source, fragments, header)
-    spans = _grouped(fragments, starts, offsets, declared.frames, _extended(header))
-    source.content.seek(spans[0][0][0])
-    found = read_codestream(b"".join(_read(source.content, span) for span in spans[0][:4])[: 1 << 20])
-    layout = replace(declared, frames=max(declared.frames, len(spans)), spans=spans)
-    return layout if found is None else _colored(layout, found)
+        return None
+    if source.header.file_meta.get("TransferSyntaxUID") == RLELossless:
+        rows, columns = int(source.header.get("Rows") or 0), int(source.header.get("Columns") or 0)
+        if not rows or not columns:
+            return None
+        Budget.current().check_frame(source.path, rows, columns)
+        source.content.seek(fragments[0][0])
+        found = read_rle(source.content.read(fragments[0][1]), rows, columns)
+        if found is None:
+            return None
+        is_turned = _is_turned(np.frombuffer(found[1], np.uint8), rows, columns)
+        return replace(found[0], rows=columns, columns=rows) if is_turned else found[0]
+    return read_codestream(b"".join(_read(source.content, span) for span in fragments[:4])[: 1 << 20])
 
 
 def _read(file: BinaryIO, span: Span) -> bytes:
     file.seek(span[0])
     return file.read(min(span[1], 1 << 20))
-
-
-def _fragments(source: OpenedSource, at: int) -> Iterator[Span]:
-    """Yield position and length of the items of compressed pixels, the table of offsets first."""
-    file = source.content
-    end = file.seek(0, 2)
-    for _ in range(MAX_FRAGMENTS):
-        file.seek(at)
-        head = file.read(8)
-        if len(head) < 8 or head[:4] != b"\xfe\xff\x00\xe0":
-            return
-        (length,) = struct.unpack("<L", head[4:])
-        at += 8
-        yield at, min(length, max(0, end - at))
-        if length > end - at:
-            return
-        at += length
-    raise ValueError("it has too many fragments")
-
-
-def _offsets(source: OpenedSource, table: Span) -> tuple[int, ...]:
-    source.content.seek(table[0])
-    data = source.content.read(min(table[1], 4 * MAX_FRAGMENTS))
-    return struct.unpack(f"<{len(data) // 4}L", data[: len(data) // 4 * 4])
-
-
-def _extended(header: Dataset) -> tuple[int, ...]:
-    table = header.get("ExtendedOffsetTable")
-    if not isinstance(table, bytes):
-        return ()
-    return struct.unpack(f"<{len(table) // 8}Q", table[: len(table) // 8 * 8])
-
-
-_HEADS = (b"\xff\xd8\xff", b"\xff\x4f\xff\x51", b"\x00\x00\x00\x0cjP  ", b"\xff\x0a")
-
-
-def _starts(source: OpenedSource, fragments: list[Span], header: Dataset) -> list[int]:
-    """Return the numbers of the fragments that begin a frame, as far as their bytes tell."""
-    if header.file_meta.get("TransferSyntaxUID") == RLELossless:
-        return list(range(len(fragments)))  # DICOM PS3.5 A.4.2
-    found = []
-    for number, (at, length) in enumerate(fragments):
-        source.content.seek(at)
-        if source.content.read(min(12, length)).startswith(_HEADS):
-            found.append(number)
-    return found
-
-
-def _grouped(
-    fragments: list[Span], starts: list[int], offsets: tuple[int, ...], frames: int, extended: tuple[int, ...]
-) -> tuple[tuple[Span, ...], ...]:
-    """Divide fragments among frames: by the table of offsets, or by what begins a frame where there are more such."""
-    by_offset = {at - 8 - (fragments[0][0] - 8): number for number, (at, _) in enumerate(fragments)}
-    table = [by_offset[offset] for offset in (extended or offsets) if offset in by_offset]
-    if len(fragments) == frames:
-        begins = list(range(frames))
-    elif len(starts) > max(frames, len(table)) or (not table and len(starts) >= frames):
-        begins = starts
-    elif len(table) >= frames or len(table) > len(starts):
-        begins = table
-    elif frames == 1:
-        begins = [0]
-    else:
-        begins = starts or [0]
-    ends = [*begins[1:], len(fragments)]
-    if begins[0] != 0:
-        begins[0] = 0
-    return tuple(tuple(fragments[begin:end]) for begin, end in zip(begins, ends, strict=True))
-
-
-def _colored(layout: PixelLayout, found: Codestream) -> PixelLayout:
-    """Return the layout with the samples that the first frame has."""
-    if found.components == 1 and layout.samples != 1:
-        return replace(layout, samples=1, interpretation="MONOCHROME2", is_planar=False)
-    if found.components == 3 and layout.samples != 3:
-        return replace(layout, samples=3, interpretation="RGB")
-    return layout

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from pydicom.tag import Tag
 from pydicom.uid import MediaStorageDirectoryStorage, SegmentationStorage
 
 from bus_monai.dicom.calibration import calibration, tissue_boxes
+from bus_monai.dicom.codestream import PixelError
 from bus_monai.dicom.decode import Decoded, decode_frame, gray_values
 from bus_monai.dicom.pixel_layout import PixelLayout, pixel_layout
 from bus_monai.errors import UserError, reading
@@ -118,12 +119,18 @@ def _image(decoded: Decoded, header: Dataset, layout: PixelLayout, frame: int) -
     )
 
 
-def _decoding(source: OpenedSource) -> AbstractContextManager[None]:
+@contextmanager
+def _decoding(source: OpenedSource) -> Iterator[None]:
     syntax = source.header.file_meta.get("TransferSyntaxUID")
     packed = syntax is not None and syntax.is_transfer_syntax and syntax.is_compressed
-    convert = "convert the file to an uncompressed transfer syntax" if packed else "copy or export the file again"
+    again = "copy or export the file again"
+    convert = "convert the file to an uncompressed transfer syntax" if packed else again
     # each decoder has errors of its own
-    return reading(source.path, "a DICOM image", errors=(Exception,), remedy=f"{convert}, or remove it")
+    with (
+        reading(source.path, "a DICOM image", errors=(Exception,), remedy=f"{convert}, or remove it"),
+        reading(source.path, "a DICOM image", errors=(PixelError,), remedy=f"{again}, or remove it"),
+    ):
+        yield
 
 
 def count_frames(source: OpenedSource) -> int:
@@ -166,9 +173,14 @@ def _checked_header(source: OpenedSource) -> Dataset:
 
 def _image_header(source: OpenedSource) -> Dataset:
     header = _checked_header(source)
-    if "Rows" not in header:
+    if "Rows" not in header and not _holds_pixels(source):
         raise UserError(f"'{source.path}' holds no pixels: give an image object.")
     return header
+
+
+def _holds_pixels(source: OpenedSource) -> bool:
+    source.content.seek(source.pixels_at)
+    return source.content.read(4) in (b"\xe0\x7f\x10\0", b"\x7f\xe0\0\x10")
 
 
 def listed_images(path: Path) -> Iterator[Path]:

@@ -16,6 +16,7 @@ from bus_monai.data.protocols import FOLDS
 from bus_monai.errors import UserError
 from bus_monai.handlers.mlflow import ParentRun
 from bus_monai.io.atomic import check_writable
+from bus_monai.io.ours import PNG_MARK
 from bus_monai.metrics.aggregate import CASES_FILE, SUMMARY_FILE, means, write_scores
 from bus_monai.metrics.case_table import read_case_table
 from bus_monai.metrics.classification import macro_auc, macro_roc
@@ -50,7 +51,7 @@ def pool_shapes(out: Path, folds: Sequence[Path]) -> Pooled:
     files = [out / name for name in (SHAPE_ROWS_FILE, CONFUSION_FILE, ROC_FILE)]
     more = {}
     if curves:
-        fold_roc_figure(curves, areas).savefig(out / FOLD_ROC_FILE, dpi=110)
+        fold_roc_figure(curves, areas).savefig(out / FOLD_ROC_FILE, dpi=110, metadata=PNG_MARK)
         files.append(out / FOLD_ROC_FILE)
         more = {"macro_auc_of_folds": {"mean": float(np.mean(areas)), "std": float(np.std(areas)), "each": areas}}
     summary = write_shape_report(out, [row for rows in tables for row in rows], **more)

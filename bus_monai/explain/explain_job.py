@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import glob
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -16,10 +17,11 @@ from tqdm import tqdm
 from bus_monai.data.items import inference_items, item_names, training_split
 from bus_monai.errors import UserError, user_error
 from bus_monai.explain.explainer import Explainer
-from bus_monai.explain.explanation import ExplainItem, Explanation, ExplanationMap
+from bus_monai.explain.explanation import EXPLAIN_METHODS, ExplainItem, Explanation, ExplanationMap
 from bus_monai.inference.write_outputs import job_tables
-from bus_monai.io.ours import MARK, check_replaced
+from bus_monai.io.ours import PNG_MARK, check_replaced
 from bus_monai.report.image_figures import PREDICTION_COLOR, TRUTH_COLOR, add_legend, draw_contour, image_grid
+from bus_monai.report.page import REPORT_FILE
 
 MAPS_FILE = "explain.csv"
 """One row per map."""
@@ -86,7 +88,7 @@ def explain_images(
         UserError: something cannot be written.
     """
     results = []
-    check_replaced((out / item.stem.with_name(item.stem.name + "_explain.png") for item in items), option="--out")
+    check_replaced(_replaced(items, out, maps), option="--out")
     columns = {MAPS_FILE: tuple(ExplainedMap.__dataclass_fields__), IMAGES_FILE: ("image", "state", "reason")}
     with job_tables(out, columns, pictures="pictures") as (table, images):
         for item in tqdm(items, desc="explaining"):
@@ -108,10 +110,22 @@ def explain_images(
     return results
 
 
+def _replaced(items: Sequence[ExplainItem], out: Path, maps: MapFormat | None) -> Iterator[Path]:
+    """Yield what will be written beside the tables."""
+    yield out / REPORT_FILE
+    for item in items:
+        yield out / item.stem.with_name(item.stem.name + "_explain.png")
+        # arrays bear no mark: those beside a table of an earlier run are from there
+        if maps == "png" or (maps and not (out / IMAGES_FILE).exists()):
+            stem = out / MAPS_FOLDER / item.stem
+            for method in EXPLAIN_METHODS:
+                yield from stem.parent.glob(f"{glob.escape(stem.name)}_{method}*.{maps}")
+
+
 def _write(item: ExplainItem, explanation: Explanation, out: Path, maps: MapFormat | None) -> ExplainedImage:
     path = out / item.stem.with_name(item.stem.name + "_explain.png")
     path.parent.mkdir(parents=True, exist_ok=True)
-    explanation_figure(explanation, item.name).savefig(path, dpi=110, metadata={"Software": MARK})
+    explanation_figure(explanation, item.name).savefig(path, dpi=110, metadata=PNG_MARK)
     for one in explanation.maps if maps else ():
         _write_map(one, out / MAPS_FOLDER / item.stem, maps)
     rows = [
@@ -128,7 +142,7 @@ def _write_map(one: ExplanationMap, stem: Path, kind: MapFormat | None) -> None:
     if kind == "npy":
         np.save(path, one.values)
     else:
-        imsave(path, np.atleast_2d(one.values), cmap="gray", vmin=0, vmax=1)
+        imsave(path, np.atleast_2d(one.values), cmap="gray", vmin=0, vmax=1, metadata=PNG_MARK)
 
 
 def _number(value: float | None) -> str:

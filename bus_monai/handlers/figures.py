@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from bus_monai.handlers.mlflow import MLflowTracker
 from bus_monai.io.atomic import atomic_file
+from bus_monai.io.ours import PNG_MARK
 from bus_monai.metrics.ignite import CaseMetric, DetectionMetric
 from bus_monai.report.image_figures import contour_figure, detection_figure, overlay_figure
 from bus_monai.report.page import EXAMPLES_FILE, OVERLAYS_FILE
@@ -76,7 +77,7 @@ class DetectionExamples:
         shown = [ranked[i] for i in picks]
         pixels = [self._images[image.id] for image in shown]
         figure = detection_figure(pixels, shown, threshold=self.metric.threshold)
-        figure.savefig(self.folder / EXAMPLES_FILE, dpi=110)
+        figure.savefig(self.folder / EXAMPLES_FILE, dpi=110, metadata=PNG_MARK)
 
 
 class ExampleFigure:
@@ -122,7 +123,7 @@ class ExampleFigure:
         for draw, file in ((contour_figure, EXAMPLES_FILE), (overlay_figure, OVERLAYS_FILE)):
             figure = draw(images, truths, probabilities, titles, threshold=self.threshold)
             with atomic_file(self.folder / file) as partial:
-                figure.savefig(partial, dpi=110)
+                figure.savefig(partial, dpi=110, metadata=PNG_MARK)
 
 
 class ValidationDetections:

@@ -12,6 +12,7 @@ from monai.utils.enums import CommonKeys as Keys
 
 from bus_monai.errors import UserError
 from bus_monai.io.atomic import check_writable
+from bus_monai.io.ours import PNG_MARK
 from bus_monai.metrics.aggregate import SUMMARY_FILE, write_scores
 from bus_monai.metrics.ignite import CaseMetric, DetectionMetric, ShapeMetric
 from bus_monai.metrics.shapes import ShapeRow, summary_lines, write_shape_rows
@@ -120,7 +121,7 @@ class DetectionReport(_Report):
             for number, box in enumerate(image.truths)
         ]
         write_truths(self.folder / TRUTHS_FILE, truths)
-        froc_figure(metric.curve).savefig(self.folder / FROC_FILE, dpi=110)
+        froc_figure(metric.curve).savefig(self.folder / FROC_FILE, dpi=110, metadata=PNG_MARK)
         froc = metric.curve.froc()
         summary: dict[str, Any] = {
             "images": metric.curve.images,

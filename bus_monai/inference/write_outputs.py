@@ -25,7 +25,7 @@ from bus_monai.io.atomic import atomic_file, plain_cell
 from bus_monai.io.image import SourceImage, image_stem
 from bus_monai.io.masks import frame_mark, write_nifti_mask, write_png_mask
 from bus_monai.io.ours import OUTPUT_SUFFIXES as OUTPUT_SUFFIXES
-from bus_monai.io.ours import check_replaced
+from bus_monai.io.ours import check_replaced, png_mark
 from bus_monai.sources.reading_process import what_is_wrong
 
 if TYPE_CHECKING:
@@ -214,7 +214,7 @@ class FileWriter:
                 labels = result.labels[result.summary]
                 overlay = Image.fromarray(draw_overlay(result.summary_pixels, labels))
                 with atomic_file(self._path("overlay")) as partial:
-                    overlay.save(partial, format="PNG", compress_level=PNG_COMPRESSION)
+                    overlay.save(partial, format="PNG", compress_level=PNG_COMPRESSION, pnginfo=png_mark())
             if "nifti" in kinds:
                 reference = self.source.path if self.source.kind == "nifti" else None
                 masks = PackedLabels()
@@ -236,7 +236,7 @@ class FileWriter:
             write_png_mask(labels > 0, self._path("png", frame if frames > 1 else None, frames))
 
     def _write_objects(self, result: SegmentedFile, kinds: Sequence[str]) -> None:
-        header, algorithm = self._header(len(result.labels)), self.algorithm()
+        header, algorithm = self._header(len(result.labels), *result.summary_pixels.shape), self.algorithm()
         objects: list[Dataset] = []
         if "seg" in kinds:
             with self._optional("seg"):
@@ -258,13 +258,16 @@ class FileWriter:
         if self.notes and not self.written:
             raise UserError(self.notes[0].partition(": ")[2], path=self.source.path)
 
-    def _header(self, frames: int) -> Dataset:
-        """Return the header with the number of frames that there are."""
+    def _header(self, frames: int, rows: int, columns: int) -> Dataset:
+        """Return the header with the number and the size of the frames that there are."""
         header = self.source.header
-        if int(header.get("NumberOfFrames") or 1) == frames:
+        is_counted = int(header.get("NumberOfFrames") or 1) == frames
+        if is_counted and (header.get("Rows"), header.get("Columns")) == (rows, columns):
             return header
         told = copy(header)
-        told.NumberOfFrames = frames
+        if not is_counted:
+            told.NumberOfFrames = frames
+        told.Rows, told.Columns = rows, columns
         return told
 
     def _write_segmentations(self, result: SegmentedFile, header: Dataset, algorithm: Algorithm) -> list[Dataset]:

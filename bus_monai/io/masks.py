@@ -20,9 +20,9 @@ def write_mask(mask: NDArray[np.bool_], source: Path, output: Path) -> None:
     """Write a mask (H, W), rows first, marked as ours, in the kind and the geometry of ``source``; make the folder."""
     output.parent.mkdir(parents=True, exist_ok=True)
     if source_kind(source) == "nifti":
-        write_nifti_mask([mask], source, output, marked=True)
+        write_nifti_mask([mask], source, output)
     else:
-        write_png_mask(mask, output, marked=True)
+        write_png_mask(mask, output)
 
 
 def stored_mask(mask: NDArray[Any], source: Path) -> NDArray[Any]:
@@ -39,11 +39,11 @@ def source_affine(source: Path) -> NDArray[np.float64]:
     return np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
-def write_png_mask(mask: NDArray[np.bool_], output: Path, *, marked: bool = False) -> None:
-    """Write a mask (H, W) as PNG with 0 and 255; ``marked`` as ours where no manifest lists it."""
+def write_png_mask(mask: NDArray[np.bool_], output: Path) -> None:
+    """Write a mask (H, W) as PNG with 0 and 255, marked as ours."""
     with atomic_file(output) as partial:
         picture = Image.fromarray(mask.astype(np.uint8) * 255)
-        picture.save(partial, format="PNG", pnginfo=png_mark() if marked else None)
+        picture.save(partial, format="PNG", pnginfo=png_mark())
 
 
 def write_nifti_mask(
@@ -52,12 +52,11 @@ def write_nifti_mask(
     output: Path,
     *,
     spacing_mm: tuple[float, float] | None = None,
-    marked: bool = False,
 ) -> None:
     """Write masks (H, W), one per frame, as NIfTI with 0 and 1, or with numbers of lesions, columns first.
 
     The affine is that of ``reference``, a NIfTI file, or without one ``spacing_mm`` of rows and columns, 1 where not
-    known; ``marked`` as ours where no manifest lists it.
+    known. The description marks the file as ours.
     """
     import nibabel as nib
 
@@ -74,8 +73,7 @@ def write_nifti_mask(
                 values[..., frame] = mask.T
             affine = np.diag([columns_mm, rows_mm, 1.0, 1.0])
         image = nib.Nifti1Image(np.asarray(values, np.uint8), affine, dtype=np.uint8)
-        if marked:
-            image.header["descrip"] = MARK
+        image.header["descrip"] = MARK
         nib.save(image, partial)
 
 

@@ -6,6 +6,7 @@ import gzip
 import os
 import re
 import sqlite3
+import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -14,6 +15,7 @@ from urllib.parse import quote
 from PIL.PngImagePlugin import PngInfo
 
 from bus_monai.errors import UserError
+from bus_monai.io.opened import SpecialFileError, open_regular
 
 MANIFEST_FILE = "manifest.sqlite"
 """Of a folder of results of ``segment``: the state of each item."""
@@ -28,8 +30,16 @@ OUTPUT_SUFFIXES = {
 """Kinds of outputs of ``segment``, and the suffix of each."""
 MARK = "bus_monai"
 """What a file says that wrote it, where no manifest lists it."""
-MARKED_ENDINGS = ("_mask.png", "_mask.nii.gz", "_explain.png")
-"""Of the names of such files that lie beside images."""
+PNG_MARK = {"Software": MARK}
+"""In a PNG."""
+MARKED_ENDINGS = (".png", ".nii", ".nii.gz")
+"""Of the names of such files that might be taken for images."""
+PAGE_MARK = f" · {MARK}</title>".encode()
+_TABLE_MARK = re.compile(rb'\s*\{\s*"' + MARK.encode() + rb'"\s*:')
+"""Of JSON."""
+LABEL_FILES = ("datastore_v2.json", ".lock")
+"""Beside the images of ``label``, and of MONAI Label."""
+LABEL_FOLDERS = ("labels", ".bus_monai")
 _FRAME = re.compile(r"_frame\d+$")
 HEAD_BYTES = 4096
 
@@ -110,28 +120,34 @@ def results_above(folder: Path) -> list[Results]:
     return [results for place in (real, *real.parents) if (results := Results(place)).names]
 
 
+def is_labels_folder(folder: Path) -> bool:
+    """Tell whether a folder is the one of labels, or of their versions, beside the images of ``label``."""
+    return folder.name in LABEL_FOLDERS and all((folder.parent / name).exists() for name in LABEL_FILES)
+
+
 def png_mark() -> PngInfo:
     """Return what marks a PNG as ours."""
     info = PngInfo()
-    info.add_text("Software", MARK)
+    for word, text in PNG_MARK.items():
+        info.add_text(word, text)
     return info
 
 
 def is_marked(path: Path) -> bool:
     """Tell whether a file says in its first bytes that this package wrote it."""
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             head = file.read(HEAD_BYTES)
-        if head.startswith(b"\x1f\x8b"):
-            with gzip.open(path) as packed:
-                head = packed.read(HEAD_BYTES)
-    except (OSError, EOFError):
+            if head.startswith(b"\x1f\x8b"):
+                file.seek(0)
+                head = gzip.GzipFile(fileobj=file).read(HEAD_BYTES)
+    except (OSError, EOFError, zlib.error, SpecialFileError):
         return False
     if head.startswith(b"\x89PNG"):
         return b"Software\0" + MARK.encode() in head
     if head[344:347] in (b"n+1", b"ni1"):
         return head[148:228].startswith(MARK.encode())
-    return MARK.encode() in head
+    return PAGE_MARK in head or _TABLE_MARK.match(head) is not None
 
 
 def check_replaced(paths: Iterable[Path], *, option: str, columns: Iterable[str] = ()) -> None:
@@ -162,9 +178,9 @@ def not_ours(path: Path, option: str) -> UserError:
 
 def _first_line(path: Path) -> str:
     try:
-        with path.open(encoding="utf-8") as file:
-            return file.readline(HEAD_BYTES).strip()
-    except (OSError, ValueError):
+        with open_regular(path) as file:
+            return file.readline(HEAD_BYTES).decode().strip()
+    except (OSError, ValueError, SpecialFileError):
         return ""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import filecmp
 import hashlib
 import json
 import logging
@@ -23,6 +24,7 @@ from bus_monai.errors import UserError, reading
 from bus_monai.io.atomic import atomic_file, cache_folder
 from bus_monai.io.image import NIFTI_SUFFIXES, RASTER_SUFFIXES
 from bus_monai.io.opened import DICOM_SUFFIXES, special_kind
+from bus_monai.io.ours import not_ours
 from bus_monai.label.label_file import LABEL_SUFFIXES, image_shape, label_suffix, read_labels
 from bus_monai.pacs.dicomweb import TOKEN_VARIABLE, DicomWeb, InstanceError
 from bus_monai.sources.listing import find_sources
@@ -56,7 +58,7 @@ class LabelStore(LocalDatastore):
         folder: of PNG, JPEG, NIfTI and DICOM files, also below further folders; masks (``*_mask*``) are left out.
 
     Raises:
-        UserError: ``datastore_v2.json`` is broken.
+        UserError: ``datastore_v2.json`` is broken, or ``.lock`` is somebody's file.
     """
 
     _config_ts: Any
@@ -67,7 +69,7 @@ class LabelStore(LocalDatastore):
         self.folder = folder.resolve()
         self.kept = self.folder / KEPT_FOLDER
         # one object, which a thread may take again; the parent makes one at each call, and would wait for itself
-        self._lock = FileLock(self.folder / ".lock")
+        self._lock = FileLock(_lock_file(self.folder))
         super().__init__(str(self.folder), extensions=[f"*{suffix}" for suffix in IMAGE_SUFFIXES])
 
     @property
@@ -108,8 +110,8 @@ class LabelStore(LocalDatastore):
         """Check a label, keep it as a numbered version and make it the one of its image; return the image's name.
 
         Raises:
-            UserError: there is no such image, the name of the tag is none, or the label is broken or of another size;
-                nothing has changed then.
+            UserError: there is no such image, the name of the tag is none, the label is broken or of another size, or
+                it would take the place of one that was never saved here; nothing has changed then.
         """
         image = self.image_path(image_id)
         # members of the enumeration are text too, but print as its name
@@ -130,6 +132,7 @@ class LabelStore(LocalDatastore):
         info = {**(label_info or {}), "ts": int(time.time()), "name": image_id + suffix}
         with self._changing():
             self.get_image_uri(image_id)  # another process may have removed it
+            self._check_replaced(tag, image_id)
             info["version"] = self._keep(given, tag, image_id, suffix)
             _copy(given, target)
             for other in set(LABEL_SUFFIXES) - {suffix}:
@@ -155,18 +158,26 @@ class LabelStore(LocalDatastore):
                 f"'{image_id[:MAX_NAME]}' is no name for an image: use up to {MAX_NAME} letters, digits, '_', '-', '.' "
                 "and '/'."
             )
-        # a file that is no image may have the name too, such as the store's own list
-        if image_id in self._datastore.objects or (self.folder / (image_id + suffix)).exists():
-            raise UserError(f"There is an image '{image_id}' already: give the new one another name.")
+        self._check_free(image_id, suffix)
         try:
             read_source(given)
         except UserError as error:
             raise UserError(str(error).replace(str(given), image_id + suffix)) from error
         with self._changing():
+            self._check_free(image_id, suffix)  # another process may have added one
             _copy(given, self.folder / (image_id + suffix))
             info = {**(image_info or {}), "ts": int(time.time()), "name": image_id + suffix}
             self._datastore.objects[image_id] = ImageLabelModel(image=DataModel(info=info, ext=suffix))
         return image_id
+
+    def remove_label(self, label_id: str, label_tag: str) -> None:
+        """Remove a label; as a version it stays, also where somebody put it there by hand."""
+        tag = str(getattr(label_tag, "value", label_tag))
+        with self._lock:
+            path = self.label_path(label_id, tag)
+            if path.is_file() and not self._is_kept(path, tag, label_id):
+                self._keep(path, tag, label_id, label_suffix(path.name))
+            super().remove_label(label_id, tag)
 
     def update_image_info(self, image_id: str, info: dict[str, Any]) -> None:
         """Keep more with an image."""
@@ -178,8 +189,33 @@ class LabelStore(LocalDatastore):
         with self._changing():
             super().update_label_info(label_id, label_tag, info)
 
+    def _check_free(self, image_id: str, suffix: str) -> None:
+        # a file that is no image may have the name too, such as the store's own list
+        if image_id in self._datastore.objects or os.path.lexists(self.folder / (image_id + suffix)):
+            raise UserError(f"There is an image '{image_id}' already: give the new one another name.")
+
+    def _check_replaced(self, tag: str, image_id: str) -> None:
+        for suffix in LABEL_SUFFIXES:
+            path = self.folder / LABELS_FOLDER / tag / (image_id + suffix)
+            if os.path.lexists(path) and not self._is_kept(path, tag, image_id):
+                name = path.relative_to(self.folder)
+                raise UserError(
+                    f"The label '{name}' was put there by hand and would be replaced: move it "
+                    "away, remove that label, of which a version stays, or save the new one with another tag.",
+                    path=name,
+                    key="tag",
+                )
+
+    def _is_kept(self, label: Path, tag: str, image_id: str) -> bool:
+        """Tell whether a label file is one of the versions that were saved."""
+        versions = self._versions(tag, image_id).glob(f"[0-9]*{label_suffix(label.name)}")
+        return any(filecmp.cmp(label, version, shallow=False) for version in versions)
+
+    def _versions(self, tag: str, image_id: str) -> Path:
+        return self.kept / LABELS_FOLDER / tag / image_id
+
     def _keep(self, given: Path, tag: str, image_id: str, suffix: str) -> int:
-        folder = self.kept / LABELS_FOLDER / tag / image_id
+        folder = self._versions(tag, image_id)
         number = 1 + max((int(path.name.split(".")[0]) for path in folder.glob("[0-9]*")), default=0)
         _copy(given, folder / f"{number:04d}{suffix}")
         return number
@@ -257,6 +293,14 @@ class LabelStore(LocalDatastore):
 def final_labels(store: LabelStore) -> dict[str, Path]:
     """Return the files of the final labels by the names of their images."""
     return {image: store.label_path(image, DefaultLabelTag.FINAL.value) for image in store.get_labeled_images()}
+
+
+def _lock_file(folder: Path) -> Path:
+    """Return the file to lock, which MONAI Label names; taking the lock empties it."""
+    path = folder / ".lock"
+    if os.path.lexists(path) and (path.is_symlink() or not path.is_file() or path.stat().st_size):
+        raise not_ours(path, "--studies")
+    return path
 
 
 def _copy_of(model: LocalDatastoreModel) -> LocalDatastoreModel:

@@ -27,6 +27,7 @@ from bus_monai.inference.write_outputs import job_tables
 from bus_monai.io.atomic import plain_cell
 from bus_monai.io.image import SourceImage
 from bus_monai.io.masks import write_mask
+from bus_monai.io.ours import PNG_MARK, check_replaced
 from bus_monai.mammogram.reader import MammogramReader, MassReading, merge_masks
 from bus_monai.mammogram.stage_errors import MassOutcome, StageErrors, measure_stage_errors
 from bus_monai.mammogram.stages import load_stage
@@ -34,6 +35,7 @@ from bus_monai.metrics.case_table import write_case_table
 from bus_monai.networks.shape_cnn import SHAPE_CLASSES
 from bus_monai.report.image_figures import mass_figure
 from bus_monai.report.mammogram_report import write_mammogram_report
+from bus_monai.report.page import REPORT_FILE
 from bus_monai.sources.read import read_source
 
 MASSES_FILE = "masses.csv"
@@ -132,6 +134,7 @@ def read_mammograms(
         UserError: something cannot be written.
     """
     results = []
+    check_replaced(_replaced(items, out), option="--out")
     columns = {MASSES_FILE: MASS_COLUMNS, IMAGES_FILE: ("image", "state", "masses", "reason")}
     with job_tables(out, columns, pictures="masks") as (masses, images):
         for item in tqdm(items, desc="reading mammograms"):
@@ -150,10 +153,18 @@ def read_mammograms(
     return results
 
 
+def _replaced(items: Sequence[MammogramItem], out: Path) -> Iterator[Path]:
+    """Yield what will be written beside the tables."""
+    yield out / REPORT_FILE
+    yield out / RUN_FILE
+    for item in items:
+        yield from (item.mask, item.overlay)
+
+
 def _write_pictures(item: MammogramItem, source: SourceImage, readings: Sequence[MassReading]) -> None:
     item.mask.parent.mkdir(parents=True, exist_ok=True)
     write_mask(merge_masks(readings, source.pixels.shape), item.source, item.mask)
-    mass_figure(source.pixels, readings).savefig(item.overlay)
+    mass_figure(source.pixels, readings).savefig(item.overlay, metadata=PNG_MARK)
 
 
 def _rows(name: str, readings: Sequence[MassReading], source: SourceImage) -> Iterator[tuple[object, ...]]:

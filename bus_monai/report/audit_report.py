@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from bus_monai.data.audit.audit_folder import Audit
 from bus_monai.data.audit.finding import FINDING_KINDS, FINDING_MEANINGS
 from bus_monai.errors import UserError, writing
 from bus_monai.io.atomic import atomic_file
+from bus_monai.io.ours import check_replaced, not_ours
 from bus_monai.report.page import write_page
 from bus_monai.sources.read import read_source
 
@@ -32,6 +34,10 @@ def write_audit(audit: Audit, out: Path) -> Path:
     Raises:
         UserError: the folder cannot be written to.
     """
+    page, table = out / PAGE_FILE, out / JSON_FILE
+    check_replaced([page], option="--out")
+    if os.path.lexists(table) and not page.exists():  # it bears no mark, and lies beside the page
+        raise not_ours(table, "--out")
     content = audit.to_dict()
     thumbnails: dict[Path, str] = {}
 
@@ -52,10 +58,10 @@ def write_audit(audit: Audit, out: Path) -> Path:
     ]
     with writing(out):
         out.mkdir(parents=True, exist_ok=True)
-        with atomic_file(out / JSON_FILE) as partial:
+        with atomic_file(table) as partial:
             partial.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
         return write_page(
-            out / PAGE_FILE,
+            page,
             "audit_report.html.jinja",
             title=f"Audit of {audit.folder.name}",
             images=content["images"],

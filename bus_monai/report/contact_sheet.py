@@ -11,6 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from bus_monai.errors import UserError, reading, writing
 from bus_monai.io.atomic import atomic_file
+from bus_monai.io.ours import check_replaced, png_mark
 
 RESULTS_FILE, SHEET_FILE = "results.csv", "overview.png"
 MAX_TILES = 24
@@ -41,8 +42,9 @@ def write_contact_sheet(folder: Path) -> Path:
     if not tiles:
         raise UserError(f"'{folder}' holds no overlay: segment with --write overlay first.", path=folder)
     sheet = folder / SHEET_FILE
+    check_replaced([sheet], option="its folder")
     with writing(sheet), atomic_file(sheet) as partial:
-        draw_contact_sheet(tiles).save(partial, format="PNG")
+        draw_contact_sheet(tiles).save(partial, format="PNG", pnginfo=png_mark())
     return sheet
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from bus_monai.errors import UserError, reading
+from bus_monai.io.ours import PNG_MARK
 from bus_monai.metrics.aggregate import (
     CASES_FILE,
     RULES,
@@ -110,7 +111,7 @@ def _model(name: str, splits: Mapping[str, Sequence[CaseRow]], folder: Path, *, 
     # a split without a pixel of lesion has no curve
     curves = {split: found for split, rows in splits.items() if (found := operating_curves(rows)) is not None}
     figure = folder / f"curves_{name}.png"
-    operating_figure(curves).savefig(figure, dpi=110)
+    operating_figure(curves).savefig(figure, dpi=110, metadata=PNG_MARK)
     return {
         "figure": embed(figure),
         "splits": [

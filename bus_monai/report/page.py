@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 
 from bus_monai import __version__
 from bus_monai.io.atomic import atomic_file
+from bus_monai.io.ours import check_replaced
 
 HISTORY_FILE = "history.csv"
 """Metrics per epoch, from training."""
@@ -52,7 +53,9 @@ def write_page(path: Path, template: str, **content: Any) -> Path:
 
     Raises:
         OSError: it cannot be written; no half page is left.
+        UserError: there is a page that this package did not write.
     """
+    check_replaced([path], option="its folder")
     environment = Environment(
         loader=PackageLoader("bus_monai.report", "."),
         autoescape=select_autoescape(default=True),

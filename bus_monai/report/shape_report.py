@@ -12,6 +12,7 @@ from bus_monai.data.items import case_and_number
 from bus_monai.data.readers.folder import read_csv_table
 from bus_monai.errors import UserError
 from bus_monai.io.atomic import write_table
+from bus_monai.io.ours import PNG_MARK
 from bus_monai.metrics.aggregate import SUMMARY_FILE
 from bus_monai.metrics.shapes import ShapeRow, summarize_shapes, write_shape_rows
 from bus_monai.networks.shape_cnn import SHAPE_CLASSES
@@ -33,8 +34,8 @@ def write_shape_report(folder: Path, rows: Sequence[ShapeRow], **more: Any) -> d
     summary = summarize_shapes(rows) | more
     (folder / SUMMARY_FILE).write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
     if "confusion" in summary:
-        confusion_figure(summary["confusion"]).savefig(folder / CONFUSION_FILE, dpi=110)
-        roc_figure(rows).savefig(folder / ROC_FILE, dpi=110)
+        confusion_figure(summary["confusion"]).savefig(folder / CONFUSION_FILE, dpi=110, metadata=PNG_MARK)
+        roc_figure(rows).savefig(folder / ROC_FILE, dpi=110, metadata=PNG_MARK)
     return summary
 
 

@@ -18,7 +18,7 @@ from bus_monai.io.opened import (
     open_source,
     source_kind,
 )
-from bus_monai.io.ours import MARKED_ENDINGS, Results, is_marked, results_above
+from bus_monai.io.ours import MARKED_ENDINGS, Results, is_labels_folder, is_marked, results_above
 
 
 def list_sources(folder: Path) -> list[tuple[Path, int]]:
@@ -71,7 +71,7 @@ def _walk(folder: Path, leave_out: Path | None, above: set[Path], ours: list[Con
             real = path.resolve()
             if real in above:
                 yield path
-            elif real != leave_out:
+            elif real != leave_out and not is_labels_folder(path):
                 here = Results(path)
                 yield from _walk(path, leave_out, above | {real}, [*ours, here] if here.names else ours)
         elif not path.name.startswith(".") and may_be_image(path) and not is_result(path, ours):
@@ -82,7 +82,7 @@ def is_result(path: Path, ours: Sequence[Container[Path]]) -> bool:
     """Tell whether a file was written by this package: some results list it, or it says so itself."""
     absolute = path.absolute()
     return any(absolute in results or path in results for results in ours) or (
-        path.name.endswith(MARKED_ENDINGS) and is_marked(path)
+        path.name.lower().endswith(MARKED_ENDINGS) and is_marked(path)
     )
 
 

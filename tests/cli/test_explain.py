@@ -108,6 +108,34 @@ def test_a_broken_image_is_a_row_and_exit_code_1(
     assert "Do the maps point at the lesion?" not in report
 
 
+def test_only_what_an_earlier_run_wrote_is_replaced(
+    weights: Path,
+    small_phantoms: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    folder = tmp_path / "images"
+    folder.mkdir()
+    shutil.copy(small_phantoms / "images" / "phantom_0000.png", folder / "b.png")
+    words = [f"baseline:{weights}", folder, "--out", folder, "--methods", "grad_cam"]
+    others = ("report.html", "images.csv", "explain.csv", "b_explain.png", "maps/b_grad_cam.png", "maps/b_grad_cam.npy")
+    for name in others:
+        path = folder / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("about bus_monai, mine")
+        run(*words, "--maps", "png" if name.endswith("png") else "npy", code=2, monkeypatch=monkeypatch)
+        check_said(capsys.readouterr().err, path=path, key="--out")
+        assert [one.read_text() for one in folder.rglob("*") if one.is_file() and one.name != "b.png"] == [
+            "about bus_monai, mine"
+        ]
+        path.unlink()
+    for _ in range(2):
+        for maps in ("png", "npy"):
+            run(*words, "--maps", maps, code=0, monkeypatch=monkeypatch)
+            assert [row["image"] for row in rows(folder / "images.csv")] == ["b.png"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "key", "named"),
     [

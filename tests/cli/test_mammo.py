@@ -70,6 +70,21 @@ def table(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+@pytest.mark.parametrize("name", ["a_overlay.png", "a_mask.png", "report.html", "run.json", "masses.csv"])
+def test_only_what_an_earlier_run_wrote_is_replaced(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    Image.fromarray(make_mammo_phantom(1, SIZE).image).save(tmp_path / "a.png")
+    (tmp_path / name).write_text("mine")
+    assert run(tmp_path / "a.png", "--out", tmp_path) == 2
+    check_said(capsys.readouterr().err, path=tmp_path / name)
+    assert (tmp_path / name).read_text() == "mine"
+    (tmp_path / name).unlink()
+    for _ in range(2):
+        assert run(tmp_path, "--out", tmp_path) == 0
+        assert [row["image"] for row in table(tmp_path / "images.csv")] == ["a.png"]
+
+
 def test_a_folder_with_boxes_and_a_broken_file(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source, out = tmp_path / "in", tmp_path / "out"
     (source / "right").mkdir(parents=True)

@@ -7,13 +7,25 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pydicom
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.encaps import encapsulate
-from pydicom.uid import UID, ExplicitVRLittleEndian, JPEGBaseline8Bit, UltrasoundImageStorage
+from pydicom.encaps import encapsulate, generate_frames
+from pydicom.uid import (
+    UID,
+    ExplicitVRLittleEndian,
+    JPEG2000Lossless,
+    JPEGBaseline8Bit,
+    JPEGLSLossless,
+    RLELossless,
+    UltrasoundImageStorage,
+)
 
 from bus_monai.dicom.calibration import calibration
+from bus_monai.dicom.pixel_layout import _is_turned
 from bus_monai.errors import UserError
 from bus_monai.geometry.lesion import measure_lesions
 from bus_monai.sources.read import read_all_frames, read_source
@@ -102,6 +114,106 @@ def test_three_samples_are_not_three_frames(tmp_path: Path) -> None:
     path = written(tmp_path, RGB, SamplesPerPixel=1, PhotometricInterpretation="MONOCHROME2")
     with pytest.raises(UserError):
         read_source(path)
+
+
+def j2k(pixels: np.ndarray) -> bytes:
+    file = BytesIO()
+    Image.fromarray(pixels).save(file, "JPEG2000", no_jp2=True)
+    return file.getvalue() + b"\0" * (file.tell() % 2)
+
+
+def compressed(pixels: np.ndarray, syntax: UID) -> bytes:
+    data = Dataset()
+    data.file_meta = FileMetaDataset()
+    data.Rows, data.Columns, data.SamplesPerPixel = ROWS, COLUMNS, 3 if pixels.ndim == 3 else 1
+    data.BitsAllocated = data.BitsStored = 8 * pixels.dtype.itemsize
+    data.PixelRepresentation, data.NumberOfFrames = 0, 1
+    data.PhotometricInterpretation, data.PlanarConfiguration = "RGB" if pixels.ndim == 3 else "MONOCHROME2", 0
+    data.SOPClassUID = data.SOPInstanceUID = "1.2.3"
+    data.compress(syntax, pixels, generate_instance_uid=False)
+    return next(generate_frames(data.PixelData, number_of_frames=1))
+
+
+ENCODED = {
+    JPEGBaseline8Bit: jpeg,
+    JPEG2000Lossless: j2k,
+    JPEGLSLossless: lambda pixels: compressed(pixels, JPEGLSLossless),
+    RLELossless: lambda pixels: compressed(pixels, RLELossless),
+}
+
+
+@pytest.mark.parametrize("syntax", ENCODED)
+@pytest.mark.parametrize(
+    ("pixels", "wrong"),
+    [
+        (BASE, {"Rows": COLUMNS, "Columns": ROWS}),
+        (RGB, {"Rows": COLUMNS, "Columns": ROWS}),
+        (BASE, {"BitsAllocated": 16, "BitsStored": 16, "HighBit": 15}),
+        (BASE, {"BitsStored": 6, "HighBit": 5}),
+        (RGB, {"BitsStored": 6, "HighBit": 5}),
+        (BASE, {"SamplesPerPixel": 3, "PhotometricInterpretation": "RGB"}),
+        (RGB, {"SamplesPerPixel": 1, "PhotometricInterpretation": "MONOCHROME2"}),
+        (BASE, {"PixelRepresentation": 1}),
+        (RGB, {"PixelRepresentation": 1}),
+        (BASE, {"BitsAllocated": None}),
+    ],
+)
+def test_what_a_compressed_image_says_of_itself_counts(
+    tmp_path: Path, syntax: UID, pixels: np.ndarray, wrong: dict[str, Any]
+) -> None:
+    data = encapsulate([ENCODED[syntax](pixels)])
+    found = read_source(written(tmp_path, pixels, syntax=syntax, PixelData=data, **wrong))
+    assert found.pixels.shape == (ROWS, COLUMNS)
+    assert np.abs(found.pixels - BASE / 255).max() < 0.03
+    assert any("Rows and Columns are 48 and 64" in note for note in found.notes) == ("Rows" in wrong)
+
+
+@pytest.mark.parametrize("syntax", [JPEG2000Lossless, JPEGLSLossless, RLELossless])
+@pytest.mark.parametrize(
+    "wrong", [{"BitsAllocated": 8, "BitsStored": 8, "HighBit": 7}, {"BitsStored": 10}, {"PixelRepresentation": 1}]
+)
+def test_twelve_bits_of_a_compressed_image_count(tmp_path: Path, syntax: UID, wrong: dict[str, Any]) -> None:
+    wide = BASE.astype(np.uint16) * 16
+    data = encapsulate([compressed(wide, syntax)])
+    words = {"BitsStored": 12, "HighBit": 11} | wrong
+    found = read_source(written(tmp_path, wide, syntax=syntax, PixelData=data, **words))
+    np.testing.assert_allclose(found.pixels, wide / wide.max(), atol=0.001)
+
+
+@pytest.mark.parametrize("pixels", [BASE, RGB, BASE.astype(np.uint16) * 200])
+def test_rows_and_columns_that_are_swapped_are_told_by_the_bytes(tmp_path: Path, pixels: np.ndarray) -> None:
+    found = read_source(written(tmp_path, pixels, Rows=COLUMNS, Columns=ROWS))
+    assert found.pixels.shape == (ROWS, COLUMNS)
+    assert any("Rows and Columns are 48 and 64" in note for note in found.notes)
+
+
+@given(st.integers(16, 60), st.integers(61, 200), st.sampled_from(["layers", "columns", "noise"]), st.booleans())
+def test_a_true_size_is_never_swapped(rows: int, columns: int, kind: str, turned: bool) -> None:
+    places = np.indices((rows, columns))
+    picture = {
+        "layers": places[0] * 255 // rows,
+        "columns": places[1] * 255 // columns,
+        "noise": np.random.default_rng(rows).integers(0, 256, (rows, columns)),
+    }[kind]
+    plane = (picture.T if turned else picture).astype(np.uint8)
+    assert not _is_turned(np.ascontiguousarray(plane).ravel(), *plane.shape)
+
+
+def test_an_overlay_in_the_bits_of_the_pixels_is_no_part_of_the_picture(tmp_path: Path) -> None:
+    drawn = BASE.astype(np.uint16) * 16
+    drawn[10:20, 5:50] |= 0x1000
+    path = written(tmp_path, drawn, BitsStored=12, HighBit=11)
+    data = pydicom.dcmread(path)
+    data.add_new(0x60000102, "US", 12)
+    data.save_as(path)
+    np.testing.assert_allclose(read_source(path).pixels, BASE / np.float32(BASE.max()), atol=0.001)
+
+
+def test_rows_of_rle_that_are_too_few_are_refused_with_a_fitting_remedy(tmp_path: Path) -> None:
+    data = encapsulate([compressed(BASE, RLELossless)])
+    with pytest.raises(UserError, match="again") as caught:
+        read_source(written(tmp_path, BASE, syntax=RLELossless, PixelData=data, Rows=ROWS - 8))
+    assert "uncompressed" not in str(caught.value)
 
 
 YBR = np.asarray(Image.fromarray(RGB).convert("YCbCr"))

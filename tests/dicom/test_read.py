@@ -109,9 +109,9 @@ def test_missing_cut_and_foreign_frames_are_named(tmp_path: Path) -> None:
     path = cine(tmp_path, [whole, whole], NumberOfFrames=3)
     with raises_user_error("3 frames", path=path):
         list(read_all_frames(path))
-    path = cine(tmp_path, [encoded(picture(1)[:100])])
+    path = cine(tmp_path, [whole, encoded(picture(1)[:100])])
     with raises_user_error("100 x 320", path=path):
-        read_source(path)
+        read_source(path, 1)
 
 
 def _path(name: str) -> Path:

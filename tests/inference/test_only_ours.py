@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import nibabel as nib
 import numpy as np
 import pydicom
 import pytest
@@ -37,6 +38,32 @@ def test_a_file_of_another_is_never_replaced(bright: Any, tmp_path: Path, name: 
     with raises_user_error(path=tmp_path / name, key="--out"):
         segment_inputs([tmp_path], tmp_path, bright, SETTINGS)
     assert contents(tmp_path) == before
+
+
+def test_results_elsewhere_are_no_input(bright: Any, tmp_path: Path) -> None:
+    draw(tmp_path / "in" / "a.png", (4, 4, 12, 20))
+    nifti = nib.Nifti1Image(np.asarray(Image.open(tmp_path / "in" / "a.png")).T, np.eye(4))
+    nib.save(nifti, tmp_path / "in" / "n.nii.gz")
+    kinds = SegmentSettings(("png", "overlay", "nifti"))
+    segment_inputs([tmp_path / "in"], tmp_path / "out", bright, kinds)
+    moved = tmp_path / "moved"
+    moved.mkdir()
+    for number, path in enumerate(sorted((tmp_path / "out").glob("*_*"))):
+        path.rename(moved / f"{number}{''.join(path.suffixes)}")
+    assert sorted(path.suffixes[0] for path in moved.iterdir()) == [".nii", ".nii", ".png", ".png", ".png", ".png"]
+    draw(moved / "b.png", (4, 4, 12, 20))
+    assert [path.name for path in find_sources(moved)] == ["b.png"]
+
+
+def test_labels_of_the_label_server_are_no_input(tmp_path: Path) -> None:
+    for name in ("a.png", "sub/labels/c.png", "labels/final/a.png", ".bus_monai/labels/final/a/0001.png"):
+        draw(tmp_path / name, (4, 4, 12, 20))
+    images = {path.relative_to(tmp_path).as_posix() for path in find_sources(tmp_path)}
+    assert len(images) == 4
+    for name in ("datastore_v2.json", ".lock"):
+        (tmp_path / name).touch()
+    images = {path.relative_to(tmp_path).as_posix() for path in find_sources(tmp_path)}
+    assert images == {"a.png", "sub/labels/c.png"}
 
 
 def test_results_beside_the_images_are_no_input(bright: Any, tmp_path: Path) -> None:

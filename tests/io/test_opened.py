@@ -2,7 +2,7 @@
 
 What counts is every ``open`` of the file's path in this process, by Python or by a library, as the interpreter's own
 audit event tells it. A file whose name promises nothing is opened once more by the listing, which must look into it
-before it can be an item of a batch, and is not held open until its turn.
+before it can be an item of a batch, and is not held open until its turn; so is a PNG, which may be a result.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def test_segment_opens_a_source_once(kind: str, tmp_path: Path, openings: Callab
     before = openings(path)
     totals = segment_inputs([source], tmp_path / "out", predictor, SegmentSettings(("seg", "sr", "sc", "overlay")))
     assert totals["done"] == 1
-    assert openings(path) - before == 1
+    assert openings(path) - before == (2 if kind == "png" else 1)
 
 
 @pytest.mark.parametrize("name", ["examples_rgb_color.dcm", CINE, "color3d_jpeg_baseline.dcm"])

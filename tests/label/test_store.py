@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import nibabel as nib
 import numpy as np
 import pytest
 from PIL import Image
@@ -120,6 +121,55 @@ def test_an_image_takes_no_name_of_another_file(open_store: Open, tmp_path: Path
             store.add_image(name, str(given), {})
     assert (tmp_path / "datastore_v2.json").read_bytes() == before
     assert store.add_image("c", str(given), {}) == "c"
+
+
+@pytest.mark.parametrize("by_hand", ["a.png", "a.nii.gz"])
+def test_a_label_that_was_put_there_by_hand_is_not_replaced(open_store: Open, tmp_path: Path, by_hand: str) -> None:
+    file = tmp_path / "labels" / "final" / by_hand
+    file.parent.mkdir(parents=True)
+    if file.suffix == ".png":
+        Image.fromarray(np.full((4, 5), 7, np.uint8)).save(file)
+    else:
+        nib.save(nib.Nifti1Image(np.full((5, 4), 7, np.uint8), np.eye(4)), file)
+    before, store = file.read_bytes(), open_store()
+    with raises_user_error(path=file.relative_to(tmp_path), key="tag"):
+        store.save_label("a", _label(tmp_path, 1), "final", {})
+    assert [path.name for path in file.parent.iterdir()] == [by_hand]
+    assert file.read_bytes() == before
+    assert not (tmp_path / ".bus_monai" / "labels").exists()
+    assert store.save_label("a", _label(tmp_path, 1), "mine", {}) == "a"
+
+    store.remove_label("a", "final")
+    assert store.save_label("a", _label(tmp_path, 2), "final", {}) == "a"
+    versions = sorted((tmp_path / ".bus_monai" / "labels" / "final" / "a").iterdir())
+    assert [path.name for path in versions] == [by_hand.replace("a", "0001", 1), "0002.png"]
+    assert versions[0].read_bytes() == before
+    store.save_label("a", _label(tmp_path, 3), "final", {})
+    assert store.get_label_info("a", "final")["version"] == 3
+
+
+def test_an_image_replaces_no_file(open_store: Open, tmp_path: Path) -> None:
+    store, other = open_store(), open_store()
+    given = tmp_path.parent / f"{tmp_path.name}_sent.png"
+    given.write_bytes((tmp_path / "a.png").read_bytes())
+    mask = tmp_path / "a_mask.png"
+    Image.fromarray(np.zeros((4, 5), np.uint8)).save(mask)
+    (tmp_path / "link.png").symlink_to(tmp_path / "nowhere.png")
+    before = mask.read_bytes()
+    other.add_image("c", str(given), {})
+    for name in ("a_mask", "link", "a", "c"):
+        with raises_user_error(name):
+            store.add_image(name, str(given), {})
+    assert mask.read_bytes() == before
+    assert (tmp_path / "link.png").is_symlink()
+
+
+@pytest.mark.parametrize(("name", "content"), [(".lock", "notes"), ("datastore_v2.json", "{}")])
+def test_a_file_of_somebody_named_as_ours_stays(open_store: Open, tmp_path: Path, name: str, content: str) -> None:
+    (tmp_path / name).write_text(content)
+    with raises_user_error(path=tmp_path / name):
+        open_store()
+    assert (tmp_path / name).read_text() == content
 
 
 def test_who_reads_while_others_change_sees_whole_lists(open_store: Open, tmp_path: Path) -> None:
