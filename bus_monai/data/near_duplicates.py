@@ -7,7 +7,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from tqdm import tqdm
 
+from bus_monai.data.case import Case
 from bus_monai.data.registration import Flip, correlate_registered, find_candidates, to_coarse, to_square
 from bus_monai.errors import UserError, check_columns
 from bus_monai.io.atomic import atomic_file, cache_folder
@@ -153,6 +154,12 @@ def group_near_duplicates(images: Sequence[Path], known: Path | None = None) -> 
         pairs += known_duplicates(images, known)
     leader = {i: group[0] for group in join_pairs(pairs, len(images)) for i in group}
     return [_name(images[leader.get(i, i)]) for i in range(len(images))]
+
+
+def with_groups(cases: Sequence[Case], known: Path | None = None) -> list[Case]:
+    """Return cases with the groups of :func:`group_near_duplicates` in place of their own."""
+    groups = group_near_duplicates([case.image for case in cases], known)
+    return [replace(case, group=group) for case, group in zip(cases, groups, strict=True)]
 
 
 def _name(image: Path) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from bus_monai.data.case import Case
@@ -97,11 +97,6 @@ def all_train(cases: Sequence[Case], seed: int) -> Datalist:
     return Datalist.of({"training": cases, "validation": tenth["validation"]})
 
 
-def cgan_ac_caw(cases: Sequence[Case], seed: int) -> Datalist:
-    """Images with a lesion, 70 : 10 : 20 as in cGAN+AC+CAW."""
-    return Datalist.of(split_by_group(tumors(cases), CGAN_SHARES, seed=seed))
-
-
 def kfold5(cases: Sequence[Case], seed: int, fold: int = 0) -> Datalist:
     """All images, normal ones included; a fifth is tested, a tenth of the rest validates.
 
@@ -112,8 +107,7 @@ def kfold5(cases: Sequence[Case], seed: int, fold: int = 0) -> Datalist:
     """
     folds = split_by_group(cases, {str(k): 1.0 for k in range(FOLDS)}, seed=seed)
     rest = [case for k, part in folds.items() if k != str(fold) for case in part]
-    split = split_by_group(rest, {"training": 1 - VALIDATION_SHARE, "validation": VALIDATION_SHARE}, seed=seed)
-    return Datalist.of(split | {"test": folds[str(fold)]})
+    return _tested_on(folds[str(fold)], rest, seed)
 
 
 def leave_one_dataset_out(cases: Sequence[Case], seed: int, dataset: str) -> Datalist:
@@ -133,19 +127,18 @@ def leave_one_dataset_out(cases: Sequence[Case], seed: int, dataset: str) -> Dat
             f"The protocol leave_one_dataset_out cannot leave out '{dataset}' of the data sets {', '.join(names)}: "
             "give a folder with two or more data sets, each in a folder of its own, and name one of them."
         )
-    rest = [case for case in cases if case.dataset != dataset]
+    test, rest = ([case for case in cases if (case.dataset == dataset) is tested] for tested in (True, False))
+    return _tested_on(test, rest, seed)
+
+
+def _by_shares(shares: Mapping[str, float], *, normal: bool) -> Callable[[Sequence[Case], int], Datalist]:
+    """Return the split into sections of these shares, with normal images or without."""
+    return lambda cases, seed: Datalist.of(split_by_group(cases if normal else tumors(cases), shares, seed=seed))
+
+
+def _tested_on(test: Sequence[Case], rest: Sequence[Case], seed: int) -> Datalist:
     split = split_by_group(rest, {"training": 1 - VALIDATION_SHARE, "validation": VALIDATION_SHARE}, seed=seed)
-    return Datalist.of(split | {"test": [case for case in cases if case.dataset == dataset]})
-
-
-def multi_encoder(cases: Sequence[Case], seed: int) -> Datalist:
-    """All images, normal ones included, 624 : 78 : 78 as in the multi-encoder U-Net."""
-    return Datalist.of(split_by_group(cases, MULTI_ENCODER_SHARES, seed=seed))
-
-
-def rdau(cases: Sequence[Case], seed: int) -> Datalist:
-    """Images with a lesion, in the proportions 538 : 50 : 57 of RDA-NET-GAN."""
-    return Datalist.of(split_by_group(tumors(cases), RDAU_SHARES, seed=seed))
+    return Datalist.of(split | {"test": test})
 
 
 @dataclass(frozen=True)
@@ -180,15 +173,17 @@ def _share(text: str) -> float:
 
 
 PROTOCOLS: dict[str, Protocol] = {
-    "rdau": Protocol(rdau, "tumors, 538 : 50 : 57 (RDA-NET-GAN)"),
-    "cgan_ac_caw": Protocol(cgan_ac_caw, "tumors, 70 : 10 : 20 (cGAN+AC+CAW)"),
+    "rdau": Protocol(_by_shares(RDAU_SHARES, normal=False), "tumors, 538 : 50 : 57 (RDA-NET-GAN)"),
+    "cgan_ac_caw": Protocol(_by_shares(CGAN_SHARES, normal=False), "tumors, 70 : 10 : 20 (cGAN+AC+CAW)"),
     "assgan": Protocol(
         assgan,
         "tumors, 100 labeled + 447 unlabeled : 50 : 50 (ASSGAN)",
         "percentage of the labeled, such as assgan:5",
         _share,
     ),
-    "multi_encoder": Protocol(multi_encoder, "all images, 624 : 78 : 78 (multi-encoder U-Net)"),
+    "multi_encoder": Protocol(
+        _by_shares(MULTI_ENCODER_SHARES, normal=True), "all images, 624 : 78 : 78 (multi-encoder U-Net)"
+    ),
     "kfold5": Protocol(kfold5, "all images, 5 folds", "fold from 0 to 4, such as kfold5:3", _fold),
     "all_train": Protocol(all_train, "all images are trained on and none is tested, for a model that ships"),
     "leave_one_dataset_out": Protocol(

@@ -13,7 +13,7 @@ from markupsafe import Markup
 from PIL import Image
 
 from bus_monai.data.audit.audit_folder import Audit
-from bus_monai.data.audit.finding import FINDING_KINDS, FINDING_MEANINGS
+from bus_monai.data.audit.listing import FINDING_MEANINGS
 from bus_monai.errors import UserError, writing
 from bus_monai.io.atomic import atomic_file
 from bus_monai.io.ours import check_replaced, not_ours
@@ -68,7 +68,7 @@ def write_audit(audit: Audit, out: Path) -> Path:
             groups=len(audit.duplicate_groups),
             pairs=pairs,
             sections=[
-                (kind, [finding for finding in audit.findings if finding.kind == kind]) for kind in FINDING_KINDS
+                (kind, [finding for finding in audit.findings if finding.kind == kind]) for kind in FINDING_MEANINGS
             ],
             meaning=FINDING_MEANINGS,
             split_groups=content["split_groups"],

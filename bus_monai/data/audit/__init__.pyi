@@ -1,3 +1,3 @@
 from .audit_folder import Audit as Audit
 from .audit_folder import audit_folder as audit_folder
-from .finding import Finding as Finding
+from .listing import Finding as Finding

@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from bus_monai.data.audit.content import find_content, find_mask_faults
-from bus_monai.data.audit.finding import FINDING_KINDS, Finding
-from bus_monai.data.audit.listing import ListedImage, list_images
+from bus_monai.data.audit.listing import FINDING_MEANINGS, Finding, ListedImage, list_images
 from bus_monai.data.near_duplicates import (
     KNOWN_DUPLICATES_FILE,
     Pair,
@@ -56,7 +55,7 @@ class Audit:
     def to_dict(self) -> dict[str, Any]:
         """Return everything as JSON takes it, with a list for each kind of finding, also where nothing was found."""
         names = [self.name(image.path) for image in self.images]
-        findings: dict[str, list[dict[str, Any]]] = {kind: [] for kind in FINDING_KINDS}
+        findings: dict[str, list[dict[str, Any]]] = {kind: [] for kind in FINDING_MEANINGS}
         for finding in self.findings:
             paths = [self.name(path) for path in finding.paths]
             findings[finding.kind].append({"paths": paths, "detail": finding.detail})

@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.ndimage import find_objects, label, white_tophat
 
-from bus_monai.data.audit.finding import Finding
-from bus_monai.data.audit.listing import ListedImage
+from bus_monai.data.audit.listing import Finding, ListedImage
 from bus_monai.data.registration import content_box
 from bus_monai.errors import UserError
 from bus_monai.geometry.box import Box
@@ -47,14 +46,6 @@ class _Stroke:
     box: Box
     shape: NDArray[np.bool_]
 
-    @property
-    def height(self) -> int:
-        return self.box.height
-
-    @property
-    def width(self) -> int:
-        return self.box.width
-
 
 def stroke_contrast(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return how much brighter than their surroundings thin strokes are.
@@ -75,7 +66,11 @@ def count_text_lines(contrast: NDArray[np.float32]) -> int:
         contrast: of strokes, (H, W) in [0, 1].
     """
     low, high = GLYPH_HEIGHTS_PX
-    glyphs = [s for s in _strokes(contrast >= TEXT_CONTRAST) if low <= s.height <= high and s.width <= 1.5 * s.height]
+    glyphs = [
+        s
+        for s in _strokes(contrast >= TEXT_CONTRAST)
+        if low <= s.box.height <= high and s.box.width <= 1.5 * s.box.height
+    ]
     glyphs.sort(key=lambda stroke: stroke.box.left)
     lines: list[list[_Stroke]] = []
     for glyph in glyphs:
@@ -100,10 +95,13 @@ def _count_marks(strokes: list[_Stroke]) -> int:
     sides: dict[str, list[int]] = {"plus": [], "cross": []}
     low, high = CALIPER_SIDES_PX
     for stroke in strokes:
-        if low <= min(stroke.height, stroke.width) and max(stroke.height, stroke.width) <= high:
+        if low <= min(stroke.box.height, stroke.box.width) and max(stroke.box.height, stroke.box.width) <= high:
             for form, side in sides.items():
-                if abs(stroke.height - stroke.width) <= 2 and _match(stroke.shape, form) >= MIN_CALIPER_CORRELATION:
-                    side.append(stroke.height)
+                if (
+                    abs(stroke.box.height - stroke.box.width) <= 2
+                    and _match(stroke.shape, form) >= MIN_CALIPER_CORRELATION
+                ):
+                    side.append(stroke.box.height)
     return sum(len(side) for side in sides.values() if len(side) > 1 and max(side) - min(side) <= 2)
 
 
@@ -117,9 +115,9 @@ def _strokes(ink: NDArray[np.bool_]) -> list[_Stroke]:
 
 def _continues(last: _Stroke, glyph: _Stroke) -> bool:
     return (
-        abs(last.box.bottom - glyph.box.bottom) <= 0.2 * last.height
-        and 0.7 <= glyph.height / last.height <= 1.4
-        and -1 <= glyph.box.left - last.box.right <= last.height
+        abs(last.box.bottom - glyph.box.bottom) <= 0.2 * last.box.height
+        and 0.7 <= glyph.box.height / last.box.height <= 1.4
+        and -1 <= glyph.box.left - last.box.right <= last.box.height
     )
 
 

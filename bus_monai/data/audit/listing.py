@@ -1,4 +1,4 @@
-"""List the images of a folder and the masks that belong to each."""
+"""The images of a folder with the masks that belong to each, and findings about them."""
 
 from __future__ import annotations
 
@@ -17,6 +17,40 @@ from bus_monai.sources.listing import list_sources
 
 MASK_FOLDERS = ("mask", "masks", "gt")
 _MASK = re.compile(r"(?P<image>.+?)_(mask.*|(tumor|other)_?\d*)", re.IGNORECASE)
+
+FINDING_MEANINGS: dict[str, str] = {
+    "unreadable": "Files that cannot be read.",
+    "duplicates_across_classes": "Copies of one image that are filed under different classes.",
+    "duplicates_across_groups": "Copies of one image in different groups: they may leak from one section into another.",
+    "similar": "No copies, but probably frames of one scene: keep them on one side of a split.",
+    "missing_mask": "Images without a mask, in a folder where others have one.",
+    "mask_without_image": "Masks that belong to no image.",
+    "mask_size": "Masks of another size than their image.",
+    "odd_mask": "Masks that are the whole image, black on white, or full of grays.",
+    "empty_mask": "Masks without lesion, unless the image is filed as normal.",
+    "tiny_lesion": "Lesions below 0.1 % of the image, often specks beside the true one.",
+    "several_lesions": "Images with more than one lesion.",
+    "text": "Text burned into the image (found by rule, not sure).",
+    "calipers": "Caliper marks burned into the image (found by rule, not sure).",
+    "colour": "Saturated colors, such as Doppler.",
+    "letterbox": "Black margins.",
+}
+"""What an audit finds, by kind, in the order of its report."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A finding about one or several files.
+
+    Args:
+        kind: a key of :data:`FINDING_MEANINGS`.
+        paths: the files it is about, one or two.
+        detail: figures or reason in words.
+    """
+
+    kind: str
+    paths: tuple[Path, ...]
+    detail: str
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from bus_monai.data.case import DIAGNOSES, Case, Diagnosis
-from bus_monai.data.near_duplicates import KNOWN_DUPLICATES_FILE, group_near_duplicates
+from bus_monai.data.case import DIAGNOSES, Case
+from bus_monai.data.near_duplicates import KNOWN_DUPLICATES_FILE, with_groups
 from bus_monai.data.readers.folder import require_folder, require_pairs
 from bus_monai.errors import UserError
 
@@ -36,7 +36,7 @@ def read_busi(folder: str | Path) -> list[Case]:
             mask.name: mask for mask in masks if not mask.with_name(f"{mask.stem.split('_mask')[0]}.png").is_file()
         }
         require_pairs({}, stray, folder / diagnosis)
-    found: list[tuple[Path, tuple[Path, ...], Diagnosis]] = []
+    cases = []
     for diagnosis in DIAGNOSES:
         # by the class's own name, since an image of another class here would share its id with one of this
         images = [path for path in (folder / diagnosis).glob(f"{diagnosis} (*).png") if _IMAGE.match(path.name)]
@@ -46,12 +46,8 @@ def read_busi(folder: str | Path) -> list[Case]:
                 raise UserError(
                     f"The {diagnosis} image '{image}' has no mask '{image.stem}_mask.png': add it or remove the image."
                 )
-            found.append((image, own, diagnosis))
-    groups = group_near_duplicates([image for image, _, _ in found], folder / KNOWN_DUPLICATES_FILE)
-    return [
-        Case(f"{diagnosis}_{_number(image)}", image, masks, group, diagnosis)
-        for (image, masks, diagnosis), group in zip(found, groups, strict=True)
-    ]
+            cases.append(Case(f"{diagnosis}_{_number(image)}", image, own, "", diagnosis))
+    return with_groups(cases, folder / KNOWN_DUPLICATES_FILE)
 
 
 def _number(image: Path) -> int:

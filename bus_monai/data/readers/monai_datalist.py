@@ -8,7 +8,7 @@ from typing import Any
 
 from bus_monai.data.case import Case
 from bus_monai.data.datalist import posix_path
-from bus_monai.data.near_duplicates import group_near_duplicates
+from bus_monai.data.near_duplicates import with_groups
 from bus_monai.data.readers.folder import case_id, require_files, require_folder
 from bus_monai.errors import UserError, reading
 from bus_monai.io.image import RASTER_SUFFIXES
@@ -44,11 +44,7 @@ def read_monai_datalist(folder: str | Path) -> list[Case]:
     twice = next((id for id in ids if ids.count(id) > 1), None)
     if twice:
         raise UserError(f"'{table}' has two images with the id '{twice}': rename one.")
-    groups = group_near_duplicates([image for image, _ in pairs])
-    return [
-        Case(id, image, (label,), group, "unknown")
-        for id, (image, label), group in zip(ids, pairs, groups, strict=True)
-    ]
+    return with_groups([Case(id, i, (label,), "", "unknown") for id, (i, label) in zip(ids, pairs, strict=True)])
 
 
 def _items(content: Any, section: str) -> list[dict[str, Any]]:

@@ -7,7 +7,7 @@ from collections import defaultdict
 from pathlib import Path
 
 from bus_monai.data.case import Case
-from bus_monai.data.near_duplicates import group_near_duplicates
+from bus_monai.data.near_duplicates import with_groups
 from bus_monai.data.readers.folder import case_id, raster_files, require_folder, require_pairs
 from bus_monai.errors import UserError
 
@@ -46,11 +46,7 @@ def read_plain_folder(folder: str | Path) -> list[Case]:
         elif match:
             masks[match["stem"]].append(path)
     require_pairs(stems, {stem: paths[0] for stem, paths in masks.items()}, folder)
-    groups = group_near_duplicates(list(ids.values()))
-    return [
-        Case(name, image, tuple(masks[image.stem]), group, "unknown")
-        for (name, image), group in zip(ids.items(), groups, strict=True)
-    ]
+    return with_groups([Case(id, i, tuple(masks[i.stem]), "", "unknown") for id, i in ids.items()])
 
 
 def _has_folders(folder: Path) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from bus_monai.data.case import Shape
@@ -41,54 +40,28 @@ def read_shape_table(folder: Path) -> list[tuple[str, int, str]]:
     ]
 
 
-@dataclass(frozen=True)
-class MassShapes:
-    """The masses of a set by class, and those that have none.
+def shapes_text(masses: Iterable[tuple[str, int, str]]) -> str:
+    """Say in one line how many masses each class has, and how often each word or compound without a class occurs.
 
     Args:
-        classes: class of each mass by the id of its case and its number, from 1.
-        dropped: how often each other word or compound occurs.
+        masses: rows as :func:`read_shape_table` gives them.
+
+    Example:
+        >>> shapes_text([("a", 1, "OVAL"), ("a", 2, "ROUND"), ("b", 1, "OVAL"), ("c", 1, "NA")])
+        '3 masses kept (irregular 0, lobular 0, oval 2, round 1), 1 dropped (NA 1).'
     """
-
-    classes: Mapping[tuple[str, int], Shape]
-    dropped: Counter[str]
-
-    def report(self) -> str:
-        """Say in one line how many masses each class has, and what was dropped."""
-        counts = Counter(self.classes.values())
-        kept = ", ".join(f"{name} {counts[name]}" for name in sorted(CLASS_OF_WORD.values()))
-        words = ", ".join(
-            f"{word} {n}" for word, n in sorted(self.dropped.items(), key=lambda item: (-item[1], item[0]))
-        )
-        return f"{len(self.classes)} masses kept ({kept}), {self.dropped.total()} dropped ({words or 'none'})."
-
-
-def classify_shapes(masses: Iterable[tuple[str, int, str]]) -> MassShapes:
-    """Map id, number and shape word of each mass to its class; drop and count compounds and words without class."""
-    classes: dict[tuple[str, int], Shape] = {}
-    dropped: Counter[str] = Counter()
-    for case, number, word in masses:
-        if word in CLASS_OF_WORD:
-            classes[case, number] = CLASS_OF_WORD[word]
-        else:
-            dropped[word] += 1
-    return MassShapes(classes, dropped)
-
-
-def read_mass_shapes(folder: str | Path) -> MassShapes:
-    """Read ``mass_shapes.csv`` of a prepared folder.
-
-    Raises:
-        UserError: it does not exist, cannot be read, or lacks a column.
-    """
-    return classify_shapes(read_shape_table(Path(folder).expanduser()))
+    words = Counter(word for _, _, word in masses)
+    counts = {name: words.pop(word, 0) for word, name in CLASS_OF_WORD.items()}
+    kept = ", ".join(f"{name} {count}" for name, count in counts.items())
+    dropped = ", ".join(f"{word} {n}" for word, n in sorted(words.items(), key=lambda item: (-item[1], item[0])))
+    return f"{sum(counts.values())} masses kept ({kept}), {words.total()} dropped ({dropped or 'none'})."
 
 
 def report_shapes(folder: str | Path, *, enabled: bool = True) -> None:
-    """Print what :func:`read_mass_shapes` finds in a folder.
+    """Print :func:`shapes_text` of the masses of a prepared folder.
 
     Raises:
-        UserError: as there.
+        UserError: as :func:`read_shape_table`.
     """
     if enabled:
-        print(read_mass_shapes(folder).report())
+        print(shapes_text(read_shape_table(Path(folder).expanduser())))

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from bus_monai.data.case import Case
-from bus_monai.data.near_duplicates import group_near_duplicates
+from bus_monai.data.near_duplicates import with_groups
 from bus_monai.data.readers.folder import copy_image, raster_files, require_folder, require_pairs, write_masks
 from bus_monai.errors import UserError
 from bus_monai.io.image import read_raster
@@ -40,12 +40,7 @@ def read_stu_hospital(folder: str | Path) -> list[Case]:
     home = _home(folder)
     images, masks = _numbered(home, IMAGE_PREFIX), _numbered(home, MASK_PREFIX)
     require_pairs(images, masks, home)
-    numbers = sorted(images, key=int)
-    groups = group_near_duplicates([images[number] for number in numbers])
-    return [
-        Case(f"stu_{number}", images[number], (masks[number],), group, "unknown")
-        for number, group in zip(numbers, groups, strict=True)
-    ]
+    return with_groups([Case(f"stu_{n}", images[n], (masks[n],), "", "unknown") for n in sorted(images, key=int)])
 
 
 def write_stu_hospital_case(case: Case, out: Path) -> Case:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from bus_monai.data.case import DIAGNOSES, Case, Diagnosis, to_diagnosis
-from bus_monai.data.near_duplicates import group_near_duplicates
+from bus_monai.data.near_duplicates import with_groups
 from bus_monai.data.readers.folder import raster_files, read_xlsx_table, require_files, require_folder, require_pairs
 from bus_monai.errors import UserError
 
@@ -28,20 +28,16 @@ def read_udiat(folder: str | Path) -> list[Case]:
         UserError: the folder is not UDIAT, the table lists missing files, or images or masks lack their partner.
     """
     folder = require_folder(folder)
-    found: list[tuple[str, Path, Path, Diagnosis]] = []
+    cases: list[Case] = []
     for part, diagnosis in _parts(folder).items():
         images = {path.stem: path for path in raster_files(part / "original")}
         masks = {path.stem: path for path in raster_files(part / "GT")}
         types = _types(part)
         require_pairs(images, masks, part)
-        found += [(name, path, masks[name], types.get(name, diagnosis)) for name, path in images.items()]
-    if not found:
+        cases += [Case(n, path, (masks[n],), "", types.get(n, diagnosis)) for n, path in images.items()]
+    if not cases:
         raise UserError(f"'{folder}' is no UDIAT folder: it must hold original/ and GT/ with files like 000001.png.")
-    groups = group_near_duplicates([image for _, image, _, _ in found])
-    return [
-        Case(name, image, (mask,), group, diagnosis)
-        for (name, image, mask, diagnosis), group in zip(found, groups, strict=True)
-    ]
+    return with_groups(cases)
 
 
 def _parts(folder: Path) -> dict[Path, Diagnosis]:

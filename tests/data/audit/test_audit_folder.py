@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from bus_monai.cli.data import audit as audit_command
 from bus_monai.data.audit.audit_folder import audit_folder
-from bus_monai.data.audit.finding import FINDING_KINDS
+from bus_monai.data.audit.listing import FINDING_MEANINGS
 from tests.user_errors import check_sentence, raises_user_error
 
 
@@ -152,12 +152,12 @@ def test_the_command_writes_both_files(folder: Path, tmp_path: Path) -> None:
     ]
     content = json.loads((tmp_path / "out" / "audit.json").read_text())
     assert list(content) == ["images", "duplicate_groups", "duplicate_pairs", "split_groups", "findings"]
-    assert tuple(content["findings"]) == FINDING_KINDS
+    assert list(content["findings"]) == list(FINDING_MEANINGS)
     assert content["duplicate_groups"] == [["benign/a1.png", "benign/a<b>.png"]]
     page = (tmp_path / "out" / "audit.html").read_text()
     assert "benign/a1.png, benign/a&lt;b&gt;.png<br>equal" in page
     assert set(re.findall(r"(?:src|href)=\"(.{5})", page)) <= {"data:", "#dupl"} | {
-        f"#{kind[:4]}" for kind in FINDING_KINDS
+        f"#{kind[:4]}" for kind in FINDING_MEANINGS
     }
 
 
