@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
@@ -134,14 +133,16 @@ def shape_weights(items: Sequence[Mapping[str, Any]]) -> Tensor:
     Raises:
         UserError: a class has no mass.
     """
+    from sklearn.utils.class_weight import compute_class_weight
+
     labels = np.array([item["label"] for item in items])
-    counts = Counter(labels.tolist())
-    missing = [name for label, name in enumerate(SHAPE_CLASSES) if not counts[label]]
+    missing = [name for label, name in enumerate(SHAPE_CLASSES) if label not in labels]
     if missing:
         raise UserError(
             f"The section 'training' has no {missing[0]} mass: add some, or set class_weights false to learn without."
         )
-    return torch.tensor(class_weights(labels, len(SHAPE_CLASSES)), dtype=torch.float32)
+    weights = compute_class_weight("balanced", classes=np.arange(len(SHAPE_CLASSES)), y=labels)
+    return torch.tensor(weights, dtype=torch.float32)
 
 
 def _predicted(folder: Path) -> dict[str, Path]:
@@ -351,27 +352,3 @@ def training_split(source: Path, settings: Mapping[str, Any]) -> Datalist | None
         return None
     known: dict[str, Any] = DEFAULT_SPLIT | dict(settings)
     return load_dataset(source, protocol=known["protocol"], seed=known["seed"])
-
-
-def class_weights(truth: NDArray[np.integer], classes: int) -> NDArray[np.float64]:
-    """Return N / (C N_c) for each class, (classes,): weights under which all classes count alike and the mean is 1.
-
-    Args:
-        truth: (N,), class of each case, from 0 to ``classes`` - 1.
-        classes: how many there are.
-
-    Raises:
-        ValueError: a class has no case.
-
-    Example:
-        >>> class_weights(np.array([0, 0, 0, 1]), 2)
-        array([0.66666667, 2.        ])
-    """
-    from sklearn.utils.class_weight import compute_class_weight
-
-    labels = np.arange(classes)
-    lacking = np.setdiff1d(labels, truth)
-    if len(lacking):
-        raise ValueError(f"Class {lacking[0]} has no case: give cases of each of the {classes} classes.")
-    weights: NDArray[np.float64] = compute_class_weight("balanced", classes=labels, y=truth)
-    return weights

@@ -19,7 +19,6 @@ from bus_monai.data.dataset import load_dataset, prepare_dataset
 from bus_monai.data.items import (
     boxed_items,
     case_and_number,
-    class_weights,
     crop_items,
     inference_items,
     mass_id,
@@ -209,14 +208,7 @@ def test_a_wrong_table_is_named(folder: Path) -> None:
 
 @settings(max_examples=50)
 @given(st.lists(st.integers(0, 3), max_size=30))
-def test_class_weights_make_all_classes_count_alike(more: list[int]) -> None:
-    true = np.array([0, 1, 2, 3, *more])
-    weights = class_weights(true, 4)
-    sums = [weights[c] * (true == c).sum() for c in range(4)]
-    assert sums == pytest.approx([len(true) / 4] * 4)
-
-
-def test_class_weights_by_hand() -> None:
-    assert class_weights(np.array([0, 0, 0, 1, 1, 2, 3, 3]), 4).tolist() == pytest.approx([2 / 3, 1, 2, 1])
-    with pytest.raises(ValueError, match=r"^Class 1 has no case: give cases of each of the 2 classes.$"):
-        class_weights(np.array([0, 0]), 2)
+def test_weights_make_all_shapes_count_alike(more: list[int]) -> None:
+    true = [0, 1, 2, 3, *more]
+    weights = shape_weights([{"label": label} for label in true]).tolist()
+    assert [weights[c] * true.count(c) for c in range(4)] == pytest.approx([len(true) / 4] * 4)

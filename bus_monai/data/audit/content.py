@@ -66,11 +66,8 @@ def count_text_lines(contrast: NDArray[np.float32]) -> int:
         contrast: of strokes, (H, W) in [0, 1].
     """
     low, high = GLYPH_HEIGHTS_PX
-    glyphs = [
-        s
-        for s in _strokes(contrast >= TEXT_CONTRAST)
-        if low <= s.box.height <= high and s.box.width <= 1.5 * s.box.height
-    ]
+    strokes = _strokes(contrast >= TEXT_CONTRAST)
+    glyphs = [s for s in strokes if low <= s.box.height <= high and s.box.width <= 1.5 * s.box.height]
     glyphs.sort(key=lambda stroke: stroke.box.left)
     lines: list[list[_Stroke]] = []
     for glyph in glyphs:
@@ -95,13 +92,11 @@ def _count_marks(strokes: list[_Stroke]) -> int:
     sides: dict[str, list[int]] = {"plus": [], "cross": []}
     low, high = CALIPER_SIDES_PX
     for stroke in strokes:
-        if low <= min(stroke.box.height, stroke.box.width) and max(stroke.box.height, stroke.box.width) <= high:
+        height, width = stroke.box.height, stroke.box.width
+        if low <= min(height, width) and max(height, width) <= high and abs(height - width) <= 2:
             for form, side in sides.items():
-                if (
-                    abs(stroke.box.height - stroke.box.width) <= 2
-                    and _match(stroke.shape, form) >= MIN_CALIPER_CORRELATION
-                ):
-                    side.append(stroke.box.height)
+                if _match(stroke.shape, form) >= MIN_CALIPER_CORRELATION:
+                    side.append(height)
     return sum(len(side) for side in sides.values() if len(side) > 1 and max(side) - min(side) <= 2)
 
 
