@@ -17,14 +17,12 @@ from scipy.stats import bootstrap
 from bus_monai.errors import check_choice
 from bus_monai.io.atomic import atomic_file
 from bus_monai.metrics.case_table import CaseRow, write_case_table
-from bus_monai.metrics.classification import CLASSIFICATION_RESAMPLES, Interval
+from bus_monai.metrics.classification import CLASSIFICATION_RESAMPLES, INTERVAL_PERCENTILES, Interval
 
 Fraction: TypeAlias = Callable[[CaseRow], "tuple[float, float] | None"]
 """Share of a case in numerator and denominator of a metric; ``None`` where the metric does not apply."""
 
 RESAMPLES = 2000
-INTERVAL_PERCENTILES = (2.5, 97.5)
-"""Percentiles of a 95 % interval."""
 DISTANCES = ("hd95_px", "assd_px", "hd95_mm", "assd_mm")
 OVERLAPS = ("dice", "iou", "f1", "precision", "sensitivity")
 LOWER_IS_BETTER = frozenset(
@@ -173,11 +171,8 @@ def means(rows: Iterable[CaseRow], rule: str) -> dict[str, float]:
     Example:
         >>> from bus_monai.metrics.segmentation import score_case
         >>> truth = np.array([[1, 1, 0, 0]])
-        >>> half, whole = score_case(np.array([[0.9, 0.1, 0.1, 0.1]]), truth), score_case(1.0 * truth, truth)
-        >>> rows = [
-        ...     CaseRow.of(half, id="a", group="a", diagnosis="benign"),
-        ...     CaseRow.of(whole, id="b", group="b", diagnosis="malignant"),
-        ... ]
+        >>> scores = {"a": score_case(np.array([[0.9, 0.1, 0.1, 0.1]]), truth), "b": score_case(1.0 * truth, truth)}
+        >>> rows = [CaseRow.of(case, id=id, group=id, diagnosis="benign") for id, case in scores.items()]
         >>> found = means(rows, "lesion")
         >>> found["sensitivity"], found["precision"]
         (0.75, 1.0)
@@ -210,11 +205,8 @@ def summarize(rows: Iterable[CaseRow], rule: str, *, resamples: int = RESAMPLES,
     Example:
         >>> from bus_monai.metrics.segmentation import score_case
         >>> truth = np.array([[1, 1, 0, 0]])
-        >>> half, whole = score_case(np.array([[0.9, 0.1, 0.1, 0.1]]), truth), score_case(1.0 * truth, truth)
-        >>> rows = [
-        ...     CaseRow.of(half, id="a", group="a", diagnosis="benign"),
-        ...     CaseRow.of(whole, id="b", group="b", diagnosis="malignant"),
-        ... ]
+        >>> scores = {"a": score_case(np.array([[0.9, 0.1, 0.1, 0.1]]), truth), "b": score_case(1.0 * truth, truth)}
+        >>> rows = [CaseRow.of(case, id=id, group=id, diagnosis="benign") for id, case in scores.items()]
         >>> one = summarize(rows, "lesion")[3]
         >>> one.metric, one.mean, one.low, one.high, one.n_groups
         ('precision', 1.0, 1.0, 1.0, 2)
@@ -339,14 +331,10 @@ def by_diagnosis(rows: Sequence[CaseRow]) -> dict[str, list[CaseRow]]:
 
     Example:
         >>> from bus_monai.metrics.segmentation import score_case
-        >>> truth = np.array([[1, 1, 0, 0]])
-        >>> half, whole = score_case(np.array([[0.9, 0.1, 0.1, 0.1]]), truth), score_case(1.0 * truth, truth)
-        >>> rows = [
-        ...     CaseRow.of(half, id="a", group="a", diagnosis="benign"),
-        ...     CaseRow.of(whole, id="b", group="b", diagnosis="malignant"),
-        ... ]
+        >>> scores = score_case(np.array([[0.9, 0.1]]), np.array([[1, 0]]))
+        >>> rows = [CaseRow.of(scores, id=word, group=word, diagnosis=word) for word in ("malignant", "benign")]
         >>> {name: [row.id for row in part] for name, part in by_diagnosis(rows).items()}
-        {'benign': ['a'], 'malignant': ['b']}
+        {'benign': ['benign'], 'malignant': ['malignant']}
     """
     lesions = [row for row in rows if row.has_lesion]
     return {name: [r for r in lesions if r.diagnosis == name] for name in sorted({r.diagnosis for r in lesions})}

@@ -301,16 +301,14 @@ def macro_roc(scores: ArrayOrTensor, truth: ArrayOrTensor) -> NDArray[np.float64
         truth: (N,), class of each case, from 0 to C - 1.
 
     Raises:
-        ValueError: shapes do not fit.
+        ValueError: shapes do not fit, or a class is not one of C.
 
     Example:
         >>> scores = np.array([[0.9, 0.1], [0.4, 0.6], [0.2, 0.8]])
         >>> float(macro_roc(scores, np.array([0, 0, 1])).mean())
         1.0
     """
-    values, classes = as_array(scores), as_array(truth)
-    if values.ndim != 2 or classes.shape != values.shape[:1]:
-        raise ValueError(f"scores must have the shape (N, C) and truth (N,), got {values.shape} and {classes.shape}.")
+    values, classes = _checked(scores, truth)
     curves = [
         np.interp(ROC_GRID, *roc_curve(score, classes == c))
         for c, score in enumerate(values.T)

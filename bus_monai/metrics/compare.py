@@ -82,8 +82,8 @@ def paired_tests(tables: Mapping[str, Sequence[CaseRow]], metric: str = "dice") 
         >>> truth = np.array([[1, 1, 0, 0]])
         >>> half, whole = score_case(np.array([[0.9, 0.1, 0.1, 0.1]]), truth), score_case(1.0 * truth, truth)
         >>> tables = {
-        ...     "good": [CaseRow.of(whole, id=id, group=id, diagnosis="benign") for id in "abcdef"],
-        ...     "bad": [CaseRow.of(half, id=id, group=id, diagnosis="benign") for id in "abcdef"],
+        ...     name: [CaseRow.of(scores, id=id, group=id, diagnosis="benign") for id in "abcdef"]
+        ...     for name, scores in (("good", whole), ("bad", half))
         ... }
         >>> (test,) = paired_tests(tables)
         >>> round(test.difference, 3), test.effect, test.p

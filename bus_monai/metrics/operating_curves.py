@@ -41,11 +41,8 @@ def bland_altman(rows: Sequence[CaseRow]) -> BlandAltman | None:
     Example:
         >>> from bus_monai.metrics.segmentation import score_case
         >>> truth = np.array([[1, 1, 0, 0]])
-        >>> half, whole = score_case(np.array([[0.9, 0.1, 0.1, 0.1]]), truth), score_case(1.0 * truth, truth)
-        >>> rows = [
-        ...     CaseRow.of(half, id="a", group="a", diagnosis="benign"),
-        ...     CaseRow.of(whole, id="b", group="b", diagnosis="malignant"),
-        ... ]
+        >>> scores = {"a": score_case(np.array([[0.9, 0.1, 0.1, 0.1]]), truth), "b": score_case(1.0 * truth, truth)}
+        >>> rows = [CaseRow.of(case, id=id, group=id, diagnosis="benign") for id, case in scores.items()]
         >>> agreement = bland_altman(rows)
         >>> agreement.difference, agreement.bias, agreement.unit
         (array([-1.,  0.]), -0.5, 'pixels')
@@ -101,11 +98,8 @@ def operating_curves(rows: Sequence[CaseRow]) -> OperatingCurves | None:
     Example:
         >>> from bus_monai.metrics.segmentation import score_case
         >>> truth = np.array([[1, 1, 0, 0]])
-        >>> half, whole = score_case(np.array([[0.9, 0.1, 0.1, 0.1]]), truth), score_case(1.0 * truth, truth)
-        >>> rows = [
-        ...     CaseRow.of(half, id="a", group="a", diagnosis="benign"),
-        ...     CaseRow.of(whole, id="b", group="b", diagnosis="malignant"),
-        ... ]
+        >>> scores = {"a": score_case(np.array([[0.9, 0.1, 0.1, 0.1]]), truth), "b": score_case(1.0 * truth, truth)}
+        >>> rows = [CaseRow.of(case, id=id, group=id, diagnosis="benign") for id, case in scores.items()]
         >>> operating_curves(rows).auc
         0.9375
     """
