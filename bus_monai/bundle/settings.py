@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from bus_monai.errors import UserError, reading
-from bus_monai.io.atomic import atomic_file
+from bus_monai.io.atomic import write_json
 
 CODE_MARKS = ("$", "@", "%")
 """What begins a text that MONAI's parser runs or looks up."""
@@ -105,8 +105,7 @@ def write_settings(folder: str | Path, settings: Mapping[str, Any], *, enabled: 
         enabled: ``False`` on all processes but the first.
     """
     if enabled:
-        with atomic_file(Path(folder) / SETTINGS_FILE) as partial:
-            partial.write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
+        write_json(Path(folder) / SETTINGS_FILE, settings)
 
 
 def read_settings(weights: Path) -> dict[str, Any]:

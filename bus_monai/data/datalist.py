@@ -14,7 +14,7 @@ from typing import Any, get_args
 
 from bus_monai.data.case import Case, Diagnosis
 from bus_monai.errors import UserError, check_choice, reading
-from bus_monai.io.atomic import atomic_file
+from bus_monai.io.atomic import write_json
 from bus_monai.io.opened import hash_file
 
 SECTIONS = ("training", "validation", "test", "unlabeled")
@@ -92,10 +92,8 @@ def write_datalist(folder: Path, datalist: Datalist) -> Path:
             for case in cases
         ]
     # complete or not there: whoever is stopped half-way leaves no datalist that looks whole
-    path = folder / DATALIST_FILE
-    with atomic_file(path) as partial:
-        partial.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    return path
+    write_json(folder / DATALIST_FILE, content)
+    return folder / DATALIST_FILE
 
 
 def read_datalist(folder: Path) -> Datalist:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -11,7 +10,7 @@ from ignite.engine import Engine, Events
 from monai.utils.enums import CommonKeys as Keys
 
 from bus_monai.errors import UserError
-from bus_monai.io.atomic import check_writable
+from bus_monai.io.atomic import check_writable, write_json
 from bus_monai.io.ours import PNG_MARK
 from bus_monai.metrics.aggregate import SUMMARY_FILE, write_scores
 from bus_monai.metrics.ignite import CaseMetric, DetectionMetric, ShapeMetric
@@ -133,7 +132,7 @@ class DetectionReport(_Report):
             "missed": len(truths) - len(finders),
             "false_positives": len(counted) - len(finders),
         }
-        (self.folder / SUMMARY_FILE).write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+        write_json(self.folder / SUMMARY_FILE, summary)
         print(_text(summary))
 
 

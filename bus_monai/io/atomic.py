@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import itertools
+import json
 import os
 import shutil
 import tempfile
@@ -50,6 +51,16 @@ def check_writable(folder: str | Path) -> Path:
         with tempfile.TemporaryFile(dir=folder) as probe:
             probe.write(b"\0")
     return folder
+
+
+def write_json(path: Path, content: object) -> None:
+    """Write plain values as JSON; the file appears complete or not at all.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    with atomic_file(path) as partial:
+        partial.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
 @contextmanager

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import csv
-import json
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +22,7 @@ from bus_monai.data.readers.shapes import SHAPES_FILE
 from bus_monai.errors import UserError
 from bus_monai.geometry.box import BOX_COLUMNS, Box
 from bus_monai.inference.write_outputs import job_tables
-from bus_monai.io.atomic import plain_cell
+from bus_monai.io.atomic import plain_cell, write_json, write_table
 from bus_monai.io.image import SourceImage
 from bus_monai.io.masks import write_mask
 from bus_monai.io.ours import PNG_MARK, check_replaced
@@ -218,7 +216,7 @@ def run_mammograms(
         "masses": sum(result.masses or 0 for result in results),
         "seconds": round(time.monotonic() - began, 1),
     }
-    (out / RUN_FILE).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    write_json(out / RUN_FILE, record)
     write_mammogram_report(
         out,
         out / MASSES_FILE,
@@ -234,9 +232,7 @@ def _describe(stage: TrainedModel) -> dict[str, Any]:
 
 
 def _write_errors(errors: StageErrors, out: Path) -> None:
-    with (out / STAGE_ERRORS_FILE).open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, [field.name for field in fields(MassOutcome)])
-        writer.writeheader()
-        writer.writerows({key: plain_cell(value) for key, value in asdict(mass).items()} for mass in errors.masses)
+    rows = (map(plain_cell, astuple(mass)) for mass in errors.masses)
+    write_table(out / STAGE_ERRORS_FILE, [field.name for field in fields(MassOutcome)], rows)
     write_case_table(out / "cases_true_boxes.csv", errors.with_box)
     write_case_table(out / "cases_detected.csv", errors.detected)

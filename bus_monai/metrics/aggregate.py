@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.stats import bootstrap
 
 from bus_monai.errors import check_choice
-from bus_monai.io.atomic import atomic_file
+from bus_monai.io.atomic import write_json
 from bus_monai.metrics.case_table import CaseRow, write_case_table
 from bus_monai.metrics.classification import CLASSIFICATION_RESAMPLES, INTERVAL_PERCENTILES, Interval
 
@@ -375,6 +374,5 @@ def write_scores(folder: Path, rows: Sequence[CaseRow]) -> dict[str, dict[str, A
     """
     write_case_table(folder / CASES_FILE, rows)
     summaries = summarize_all(rows)
-    with atomic_file(folder / SUMMARY_FILE) as partial:
-        partial.write_text(json.dumps(summaries, indent=2) + "\n", encoding="utf-8")
+    write_json(folder / SUMMARY_FILE, summaries)
     return summaries

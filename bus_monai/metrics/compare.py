@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.stats import friedmanchisquare, rankdata, studentized_range, wilcoxon
 
 from bus_monai.errors import UserError
-from bus_monai.io.atomic import atomic_file
+from bus_monai.io.atomic import write_json
 from bus_monai.metrics.aggregate import LOWER_IS_BETTER, Summary, summarize
 from bus_monai.metrics.case_table import CaseRow
 
@@ -231,10 +230,8 @@ def compare_robustness(
 
 def write_robustness(folder: Path, table: Mapping[str, Any]) -> Path:
     """Write ``robustness.json``."""
-    path = folder / ROBUSTNESS_FILE
-    with atomic_file(path) as partial:
-        partial.write_text(json.dumps(table, indent=2) + "\n", encoding="utf-8")
-    return path
+    write_json(folder / ROBUSTNESS_FILE, table)
+    return folder / ROBUSTNESS_FILE
 
 
 def _scores(rows: Sequence[CaseRow]) -> dict[str, dict[str, Any]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-import json
 import os
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from PIL import Image
 from bus_monai.data.audit.audit_folder import Audit
 from bus_monai.data.audit.listing import FINDING_MEANINGS
 from bus_monai.errors import UserError, writing
-from bus_monai.io.atomic import atomic_file
+from bus_monai.io.atomic import write_json
 from bus_monai.io.ours import check_replaced, not_ours
 from bus_monai.report.page import write_page
 from bus_monai.sources.read import read_source
@@ -58,8 +57,7 @@ def write_audit(audit: Audit, out: Path) -> Path:
     ]
     with writing(out):
         out.mkdir(parents=True, exist_ok=True)
-        with atomic_file(table) as partial:
-            partial.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        write_json(table, content)
         return write_page(
             page,
             "audit_report.html.jinja",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 from bus_monai.data.items import case_and_number
 from bus_monai.data.readers.folder import read_csv_table
 from bus_monai.errors import UserError
-from bus_monai.io.atomic import write_table
+from bus_monai.io.atomic import write_json, write_table
 from bus_monai.io.ours import PNG_MARK
 from bus_monai.metrics.aggregate import SUMMARY_FILE
 from bus_monai.metrics.shapes import ShapeRow, summarize_shapes, write_shape_rows
@@ -32,7 +31,7 @@ def write_shape_report(folder: Path, rows: Sequence[ShapeRow], **more: Any) -> d
     """
     write_shape_rows(folder / SHAPE_ROWS_FILE, rows)
     summary = summarize_shapes(rows) | more
-    (folder / SUMMARY_FILE).write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+    write_json(folder / SUMMARY_FILE, summary)
     if "confusion" in summary:
         confusion_figure(summary["confusion"]).savefig(folder / CONFUSION_FILE, dpi=110, metadata=PNG_MARK)
         roc_figure(rows).savefig(folder / ROC_FILE, dpi=110, metadata=PNG_MARK)
