@@ -35,8 +35,11 @@ class KeptImages(dict[str, NDArray[np.float32]]):
 
     def attach(self, evaluator: Engine) -> None:
         """Attach to an evaluator whose batches are lists of items."""
-        evaluator.add_event_handler(Events.STARTED, self.clear)
+        evaluator.add_event_handler(Events.STARTED, self._reset)
         evaluator.add_event_handler(Events.ITERATION_COMPLETED, self._collect)
+
+    def _reset(self) -> None:
+        self.clear()
 
     def _collect(self, evaluator: Engine) -> None:
         images = evaluator.state.output[Keys.IMAGE].float().cpu().numpy()
@@ -95,9 +98,12 @@ class ExampleFigure:
 
     def attach(self, engine: Engine) -> None:
         """Attach to an evaluator whose output holds probabilities of the label's size."""
-        engine.add_event_handler(Events.STARTED, self._maps.clear)
+        engine.add_event_handler(Events.STARTED, self._reset)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._collect)
         engine.add_event_handler(Events.COMPLETED, self._write)
+
+    def _reset(self) -> None:
+        self._maps.clear()
 
     def _collect(self, engine: Engine) -> None:
         for item, output in zip(engine.state.batch, engine.state.output, strict=True):

@@ -61,9 +61,12 @@ class EpochMeans:
 
     def attach(self, engine: Engine) -> None:
         """Attach to a trainer of this package."""
-        engine.add_event_handler(Events.EPOCH_STARTED, self._values.clear)
+        engine.add_event_handler(Events.EPOCH_STARTED, self._reset)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._collect)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self._publish)
+
+    def _reset(self) -> None:
+        self._values.clear()
 
     def _collect(self, engine: Engine) -> None:
         for key, name in METRIC_NAMES.items():
