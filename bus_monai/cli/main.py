@@ -36,17 +36,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-app.command()(info)
-app.command()(evaluate)
-app.command()(compare)
-app.command()(sweep)
-app.command()(report)
-app.command()(explain)
-app.command()(mammo)
-app.command()(segment)
-app.command()(serve)
-app.command()(export)
-app.command()(label)
+for command in (info, evaluate, compare, sweep, report, explain, mammo, segment, serve, export, label):
+    app.command()(command)
 app.add_typer(data, name="data")
 app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []})(train)
 

@@ -9,44 +9,32 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bus_monai.bundle.registry import DEFAULT_MODEL
-from bus_monai.cli.options import (
-    AnyBodyPart,
-    Backend,
-    MinArea,
-    Modality,
-    Model,
-    SensitivityOption,
-    Threshold,
-    Trust,
-    Tta,
-    load_predictor,
-    stoppable,
-)
+from bus_monai.cli import options
 from bus_monai.errors import UserError, check_choice
 
 if TYPE_CHECKING:
     from bus_monai.inference.executors.local import Engine
 
 
-@stoppable("what was begun is finished and recorded; run the command again to go on")
+@options.stoppable("what was begun is finished and recorded; run the command again to go on")
 def segment(
     inputs: Annotated[
         list[Path] | None,
         typer.Argument(metavar="INPUT...", show_default=False, help="Files and folders of DICOM, PNG, JPEG or NIfTI."),
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder of the results, a mirror of the folder read.")] = Path("segmented"),
-    model: Model = DEFAULT_MODEL,
+    model: options.Model = DEFAULT_MODEL,
     write: Annotated[
         str, typer.Option(help="Some of seg, sr, overlay, png, nifti, sc; seg, sr and sc for DICOM files alone.")
     ] = "seg,sr,overlay,png",
-    modality: Modality = "US",
-    backend: Backend = "auto",
-    threshold: Threshold = 0.5,
-    min_area: MinArea = None,
-    sensitivity: SensitivityOption = "balanced",
-    any_body_part: AnyBodyPart = False,
-    tta: Tta = False,
-    trust: Trust = False,
+    modality: options.Modality = "US",
+    backend: options.Backend = "auto",
+    threshold: options.Threshold = 0.5,
+    min_area: options.MinArea = None,
+    sensitivity: options.SensitivityOption = "balanced",
+    any_body_part: options.AnyBodyPart = False,
+    tta: options.Tta = False,
+    trust: options.Trust = False,
     engine: Annotated[
         str, typer.Option(metavar="local|ray", help="ray spreads the files over processes, also of several machines.")
     ] = "local",
@@ -99,7 +87,7 @@ def segment(
         raise UserError("There is no one source: give INPUT, or --dicomweb URL with --study UID.")
     runner = _engine(engine, ray_address, ray_workers)
     settings = SegmentSettings(parse_kinds(write), threshold, modality, min_area, any_body_part)
-    predictor = load_predictor(model, backend, tta, sensitivity, trust)
+    predictor = options.load_predictor(model, backend, tta, sensitivity, trust)
     if inputs:
         totals = segment_inputs(inputs, out, predictor, settings, restart=restart, engine=runner)
     else:

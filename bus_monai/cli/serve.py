@@ -10,18 +10,7 @@ from typing import Annotated
 import typer
 
 from bus_monai.bundle.registry import DEFAULT_MODEL
-from bus_monai.cli.options import (
-    AnyBodyPart,
-    Backend,
-    MinArea,
-    Modality,
-    Model,
-    SensitivityOption,
-    Threshold,
-    Trust,
-    Tta,
-    load_predictor,
-)
+from bus_monai.cli import options
 
 TLS_PANEL = "Encrypt what is received and sent"
 
@@ -37,15 +26,15 @@ def serve(
     host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 is all of this machine's.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 11112,
     spool: Annotated[Path, typer.Option(help="Folder of what is received and not sent yet.")] = Path("spool"),
-    model: Model = DEFAULT_MODEL,
-    modality: Modality = "US",
-    backend: Backend = "auto",
-    threshold: Threshold = 0.5,
-    min_area: MinArea = None,
-    sensitivity: SensitivityOption = "balanced",
-    any_body_part: AnyBodyPart = False,
-    tta: Tta = False,
-    trust: Trust = False,
+    model: options.Model = DEFAULT_MODEL,
+    modality: options.Modality = "US",
+    backend: options.Backend = "auto",
+    threshold: options.Threshold = 0.5,
+    min_area: options.MinArea = None,
+    sensitivity: options.SensitivityOption = "balanced",
+    any_body_part: options.AnyBodyPart = False,
+    tta: options.Tta = False,
+    trust: options.Trust = False,
     tls_cert: Annotated[
         Path | None, typer.Option(metavar="PEM", show_default=False, help=f"{TLS_PANEL}: this node's certificate.")
     ] = None,
@@ -100,7 +89,7 @@ def serve(
         NodeLimits(callers, max_associations, int(max_instance_mb * 1e6)),
         TlsFiles(tls_cert, tls_key, tls_ca) if tls_cert and tls_key else None,
     )
-    predictor = load_predictor(model, backend, tta, sensitivity, trust)
+    predictor = options.load_predictor(model, backend, tta, sensitivity, trust)
     stop = Event()
 
     def end(number: int, frame: FrameType | None) -> None:

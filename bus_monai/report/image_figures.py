@@ -181,14 +181,8 @@ def overlay_figure(
     *,
     threshold: float = 0.5,
 ) -> Figure:
-    """Draw each image above the same image with its pixels colored by :data:`COLORS`.
-
-    Args:
-        images: (H, W), values in [0, 1].
-        truths: (H, W), values in {0, 1}.
-        probabilities: (H, W), values in [0, 1].
-        titles: one for each image.
-        threshold: from which on a pixel is predicted lesion.
+    """Draw each image above the same image with its pixels colored by :data:`OUTCOME_COLORS`; see
+    :func:`contour_figure` for the arguments.
     """
     figure = Figure(figsize=(3 * len(images), 6.4), layout="constrained")
     axes = figure.subplots(2, len(images), squeeze=False)

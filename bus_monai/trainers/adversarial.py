@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from bus_monai.errors import UserError
-from bus_monai.trainers.base import ResumableTrainer, SeededEpochs, frozen, plain
+from bus_monai.trainers.base import EpochData, ResumableTrainer, SeededEpochs, frozen, plain
 from bus_monai.trainers.batches import prepare_plain_batch
 from bus_monai.trainers.parts import Discriminator, Generator, Updates
 from bus_monai.trainers.schedule import GeneratorOnly, Schedule, Step
@@ -110,12 +110,12 @@ class AdversarialTrainer(ResumableTrainer):
                 "Interleaved, or leave the discriminator out."
             )
         self.epochs = SeededEpochs(train_data_loader, seed=seed)
-        batches = len(train_data_loader)
+        self.batches = len(train_data_loader)
         super().__init__(
             device=device,
             max_epochs=max_epochs,
-            data_loader=_EpochIterations(self, batches),
-            epoch_length=self.schedule.epoch_length(batches),
+            data_loader=EpochData(self),
+            epoch_length=self.schedule.epoch_length(self.batches),
             prepare_batch=prepare_batch,
             decollate=False,
         )
@@ -136,6 +136,11 @@ class AdversarialTrainer(ResumableTrainer):
     def stage(self) -> str:
         """``pre-training`` or ``training``."""
         return "pre-training" if self.is_pretraining else "training"
+
+    def epoch_iterations(self) -> Iterator[list[Step]]:
+        """Yield the steps of each iteration of the current epoch."""
+        passes = self.epochs.passes(self.state.epoch)
+        return self.schedule.iterations(passes, batches=self.batches, pretraining=self.is_pretraining)
 
     def _iteration(self, engine: Trainer, batchdata: list[Step]) -> dict[str, Any]:
         """Take the steps of one iteration; return MONAI's keys, losses as detached scalars."""
@@ -241,18 +246,3 @@ class AdversarialTrainer(ResumableTrainer):
 
 def _shown(discriminator: Discriminator, image: Tensor, mask: Tensor) -> Tensor:
     return torch.cat([image, mask], dim=1) if discriminator.conditional else mask
-
-
-class _EpochIterations:
-    """The trainer's data: iterating it once gives one epoch's lists of steps."""
-
-    def __init__(self, trainer: AdversarialTrainer, batches: int) -> None:
-        self.trainer = trainer
-        self.batches = batches
-
-    def __iter__(self) -> Iterator[list[Step]]:
-        # a generator, so that nothing is drawn before the epoch's first iteration asks for it
-        trainer = self.trainer
-        yield from trainer.schedule.iterations(
-            trainer.epochs.passes(trainer.state.epoch), batches=self.batches, pretraining=trainer.is_pretraining
-        )

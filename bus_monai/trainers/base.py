@@ -82,7 +82,11 @@ def own_device() -> torch.device:
 
 def is_main_process() -> bool:
     """Whether this is the first process of a training, or the only one: the one that writes files."""
-    return not (dist.is_available() and dist.is_initialized()) or dist.get_rank() == 0
+    return not _are_several() or dist.get_rank() == 0
+
+
+def _are_several() -> bool:
+    return dist.is_available() and dist.is_initialized()
 
 
 def leave_processes() -> None:
@@ -94,7 +98,7 @@ def leave_processes() -> None:
 
 def share_buffers(networks: Iterable[nn.Module]) -> None:
     """Give all processes the buffers of the first, such as the running statistics of batch norm; alone, do nothing."""
-    if not (dist.is_available() and dist.is_initialized()):
+    if not _are_several():
         return
     for network in networks:
         for buffer in network.buffers():
@@ -167,7 +171,7 @@ class SeededEpochs:
         return (self._one_pass(epoch * PASSES_AN_EPOCH + i) for i in count())
 
     def _one_pass(self, number: int) -> Iterator[Any]:
-        rank = dist.get_rank() if dist.is_available() and dist.is_initialized() else 0
+        rank = dist.get_rank() if _are_several() else 0
         manual_seed((self.seed * 1_000_003 + number * 101 + rank) % 2**32)
         set_rnd(self.loader.dataset, seed=(self.seed + number * 7919 + rank) % 2**32)
         if isinstance(self.loader.sampler, DistributedSampler):
@@ -223,6 +227,10 @@ class ResumableTrainer(Trainer):
             )
             return
         super().run()
+
+    @abstractmethod
+    def epoch_iterations(self) -> Iterator[Any]:
+        """Yield what each iteration of the current epoch takes."""
 
     def _step_schedulers(self) -> None:
         if self.state.epoch > 1:
@@ -298,6 +306,17 @@ class ResumableTrainer(Trainer):
     @abstractmethod
     def _stateful_parts(self) -> Iterator[tuple[str, Any]]:
         """Yield name and part of whatever has a ``state_dict``."""
+
+
+class EpochData:
+    """The data of a trainer: iterating it once gives what the iterations of one epoch take."""
+
+    def __init__(self, trainer: ResumableTrainer) -> None:
+        self.trainer = trainer
+
+    def __iter__(self) -> Iterator[Any]:
+        # a generator, so that nothing is drawn before the epoch's first iteration asks for it
+        yield from self.trainer.epoch_iterations()
 
 
 def _first_line(error: Exception) -> str:

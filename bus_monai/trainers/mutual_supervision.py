@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader
 
 from bus_monai.errors import UserError, check_choice
 from bus_monai.losses.mutual_supervision import MutualSupervision
-from bus_monai.trainers.base import ResumableTrainer, SeededEpochs, frozen, plain
+from bus_monai.trainers.base import EpochData, ResumableTrainer, SeededEpochs, frozen, plain
 from bus_monai.trainers.batches import prepare_plain_batch, prepare_plain_image
 from bus_monai.trainers.parts import Learner, Updates
 
@@ -173,7 +173,7 @@ class MutualSupervisionTrainer(ResumableTrainer):
         super().__init__(
             device=device,
             max_epochs=max_epochs,
-            data_loader=_EpochIterations(self),
+            data_loader=EpochData(self),
             epoch_length=max(len(labeled_loader), self.unlabeled_batches),
             prepare_batch=prepare_plain_batch,
             decollate=False,
@@ -231,6 +231,17 @@ class MutualSupervisionTrainer(ResumableTrainer):
     def _start_epoch(self) -> None:
         self.state.phase, self.state.gamma = self.phase, self.losses.gamma
         self.state.trusted_images = torch.zeros((), device=self.state.device)
+
+    def epoch_iterations(self) -> Iterator[SemiSupervisedBatches]:
+        """Yield the batches of each iteration of the current epoch."""
+        labeled, unlabeled = self.epochs.passes(self.state.epoch), None
+        if self.uses_unlabeled:
+            assert self.unlabeled_epochs is not None
+            unlabeled = self.unlabeled_epochs.passes(self.state.epoch)
+        elif self.phase == 2 and self.unlabeled_batches:
+            labeled = iter([islice(chain.from_iterable(labeled), self.unlabeled_batches)])
+        known = labeled if unlabeled is None or self.phases.phase2_use_labeled else None
+        return semi_supervised_batches(known, unlabeled, length=self.state.epoch_length)
 
     def _iteration(self, engine: Trainer, batchdata: SemiSupervisedBatches) -> dict[str, Any]:
         """Take a step of each generator and of the discriminator; losses are detached scalars."""
@@ -362,22 +373,3 @@ class MutualSupervisionTrainer(ResumableTrainer):
             yield "d_network", plain(self.discriminator.network)
             yield "d_optimizer", self.discriminator.optimizer
             yield "d_scaler", self.d_scaler
-
-
-class _EpochIterations:
-    """The trainer's data: iterating it once gives one epoch's batches."""
-
-    def __init__(self, trainer: MutualSupervisionTrainer) -> None:
-        self.trainer = trainer
-
-    def __iter__(self) -> Iterator[SemiSupervisedBatches]:
-        # a generator, so that nothing is drawn before the epoch's first iteration asks for it
-        trainer, state = self.trainer, self.trainer.state
-        labeled, unlabeled = trainer.epochs.passes(state.epoch), None
-        if trainer.uses_unlabeled:
-            assert trainer.unlabeled_epochs is not None
-            unlabeled = trainer.unlabeled_epochs.passes(state.epoch)
-        elif trainer.phase == 2 and trainer.unlabeled_batches:
-            labeled = iter([islice(chain.from_iterable(labeled), trainer.unlabeled_batches)])
-        known = labeled if unlabeled is None or trainer.phases.phase2_use_labeled else None
-        yield from semi_supervised_batches(known, unlabeled, length=state.epoch_length)

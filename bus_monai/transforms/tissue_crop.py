@@ -110,7 +110,7 @@ def draw_whole_part(mask: NDArray[np.bool_], least: float, random: np.random.Ran
         random: the source of chance.
 
     Returns:
-        The part; ``None`` never, so that it can stand for :func:`draw_clear_part`.
+        The part, or ``None`` where none of the size fits into the image.
     """
     box = _draw_within(Box.of_image(mask.shape), mask.shape, least, random)
     if box is None or not mask.any():
