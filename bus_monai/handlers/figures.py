@@ -19,6 +19,7 @@ from bus_monai.report.page import EXAMPLES_FILE, OVERLAYS_FILE
 from bus_monai.trainers.base import ResumableTrainer
 
 EXAMPLE_COUNT = 6
+"""Images of a figure."""
 EXAMPLE_RANKS = ("best", "best but one", "median", "lower quartile", "worst but one", "worst")
 
 
@@ -134,23 +135,16 @@ class ValidationDetections:
         metric: of the evaluator.
         tracker: takes the figure.
         interval: epochs between two figures; the last epoch always has one.
-        count: images per figure.
     """
 
     def __init__(
-        self,
-        *,
-        evaluator: Engine,
-        metric: DetectionMetric,
-        tracker: MLflowTracker,
-        interval: int = 5,
-        count: int = 6,
+        self, *, evaluator: Engine, metric: DetectionMetric, tracker: MLflowTracker, interval: int = 5
     ) -> None:
         self.evaluator = evaluator
         self.metric = metric
         self.tracker = tracker
         self.interval = interval
-        self._images = KeptImages(count)
+        self._images = KeptImages(EXAMPLE_COUNT)
 
     def attach(self, engine: ResumableTrainer) -> None:
         """Attach to the trainer, after validation."""
@@ -173,14 +167,12 @@ class ValidationFigure:
         evaluator: validates the network; its output holds probabilities (1, H, W).
         tracker: takes the figure.
         interval: epochs between two figures; the last epoch always has one.
-        count: images per figure.
     """
 
-    def __init__(self, *, evaluator: Engine, tracker: MLflowTracker, interval: int = 5, count: int = 6) -> None:
+    def __init__(self, *, evaluator: Engine, tracker: MLflowTracker, interval: int = 5) -> None:
         self.evaluator = evaluator
         self.tracker = tracker
         self.interval = interval
-        self.count = count
         self._shown: list[tuple[Any, ...]] = []
 
     def attach(self, engine: ResumableTrainer) -> None:
@@ -192,7 +184,7 @@ class ValidationFigure:
 
     def _collect(self, evaluator: Engine) -> None:
         for item, output in zip(evaluator.state.batch, evaluator.state.output, strict=True):
-            if len(self._shown) == self.count:
+            if len(self._shown) == EXAMPLE_COUNT:
                 return
             maps = (output[key][0].float().cpu().numpy() for key in (Keys.IMAGE, Keys.LABEL, Keys.PRED))
             self._shown.append((*maps, item["id"]))

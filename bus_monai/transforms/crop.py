@@ -21,6 +21,8 @@ from bus_monai.transforms.image_region import find_regions
 MAX_JITTER_SHARE = 0.3
 """Three pixels, for a box of ten."""
 CROP_KINDS = ("full", "tight", "loose")
+BOX_KEY = "box"
+"""Of an item: top, left, bottom and right in pixels; one without it is not cropped."""
 REGIONS_KEY = "regions"
 """Of an item: where the images are, if that is known."""
 IMAGES_META = "images"
@@ -32,29 +34,27 @@ class RandBoxJitterd(Randomizable, Transform):
 
     Args:
         jitter: m in heights of the box for top and bottom and in widths for left and right, rounded down; in [0, 0.5),
-            so that some box remains.
-        box_key: top, left, bottom and right in pixels; an item without it stays as it is.
+            so that some box remains. An item without ``box`` stays as it is.
 
     Raises:
         UserError: ``jitter`` outside its range.
     """
 
-    def __init__(self, jitter: float = 0.1, *, box_key: str = "box") -> None:
+    def __init__(self, jitter: float = 0.1) -> None:
         check_number("box_jitter", jitter, at_least=0, below=0.5)
         self.jitter = jitter
-        self.box_key = box_key
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Move the sides of the box."""
         item = dict(data)
-        if self.box_key in item:
-            box = Box(*map(int, item[self.box_key]))
+        if BOX_KEY in item:
+            box = Box(*map(int, item[BOX_KEY]))
             rows, columns = int(self.jitter * box.height), int(self.jitter * box.width)
             moved = [
                 side + int(self.R.randint(-most, most + 1))
                 for side, most in zip(box.sides, (rows, columns, rows, columns), strict=True)
             ]
-            item[self.box_key] = torch.tensor(moved, dtype=torch.int64)
+            item[BOX_KEY] = torch.tensor(moved, dtype=torch.int64)
         return item
 
 
@@ -77,7 +77,6 @@ class CropToBoxd(Cropd):
         keys: images of one size.
         box: ``full`` (the whole image), ``tight`` (the box) or ``loose`` (a square around it).
         loose_scale: side of the loose box in longer sides of the box, at least 1.
-        box_key: top, left, bottom and right in pixels; an item without it is not cropped.
         allow_missing_keys: leave out keys that the item lacks.
 
     Raises:
@@ -90,7 +89,6 @@ class CropToBoxd(Cropd):
         *,
         box: str = "loose",
         loose_scale: float = 1.5,
-        box_key: str = "box",
         allow_missing_keys: bool = False,
     ) -> None:
         check_choice("box", box, CROP_KINDS)
@@ -98,7 +96,6 @@ class CropToBoxd(Cropd):
         super().__init__(keys, Crop(), allow_missing_keys)
         self.box = box
         self.loose_scale = loose_scale
-        self.box_key = box_key
 
     def __call__(self, data: Mapping[Hashable, Any], lazy: bool | None = None) -> dict[Hashable, Any]:
         """Crop each key and move the box."""
@@ -108,16 +105,16 @@ class CropToBoxd(Cropd):
             crop = self._around(data, image)
             # a view would keep the whole image in memory as long as the crop lives
             item[key] = self.cropper(image, crop.slices, lazy=lazy).clone()
-            if self.box_key in data:
-                box = tight_box(Box(*map(int, data[self.box_key])), image.shape[1:])
-                item[self.box_key] = torch.tensor(box.shifted(-crop.top, -crop.left).sides, dtype=torch.int64)
+            if BOX_KEY in data:
+                box = tight_box(Box(*map(int, data[BOX_KEY])), image.shape[1:])
+                item[BOX_KEY] = torch.tensor(box.shifted(-crop.top, -crop.left).sides, dtype=torch.int64)
         return item
 
     def _around(self, item: Mapping[Hashable, Any], image: Any) -> Box:
         size = tuple(image.shape[1:])
-        if self.box_key not in item:
+        if BOX_KEY not in item:
             return Box.of_image(size)
-        box = Box(*map(int, item[self.box_key]))
+        box = Box(*map(int, item[BOX_KEY]))
         try:
             inside = tight_box(box, size)
         except UserError as error:

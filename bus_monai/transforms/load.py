@@ -46,23 +46,18 @@ class LoadUltrasoundd(MapTransform):
     where the file says that ultrasound is on the screen (8, 4), zeros where it does not.
 
     Args:
-        keys: paths to read.
-        frame_key: number of the frame to read, from 0, where the item has it.
+        keys: paths to read; of several frames that whose number, from 0, the item has as ``frame``, else the first.
         allow_missing_keys: leave out keys that the item lacks.
 
     Raises:
         UserError: a file cannot be read, or holds no signal.
     """
 
-    def __init__(self, keys: KeysCollection, *, frame_key: str = "frame", allow_missing_keys: bool = False) -> None:
-        super().__init__(keys, allow_missing_keys)
-        self.frame_key = frame_key
-
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Replace each path by its image."""
         item = dict(data)
         for key in self.key_iterator(item):
-            source = read_source(item[key], int(item.get(self.frame_key, 0)))
+            source = read_source(item[key], int(item.get("frame", 0)))
             check_signal(item[key], bool(source.pixels.any()))
             meta = {
                 "filename_or_obj": str(item[key]),
@@ -83,71 +78,54 @@ def _rows(images: Sequence[tuple[int, int, int, int]]) -> NDArray[np.int64]:
 
 
 class LoadMasksd(MapTransform):
-    """Merge all masks of a case with OR into one ``MetaTensor`` (1, H, W) of 0 and 1.
+    """Merge all masks of a case with OR into its ``label``, a ``MetaTensor`` (1, H, W) of 0 and 1.
 
     Args:
         keys: list of mask paths, removed from the item; an empty list stands for an image without lesion.
-        image_key: the loaded image, whose size the masks must have.
-        label_key: where the merged mask goes.
 
     Raises:
-        UserError: a mask cannot be read or has another size than the image.
+        UserError: a mask cannot be read or has another size than the item's ``image``, which is loaded before.
     """
 
-    def __init__(self, keys: KeysCollection = "masks", *, image_key: str = "image", label_key: str = "label") -> None:
+    def __init__(self, keys: KeysCollection = "masks") -> None:
         super().__init__(keys)
-        self.image_key = image_key
-        self.label_key = label_key
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Add the merged mask."""
         item = dict(data)
         paths = [Path(path) for key in self.keys for path in item.pop(key)]
-        merged = read_masks(paths, tuple(item[self.image_key].shape[1:]))
-        item[self.label_key] = MetaTensor(torch.from_numpy(merged.astype(np.float32))[None])
+        merged = read_masks(paths, tuple(item["image"].shape[1:]))
+        item["label"] = MetaTensor(torch.from_numpy(merged.astype(np.float32))[None])
         return item
 
 
 class LoadMassBoxesd(MapTransform):
-    """Turn the masks of a case into boxes, one per file, in pixels of the loaded image.
+    """Turn the masks of a case into ``boxes``, one per file, in pixels of its loaded ``image``.
 
     Boxes (T, 4) are top, left, bottom, right, the order that MONAI's box transforms expect of images whose rows come
     first; bottom and right are the first edges outside. An image that was resized since it was loaded has its boxes
-    resized as well. Those transforms also want labels (T,), all 0, since there is one class.
+    resized as well. Those transforms also want labels (T,), the item's ``classes``: all 0, since there is one.
 
     Args:
         keys: list of mask paths, removed from the item; an empty list stands for an image without mass.
-        image_key: the loaded image, whose metadata hold the size of its file.
-        box_key: where the boxes go.
-        label_key: where the labels go.
 
     Raises:
         UserError: a mask cannot be read, has another size than the image's file, or no pixel.
     """
 
-    def __init__(
-        self,
-        keys: KeysCollection = "masks",
-        *,
-        image_key: str = "image",
-        box_key: str = "boxes",
-        label_key: str = "classes",
-    ) -> None:
+    def __init__(self, keys: KeysCollection = "masks") -> None:
         super().__init__(keys)
-        self.image_key = image_key
-        self.box_key = box_key
-        self.label_key = label_key
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Add the boxes and labels."""
         item = dict(data)
-        image = item[self.image_key]
+        image = item["image"]
         source = tuple(int(side) for side in image.meta["source_shape"])
         paths = [Path(path) for key in self.keys for path in item.pop(key)]
         boxes = torch.tensor([_box(path, source).sides for path in paths], dtype=torch.float32).reshape(-1, 4)
         scale = torch.tensor([now / before for now, before in zip(image.shape[1:], source, strict=True)])
-        item[self.box_key] = boxes * scale.repeat(2)
-        item[self.label_key] = torch.zeros(len(boxes), dtype=torch.long)
+        item["boxes"] = boxes * scale.repeat(2)
+        item["classes"] = torch.zeros(len(boxes), dtype=torch.long)
         return item
 
 
@@ -193,20 +171,15 @@ class LoadMassd(MapTransform):
     none shares any, the mass was not found, and the result is empty.
 
     Args:
-        keys: path of the true mask, replaced by the result (1, 64, 64), float32 of 0 and 1, under ``image_key``.
-        predicted_key: path of the predicted mask of the whole image, where the item has it.
-        image_key: where the result goes.
+        keys: path of the true mask, replaced by the result (1, 64, 64), float32 of 0 and 1, as ``image``. The path of
+            the predicted mask of the whole image is the item's ``predicted``, where it has it.
 
     Raises:
         UserError: a file cannot be read, the true mask is empty, or both have different sizes.
     """
 
-    def __init__(
-        self, keys: KeysCollection = "mask", *, predicted_key: str = "predicted", image_key: str = "image"
-    ) -> None:
+    def __init__(self, keys: KeysCollection = "mask") -> None:
         super().__init__(keys)
-        self.predicted_key = predicted_key
-        self.image_key = image_key
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Add the mass."""
@@ -216,9 +189,9 @@ class LoadMassd(MapTransform):
             mask = read_mask_file(path)
             if not mask.any():
                 raise UserError(f"The mask '{path}' of the mass '{item['id']}' is empty: draw it or remove its row.")
-            if self.predicted_key in item:
-                mask = _part_of(mask, Path(item.pop(self.predicted_key)))
-            item[self.image_key] = (
+            if "predicted" in item:
+                mask = _part_of(mask, Path(item.pop("predicted")))
+            item["image"] = (
                 crop_mass(torch.from_numpy(mask)[None])
                 if mask.any()
                 else torch.zeros((1, SHAPE_INPUT_SIZE, SHAPE_INPUT_SIZE))

@@ -31,42 +31,31 @@ class SaveMaskd(MapTransform):
     Args:
         keys: probabilities (1, H, W) in [0, 1], H and W those of the source.
         threshold: from which on a pixel is lesion.
-        source_key: path of the source file.
-        output_key: path of the mask, whose folder is made when missing; an item may lack it.
-        merge_key: where true, the mask is joined with OR to the one that is there.
+
+    An item has the paths of its ``source`` and of the mask, its ``output``, whose folder is made when missing, and may
+    have ``merge``: where true, the mask is joined with OR to the one that is there.
 
     Raises:
         UserError: the mask cannot be written, or there are several channels or values outside of [0, 1].
     """
 
-    def __init__(
-        self,
-        keys: KeysCollection = "pred",
-        *,
-        threshold: float = 0.5,
-        source_key: str = "source",
-        output_key: str = "output",
-        merge_key: str = "merge",
-    ) -> None:
+    def __init__(self, keys: KeysCollection = "pred", *, threshold: float = 0.5) -> None:
         super().__init__(keys)
         self.threshold = threshold
-        self.source_key = source_key
-        self.output_key = output_key
-        self.merge_key = merge_key
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Write the mask of each key and return ``data`` unchanged, or with the mask of 0 and 1 as uint8."""
         item = dict(data)
         for key in self.key_iterator(item):
             mask = unit_pixels(data[key], "SaveMaskd") >= self.threshold
-            if self.output_key not in item:
+            if "output" not in item:
                 path = Path(data[key].meta["filename_or_obj"])
                 affine = source_affine(path)
                 values = torch.from_numpy(stored_mask(mask, path).astype(np.uint8))
                 item[key] = MetaTensor(values[None, ..., None], torch.from_numpy(affine))
                 continue
-            source, output = (Path(ensure_tuple(data[k])[0]) for k in (self.source_key, self.output_key))
-            if data.get(self.merge_key):
+            source, output = (Path(ensure_tuple(data[k])[0]) for k in ("source", "output"))
+            if data.get("merge"):
                 mask = mask | (read_source(output).pixels > 0)
             with writing(output, option="output_dir", kept="the masks written before are whole"):
                 write_mask(mask, source, output)

@@ -35,8 +35,8 @@ BORDER_LEVELS = (0.0, 0.0, 0.25, 0.5, 1.0)
 class _RandEffectd(RandomizableTransform, MapTransform):
     """Change images (1, H, W) with values in [0, 1] with a probability; all keys alike."""
 
-    def __init__(self, keys: KeysCollection, prob: float, allow_missing_keys: bool = False) -> None:
-        MapTransform.__init__(self, keys, allow_missing_keys)
+    def __init__(self, keys: KeysCollection, prob: float) -> None:
+        MapTransform.__init__(self, keys)
         RandomizableTransform.__init__(self, prob)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:

@@ -34,9 +34,8 @@ class RandTissueCropd(RandomizableTransform, MapTransform):
     is not the look of an enlarged part that tells there is none. Where no part of the size fits, nothing changes.
 
     Args:
-        keys: images of one size.
+        keys: images of one size, the mask ``label`` among them.
         prob: of a change.
-        label_key: the mask among ``keys``.
         free: share of the changed images of which a part clear of the lesion is taken.
         least: sides of a part are at least this share of the image's, and its area at least :data:`MIN_AREA`.
         mode: interpolation, one for each key.
@@ -47,14 +46,12 @@ class RandTissueCropd(RandomizableTransform, MapTransform):
         keys: KeysCollection,
         prob: float = 0.5,
         *,
-        label_key: str = "label",
         free: float = 0.5,
         least: float = 0.35,
         mode: tuple[str, ...] | str = "bilinear",
     ) -> None:
         MapTransform.__init__(self, keys)
         RandomizableTransform.__init__(self, prob)
-        self.label_key = label_key
         self.free = free
         self.least = least
         self.modes = ensure_tuple_rep(mode, len(self.keys))
@@ -65,7 +62,7 @@ class RandTissueCropd(RandomizableTransform, MapTransform):
         self.randomize(None)
         if not self._do_transform:
             return item
-        mask = np.asarray(item[self.label_key][0]) > 0
+        mask = np.asarray(item["label"][0]) > 0
         draw = draw_clear_part if self.R.uniform() < self.free else draw_whole_part
         box = draw(mask, self.least, self.R)
         if box is not None:
