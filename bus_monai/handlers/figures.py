@@ -69,9 +69,9 @@ class DetectionExamples:
 
     def _write(self) -> None:
         errors = {image.id: len(image.truths) for image in self.metric.rows}
-        for box in self.metric.matched:
+        for box, truth in self.metric.matched:
             if box.score >= self.metric.threshold:
-                errors[box.image] += 1 if box.truth is None else -1
+                errors[box.image] += 1 if truth is None else -1
         ranked = sorted(self.metric.rows, key=lambda image: errors[image.id])
         last = len(ranked) - 1
         picks = sorted({round(last * i / (EXAMPLE_COUNT - 1)) for i in range(EXAMPLE_COUNT)})

@@ -13,9 +13,10 @@ from bus_monai.errors import UserError
 from bus_monai.io.atomic import check_writable, write_json
 from bus_monai.io.ours import PNG_MARK
 from bus_monai.metrics.aggregate import SUMMARY_FILE, write_scores
+from bus_monai.metrics.detection import Detection
 from bus_monai.metrics.ignite import CaseMetric, DetectionMetric, ShapeMetric
 from bus_monai.metrics.shapes import ShapeRow, summary_lines, write_shape_rows
-from bus_monai.report.mammogram_report import DetectionRow, TruthRow, write_detections, write_truths
+from bus_monai.report.mammogram_report import write_detections, write_truths
 from bus_monai.report.page import (
     DETECTIONS_FILE,
     FROC_FILE,
@@ -110,12 +111,11 @@ class DetectionReport(_Report):
     def _write(self) -> None:
         metric = self.metric
         assert metric.curve is not None
-        rows = [DetectionRow(m.image, m.score, m.box, m.truth is not None) for m in metric.matched]
-        write_detections(self.folder / DETECTIONS_FILE, rows)
-        counted = [m for m in metric.matched if m.score >= metric.threshold]
-        finders = {(m.image, m.truth): m.score for m in counted if m.truth is not None}
+        write_detections(self.folder / DETECTIONS_FILE, ((box, truth is not None) for box, truth in metric.matched))
+        counted = [(box, truth) for box, truth in metric.matched if box.score >= metric.threshold]
+        finders = {(box.image, truth): box.score for box, truth in counted if truth is not None}
         truths = [
-            TruthRow(image.id, box, finders.get((image.id, number)))
+            (image.id, box, finders.get((image.id, number)))
             for image in metric.rows
             for number, box in enumerate(image.truths)
         ]
@@ -153,7 +153,7 @@ def _text(summary: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-class FoundMasses(_Table[DetectionRow]):
+class FoundMasses(_Table[Detection]):
     """Write ``detections.csv`` when an evaluator is done; an image without masses has no row.
 
     The id of an image is its path below the folder of images, without suffix and with the number of its frame where
@@ -169,10 +169,10 @@ class FoundMasses(_Table[DetectionRow]):
     def _collect(self, engine: Engine) -> None:
         for output, masses in zip(engine.state.batch["output"], engine.state.output[Keys.PRED], strict=True):
             id = Path(output).relative_to(self.folder).as_posix().rpartition("_mask.")[0]
-            self._rows += [DetectionRow(id, mass.score, mass.box) for mass in masses]
+            self._rows += [Detection(id, mass.box, mass.score) for mass in masses]
 
     def _write(self) -> None:
-        write_detections(self.folder / DETECTIONS_FILE, self._rows)
+        write_detections(self.folder / DETECTIONS_FILE, ((box, None) for box in self._rows))
 
 
 class ShapeReport(_Report):

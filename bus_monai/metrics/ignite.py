@@ -237,23 +237,6 @@ class ImageDetections:
     truths: tuple[Box, ...]
 
 
-@dataclass(frozen=True)
-class MatchedBox:
-    """A found box.
-
-    Args:
-        image: id of its image.
-        box: in pixels of the source.
-        score: probability.
-        truth: number of the true box that it finds, ``None`` where it is false.
-    """
-
-    image: str
-    box: Box
-    score: float
-    truth: int | None
-
-
 class DetectionMetric(_RowMetric[ImageDetections]):
     """Average precision at IoU 0.5, the mAP of a single class, and sensitivities of the FROC.
 
@@ -274,8 +257,8 @@ class DetectionMetric(_RowMetric[ImageDetections]):
     def __init__(self, *, threshold: float = MIN_SCORE, max_overlap: float = MAX_OVERLAP) -> None:
         self.threshold = threshold
         self.max_overlap = max_overlap
-        self.matched: list[MatchedBox] = []
-        """Every box from the highest score down; empty until :meth:`compute`."""
+        self.matched: list[tuple[Detection, int | None]] = []
+        """Every box with the number of its true one, from the highest score down; empty until :meth:`compute`."""
         self.curve: DetectionCurve | None = None
         super().__init__()
 
@@ -317,7 +300,7 @@ class DetectionMetric(_RowMetric[ImageDetections]):
             for box, score in zip(image.found, image.scores, strict=True)
         ]
         self.curve = detection_curve(detections, truths)
-        self.matched = [MatchedBox(d.image, d.box, d.score, truth) for d, truth in match_detections(detections, truths)]
+        self.matched = match_detections(detections, truths)
         if self.curve.average_precision is None:
             warnings.warn(
                 f"None of the {len(self.rows)} images has a mass: average precision counts as 0.", stacklevel=2
@@ -332,11 +315,11 @@ class DetectionMetric(_RowMetric[ImageDetections]):
     def beside(self) -> dict[str, float]:
         """Return what is published beside the average precision, by name; sensitivities only where there are masses."""
         assert self.curve is not None
-        counted = [box for box in self.matched if box.score >= self.threshold]
+        counted = [truth for box, truth in self.matched if box.score >= self.threshold]
         values = {f"froc_{rate:g}": value for rate, value in (self.curve.froc() or {}).items()}
         if self.curve.truths:
-            values["sensitivity"] = sum(box.truth is not None for box in counted) / self.curve.truths
-        values["false_positives"] = sum(box.truth is None for box in counted) / max(self.curve.images, 1)
+            values["sensitivity"] = sum(truth is not None for truth in counted) / self.curve.truths
+        values["false_positives"] = counted.count(None) / max(self.curve.images, 1)
         return values
 
 

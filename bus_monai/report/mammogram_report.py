@@ -5,10 +5,11 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from bus_monai.geometry.box import BOX_COLUMNS, Box
 from bus_monai.io.atomic import write_table
+from bus_monai.metrics.detection import Detection
 from bus_monai.report.page import REPORT_FILE, embed, write_page
 
 MAX_PICTURES = 12
@@ -48,41 +49,31 @@ def write_mammogram_report(
     )
 
 
-class DetectionRow(NamedTuple):
-    """A row of ``detections.csv``: a found box in pixels of the source image.
+def write_detections(path: Path, rows: Iterable[tuple[Detection, bool | None]]) -> None:
+    """Write ``detections.csv``.
 
-    ``matched`` tells whether it finds a mass, ``None`` where the masses are not known.
-    """
-
-    id: str
-    score: float
-    box: Box
-    matched: bool | None = None
-
-
-class TruthRow(NamedTuple):
-    """A row of ``truths.csv``: a mass, and the score of the box that finds it, ``None`` where it is missed."""
-
-    id: str
-    box: Box
-    score: float | None
-
-
-def write_detections(path: Path, rows: Iterable[DetectionRow]) -> None:
-    """Write ``detections.csv``; an unknown ``matched`` is an empty field.
+    Args:
+        path: of the file.
+        rows: found boxes in pixels of the source image, each with whether it finds a mass; ``None``, an empty field,
+            where the masses are not known.
 
     Raises:
         UserError: the file cannot be written.
     """
-    lines = [(row.id, row.score, *row.box.sides, row.matched) for row in rows]
+    lines = [(found.image, found.score, *found.box.sides, matched) for found, matched in rows]
     write_table(path, ("id", "score", *BOX_COLUMNS, "matched"), lines)
 
 
-def write_truths(path: Path, rows: Iterable[TruthRow]) -> None:
-    """Write ``truths.csv``; the score of a missed mass is an empty field.
+def write_truths(path: Path, rows: Iterable[tuple[str, Box, float | None]]) -> None:
+    """Write ``truths.csv``.
+
+    Args:
+        path: of the file.
+        rows: id of the image and box of each mass, and the score of the box that finds it; ``None``, an empty field,
+            where it is missed.
 
     Raises:
         UserError: the file cannot be written.
     """
-    lines = [(row.id, *row.box.sides, row.score is not None, row.score) for row in rows]
+    lines = [(id, *box.sides, score is not None, score) for id, box, score in rows]
     write_table(path, ("id", *BOX_COLUMNS, "found", "score"), lines)

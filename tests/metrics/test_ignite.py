@@ -274,8 +274,8 @@ def test_two_images_and_a_normal_one() -> None:
          "false_positives": 1 / 3}
     )  # fmt: skip
     assert [image.id for image in metric.rows] == ["a", "b", "c"]
-    assert [(m.image, m.box, m.truth) for m in metric.matched] == [("b", A, 0), ("c", C, None), ("a", C, 0)]
-    assert [m.score for m in metric.matched] == pytest.approx([0.9, 0.8, 0.3], abs=1e-5)
+    assert [(box.image, box.box, truth) for box, truth in metric.matched] == [("b", A, 0), ("c", C, None), ("a", C, 0)]
+    assert [box.score for box, _ in metric.matched] == pytest.approx([0.9, 0.8, 0.3], abs=1e-5)
 
 
 def test_images_without_masses_count_as_zero_with_a_warning() -> None:
