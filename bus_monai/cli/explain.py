@@ -57,9 +57,8 @@ def explain(
     trained = parse_models([model], segmenters=True, trust=trust)
     items = explain_items(source, split=split, settings=trained[0].settings, cases=cases)
 
-    from bus_monai.explain.explain_job import IMAGES_FILE, explain_images
+    from bus_monai.explain.explain_job import IMAGES_FILE, explain_images, write_explanation_report
     from bus_monai.explain.explainer import Explainer
-    from bus_monai.explain.report import write_explanation_report
 
     check_writable(out)
     explainer = Explainer.load(trained[0], methods=chosen, layer=layer, samples=samples)

@@ -1,11 +1,13 @@
-"""List images and explain them one after the other, with a figure each, on disk before the next image is opened."""
+"""List images, explain them one after the other, each with a figure on disk before the next, and report on all."""
 
 from __future__ import annotations
 
 import glob
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -21,13 +23,15 @@ from bus_monai.explain.explanation import EXPLAIN_METHODS, ExplainItem, Explanat
 from bus_monai.inference.write_outputs import job_tables
 from bus_monai.io.ours import PNG_MARK, check_replaced
 from bus_monai.report.image_figures import PREDICTION_COLOR, TRUTH_COLOR, add_legend, draw_contour, image_grid
-from bus_monai.report.page import REPORT_FILE
+from bus_monai.report.page import REPORT_FILE, embed, write_page
 
 MAPS_FILE = "explain.csv"
 """One row per map."""
 IMAGES_FILE = "images.csv"
 """One row per image, also of those that could not be read."""
 MAPS_FOLDER = "maps"
+MAX_PICTURES = 12
+"""On the page."""
 MapFormat: TypeAlias = Literal["png", "npy"]
 EXPLANATION_COLUMNS = 4
 SALIENCY_OPACITY = 0.55
@@ -181,6 +185,46 @@ def explain_items(
             stem = output.with_name(output.name.rpartition("_mask.")[0])
             items.append(ExplainItem(name, Path(item["source"]), item["frame"], stem))
     return items[:cases]
+
+
+def write_explanation_report(out: Path, title: str, results: Sequence[ExplainedImage]) -> Path:
+    """Write ``report.html`` into ``out``.
+
+    Args:
+        out: the folder.
+        title: names the model.
+        results: what became of each image.
+    """
+    drawn = [result for result in results if result.figure is not None]
+    return write_page(
+        out / REPORT_FILE,
+        "explanation_report.html.jinja",
+        title=f"Explanations: {title}",
+        images=len(results),
+        failed=[result for result in results if result.figure is None],
+        energies=energy_table(results),
+        pictures={result.item.name: embed(result.figure) for result in drawn[:MAX_PICTURES] if result.figure},
+        more=max(0, len(drawn) - MAX_PICTURES),
+    )
+
+
+def energy_table(results: Sequence[ExplainedImage]) -> list[dict[str, Any]]:
+    """Return the means of energy and chance, one row per method and layer, over the maps that have both."""
+    values: dict[tuple[str, str], list[tuple[float, float]]] = defaultdict(list)
+    for result in results:
+        for row in result.maps:
+            if row.energy_inside is not None and row.chance is not None:
+                values[row.method, row.layer].append((row.energy_inside, row.chance))
+    return [
+        {
+            "method": method,
+            "layer": layer,
+            "images": len(pairs),
+            "energy": fmean(energy for energy, _ in pairs),
+            "chance": fmean(chance for _, chance in pairs),
+        }
+        for (method, layer), pairs in values.items()
+    ]
 
 
 def explanation_figure(explanation: Explanation, name: str) -> Figure:

@@ -15,7 +15,7 @@ from typing import Any
 from ignite.engine import Engine, Events
 from matplotlib.figure import Figure
 from mlflow import MlflowClient
-from mlflow.entities import Metric, Param, Run, RunStatus
+from mlflow.entities import Metric, Run, RunStatus
 from mlflow.exceptions import MlflowException
 from mlflow.telemetry import set_telemetry_client
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NOTE, MLFLOW_SOURCE_NAME, MLFLOW_USER
@@ -236,8 +236,7 @@ class MLflowTracker(MLFlowHandler):
         parameters = {key: str(value)[:MAX_PARAMETER_LENGTH] for key, value in flatten(self.config).items()}
         if "digest" in self.data:
             parameters["data_digest"] = self.data["digest"]
-        for batch in _batches(sorted(parameters.items()), 100):
-            self.client.log_batch(self.run_id, params=[Param(key, value) for key, value in batch])
+        self._log_params(dict(sorted(parameters.items())))
         self.client.log_dict(self.run_id, self.config, "config/config.json")
         for path in self.config_files:
             self.client.log_artifact(self.run_id, path, "config")
@@ -296,7 +295,3 @@ def environment() -> str:
 def _packages() -> list[str]:
     # a process that trains many models reads the metadata of two hundred packages once
     return sorted({f"{dist.metadata['Name']}=={dist.version}" for dist in distributions()}, key=str.lower)
-
-
-def _batches(items: list[Any], size: int) -> list[list[Any]]:
-    return [items[i : i + size] for i in range(0, len(items), size)]

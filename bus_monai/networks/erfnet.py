@@ -51,7 +51,6 @@ class _Body(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the logits of ``x``."""
         logits: Tensor = self.decoder(self.encoder(x))
         return logits
 

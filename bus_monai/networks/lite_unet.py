@@ -214,7 +214,6 @@ class _Body(nn.Module):
         self.deep_heads = nn.ModuleList(nn.Conv2d(width, 1, 1) for width in coarser if deep_supervision)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the logits of ``x``."""
         return self.decode(self.encoder(x), None)
 
     def with_distance(self, x: Tensor, shift: Optional[Tensor]) -> tuple[Tensor, Tensor]:  # noqa: UP045 (TorchScript)

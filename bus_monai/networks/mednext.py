@@ -43,7 +43,6 @@ class _Body(nn.Module):
         self.dec_stages = nn.ModuleList(_stage(stage) for stage in parts.dec_stages)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the logits of ``x``."""
         skips: list[Tensor] = []
         x = self.stem(x)
         for stage, down in zip(self.enc_stages, self.down_blocks):  # noqa: B905 (TorchScript's zip takes no strict)

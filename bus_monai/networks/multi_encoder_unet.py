@@ -115,7 +115,6 @@ class _Body(nn.Module):
         return self
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the logits of ``x``."""
         maps: list[list[Tensor]] = []
         for encoder in self.encoders.values():
             maps.append(encoder(x))

@@ -43,7 +43,6 @@ class _Body(nn.Module):
         self.head = nn.Conv2d(width, out_channels, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the logits of ``x``."""
         places: list[Tensor] = []
         for stage in self.encoder:
             x, place = F.max_pool2d_with_indices(stage(x), (2, 2), (2, 2))

@@ -47,7 +47,6 @@ class _Body(monai_swin.SwinUNETR):
                     setattr(block, name, InstanceNorm(norm.eps))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the logits of ``x``."""
         states = self.swinViT(x)
         y = self.decoder5(self.encoder10(states[4]), states[3])
         y = self.decoder4(y, self.encoder4(states[2]))

@@ -116,7 +116,6 @@ class _PlusPlusBody(nn.Module):
             setattr(self.network, head, nn.Identity())
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the logits of ``x``."""
         logits: Tensor = self.network(x)[0]
         return logits
 
