@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -81,19 +81,18 @@ def write_datalist(folder: Path, datalist: Datalist) -> Path:
     content: dict[str, Any] = {"name": folder.name, "synthetic": datalist.synthetic}
     for name, cases in datalist.sections():
         content[name] = [
-            {
-                "id": case.id,
-                "image": _relative(case.image, folder),
-                "masks": [_relative(mask, folder) for mask in case.masks],
-                "group": case.group,
-                "diagnosis": case.diagnosis,
-            }
-            | ({"dataset": case.dataset} if case.dataset else {})
+            to_item(case, lambda file: _relative(file, folder)) | ({"dataset": case.dataset} if case.dataset else {})
             for case in cases
         ]
     # complete or not there: whoever is stopped half-way leaves no datalist that looks whole
     write_json(folder / DATALIST_FILE, content)
     return folder / DATALIST_FILE
+
+
+def to_item(case: Case, write_path: Callable[[Path], str] = str) -> dict[str, Any]:
+    """Return a case as an item of a datalist, which transforms take: plain values by :data:`ITEM_KEYS`."""
+    masks = [write_path(mask) for mask in case.masks]
+    return dict(zip(ITEM_KEYS, (case.id, write_path(case.image), masks, case.group, case.diagnosis), strict=True))
 
 
 def read_datalist(folder: Path) -> Datalist:

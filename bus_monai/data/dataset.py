@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from tqdm import tqdm
 
 from bus_monai.data.case import Case
-from bus_monai.data.datalist import DATALIST_FILE, Datalist, read_datalist, write_datalist
+from bus_monai.data.datalist import DATALIST_FILE, Datalist, read_datalist, to_item, write_datalist
 from bus_monai.data.phantoms.mammogram import mammo_phantom_dataset
 from bus_monai.data.phantoms.ultrasound import phantom_dataset
 from bus_monai.data.protocols import apply_protocol
@@ -184,16 +184,7 @@ def _progress(cases: Sequence[Case]) -> Iterable[Case]:
 
 def to_items(cases: Sequence[Case]) -> list[dict[str, Any]]:
     """Turn cases into the dictionaries that transforms take."""
-    return [
-        {
-            "id": case.id,
-            "image": str(case.image),
-            "masks": [str(mask) for mask in case.masks],
-            "group": case.group,
-            "diagnosis": case.diagnosis,
-        }
-        for case in cases
-    ]
+    return [to_item(case) for case in cases]
 
 
 def section_items(datalist: Datalist, section: str) -> list[dict[str, Any]]:
