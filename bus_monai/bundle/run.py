@@ -89,7 +89,7 @@ def train_run(
 
 @dataclass(frozen=True)
 class BundleParts:
-    """Parts of the config, built.
+    """What the inference config of a model makes.
 
     Args:
         network: with its weights, in evaluation mode, on ``device``.
@@ -111,7 +111,7 @@ class BundleParts:
 
 
 def bundle_parts(model: TrainedModel) -> BundleParts:
-    """Build the parts.
+    """Make the network and the transforms around it from the inference config of a model.
 
     Raises:
         UserError: the weights are missing, broken or of another network, or a setting is wrong.

@@ -97,7 +97,7 @@ def _alias(value: Any) -> bool:
 
 
 def write_settings(folder: str | Path, settings: Mapping[str, Any], *, enabled: bool = True) -> None:
-    """Leave beside the weights what they are trained with, so that others need not be told.
+    """Write ``settings.json`` beside the weights: the settings that they are trained with.
 
     Args:
         folder: of the weights.

@@ -68,7 +68,7 @@ def complete_config(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _workflow_with(settings: Mapping[str, Any]) -> ConfigWorkflow:
-    """Return the workflow whose config has these very settings: MONAI hands its expressions no handle on it."""
+    """Return the workflow whose config has these very settings, which MONAI does not hand to its expressions."""
     workflows: list[ConfigWorkflow] = [item for item in gc.get_objects() if issubclass(type(item), ConfigWorkflow)]
     return next(item for item in workflows if item.parser.ref_resolver.resolved_content.get("settings") is settings)
 

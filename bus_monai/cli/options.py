@@ -57,7 +57,7 @@ Tta: TypeAlias = Annotated[
 
 
 def load_predictor(model: str, backend: str, tta: bool, sensitivity: str, trust: bool) -> Predictor:
-    """Load the model of these options into a process that shall run for long in even memory.
+    """Load the model of these options, in a process whose memory does not grow however long it runs.
 
     Raises:
         UserError: as :func:`~bus_monai.bundle.models.parse_models` and

@@ -1,4 +1,4 @@
-"""Draws in which no data set and no kind of image drowns the others."""
+"""Sampling in which no data set and no kind of image outweighs the others."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def balanced_weights(cases: Sequence[Case], balance: float) -> list[float]:
 def balanced_sampler(
     dataset: Dataset[Any], cases: Sequence[Case], *, balance: float, distributed: bool, seed: int
 ) -> Sampler[int] | None:
-    """Return what draws the items of an epoch, as many as there are.
+    """Return the sampler of an epoch, which draws as many items as there are.
 
     Args:
         dataset: of the cases, in their order.

@@ -111,7 +111,7 @@ def _jpeg(frame: NDArray[np.uint8]) -> bytes:
 
 
 def _ultrasound(screen: Screen, description: str) -> Dataset:
-    """Return an ultrasound object of one screen that lacks its pixels alone."""
+    """Return an ultrasound object of one screen, complete but for its pixels."""
     made = Dataset()
     made.file_meta = FileMetaDataset()
     made.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian

@@ -187,7 +187,7 @@ def _same_space(study: optuna.Study, space: Sequence[Choice], out: Path) -> None
 
 
 def _take_up(study: optuna.Study) -> None:
-    """Queue again the trials whose process ended before they did; their folders hold the last epoch."""
+    """Queue the trials again whose process was stopped; their folders hold the last epoch."""
     for trial in study.get_trials(states=(TrialState.RUNNING,)):
         study.tell(trial.number, state=TrialState.FAIL)
     _queue(study, [trial.params for trial in study.get_trials(states=(TrialState.FAIL,)) if trial.params])

@@ -1,4 +1,4 @@
-"""How the process uses memory, by glibc. Needs no PyTorch, so that segmenting starts without."""
+"""How glibc manages the memory of the process. Imports no PyTorch, which segmenting does without."""
 
 from __future__ import annotations
 

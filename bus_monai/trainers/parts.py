@@ -80,7 +80,7 @@ class Discriminator(Learner):
 
 @dataclass(frozen=True, kw_only=True)
 class Updates:
-    """Options of the weight updates of all networks of a trainer.
+    """Options of the optimizer steps of all networks of a trainer.
 
     Args:
         max_grad_norm: clip the norm of each network's gradient; ``None`` leaves it.

@@ -66,13 +66,15 @@ class Schedule(ABC):
         UserError: ``pretrain_epochs`` below 0.
     """
 
+    iterations_per_batch = 1
+
     def __init__(self, *, pretrain_epochs: int = 0) -> None:
         check_number("pretrain_epochs", pretrain_epochs, at_least=0, whole=True)
         self.pretrain_epochs = pretrain_epochs
 
-    @abstractmethod
     def epoch_length(self, batches: int) -> int:
         """Return the iterations of an epoch over a loader of ``batches`` batches."""
+        return self.iterations_per_batch * batches
 
     @abstractmethod
     def iterations(self, passes: Iterator[Iterable[Batch]], *, batches: int, pretraining: bool) -> Iterator[list[Step]]:
@@ -89,10 +91,6 @@ class Schedule(ABC):
 class GeneratorOnly(Schedule):
     """Plain supervised training: every iteration is a generator step."""
 
-    def epoch_length(self, batches: int) -> int:
-        """One iteration per batch."""
-        return batches
-
     def iterations(self, passes: Iterator[Iterable[Batch]], *, batches: int, pretraining: bool) -> Iterator[list[Step]]:
         """Yield a generator step per batch."""
         for batch in next(passes):
@@ -105,9 +103,7 @@ class Blocked(Schedule):
     Algorithm 1 of RDA-NET-GAN (Enobun et al.): sigma critic steps, then sigma generator steps.
     """
 
-    def epoch_length(self, batches: int) -> int:
-        """Two iterations per batch."""
-        return 2 * batches
+    iterations_per_batch = 2
 
     def iterations(self, passes: Iterator[Iterable[Batch]], *, batches: int, pretraining: bool) -> Iterator[list[Step]]:
         """Yield the block of the discriminator, then that of the generator."""
@@ -134,10 +130,6 @@ class Interleaved(Schedule):
         check_number("n_critic", n_critic, at_least=1, whole=True)
         self.n_critic = n_critic
 
-    def epoch_length(self, batches: int) -> int:
-        """One iteration per generator step."""
-        return batches
-
     def iterations(self, passes: Iterator[Iterable[Batch]], *, batches: int, pretraining: bool) -> Iterator[list[Step]]:
         """Yield the steps that precede and include each generator step."""
         generator_pass = next(passes)
@@ -152,10 +144,6 @@ class Paired(Schedule):
 
     Isola et al., CVPR 2017, arXiv 1611.07004; also cGAN+AC+CAW (Singh et al., ESWA 2020).
     """
-
-    def epoch_length(self, batches: int) -> int:
-        """One iteration per batch."""
-        return batches
 
     def iterations(self, passes: Iterator[Iterable[Batch]], *, batches: int, pretraining: bool) -> Iterator[list[Step]]:
         """Yield a step of both networks per batch."""

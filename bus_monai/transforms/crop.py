@@ -19,7 +19,7 @@ from bus_monai.geometry.box import Box, Region, box_around, check_loose_scale, l
 from bus_monai.transforms.image_region import find_regions
 
 MAX_JITTER_SHARE = 0.3
-"""Three pixels, for a box of ten."""
+"""Share of the side by which rounding may move a crop: three pixels, for a box of ten."""
 CROP_KINDS = ("full", "tight", "loose")
 BOX_KEY = "box"
 """Of an item: top, left, bottom and right in pixels; one without it is not cropped."""

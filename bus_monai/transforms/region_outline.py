@@ -53,7 +53,7 @@ _BITS = np.array([value.bit_count() for value in range(256)], dtype=np.uint8)
 
 
 def outline_region(cells: NDArray[np.bool_], texture: Texture) -> Region:
-    """Return the image of some cells.
+    """Return the outline of an image from its cells.
 
     Args:
         cells: those of one image, see :func:`~bus_monai.transforms.region_outline.image_cells`.
@@ -192,7 +192,7 @@ def _turn(a: NDArray[np.float64], b: NDArray[np.float64], c: NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Texture:
-    """What changes where.
+    """Which pixels and cells of a screen differ from their neighbors.
 
     Args:
         gray: (H, W).
@@ -208,7 +208,7 @@ class Texture:
 
     @classmethod
     def of(cls, gray: NDArray[np.uint8]) -> Texture:
-        """Return that of a screen (H, W)."""
+        """Return the texture of a screen (H, W)."""
         rows, columns = np.zeros(gray.shape, dtype=bool), np.zeros(gray.shape, dtype=bool)
         np.not_equal(gray[:, 1:], gray[:, :-1], out=rows[:, 1:])
         np.not_equal(gray[1:], gray[:-1], out=columns[1:])

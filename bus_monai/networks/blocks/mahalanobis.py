@@ -68,7 +68,7 @@ class MahalanobisDistance(nn.Module):
         Args:
             groups: of each, the mean features (images, features) of its images, in any order of images.
             others: the same of images of other kinds.
-            margin: the unit is so many times as long as said above.
+            margin: factor of the unit, the distance within which 99 % of the images of the first group lie.
 
         Raises:
             UserError: there is another number of groups, or one has fewer images than there are folds.
