@@ -52,10 +52,6 @@ def _letterbox(pixels: Pixels, mask: Mask, random: Random) -> tuple[Pixels, Mask
     return np.pad(pixels, ((bar, bar), (0, 0))), np.pad(mask, ((bar, bar), (0, 0)))
 
 
-def _gamma(exponent: float) -> Perturbation:
-    return lambda pixels, mask, random: ((pixels**exponent).astype(np.float32), mask)
-
-
 def _resize(rows: float, columns: float) -> Perturbation:
     def resized(pixels: Pixels, mask: Mask, random: Random) -> tuple[Pixels, Mask]:
         height, width = pixels.shape
@@ -69,29 +65,26 @@ def _resize(rows: float, columns: float) -> Perturbation:
     return resized
 
 
-def _jpeg(pixels: Pixels, mask: Mask, random: Random) -> tuple[Pixels, Mask]:
-    return jpeg(pixels, 30), mask
-
-
-def _overlay(pixels: Pixels, mask: Mask, random: Random) -> tuple[Pixels, Mask]:
-    return burn_in(pixels, random_overlay(random)), mask
-
-
-def _speckle(pixels: Pixels, mask: Mask, random: Random) -> tuple[Pixels, Mask]:
+def _speckled(pixels: Pixels, random: Random) -> Pixels:
     height, width = pixels.shape
-    return add_speckle(pixels, correlated_noise((height, width), SPECKLE_LENGTH_PX, random), SPECKLE_STD), mask
+    return add_speckle(pixels, correlated_noise((height, width), SPECKLE_LENGTH_PX, random), SPECKLE_STD)
+
+
+def _of_pixels(change: Callable[[Pixels, Random], Pixels]) -> Perturbation:
+    """Return a perturbation that leaves the mask as it is."""
+    return lambda pixels, mask, random: (change(pixels, random), mask)
 
 
 PERTURBATIONS: Mapping[str, Perturbation] = {
     "letterbox 20 %": _letterbox,
-    "gamma 0.6": _gamma(0.6),
-    "gamma 1.6": _gamma(1.6),
+    "gamma 0.6": _of_pixels(lambda pixels, _: (pixels**0.6).astype(np.float32)),
+    "gamma 1.6": _of_pixels(lambda pixels, _: (pixels**1.6).astype(np.float32)),
     "scale 1/3": _resize(1 / 3, 1 / 3),
     "scale 3": _resize(3, 3),
     "width 0.75": _resize(1, 0.75),
-    "JPEG quality 30": _jpeg,
-    "text and calipers": _overlay,
-    "speckle": _speckle,
+    "JPEG quality 30": _of_pixels(lambda pixels, _: jpeg(pixels, 30)),
+    "text and calipers": _of_pixels(lambda pixels, random: burn_in(pixels, random_overlay(random))),
+    "speckle": _of_pixels(_speckled),
 }
 """By what tables call them."""
 
