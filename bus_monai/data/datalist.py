@@ -91,8 +91,8 @@ def write_datalist(folder: Path, datalist: Datalist) -> Path:
 
 def to_item(case: Case, write_path: Callable[[Path], str] = str) -> dict[str, Any]:
     """Return a case as an item of a datalist, which transforms take: plain values by :data:`ITEM_KEYS`."""
-    masks = [write_path(mask) for mask in case.masks]
-    return dict(zip(ITEM_KEYS, (case.id, write_path(case.image), masks, case.group, case.diagnosis), strict=True))
+    image, *masks = (write_path(file) for file in (case.image, *case.masks))
+    return dict(zip(ITEM_KEYS, (case.id, image, masks, case.group, case.diagnosis), strict=True))
 
 
 def read_datalist(folder: Path) -> Datalist:
