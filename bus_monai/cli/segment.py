@@ -102,23 +102,19 @@ def segment(
             service, study, out, predictor, settings, series=series or None, restart=restart, engine=runner
         )
     print(f"{totals['lesions']} lesions in {totals['done']} files: {out}")
-    if totals["skipped"]:
-        print(f"{totals['skipped']} files were left out, see 'reason' in '{out / RESULTS_FILE}'.")
-    if totals["not assessed"]:
-        print(f"{totals['not assessed']} files show no breast and are not assessed, see 'reason' there.")
-    if totals["crowded"]:
-        print(
-            f"{totals['crowded']} files have more lesions in a frame than are kept, see 'note' in "
-            f"'{out / RESULTS_FILE}'."
-        )
-    if totals["failed"]:
-        print(f"{totals['failed']} files could not be segmented, see '{out / RESULTS_FILE}'.")
     if dicomweb:
         print(f"{totals['stored']} results are at {dicomweb}.")
-    if totals["lost"]:
-        print(f"{totals['lost']} instances could not be fetched: run the command again.")
-    if totals["refused"]:
-        print(f"{totals['refused']} results are not stored: run the command again.")
+    results = f"'{out / RESULTS_FILE}'"
+    for state, said in (
+        ("skipped", f"files were left out, see 'reason' in {results}."),
+        ("not assessed", "files show no breast and are not assessed, see 'reason' there."),
+        ("crowded", f"files have more lesions in a frame than are kept, see 'note' in {results}."),
+        ("failed", f"files could not be segmented, see {results}."),
+        ("lost", "instances could not be fetched: run the command again."),
+        ("refused", "results are not stored: run the command again."),
+    ):
+        if totals[state]:
+            print(totals[state], said)
     if totals["failed"] or totals["lost"] or totals["refused"]:
         raise typer.Exit(1)
 
