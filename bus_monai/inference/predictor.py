@@ -17,6 +17,7 @@ from bus_monai.bundle.registry import bundle_version, require_ultrasound
 from bus_monai.errors import UserError, check_choice, need_package, writing
 from bus_monai.geometry.box import Region, mask_of
 from bus_monai.inference.backends.backend import (
+    KNOWN_KEY,
     SENSITIVITIES,
     SENSITIVITY_KEY,
     SHIFTS_KEY,
@@ -151,9 +152,14 @@ class Predictor:
         return Prediction(np.where(inside, np.clip(probability, 0, 1), np.float32(0)), distance)
 
 
-def _make_backend(model: TrainedModel, name: BackendName, precision: Precision, sensitivity: Sensitivity) -> Backend:
+def has_operating_points(model: TrainedModel) -> bool:
+    """Whether the points of ``sensitivity`` were measured with the weights."""
     # a training knows of none and leaves them equal
-    has_points = len(set(model.settings.get(SHIFTS_KEY, ()))) > 1
+    return len(set(model.settings.get(SHIFTS_KEY, ()))) > 1
+
+
+def _make_backend(model: TrainedModel, name: BackendName, precision: Precision, sensitivity: Sensitivity) -> Backend:
+    has_points = has_operating_points(model)
     if sensitivity != "balanced" and not has_points:
         raise UserError(
             f"The model '{model.name}' has no operating points: leave --sensitivity out, and give --threshold instead.",
@@ -167,11 +173,12 @@ def _make_backend(model: TrainedModel, name: BackendName, precision: Precision, 
             made = _make_backend(model, "torch", precision, sensitivity)
             logger.warning("Segmenting with PyTorch, which is slower than OpenVINO: %s", error)
             return made
+    # a graph of a network that knows images is given the shift, another has it built in
+    if has_points and (name == "torch" or not model.settings.get(KNOWN_KEY)):
+        model = replace(model, settings=model.settings | {SENSITIVITY_KEY: sensitivity})
     if name == "torch":
         from bus_monai.inference.backends.torch import TorchBackend
 
-        if has_points:
-            model = replace(model, settings=model.settings | {SENSITIVITY_KEY: sensitivity})
         return TorchBackend(model, precision)
     need_package(BACKEND_PACKAGES[name])
     folder = find_graph(model)

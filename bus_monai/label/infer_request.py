@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from bus_monai.errors import UserError, check_choice, check_number
 from bus_monai.geometry.box import Box
+from bus_monai.inference.backends.backend import SENSITIVITIES, Sensitivity
 from bus_monai.interaction.outline import Click
 from bus_monai.label.label_file import OUTLINE_TOLERANCE_PX
 
@@ -58,6 +59,7 @@ def _clicks(request: Mapping[str, Any]) -> list[tuple[int, int, int, int]]:
     return [*rows, *(tuple(round(n) for n in click) for click in request.get("clicks") or ())]
 
 
+DEFAULT_SENSITIVITY: Sensitivity = "balanced"
 RESULT_SUFFIXES = (".png", ".nii.gz", ".nii", ".nrrd", ".json")
 """Of what every model can give; one that segments gives ``.dcm`` too."""
 MAX_PARAMETER = 1e9
@@ -73,6 +75,7 @@ class InferOptions(NamedTuple):
         tolerance: pixels by which outlines may be straightened.
         suffix: of the result, ``None`` for the usual one.
         any_body_part: whether what shows no breast is segmented too.
+        sensitivity: which of the model's operating points.
     """
 
     threshold: float
@@ -80,6 +83,7 @@ class InferOptions(NamedTuple):
     tolerance: float
     suffix: str | None
     any_body_part: bool
+    sensitivity: Sensitivity
 
     @classmethod
     def of(cls, request: Mapping[str, Any], suffixes: Sequence[str] = RESULT_SUFFIXES) -> InferOptions:
@@ -92,6 +96,8 @@ class InferOptions(NamedTuple):
         suffix = request.get("result_extension") or None
         if suffix is not None:
             check_choice("result_extension", suffix, suffixes)
+        sensitivity = request.get("sensitivity") or DEFAULT_SENSITIVITY
+        check_choice("sensitivity", sensitivity, SENSITIVITIES)
         for key in ("any_body_part", "save_label"):
             check_choice(key, request.get(key, False), (True, False))
         return cls(
@@ -100,6 +106,7 @@ class InferOptions(NamedTuple):
             OUTLINE_TOLERANCE_PX if tolerance is None else tolerance,
             suffix,
             request.get("any_body_part", False),
+            sensitivity,
         )
 
 

@@ -21,11 +21,12 @@ from bus_monai.dicom.segmentation import make_segmentations
 from bus_monai.dicom.source_header import Algorithm, write_dicom
 from bus_monai.errors import UserError
 from bus_monai.geometry.lesion import MAX_LESIONS
-from bus_monai.inference.predictor import Predictor
+from bus_monai.inference.backends.backend import SENSITIVITIES, Sensitivity
+from bus_monai.inference.predictor import Predictor, has_operating_points
 from bus_monai.inference.segment_frames import SegmentedFile, segment_frames
 from bus_monai.interaction.refine import refine
 from bus_monai.io.opened import OpenedSource, open_source
-from bus_monai.label.infer_request import RESULT_SUFFIXES, InferOptions, read_prompts
+from bus_monai.label.infer_request import DEFAULT_SENSITIVITY, RESULT_SUFFIXES, InferOptions, read_prompts
 from bus_monai.label.label_file import (
     fill_contours,
     image_shape,
@@ -106,7 +107,8 @@ def write_object(
 class SegmentTask(InferTask):
     """Segment an image with the active version of a model.
 
-    The request may hold ``threshold`` (0.5), ``min_area``, ``any_body_part`` (false: what shows no breast is an error),
+    The request may hold ``threshold`` (0.5), ``sensitivity`` (``balanced``, where the model has operating points),
+    ``min_area``, ``any_body_part`` (false: what shows no breast is an error),
     ``tolerance`` of the contours in the answer in pixels, and ``result_extension``: ``.png``, ``.nii.gz``, ``.nii``,
     ``.nrrd``, ``.json`` (contours) or ``.dcm`` (DICOM SEG, of a cine the frame that shows most lesion). Without it
     NIfTI images and cines give ``.nii.gz``, others ``.png``.
@@ -117,17 +119,19 @@ class SegmentTask(InferTask):
 
     def __init__(self, versions: ModelVersions) -> None:
         bundle = versions.start.bundle
+        # a client offers a list as choices, the first of them at first
+        points = sorted(SENSITIVITIES, key=lambda point: point != DEFAULT_SENSITIVITY)
         super().__init__(
             InferType.SEGMENTATION,
             LESION_NAMES,
             2,
             f"Lesions by {bundle.name} {bundle_version(bundle)}",
-            {"threshold": 0.5},
+            {"threshold": 0.5} | ({"sensitivity": points} if has_operating_points(versions.start) else {}),
         )
         self.versions = versions
         self._results = ResultFiles()
         self._lock = Lock()
-        self._loaded: tuple[str, Predictor] | None = None
+        self._loaded: dict[tuple[str, Sensitivity], Predictor] = {}
 
     def is_valid(self) -> bool:
         """Whether it can be offered: it always has weights."""
@@ -144,7 +148,7 @@ class SegmentTask(InferTask):
             UserError: the image cannot be read, a parameter is not of its kind, or the result cannot be.
         """
         image, options = Path(request["image"]), InferOptions.of(request, (*RESULT_SUFFIXES, ".dcm"))
-        predictor, version = self.predictor()
+        predictor, version = self.predictor(options.sensitivity)
         with open_source(image) as source:
             found = segment_frames(
                 predictor, source, options.threshold, options.min_area, any_body_part=options.any_body_part
@@ -157,15 +161,20 @@ class SegmentTask(InferTask):
                 output = self._results.write(found.labels, image, options.suffix, params)
         return str(output), params
 
-    def predictor(self) -> tuple[Predictor, int]:
-        """Return the active model, loaded, and the number of its version."""
+    def predictor(self, sensitivity: Sensitivity = DEFAULT_SENSITIVITY) -> tuple[Predictor, int]:
+        """Return the active model, loaded, and the number of its version.
+
+        Raises:
+            UserError: it has no operating points, and another than the usual one is asked for.
+        """
         with self._lock:
             version = self.versions.active
             model = self.versions.model(version)
-            key = model_key(model)
-            if self._loaded is None or self._loaded[0] != key:
-                self._loaded = key, Predictor(model, backend="torch")
-            return self._loaded[1], version
+            key = model_key(model), sensitivity
+            if key not in self._loaded:
+                made = Predictor(model, backend="torch", sensitivity=sensitivity)
+                self._loaded = {old: kept for old, kept in self._loaded.items() if old[0] == key[0]} | {key: made}
+            return self._loaded[key], version
 
 
 CLICKS_SUFFIX = "_clicks"
@@ -204,7 +213,7 @@ class ClickTask(InferTask):
         prompts = read_prompts(request)
         if beyond := [frame for frame in prompts if not 0 <= frame < shape[0]]:
             raise UserError(f"There is no frame {beyond[0]} in '{image.name}': number them from 0 to {shape[0] - 1}.")
-        predictor, version = self.segmenter.predictor()
+        predictor, version = self.segmenter.predictor(options.sensitivity)
         drawn, stamp = request.get("contours"), image.stat().st_mtime_ns
         if drawn is None:
             labels = [frame.astype(np.uint8) for frame in _found(predictor, image, stamp)]

@@ -15,7 +15,8 @@ from bus_monai.bundle import registry
 from bus_monai.bundle.models import TrainedModel, find_model
 from bus_monai.bundle.registry import SHIPPED_FILE, find_bundle
 from bus_monai.geometry.lesion import find_findings
-from bus_monai.inference.predictor import Predictor
+from bus_monai.inference.backends.backend import Sensitivity
+from bus_monai.inference.predictor import BackendName, Predictor
 from bus_monai.inference.segment_frames import segment_frames
 from bus_monai.inference.ship_model import ship_model
 from bus_monai.io.opened import open_source
@@ -90,3 +91,22 @@ def test_shipping_learns_the_chance_from_tables(weights: Path, tmp_path: Path) -
     write_case_table(table, [replace(row, findings=(Finding(0.9, 1),))])
     with raises_user_error(path=table):
         ship_model(f"lite_unet:{weights}", tables=[table])
+
+
+@pytest.mark.parametrize("sensitivity", ["high", "specific"])
+def test_a_graph_of_a_network_that_knows_no_images_has_the_sensitivity(
+    model: TrainedModel, sensitivity: Sensitivity
+) -> None:
+    shifted = replace(model, settings=model.settings | {"presence_shifts": [-0.5, 0.0, 0.5]})
+    pixels = np.random.default_rng(0).random((64, 64)).astype(np.float32)
+    points: tuple[tuple[BackendName, Sensitivity], ...] = (
+        ("openvino", sensitivity),
+        ("torch", sensitivity),
+        ("torch", "balanced"),
+    )
+    found, expected, balanced = (
+        Predictor(shifted, backend=backend, precision="fp32", sensitivity=point).predict(pixels)
+        for backend, point in points
+    )
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+    assert np.abs(found - balanced).max() > 0.01

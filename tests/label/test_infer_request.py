@@ -58,6 +58,7 @@ def test_a_result_is_of_a_kind_that_there_is(suffix: Any) -> None:
         ("result_extension", ".dcm", [".png"]),
         ("save_label", "false", ["True", "False"]),
         ("any_body_part", 2, ["True", "False"]),
+        ("sensitivity", "$1", ["high", "balanced", "specific"]),
     ],
 )
 def test_what_is_out_of_range_is_refused(key: str, value: Any, named: list[object]) -> None:
@@ -66,5 +67,5 @@ def test_what_is_out_of_range_is_refused(key: str, value: Any, named: list[objec
 
 
 def test_what_is_left_out_is_usual() -> None:
-    assert InferOptions.of({"client_id": "x", "min_area": None}) == (0.5, None, 0.3, None, False)
+    assert InferOptions.of({"client_id": "x", "min_area": None}) == (0.5, None, 0.3, None, False, "balanced")
     assert InferOptions.of({"result_extension": ".dcm"}, (".dcm",)).suffix == ".dcm"

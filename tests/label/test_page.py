@@ -44,10 +44,13 @@ def test_an_image_is_segmented_changed_and_submitted(
     label_python: Path,
     serve: Callable[..., Server],
     small_phantoms: Path,
+    small_weights: Path,
     tmp_path: Path,
     browser: Browser,
 ) -> None:
-    server = serve(fill_studies(tmp_path / "studies", small_phantoms))
+    server = serve(
+        fill_studies(tmp_path / "studies", small_phantoms), "--bundles", f"{MODEL}=baseline:{small_weights},lite_unet"
+    )
     client = server.client()
     browser.open(f"{server.url}/bus/")
     assert "token" in browser.wait("document.body?.innerText")
@@ -110,6 +113,21 @@ def test_an_image_is_segmented_changed_and_submitted(
     assert browser.wait(f"!document.getElementById('train').disabled && {training}") == (
         "bus-monai: All of the 2 labeled patients are held out to validate and test with: label more images."
     )
+
+    # a model with operating points lets one choose among them
+    assert browser.read("document.getElementById('find').hidden")
+    browser.read("(n => { n.value = 'lite_unet'; n.onchange(); })(document.getElementById('model'))")
+    points = "[...document.getElementById('sensitivity').options].map((one) => one.value).join()"
+    assert browser.read(points) == "balanced,high,specific"
+    browser.read("document.getElementById('sensitivity').value = 'high'")
+    browser.press("#infer")
+    found = _said(browser, "Version 0 found")
+    counts = {
+        point: len(client.infer("lite_unet", "phantom_0002", {"sensitivity": point})[1]["label_names"])
+        for point in ("high", "specific")
+    }
+    assert found == f"Version 0 found {counts['high']}."
+    assert counts["high"] >= counts["specific"]
     assert not browser.errors
 
 

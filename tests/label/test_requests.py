@@ -288,6 +288,7 @@ BROKEN_JSON = (
 )
 INFER_KEYS = (
     "threshold",
+    "sensitivity",
     "min_area",
     "tolerance",
     "result_extension",

@@ -14,8 +14,8 @@ from bus_monai.geometry.box import Region
 Sensitivity: TypeAlias = Literal["high", "balanced", "specific"]
 """Where on the curve of lesions found against normal images marked, from the most of both to the fewest."""
 SENSITIVITIES: tuple[Sensitivity, ...] = get_args(Sensitivity)
-SHIFTS_KEY, SENSITIVITY_KEY = "presence_shifts", "sensitivity"
-"""Settings of a model: the shift of its gate at each sensitivity, and which is taken."""
+SHIFTS_KEY, SENSITIVITY_KEY, KNOWN_KEY = "presence_shifts", "sensitivity", "known_groups"
+"""Settings of a model: the shift of its gate at each sensitivity, which is taken, and groups of known images."""
 Precision: TypeAlias = Literal["fast", "fp32"]
 """``fast`` is bfloat16 where the processor computes in it."""
 

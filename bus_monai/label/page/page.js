@@ -154,7 +154,8 @@ function selected(annotations) {
 
 async function infer(model, params) {
   const form = new FormData();
-  form.append("params", JSON.stringify({ tolerance: TOLERANCE, ...params }));
+  const sensitivity = $("sensitivity").value || undefined;
+  form.append("params", JSON.stringify({ tolerance: TOLERANCE, sensitivity, ...params }));
   return ask(`/infer/${encodeURIComponent(model)}?${query(image.id)}&output=json`, "POST", form);
 }
 
@@ -254,6 +255,15 @@ async function progress() {
   return { text: `Version ${version} of ${request.model}: ${scores}. Version ${active} is active.` };
 }
 
+// the operating points of the chosen model
+let models = {};
+function offerPoints() {
+  const points = models[$("model").value]?.config?.sensitivity ?? [];
+  $("sensitivity").replaceChildren(...points.map((name) => new Option(name)));
+  $("find").hidden = !points.length;
+}
+
+$("model").onchange = offerPoints;
 $("infer").onclick = () =>
   during("The model looks ...", async () => {
     const found = await infer($("model").value, {});
@@ -312,9 +322,11 @@ window.onbeforeunload = (event) => {
 // the token is in a cookie now, and need not be seen
 history.replaceState(null, "", location.pathname);
 await during("Opening ...", async () => {
-  const { trainers, strategies } = await ask("/info/");
-  $("model").append(...Object.keys(trainers).map((name) => new Option(name)));
-  $("strategy").append(...Object.keys(strategies).map((name) => new Option(name)));
+  const info = await ask("/info/");
+  $("model").append(...Object.keys(info.trainers).map((name) => new Option(name)));
+  models = info.models;
+  offerPoints();
+  $("strategy").append(...Object.keys(info.strategies).map((name) => new Option(name)));
   if ((await ask("/train/?check_if_running=true").catch(() => ({}))).status) follow();
   const images = await listImages();
   const first = images.find((one) => !one.labeled) ?? images[0];
