@@ -23,12 +23,12 @@ from bus_monai.io.atomic import atomic_file, cache_folder
 from bus_monai.io.image import read_raster
 from bus_monai.io.opened import hash_file
 
+logger = logging.getLogger("bus_monai")
 KNOWN_DUPLICATES_FILE = "near_duplicates.csv"
 MIN_COPY_CORRELATION = 0.8
 """Copies of BUSI images reach 0.87; of frames of one cine only those that differ by less than the eye sees do."""
 MIN_SCENE_CORRELATION = 0.4
 """Images of different lesions stay below 0.3."""
-logger = logging.getLogger("bus_monai")
 PAIRS_VERSION = 1
 """Part of the cache's name: raise it whenever other pairs are found."""
 MIN_IMAGES_TO_CACHE = 100

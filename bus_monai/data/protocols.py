@@ -10,10 +10,10 @@ from bus_monai.data.case import Case
 from bus_monai.data.datalist import Datalist, split_by_group
 from bus_monai.errors import UserError, check_choice, check_number
 
+logger = logging.getLogger("bus_monai")
 ASSGAN_SHARES = {"training": 547, "validation": 50, "test": 50}
 """Tumor images of BUSI in ASSGAN (Zhai et al., Neurocomputing 493, 2022); of the first, 100 are labeled."""
 ASSGAN_LABELED = 100 / 547
-logger = logging.getLogger("bus_monai")
 VALIDATION_SHARE = 0.1
 """Of the training cases, to follow the training by."""
 CGAN_SHARES = {"training": 70, "validation": 10, "test": 20}

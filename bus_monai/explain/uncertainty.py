@@ -8,9 +8,7 @@ import torch
 from monai.networks.utils import eval_mode, train_mode
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.nn.modules.dropout import _DropoutNd
-
-# torch's own base class of all its dropout layers, which has no public name
+from torch.nn.modules.dropout import _DropoutNd  # the base class of all dropout layers, which has no public name
 
 MAX_SHIFT_SHARE = 1 / 32
 """Of the test-time augmentation, as a share of the shorter side."""

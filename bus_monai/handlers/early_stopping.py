@@ -19,8 +19,8 @@ from bus_monai.errors import check_number
 from bus_monai.handlers.checkpoint import TrainingCheckpoint
 from bus_monai.trainers.base import ResumableTrainer
 
-VALIDATION_LOSS = "loss"
 logger = logging.getLogger("bus_monai")
+VALIDATION_LOSS = "loss"
 STATE_KEY = "early_stopping"
 
 

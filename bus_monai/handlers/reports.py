@@ -28,8 +28,8 @@ from bus_monai.report.page import (
 from bus_monai.report.score_figures import froc_figure
 from bus_monai.report.shape_report import read_column, write_shape_report, write_shapes_by_column
 
-Row = TypeVar("Row")
 logger = logging.getLogger("bus_monai")
+Row = TypeVar("Row")
 MAX_NAMED = 5
 
 

@@ -28,9 +28,9 @@ from torch.utils.data.distributed import DistributedSampler
 from bus_monai.errors import UserError
 from bus_monai.trainers.parts import Updates
 
-PASSES_AN_EPOCH = 1_000
-"""Room for the passes of an epoch between the seeds of two epochs."""
 logger = logging.getLogger("bus_monai")
+PASSES_PER_EPOCH = 1_000
+"""Room for the passes of an epoch between the seeds of two epochs."""
 
 
 @contextmanager
@@ -168,7 +168,7 @@ class SeededEpochs:
 
     def passes(self, epoch: int) -> Iterator[Iterable[Any]]:
         """Return the passes of an epoch, counted from 1."""
-        return (self._one_pass(epoch * PASSES_AN_EPOCH + i) for i in count())
+        return (self._one_pass(epoch * PASSES_PER_EPOCH + i) for i in count())
 
     def _one_pass(self, number: int) -> Iterator[Any]:
         rank = dist.get_rank() if _are_several() else 0

