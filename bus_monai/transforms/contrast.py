@@ -5,12 +5,11 @@ from __future__ import annotations
 import numpy as np
 from monai.config.type_definitions import KeysCollection
 from monai.transforms.transform import Transform
-from monai.utils.type_conversion import convert_to_dst_type
 from skimage.exposure import equalize_adapthist, equalize_hist
 from torch import Tensor
 
 from bus_monai.errors import check_choice
-from bus_monai.transforms.gray import EachKeyd, unit_pixels
+from bus_monai.transforms.gray import EachKeyd, as_image, unit_pixels
 
 EQUALIZATION_METHODS = ("none", "global", "clahe")
 
@@ -50,8 +49,7 @@ class HistogramEqualization(Transform):
         else:
             # scikit-image refuses what rounding has left beyond 1
             equalized = equalize_adapthist(np.clip(pixels, 0, 1), clip_limit=self.clip_limit)
-        result: Tensor = convert_to_dst_type(np.clip(equalized, 0, 1).astype(np.float32)[None], image)[0]
-        return result
+        return as_image(np.clip(equalized, 0, 1).astype(np.float32), image)
 
 
 class HistogramEqualizationd(EachKeyd):

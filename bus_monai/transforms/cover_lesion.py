@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 from monai.config.type_definitions import KeysCollection
 from monai.transforms.transform import MapTransform, RandomizableTransform
-from monai.utils.type_conversion import convert_to_dst_type
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
+
+from bus_monai.transforms.gray import as_image
 
 MARGIN_SHARE, SOFT_SHARE = 0.02, 0.012
 """How far beyond its outline a lesion is covered, and how softly the cover ends, as shares of the side."""
@@ -48,7 +49,7 @@ class RandCoverLesiond(RandomizableTransform, MapTransform):
         place = mask if covers_lesion else _elsewhere(mask, self.R)
         covered = None if place is None else cover(pixels, place, self.R)
         if covered is not None:
-            item[image] = convert_to_dst_type(covered[None], item[image])[0]
+            item[image] = as_image(covered, item[image])
             if covers_lesion:
                 item[label] = item[label] * 0
         return item

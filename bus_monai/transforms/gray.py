@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from monai.config.type_definitions import KeysCollection
 from monai.transforms.transform import MapTransform
-from monai.utils.type_conversion import convert_to_numpy
+from monai.utils.type_conversion import convert_to_dst_type, convert_to_numpy
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -81,6 +81,12 @@ def unit_pixels(image: Tensor, what: str) -> NDArray[np.float32]:
     pixels = np.ascontiguousarray(convert_to_numpy(image[0]), dtype=np.float32)
     check_unit(pixels, what)
     return pixels
+
+
+def as_image(pixels: NDArray[Any], image: Tensor) -> Tensor:
+    """Return pixels (H, W) as a tensor (1, H, W) of the type and with the metadata of an image."""
+    converted: Tensor = convert_to_dst_type(pixels[None], image)[0]
+    return converted
 
 
 class EachKeyd(MapTransform):

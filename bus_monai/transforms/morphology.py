@@ -5,12 +5,11 @@ from __future__ import annotations
 import numpy as np
 from monai.config.type_definitions import KeysCollection
 from monai.transforms.transform import Transform
-from monai.utils.type_conversion import convert_to_dst_type
 from numpy.typing import NDArray
 from scipy.ndimage import binary_dilation, binary_erosion
 from torch import Tensor
 
-from bus_monai.transforms.gray import EachKeyd, unit_pixels
+from bus_monai.transforms.gray import EachKeyd, as_image, unit_pixels
 
 SQUARE_2, SQUARE_3 = np.ones((2, 2), dtype=bool), np.ones((3, 3), dtype=bool)
 
@@ -43,9 +42,7 @@ class Morphology(Transform):
         """Return the cleaned mask."""
         pixels = unit_pixels(mask, "Morphology") > 0.5
         closed = _erode(binary_dilation(pixels, SQUARE_3), SQUARE_3)
-        cleaned = binary_dilation(_erode(closed, SQUARE_2), SQUARE_3)
-        result: Tensor = convert_to_dst_type(cleaned[None], mask)[0]
-        return result
+        return as_image(binary_dilation(_erode(closed, SQUARE_2), SQUARE_3), mask)
 
 
 class Morphologyd(EachKeyd):

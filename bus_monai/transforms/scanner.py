@@ -15,7 +15,7 @@ from monai.utils.type_conversion import convert_to_dst_type
 from torch import Tensor
 from torch.nn import functional as F
 
-from bus_monai.transforms.gray import check_gray
+from bus_monai.transforms.gray import as_image, check_gray
 from bus_monai.transforms.scanner_effects import (
     Pixels,
     add_speckle,
@@ -47,7 +47,7 @@ class _RandEffectd(RandomizableTransform, MapTransform):
             effect = self.draw(tuple(item[self.first_key(item)].shape[1:]))
             for key in self.key_iterator(item):
                 check_gray(item[key], type(self).__name__)
-                item[key] = convert_to_dst_type(effect(np.asarray(item[key][0]))[None], item[key])[0]
+                item[key] = as_image(effect(np.asarray(item[key][0])), item[key])
         return item
 
     @abstractmethod

@@ -8,13 +8,12 @@ from typing import Any
 import numpy as np
 from monai.config.type_definitions import KeysCollection
 from monai.transforms.transform import Transform
-from monai.utils.type_conversion import convert_to_dst_type
 from numpy.typing import NDArray
 from torch import Tensor
 
 from bus_monai.errors import check_choice
 from bus_monai.transforms.filters import MIN_MEAN, frost, lee, local_mean_variance, srad
-from bus_monai.transforms.gray import EachKeyd, unit_pixels
+from bus_monai.transforms.gray import EachKeyd, as_image, unit_pixels
 
 Image = NDArray[np.float32]
 
@@ -116,9 +115,7 @@ class SpeckleReduction(Transform):
         if self.method == "none":
             return image
         pixels = unit_pixels(image, "SpeckleReduction")
-        filtered = np.clip(SPECKLE_METHODS[self.method](pixels, **self.parameters), 0, 1)
-        result: Tensor = convert_to_dst_type(filtered[None], image)[0]
-        return result
+        return as_image(np.clip(SPECKLE_METHODS[self.method](pixels, **self.parameters), 0, 1), image)
 
 
 class SpeckleReductiond(EachKeyd):
