@@ -44,19 +44,16 @@ CENTIMETERS_CODE = 3
 def write_demo_files(folder: Path) -> list[Path]:
     """Write the files to ``folder``, the phantoms first, and return their paths; the same bytes each time."""
     folder.mkdir(parents=True, exist_ok=True)
-    made = (_benign(), _normal(), _dual(), _cine())
+    made = (
+        _gray(_screen([_image(0)], "workstation", 1), "Benign lesion"),
+        _gray(_screen([_image(29)], "panel", 2), "Normal tissue"),
+        _dual(),
+        _cine(),
+    )
     for name, dataset in zip(PHANTOM_NAMES, made, strict=True):
         write_dicom(dataset, folder / name)
     copied = [shutil.copy(str(get_testdata_file(name, download=False)), folder) for name in OTHER_NAMES]
     return [*(folder / name for name in PHANTOM_NAMES), *map(Path, copied)]
-
-
-def _benign() -> Dataset:
-    return _gray(_screen([_image(0)], "workstation", 1), "Benign lesion")
-
-
-def _normal() -> Dataset:
-    return _gray(_screen([_image(29)], "panel", 2), "Normal tissue")
 
 
 def _gray(screen: Screen, description: str) -> Dataset:

@@ -15,7 +15,6 @@ from tqdm import tqdm
 
 from bus_monai import __version__
 from bus_monai.bundle.models import TrainedModel, weights_hashes
-from bus_monai.data.case import Case
 from bus_monai.data.datalist import read_datalist
 from bus_monai.data.items import boxed_items, inference_items, item_names, mass_items
 from bus_monai.data.readers.shapes import SHAPES_FILE
@@ -92,11 +91,6 @@ def items_of_folder(source: Path, out: Path) -> list[MammogramItem]:
         MammogramItem(name, Path(item["source"]), item["frame"], Path(item["output"]))
         for item, name in zip(items, item_names(items, source), strict=True)
     ]
-
-
-def items_of_cases(cases: Sequence[Case], out: Path) -> list[MammogramItem]:
-    """List the images of cases by their ids."""
-    return [MammogramItem(case.id, case.image, 0, out / f"{case.id}_mask.png") for case in cases]
 
 
 def read_boxes(items: Sequence[MammogramItem], folder: Path, table: Path) -> dict[Path, list[Box]]:
@@ -193,7 +187,8 @@ def run_mammograms(
     cases = getattr(read_datalist(source), split) if split else ()
     if split and not cases:
         raise UserError(f"The data set '{source}' has no case in its section '{split}': choose another --split.")
-    items = items_of_cases(cases, out) if split else items_of_folder(source, out)
+    known = [MammogramItem(case.id, case.image, 0, out / f"{case.id}_mask.png") for case in cases]
+    items = known or items_of_folder(source, out)
     folder = source.parent if source.is_file() else source
     given = read_boxes(items, folder, boxes) if boxes else None
     reader = MammogramReader(*(load_stage(stage) for stage in stages))

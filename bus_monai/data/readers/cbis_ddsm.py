@@ -98,7 +98,7 @@ def read_cbis_ddsm(folder: str | Path) -> list[Case]:
     files: dict[Path, list[Path]] = defaultdict(list)
     cases = []
     for name, members in masses.items():
-        image = _find_image(pixels, members[0].image)
+        image = next(iter(_candidates(pixels, members[0].image)), pixels / members[0].image)
         found = tuple(_find_mask(pixels, mass.mask, image) for mass in members)
         files[members[0].table] += [image, *found]
         diagnosis: Diagnosis = "malignant" if any(mass.diagnosis == "malignant" for mass in members) else "benign"
@@ -121,11 +121,6 @@ def write_cbis_ddsm_case(case: Case, out: Path) -> Case:
 def write_mass_shapes(folder: Path, out: Path) -> None:
     """Write ``mass_shapes.csv`` into ``out``: the id of the case, the number of the mass, and its shape."""
     write_shape_table(out, ((mass.image_id, mass.number, mass.shape) for mass in read_masses(folder)))
-
-
-def _find_image(pixels: Path, listed: str) -> Path:
-    files = _candidates(pixels, listed)
-    return files[0] if files else pixels / listed
 
 
 def _find_mask(pixels: Path, listed: str, image: Path) -> Path:
