@@ -326,15 +326,7 @@ def grouped_mean(values: Sequence[float], groups: Sequence[str], *, seed: int = 
 
 
 def by_diagnosis(rows: Sequence[CaseRow]) -> dict[str, list[CaseRow]]:
-    """Return the cases with a lesion by diagnosis, in alphabetical order.
-
-    Example:
-        >>> from bus_monai.metrics.segmentation import score_case
-        >>> scores = score_case(np.array([[0.9, 0.1]]), np.array([[1, 0]]))
-        >>> rows = [CaseRow.of(scores, id=word, group=word, diagnosis=word) for word in ("malignant", "benign")]
-        >>> {name: [row.id for row in part] for name, part in by_diagnosis(rows).items()}
-        {'benign': ['benign'], 'malignant': ['malignant']}
-    """
+    """Return the cases with a lesion by diagnosis, in alphabetical order."""
     lesions = [row for row in rows if row.has_lesion]
     return {name: [r for r in lesions if r.diagnosis == name] for name in sorted({r.diagnosis for r in lesions})}
 

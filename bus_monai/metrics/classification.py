@@ -204,12 +204,7 @@ def auc(scores: ArrayOrTensor, positive: ArrayOrTensor) -> float | None:
 def macro_f1(scores: ArrayOrTensor, truth: ArrayOrTensor) -> float:
     """Return the mean F1 of the classes that have one: those that some case has or is taken for.
 
-    Args:
-        scores: (N, C), the highest one is the predicted class; N at least 1.
-        truth: (N,), class of each case, from 0 to C - 1.
-
-    Raises:
-        ValueError: shapes do not fit, or a class is not one of C.
+    Takes and raises what :func:`class_figures` does; N is at least 1.
 
     Example:
         >>> macro_f1(np.array([[0.9, 0.1], [0.4, 0.6], [0.2, 0.8]]), np.array([0, 0, 1]))
@@ -227,12 +222,7 @@ def macro_f1(scores: ArrayOrTensor, truth: ArrayOrTensor) -> float:
 def macro_auc(scores: ArrayOrTensor, truth: ArrayOrTensor) -> float:
     """Return the mean one-vs-rest AUC of the classes that have one, NaN where none has.
 
-    Args:
-        scores: (N, C), higher for surer.
-        truth: (N,), class of each case, from 0 to C - 1.
-
-    Raises:
-        ValueError: shapes do not fit, or a class is not one of C.
+    Takes and raises what :func:`class_figures` does.
 
     Example:
         >>> macro_auc(np.array([[0.9, 0.1], [0.4, 0.6], [0.2, 0.8]]), np.array([0, 0, 1]))
@@ -294,14 +284,7 @@ def macro_roc(scores: ArrayOrTensor, truth: ArrayOrTensor) -> NDArray[np.float64
     """Return the mean true positive rate (201,) of classes at :data:`ROC_GRID`; ``None`` where no class has a curve.
 
     Curves are averaged at equal false positive rates (vertical averaging: Fawcett, Pattern Recognition Letters 27,
-    2006, doi 10.1016/j.patrec.2005.10.010).
-
-    Args:
-        scores: (N, C), one column per class.
-        truth: (N,), class of each case, from 0 to C - 1.
-
-    Raises:
-        ValueError: shapes do not fit, or a class is not one of C.
+    2006, doi 10.1016/j.patrec.2005.10.010). Takes and raises what :func:`class_figures` does.
 
     Example:
         >>> scores = np.array([[0.9, 0.1], [0.4, 0.6], [0.2, 0.8]])

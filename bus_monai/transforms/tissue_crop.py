@@ -99,16 +99,7 @@ def draw_clear_part(mask: NDArray[np.bool_], least: float, random: np.random.Ran
 
 
 def draw_whole_part(mask: NDArray[np.bool_], least: float, random: np.random.RandomState) -> Box | None:
-    """Draw a part that holds all of the lesion, or any part of an image without one.
-
-    Args:
-        mask: (H, W), where the lesion is.
-        least: share of a side that a part has at least, in (0, 1].
-        random: the source of chance.
-
-    Returns:
-        The part, or ``None`` where none of the size fits into the image.
-    """
+    """Draw a part that holds all of the lesion, or any part of an image without one; see :func:`draw_clear_part`."""
     box = _draw_within(Box.of_image(mask.shape), mask.shape, least, random)
     if box is None or not mask.any():
         return box
