@@ -59,8 +59,8 @@ def read_mask(path: Path, shape: tuple[int, ...]) -> NDArray[np.bool_]:
     return lesion_of(*_sized(path, shape), path)
 
 
-def _sized(path: Path, shape: tuple[int, ...]) -> tuple[NDArray[np.int32], bool]:
-    values, lossy = read_mask_values(path)
+def _sized(path: Path, shape: tuple[int, ...]) -> tuple[NDArray[np.int32], float]:
+    values, coarseness = read_mask_values(path)
     if values.shape != shape:
         turned = " or turn it as the image is turned" if values.shape == shape[::-1] else ""
         raise UserError(
@@ -68,7 +68,7 @@ def _sized(path: Path, shape: tuple[int, ...]) -> tuple[NDArray[np.int32], bool]
             f": give a mask of the image's size{turned}.",
             path=path,
         )
-    return values, lossy
+    return values, coarseness
 
 
 def read_masks(paths: Iterable[Path], shape: tuple[int, ...]) -> NDArray[np.bool_]:
@@ -96,14 +96,21 @@ def read_any_mask(path: Path) -> NDArray[np.bool_]:
     return lesion_of(*read_mask_values(path), path)
 
 
-def read_mask_values(path: Path) -> tuple[NDArray[np.int32], bool]:
-    """Read the values (H, W) of a PNG or JPEG that is a mask, and whether they are from JPEG.
+def read_mask_values(path: Path) -> tuple[NDArray[np.int32], float]:
+    """Read the values (H, W) of a PNG or JPEG that is a mask, and the mean step in which JPEG tells them, 0 of PNG.
 
     Raises:
         UserError: it cannot be read.
     """
     with open_source(path) as source, opened_raster(path, source.file) as image:
-        return _values(image), image.format == "JPEG"
+        return _values(image), _coarseness(image)
+
+
+def _coarseness(image: Image.Image) -> float:
+    if image.format != "JPEG":
+        return 0.0
+    tables = getattr(image, "quantization", None) or {}
+    return float(np.mean(tables[0])) if tables.get(0) else 1.0
 
 
 def _values(image: Image.Image) -> NDArray[np.int32]:
@@ -197,6 +204,8 @@ def upright(image: Image.Image) -> Image.Image:
         return image
     turned = image.transpose(turn)
     turned.format = image.format
+    if tables := getattr(image, "quantization", None):
+        turned.__dict__["quantization"] = tables
     return turned
 
 

@@ -15,6 +15,14 @@ HALF = 127
 """From above which on a gray of a JPEG is lesion: it blurs edges, and what is left of black is no lesion."""
 
 
+WHITE = 200
+"""From which on the brightest gray of a JPEG stands for white."""
+
+
+MIN_FAINT, MIN_NUMBER = 0.15, 1.5
+"""Least value by the coarseness of JPEG at which some 0.95 of a mask is kept: a step of 0 and 1, and other numbers."""
+
+
 GROUND_SHARE = 0.05
 """Of a mask's pixels, which are without lesion at least."""
 
@@ -46,12 +54,12 @@ class MaskContentError(UserError):
     """What a mask holds is not what a mask can be."""
 
 
-def lesion_of(values: NDArray[Any], lossy: bool, path: Path) -> NDArray[np.bool_]:
+def lesion_of(values: NDArray[Any], coarseness: float, path: Path) -> NDArray[np.bool_]:
     """Tell which pixels of a mask are lesion.
 
     Args:
         values: (H, W), whole numbers, not below 0.
-        lossy: whether they are from JPEG.
+        coarseness: mean step of the values of JPEG, see :func:`~bus_monai.io.image.read_mask_values`; 0 of others.
         path: of the mask, for errors.
 
     Raises:
@@ -67,11 +75,13 @@ def lesion_of(values: NDArray[Any], lossy: bool, path: Path) -> NDArray[np.bool_
             "make it black where there is no lesion.",
             path=path,
         )
+    if coarseness:
+        _check_losses(top, coarseness, path)
     if len(levels) == 2:
         lesion = np.asarray(values == top)
-    elif top <= MAX_NUMBER and not lossy:
+    elif top <= MAX_NUMBER and not coarseness:
         lesion = np.asarray(values > 0)
-    elif lossy and top > HALF:
+    elif coarseness and top >= WHITE:
         lesion = np.asarray(values > HALF)
     else:
         lesion = _stands_out(values.astype(np.float32), path)
@@ -80,6 +90,15 @@ def lesion_of(values: NDArray[Any], lossy: bool, path: Path) -> NDArray[np.bool_
             f"The mask '{path}' is white along its whole border, as if the lesion were black: invert it.", path=path
         )
     return lesion
+
+
+def _check_losses(top: int, coarseness: float, path: Path) -> None:
+    if top <= MAX_NUMBER and top / coarseness < (MIN_FAINT * top if top <= 2 else MIN_NUMBER):
+        raise MaskContentError(
+            f"The mask '{path}' has values up to {top} in JPEG, which loses the edges of what is so faint: make it "
+            "anew as PNG, black and white.",
+            path=path,
+        )
 
 
 def _border(values: NDArray[Any]) -> NDArray[Any]:

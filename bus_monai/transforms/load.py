@@ -207,7 +207,7 @@ def read_mask_file(path: Path) -> NDArray[np.bool_]:
     """
     if source_kind(path) == "raster":
         return read_any_mask(path)
-    return lesion_of(np.rint(read_source(path).pixels * MASK_LEVELS).astype(np.int32), False, path)
+    return lesion_of(np.rint(read_source(path).pixels * MASK_LEVELS).astype(np.int32), 0, path)
 
 
 def components(mask: NDArray[np.bool_]) -> list[NDArray[np.bool_]]:

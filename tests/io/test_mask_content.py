@@ -36,6 +36,8 @@ def _pictures() -> dict[str, Image.Image]:
         "noise.png": Image.fromarray(np.where(DISK, 255, NOISE).astype(np.uint8)),
         "gray.png": Image.fromarray(np.where(DISK, 255, 127).astype(np.uint8)),
         "lossy.jpg": plain,
+        "lossy_gray.jpg": Image.fromarray(DISK.astype(np.uint8) * 128),
+        "lossy_dark.jpg": Image.fromarray(DISK.astype(np.uint8) * 127),
         "lossy_one.jpg": Image.fromarray(DISK.astype(np.uint8)),
     }
 
@@ -45,6 +47,22 @@ def test_the_area_of_a_mask_is_that_of_its_lesion(tmp_path: Path, name: str) -> 
     _pictures()[name].save(tmp_path / name, quality=95)
     read = read_any_mask(tmp_path / name)
     assert (read ^ DISK).sum() <= 0.05 * DISK.sum()
+
+
+@pytest.mark.parametrize("value", [1, 2, 5, 16, 127, 128, 160, 255])
+@pytest.mark.parametrize("quality", [50, 75, 90, 95, 100])
+def test_a_lossy_mask_is_right_or_named(tmp_path: Path, value: int, quality: int) -> None:
+    path = tmp_path / "a.jpg"
+    Image.fromarray(DISK.astype(np.uint8) * value).save(path, quality=quality)
+    if not np.asarray(Image.open(path)).any():
+        return  # nothing is left that could tell
+    try:
+        read = read_any_mask(path)
+    except MaskContentError as error:
+        check_names(error, path=path)
+        assert value <= 16
+    else:
+        assert (read & DISK).sum() >= 0.94 * (read | DISK).sum()
 
 
 def test_a_lossy_file_by_another_name_is_read_by_content(tmp_path: Path) -> None:

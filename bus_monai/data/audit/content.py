@@ -177,12 +177,12 @@ def find_mask_faults(image: ListedImage, shape: tuple[int, int]) -> Iterator[Fin
     read = 0
     for path in image.masks:
         try:
-            values, lossy = read_mask_values(path)
+            values, coarseness = read_mask_values(path)
             if values.shape != shape:
                 detail = f"mask {values.shape[0]} x {values.shape[1]}, image {shape[0]} x {shape[1]} pixels"
                 yield Finding("mask_size", (image.path, path), detail)
                 continue
-            merged |= lesion_of(values, lossy, path)
+            merged |= lesion_of(values, coarseness, path)
         except MaskContentError as error:
             yield Finding("odd_mask", (path,), str(error))
             continue
