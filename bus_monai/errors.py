@@ -8,6 +8,7 @@ import math
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +110,16 @@ def check_choice(key: str, value: Any, choices: Iterable[Any], *, where: str = "
     raise UserError(f"{key}{where and f' of {where}'} is {value!r}{hint}: use one of {use}.", key=key)
 
 
+def is_number(value: Any) -> bool:
+    """Tell whether something is a real number, of Python's or NumPy's, and no bool.
+
+    Example:
+        >>> is_number(0.5), is_number(True), is_number("0.5")
+        (True, False, False)
+    """
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
 def check_number(
     key: str,
     value: Any,
@@ -141,7 +152,7 @@ def check_number(
         ...
         bus_monai.errors.UserError: ema_decay is 1: give a number that is at least 0 and below 1.
     """
-    number = type(value) is int if whole else isinstance(value, int | float) and not isinstance(value, bool)
+    number = type(value) is int if whole else is_number(value)
     if (
         number
         and (at_least is None or value >= at_least)
@@ -242,6 +253,8 @@ def reading(
         refused = isinstance(error, OSError) and error.errno is not None
         reason = error.strerror if isinstance(error, OSError) and refused else first_line(error)
         todo = "check the path and its permissions" if refused else remedy
+        if isinstance(error, IsADirectoryError):
+            todo = "give a file"
         sentence = f"'{path}' cannot be read{kind and f' as {kind}'} ({reason}): {todo}."
         raise UserError(sentence, path=path) from error
 

@@ -17,7 +17,7 @@ from PIL import Image
 
 from bus_monai.bundle.models import find_model, model_key
 from bus_monai.bundle.registry import DEFAULT_MODEL
-from bus_monai.errors import UserError, check_choice, check_number, reading
+from bus_monai.errors import UserError, check_choice, check_number, is_number, reading
 from bus_monai.geometry.lesion import find_findings
 from bus_monai.inference.backends.backend import SENSITIVITIES, Sensitivity
 from bus_monai.inference.predictor import Predictor
@@ -225,11 +225,13 @@ def as_source(image: Any, *, any_body_part: bool = False) -> SourceImage:
 
 
 def _array(tensor: Any) -> NDArray[Any]:
-    plain = tensor.detach().cpu()
-    plain = plain.as_tensor() if hasattr(plain, "as_tensor") else plain
-    if "bfloat16" in str(plain.dtype):
-        plain = plain.float()
-    return np.asarray(plain)
+    # a tensor may have no values, or none that an array can hold
+    with reading(IN_MEMORY, "a tensor", errors=(TypeError, RuntimeError), remedy="give a dense one of numbers"):
+        plain = tensor.detach().cpu()
+        plain = plain.as_tensor() if hasattr(plain, "as_tensor") else plain
+        if "bfloat16" in str(plain.dtype):
+            plain = plain.float()
+        return np.asarray(plain)
 
 
 def _last(values: NDArray[Any]) -> NDArray[Any]:
@@ -288,10 +290,11 @@ def check_spacing(spacing_mm: Any) -> tuple[float, float] | None:
     """
     if spacing_mm is None:
         return None
-    try:
-        rows, columns = (float(side) for side in spacing_mm)
-    except (TypeError, ValueError):
-        rows = columns = math.nan
+    rows = columns = math.nan
+    if isinstance(spacing_mm, list | tuple) or hasattr(spacing_mm, "tolist"):
+        sides = spacing_mm.tolist() if hasattr(spacing_mm, "tolist") else list(spacing_mm)
+        if isinstance(sides, list) and len(sides) == 2 and all(map(is_number, sides)):
+            rows, columns = map(float, sides)
     if not (math.isfinite(rows) and math.isfinite(columns) and rows > 0 and columns > 0):
         raise UserError(
             f"spacing_mm is {spacing_mm!r}: give the two sides of a pixel in mm, of rows and of columns, above 0.",

@@ -31,7 +31,16 @@ from bus_monai.inference.segment_file import SegmentFile, SegmentSettings
 from bus_monai.inference.write_outputs import RERUN_HINT, candidate_names, source_date
 from bus_monai.io.atomic import atomic_file, check_writable, plain_cell
 from bus_monai.io.opened import hash_file, open_source
-from bus_monai.io.ours import MANIFEST_FILE, Results, files_below, not_ours, output_below, results_above
+from bus_monai.io.ours import (
+    MANIFEST_FILE,
+    Results,
+    files_below,
+    first_line,
+    is_marked,
+    not_ours,
+    output_below,
+    results_above,
+)
 from bus_monai.sources.listing import find_sources, is_result, may_be_image, other_kind, what_else
 from bus_monai.sources.readers import Readers
 
@@ -263,10 +272,10 @@ def _check_replaced(inputs: Sequence[Path], out: Path, kinds: Sequence[str]) -> 
     """
     if not out.is_dir():
         return
-    if not (out / MANIFEST_FILE).exists():
-        for name in (RESULTS_FILE, RUN_FILE):
-            if os.path.lexists(out / name):
-                raise not_ours(out / name, "--out")
+    has_manifest = (out / MANIFEST_FILE).exists()
+    for name in (RESULTS_FILE, RUN_FILE):
+        if os.path.lexists(out / name) and not (has_manifest and _is_ours(out / name)):
+            raise not_ours(out / name, "--out")
     known = Results(out)
     foreign: dict[str, Path] = {}
     for path in files_below(out):
@@ -288,6 +297,10 @@ def _what_instead(folder: Path) -> str:
                 if what:
                     return f"'{path.name}' in it is {what}"
     return "give another folder"
+
+
+def _is_ours(path: Path) -> bool:
+    return is_marked(path) or first_line(path).startswith(",".join(LESION_COLUMNS[:3]))
 
 
 MAX_LOOKED_AT = 100

@@ -101,13 +101,18 @@ class Manifest:
             return dict(self._base.execute("SELECT key, value FROM job"))
 
     def enter(self, path: str, names: Iterable[str]) -> Entry:
-        """Return the item of that path; a new one gets the first of ``names`` that is free."""
+        """Return the item of that path; a new one gets the first of ``names`` that is free.
+
+        What bears the name already is the item, if it is the same file by another path.
+        """
         with self._errors():
             for name in names:
                 self._base.execute("INSERT OR IGNORE INTO items (path, name) VALUES (?, ?)", (path, name))
-                found = self._select("WHERE path = ?", (path,))
-                for entry in found:
+                for entry in self._select("WHERE path = ?", (path,)):
                     return entry
+                for entry in self._select("WHERE name = ?", (name,)):
+                    if _is_same(entry.path, path):
+                        return entry
         raise ValueError("names is empty.")
 
     def has_name(self, name: str) -> bool:
@@ -182,6 +187,13 @@ class Manifest:
                 path=self.path,
                 key="--out",
             ) from error
+
+
+def _is_same(path: str, other: str) -> bool:
+    try:
+        return Path(path).samefile(other)
+    except (OSError, ValueError):
+        return False
 
 
 def forget_outputs(out: Path) -> None:

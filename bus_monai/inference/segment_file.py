@@ -96,6 +96,8 @@ class SegmentFile:
             sha256 = source.sha256
             with self.readers.open(source) as reading:
                 if reading.modality not in ("", self.settings.modality):
+                    if reading.modality == "DICOMDIR":
+                        return Outcome("skipped", "it is the directory of a disc: give the disc's folder", sha256)
                     return Outcome("skipped", f"its modality is {reading.modality}", sha256)
                 reading.check()
                 with _ONE_LARGE if reading.pixels > LARGE_FRAME_PIXELS else nullcontext():

@@ -153,6 +153,8 @@ def gray_of(image: Image.Image) -> NDArray[np.float32]:
     if image.mode.startswith(("I", "F")):
         return to_unit_range(np.asarray(image))
     # through RGB, so that neither an alpha channel nor the index of a palette is taken for gray
+    if image.mode == "La":
+        image = image.convert("LA")
     gray = image if image.mode in ("L", "1") else image.convert("RGB")
     return np.asarray(gray.convert("L"), dtype=np.float32) / np.float32(255)
 

@@ -298,7 +298,7 @@ def open_source(path: str | Path) -> Iterator[OpenedSource]:
         dicom US bdd7f166
     """
     path = Path(path)
-    with reading(path):
+    with reading(path, errors=(ValueError,), remedy="give another path"):
         file = open_regular(path)
     with file:
         with reading(path):

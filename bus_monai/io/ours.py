@@ -163,7 +163,7 @@ def check_replaced(paths: Iterable[Path], *, option: str, columns: Iterable[str]
     """
     headers = tuple(columns)
     for path in paths:
-        if os.path.lexists(path) and not (is_marked(path) or _first_line(path) in headers):
+        if os.path.lexists(path) and not (is_marked(path) or first_line(path) in headers):
             raise not_ours(path, option)
 
 
@@ -176,7 +176,8 @@ def not_ours(path: Path, option: str) -> UserError:
     )
 
 
-def _first_line(path: Path) -> str:
+def first_line(path: Path) -> str:
+    """Return the first line of a text, nothing of what is none."""
     try:
         with open_regular(path) as file:
             return file.readline(HEAD_BYTES).decode().strip()

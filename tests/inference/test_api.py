@@ -29,6 +29,7 @@ FORMS: dict[str, Any] = {
     "pillow": Image.fromarray(GRAY),
     "pillow rgb": Image.fromarray(RGB),
     "pillow rgba": Image.fromarray(RGB).convert("RGBA"),
+    "pillow alpha": Image.fromarray(GRAY).convert("LA").convert("La"),
     "tensor": torch.from_numpy(GRAY.copy()),
     "tensor first": torch.from_numpy(GRAY.copy())[None],
     "tensor rgb": torch.from_numpy(RGB.copy()).permute(2, 0, 1),
@@ -56,7 +57,8 @@ def test_a_dataset_is_read_as_its_file() -> None:
     "image",
     [
         None, b"x", 3, {}, GRAY.astype(complex), GRAY.astype(str), np.dstack([RGB, GRAY]), GRAY[0], GRAY[:0],
-        np.zeros((3, 6, 9)), torch.zeros(3, 6, 3), torch.zeros(2, 3, 6, 9), "no such file.png",
+        np.zeros((3, 6, 9)), torch.zeros(3, 6, 3), torch.zeros(2, 3, 6, 9), "no such file.png", "nul\0.png", ".",
+        torch.eye(9).to_sparse(), torch.empty(6, 9, device="meta"),
     ],
 )  # fmt: skip
 def test_what_is_no_image_is_a_sentence(image: Any) -> None:
@@ -64,7 +66,20 @@ def test_what_is_no_image_is_a_sentence(image: Any) -> None:
         as_source(image)
 
 
-@pytest.mark.parametrize("spacing", [0.1, (0, 0), (-0.1, 0.2), (0.1,), (1, 2, 3), ("a", "b"), (np.nan, 1), (np.inf, 1)])
+@pytest.mark.parametrize(
+    "spacing", [[0.1, 2], np.array([0.1, 2]), torch.tensor([0.1, 2]), (np.float32(0.1), np.int64(2))]
+)
+def test_numbers_of_any_kind_are_a_spacing(spacing: Any) -> None:
+    assert check_spacing(spacing) == pytest.approx((0.1, 2))
+
+
+@pytest.mark.parametrize(
+    "spacing",
+    [
+        0.1, (0, 0), (-0.1, 0.2), (0.1,), (1, 2, 3), ("a", "b"), (np.nan, 1), (np.inf, 1), ("0.1", "0.2"),
+        (True, True), {0.1, 0.2}, {0.1: 1, 0.2: 1}, "12",
+    ],
+)  # fmt: skip
 def test_a_spacing_is_two_numbers_above_0(spacing: Any) -> None:
     with pytest.raises(UserError):
         check_spacing(spacing)

@@ -95,6 +95,27 @@ def test_a_killed_run_knows_its_own_files(bright: Any, tmp_path: Path, monkeypat
     assert segment_inputs([tmp_path], tmp_path, bright, SETTINGS)["done"] == 1
 
 
+def test_a_table_that_took_the_place_of_ours_is_not_replaced(bright: Any, tmp_path: Path) -> None:
+    draw(tmp_path / "in" / "a.png", (4, 4, 12, 20))
+    out = tmp_path / "out"
+    for name in ("results.csv", "run.json"):
+        segment_inputs([tmp_path / "in"], out, bright, SETTINGS)
+        (out / name).write_text("my notes\n")
+        with raises_user_error(path=out / name, key="--out"):
+            segment_inputs([tmp_path / "in"], out, bright, SETTINGS)
+        assert (out / name).read_text() == "my notes\n"
+        (out / name).unlink()
+
+
+def test_one_file_by_two_paths_is_one_row_of_two_runs_too(bright: Any, tmp_path: Path) -> None:
+    draw(tmp_path / "in" / "a.png", (4, 4, 12, 20))
+    (tmp_path / "link").symlink_to(tmp_path / "in")
+    (tmp_path / "in" / "a.jpg").symlink_to(tmp_path / "in" / "a.png")
+    for source in ("in", "link"):
+        segment_inputs([tmp_path / source], tmp_path / "out", bright, SETTINGS)
+        assert len(rows(tmp_path / "out")) == 1
+
+
 def test_a_database_of_another_is_left_alone(bright: Any, tmp_path: Path) -> None:
     import sqlite3
 
