@@ -120,9 +120,11 @@ def _values(image: Image.Image) -> NDArray[np.int32]:
     has_alpha = image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info
     if not has_alpha:
         plain: NDArray[np.int32] = np.asarray(image.convert("L" if image.mode in ("1", "L") else "RGB"), np.int32)
-        return plain if plain.ndim == 2 else np.asarray(plain.max(axis=2))
-    values: NDArray[np.int32] = np.asarray(image.convert("RGBA"), np.int32)
-    color, alpha = values[..., :3].max(axis=2), values[..., 3]
+        values = plain if plain.ndim == 2 else np.asarray(plain.max(axis=2))
+        # a palette of one color says nothing, its numbers may
+        return np.asarray(image, np.int32) if image.mode == "P" and values.min() == values.max() else values
+    colors: NDArray[np.int32] = np.asarray(image.convert("RGBA"), np.int32)
+    color, alpha = colors[..., :3].max(axis=2), colors[..., 3]
     # an alpha channel means nothing, unless nothing else does
     return np.asarray(alpha if color.min() == color.max() and alpha.min() < alpha.max() else color)
 

@@ -31,8 +31,16 @@ NOISE_SHARE = 0.12
 """Of the range of a mask, up to which a gray is noise of the background: JPEG leaves some on black."""
 
 
-MAX_NUMBER = 16
+MAX_FAINT = 16
+"""Up to which values are so faint that JPEG may lose their edges."""
+
+
+MAX_NUMBER = 64
 """Up to which gray values of a file without losses are numbers of lesions and no shades."""
+
+
+MAX_LEVELS = 32
+"""Grays of a mask that was drawn, where an area of one gray is no noise, however faint."""
 
 
 MAX_SHADED_SHARE = 0.25
@@ -84,7 +92,8 @@ def lesion_of(values: NDArray[Any], coarseness: float, path: Path) -> NDArray[np
     elif coarseness and top >= WHITE:
         lesion = np.asarray(values > HALF)
     else:
-        lesion = _stands_out(values.astype(np.float32), path)
+        is_drawn = not coarseness and len(levels) <= MAX_LEVELS
+        lesion = _stands_out(values.astype(np.float32), path, is_drawn=is_drawn)
     if _border(lesion).mean() >= BORDER_SHARE:
         raise MaskContentError(
             f"The mask '{path}' is white along its whole border, as if the lesion were black: invert it.", path=path
@@ -93,7 +102,7 @@ def lesion_of(values: NDArray[Any], coarseness: float, path: Path) -> NDArray[np
 
 
 def _check_losses(top: int, coarseness: float, path: Path) -> None:
-    if top <= MAX_NUMBER and top / coarseness < (MIN_FAINT * top if top <= 2 else MIN_NUMBER):
+    if top <= MAX_FAINT and top / coarseness < (MIN_FAINT * top if top <= 2 else MIN_NUMBER):
         raise MaskContentError(
             f"The mask '{path}' has values up to {top} in JPEG, which loses the edges of what is so faint: make it "
             "anew as PNG, black and white.",
@@ -105,7 +114,7 @@ def _border(values: NDArray[Any]) -> NDArray[Any]:
     return np.concatenate([values[0], values[-1], values[:, 0], values[:, -1]])
 
 
-def _stands_out(values: NDArray[np.float32], path: Path) -> NDArray[np.bool_]:
+def _stands_out(values: NDArray[np.float32], path: Path, *, is_drawn: bool) -> NDArray[np.bool_]:
     top = float(values.max())
     ground = float(np.quantile(values, GROUND_SHARE))
     if ground > top * (1 - NOISE_SHARE):
@@ -123,7 +132,9 @@ def _stands_out(values: NDArray[np.float32], path: Path) -> NDArray[np.bool_]:
         raise MaskContentError(
             f"The mask '{path}' has as many grays as a picture: give the mask, black and white.", path=path
         )
-    if (inside & ~lesion & flat).any():
+    uniform = ndimage.maximum_filter(values, FLAT_PX) == ndimage.minimum_filter(values, FLAT_PX)
+    faint = uniform & ~inside & (values > ground) if is_drawn else np.zeros_like(inside)
+    if (inside & ~lesion & flat).any() or faint.any():
         raise MaskContentError(
             f"The mask '{path}' has areas of a gray between black and white, which may be lesion or not: make them "
             "one of both.",

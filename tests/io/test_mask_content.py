@@ -18,6 +18,12 @@ WHITE = DISK.astype(np.uint8) * 255
 NOISE = np.random.default_rng(0).integers(0, 3, DISK.shape)
 
 
+def _in_black() -> Image.Image:
+    picture = Image.fromarray(DISK.astype(np.uint8)).convert("P")
+    picture.putpalette([0] * 768)
+    return picture
+
+
 def _pictures() -> dict[str, Image.Image]:
     plain = Image.fromarray(WHITE)
     return {
@@ -33,6 +39,7 @@ def _pictures() -> dict[str, Image.Image]:
         "blue.png": Image.fromarray(np.dstack([WHITE * 0, WHITE * 0, WHITE])),
         "soft.png": plain.resize((160, 128), Image.Resampling.BICUBIC).resize((80, 64), Image.Resampling.LANCZOS),
         "blurred.png": plain.filter(ImageFilter.GaussianBlur(1)),
+        "black_palette.png": _in_black(),
         "noise.png": Image.fromarray(np.where(DISK, 255, NOISE).astype(np.uint8)),
         "gray.png": Image.fromarray(np.where(DISK, 255, 127).astype(np.uint8)),
         "lossy.jpg": plain,
@@ -70,11 +77,26 @@ def test_a_lossy_file_by_another_name_is_read_by_content(tmp_path: Path) -> None
     assert (read_any_mask(tmp_path / "a.png") ^ DISK).sum() <= 0.05 * DISK.sum()
 
 
+@pytest.mark.parametrize(("least", "most"), [(1, 32), (1, 64), (1, 100), (5, 201), (1, 255)])
+def test_faint_numbers_beside_large_ones_are_lesion_or_named(tmp_path: Path, least: int, most: int) -> None:
+    numbered = np.zeros((64, 80), np.uint8)
+    numbered[10:30, 4:24] = least
+    numbered[10:30, 44:64] = most
+    path = tmp_path / "a.png"
+    Image.fromarray(numbered).save(path)
+    if most <= 64:
+        assert read_any_mask(path).sum() == 800
+    else:
+        with pytest.raises(MaskContentError) as caught:
+            read_any_mask(path)
+        check_names(caught.value, path=path)
+
+
 def test_numbers_of_lesions_are_all_lesion(tmp_path: Path) -> None:
     numbered = np.zeros((64, 80), np.uint8)
     for number, left in enumerate((2, 22, 42, 62), start=1):
         numbered[10:30, left : left + 15] = number
-    for factor in (1, 60):
+    for factor in (1, 15, 60):
         Image.fromarray(numbered * factor).save(tmp_path / "a.png")
         np.testing.assert_array_equal(read_any_mask(tmp_path / "a.png"), numbered > 0)
 
