@@ -1,13 +1,14 @@
 """Speed, start, masks and memory of ``bus-monai segment`` against MONAI's own loop.
 
-    python benchmarks/segment.py [--model BUNDLE[:WEIGHTS]] [--images 40] [--rounds 3] [--memory 100 1000 [5000]]
+    python benchmarks/segment.py [--model BUNDLE[:WEIGHTS]] [--images 200] [--rounds 5] [--memory 100 1000 [5000]]
 
 The loop is LoadImage, Resize, the network in float32 with a batch of one, and the mask at the size of the image as PNG;
 the job writes the same masks. Both run on the same images of BUSI in turn, in processes of their own, so that neither
-warms the other; the rate is that of the images after the first, the model being loaded. Dice is that of the masks of
+warms the other; the rate is that of the second half of the images, when models are loaded and all processes of the job
+have begun, and the processor's time is that of all of them. Dice is that of the masks of
 the job's backend and of PyTorch in float32, and how it changes against the true lesions, before specks are left out. A
-cold start is the command for one image with its graph exported already. Peak memory is that of the process, by number
-of files, which are the images again and again.
+cold start is the command for one image with its graph exported already. Memory is the most that all processes of the
+job have at a time, what they share counted once, by number of files, which are the images again and again.
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -46,14 +46,66 @@ print(json.dumps({
 """
 
 
-class Clock:
-    def __init__(self) -> None:
-        self.wall, self.processor = time.perf_counter(), time.process_time()
+FEATURES = ("avx2", "avx512f", "avx512_bf16", "avx512_vnni", "avx_vnni", "amx_bf16", "amx_int8")
+SAMPLED = 50
+"""Images after which memory is looked at."""
 
-    def tell_rate(self, images: int) -> None:
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        wall, processor = time.perf_counter() - self.wall, time.process_time() - self.processor
-        tell({"rate": images / wall, "processor": processor / images, "peak_mib": peak})
+
+class Clock:
+    """Rate, time of the processor and memory of this process and all below it, from the half of the images on."""
+
+    def __init__(self, images: int) -> None:
+        self.images, self.half, self.seen, self.memory = images, images // 2, 0, 0.0
+        self.wall = self.processor = 0.0
+
+    def tick(self) -> None:
+        self.seen += 1
+        if self.seen == self.half:
+            self.wall, self.processor = time.perf_counter(), processor_seconds()
+        if self.seen % SAMPLED == 0 or self.seen == self.images:
+            self.memory = max(self.memory, memory_mib())
+        if self.seen == self.images:
+            count, wall = self.images - self.half, time.perf_counter() - self.wall
+            spent = (processor_seconds() - self.processor) / count
+            tell({"rate": count / wall, "processor": spent, "peak_mib": self.memory})
+
+
+def descendants() -> list[tuple[Path, float]]:
+    """Return this process and all below it, with the seconds of the processor that each has had."""
+    tick, found, children = os.sysconf("SC_CLK_TCK"), {}, {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            fields = (folder / "stat").read_text().rpartition(")")[2].split()
+        except OSError:  # it has ended
+            continue
+        found[folder.name] = sum(map(int, fields[11:15])) / tick
+        children.setdefault(fields[1], []).append(folder.name)
+    ours = [str(os.getpid())]
+    for process in ours:
+        ours += children.get(process, [])
+    return [(Path("/proc", process), found[process]) for process in ours]
+
+
+def processor_seconds() -> float:
+    return sum(seconds for _, seconds in descendants())
+
+
+def memory_mib() -> float:
+    total = 0
+    for folder, _ in descendants():
+        try:
+            lines = (folder / "smaps_rollup").read_text().splitlines()
+        except OSError:
+            continue
+        total += sum(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+    return total / 1024
+
+
+def processor_name() -> str:
+    words = dict(line.split("\t: ") for line in Path("/proc/cpuinfo").read_text().splitlines() if "\t: " in line)
+    flags = words.get("flags\t", words.get("flags", "")).split()
+    name = next((value for key, value in words.items() if key.strip() == "model name"), "unknown processor")
+    return f"{name}, {len(os.sched_getaffinity(0))} cores, {', '.join(f for f in FEATURES if f in flags)}"
 
 
 def monai_loop(spec: str, source: Path, out: Path) -> None:
@@ -72,33 +124,35 @@ def monai_loop(spec: str, source: Path, out: Path) -> None:
         ]
     )
     shrink = Resize(parts.size, mode="bilinear", anti_aliasing=True)
-    began: Clock | None = None
     paths = sorted(source.glob("*.png"))
+    clock = Clock(len(paths))
     with torch.inference_mode():
         for path in paths:
             image = load(path).transpose(1, 2)  # MONAI puts columns first
             probability = parts.network(shrink(image).as_tensor()[None])[0].sigmoid()
             mask = Resize(image.shape[1:], mode="bilinear")(probability)[0].numpy() >= 0.5
             Image.fromarray(mask.astype(np.uint8) * 255).save(out / f"{path.stem}_mask.png")
-            began = began or Clock()
-    assert began is not None
-    began.tell_rate(len(paths) - 1)
+            clock.tick()
 
 
 def our_job(spec: str, source: Path, out: Path, backend: str) -> None:
     from bus_monai.bundle.models import parse_models
     from bus_monai.inference.batch import segment_inputs
+    from bus_monai.inference.executors.local import MAX_PROCESSES, LocalEngine, usable_cores
     from bus_monai.inference.predictor import Predictor
     from bus_monai.inference.segment_file import SegmentSettings
     from bus_monai.trainers.memory import share_one_heap
 
     share_one_heap()  # as the command does
-    predictor = Predictor(parse_models([spec])[0], backend=backend)  # type: ignore[arg-type]
-    files = sorted(source.glob("*.png"))
-    segment_inputs(files[:1], out, predictor, SegmentSettings(("png",)))
-    began = Clock()
-    segment_inputs([source], out, predictor, SegmentSettings(("png",)))
-    began.tell_rate(len(files) - 1)
+    clock = Clock(sum(1 for _ in source.glob("*.png")))
+
+    class Timed(LocalEngine):
+        def __call__(self, segment: Any, tasks: Any, record: Any) -> None:
+            super().__call__(segment, tasks, lambda *known: (record(*known), clock.tick()))
+
+    predictor = Predictor(parse_models([spec])[0], backend=backend, threads=1)  # type: ignore[arg-type]
+    engine = Timed(min(usable_cores(), MAX_PROCESSES))
+    segment_inputs([source], out, predictor, SegmentSettings(("png",)), engine=engine)
 
 
 def dice_of_backend(spec: str, source: Path, out: Path, backend: str) -> None:
@@ -155,8 +209,8 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=SHARED / "data" / "busi", help="BUSI as published")
     parser.add_argument("--model", default="lite_unet", help="BUNDLE[:WEIGHTS]")
     parser.add_argument("--backend", default="auto")
-    parser.add_argument("--images", type=int, default=40)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--images", type=int, default=200)
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--memory", type=int, nargs="*", default=[100, 1000], help="numbers of files, such as 5000")
     parser.add_argument("--child", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -173,6 +227,7 @@ def main() -> None:
 
 
 def measure(options: argparse.Namespace, paths: Sequence[Path], folder: Path) -> None:
+    print(processor_name())
     source, model, backend = link(paths, options.images, folder / "images"), options.model, options.backend
     agreement = child("dice", model, source, folder / "dice", backend)  # exports the graph too
     apart = [1 - value for value in agreement["dice"]]
@@ -203,7 +258,7 @@ def measure(options: argparse.Namespace, paths: Sequence[Path], folder: Path) ->
     for count in options.memory:
         many = link(paths, count, folder / f"many{count}")
         found = child("job", model, many, folder / f"out{count}", backend)
-        print(f"{count:5} files: peak memory {found['peak_mib']:.0f} MiB, {found['rate']:.1f} images/s")
+        print(f"{count:5} files: memory {found['peak_mib']:.0f} MiB, {found['rate']:.1f} images/s")
 
 
 def print_ratio(what: str, ratios: list[float]) -> None:

@@ -56,7 +56,7 @@ Tta: TypeAlias = Annotated[
 ]
 
 
-def load_predictor(model: str, backend: str, tta: bool, sensitivity: str, trust: bool) -> Predictor:
+def load_predictor(model: str, backend: str, tta: bool, sensitivity: str, trust: bool, threads: int = 0) -> Predictor:
     """Load the model of these options, in a process whose memory does not grow however long it runs.
 
     Raises:
@@ -70,7 +70,7 @@ def load_predictor(model: str, backend: str, tta: bool, sensitivity: str, trust:
     share_one_heap()
     (trained,) = parse_models([model], segmenters=True, trust=trust)
     chosen, point = cast("BackendName", backend), cast("Sensitivity", sensitivity)
-    return Predictor(trained, backend=chosen, tta=tta, sensitivity=point)
+    return Predictor(trained, backend=chosen, tta=tta, sensitivity=point, threads=threads)
 
 
 @contextmanager

@@ -87,7 +87,8 @@ def segment(
         raise UserError("There is no one source: give INPUT, or --dicomweb URL with --study UID.")
     runner = _engine(engine, ray_address, ray_workers)
     settings = SegmentSettings(parse_kinds(write), threshold, modality, min_area, any_body_part)
-    predictor = options.load_predictor(model, backend, tta, sensitivity, trust)
+    # a process for each core, whose network needs no second one
+    predictor = options.load_predictor(model, backend, tta, sensitivity, trust, threads=1)
     if inputs:
         totals = segment_inputs(inputs, out, predictor, settings, restart=restart, engine=runner)
     else:
@@ -127,6 +128,6 @@ def _engine(name: str, address: str | None, workers: int | None) -> Engine:
         return RayEngine(address, workers)
     if address or workers:
         raise UserError("--ray-address and --ray-workers are for --engine ray: add it, or leave them out.")
-    from bus_monai.inference.executors.local import LocalEngine
+    from bus_monai.inference.executors.local import MAX_PROCESSES, LocalEngine, usable_cores
 
-    return LocalEngine()
+    return LocalEngine(min(usable_cores(), MAX_PROCESSES))

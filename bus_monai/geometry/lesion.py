@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from bus_monai.geometry.box import Box
+from bus_monai.geometry.polygon import straightened
 
 MIN_LESION_MM = 2.0
 """A finding is at least so long across: the smallest of 745 lesions of ACRIN 6666 (Barr et al., Radiology 269, 2013,
@@ -238,13 +239,12 @@ def _measure(
 ) -> Lesion:
     # here, since these take half a second, which a frame without a lesion need not wait for
     from scipy.spatial import ConvexHull
-    from skimage.measure import approximate_polygon
 
     spacing = np.array(spacing_mm or ((aspect or 1.0) ** 0.5, (aspect or 1.0) ** -0.5))
     area = float(np.count_nonzero(inside) * spacing.prod())
     stairs = _contour(inside)
     contour = stairs * spacing
-    straight = approximate_polygon(stairs, CONTOUR_TOLERANCE_PX) * spacing
+    straight = straightened(stairs, CONTOUR_TOLERANCE_PX) * spacing
     perimeter = float(np.linalg.norm(np.diff(straight, axis=0), axis=1).sum())
     start, end = _farthest(stairs[ConvexHull(stairs).vertices] * spacing)
     rows, columns = end - start

@@ -45,6 +45,7 @@ class Predictor:
         precision: ``fp32``, or ``fast``, which is bfloat16 where the processor computes in it.
         tta: also segment the image mirrored left to right, and average.
         sensitivity: which of the operating points that were measured with the weights, see the card of the bundle.
+        threads: of OpenVINO's network; 0 for what ``OMP_NUM_THREADS`` says, or all cores.
 
     Raises:
         UserError: the weights are missing or broken, the backend is not installed or cannot run the model, the weights
@@ -59,6 +60,7 @@ class Predictor:
         precision: Precision = "fast",
         tta: bool = False,
         sensitivity: Sensitivity = "balanced",
+        threads: int = 0,
     ) -> None:
         check_choice("backend", backend, get_args(BackendName))
         check_choice("sensitivity", sensitivity, SENSITIVITIES)
@@ -73,7 +75,7 @@ class Predictor:
         stored = model.settings.get(CALIBRATION_KEY)
         self.calibration = Calibration(*stored) if stored else None
         """Of the chance that a finding is a lesion, where that was measured with the weights."""
-        self._backend = _make_backend(model, backend, precision, sensitivity)
+        self._backend = _make_backend(model, backend, precision, sensitivity, threads)
         self.backend = self._backend.name
 
     @classmethod
@@ -158,7 +160,9 @@ def has_operating_points(model: TrainedModel) -> bool:
     return len(set(model.settings.get(SHIFTS_KEY, ()))) > 1
 
 
-def _make_backend(model: TrainedModel, name: BackendName, precision: Precision, sensitivity: Sensitivity) -> Backend:
+def _make_backend(
+    model: TrainedModel, name: BackendName, precision: Precision, sensitivity: Sensitivity, threads: int
+) -> Backend:
     has_points = has_operating_points(model)
     if sensitivity != "balanced" and not has_points:
         raise UserError(
@@ -167,10 +171,10 @@ def _make_backend(model: TrainedModel, name: BackendName, precision: Precision, 
         )
     if name == "auto":
         try:
-            return _make_backend(model, "openvino", precision, sensitivity)
+            return _make_backend(model, "openvino", precision, sensitivity, threads)
         except UserError as error:
             # not every chain can be exported; where something else is wrong, PyTorch says so
-            made = _make_backend(model, "torch", precision, sensitivity)
+            made = _make_backend(model, "torch", precision, sensitivity, threads)
             logger.warning("Segmenting with PyTorch, which is slower than OpenVINO: %s", error)
             return made
     # a graph of a network that knows images is given the shift, another has it built in
@@ -186,7 +190,7 @@ def _make_backend(model: TrainedModel, name: BackendName, precision: Precision, 
     if name == "openvino":
         from bus_monai.inference.backends.openvino import OpenVinoBackend
 
-        return OpenVinoBackend(graph, chain, precision)
+        return OpenVinoBackend(graph, chain, precision, threads)
     from bus_monai.inference.backends.onnx import OnnxBackend
 
     return OnnxBackend(graph, chain)

@@ -30,6 +30,10 @@ MAX_REASON = 5_000
 """Letters of a reason: it may quote a path of 4,096, and values of the file, which have no end."""
 
 
+class LargeFrameError(Exception):
+    """A frame is too large for a process that takes none; nothing is written."""
+
+
 @dataclass(frozen=True)
 class SegmentSettings:
     """Settings that the outputs depend on, beside the model.
@@ -59,6 +63,7 @@ class SegmentFile:
         settings: what to write, and of what.
         creation: date and time in DICOM objects.
         readers: processes that read the files.
+        takes_large_frames: else it leaves them to the one process that does, see :data:`LARGE_FRAME_PIXELS`.
     """
 
     predictor: Predictor
@@ -66,6 +71,7 @@ class SegmentFile:
     settings: SegmentSettings
     creation: datetime
     readers: Readers = field(default_factory=Readers, compare=False, repr=False)
+    takes_large_frames: bool = True
 
     def __call__(self, path: Path, name: str) -> Outcome:
         """Segment a file and write its outputs; whatever is wrong with the file is a reason, not an error.
@@ -73,6 +79,7 @@ class SegmentFile:
         Raises:
             OutputError: nothing more can be written.
             NoReaderError: nothing more can be read.
+            LargeFrameError: it takes none, and the file has one.
         """
         outcome = self._outcome(path, name)
         if len(outcome.reason) <= MAX_REASON:
@@ -83,7 +90,7 @@ class SegmentFile:
         try:
             with open_source(path) as source:
                 return self._segment(source, name)
-        except (OutputError, NoReaderError):
+        except (OutputError, NoReaderError, LargeFrameError):
             raise
         except SpecialFileError as error:
             return Outcome("skipped", str(error))
@@ -100,6 +107,8 @@ class SegmentFile:
                         return Outcome("skipped", "it is the directory of a disc: give the disc's folder", sha256)
                     return Outcome("skipped", f"its modality is {reading.modality}", sha256)
                 reading.check()
+                if reading.pixels > LARGE_FRAME_PIXELS and not self.takes_large_frames:
+                    raise LargeFrameError
                 with _ONE_LARGE if reading.pixels > LARGE_FRAME_PIXELS else nullcontext():
                     result = segment_frames(
                         self.predictor,
@@ -113,7 +122,7 @@ class SegmentFile:
                     outputs = writer.write(result, self.settings.kinds)
                     rows = [_noted(row, [_told(note, source) for note in writer.notes]) for row in result.rows()]
                     return Outcome("done", "", sha256, outputs, tuple(rows))
-        except (OutputError, NoReaderError):
+        except (OutputError, NoReaderError, LargeFrameError):
             raise
         except UnreadableError as error:
             return Outcome("failed", str(error), sha256)

@@ -56,9 +56,20 @@ class PackedLabels(Sequence[NDArray[np.uint16]]):
         self._file = SpooledTemporaryFile(max_size=MAX_KEPT_BYTES)  # noqa: SIM115 (it ends with the labels)
         self._turn = Lock()
         self._places: list[tuple[tuple[int, ...], int, int]] = []
+        self._only: NDArray[np.uint16] | None = None
 
     def append(self, labels: NDArray[np.uint16]) -> None:
         """Add a frame."""
+        # what is no cine is neither packed nor unpacked
+        if not self._places and self._only is None:
+            self._only = labels
+            return
+        if self._only is not None:
+            only, self._only = self._only, None
+            self._pack(only)
+        self._pack(labels)
+
+    def _pack(self, labels: NDArray[np.uint16]) -> None:
         packed = zlib.compress(labels.tobytes(), 1)
         with self._turn:
             self._file.seek(0, SEEK_END)
@@ -74,6 +85,8 @@ class PackedLabels(Sequence[NDArray[np.uint16]]):
     def __getitem__(self, index: int | slice) -> NDArray[np.uint16] | list[NDArray[np.uint16]]:
         if isinstance(index, slice):
             return [self[frame] for frame in range(*index.indices(len(self)))]
+        if self._only is not None:
+            return (self._only,)[index]
         shape, start, length = self._places[index]
         with self._turn:
             self._file.seek(start)
@@ -81,7 +94,7 @@ class PackedLabels(Sequence[NDArray[np.uint16]]):
         return np.frombuffer(zlib.decompress(packed), np.uint16).reshape(shape)
 
     def __len__(self) -> int:
-        return len(self._places)
+        return len(self._places) or int(self._only is not None)
 
 
 @dataclass(frozen=True)

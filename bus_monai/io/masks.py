@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -43,7 +44,7 @@ def write_png_mask(mask: NDArray[np.bool_], output: Path) -> None:
     """Write a mask (H, W) as PNG with 0 and 255, marked as ours."""
     with atomic_file(output) as partial:
         picture = Image.fromarray(mask.astype(np.uint8) * 255)
-        picture.save(partial, format="PNG", pnginfo=png_mark())
+        picture.save(partial, format="PNG", pnginfo=png_mark(), compress_level=1, compress_type=zlib.Z_RLE)
 
 
 def write_nifti_mask(

@@ -28,7 +28,7 @@ MAX_SIDE_PX = 4096
 """Longest side that a network sees."""
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=16)  # four for each size of image, of half a megabyte each
 def resize_matrix(source: int, target: int, *, anti_aliasing: bool) -> NDArray[np.float32]:
     """Return the matrix (target, source) that resizes one axis as MONAI's ``Resize`` with ``mode="bilinear"`` does.
 

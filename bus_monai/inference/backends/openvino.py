@@ -31,6 +31,7 @@ class OpenVinoBackend:
         chain: what surrounds its network.
         precision: ``fp32``, or ``fast``, which is what OpenVINO takes for the processor where it
             can run that.
+        threads: of the network; 0 for what ``OMP_NUM_THREADS`` says, or all cores.
 
     Raises:
         UserError: OpenVINO refuses the graph, or finds no code for it on this processor.
@@ -38,10 +39,10 @@ class OpenVinoBackend:
 
     name = "openvino"
 
-    def __init__(self, graph: Path, chain: Chain, precision: Precision = "fast") -> None:
+    def __init__(self, graph: Path, chain: Chain, precision: Precision = "fast", threads: int = 0) -> None:
         self.chain = chain
         settings: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY"}
-        settings["INFERENCE_NUM_THREADS"] = wanted_threads()
+        settings["INFERENCE_NUM_THREADS"] = threads or wanted_threads()
         if precision == "fp32":
             settings |= FLOAT32_HINT
         try:
@@ -68,14 +69,17 @@ class OpenVinoBackend:
 
 def _padded(inputs: Mapping[str, NDArray[np.float32]], rows: int, columns: int) -> dict[str, NDArray[np.float32]]:
     """Return the inputs of a graph for an image with so many more rows and columns, which weigh nothing."""
-    padded = {
-        "image": np.pad(inputs["image"], ((0, rows), (0, columns))),
-        "rows": np.pad(inputs["rows"], ((0, 0), (0, rows))),
-        "columns": np.pad(inputs["columns"], ((0, columns), (0, 0))),
-        "rows_back": np.pad(inputs["rows_back"], ((0, rows), (0, 0))),
-        "columns_back": np.pad(inputs["columns_back"], ((0, 0), (0, columns))),
-    }
-    return {**inputs, **padded}
+    more = {"image": (rows, columns), "rows": (0, rows), "columns": (columns, 0)}
+    more |= {"rows_back": (rows, 0), "columns_back": (0, columns)}
+    return {**inputs, **{name: _larger(inputs[name], *sides) for name, sides in more.items()}}
+
+
+def _larger(matrix: NDArray[np.float32], rows: int, columns: int) -> NDArray[np.float32]:
+    # several times as fast as np.pad
+    height, width = matrix.shape
+    padded = np.zeros((height + rows, width + columns), np.float32)
+    padded[:height, :width] = matrix
+    return padded
 
 
 def _compile(graph: Path, settings: dict[str, Any]) -> Any:
