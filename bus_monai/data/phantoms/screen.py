@@ -202,13 +202,11 @@ class _Pen:
 
     def body_mark(self, row: int, column: int, side: int) -> None:
         """Draw a breast as two circles, with the place of the probe."""
+        x, y = column + side / 2, row + side / 2
         for radius in (side / 2, side / 8):
-            middle = (column + side / 2, row + side / 2)
-            box = (middle[0] - radius, middle[1] - radius, middle[0] + radius, middle[1] + radius)
-            self.draw.ellipse(box, outline=self.ink, width=max(1, side // 40))
+            self.draw.circle((x, y), radius, outline=self.ink, width=max(1, side // 40))
         turn = self.rng.uniform(0, 2 * pi)
         near, far = 0.2 * side, 0.45 * side
-        x, y = column + side / 2, row + side / 2
         probe = (x + near * cos(turn), y + near * sin(turn), x + far * cos(turn), y + far * sin(turn))
         self.draw.line(probe, fill=(255, 200, 0), width=max(3, side // 14))
 
