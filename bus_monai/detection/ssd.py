@@ -225,7 +225,7 @@ def make_detector(name: str) -> Standardized:
     """Make a detector that standardizes its input itself.
 
     Args:
-        name: one of ``NAMES``.
+        name: one of :data:`DETECTOR_NAMES`.
 
     Returns:
         A module from (B, 1, 300, 300) in [0, 1] to (B, 6, 8732), see :class:`OneTensor`.

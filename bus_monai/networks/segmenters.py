@@ -44,7 +44,7 @@ def make_segmenter(name: str, options: Mapping[str, Any] | None = None) -> nn.Mo
     """Make a segmenter that standardizes its input itself; ``cgan`` maps [0, 1] to [-1, 1], whatever the data.
 
     Args:
-        name: one of ``NAMES``.
+        name: one of :data:`SEGMENTER_NAMES`.
         options: arguments of the class behind the name, of
             :func:`~bus_monai.networks.multi_encoder_unet.multi_encoder` for ``multi_encoder``; ``in_channels`` and
             ``out_channels`` are among those of all.
