@@ -30,7 +30,7 @@ def sweep(
     ] = None,
     trust: Trust = False,
 ) -> None:
-    """Cross-validate a bundle (--folds), or search over its settings (--vary, --preset); a training, an MLflow run.
+    """Cross-validate a bundle (--folds), or search over its settings (--vary, --preset); trainings are MLflow runs.
 
     bus-monai sweep rdau_gan --vary use_gate=true,false --vary gan_mode=none,wgan
 

@@ -40,7 +40,7 @@ def crop_items(cases: Sequence[Case], box: str) -> list[dict[str, Any]]:
     """Turn cases into the dictionaries that transforms take, one per mass, or one per image for ``box`` ``full``.
 
     Args:
-        cases: with one mask file a mass; those without a mask are left out, since nothing tells where to crop.
+        cases: with one mask file per mass; those without a mask are left out, since nothing tells where to crop.
         box: ``full``, or any other of :data:`~bus_monai.transforms.crop.CROP_KINDS`, which needs a box.
 
     Returns:
@@ -78,7 +78,7 @@ def mass_items(folder: str | Path, cases: Sequence[Case], *, masks: str | Path =
     Args:
         folder: prepared data set with ``mass_shapes.csv``, whose rows of a case are in the order of its masks.
         cases: of that data set.
-        masks: ``truth``, or a folder with a predicted mask a case, as ``inferring`` of a segmenter writes it.
+        masks: ``truth``, or a folder with one predicted mask per case, as ``inferring`` of a segmenter writes it.
 
     Returns:
         Items with ``id`` (such as ``mammo_0001_m1``), ``group``, ``mask`` (path of the true mask), ``label`` (number of

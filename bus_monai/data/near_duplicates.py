@@ -85,8 +85,8 @@ class Pair:
 def find_pairs(squares: Sequence[NDArray[np.float32]], digests: Sequence[str]) -> list[Pair]:
     """Find the images that are copies of each other, and those that show the same scene.
 
-    Copies are found after a flip, a crop of up to a tenth a side, a rescale, a gamma from 0.5 to 2, black margins, and
-    JPEG, and all of these at once.
+    Copies are found after a flip, a crop of up to a tenth per side, a rescale, a gamma from 0.5 to 2, black margins,
+    and JPEG, and all of these at once.
 
     Args:
         squares: (128, 128) each, as ``to_square`` makes them.

@@ -36,7 +36,7 @@ MAX_STEP_SHARE = 0.05
 CONVERGED_STEP_SHARE = 1e-3
 """Of a side, after which the window stays."""
 MIN_WINDOW_SHARE = 0.5
-"""Of a window: more than two crops of a tenth a side take away."""
+"""Of a window: more than two crops of a tenth per side take away."""
 COARSE_SIGMA_PX = 1.5
 """Standard deviation in pixels of the Gaussian before registration, so that it does not stick to speckle."""
 FINE_SIGMA_PX = 3.0

@@ -307,7 +307,7 @@ def grouped_mean(values: Sequence[float], groups: Sequence[str], *, seed: int = 
         Interval(value=0.6666666666666666, low=0.5, high=1.0)
     """
     if not len(values) == len(groups) or not len(values):
-        raise ValueError(f"{len(values)} values and {len(groups)} groups: give one each a case.")
+        raise ValueError(f"{len(values)} values and {len(groups)} groups: give one of each per case.")
     _, number = np.unique(np.asarray(groups), return_inverse=True)
     sums, counts = np.bincount(number, values), np.bincount(number).astype(float)
     mean = float(sums.sum() / counts.sum())

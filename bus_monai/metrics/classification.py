@@ -95,7 +95,9 @@ def summarize_classes(
         (0.75, [[1, 0], [1, 2]])
     """
     if not len(scores) == len(truth) == len(groups) or not len(truth):
-        raise ValueError(f"{len(scores)} scores, {len(truth)} classes and {len(groups)} groups: give one each a case.")
+        raise ValueError(
+            f"{len(scores)} scores, {len(truth)} classes and {len(groups)} groups: give one of each per case."
+        )
     values, classes = _checked(scores, truth)
     names, number = np.unique(np.asarray(groups), return_inverse=True)
     members = [np.flatnonzero(number == i) for i in range(len(names))]

@@ -31,7 +31,7 @@ class DeepLabV3Plus(nn.Module):
 
     Shape:
         (B, in_channels, H, W) with values in [0, 1] to logits (B, out_channels, H, W), any H and W. In
-        training mode at least two images, since the pyramid's pooled branch normalizes a single value a channel.
+        training mode at least two images, since the pyramid's pooled branch normalizes a single value per channel.
 
     Raises:
         UserError: unknown ``backbone``.

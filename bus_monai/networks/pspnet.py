@@ -57,7 +57,7 @@ class _Regions(nn.Module):
     def __init__(self, in_channels: int, out_channels: int, bins: int) -> None:
         super().__init__()
         self.bins = bins
-        # a single value a channel cannot be normalized over a batch of one
+        # a single value per channel cannot be normalized over a batch of one
         single = nn.Sequential(nn.Conv2d(in_channels, out_channels, 1), nn.ReLU(inplace=True))
         self.project = single if bins == 1 else conv_norm_act(in_channels, out_channels, 1)
 

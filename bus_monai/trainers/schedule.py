@@ -118,7 +118,7 @@ class Blocked(Schedule):
 
 
 class Interleaved(Schedule):
-    """``n_critic`` discriminator steps on successive batches, then one generator step, a batch of the epoch.
+    """``n_critic`` discriminator steps on successive batches, then one generator step, for each batch of the epoch.
 
     Args:
         n_critic: discriminator steps before each generator step; 5 in Arjovsky et al. (2017).
