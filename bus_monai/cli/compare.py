@@ -1,4 +1,4 @@
-"""``bus-monai compare``."""
+"""``bus-monai compare`` and ``bus-monai report``."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from typing import Annotated
 import typer
 
 from bus_monai.errors import UserError
+
+SEGMENTED_FILE = "results.csv"
+"""What ``segment`` leaves, and no training."""
 
 
 def compare(
@@ -46,6 +49,20 @@ def compare(
         print(f"\n{page}")
     for table in papers:
         print(published_text(table, tables))
+
+
+def report(
+    folder: Annotated[Path, typer.Argument(help="The output_dir of training and evaluation, or the --out of segment.")],
+) -> None:
+    """Write FOLDER/report.html: curves, example contours and scores of a run; of what segment wrote, overview.png."""
+    if (folder / SEGMENTED_FILE).is_file():
+        from bus_monai.report.contact_sheet import write_contact_sheet
+
+        print(write_contact_sheet(folder))
+        return
+    from bus_monai.report.evaluation_report import write_run_report
+
+    print(write_run_report(folder))
 
 
 def _names(runs: list[str]) -> dict[str, Path]:

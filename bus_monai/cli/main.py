@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import platform
 import re
 import sys
 import traceback
@@ -13,21 +14,22 @@ from typing import Annotated
 import typer
 
 from bus_monai import __version__
-from bus_monai.bundle.registry import BUNDLE_FOLDERS
-from bus_monai.cli.compare import compare
+from bus_monai.bundle.registry import BUNDLE_FOLDERS, installed_version, list_bundles
+from bus_monai.cli.compare import compare, report
 from bus_monai.cli.data import data
 from bus_monai.cli.evaluate import evaluate
 from bus_monai.cli.explain import explain
 from bus_monai.cli.export import export
-from bus_monai.cli.info import info
 from bus_monai.cli.label import label
 from bus_monai.cli.mammo import mammo
-from bus_monai.cli.report import report
 from bus_monai.cli.segment import segment
 from bus_monai.cli.serve import serve
 from bus_monai.cli.sweep import sweep
 from bus_monai.cli.train import train
 from bus_monai.errors import as_user_error
+
+BACKEND_PACKAGES = ("openvino", "onnxruntime", "torch")
+"""The packages that can run a network."""
 
 app = typer.Typer(
     help="Breast tumor segmentation with MONAI. Not for clinical use.",
@@ -36,6 +38,18 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+
+
+def info() -> None:
+    """Tell what is installed, and list the bundles: what each is for, where it lies, whether it has weights."""
+    print(f"bus-monai {__version__}, Python {platform.python_version()}")
+    backends = (f"{name} {installed_version(name) or '(not installed)'}" for name in BACKEND_PACKAGES)
+    print(f"runs networks with {', '.join(backends)}\n")
+    for bundle in list_bundles():
+        weights = f"weights: {bundle.weights.name}" if bundle.weights else "no weights: train it, or give your own"
+        print(f"{bundle.name}  {bundle.version}\n    {bundle.description}\n    {bundle.root}\n    {weights}")
+
+
 for command in (info, evaluate, compare, sweep, report, explain, mammo, segment, serve, export, label):
     app.command()(command)
 app.add_typer(data, name="data")

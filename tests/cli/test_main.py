@@ -89,7 +89,7 @@ def test_bundles_say_whether_they_have_weights(
 
 
 def test_info_tells_versions_and_bundles(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr("bus_monai.cli.info.BACKEND_PACKAGES", ("torch", "nothing_of_that_name"))
+    monkeypatch.setattr("bus_monai.cli.main.BACKEND_PACKAGES", ("torch", "nothing_of_that_name"))
     with pytest.raises(SystemExit, match="0"):
         run("info", monkeypatch=monkeypatch)
     output = capsys.readouterr().out
