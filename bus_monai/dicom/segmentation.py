@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 import numpy as np
@@ -36,9 +37,9 @@ def iterate_segmentations(
 ) -> Iterator[Dataset]:
     """Yield segmentations (BINARY) with a segment a lesion, made one at a time.
 
-    An object is made for each frame that holds a lesion: highdicom refuses more than one frame of a source without
-    positions in a frame of reference, and no ultrasound has them. A source with them, such as Enhanced MR, gives one
-    object of all frames.
+    A cine gives one object of all frames, as does a source with positions in a frame of reference, such as Enhanced MR.
+    An object for each frame that holds a lesion is made of what may not be told its frames, see
+    :func:`has_frame_numbers`, and where one would have more than :data:`MAX_BYTES`.
 
     Args:
         source: the image, as read; its pixels are not needed.
@@ -62,12 +63,119 @@ def iterate_segmentations(
     if _has_positions(header):
         stacked = np.stack(labels)
         if stacked.any():
-            yield _segmentation(header, header, stacked, 0, algorithm, creation)
+            yield _segmentation(header, header, stacked, None, algorithm, creation)
         return
     plain = _single_frame(header)
+    lesions = _PackedLesions.of(labels) if has_frame_numbers(header) else None
+    if lesions is not None:
+        if lesions.frames:
+            yield _of_cine(plain, header, lesions, algorithm, creation)
+        return
     for frame, numbers in enumerate(labels):
         if numbers.any():
             yield _segmentation(plain, header, numbers, frame, algorithm, creation)
+
+
+MAX_BYTES = 100_000_000
+"""Of the pixels of an object of all frames of a cine, which are in memory."""
+
+
+@dataclass(frozen=True)
+class _PackedLesions:
+    """Each lesion in each frame as a plane of bits, all in one string, as an object stores them.
+
+    Args:
+        size: (H, W).
+        frames: number of the lesion and of the frame, of each plane.
+        pixels: the planes, the first pixel in the lowest bit; a plane need not begin with a byte.
+    """
+
+    size: tuple[int, ...]
+    frames: list[tuple[int, int]]
+    pixels: bytes
+
+    @classmethod
+    def of(cls, labels: Sequence[NDArray[np.integer]]) -> _PackedLesions | None:
+        """Pack labels (H, W) of frames; ``None`` where that takes more than ``MAX_BYTES``."""
+        frames: list[tuple[int, int]] = []
+        parts, left, count = [], np.zeros(0, dtype=bool), 0
+        for frame, numbers in enumerate(labels):
+            for number in np.flatnonzero(np.bincount(numbers.ravel())).tolist():
+                if number == 0:
+                    continue
+                bits = np.concatenate([left, numbers.ravel() == number])
+                whole = len(bits) // 8 * 8
+                parts.append(np.packbits(bits[:whole], bitorder="little").tobytes())
+                frames.append((number, frame))
+                left, count = bits[whole:], count + len(parts[-1])
+                if count > MAX_BYTES:
+                    return None
+        parts.append(np.packbits(left, bitorder="little").tobytes())
+        pixels = b"".join(parts)
+        return cls(labels[0].shape, frames, pixels + bytes(len(pixels) % 2))
+
+
+def _of_cine(
+    plain: Dataset, header: Dataset, lesions: _PackedLesions, algorithm: Algorithm, creation: datetime
+) -> Dataset:
+    """Return one object of all frames, which highdicom refuses to make of a source without positions in the patient.
+
+    It makes one of a single frame with all lesions, whose groups and pixels are replaced. The standard asks for a frame
+    of reference only where frames do not name the image they are derived from (DICOM PS3.3 A.51), and each does.
+    """
+    numbers = sorted({number for number, _ in lesions.frames})
+    drawn = np.zeros(lesions.size, dtype=np.uint16)
+    drawn.flat[: len(numbers)] = numbers
+    content = hashlib.sha256(f"{lesions.frames}".encode() + lesions.pixels).hexdigest()
+    made = _segmentation(plain, header, drawn, None, algorithm, creation, content)
+    segments = {number: index for index, number in enumerate(numbers, start=1)}
+    (first, *_) = made.PerFrameFunctionalGroupsSequence
+    made.PerFrameFunctionalGroupsSequence = [
+        _frame_group(first, segments[number], frame) for number, frame in lesions.frames
+    ]
+    # of a single lesion highdicom says once for all frames which segment they are
+    made.SharedFunctionalGroupsSequence[0].pop("SegmentIdentificationSequence", None)
+    times = Dataset()
+    times.DimensionIndexPointer, times.FunctionalGroupPointer = _TEMPORAL_POSITION_INDEX, _FRAME_CONTENT_SEQUENCE
+    times.DimensionOrganizationUID = made.DimensionIndexSequence[0].DimensionOrganizationUID
+    times.DimensionDescriptionLabel = "Temporal Position Index"
+    made.DimensionIndexSequence.append(times)
+    made.NumberOfFrames = len(lesions.frames)
+    made.PixelData = lesions.pixels
+    return made
+
+
+_TEMPORAL_POSITION_INDEX, _FRAME_CONTENT_SEQUENCE = 0x00209128, 0x00209111
+
+
+def _frame_group(first: Dataset, segment: int, frame: int) -> Dataset:
+    """Return the groups of one plane.
+
+    Args:
+        first: those of a frame that differs from this one in nothing else.
+        segment: its number.
+        frame: of the source, from 0.
+    """
+    content, segmented, group = Dataset(), Dataset(), Dataset()
+    (derivation,) = first.DerivationImageSequence
+    derived = _without(derivation, "SourceImageSequence")
+    image = _without(derivation.SourceImageSequence[0], "ReferencedFrameNumber")
+    image.ReferencedFrameNumber = content.TemporalPositionIndex = frame + 1
+    derived.SourceImageSequence = [image]
+    content.DimensionIndexValues = [segment, frame + 1]
+    segmented.ReferencedSegmentNumber = segment
+    group.DerivationImageSequence = [derived]
+    group.FrameContentSequence = [content]
+    group.SegmentIdentificationSequence = [segmented]
+    return group
+
+
+def _without(dataset: Dataset, keyword: str) -> Dataset:
+    """Return a dataset of the same elements but one: to set that would change it in the other one too."""
+    other = Dataset()
+    other.update(dataset)
+    other.pop(keyword, None)
+    return other
 
 
 POSITION_KEYWORDS = ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "SliceThickness")
@@ -98,16 +206,18 @@ def _segmentation(
     geometry: Dataset,
     header: Dataset,
     labels: NDArray[np.integer],
-    frame: int,
+    frame: int | None,
     algorithm: Algorithm,
     creation: datetime,
+    content: str = "",
 ) -> Dataset:
+    """Return an object of one frame, or where ``frame`` is ``None`` of all; ``content`` identifies what it shows."""
     numbers = [int(number) for number in np.unique(labels) if number]
     # the standard counts the segments of an object from 1 without gaps
     segment_of = np.zeros(numbers[-1] + 1, dtype=np.uint16)
     segment_of[numbers] = np.arange(1, len(numbers) + 1)
-    content = hashlib.sha256(labels.astype("<i4").tobytes()).hexdigest()
-    parts = (str(algorithm), header.SOPInstanceUID, str(frame), content)
+    content = content or hashlib.sha256(labels.astype("<i4").tobytes()).hexdigest()
+    parts = (str(algorithm), header.SOPInstanceUID, str(frame or 0), content)
     made = Segmentation(
         [geometry],
         segment_of[labels],
@@ -116,9 +226,9 @@ def _segmentation(
         series_instance_uid=derived_uid("segmentations", str(algorithm), header.SeriesInstanceUID),
         series_number=SERIES_NUMBER,
         sop_instance_uid=derived_uid("segmentation", *parts),
-        instance_number=frame + 1,
+        instance_number=(frame or 0) + 1,
         content_label="LESIONS",
-        content_description=ALL_FRAMES if labels.ndim == 3 else f"Lesions of frame {frame + 1}",
+        content_description=ALL_FRAMES if frame is None else f"Lesions of frame {frame + 1}",
         series_description="Lesions",
         **algorithm.equipment,
     )
@@ -128,7 +238,7 @@ def _segmentation(
         item.DimensionOrganizationUID = dimensions
     stamp(made, creation)
     if geometry is not header:
-        _refer(made, header, frame)
+        _refer(made, header, frame or 0)
     return made
 
 

@@ -90,7 +90,7 @@ def describe(labels: Sequence[NDArray[np.integer]], tolerance: float) -> dict[st
 def write_object(
     found: SegmentedFile, source: OpenedSource, output: Path, predictor: Predictor, creation: datetime
 ) -> None:
-    """Write the lesions of the frame that shows most of them as DICOM SEG, or those of all frames as one object.
+    """Write the lesions of all frames as one DICOM SEG, or where there is one a frame that which shows most of them.
 
     Raises:
         UserError: the image is no DICOM file, or holds no lesion.

@@ -13,9 +13,11 @@ import pytest
 from numpy.typing import NDArray
 from pydicom.data import get_testdata_file
 from pydicom.dataset import Dataset
+from pydicom.uid import UltrasoundImageStorage
 
+from bus_monai.dicom import segmentation
 from bus_monai.dicom.read import spacing_mm
-from bus_monai.dicom.segmentation import index_segments, make_segmentations, tracking_uid
+from bus_monai.dicom.segmentation import frame_of, index_segments, make_segmentations, tracking_uid
 from bus_monai.dicom.source_header import write_dicom
 from bus_monai.sources.listing import list_sources
 from tests.dicom.objects import ALGORITHM, CALIBRATED, CINE, CREATION, SINGLE, SOURCES, errors_of, labels_of, source_of
@@ -53,8 +55,8 @@ def test_lesions_come_back_to_the_pixel_from_valid_objects(name: str, tmp_path: 
     labels = labels_of(source)
     back = np.zeros_like(labels)
     objects = made_of(source, labels)
-    positions = name == "eCT_Supplemental.dcm"
-    assert len(objects) == (1 if positions or len(labels) == 1 else 2)
+    told_frames = len(labels) == 1 or source.SOPClassUID != UltrasoundImageStorage
+    assert len(objects) == (1 if told_frames else 2)
     for made in objects:
         write_dicom(made, tmp_path / "seg.dcm")
         assert errors_of(tmp_path / "seg.dcm") == []
@@ -85,8 +87,37 @@ def test_each_segment_says_what_it_is_and_who_found_it() -> None:
     assert made.DeviceSerialNumber == ALGORITHM.weights_hash
 
 
-def test_a_cine_has_an_object_a_frame_that_holds_a_lesion_of_one_series() -> None:
+def test_a_cine_has_an_object_of_all_frames(monkeypatch: pytest.MonkeyPatch) -> None:
     source = source_of(CINE)
+    labels = labels_of(source)
+    labels[7] = labels[-1]
+    (made,) = made_of(source, labels)
+    assert [s.SegmentLabel for s in made.SegmentSequence] == ["Lesion 1", "Lesion 3"]
+    groups = made.PerFrameFunctionalGroupsSequence
+    shown = [list(group.FrameContentSequence[0].DimensionIndexValues) for group in groups]
+    assert shown == [[1, 1], [2, 1], [2, 8], [2, 30]]
+    assert [group.SegmentIdentificationSequence[0].ReferencedSegmentNumber for group in groups] == [1, 2, 2, 2]
+    assert frame_of(made) is None
+    assert index_segments([made])[None, "Lesion 3"] == (made, 2)
+    monkeypatch.setattr(segmentation, "MAX_BYTES", 3 * labels[0].size // 8)
+    assert len(made_of(source, labels)) == 3
+
+
+@pytest.mark.parametrize("size", [(9, 7), (8, 8)])
+def test_planes_that_begin_amid_a_byte_come_back(size: tuple[int, int], tmp_path: Path) -> None:
+    source = source_of(CINE)
+    source.Rows, source.Columns, source.NumberOfFrames = *size, 3
+    labels = np.random.default_rng(0).integers(0, 3, (3, *size)).astype(np.int32)
+    (made,) = made_of(source, labels)
+    write_dicom(made, tmp_path / "seg.dcm")
+    back = np.zeros_like(labels)
+    read_back(tmp_path / "seg.dcm", back)
+    np.testing.assert_array_equal(back, labels)
+
+
+def test_what_may_not_be_told_its_frames_has_an_object_a_frame_that_holds_a_lesion_of_one_series() -> None:
+    source = source_of(CINE)
+    source.SOPClassUID = UltrasoundImageStorage
     labels = labels_of(source)
     labels[7] = labels[-1]
     objects = made_of(source, labels)
