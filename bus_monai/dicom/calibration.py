@@ -10,6 +10,7 @@ import numpy as np
 from pydicom.dataset import Dataset
 
 from bus_monai.geometry.box import Box
+from bus_monai.io.image import is_pixel_size
 
 CENTIMETERS_CODE = 3
 """Code of the physical units of an ultrasound region, DICOM PS3.3 C.8.5.5.1.15."""
@@ -40,12 +41,13 @@ class Calibration:
 
 
 def calibration(header: Dataset, frame: int = 0) -> Calibration:
-    """Return the size of the pixels of a frame: it is never invented.
+    """Return the size of the pixels of a frame: it is never invented, and none that ultrasound cannot have.
 
     Two-dimensional ultrasound regions calibrated in centimeters count; else ``PixelSpacing``, of enhanced objects that
     of the frame's functional groups; else the aspect of the pixels.
     """
-    regions = list(_regions(header))
+    said = list(_regions(header))
+    regions = [(box, spacing) for box, spacing in said if is_pixel_size(*spacing)]
     if regions:
         first = regions[0][1]
         if all(np.allclose(spacing, first, rtol=SAME_SPACING) for _, spacing in regions):
@@ -54,9 +56,13 @@ def calibration(header: Dataset, frame: int = 0) -> Calibration:
         return Calibration(None, tuple(regions), notes=(note,))
     found = list(_spacings(header, frame))
     for text, spacing in found:
-        if spacing is not None:
+        if spacing is not None and is_pixel_size(*spacing):
             return Calibration(spacing)
         return Calibration(None, notes=(f"PixelSpacing is '{text}': lengths are in pixels",))
+    if said:
+        rows, columns = said[0][1]
+        note = f"a pixel of {rows:g} x {columns:g} mm by its region is none: lengths are in pixels"
+        return Calibration(None, notes=(note,))
     aspect = _aspect(header)
     if aspect is None:
         return Calibration(None)

@@ -167,7 +167,7 @@ def check_encoded(path: Path, encoded: bytes, syntax: str | None, rows: int, col
     Raises:
         UserError: it declares another size or more components, or would unpack to more.
     """
-    if syntax == RLELossless:
+    if syntax == RLELossless and encoded[:1] != b"\xff":
         _check_rle(path, encoded, rows * columns)
         return
     if encoded.count(b"\xff\xda") > MAX_SCANS and encoded[:2] == b"\xff\xd8":

@@ -13,7 +13,7 @@ from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate
 from pydicom.pixels import get_decoder
 from pydicom.pixels.processing import apply_color_lut, apply_modality_lut, apply_voi
-from pydicom.uid import UID, JPEG2000Lossless, JPEGBaseline8Bit, JPEGLosslessSV1, JPEGLSLossless, RLELossless
+from pydicom.uid import UID, JPEG2000Lossless, JPEGBaseline8Bit, JPEGLosslessSV1, JPEGLSLossless
 
 from bus_monai.dicom.calibration import functional_groups
 from bus_monai.dicom.codestream import Codestream, PixelError, check_color_tables, check_encoded, read_codestream
@@ -104,7 +104,7 @@ def _in_color(samples: NDArray[Any], layout: PixelLayout) -> Decoded:
 def _compressed(source: OpenedSource, layout: PixelLayout, encoded: bytes) -> Decoded:
     syntax = source.header.file_meta.get("TransferSyntaxUID")
     check_encoded(source.path, encoded, syntax, layout.rows, layout.columns)
-    found = None if syntax == RLELossless else read_codestream(encoded)
+    found = read_codestream(encoded)
     if found is not None and found.kind == "dct" and found.bits == 8:
         return _jpeg(encoded, found, layout)
     pixels, said = get_decoder(_syntax(source, found)).as_array(

@@ -162,17 +162,24 @@ def _has_overlay(header: Dataset, stored: int) -> bool:
     return any(place is not None and int(place.value or 0) >= stored for place in places)
 
 
+_FLOATING = ((0x7FE0, 0x0008), (0x7FE0, 0x0009))
+
+
 def _find_pixels(source: OpenedSource) -> Span:
     """Return position and length of the pixels; the length is ``UNDEFINED`` of compressed ones."""
     file = source.content
     file.seek(source.pixels_at)
     head = file.read(12)
-    implicit, little = source.header.original_encoding
+    _, little = source.header.original_encoding
     order = "<" if little is not False else ">"
-    if len(head) < 8 or struct.unpack(order + "HH", head[:4]) != (0x7FE0, 0x0010):
+    tag = struct.unpack(order + "HH", head[:4]) if len(head) >= 8 else (0, 0)
+    if tag in _FLOATING:
+        raise PixelError("its pixels are floating-point numbers, which ultrasound has not")
+    if tag != (0x7FE0, 0x0010):
         raise PixelError("it holds no pixels")
     at = source.pixels_at + 8
-    if not implicit and len(head) == 12:
+    # files contradict their transfer syntax; as a length these letters would be odd, which none is
+    if head[4:6] in (b"OB", b"OW", b"UN") and len(head) == 12:
         (length,) = struct.unpack(order + "L", head[8:12])
         at += 4
     else:
@@ -335,18 +342,19 @@ def _first_image(source: OpenedSource, fragments: list[Span]) -> Codestream | No
     """Return what the first compressed image says of itself, ``None`` of pixels that are not compressed."""
     if not fragments:
         return None
-    if source.header.file_meta.get("TransferSyntaxUID") == RLELossless:
+    found = read_codestream(b"".join(_read(source.content, span) for span in fragments[:4])[: 1 << 20])
+    if found is None and source.header.file_meta.get("TransferSyntaxUID") == RLELossless:
         rows, columns = int(source.header.get("Rows") or 0), int(source.header.get("Columns") or 0)
         if not rows or not columns:
             return None
         Budget.current().check_frame(source.path, rows, columns)
         source.content.seek(fragments[0][0])
-        found = read_rle(source.content.read(fragments[0][1]), rows, columns)
-        if found is None:
-            return None
-        is_turned = _is_turned(np.frombuffer(found[1], np.uint8), rows, columns)
-        return replace(found[0], rows=columns, columns=rows) if is_turned else found[0]
-    return read_codestream(b"".join(_read(source.content, span) for span in fragments[:4])[: 1 << 20])
+        packed = read_rle(source.content.read(fragments[0][1]), rows, columns)
+        if packed is not None:
+            found, plane = packed
+            is_turned = _is_turned(np.frombuffer(plane, np.uint8), rows, columns)
+            return replace(found, rows=columns, columns=rows) if is_turned else found
+    return found
 
 
 def _read(file: BinaryIO, span: Span) -> bytes:

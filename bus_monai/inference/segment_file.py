@@ -102,7 +102,7 @@ class SegmentFile:
         try:
             sha256 = source.sha256
             with self.readers.open(source) as reading:
-                if reading.modality not in ("", self.settings.modality):
+                if reading.modality.upper() not in ("", self.settings.modality.upper()):
                     if reading.modality == "DICOMDIR":
                         return Outcome("skipped", "it is the directory of a disc: give the disc's folder", sha256)
                     return Outcome("skipped", f"its modality is {reading.modality}", sha256)

@@ -21,6 +21,8 @@ from bus_monai.io.mask_content import lesion_of
 from bus_monai.io.opened import CHUNK_BYTES, open_source
 
 RASTER_SUFFIXES = (".png", ".jpg", ".jpeg")
+PIXEL_MM = (1e-3, 10.0)
+"""Least and largest side of a pixel of ultrasound; what is said beyond is a wrong unit or no calibration."""
 NIFTI_SUFFIXES = (".nii", ".nii.gz")
 
 
@@ -48,6 +50,16 @@ class SourceImage:
     aspect: float | None = None
     notes: tuple[str, ...] = ()
     images: tuple[tuple[int, int, int, int], ...] = ()
+
+
+def is_pixel_size(rows_mm: float, columns_mm: float) -> bool:
+    """Tell whether the sides of a pixel may be those of ultrasound.
+
+    Example:
+        >>> is_pixel_size(0.1, 0.2), is_pixel_size(0.1, 0), is_pixel_size(1e-7, 1e-7)
+        (True, False, False)
+    """
+    return all(PIXEL_MM[0] <= side <= PIXEL_MM[1] for side in (rows_mm, columns_mm))
 
 
 def read_mask(path: Path, shape: tuple[int, ...]) -> NDArray[np.bool_]:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from bus_monai.errors import UserError, reading
 from bus_monai.io.budget import Budget
 from bus_monai.io.gray import to_unit_range, windowed
-from bus_monai.io.image import SourceImage
+from bus_monai.io.image import SourceImage, is_pixel_size
 from bus_monai.io.opened import OpenedSource, open_regular, open_source
 
 
@@ -133,6 +133,8 @@ def _spacing(header: Any, order: StoredOrder) -> tuple[tuple[float, float] | Non
         if not np.allclose(sides, sorted((rows, columns)), rtol=0.01):
             return None, "the affine and the size of the pixels differ: lengths are in pixels"
     scale = MILLIMETERS.get(unit, 1.0)
+    if not is_pixel_size(rows * scale, columns * scale):
+        return None, f"a pixel of {rows * scale:g} x {columns * scale:g} mm is none: lengths are in pixels"
     return (rows * scale, columns * scale), ""
 
 

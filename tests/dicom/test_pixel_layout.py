@@ -17,6 +17,7 @@ from pydicom.encaps import encapsulate, generate_frames
 from pydicom.uid import (
     UID,
     ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
     JPEG2000Lossless,
     JPEGBaseline8Bit,
     JPEGLSLossless,
@@ -209,6 +210,29 @@ def test_an_overlay_in_the_bits_of_the_pixels_is_no_part_of_the_picture(tmp_path
     np.testing.assert_allclose(read_source(path).pixels, BASE / np.float32(BASE.max()), atol=0.001)
 
 
+@pytest.mark.parametrize("syntax", [JPEGBaseline8Bit, JPEG2000Lossless, RLELossless, ExplicitVRLittleEndian])
+@pytest.mark.parametrize("kind", [JPEGBaseline8Bit, JPEG2000Lossless])
+def test_compressed_bytes_of_another_syntax_are_read(tmp_path: Path, syntax: UID, kind: UID) -> None:
+    path = written(tmp_path, BASE, syntax=kind, PixelData=encapsulate([ENCODED[kind](BASE)]))
+    width = max(len(kind), len(syntax))
+    content = path.read_bytes()
+    assert len(kind) == width
+    path.write_bytes(content.replace(kind.encode(), syntax.encode().ljust(width, b"\0"), 1))
+    assert np.abs(read_source(path).pixels - BASE / 255).max() < 0.03
+
+
+def test_elements_of_the_other_kind_than_the_syntax_says_are_read(tmp_path: Path) -> None:
+    path = written(tmp_path, BASE)
+    explicit, implicit = b"1.2.840.10008.1.2.1\0", b"1.2.840.10008.1.2\0\0\0"
+    path.write_bytes(path.read_bytes().replace(explicit, implicit, 1))
+    np.testing.assert_array_equal(read_source(path).pixels, BASE / np.float32(255))
+    data = pydicom.dcmread(written(tmp_path, BASE))
+    data.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian
+    data.save_as(path, implicit_vr=True, little_endian=True)
+    path.write_bytes(path.read_bytes().replace(b"\x12\0" + implicit[:18], b"\x14\0" + explicit, 1))
+    np.testing.assert_array_equal(read_source(path).pixels, BASE / np.float32(255))
+
+
 def test_rows_of_rle_that_are_too_few_are_refused_with_a_fitting_remedy(tmp_path: Path) -> None:
     data = encapsulate([compressed(BASE, RLELossless)])
     with pytest.raises(UserError, match="again") as caught:
@@ -310,6 +334,9 @@ def test_a_lesion_is_measured_by_the_calibration_of_its_region() -> None:
             False,
         ),
         ({"SequenceOfUltrasoundRegions": [region(0, 0, 9, 9, 0.0)], "PixelSpacing": ["0.3", "0.3"]}, (0.3, 0.3), False),
+        ({"SequenceOfUltrasoundRegions": [region(0, 0, 9, 9, 1e-9)]}, None, True),
+        ({"SequenceOfUltrasoundRegions": [region(0, 0, 9, 9, 9e9)], "PixelSpacing": ["0.3", "0.3"]}, (0.3, 0.3), False),
+        ({"PixelSpacing": ["300", "300"]}, None, True),
     ],
 )
 def test_geometry_is_obeyed_or_said_to_be_unknown(words: dict[str, Any], spacing: Any, noted: bool) -> None:

@@ -116,6 +116,11 @@ def test_one_file_by_two_paths_is_one_row_of_two_runs_too(bright: Any, tmp_path:
         assert len(rows(tmp_path / "out")) == 1
 
 
+def test_a_modality_is_one_in_small_letters_too(bright: Any, tmp_path: Path) -> None:
+    ultrasound(tmp_path / "in" / "a.dcm", Modality="us")
+    assert segment_inputs([tmp_path / "in"], tmp_path / "out", bright, SETTINGS)["done"] == 1
+
+
 def test_a_database_of_another_is_left_alone(bright: Any, tmp_path: Path) -> None:
     import sqlite3
 

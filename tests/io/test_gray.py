@@ -99,7 +99,14 @@ def test_a_nifti_file_is_turned_as_its_affine_says_and_its_mask_back(
 
 @pytest.mark.parametrize(
     ("unit", "zoom", "millimeters"),
-    [("mm", 1, 1), ("mm", 0.1, 0.1), ("micron", 100, 0.1), ("meter", 0.0001, 0.1), ("unknown", 1, None)],
+    [
+        ("mm", 1, 1),
+        ("mm", 0.1, 0.1),
+        ("micron", 100, 0.1),
+        ("meter", 0.0001, 0.1),
+        ("unknown", 1, None),
+        ("meter", 0.1, None),
+    ],
 )
 def test_units_of_nifti_are_obeyed(tmp_path: Path, unit: str, zoom: float, millimeters: float | None) -> None:
     image = nib.Nifti1Image(STORED, np.diag([zoom, zoom, 1, 1]))
