@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import shutil
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
@@ -25,6 +26,7 @@ from bus_monai.inference.backends.export_graph import chain_of, obstacle, write_
 from bus_monai.inference.backends.torch import TorchBackend
 from bus_monai.inference.quantize import ExportImage, export_images, quantize_onnx, quantize_openvino
 from bus_monai.io.atomic import private_folder_beside
+from bus_monai.io.ours import not_ours
 from bus_monai.metrics.segmentation import mask_dice
 
 Segment: TypeAlias = Callable[[NDArray[np.float32]], Prediction]
@@ -198,6 +200,19 @@ def _check(out: Path, format: Format, int8: bool) -> None:
         raise UserError(f"--out is '{out}': give {format} a name that ends in {FORMAT_SUFFIXES[format]}.")
     for name in FORMAT_PACKAGES[format]:
         need_package(name)
+    if not _is_ours(out.with_suffix(".json")):
+        for path in (out.with_suffix(".json"), out, out.with_suffix(".bin")):
+            if os.path.lexists(path) and (path.suffix != ".bin" or format == "openvino"):
+                raise not_ours(path, "--out")
+
+
+def _is_ours(record: Path) -> bool:
+    """Tell whether a file is the record of an earlier export."""
+    try:
+        found = json.loads(record.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(found, dict) and {"bundle", "weights_sha256", "drift"} <= found.keys()
 
 
 def _write(reference: ExportReference, file: Path, format: Format, known: Sequence[ExportImage] | None) -> None:

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from bus_monai.errors import writing
+from bus_monai.io.ours import first_line, not_ours
 
 
 @contextmanager
@@ -129,7 +130,9 @@ def write_table(path: Path, columns: Sequence[str], rows: Iterable[Iterable[obje
     """Write a table as CSV in UTF-8, ``None`` as an empty field; the file appears complete or not at all.
 
     Raises:
-        UserError: the file cannot be written.
+        UserError: the file cannot be written, or there is one that does not begin as such a table.
     """
+    if os.path.lexists(path) and not first_line(path).startswith(columns[0]):
+        raise not_ours(path, "its folder")
     with writing(path), atomic_file(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows(itertools.chain([columns], rows))

@@ -10,12 +10,14 @@ import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import quote
-
-from PIL.PngImagePlugin import PngInfo
 
 from bus_monai.errors import UserError
 from bus_monai.io.opened import SpecialFileError, open_regular
+
+if TYPE_CHECKING:
+    from PIL.PngImagePlugin import PngInfo
 
 MANIFEST_FILE = "manifest.sqlite"
 """Of a folder of results of ``segment``: the state of each item."""
@@ -127,6 +129,8 @@ def is_labels_folder(folder: Path) -> bool:
 
 def png_mark() -> PngInfo:
     """Return what marks a PNG as ours."""
+    from PIL.PngImagePlugin import PngInfo
+
     info = PngInfo()
     for word, text in PNG_MARK.items():
         info.add_text(word, text)

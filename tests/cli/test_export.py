@@ -34,6 +34,14 @@ def test_the_drift_is_printed(
     assert found is not None, line
     assert float(found[1]) < 1e-5
 
+    assert run(monkeypatch, *words, "--format", "torchscript", "--out", tmp_path / "a.ts") == 0
+    capsys.readouterr()
+    for name in ("a.json", "b.json", "c.ts"):
+        (tmp_path / name).write_text("{}")
+        assert run(monkeypatch, *words, "--format", "torchscript", "--out", (tmp_path / name).with_suffix(".ts")) == 2
+        check_said(capsys.readouterr().err, path=tmp_path / name, key="--out")
+        assert (tmp_path / name).read_text() == "{}"
+
     assert run(monkeypatch, *words, "--out", tmp_path / "a.ts") == 2
     check_said(capsys.readouterr().err, "onnx", ".onnx", path=tmp_path / "a.ts", key="--out")
     assert run(monkeypatch, "mass_detection", "--out", "a.onnx") == 2

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from bus_monai.data.datalist import DATALIST_FILE
-from bus_monai.io.atomic import atomic_file, whole_folder
+from bus_monai.io.atomic import atomic_file, whole_folder, write_table
+from tests.user_errors import raises_user_error
 
 
 def test_it_appears_at_the_end(tmp_path: Path) -> None:
@@ -78,3 +79,14 @@ def test_an_error_of_another_file_keeps_its_name(tmp_path: Path) -> None:
         copy(tmp_path / "gone.png", tmp_path / "copy.png")
     assert Path(error.value.filename) == tmp_path / "gone.png"
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_table_replaces_only_one_of_its_kind(tmp_path: Path) -> None:
+    path = tmp_path / "cases.csv"
+    for rows in ([(1, 2)], [(3, 4)]):
+        write_table(path, ("id", "dice"), rows)
+    assert path.read_text().splitlines() == ["id,dice", "3,4"]
+    path.write_text("my notes\n")
+    with raises_user_error(path=path):
+        write_table(path, ("id", "dice"), [])
+    assert path.read_text() == "my notes\n"
