@@ -65,6 +65,13 @@ def test_speckle_falls_tissue_keeps_its_mean_and_the_edge_its_place(method: str,
     assert abs(radial_edge(filtered) - RADIUS) < 1.5
 
 
+@pytest.mark.parametrize(("method", "size"), [("median", 5), ("median3", 3)])
+def test_the_median_of_windows_whose_edge_goes_on(method: str, size: int) -> None:
+    image = torch.rand(1, 12, 9, generator=torch.Generator().manual_seed(0))
+    windows = np.lib.stride_tricks.sliding_window_view(np.pad(image[0].numpy(), size // 2, "edge"), (size, size))
+    assert np.array_equal(SpeckleReduction(method)(image)[0].numpy(), np.median(windows, axis=(2, 3)))
+
+
 @pytest.mark.parametrize("method", FILTERS)
 @pytest.mark.parametrize("value", [0.0, 0.3, 1.0])
 def test_a_constant_image_stays(method: str, value: float) -> None:
