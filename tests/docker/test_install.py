@@ -76,6 +76,8 @@ def test_orthanc_sends_to_the_node_and_gets_the_results(
     assert not node.is_healthy()
 
 
+# its parts have quick tests: the environment in tests/label, the entrypoint's link to it, the server
+@pytest.mark.slow
 def test_the_label_server_starts_with_the_environment_of_the_image(installed: Path, tmp_path: Path) -> None:
     subprocess.run([DOCKER / "label.sh", installed], check=True, timeout=300)
     studies = tmp_path / "studies"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import shutil
@@ -17,6 +18,7 @@ import numpy as np
 import pytest
 import requests
 from numpy.typing import NDArray
+from PIL import Image
 
 from bus_monai.data.datalist import read_datalist
 from bus_monai.errors import UserError
@@ -71,6 +73,13 @@ def truth(small_phantoms: Path) -> dict[str, NDArray[np.uint8]]:
     cases = read_datalist(small_phantoms).training[:6]
     masks = [read_masks(case.masks, (64, 64)).astype(np.uint8) for case in cases]
     return {f"phantom_{number:04d}": mask for number, mask in enumerate(masks)}
+
+
+def png_of(shape: tuple[int, int] = (64, 64), value: int = 1) -> bytes:
+    """Return a PNG file of one gray value."""
+    file = io.BytesIO()
+    Image.fromarray(np.full(shape, value, np.uint8)).save(file, "PNG")
+    return file.getvalue()
 
 
 class Server:
@@ -174,6 +183,15 @@ def server(
     server = Server(studies, small_weights, home).start()
     yield server
     server.stop()
+
+
+@pytest.fixture
+def nothing_is_left(server: Server) -> Iterator[None]:
+    """After each test the server's folder of temporary files holds what it did before."""
+    assert server.home is not None
+    before = set(server.home.rglob("*"))
+    yield
+    assert set(server.home.rglob("*")) == before
 
 
 @pytest.fixture(scope="module")

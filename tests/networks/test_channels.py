@@ -15,19 +15,11 @@ from bus_monai.networks.lite_unet import LiteUNet
 from bus_monai.networks.mutual_generators import MutualGenerators
 from bus_monai.networks.segmenters import SEGMENTER_NAMES, make_segmenter
 from bus_monai.networks.wrappers import Ensemble
+from tests.networks import test_every_architecture as architectures
 from tests.networks.onnx_session import onnx_session
 from tests.user_errors import raises_user_error
 
-SMALL = {
-    "attention_unet": {"features": (4, 8, 16, 32, 64)},
-    "cgan": {"base_width": 4, "ac_channels": 4},
-    "deeplabv3_plus": {"backbone": "resnet18"},
-    "fcn": {"backbone": "resnet18"},
-    "multi_encoder": {"attention": "none"},
-    "pspnet": {"backbone": "resnet18"},
-    "unet": {"features": (4, 8, 16, 32, 64, 4)},
-    "unet_plus_plus": {"features": (4, 8, 16, 32, 64, 4)},
-}
+SMALL = architectures.SMALL | {"multi_encoder": {"encoders": ("resnet18",), "attention": "none"}}
 COLOR = {"in_channels": 3, "out_channels": 4}
 MAKERS: dict[str, Callable[[], nn.Module]] = {
     "lite": lambda: LiteUNet(**COLOR, attention=True),

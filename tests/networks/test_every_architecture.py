@@ -5,8 +5,8 @@ from __future__ import annotations
 import copy
 import io
 import json
-from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -31,6 +31,16 @@ COUNTS = {
     "unet": 31_112_065,
     "unet_plus_plus": 9_118_657,
 }
+SMALL: dict[str, dict[str, Any]] = {
+    "attention_unet": {"features": (4, 8, 16, 32, 64)},
+    "cgan": {"base_width": 4, "ac_channels": 4},
+    "deeplabv3_plus": {"backbone": "resnet18"},
+    "fcn": {"backbone": "resnet18"},
+    "pspnet": {"backbone": "resnet18"},
+    "unet": {"features": (4, 8, 16, 32, 64, 4)},
+    "unet_plus_plus": {"features": (4, 8, 16, 32, 64, 4)},
+}
+"""Options that make a network of the same layers with fewer channels or blocks, where it has such."""
 SIZES = ((64, 64), (65, 77))
 GOLDEN = Path(__file__).with_name("golden_outputs.json")
 
@@ -38,17 +48,30 @@ GOLDEN = Path(__file__).with_name("golden_outputs.json")
 class Built:
     """One seeded network in evaluation mode and its logits at both sizes."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, options: dict[str, Any] | None = None) -> None:
         torch.manual_seed(0)
-        self.name = name
-        self.net = make_segmenter(name).eval()
+        self.name, self.options = name, options
+        self.net = make_segmenter(name, options).eval()
         with torch.no_grad():
             self.logits = [self.net(images(*size)) for size in SIZES]
 
 
 @pytest.fixture(scope="module", params=COUNTS)
-def built(request: pytest.FixtureRequest) -> Iterator[Built]:
-    return Built(request.param)
+def name(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def built(name: str) -> Built:
+    """The network of the paper."""
+    return Built(name)
+
+
+@pytest.fixture(scope="module")
+def small(name: str, request: pytest.FixtureRequest) -> Built:
+    """The same with fewer channels, where it can have fewer."""
+    made: Built = Built(name, SMALL[name]) if name in SMALL else request.getfixturevalue("built")
+    return made
 
 
 def images(height: int, width: int) -> Tensor:
@@ -83,9 +106,9 @@ def test_logits_have_the_size_of_the_image(built: Built) -> None:
         assert built.net(images(32, 33)).shape == (2, 1, 32, 33)
 
 
-def test_gradient_reaches_every_parameter(built: Built) -> None:
+def test_gradient_reaches_every_parameter(small: Built) -> None:
     torch.manual_seed(0)
-    net = copy.deepcopy(built.net).train()
+    net = copy.deepcopy(small.net).train()
     logits = net(images(65, 77))
     assert logits.shape == (2, 1, 65, 77)
     logits.square().mean().backward()
@@ -93,44 +116,44 @@ def test_gradient_reaches_every_parameter(built: Built) -> None:
     assert without == []
 
 
-def test_saved_and_loaded_again(built: Built) -> None:
+def test_saved_and_loaded_again(small: Built) -> None:
     buffer = io.BytesIO()
-    torch.save(built.net.state_dict(), buffer)
+    torch.save(small.net.state_dict(), buffer)
     buffer.seek(0)
     torch.manual_seed(1)
-    fresh = make_segmenter(built.name).eval()
+    fresh = make_segmenter(small.name, small.options).eval()
     fresh.load_state_dict(torch.load(buffer, weights_only=True))
     with torch.no_grad():
-        torch.testing.assert_close(fresh(images(*SIZES[0])), built.logits[0], atol=0, rtol=0)
+        torch.testing.assert_close(fresh(images(*SIZES[0])), small.logits[0], atol=0, rtol=0)
 
 
-def test_torchscript_equals_eager_at_any_size(built: Built) -> None:
-    script = torch.jit.script(built.net)
-    for size, expected in zip(SIZES, built.logits, strict=True):
+def test_torchscript_equals_eager_at_any_size(small: Built) -> None:
+    script = torch.jit.script(small.net)
+    for size, expected in zip(SIZES, small.logits, strict=True):
         with torch.no_grad():
             assert_same(script(images(*size)), expected)
 
 
-def test_onnx_equals_eager_at_any_size(built: Built) -> None:
-    run = onnx_session(built.net, images(*SIZES[0]))
-    for size, expected in zip(SIZES, built.logits, strict=True):
+def test_onnx_equals_eager_at_any_size(small: Built) -> None:
+    run = onnx_session(small.net, images(*SIZES[0]))
+    for size, expected in zip(SIZES, small.logits, strict=True):
         # one image, to see that the batch is free as well
         assert_same(run(images(*size)[:1]), expected[:1])
 
 
-def test_half_precision_is_close(built: Built) -> None:
+def test_half_precision_is_close(small: Built) -> None:
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
-        half = built.net(images(*SIZES[0])).float()
+        half = small.net(images(*SIZES[0])).float()
     assert bool(half.isfinite().all())
     # the mean, for single maxima of SegNet may fall on the neighboring pixel
-    error = float((half - built.logits[0]).abs().mean())
-    assert error < 0.2 * float(built.logits[0].std())
+    error = float((half - small.logits[0]).abs().mean())
+    assert error < 0.2 * float(small.logits[0].std())
 
 
-def test_images_do_not_see_each_other(built: Built) -> None:
-    for size, expected in zip(SIZES, built.logits, strict=True):
+def test_images_do_not_see_each_other(small: Built) -> None:
+    for size, expected in zip(SIZES, small.logits, strict=True):
         with torch.no_grad():
-            assert_same(built.net(images(*size)[1:]), expected[1:])
+            assert_same(small.net(images(*size)[1:]), expected[1:])
 
 
 def golden(built: Built) -> dict[str, float | list[float]]:

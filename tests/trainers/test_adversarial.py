@@ -3,97 +3,24 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from itertools import pairwise
 
-import numpy as np
 import pytest
 import torch
 from ignite.engine import Events
 from monai.data import DataLoader, Dataset
 from monai.losses import DiceLoss
-from monai.transforms import Compose, RandFlipd, RandGaussianNoised
 from monai.utils.enums import AdversarialIterationEvents, AdversarialKeys
 from torch import nn
 
-from bus_monai.losses.adversarial import BCEObjective, make_objective
+from bus_monai.losses.adversarial import BCEObjective
 from bus_monai.trainers.adversarial import D_GRADIENT_NORM, G_GRADIENT_NORM, AdversarialTrainer
 from bus_monai.trainers.parts import Discriminator, Generator, Updates
 from bus_monai.trainers.schedule import Blocked, GeneratorOnly, Interleaved, Paired, Schedule
+from tests.trainers.small_run import BATCHES, COUNT, changed, generator, items, loader, make_trainer, weights
 from tests.user_errors import raises_user_error
-
-SIDE, COUNT, BATCH = 16, 10, 4
-BATCHES = 3
-
-
-def items() -> list[dict]:
-    rng = np.random.default_rng(0)
-    images = rng.random((COUNT, 1, SIDE, SIDE), dtype=np.float32)
-    return [{"image": torch.from_numpy(i), "label": (torch.from_numpy(i) > 0.5).float()} for i in images]
-
-
-def loader() -> DataLoader:
-    augment = Compose([RandFlipd(["image", "label"], prob=0.5), RandGaussianNoised("image", prob=0.5)])
-    return DataLoader(Dataset(items(), augment), batch_size=BATCH, shuffle=True)
-
-
-def generator() -> nn.Module:
-    return nn.Sequential(
-        nn.Conv2d(1, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU(), nn.Dropout2d(0.2), nn.Conv2d(4, 1, 1)
-    )
-
-
-def critic(channels: int = 2) -> nn.Module:
-    return nn.Sequential(
-        nn.Conv2d(channels, 4, 3, stride=2), nn.LeakyReLU(), nn.InstanceNorm2d(4), nn.Flatten(), nn.LazyLinear(1)
-    )
-
-
-def make_trainer(
-    *,
-    gan_mode: str = "wgan",
-    conditional: bool = True,
-    batches: str = "joint",
-    kind: Callable[..., Schedule] = Blocked,
-    pretrain_epochs: int = 1,
-    seed: int = 0,
-    **options,
-) -> AdversarialTrainer:
-    torch.manual_seed(7)
-    g, discriminator, objective = generator(), None, make_objective(gan_mode)
-    if objective is not None:
-        d = critic(1 + conditional)
-        d(torch.zeros(1, 1 + conditional, SIDE, SIDE))
-        discriminator = Discriminator(
-            network=d,
-            optimizer=torch.optim.Adam(d.parameters(), 1e-2),
-            objective=objective,
-            conditional=conditional,
-            batches=batches,
-        )
-    return AdversarialTrainer(
-        device="cpu",
-        train_data_loader=loader(),
-        generator=Generator(network=g, optimizer=torch.optim.Adam(g.parameters(), 1e-2)),
-        region_loss=DiceLoss(sigmoid=True, batch=True),
-        discriminator=discriminator,
-        schedule=(GeneratorOnly if gan_mode == "none" else kind)(pretrain_epochs=pretrain_epochs),
-        seed=seed,
-        **({"max_epochs": 3} | options),
-    )
-
-
-def weights(trainer: AdversarialTrainer) -> dict[str, torch.Tensor]:
-    nets = {"g": trainer.generator.network}
-    if trainer.discriminator is not None:
-        nets["d"] = trainer.discriminator.network
-    return {f"{n}.{k}": v.clone() for n, net in nets.items() for k, v in net.state_dict().items()}
-
-
-def changed(before: dict, after: dict) -> set[str]:
-    return {key[0] for key in before if not torch.equal(before[key], after[key])}
 
 
 @pytest.mark.parametrize("gan_mode", ["bce", "wgan", "wgan-gp", "parent_literal"])
@@ -315,64 +242,6 @@ def test_critic_with_batch_norm_tells_real_from_fake() -> None:
     )
     trainer.run()
     assert min(gaps[-BATCHES:]) > 1e-5
-
-
-class Recorder(nn.Module):
-    """A discriminator that keeps what it is shown and in which mode."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.norm = nn.BatchNorm2d(1, momentum=None)
-        self.calls: list[tuple[bool, torch.Tensor]] = []
-
-    def forward(self, mask: torch.Tensor) -> torch.Tensor:
-        self.calls.append((self.training, mask.detach().clone()))
-        return self.norm(mask)
-
-
-def record(batches: str) -> tuple[Recorder, dict]:
-    trainer = make_trainer(
-        gan_mode="bce", conditional=False, batches=batches, kind=Paired, max_epochs=1, pretrain_epochs=0
-    )
-    network = Recorder()
-    optimizer = torch.optim.Adam(network.parameters(), 1e-2)
-    trainer.discriminator = replace(trainer.discriminator, network=network, optimizer=optimizer)
-    outputs: list[dict] = []
-    trainer.add_event_handler(
-        AdversarialIterationEvents.DISCRIMINATOR_MODEL_COMPLETED, lambda: outputs.append(dict(trainer.state.output))
-    )
-    trainer.add_event_handler(Events.ITERATION_COMPLETED(once=1), trainer.terminate)
-    trainer.run()
-    return network, outputs[0]
-
-
-def test_separate_batches_are_two_passes_and_a_third_in_train_mode_for_the_generator() -> None:
-    network, output = record("separate")
-    assert [training for training, _ in network.calls] == [True, True, True]
-    (_, real), (_, fake), (_, judged) = network.calls
-    torch.testing.assert_close(real, output["label"])
-    torch.testing.assert_close(fake, output[AdversarialKeys.FAKES])
-    torch.testing.assert_close(judged, fake)
-    # each pass is normalized by its own mean, and the running one is the mean of the three passes
-    for key in (AdversarialKeys.REAL_LOGITS, AdversarialKeys.FAKE_LOGITS):
-        assert float(output[key].mean()) == pytest.approx(0, abs=1e-5)
-    expected = (real.mean() + fake.mean() + judged.mean()) / 3
-    assert float(network.norm.running_mean) == pytest.approx(float(expected), abs=1e-5)
-    assert all(p.requires_grad for p in network.parameters())
-    assert network.training
-
-
-def test_a_joint_batch_is_one_pass_and_the_generator_is_judged_in_evaluation_mode() -> None:
-    network, output = record("joint")
-    assert [training for training, _ in network.calls] == [True, False]
-    torch.testing.assert_close(network.calls[0][1], torch.cat([output["label"], output[AdversarialKeys.FAKES]]))
-    assert float(output[AdversarialKeys.REAL_LOGITS].mean()) != pytest.approx(0, abs=1e-3)
-    assert float(network.norm.running_mean) == pytest.approx(float(network.calls[0][1].mean()), abs=1e-5)
-
-
-def test_unknown_batches_are_refused() -> None:
-    with raises_user_error(key="discriminator_batches"):
-        make_trainer(batches="apart")
 
 
 def test_what_the_user_has_frozen_stays_frozen() -> None:

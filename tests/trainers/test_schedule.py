@@ -13,7 +13,7 @@ from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
 
 from bus_monai.trainers.schedule import END_FACTOR, START_FACTOR, one_cycle, weight_average
-from tests.trainers.test_adversarial import BATCHES, make_trainer
+from tests.trainers.small_run import BATCHES, make_trainer
 from tests.user_errors import raises_user_error
 
 

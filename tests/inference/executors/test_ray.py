@@ -151,7 +151,7 @@ def test_what_ends_the_job_is_one_sentence(
         with raises_user_error("bus_monai", "worker"):
             segment_inputs([source], out, bright, SegmentSettings(PNG), engine=engine)
     assert table(out) == []
-    assert segment_inputs([source], out, bright, SegmentSettings(PNG), engine=engine)["done"] == 4
+    assert segment_inputs([source], out, bright, SegmentSettings(PNG))["done"] == 4
     # with nothing left no worker is started
     monkeypatch.setattr(ray_engine, "ray_session", None)
     assert segment_inputs([source], out, bright, SegmentSettings(PNG), engine=engine)["done"] == 4

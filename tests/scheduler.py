@@ -1,0 +1,21 @@
+"""Which tests one worker of pytest-xdist runs: those of a file, and of files that share what is dear to start."""
+
+from __future__ import annotations
+
+from xdist.scheduler import LoadScopeScheduling
+
+SHARED = {
+    "tests/bundles/test_processes.py": "a process that has imported MONAI",
+    "tests/bundles/test_rdau_gan_run.py": "a process that has imported MONAI",
+    "tests/label/test_clients.py": "the label server",
+    "tests/label/test_requests.py": "the label server",
+    "tests/label/test_serve.py": "the label server",
+}
+
+
+class FilesTogether(LoadScopeScheduling):
+    """Hand a worker that is free the next file, and what shares something with it."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return SHARED.get(file, file)
