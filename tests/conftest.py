@@ -18,6 +18,7 @@ import pytest
 from hypothesis import settings
 
 from bus_monai.data.phantoms.ultrasound import make_phantom, write_phantoms
+from tests.kept_readers import kept_readers
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Engine
@@ -128,6 +129,12 @@ def small_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     settings = {"network_name": "cgan", "network_options": SMALL, "image_size": [32, 32]}
     (folder / "settings.json").write_text(json.dumps(settings))
     return folder / "model.pt"
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _kept_readers() -> Iterator[None]:
+    with kept_readers():
+        yield
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -22,6 +22,8 @@ from bus_monai.bundle.settings import extended, read_config
 from bus_monai.errors import UserError, did_you_mean
 from bus_monai.errors import check_choice as check_choice
 
+GENERATIONS = 3
+"""Of objects, as Python's garbage collector counts them."""
 WORDS = {"true": True, "false": False, "null": None}
 OF_MONAI = {ConfigParser.meta_key} | {
     prop["id"].split(ID_SEP_KEY)[0]
@@ -69,7 +71,9 @@ def complete_config(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 def _workflow_with(settings: Mapping[str, Any]) -> ConfigWorkflow:
     """Return the workflow whose config has these very settings, which MONAI does not hand to its expressions."""
-    workflows: list[ConfigWorkflow] = [item for item in gc.get_objects() if issubclass(type(item), ConfigWorkflow)]
+    # the youngest objects first, among which it is, and not the million of a large process
+    objects = (item for generation in range(GENERATIONS) for item in gc.get_objects(generation))
+    workflows: Iterator[ConfigWorkflow] = (item for item in objects if issubclass(type(item), ConfigWorkflow))
     return next(item for item in workflows if item.parser.ref_resolver.resolved_content.get("settings") is settings)
 
 

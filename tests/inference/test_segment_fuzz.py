@@ -178,11 +178,11 @@ def mutated_pictures(folder: Path, kind: str, files: int) -> None:
 
 
 def test_mutated_bytes(tmp_path: Path) -> None:
-    mutated_bytes(tmp_path, 100)
+    mutated_bytes(tmp_path, 60)
 
 
 def test_mutated_headers(tmp_path: Path) -> None:
-    mutated_headers(tmp_path, 100)
+    mutated_headers(tmp_path, 50)
 
 
 @pytest.mark.parametrize("kind", PICTURES)
