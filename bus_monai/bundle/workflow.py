@@ -22,6 +22,8 @@ from bus_monai.bundle.settings import extended, read_config
 from bus_monai.errors import UserError, did_you_mean
 from bus_monai.errors import check_choice as check_choice
 
+MONAI_CLASSES = ComponentLocator()
+"""By their short names; listing them takes a while, and is done once."""
 GENERATIONS = 3
 """Of objects, as Python's garbage collector counts them."""
 WORDS = {"true": True, "false": False, "null": None}
@@ -135,9 +137,8 @@ def check_config(config: Mapping[str, Any], inherited: Mapping[str, Any] | None 
     for key in settings.keys() - inherited.get("settings", {}).keys():
         if f"settings#{key}" not in used:
             raise UserError(_does_nothing(f"settings#{key}", [f"settings#{name}" for name in settings.keys() - {key}]))
-    locator = ComponentLocator()
     for path, component in _components(config):
-        _check_arguments(path, component, locator)
+        _check_arguments(path, component)
 
 
 def _does_nothing(key: str, known: Iterable[str]) -> str:
@@ -151,8 +152,8 @@ def _does_something(value: Any) -> bool:
     return isinstance(value, Mapping)
 
 
-def _check_arguments(path: str, component: Mapping[str, Any], locator: ComponentLocator) -> None:
-    name = ConfigComponent(component, locator=locator).resolve_module_name()
+def _check_arguments(path: str, component: Mapping[str, Any]) -> None:
+    name = ConfigComponent(component, locator=MONAI_CLASSES).resolve_module_name()
     target = locate(name) if isinstance(name, str) and not name.startswith("$") else None
     if not callable(target):
         return

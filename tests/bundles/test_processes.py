@@ -25,7 +25,11 @@ from tests.pacs.orthanc_server import free_port
 
 BUNDLES = {info.name: info.root / "configs" for info in list_bundles()}
 DEFAULT_RUN = "rdau_gan"
-"""The bundle that is trained in two processes in every run of the tests, with an adversary; the others are slow."""
+"""The bundle that is trained in two processes in every run of the tests, with an adversary.
+
+The others are slow, and started by ``torchrun`` itself.
+"""
+ENVIRONMENT = {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
 
 OWN: dict[str, dict[str, Any]] = {
     "baseline": {"network_name": "cgan", "network_options": SMALL},
@@ -54,35 +58,47 @@ def files(configs: Path) -> str:
     return json.dumps([str(configs / "train.json"), str(configs / "multi_gpu_train.json")])
 
 
+def arguments(configs: Path, settings: dict[str, Any]) -> list[str]:
+    options = [word for key, value in settings.items() for word in (f"--{key}", str(value))]
+    return ["-m", "monai.bundle", "run", "training", "--config_file", files(configs), *options]
+
+
 def launch(configs: Path, **settings: Any) -> str:
-    """Train in two processes and return what they printed."""
+    """Train in two processes of ``torchrun`` and return what they printed."""
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    command += ["-m", "monai.bundle", "run", "training", "--config_file", files(configs)]
-    for key, value in settings.items():
-        command += [f"--{key}", str(value)]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-    done = subprocess.run(command, env=environment, text=True, capture_output=True, timeout=900, check=False)
+    done = subprocess.run(
+        [*command, *arguments(configs, settings)],
+        env=os.environ | ENVIRONMENT, text=True, capture_output=True, timeout=900, check=False,
+    )  # fmt: skip
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-6000:]
     return done.stdout + done.stderr
 
 
-def shares(configs: Path, folder: Path, **settings: Any) -> list[list[str]]:
-    """Train in two processes, started as ``torchrun`` starts them, and return the cases that each had."""
-    environment = os.environ | {
-        "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2",
-        "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()),
-    }  # fmt: skip
-    words = ["python", "-c", SHARES, files(configs), json.dumps(settings), str(folder)]
+def fork(words: list[str], folder: Path) -> str:
+    """Run Python in two processes, told what ``torchrun`` tells its own, and return what they printed."""
+    told = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
     logs = [folder / f"rank{rank}.log" for rank in range(2)]
     processes = [
-        start_forked(words, folder, environment | {"RANK": str(rank), "LOCAL_RANK": str(rank)}, log)
+        start_forked(
+            ["python", *words],
+            folder,
+            os.environ | ENVIRONMENT | told | {"RANK": str(rank), "LOCAL_RANK": str(rank)},
+            log,
+        )
         for rank, log in enumerate(logs)
     ]
     for process in processes:
         process.join(900)
         process.kill()
         process.join()
-    assert [process.exitcode for process in processes] == [0, 0], "".join(log.read_text()[-6000:] for log in logs)
+    printed = "".join(log.read_text() for log in logs)
+    assert [process.exitcode for process in processes] == [0, 0], printed[-12000:]
+    return printed
+
+
+def shares(configs: Path, folder: Path, **settings: Any) -> list[list[str]]:
+    """Train in two processes, and return the cases that each had."""
+    fork(["-c", SHARES, files(configs), json.dumps(settings), str(folder)], folder)
     return [json.loads((folder / f"rank{rank}.json").read_text()) for rank in range(2)]
 
 
@@ -101,7 +117,8 @@ def test_two_processes_train_and_resume_with_one_and_back(name: str, small_phant
     settings = quick(configs / "train.json") | {"batch_size": 4, "amp": False}
     settings |= OWN.get(name, {})
     settings |= {"dataset_dir": str(small_phantoms), "output_dir": str(tmp_path), "ckpt_dir": str(tmp_path)}
-    printed = launch(configs, max_epochs=1, **settings)
+    first_run = settings | {"max_epochs": 1}
+    printed = fork(arguments(configs, first_run), tmp_path) if name == DEFAULT_RUN else launch(configs, **first_run)
     # the first process alone speaks and writes
     assert printed.count("epoch 1/1") == 1
     (row,) = history(tmp_path)

@@ -8,7 +8,6 @@ import os
 import subprocess
 import sys
 import time
-from itertools import islice
 from pathlib import Path
 
 import mlflow
@@ -20,9 +19,9 @@ from monai.bundle.scripts import create_workflow
 from PIL import Image
 from pydicom import dcmread
 from pydicom.data import get_testdata_file
-from pydicom.encaps import encapsulate, generate_frames
 
 from tests.conftest import BUNDLE, ROOT
+from tests.dicom.objects import shorten
 from tests.e2e.forked import run_forked, start_forked
 
 CONFIGS = BUNDLE / "configs"
@@ -168,15 +167,6 @@ def test_evaluation_from_inside_the_bundle(trained: tuple[Path, str], small_phan
     assert Image.open(tmp_path / "examples.png").size[0] > 600
 
 
-def shorten(cine: Path) -> None:
-    """Keep the first frames of a compressed cine."""
-    data = dcmread(cine)
-    frames = generate_frames(data.PixelData, number_of_frames=data.NumberOfFrames)
-    data.PixelData = encapsulate(list(islice(frames, FRAMES)))
-    data.NumberOfFrames = FRAMES
-    data.save_as(cine)
-
-
 @pytest.mark.parametrize("mode", ["resize", "sliding"])
 def test_masks_have_the_size_and_geometry_of_their_source(trained: tuple[Path, str], tmp_path: Path, mode: str) -> None:
     source, masks = tmp_path / "in", tmp_path / "out"
@@ -190,7 +180,7 @@ def test_masks_have_the_size_and_geometry_of_their_source(trained: tuple[Path, s
     for name in ("US1_UNCR.dcm", "examples_ybr_color.dcm"):
         path = Path(str(get_testdata_file(name, download=False)))
         (source / name).write_bytes(path.read_bytes())
-    shorten(source / "examples_ybr_color.dcm")
+    shorten(source / "examples_ybr_color.dcm", FRAMES)
     workflow = create_workflow(
         config_file=str(CONFIGS / "inference.json"), run_id="inferring", ckpt_path=str(trained[0] / "model.pt"),
         dataset_dir=str(source), output_dir=str(masks), image_size=[64, 64], inferer_mode=mode, generator=GENERATOR,

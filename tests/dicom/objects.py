@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 from datetime import datetime
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ import pydicom
 from numpy.typing import NDArray
 from pydicom.data import get_testdata_file
 from pydicom.dataset import Dataset
+from pydicom.encaps import encapsulate, generate_frames
 
 from bus_monai.dicom.source_header import Algorithm
 from tests.conftest import skip
@@ -79,3 +81,12 @@ def dsrdump(path: Path) -> str:
     done = subprocess.run([tool, "+Pc", "+Pl", path], capture_output=True, text=True, errors="replace", check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+def shorten(cine: Path, frames: int) -> None:
+    """Keep the first frames of a compressed cine."""
+    data = pydicom.dcmread(cine)
+    whole = generate_frames(data.PixelData, number_of_frames=data.NumberOfFrames)
+    data.PixelData = encapsulate(list(islice(whole, frames)))
+    data.NumberOfFrames = frames
+    data.save_as(cine)
