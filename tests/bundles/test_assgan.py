@@ -12,15 +12,14 @@ import pytest
 import torch
 from monai.bundle.scripts import create_workflow
 from PIL import Image
-from torch import nn
 
 from bus_monai.bundle.models import parse_models
 from bus_monai.bundle.registry import find_bundle
 from bus_monai.bundle.run import evaluate_model
 from bus_monai.data.datalist import read_datalist
 from bus_monai.experiments.search import parse_space, read_preset
-from bus_monai.networks.segmenters import make_segmenter
 from bus_monai.report.page import read_history
+from tests.bundles.small_generators import small_generators
 from tests.user_errors import raises_user_error
 
 CONFIGS = find_bundle("assgan") / "configs"
@@ -37,14 +36,7 @@ QUICK = {
 
 @pytest.fixture(scope="module", autouse=True)
 def _few_channels() -> Iterator[None]:
-    """Let small U-Nets be the generators; tests/bundles/test_every_bundle.py trains those of the paper."""
-
-    def make_small(name: str, options: dict[str, Any]) -> nn.Module:
-        channels = {key: options[key] for key in ("in_channels", "out_channels")}
-        return make_segmenter("unet", {"features": (4, 8, 8, 8, 8, 4), **channels})
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("bus_monai.networks.mutual_generators.make_segmenter", make_small)
+    with small_generators():
         yield
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from bus_monai.data.datalist import read_datalist
 from bus_monai.data.items import mass_items
 from bus_monai.metrics.case_table import read_case_table
 from bus_monai.metrics.shapes import read_shape_rows
+from tests.bundles.small_generators import small_generators
 
 SCHEMA = Path(__file__).parent / "meta_schema.json"
 BUNDLES = {info.name: info.root / "configs" for info in list_bundles()}
@@ -46,10 +47,17 @@ def configs(request: pytest.FixtureRequest) -> Path:
 @pytest.fixture(scope="module")
 def network(configs: Path) -> nn.Module:
     torch.manual_seed(0)
-    workflow = create_workflow(
-        config_file=str(configs / "inference.json"), workflow_type="infer", **small_network(configs)
-    )
-    return workflow.parser.get_parsed_content("network_def").eval()
+    with small_generators():
+        workflow = create_workflow(
+            config_file=str(configs / "inference.json"), workflow_type="infer", **small_network(configs)
+        )
+        return workflow.parser.get_parsed_content("network_def").eval()
+
+
+@pytest.fixture
+def few_channels() -> Iterator[None]:
+    with small_generators():
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -124,6 +132,7 @@ def test_network_takes_and_gives_what_the_metadata_say(config: str, configs: Pat
     )
 
 
+@pytest.mark.usefixtures("few_channels")
 def test_torchscript_export(configs: Path, network: nn.Module, weights: Path, tmp_path: Path) -> None:
     script = tmp_path / "model.ts"
     ckpt_export(
@@ -133,6 +142,7 @@ def test_torchscript_export(configs: Path, network: nn.Module, weights: Path, tm
     assert_equals_eager(lambda x: torch.jit.load(str(script))(x).numpy(), network, input_shape(configs))
 
 
+@pytest.mark.usefixtures("few_channels")
 def test_onnx_export(
     configs: Path, network: nn.Module, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -155,6 +165,7 @@ def assert_equals_eager(exported: Callable[[torch.Tensor], np.ndarray], network:
         np.testing.assert_allclose(exported(x), network(x).numpy(), atol=1e-4)
 
 
+@pytest.mark.usefixtures("few_channels")
 @pytest.mark.parametrize(("config", "kind"), CONFIGS.items())
 def test_properties(config: str, kind: str, configs: Path, weights: Path, small_phantoms: Path, tmp_path: Path) -> None:
     # where masks are classified they alone are read
@@ -178,6 +189,7 @@ def test_each_bundle_has_a_card_and_a_license(configs: Path) -> None:
     assert "Apache License" in (configs.parent / "LICENSE").read_text(encoding="utf-8")
 
 
+@pytest.mark.usefixtures("few_channels")
 def test_a_bundle_trains_resumes_and_is_evaluated(configs: Path, small_phantoms: Path, tmp_path: Path) -> None:
     # the device by its name, as the command line gives it
     common = {"dataset_dir": str(small_phantoms), "output_dir": str(tmp_path), "device": "cpu"}
