@@ -16,16 +16,17 @@ from typing import TYPE_CHECKING, TextIO
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 from scipy import ndimage
 
 from bus_monai.errors import UserError, check_choice, user_error, writing
+from bus_monai.geometry.box import Box
 from bus_monai.inference.segment_frames import PackedLabels, SegmentedFile
 from bus_monai.io.atomic import atomic_file, plain_cell
 from bus_monai.io.image import SourceImage, image_stem
 from bus_monai.io.masks import frame_mark, write_nifti_mask, write_png_mask
 from bus_monai.io.ours import OUTPUT_SUFFIXES as OUTPUT_SUFFIXES
-from bus_monai.io.ours import check_replaced, png_mark
+from bus_monai.io.ours import check_replaced
+from bus_monai.io.png import write_color_png
 from bus_monai.sources.reading_process import what_is_wrong
 
 if TYPE_CHECKING:
@@ -144,17 +145,19 @@ def draw_overlay(pixels: NDArray[np.float32], labels: NDArray[np.integer]) -> ND
     width = max(1, round(max(labels.shape) / 300))
     # inside are the pixels of which all neighbors within the width have the same number
     size = 2 * width + 1
-    inner = ndimage.minimum_filter(labels, size, mode="constant") == ndimage.maximum_filter(labels, size)
-    outline = (labels > 0) & ~inner
-    image[outline] = LESION_COLORS[(labels[outline] - 1) % len(LESION_COLORS)]
+    inside = labels > 0
+    if not inside.any():
+        return image
+    box = Box.from_mask(inside).slices  # beyond which there is no lesion, as beyond the image
+    part = labels[box]
+    low, high = (each(part, size, mode="constant") for each in (ndimage.minimum_filter, ndimage.maximum_filter))
+    outline = (part > 0) & (low != high)
+    image[box][outline] = LESION_COLORS[(part[outline] - 1) % len(LESION_COLORS)]
     return image
 
 
 FOLDER_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO})
 """Errors that the next file would meet too."""
-
-PNG_COMPRESSION = 3
-"""Of zlib: speckle hardly packs, and a third of the time makes a tenth more bytes than the default, 6."""
 
 
 RERUN_HINT = "run the command again, what was done before is whole and is not done again"
@@ -212,9 +215,8 @@ class FileWriter:
                 self._write_masks(result)
             if "overlay" in kinds:
                 labels = result.labels[result.summary]
-                overlay = Image.fromarray(draw_overlay(result.summary_pixels, labels))
                 with atomic_file(self._path("overlay")) as partial:
-                    overlay.save(partial, format="PNG", compress_level=PNG_COMPRESSION, pnginfo=png_mark())
+                    write_color_png(draw_overlay(result.summary_pixels, labels), partial)
             if "nifti" in kinds:
                 reference = self.source.path if self.source.kind == "nifti" else None
                 masks = PackedLabels()
