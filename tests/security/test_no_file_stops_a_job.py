@@ -61,8 +61,8 @@ def special_files(folder: Path) -> dict[str, str]:
     for name in ("pipe.png", "pipe"):
         os.mkfifo(folder / name)
         kinds[name] = "a named pipe"
-    for name in ("zero.dcm", "zero"):
-        (folder / name).symlink_to("/dev/zero")
+    for name, device in (("zero.dcm", "/dev/zero"), ("full", "/dev/full")):
+        (folder / name).symlink_to(device)
         kinds[name] = "a device"
     before = Path.cwd()
     os.chdir(folder)  # the path of a socket has at most about a hundred letters
