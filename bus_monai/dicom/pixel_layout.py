@@ -103,7 +103,9 @@ def pixel_layout(source: OpenedSource) -> PixelLayout:
     else:
         found = _plain(source.content, declared, says_frames="NumberOfFrames" in header)
     if found.frames != declared.frames:
-        note = f"NumberOfFrames says {declared.frames}, but {found.frames} frames are there: all are read"
+        said = header.get("NumberOfFrames")
+        says = "is missing" if said in (None, "") else f"says {said}"
+        note = f"NumberOfFrames {says}, but {found.frames} frames are there: all are read"
         found = replace(found, notes=(*found.notes, note))
     Budget.current().check_frames(source.path, found.frames, found.rows, found.columns)
     return found

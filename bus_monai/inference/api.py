@@ -51,6 +51,7 @@ class Result:
             :func:`~bus_monai.geometry.lesion.smallest_area`.
         pixels: float32 (H, W) in [0, 1], the gray image.
         labels: int32 (H, W), the number of the lesion, 0 outside.
+        notes: what the file says wrong of itself, or does not say, in words.
     """
 
     mask: NDArray[np.bool_]
@@ -58,6 +59,7 @@ class Result:
     lesions: Sequence[Lesion]
     pixels: NDArray[np.float32]
     labels: NDArray[np.int32]
+    notes: tuple[str, ...] = ()
 
     def _repr_png_(self) -> bytes:
         buffer = io.BytesIO()
@@ -169,7 +171,7 @@ def _segment(
         aspect=source.aspect,
         chance=predictor.calibration,
     )
-    return Result(found.labels > 0, probability, found.lesions, source.pixels, found.labels)
+    return Result(found.labels > 0, probability, found.lesions, source.pixels, found.labels, source.notes)
 
 
 def _predictor(model: str | Path, sensitivity: Sensitivity, trust: bool) -> Predictor:

@@ -12,7 +12,7 @@ from PIL import Image
 from pydicom.data import get_testdata_file
 
 from bus_monai.errors import UserError
-from bus_monai.inference.api import as_source, check_spacing
+from bus_monai.inference.api import as_source, check_spacing, segment
 from bus_monai.sources.read import read_source
 
 GRAY = np.random.default_rng(0).integers(0, 256, (6, 9), np.uint8)
@@ -83,3 +83,9 @@ def test_numbers_of_any_kind_are_a_spacing(spacing: Any) -> None:
 def test_a_spacing_is_two_numbers_above_0(spacing: Any) -> None:
     with pytest.raises(UserError):
         check_spacing(spacing)
+
+
+def test_what_is_wrong_with_a_file_is_in_the_notes() -> None:
+    data = pydicom.dcmread(str(get_testdata_file("US1_UNCR.dcm")))
+    data.PixelSpacing = ["0", "0"]
+    assert any("PixelSpacing" in note for note in segment(data, any_body_part=True).notes)
