@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from bus_monai.data.phantoms.ultrasound import make_phantom
 from bus_monai.label.label_file import fill_contours
 from tests.label.browser import Browser
 from tests.label.conftest import MODEL, Server, fill_studies
@@ -48,9 +49,10 @@ def test_an_image_is_segmented_changed_and_submitted(
     tmp_path: Path,
     browser: Browser,
 ) -> None:
-    server = serve(
-        fill_studies(tmp_path / "studies", small_phantoms), "--bundles", f"{MODEL}=baseline:{small_weights},lite_unet"
-    )
+    studies = fill_studies(tmp_path / "studies", small_phantoms)
+    # those that are smaller do not look like ultrasound to the model that ships
+    Image.fromarray(make_phantom(8, (160, 200)).image).save(studies / "phantom_0002.png")
+    server = serve(studies, "--bundles", f"{MODEL}=baseline:{small_weights},lite_unet")
     client = server.client()
     browser.open(f"{server.url}/bus/")
     assert "token" in browser.wait("document.body?.innerText")
