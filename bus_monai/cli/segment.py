@@ -79,7 +79,8 @@ def segment(
     Killed or interrupted, the same command goes on where it ended. A broken file is a row of results.csv with the
     reason, and the exit code is then 1. Not for clinical use.
     """
-    from bus_monai.inference.batch import RESULTS_FILE, segment_inputs
+    from bus_monai.inference.batch import segment_inputs
+    from bus_monai.inference.results import RESULTS_FILE
     from bus_monai.inference.segment_file import SegmentSettings
     from bus_monai.inference.write_outputs import parse_kinds
 

@@ -2,41 +2,33 @@
 
 from __future__ import annotations
 
-import csv
-import json
 import os
-import platform
 import time
 from collections import Counter
 from collections.abc import Container, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from itertools import islice
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 from tqdm import tqdm
 
-from bus_monai import __version__
 from bus_monai.bundle.models import model_key
-from bus_monai.bundle.registry import installed_version
 from bus_monai.dicom.quiet_decoders import quiet_decoders
-from bus_monai.errors import UserError, writing
-from bus_monai.geometry.lesion import MAX_LESIONS
+from bus_monai.errors import UserError
 from bus_monai.inference.executors.local import Engine, LocalEngine, Task
 from bus_monai.inference.manifest import LEFT_OUT, Entry, Manifest, Outcome, forget_outputs
 from bus_monai.inference.predictor import Predictor
+from bus_monai.inference.results import RESULTS_FILE, RUN_FILE, is_results, write_results, write_run
 from bus_monai.inference.segment_file import SegmentFile, SegmentSettings
-from bus_monai.inference.write_outputs import RERUN_HINT, candidate_names, source_date
-from bus_monai.io.atomic import atomic_file, check_writable, plain_cell
+from bus_monai.inference.write_outputs import candidate_names, source_date
+from bus_monai.io.atomic import check_writable
 from bus_monai.io.opened import hash_file, open_source
 from bus_monai.io.ours import (
     MANIFEST_FILE,
     Results,
     files_below,
-    first_line,
-    is_marked,
     not_ours,
     output_below,
     results_above,
@@ -171,20 +163,7 @@ def _printable(path: str) -> str:
     return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
-RESULTS_FILE = "results.csv"
-"""One row per lesion, an image without lesion, or a file that failed or was skipped."""
-RUN_FILE = "run.json"
-COUNTED = ("done", "failed", "skipped", "not assessed", "new", "crowded", "lesions")
-"""What ``run.json`` counts."""
-LESION_COLUMNS = (
-    "file", "output", "state", "lesions", "lesion", "frame", "first_frame", "last_frame", "unit", "area", "long_axis",
-    "short_axis", "perimeter", "depth_width_ratio", "orientation_deg", "circularity", "row", "column", "top", "left",
-    "height", "width", "probability", "note", "reason",
-)  # fmt: skip
 DEFAULT_ENGINE = LocalEngine()
-RECORDED_PACKAGES = (
-    "numpy", "scipy", "scikit-image", "pillow", "pydicom", "highdicom", "openvino", "onnxruntime", "torch", "monai",
-)  # fmt: skip
 
 
 def segment_inputs(
@@ -237,9 +216,9 @@ def segment_inputs(
                 now = segment_items(engine, job, manifest, find_items(inputs, out, own))
         finally:
             seconds = time.monotonic() - clock
-            totals = _write_results(manifest, out)
+            totals = write_results(manifest, out)
             told = {"engine": engine.name, "began": _dicom_time(began), "seconds": round(seconds, 2)}
-            _write_run(out, predictor, settings, totals, told)
+            write_run(out, predictor, settings, totals, told)
     finally:
         manifest.close()
     if not now:
@@ -274,7 +253,7 @@ def _check_replaced(inputs: Sequence[Path], out: Path, kinds: Sequence[str]) -> 
         return
     has_manifest = (out / MANIFEST_FILE).exists()
     for name in (RESULTS_FILE, RUN_FILE):
-        if os.path.lexists(out / name) and not (has_manifest and _is_ours(out / name)):
+        if os.path.lexists(out / name) and not (has_manifest and is_results(out / name)):
             raise not_ours(out / name, "--out")
     known = Results(out)
     foreign: dict[str, Path] = {}
@@ -297,10 +276,6 @@ def _what_instead(folder: Path) -> str:
                 if what:
                     return f"'{path.name}' in it is {what}"
     return "give another folder"
-
-
-def _is_ours(path: Path) -> bool:
-    return is_marked(path) or first_line(path).startswith(",".join(LESION_COLUMNS[:3]))
 
 
 MAX_LOOKED_AT = 100
@@ -331,73 +306,6 @@ def _known_job(
             "to make them anew, or another --out."
         )
     return datetime.fromisoformat(known["creation"])
-
-
-def _write_results(manifest: Manifest, out: Path) -> Counter[str]:
-    """Write the table of all that is known, in the order of the paths, and count it."""
-    totals: Counter[str] = Counter()
-    with (
-        writing(out / RESULTS_FILE, option="--out", kept=RERUN_HINT),
-        atomic_file(out / RESULTS_FILE) as partial,
-        partial.open("w", newline="", encoding="utf-8") as file,
-    ):
-        table = csv.DictWriter(file, LESION_COLUMNS, restval="", extrasaction="ignore")
-        table.writeheader()
-        for entry in manifest.entries():
-            outcome = _as_it_is_now(entry)
-            totals[outcome.state] += 1
-            shared = {"file": entry.path, "output": entry.name, "state": outcome.state, "reason": outcome.reason}
-            if not outcome.rows and outcome.state != "new":
-                table.writerow({key: plain_cell(value) for key, value in shared.items()})
-            totals["crowded"] += any(row.get("surplus", 0) for row in outcome.rows)
-            for row in outcome.rows:
-                totals["lesions"] += "number" in row
-                cells = {"lesion": row.get("number", ""), **row, **shared}
-                table.writerow({key: plain_cell(value) for key, value in cells.items()})
-    return totals
-
-
-def _as_it_is_now(entry: Entry) -> Outcome:
-    """Return what is known of an item, with a word about a file that is no longer there."""
-    known = entry.outcome
-    # the name of a path that is no Unicode is not its own, see _printable
-    if "\\" in entry.path or os.path.lexists(entry.path):
-        return known
-    if known.state == "new":
-        return Outcome("failed", f"'{entry.path}' was removed before it was segmented: put it back or use --restart.")
-    return replace(known, reason=f"{known.reason} The file is no longer there.".strip())
-
-
-def _write_run(
-    out: Path, predictor: Predictor, settings: SegmentSettings, totals: Counter[str], told: dict[str, Any]
-) -> None:
-    record = {
-        "bus_monai": __version__,
-        "python": platform.python_version(),
-        "packages": {name: found for name in RECORDED_PACKAGES if (found := installed_version(name))},
-        "model": {
-            "bundle": predictor.name,
-            "version": predictor.version,
-            "weights_sha256": predictor.weights_hash,
-            "settings": predictor.model.settings,
-        },
-        "settings": {
-            "write": list(settings.kinds),
-            "threshold": settings.threshold,
-            "modality": settings.modality,
-            "min_area": settings.min_area,
-            "any_body_part": settings.any_body_part,
-            "most_lesions": MAX_LESIONS,
-            "backend": predictor.backend,
-            "precision": predictor.precision,
-            "tta": predictor.tta,
-            "sensitivity": predictor.sensitivity,
-        },
-        "counts": {key: totals[key] for key in COUNTED},
-        **told,
-    }
-    with writing(out / RUN_FILE, option="--out"), atomic_file(out / RUN_FILE) as partial:
-        partial.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
 
 def _dicom_time(moment: datetime) -> str:

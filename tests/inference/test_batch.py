@@ -300,7 +300,7 @@ def test_nothing_to_do_and_nothing_there(bright: Any, tmp_path: Path) -> None:
 
 
 def test_columns_hold_every_measure() -> None:
-    from bus_monai.inference.batch import LESION_COLUMNS
+    from bus_monai.inference.results import LESION_COLUMNS
 
     box = {"top", "left", "height", "width"}
     assert {name for name in Lesion.__dataclass_fields__ if name not in ("number", "box")} | box <= set(LESION_COLUMNS)
