@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from skimage.measure import approximate_polygon, find_contours
 
-from bus_monai.geometry.polygon import straightened
+from bus_monai.geometry.lesion import straightened
 
 
 def outline(seed: int) -> np.ndarray:
