@@ -1,15 +1,21 @@
-"""Uncertainty of a segmenter: Monte-Carlo dropout and test-time augmentation."""
+"""What an image would teach a segmenter: its uncertainty, and how far its features are from known ones."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
 import torch
 from monai.networks.utils import eval_mode, train_mode
+from numpy.typing import NDArray
+from scipy.spatial.distance import cdist
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.modules.dropout import _DropoutNd  # the base class of all dropout layers, which has no public name
 
+from bus_monai.networks.mutual_generators import MutualGenerators
+
+DROPOUT_PASSES = 10
 MAX_SHIFT_SHARE = 1 / 32
 """Of the test-time augmentation, as a share of the shorter side."""
 
@@ -69,3 +75,47 @@ def augmentation_uncertainty(network: nn.Module, image: Tensor) -> Tensor:
 
 def _dropout_layers(network: nn.Module) -> Iterator[nn.Module]:
     return (layer for layer in network.modules() if isinstance(layer, _DropoutNd) and layer.p > 0)
+
+
+def image_features(network: nn.Module, layer: str, image: Tensor) -> NDArray[np.float32]:
+    """Return the mean features (C,) of an image (1, 1, H, W) in a named layer, of length 1."""
+    found: list[Tensor] = []
+    hook = network.get_submodule(layer).register_forward_hook(
+        lambda module, inputs, output: found.append(output.mean(dim=(2, 3))[0])
+    )
+    try:
+        with torch.no_grad():
+            network(image)
+    finally:
+        hook.remove()
+    values = found[0].float().cpu().numpy()
+    return np.asarray(values / max(float(np.linalg.norm(values)), 1e-12), dtype=np.float32)
+
+
+def uncertainty_map(network: nn.Module, image: Tensor) -> Tensor:
+    """Return the uncertainty (H, W) of an image (1, 1, H, W), values in [0, 0.5].
+
+    It is the standard deviation of the probability of the two generators of ASSGAN, or over passes with dropout, or
+    over mirrored and shifted images where a network has neither.
+    """
+    if isinstance(network, MutualGenerators) and len(network.ensemble.networks) > 1:
+        with torch.no_grad():
+            probability = torch.cat([generator(image).sigmoid() for generator in network.ensemble.networks])
+        return probability.std(dim=0, correction=0)[0]
+    if has_dropout(network):
+        return dropout_uncertainty(network, image, samples=DROPOUT_PASSES)
+    return augmentation_uncertainty(network, image)
+
+
+def k_center(points: NDArray[np.float32], chosen: NDArray[np.float32] | None) -> int:
+    """Return which point comes next in the greedy solution of the k-center problem.
+
+    Sener and Savarese, ICLR 2018, arXiv 1708.00489.
+
+    Args:
+        points: (N, C), N at least 1.
+        chosen: (M, C); without any, the point nearest to the mean is the first center.
+    """
+    if chosen is None or not len(chosen):
+        return int(cdist(points, points.mean(axis=0, keepdims=True))[:, 0].argmin())
+    return int(cdist(points, chosen).min(axis=1).argmax())

@@ -14,49 +14,32 @@ from monai.data.meta_tensor import MetaTensor
 from monailabel.interfaces.tasks.scoring import ScoringMethod
 from monailabel.interfaces.tasks.strategy import Strategy
 from numpy.typing import NDArray
-from scipy.spatial.distance import cdist
-from torch import Tensor, nn
+from torch import Tensor
 
 from bus_monai.bundle.models import model_key
 from bus_monai.bundle.run import BundleParts, bundle_parts
 from bus_monai.errors import UserError
 from bus_monai.explain.saliency import choose_layer
-from bus_monai.explain.uncertainty import augmentation_uncertainty, dropout_uncertainty, has_dropout
+from bus_monai.explain.uncertainty import (
+    image_features,
+    k_center,
+    uncertainty_map,
+)
 from bus_monai.inference.predictor import Predictor
 from bus_monai.label.infer_tasks import SegmentTask
 from bus_monai.label.label_file import image_shape, read_labels
 from bus_monai.label.store import LabelStore, final_labels
 from bus_monai.metrics.segmentation import mask_dice
-from bus_monai.networks.mutual_generators import MutualGenerators
 from bus_monai.sources.read import read_all_frames, read_source
 from bus_monai.transforms.image_region import FrameRegions
 
-
-def image_features(network: nn.Module, layer: str, image: Tensor) -> NDArray[np.float32]:
-    """Return the mean features (C,) of an image (1, 1, H, W) in a named layer, of length 1."""
-    found: list[Tensor] = []
-    hook = network.get_submodule(layer).register_forward_hook(
-        lambda module, inputs, output: found.append(output.mean(dim=(2, 3))[0])
-    )
-    try:
-        with torch.no_grad():
-            network(image)
-    finally:
-        hook.remove()
-    values = found[0].float().cpu().numpy()
-    return np.asarray(values / max(float(np.linalg.norm(values)), 1e-12), dtype=np.float32)
-
-
-DROPOUT_PASSES = 10
-"""Passes with dropout."""
 logger = logging.getLogger("bus_monai")
 
 
 def image_uncertainty(task: SegmentTask, store: LabelStore, name: str) -> float | None:
     """Return the sum of the uncertainty over the pixels that the network sees, ``None`` for a broken image.
 
-    It is the standard deviation of the probability of the two generators of ASSGAN, or over passes with dropout, or
-    over mirrored and shifted images where a network has neither. Kept with the image for the content of the model.
+    See :func:`~bus_monai.explain.uncertainty.uncertainty_map`. Kept with the image for the content of the model.
     """
     key = model_key(task.versions.model())
     kept = store.get_image_info(name).get("uncertainty")
@@ -75,17 +58,6 @@ def known_uncertainties(task: SegmentTask, store: LabelStore, names: Sequence[st
     """Return the :func:`image_uncertainty` of the images that can be read, by name."""
     scores = {name: image_uncertainty(task, store, name) for name in names}
     return {name: score for name, score in scores.items() if score is not None}
-
-
-def uncertainty_map(network: nn.Module, image: Tensor) -> Tensor:
-    """Return the uncertainty (H, W) of an image (1, 1, H, W), values in [0, 0.5]."""
-    if isinstance(network, MutualGenerators) and len(network.ensemble.networks) > 1:
-        with torch.no_grad():
-            probability = torch.cat([generator(image).sigmoid() for generator in network.ensemble.networks])
-        return probability.std(dim=0, correction=0)[0]
-    if has_dropout(network):
-        return dropout_uncertainty(network, image, samples=DROPOUT_PASSES)
-    return augmentation_uncertainty(network, image)
 
 
 def embed(task: SegmentTask, store: LabelStore, name: str) -> NDArray[np.float32] | None:
@@ -125,20 +97,6 @@ def _parts(predictor: Predictor) -> BundleParts:
 def _layer(predictor: Predictor) -> str:
     parts = _parts(predictor)
     return choose_layer(parts.network, parts.size)
-
-
-def k_center(points: NDArray[np.float32], chosen: NDArray[np.float32] | None) -> int:
-    """Return which point comes next in the greedy solution of the k-center problem.
-
-    Sener and Savarese, ICLR 2018, arXiv 1708.00489.
-
-    Args:
-        points: (N, C), N at least 1.
-        chosen: (M, C); without any, the point nearest to the mean is the first center.
-    """
-    if chosen is None or not len(chosen):
-        return int(cdist(points, points.mean(axis=0, keepdims=True))[:, 0].argmin())
-    return int(cdist(points, chosen).min(axis=1).argmax())
 
 
 class DiceScoring(ScoringMethod):

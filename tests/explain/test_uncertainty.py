@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
-from bus_monai.explain.uncertainty import augmentation_uncertainty, dropout_uncertainty, has_dropout
+from bus_monai.explain.uncertainty import (
+    augmentation_uncertainty,
+    dropout_uncertainty,
+    has_dropout,
+    k_center,
+    uncertainty_map,
+)
+from bus_monai.networks.mutual_generators import MutualGenerators
 
 
 def test_dropout_is_that_of_a_coin() -> None:
@@ -51,3 +59,32 @@ def test_a_network_that_knows_left_from_right_is_not() -> None:
     values = augmentation_uncertainty(Fixed(), torch.rand(1, 1, 32, 32))
     assert float(values[:, 4:12].mean()) == pytest.approx(0.5, abs=1e-3)
     assert float(values.max()) <= 0.5
+
+
+class _Constant(nn.Module):
+    def __init__(self, logit: float) -> None:
+        super().__init__()
+        self.logit = logit
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.full_like(x, self.logit)
+
+
+def test_generators_disagree() -> None:
+    network = MutualGenerators(backbone="resnet18")
+    network.ensemble.networks = nn.ModuleList([_Constant(0.0), _Constant(float(np.log(4)))])
+    # probabilities 0.5 and 0.8
+    torch.testing.assert_close(uncertainty_map(network, torch.zeros(1, 1, 4, 5)), torch.full((4, 5), 0.15))
+
+
+def test_dropout_comes_before_flips() -> None:
+    image = torch.full((1, 1, 32, 32), 0.5)
+    assert uncertainty_map(_Constant(0.3), image).max() < 1e-6
+    assert uncertainty_map(nn.Sequential(_Constant(1.0), nn.Dropout(0.5)), image).max() > 0.1
+
+
+def test_the_farthest_point_is_next() -> None:
+    points = np.array([[0.0, 0.0], [1.0, 0.0], [5.0, 0.0]])
+    assert k_center(points, None) == 1
+    assert k_center(points, points[1:2]) == 2
+    assert k_center(points[:2], points[2:]) == 0

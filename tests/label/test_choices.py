@@ -8,14 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
-import numpy as np
 import pytest
-import torch
-from torch import nn
 
 from bus_monai.bundle.registry import list_bundles
 from bus_monai.label.environment import check_login, check_studies, offered_models, warn_if_open
-from bus_monai.networks.mutual_generators import MutualGenerators
 from tests.user_errors import raises_user_error
 
 
@@ -26,40 +22,11 @@ def strategies(label_python: Path) -> ModuleType:
     return importlib.import_module("bus_monai.label.strategies")
 
 
-def test_the_farthest_point_is_next(strategies: ModuleType) -> None:
-    points = np.array([[0.0, 0.0], [1.0, 0.0], [5.0, 0.0]])
-    assert strategies.k_center(points, None) == 1
-    assert strategies.k_center(points, points[1:2]) == 2
-    assert strategies.k_center(points[:2], points[2:]) == 0
-
-
 def test_a_sample_is_the_same_each_time(strategies: ModuleType) -> None:
     names = [str(n) for n in range(100)]
     assert strategies.sample(names[:3], 50) == ["0", "1", "2"]
     assert strategies.sample(names, 50) == strategies.sample(names[::-1], 50)
     assert len(set(strategies.sample(names, 50))) == 50
-
-
-class _Constant(nn.Module):
-    def __init__(self, logit: float) -> None:
-        super().__init__()
-        self.logit = logit
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return torch.full_like(x, self.logit)
-
-
-def test_generators_disagree(strategies: ModuleType) -> None:
-    network = MutualGenerators(backbone="resnet18")
-    network.ensemble.networks = nn.ModuleList([_Constant(0.0), _Constant(float(np.log(4)))])
-    # probabilities 0.5 and 0.8
-    torch.testing.assert_close(strategies.uncertainty_map(network, torch.zeros(1, 1, 4, 5)), torch.full((4, 5), 0.15))
-
-
-def test_dropout_comes_before_flips(strategies: ModuleType) -> None:
-    image = torch.full((1, 1, 32, 32), 0.5)
-    assert strategies.uncertainty_map(_Constant(0.3), image).max() < 1e-6
-    assert strategies.uncertainty_map(nn.Sequential(_Constant(1.0), nn.Dropout(0.5)), image).max() > 0.1
 
 
 def test_segmenters_with_weights_are_offered(monkeypatch: pytest.MonkeyPatch, small_weights: Path) -> None:
