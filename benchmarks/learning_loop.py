@@ -38,9 +38,9 @@ from bus_monai.bundle.settings import read_settings
 from bus_monai.data.case import Case
 from bus_monai.data.datalist import Datalist, write_datalist
 from bus_monai.data.dataset import load_dataset
+from bus_monai.experiments.cross_validation import held_out_score
 from bus_monai.explain.saliency import choose_layer
 from bus_monai.explain.uncertainty import image_features, k_center, uncertainty_map
-from bus_monai.label.train_task import held_out_score
 from bus_monai.sources.read import read_source
 
 STRATEGIES = ("first", "random", "uncertainty", "diversity")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -12,19 +13,25 @@ from bus_monai.bundle.models import TrainedModel, known_in
 from bus_monai.bundle.registry import TRAINED_FILE, output_format
 from bus_monai.bundle.run import EVALUATE_CONFIG, evaluate_model, train_run
 from bus_monai.bundle.settings import read_settings
+from bus_monai.data.datalist import Datalist
 from bus_monai.data.protocols import FOLDS
 from bus_monai.errors import UserError
 from bus_monai.handlers.mlflow import ParentRun
+from bus_monai.inference.predictor import Predictor
 from bus_monai.io.atomic import check_writable
+from bus_monai.io.image import read_masks
 from bus_monai.io.ours import PNG_MARK
 from bus_monai.metrics.aggregate import CASES_FILE, SUMMARY_FILE, means, write_scores
 from bus_monai.metrics.case_table import read_case_table
 from bus_monai.metrics.classification import macro_auc, macro_roc
+from bus_monai.metrics.segmentation import score_case
 from bus_monai.metrics.shapes import found_scores, read_shape_rows, summary_lines
 from bus_monai.report.evaluation_report import write_evaluation_report
 from bus_monai.report.page import CONFUSION_FILE, FOLD_ROC_FILE, ROC_FILE, SHAPE_ROWS_FILE
 from bus_monai.report.score_figures import fold_roc_figure
 from bus_monai.report.shape_report import write_shape_report
+from bus_monai.sources.read import read_source
+from bus_monai.transforms.image_region import find_regions
 
 Pooled = tuple[Mapping[str, float], Sequence[Path]]
 """Metrics for MLflow, and the files that were written, the one to read first at the end."""
@@ -102,3 +109,15 @@ def cross_validate(bundle: Path, out: Path, overrides: Mapping[str, Any]) -> Pat
     metrics, files = pool(out, folders)
     parent.complete({f"test_{key}": value for key, value in metrics.items()}, *files)
     return files[-1]
+
+
+def held_out_score(model: TrainedModel, datalist: Datalist) -> float:
+    """Return the mean Dice over the section ``test``; an image without lesion scores 1 where none is found, else 0."""
+    predictor = Predictor(model, backend="torch", precision="fp32")
+    scores = []
+    for case in datalist.test:
+        source = read_source(case.image)
+        truth = read_masks(case.masks, source.pixels.shape)
+        found = score_case(predictor.predict(source.pixels, find_regions(source.pixels, source.images)), truth)
+        scores.append(float(found.predicted_area_px == 0) if found.dice is None else found.dice)
+    return fmean(scores)

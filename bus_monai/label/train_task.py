@@ -12,7 +12,6 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -29,17 +28,15 @@ from bus_monai.data.case import Case, Diagnosis
 from bus_monai.data.datalist import Datalist, write_datalist
 from bus_monai.data.readers.folder import case_id
 from bus_monai.errors import UserError, user_error
-from bus_monai.inference.predictor import Predictor
+from bus_monai.experiments.cross_validation import held_out_score
 from bus_monai.io.atomic import atomic_file
-from bus_monai.io.image import image_stem, read_masks
+from bus_monai.io.image import image_stem
 from bus_monai.io.masks import frame_mark, write_png_mask
 from bus_monai.io.opened import open_source
 from bus_monai.label.label_file import image_shape, read_labels
 from bus_monai.label.model_versions import PROGRESS_FILE, ModelVersions
 from bus_monai.label.store import LabelStore, final_labels
-from bus_monai.metrics.segmentation import score_case
-from bus_monai.sources.read import read_all_frames, read_source
-from bus_monai.transforms.image_region import find_regions
+from bus_monai.sources.read import read_all_frames
 
 SHORT_TRAINING = {"max_epochs": 10, "pretrain_epochs": 0, "phase1_epochs": 5, "encoder_weights": None}
 """Of a training that starts from a trained model, as far as its bundle has these keys."""
@@ -115,18 +112,6 @@ def _choose_settings(model: TrainedModel, datalist: Datalist, settings: Mapping[
     if "phase1_epochs" in chosen:
         chosen["phase1_epochs"] = min(int(chosen["phase1_epochs"]), max(int(chosen["max_epochs"]) - 1, 0))
     return chosen
-
-
-def held_out_score(model: TrainedModel, datalist: Datalist) -> float:
-    """Return the mean Dice over the section ``test``; an image without lesion scores 1 where none is found, else 0."""
-    predictor = Predictor(model, backend="torch", precision="fp32")
-    scores = []
-    for case in datalist.test:
-        source = read_source(case.image)
-        truth = read_masks(case.masks, source.pixels.shape)
-        found = score_case(predictor.predict(source.pixels, find_regions(source.pixels, source.images)), truth)
-        scores.append(float(found.predicted_area_px == 0) if found.dice is None else found.dice)
-    return fmean(scores)
 
 
 HELD_OUT_LIMITS = {"test": 0.15, "validation": 0.3}
