@@ -70,7 +70,7 @@ def versions(small_weights: Path, tmp_path: Path) -> ModelVersions:
 
 def _scores(monkeypatch: pytest.MonkeyPatch, before: float, after: float) -> None:
     scores = iter([before, after])
-    monkeypatch.setattr("bus_monai.experiments.cross_validation.held_out_score", lambda model, datalist: next(scores))
+    monkeypatch.setattr("bus_monai.label.train_task.held_out_score", lambda model, datalist: next(scores))
 
 
 @pytest.mark.parametrize(("after", "active"), [(0.5, 1), (0.49, 0)])
