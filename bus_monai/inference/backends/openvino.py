@@ -43,6 +43,7 @@ class OpenVinoBackend:
         self.chain = chain
         settings: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY"}
         settings["INFERENCE_NUM_THREADS"] = threads or wanted_threads()
+        settings["ENABLE_CPU_PINNING"] = False  # else the networks of all processes take the first core
         if precision == "fp32":
             settings |= FLOAT32_HINT
         try:
