@@ -75,7 +75,7 @@ def find_findings(
     height = probability.shape[0]
     is_large = np.array(
         [
-            size * _pixel_area(spacing) >= smallest_area(height, spacing, min_area)
+            size * pixel_area(spacing) >= smallest_area(height, spacing, min_area)
             for size, spacing in zip(sizes.tolist(), spacings, strict=True)
         ],
         dtype=bool,
@@ -92,7 +92,8 @@ def find_findings(
     return Findings(labels, lesions, len(sizes) - large, large - len(kept))
 
 
-def _pixel_area(spacing_mm: tuple[float, float] | None) -> float:
+def pixel_area(spacing_mm: tuple[float, float] | None) -> float:
+    """Return the area of a pixel in mm2, 1 where the spacing is not known."""
     return 1.0 if spacing_mm is None else spacing_mm[0] * spacing_mm[1]
 
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bus_monai.geometry.lesion import label_components, smallest_area
+from bus_monai.geometry.lesion import label_components, pixel_area, smallest_area
 from bus_monai.metrics.arrays import ArrayOrTensor, as_array, as_masks
 from bus_monai.metrics.detection import DetectionCurve
 
@@ -118,10 +118,7 @@ def count_detections(predicted: ArrayOrTensor, truth: ArrayOrTensor) -> Detectio
         >>> count_detections(np.array([[1, 1, 0, 0, 0, 0]], dtype=bool), truth)
         Detections(lesions=2, found=1, false_components=0)
     """
-    predicted, truth = as_masks(predicted, truth, dimensions=2)
-    hit = _overlaps(*(label_components(mask)[0] for mask in (predicted, truth))) >= MIN_IOU
-    components, lesions = hit.shape
-    return Detections(lesions, int(hit.any(axis=0).sum()), components - int(hit.any(axis=1).sum()))
+    return compare_components(*as_masks(predicted, truth, dimensions=2)).detections
 
 
 def match_findings(
@@ -150,33 +147,62 @@ def match_findings(
         (Finding(probability=0.8, lesion=1), Finding(probability=0.6, lesion=0))
     """
     probability, truth = as_array(probability), as_array(truth).astype(bool)
-    labels, sizes = label_components(probability >= threshold)
-    pixel = 1.0 if spacing_mm is None else spacing_mm[0] * spacing_mm[1]
-    large = np.flatnonzero(sizes * pixel >= smallest_area(len(truth), spacing_mm, None))
-    if not len(large):
-        return ()
-    sums = np.bincount(labels.ravel(), weights=probability.ravel())[1:]
-    overlaps = _overlaps(labels, label_components(truth)[0])
-    findings: list[Finding] = []
-    found: set[int] = set()
-    for component in sorted(large.tolist(), key=lambda number: -sums[number] / sizes[number]):
-        best = int(overlaps[component].argmax()) + 1 if overlaps.size else 0
-        right = best > 0 and overlaps[component, best - 1] >= MIN_IOU and best not in found
-        found |= {best} if right else set()
-        mean = round(float(sums[component] / sizes[component]), 6)
-        findings.append(Finding(calibration(mean) if calibration else mean, best if right else 0))
-    return tuple(findings)
+    compared = compare_components(probability >= threshold, truth)
+    return compared.findings(probability, spacing_mm=spacing_mm, calibration=calibration)
 
 
-def _overlaps(labels: NDArray[np.int32], true_labels: NDArray[np.int32]) -> NDArray[np.float64]:
-    """Return the IoU of each component of one image with each of the other, (components, true components)."""
-    components, lesions = int(labels.max(initial=0)), int(true_labels.max(initial=0))
+@dataclass(frozen=True)
+class ComparedComponents:
+    """The components of a predicted mask against those of the true one.
+
+    Args:
+        labels: (H, W), number of each predicted component, 0 outside.
+        sizes: pixels of each.
+        overlaps: IoU of each with each true one, (components, lesions).
+    """
+
+    labels: NDArray[np.int32]
+    sizes: NDArray[np.int64]
+    overlaps: NDArray[np.float64]
+
+    @property
+    def detections(self) -> Detections:
+        """What :func:`count_detections` returns."""
+        hit = self.overlaps >= MIN_IOU
+        components, lesions = hit.shape
+        return Detections(lesions, int(hit.any(axis=0).sum()), components - int(hit.any(axis=1).sum()))
+
+    def findings(
+        self,
+        probability: NDArray[np.floating],
+        *,
+        spacing_mm: tuple[float, float] | None,
+        calibration: Calibration | None,
+    ) -> tuple[Finding, ...]:
+        """Return what :func:`match_findings` does of the map (H, W) that the predicted mask is of."""
+        large = np.flatnonzero(self.sizes * pixel_area(spacing_mm) >= smallest_area(len(self.labels), spacing_mm, None))
+        if not len(large):
+            return ()
+        means = np.bincount(self.labels.ravel(), weights=probability.ravel())[1:] / self.sizes
+        findings: list[Finding] = []
+        found: set[int] = set()
+        for component in sorted(large.tolist(), key=lambda number: -means[number]):
+            best = int(self.overlaps[component].argmax()) + 1 if self.overlaps.size else 0
+            right = best > 0 and self.overlaps[component, best - 1] >= MIN_IOU and best not in found
+            found |= {best} if right else set()
+            mean = round(float(means[component]), 6)
+            findings.append(Finding(calibration(mean) if calibration else mean, best if right else 0))
+        return tuple(findings)
+
+
+def compare_components(predicted: NDArray[np.bool_], truth: NDArray[np.bool_]) -> ComparedComponents:
+    """Compare two masks (H, W) component by component, eight-connected."""
+    (labels, sizes), (true_labels, true_sizes) = label_components(predicted), label_components(truth)
+    components, lesions = len(sizes), len(true_sizes)
     # the count of each pair of labels; row and column 0 are background
     pairs = np.bincount((labels * (lesions + 1) + true_labels).ravel(), minlength=(components + 1) * (lesions + 1))
-    pairs = pairs.reshape(components + 1, lesions + 1)
-    both = pairs[1:, 1:]
-    overlaps: NDArray[np.float64] = both / (pairs[1:].sum(axis=1)[:, None] + pairs[:, 1:].sum(axis=0)[None] - both)
-    return overlaps
+    both = pairs.reshape(components + 1, lesions + 1)[1:, 1:]
+    return ComparedComponents(labels, sizes, both / (sizes[:, None] + true_sizes[None] - both))
 
 
 def findings_curve(images: Sequence[tuple[Sequence[Finding], int]]) -> DetectionCurve:

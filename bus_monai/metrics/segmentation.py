@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
 from bus_monai.metrics.arrays import ArrayOrTensor, as_array, as_masks
-from bus_monai.metrics.findings import Calibration, Finding, count_detections, match_findings
+from bus_monai.metrics.findings import Calibration, Finding, compare_components
 
 _LOGITS = np.arange(-14, 14.01, 0.125)
 BIN_EDGES = 1 / (1 + np.exp(-_LOGITS))
@@ -228,7 +228,8 @@ def score_case(
     hd95_px, assd_px, hd95_mm, assd_mm = _distances(predicted, truth, spacing_mm) if lesion else (None,) * 4
     precision = (tp / area if area else 0.0) if lesion else None
     sensitivity = tp / true_area if lesion else None
-    detections = count_detections(predicted, truth)
+    compared = compare_components(predicted, truth)
+    detections = compared.detections
     return CaseScores(
         has_lesion=lesion,
         tp=tp,
@@ -255,9 +256,7 @@ def score_case(
         lesions=detections.lesions,
         lesions_found=detections.found,
         false_components=detections.false_components,
-        findings=match_findings(
-            probability, truth, threshold=threshold, spacing_mm=spacing_mm, calibration=calibration
-        ),
+        findings=compared.findings(probability, spacing_mm=spacing_mm, calibration=calibration),
         lesion_histogram=probability_histogram(probability[truth]),
         background_histogram=probability_histogram(probability[~truth]),
     )
