@@ -20,8 +20,10 @@ from highdicom.sr import (
     ReferencedSegmentationFrame,
     SourceImageForMeasurementGroup,
     SourceImageForSegmentation,
+    TextContentItem,
     TrackingIdentifier,
 )
+from highdicom.sr.enum import RelationshipTypeValues
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
@@ -29,13 +31,18 @@ from pydicom.sr.coding import Code
 from bus_monai.dicom.segmentation import has_frame_numbers, index_segments, tracking_uid
 from bus_monai.dicom.source_header import Algorithm, as_ultrasound, derived_uid, source_header, stamp
 from bus_monai.geometry.lesion import Lesion
+from bus_monai.io.ours import RESEARCH
 
 SERIES_NUMBER = 902
+TITLE = Code("126000", "DCM", f"Imaging Measurement Report ({RESEARCH})")
+"""Of the report: the code of TID 1500, by which readers know it, with a meaning for people."""
 CODING_SCHEME = "99BUSMONAI"
 """Scheme of the codes below: those of DICOM know no such measures."""
 DEPTH_WIDTH_RATIO = Code("depth-width-ratio", CODING_SCHEME, "Depth/width ratio")
 ORIENTATION = Code("orientation", CODING_SCHEME, "Angle of long axis to skin")
 CIRCULARITY = Code("circularity", CODING_SCHEME, "Circularity")
+CHANCE = Code("lesion-chance", CODING_SCHEME, "Calibrated probability that it is a lesion")
+MEAN_PROBABILITY = Code("mean-probability", CODING_SCHEME, "Mean probability of its pixels, not calibrated")
 CALIBRATION = Code("calibration", CODING_SCHEME, "Calibration")
 UNCALIBRATED = Code("uncalibrated", CODING_SCHEME, "Uncalibrated, lengths in pixels")
 PIXEL_UNIT = Code("{pixels}", "UCUM", "pixels")
@@ -53,8 +60,9 @@ def make_report(
     """Make a Comprehensive SR after template TID 1500 (DICOM PS3.16), one measurement group per lesion and frame.
 
     A group gives area, long and short axis and perimeter in mm or, where the source is not calibrated, in pixels, which
-    it then says; depth/width ratio, orientation in degrees and circularity. It refers to the segment of the lesion and
-    to the frame; where no segmentation holds the lesion, to the frame alone. Without any lesion one group says so.
+    it then says; depth/width ratio, orientation in degrees, circularity and, where known, the probability. It refers
+    to the segment of the lesion and to the frame; where no segmentation holds the lesion, to the frame alone. Without
+    any lesion one group says so. Title and comment say that it is research; the comment says in words what made it.
 
     Args:
         source: the image, as read; its pixels are not needed.
@@ -77,16 +85,19 @@ def make_report(
         observation_context=_observer(algorithm),
         procedure_reported=codes.SCT.UltrasonographyOfBreast,
         imaging_measurements=groups or [_nothing_found(header, algorithm)],
+        title=TITLE,
     )
+    comment = TextContentItem(codes.DCM.Comment, comment_of(algorithm), RelationshipTypeValues.CONTAINS)
+    content[0].ContentSequence.append(comment)
     held = "".join(f"{frame}{lesion}" for frame, lesions in enumerate(lesions_by_frame) for lesion in lesions)
     report = ComprehensiveSR(
         evidence=[as_ultrasound(header), *segmentations],
         content=content[0],
         series_instance_uid=derived_uid("reports", str(algorithm), header.SeriesInstanceUID),
         series_number=SERIES_NUMBER,
-        sop_instance_uid=derived_uid("report", str(algorithm), header.SOPInstanceUID, held),
+        sop_instance_uid=derived_uid("report", str(algorithm), algorithm.operating_point, header.SOPInstanceUID, held),
         instance_number=1,
-        series_description="Measures of lesions",
+        series_description=f"{RESEARCH}: measures",
         is_complete=True,
         **algorithm.equipment,
     )
@@ -96,6 +107,16 @@ def make_report(
                 instance.ReferencedSOPClassUID = header.SOPClassUID
     stamp(report, creation)
     return report
+
+
+def comment_of(algorithm: Algorithm) -> str:
+    """Return in words what made a report, and what its probabilities mean."""
+    meaning = "the chance that it is one" if algorithm.is_calibrated else "the mean over its pixels, not calibrated"
+    point = f" Operating point: {algorithm.operating_point}." if algorithm.operating_point else ""
+    return (
+        f"{RESEARCH}. Lesions found by {algorithm.name}, version {algorithm.version}, with weights of SHA-256 "
+        f"{algorithm.weights_hash}.{point} The probability of a lesion is {meaning}."
+    )
 
 
 def _observer(algorithm: Algorithm) -> ObservationContext:
@@ -125,7 +146,7 @@ def _group(
         "finding_category": codes.SCT.MorphologicallyAbnormalStructure,
         "finding_sites": [FindingSite(codes.SCT.Breast)],
         "algorithm_id": _algorithm(algorithm),
-        "measurements": _measurements(lesion),
+        "measurements": _measurements(lesion, algorithm),
         "qualitative_evaluations": uncalibrated,
     }
     frames = [frame + 1] if has_frame_numbers(header) else None
@@ -147,11 +168,11 @@ def _group(
     return PlanarROIMeasurementsAndQualitativeEvaluations(**shared, referenced_segment=reference)
 
 
-def _measurements(lesion: Lesion) -> list[Measurement]:
+def _measurements(lesion: Lesion, algorithm: Algorithm) -> list[Measurement]:
     length, square = (
         (codes.UCUM.Millimeter, codes.UCUM.SquareMillimeter) if lesion.unit == "mm" else (PIXEL_UNIT, PIXEL_UNIT)
     )
-    values = (
+    values = [
         (codes.SCT.Area, lesion.area, square),
         (codes.SCT.LongAxis, lesion.long_axis, length),
         (codes.SCT.ShortAxis, lesion.short_axis, length),
@@ -159,7 +180,10 @@ def _measurements(lesion: Lesion) -> list[Measurement]:
         (DEPTH_WIDTH_RATIO, lesion.depth_width_ratio, codes.UCUM.Ratio),
         (ORIENTATION, lesion.orientation_deg, codes.UCUM.Degree),
         (CIRCULARITY, lesion.circularity, codes.UCUM.NoUnits),
-    )
+    ]
+    if lesion.probability is not None:
+        name = CHANCE if algorithm.is_calibrated else MEAN_PROBABILITY
+        values.append((name, lesion.probability, codes.UCUM.NoUnits))
     return [Measurement(name, round(value, 4), unit) for name, value, unit in values]
 
 

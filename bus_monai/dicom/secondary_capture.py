@@ -17,6 +17,7 @@ from pydicom.tag import Tag
 from pydicom.uid import JPEGBaseline8Bit, MultiFrameTrueColorSecondaryCaptureImageStorage, SecondaryCaptureImageStorage
 
 from bus_monai.dicom.source_header import Algorithm, as_ultrasound, derived_uid, source_header, stamp
+from bus_monai.io.ours import RESEARCH
 
 SERIES_NUMBER = 903
 JPEG_QUALITY = 95
@@ -56,7 +57,7 @@ def make_secondary_capture(
         instance_number=1,
         modality="OT",
         transfer_syntax_uid=JPEGBaseline8Bit,
-        series_description="Lesions drawn on the image",
+        series_description=f"{RESEARCH}: lesions drawn",
         **algorithm.equipment,
     )
     made.copy_patient_and_study_information(as_ultrasound(header))
@@ -64,8 +65,10 @@ def make_secondary_capture(
     made.ImageType = ["DERIVED", "SECONDARY"]
     made.Laterality = header.get("Laterality") or ""
     made.PatientOrientation = ""
-    made.BurnedInAnnotation = header.get("BurnedInAnnotation") or "YES"
-    made.DerivationDescription = "Outlines of lesions drawn on the image"
+    # what is drawn names no patient; a screen that does not say may
+    made.BurnedInAnnotation = "NO" if header.get("BurnedInAnnotation") == "NO" else "YES"
+    made.DerivationDescription = f"Lesions drawn on the image by {algorithm.name} {algorithm.version}"
+    made.ImageComments = RESEARCH
     made.SourceImageSequence = [_reference(header)]
     if several:
         made.FrameIncrementPointer = Tag("FrameTime")

@@ -19,10 +19,11 @@ from pydicom.uid import UID, UltrasoundImageStorage
 
 from bus_monai.dicom.read import spacing_mm
 from bus_monai.dicom.source_header import Algorithm, as_ultrasound, derived_uid, source_header, stamp
+from bus_monai.io.ours import RESEARCH
 
 SERIES_NUMBER = 901
 """Above those that scanners give."""
-ALL_FRAMES = "Lesions of all frames"
+ALL_FRAMES = "RESEARCH: lesions of all frames"
 
 
 def make_segmentations(
@@ -227,9 +228,9 @@ def _segmentation(
         series_number=SERIES_NUMBER,
         sop_instance_uid=derived_uid("segmentation", *parts),
         instance_number=(frame or 0) + 1,
-        content_label="LESIONS",
-        content_description=ALL_FRAMES if frame is None else f"Lesions of frame {frame + 1}",
-        series_description="Lesions",
+        content_label="RESEARCH_LESIONS",
+        content_description=ALL_FRAMES if frame is None else f"RESEARCH: lesions of frame {frame + 1}",
+        series_description=f"{RESEARCH}: lesions",
         **algorithm.equipment,
     )
     # highdicom draws this one at random

@@ -43,11 +43,15 @@ class Algorithm:
         name: of the model, at most 64 characters.
         version: of the model, at most 64 characters.
         weights_hash: SHA-256 of its weights in hexadecimal digits, or the first of them.
+        operating_point: at which it was run, in words.
+        is_calibrated: whether the probability of a lesion is the chance that it is one.
     """
 
     name: str
     version: str
     weights_hash: str
+    operating_point: str = ""
+    is_calibrated: bool = False
 
     @property
     def equipment(self) -> Equipment:

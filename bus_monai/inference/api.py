@@ -20,9 +20,9 @@ from bus_monai.bundle.registry import DEFAULT_MODEL
 from bus_monai.errors import UserError, check_choice, check_number, is_number, reading
 from bus_monai.geometry.lesion import find_findings
 from bus_monai.inference.backends.backend import SENSITIVITIES, Sensitivity
+from bus_monai.inference.overlay import draw_overlay
 from bus_monai.inference.predictor import Predictor
 from bus_monai.inference.segment_frames import MAX_DISTANCE, unlike_breast
-from bus_monai.inference.write_outputs import draw_overlay
 from bus_monai.io.budget import Budget
 from bus_monai.io.gray import LUMA_WEIGHTS, check_signal, to_unit_range
 from bus_monai.io.image import SourceImage, gray_of, upright
@@ -63,7 +63,7 @@ class Result:
 
     def _repr_png_(self) -> bytes:
         buffer = io.BytesIO()
-        Image.fromarray(draw_overlay(self.pixels, self.labels)).save(buffer, format="PNG")
+        Image.fromarray(draw_overlay(self.pixels, self.labels, self.lesions)).save(buffer, format="PNG")
         return buffer.getvalue()
 
     def _repr_html_(self) -> str:

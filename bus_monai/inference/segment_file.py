@@ -10,6 +10,7 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
+from bus_monai import __version__
 from bus_monai.errors import NotAssessedError, UserError, user_error
 from bus_monai.inference.manifest import Outcome
 from bus_monai.inference.predictor import Predictor
@@ -118,7 +119,8 @@ class SegmentFile:
                         reading.images,
                         any_body_part=self.settings.any_body_part,
                     )
-                    writer = FileWriter(source, self.out, name, self._algorithm, self.creation, reading.images)
+                    model = f"{self.predictor.name} {self.predictor.version}, bus_monai {__version__}"
+                    writer = FileWriter(source, self.out, name, self._algorithm, self.creation, reading.images, model)
                     outputs = writer.write(result, self.settings.kinds)
                     rows = [_noted(row, [_told(note, source) for note in writer.notes]) for row in result.rows()]
                     return Outcome("done", "", sha256, outputs, tuple(rows))
@@ -133,7 +135,14 @@ class SegmentFile:
     def _algorithm(self) -> Algorithm:
         from bus_monai.dicom.source_header import Algorithm
 
-        return Algorithm(self.predictor.name, self.predictor.version, self.predictor.weights_hash)
+        predictor = self.predictor
+        return Algorithm(
+            predictor.name,
+            predictor.version,
+            predictor.weights_hash,
+            f"{predictor.sensitivity}, threshold {self.settings.threshold:g}",
+            predictor.calibration is not None,
+        )
 
 
 def _noted(row: dict[str, Any], notes: Sequence[str]) -> dict[str, Any]:

@@ -15,11 +15,9 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, TextIO
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy import ndimage
 
 from bus_monai.errors import UserError, check_choice, user_error, writing
-from bus_monai.geometry.box import Box
+from bus_monai.inference.overlay import draw_overlay
 from bus_monai.inference.segment_frames import PackedLabels, SegmentedFile
 from bus_monai.io.atomic import atomic_file, plain_cell
 from bus_monai.io.image import SourceImage, image_stem
@@ -126,36 +124,6 @@ def output_path(out: Path, name: str, kind: str, *, frame: int | None = None, fr
     return out / (name + ("" if frame is None else frame_mark(frame, frames)) + OUTPUT_SUFFIXES[kind])
 
 
-LESION_COLORS = np.array([(255, 176, 0), (100, 143, 255), (220, 38, 127), (254, 97, 0), (120, 94, 240)], dtype=np.uint8)
-"""Of the first five lesions, and again: the palette of IBM's design language, told apart by color-blind people too."""
-
-
-def draw_overlay(pixels: NDArray[np.float32], labels: NDArray[np.integer]) -> NDArray[np.uint8]:
-    """Outline each lesion on its inner side.
-
-    Args:
-        pixels: (H, W) in [0, 1].
-        labels: (H, W), numbers from 1, 0 outside.
-
-    Returns:
-        (H, W, 3), RGB.
-    """
-    gray = np.rint(np.clip(pixels, 0, 1) * 255).astype(np.uint8)
-    image = np.repeat(gray[..., None], 3, axis=2)
-    width = max(1, round(max(labels.shape) / 300))
-    # inside are the pixels of which all neighbors within the width have the same number
-    size = 2 * width + 1
-    inside = labels > 0
-    if not inside.any():
-        return image
-    box = Box.from_mask(inside).slices  # beyond which there is no lesion, as beyond the image
-    part = labels[box]
-    low, high = (each(part, size, mode="constant") for each in (ndimage.minimum_filter, ndimage.maximum_filter))
-    outline = (part > 0) & (low != high)
-    image[box][outline] = LESION_COLORS[(part[outline] - 1) % len(LESION_COLORS)]
-    return image
-
-
 FOLDER_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO})
 """Errors that the next file would meet too."""
 
@@ -178,6 +146,7 @@ class FileWriter:
         algorithm: what made them, in DICOM.
         creation: date and time in DICOM.
         images: reads the frames once more.
+        model: what made them, in words on pictures.
 
     Raises:
         OutputError: the folder cannot be written to.
@@ -192,9 +161,10 @@ class FileWriter:
         algorithm: Callable[[], Algorithm],
         creation: datetime,
         images: Callable[[], Iterator[SourceImage]],
+        model: str = "",
     ) -> None:
         self.source, self.out, self.name = source, out, name
-        self.algorithm, self.creation, self.images = algorithm, creation, images
+        self.algorithm, self.creation, self.images, self.model = algorithm, creation, images, model
         self.written: list[Path] = []
         self.notes: list[str] = []
 
@@ -214,9 +184,9 @@ class FileWriter:
             if "png" in kinds:
                 self._write_masks(result)
             if "overlay" in kinds:
-                labels = result.labels[result.summary]
+                labels, lesions = result.labels[result.summary], result.lesions[result.summary]
                 with atomic_file(self._path("overlay")) as partial:
-                    write_color_png(draw_overlay(result.summary_pixels, labels), partial)
+                    write_color_png(draw_overlay(result.summary_pixels, labels, lesions, self.model), partial)
             if "nifti" in kinds:
                 reference = self.source.path if self.source.kind == "nifti" else None
                 masks = PackedLabels()
@@ -254,8 +224,8 @@ class FileWriter:
 
             with self._optional("sc"):
                 # decoded once more, so that no cine lies in memory as floats
-                pictures = zip(self.images(), result.labels, strict=True)
-                rgb = (draw_overlay(image.pixels, labels) for image, labels in pictures)
+                frames = zip(self.images(), result.labels, result.lesions, strict=True)
+                rgb = (draw_overlay(image.pixels, labels, lesions, self.model) for image, labels, lesions in frames)
                 self._write_object(make_secondary_capture(header, rgb, algorithm, creation=self.creation), "sc")
         if self.notes and not self.written:
             raise UserError(self.notes[0].partition(": ")[2], path=self.source.path)

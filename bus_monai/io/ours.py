@@ -30,6 +30,8 @@ OUTPUT_SUFFIXES = {
     "sc": "_sc.dcm",
 }
 """Kinds of outputs of ``segment``, and the suffix of each."""
+RESEARCH = "RESEARCH, not for clinical use"
+"""On every picture, page and object."""
 MARK = "bus_monai"
 """What a file says that wrote it, where no manifest lists it."""
 PNG_MARK = {"Software": MARK}

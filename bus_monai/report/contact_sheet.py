@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from bus_monai.errors import UserError, reading, writing
 from bus_monai.io.atomic import atomic_file
-from bus_monai.io.ours import check_replaced, png_mark
+from bus_monai.io.ours import RESEARCH, check_replaced, png_mark
 
 RESULTS_FILE, SHEET_FILE = "results.csv", "overview.png"
 MAX_TILES = 24
@@ -20,7 +20,6 @@ TILE_SIZE = (480, 360)
 """Width and height of a picture in pixels."""
 CAPTION_PX, GAP_PX, COLUMNS = 44, 12, 3
 PAPER, INK = (24, 24, 28), (235, 235, 235)
-FOOT = "RESEARCH, not for clinical use"
 
 Row = Mapping[str, str]
 
@@ -67,7 +66,7 @@ def draw_contact_sheet(tiles: Sequence[tuple[Path, str]]) -> Image.Image:
         picture.thumbnail(TILE_SIZE, Image.Resampling.LANCZOS)
         sheet.paste(picture, (left + (width - picture.width) // 2, top + (height - picture.height) // 2))
         draw.multiline_text((left, top + height + 4), caption, fill=INK, font=font)
-    draw.text((GAP_PX, sheet.height - GAP_PX - 14), FOOT, fill=INK, font=font)
+    draw.text((GAP_PX, sheet.height - GAP_PX - 14), RESEARCH, fill=INK, font=font)
     return sheet
 
 

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from bus_monai import __version__
 from bus_monai.io.atomic import atomic_file
-from bus_monai.io.ours import check_replaced
+from bus_monai.io.ours import RESEARCH, check_replaced
 
 HISTORY_FILE = "history.csv"
 """Metrics per epoch, from training."""
@@ -62,7 +62,8 @@ def write_page(path: Path, template: str, **content: Any) -> Path:
         trim_blocks=True,
         undefined=StrictUndefined,
     )
-    environment.globals |= {"number": number, "interval": interval, "p_value": p_value, "version": __version__}
+    environment.globals |= {"number": number, "interval": interval, "p_value": p_value}
+    environment.globals |= {"version": __version__, "research": RESEARCH}
     with atomic_file(path) as partial:
         partial.write_text(environment.get_template(template).render(content), encoding="utf-8")
     return path

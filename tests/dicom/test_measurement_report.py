@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from bus_monai.dicom.read import spacing_mm
 from bus_monai.dicom.segmentation import make_segmentations, tracking_uid
 from bus_monai.dicom.source_header import write_dicom
 from bus_monai.geometry.lesion import Lesion, label_components, measure_lesions
+from bus_monai.io.ours import RESEARCH
 from tests.dicom.objects import (
     ALGORITHM,
     CALIBRATED,
@@ -90,6 +92,29 @@ def test_measures_are_those_of_the_lesion_in_mm() -> None:
             "Angle of long axis to skin": (pytest.approx(lesion.orientation_deg, abs=1e-4), "deg"),
             "Circularity": (pytest.approx(lesion.circularity, abs=1e-4), "1"),
         }
+
+
+@pytest.mark.parametrize("is_calibrated", [True, False])
+def test_what_made_it_is_said_in_words(is_calibrated: bool, tmp_path: Path) -> None:
+    source = source_of(CALIBRATED)
+    segmentations, [lesions] = lesions_of(source)
+    sure = [replace(lesion, probability=0.875) for lesion in lesions]
+    algorithm = replace(ALGORITHM, operating_point="high, threshold 0.5", is_calibrated=is_calibrated)
+    report = make_report(source, segmentations, [sure], algorithm, creation=CREATION)
+    write_dicom(report, tmp_path / "sr.dcm")
+    assert errors_of(tmp_path / "sr.dcm") == []
+    text = dsrdump(tmp_path / "sr.dcm")
+    title, comment = report.ConceptNameCodeSequence[0], item(report, "Comment").TextValue
+    assert (title.CodeValue, title.CodingSchemeDesignator) == ("126000", "DCM")
+    assert all(RESEARCH in said for said in (title.CodeMeaning, comment, report.SeriesDescription, text))
+    said = ("lite_unet", "1.2.0", ALGORITHM.weights_hash, "high, threshold 0.5")
+    assert [words for words in said if words not in comment] == []
+    assert ("not calibrated" in comment) != is_calibrated
+    (name,) = {name for name in values_of(groups_of(report)[0]) if "robability" in name}
+    assert name.startswith("Calibrated") == is_calibrated
+    assert values_of(groups_of(report)[0])[name] == (0.875, "1")
+    other = make_report(source, segmentations, [sure], ALGORITHM, creation=CREATION)
+    assert other.SOPInstanceUID != report.SOPInstanceUID
 
 
 def test_each_group_refers_to_its_segment_and_its_frame() -> None:

@@ -13,6 +13,7 @@ from pydicom.pixels import pixel_array
 
 from bus_monai.dicom.secondary_capture import make_secondary_capture
 from bus_monai.dicom.source_header import write_dicom
+from bus_monai.io.ours import RESEARCH
 from tests.dicom.objects import ALGORITHM, CINE, CREATION, SINGLE, SOURCES, errors_of, source_of
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
@@ -40,6 +41,17 @@ def test_overlays_are_valid_and_come_back(name: str, tmp_path: Path) -> None:
     assert made.SOPClassUID.name == (
         "Multi-frame True Color Secondary Capture Image Storage" if frames > 1 else "Secondary Capture Image Storage"
     )
+
+
+@pytest.mark.parametrize(("said", "expected"), [("NO", "NO"), ("YES", "YES"), (None, "YES"), ("no", "YES")])
+def test_names_burnt_in_are_those_of_the_source(said: str | None, expected: str) -> None:
+    source = source_of(SINGLE)
+    if said is not None:
+        source.BurnedInAnnotation = said
+    made = make_secondary_capture(source, overlays(source, 1), ALGORITHM, creation=CREATION)
+    assert made.BurnedInAnnotation == expected
+    assert made.SeriesDescription.startswith(RESEARCH)
+    assert made.ImageComments == RESEARCH
 
 
 def test_a_cine_keeps_its_time() -> None:

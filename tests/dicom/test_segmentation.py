@@ -19,6 +19,7 @@ from bus_monai.dicom import segmentation
 from bus_monai.dicom.read import spacing_mm
 from bus_monai.dicom.segmentation import frame_of, index_segments, make_segmentations, tracking_uid
 from bus_monai.dicom.source_header import write_dicom
+from bus_monai.io.ours import RESEARCH
 from bus_monai.sources.listing import list_sources
 from tests.dicom.objects import ALGORITHM, CALIBRATED, CINE, CREATION, SINGLE, SOURCES, errors_of, labels_of, source_of
 
@@ -85,6 +86,14 @@ def test_each_segment_says_what_it_is_and_who_found_it() -> None:
     assert made.SegmentationType == "BINARY"
     assert (made.ContentDate, made.ContentTime) == ("20260304", "050607.000089")
     assert made.DeviceSerialNumber == ALGORITHM.weights_hash
+
+
+def test_it_says_that_it_is_research() -> None:
+    for name in (SINGLE, CINE):
+        for made in made_of(source_of(name)):
+            assert made.SeriesDescription.startswith(RESEARCH)
+            assert made.ContentLabel == "RESEARCH_LESIONS"
+            assert made.ContentDescription.startswith("RESEARCH")
 
 
 def test_a_cine_has_an_object_of_all_frames(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -160,7 +160,7 @@ def test_what_one_frame_of_a_cine_alone_shows_is_noise(
     assert not np.asarray(Image.open(tmp_path / "out" / "c_frame003_mask.png")).any()
     overlay = np.asarray(Image.open(tmp_path / "out" / "c_overlay.png").convert("RGB")).astype(int)
     outlined = np.argwhere(np.abs(overlay - overlay.mean(axis=2, keepdims=True)).max(axis=2) > 60)
-    assert outlined[:, 0].min() > 110
+    assert outlined[:, 0].min() > 100  # of the words above the lesion
 
 
 def test_lesions_of_a_cine_are_followed_through_gaps(
