@@ -10,7 +10,7 @@ from monai.data.samplers import DistributedSampler, DistributedWeightedRandomSam
 from torch.utils.data import Dataset, Sampler, WeightedRandomSampler
 
 from bus_monai.data.case import Case
-from bus_monai.errors import check_number
+from bus_monai.errors import UserError, check_number
 
 
 def balanced_weights(cases: Sequence[Case], balance: float) -> list[float]:
@@ -56,9 +56,12 @@ def balanced_sampler(
         The sampler, or ``None`` where plain shuffling is meant.
 
     Raises:
-        UserError: ``balance`` outside its range.
+        UserError: ``balance`` outside its range, or above 0 where the items are crops and no longer the cases.
     """
     weights = balanced_weights(cases, balance)
+    # torch's Dataset promises no length, though every one with items by number has it
+    if balance and len(dataset) != len(weights):  # type: ignore[arg-type]
+        raise UserError("balance weighs whole images: set it to 0, or box to full.", key="balance")
     if not distributed:
         return WeightedRandomSampler(weights, len(weights)) if balance else None
     sampler: Sampler[int] = (

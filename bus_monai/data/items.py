@@ -18,7 +18,7 @@ from bus_monai.data.datalist import DATALIST_FILE, Datalist
 from bus_monai.data.dataset import load_dataset, to_items
 from bus_monai.data.readers.catalog import recognize
 from bus_monai.data.readers.shapes import CLASS_OF_WORD, SHAPES_FILE, read_shape_table
-from bus_monai.errors import UserError, reading
+from bus_monai.errors import UserError, check_choice, reading
 from bus_monai.geometry.box import BOX_COLUMNS, Box
 from bus_monai.io.image import NIFTI_SUFFIXES, RASTER_SUFFIXES, image_stem, read_any_mask
 from bus_monai.io.masks import frame_mark
@@ -27,6 +27,7 @@ from bus_monai.io.ours import check_replaced
 from bus_monai.networks.shape_cnn import SHAPE_CLASSES
 from bus_monai.sources.listing import list_sources
 from bus_monai.sources.read import read_source
+from bus_monai.transforms.crop import AREA_KEY, BOX_KEY, CROP_KINDS
 from bus_monai.transforms.load import components, crop_mass, read_mask_file
 from bus_monai.transforms.save import SaveMaskd
 
@@ -37,25 +38,26 @@ DEFAULT_SPLIT = {"protocol": "rdau", "seed": 0}
 
 
 def crop_items(cases: Sequence[Case], box: str) -> list[dict[str, Any]]:
-    """Turn cases into the dictionaries that transforms take, one per mass, or one per image for ``box`` ``full``.
+    """Turn cases into the dictionaries that transforms take, one per lesion, or one per image for ``box`` ``full``.
 
     Args:
-        cases: with one mask file per mass; those without a mask are left out, since nothing tells where to crop.
+        cases: with one mask file per lesion; those without a mask are left out, since nothing tells where to crop.
         box: ``full``, or any other of :data:`~bus_monai.transforms.crop.CROP_KINDS`, which needs a box.
 
     Returns:
-        Items as :func:`~bus_monai.data.dataset.to_items` makes them. Those of a mass have the id of their case with
-        ``_m1``, ``_m2`` and so on behind, all masks of the image, and ``box``: top, left, bottom, right of their own
-        mask in pixels of the image, (4,) int64, bottom and right outside.
+        Items as :func:`~bus_monai.data.dataset.to_items` makes them. Those of a lesion have the id of their case with
+        ``_m1``, ``_m2`` and so on behind, all masks of the image, ``box``: top, left, bottom, right of their own mask
+        in pixels of the image, (4,) int64, bottom and right outside, and ``lesion_px``, the pixels of that mask.
 
     Raises:
         UserError: a mask is empty or cannot be read, or no case has a mask.
     """
+    check_choice("box", box, CROP_KINDS)
     items = to_items(cases)
     if box == "full":
         return items
     cropped = [
-        item | {"id": f"{item['id']}_m{number}", "box": np.array(_true_box(case, number).sides, dtype=np.int64)}
+        item | {"id": mass_id(item["id"], number), **_true_box(case, number)}
         for case, item in zip(cases, items, strict=True)
         for number in range(1, len(case.masks) + 1)
     ]
@@ -64,12 +66,17 @@ def crop_items(cases: Sequence[Case], box: str) -> list[dict[str, Any]]:
     return cropped
 
 
-def _true_box(case: Case, number: int) -> Box:
+def section_crops(datalist: Datalist, section: str, box: str) -> list[dict[str, Any]]:
+    """Return the cases of a section as :func:`crop_items` does."""
+    return crop_items(getattr(datalist, section), box)
+
+
+def _true_box(case: Case, number: int) -> dict[str, Any]:
     path = case.masks[number - 1]
     mask = read_any_mask(path)
     if not mask.any():
         raise UserError(f"The mask '{path}' is empty, so that there is nothing to crop around: remove it.")
-    return Box.from_mask(mask)
+    return {BOX_KEY: np.array(Box.from_mask(mask).sides, dtype=np.int64), AREA_KEY: np.count_nonzero(mask)}
 
 
 def mass_items(folder: str | Path, cases: Sequence[Case], *, masks: str | Path = TRUTH_KEY) -> list[dict[str, Any]]:

@@ -177,6 +177,31 @@ def loose_box(box: Box, scale: float, image_size: Sequence[int]) -> Box:
     return Box(top, left, bottom, right)
 
 
+def lesion_crop(box: Box, area: float, share: float, image_size: Sequence[int]) -> Box:
+    """Return a square around the center of ``box``, of which a lesion covers a share, shifted to stay inside the image.
+
+    It holds the whole box, and an axis of the image that is shorter is taken whole.
+
+    Args:
+        box: around the lesion.
+        area: of the lesion in pixels.
+        share: of the square, in (0, 1].
+        image_size: (height, width) in pixels.
+
+    Raises:
+        UserError: nothing of the box lies inside.
+
+    Example:
+        >>> lesion_crop(Box(40, 50, 50, 60), 80, 0.2, (100, 200))
+        Box(top=35, left=45, bottom=55, right=65)
+    """
+    box = tight_box(box, image_size)
+    side = max(round((area / share) ** 0.5), box.height, box.width)
+    top, bottom = _around(box.top, box.bottom, side, image_size[0])
+    left, right = _around(box.left, box.right, side, image_size[1])
+    return Box(top, left, bottom, right)
+
+
 def check_loose_scale(scale: float) -> None:
     """Raise a user error unless ``scale`` is at least 1."""
     check_number("loose_scale", scale, at_least=1)

@@ -44,13 +44,22 @@ class AdversarialObjective(ABC):
 
 
 class BCEObjective(AdversarialObjective):
-    """Binary cross-entropy on logits, the non-saturating game of Goodfellow et al. (NeurIPS 2014)."""
+    """Binary cross-entropy on logits, the non-saturating game of Goodfellow et al. (NeurIPS 2014).
+
+    Args:
+        real_label: what the discriminator is to say of real pairs, in (0.5, 1]; below 1 for one-sided label smoothing
+            (Salimans et al., NeurIPS 2016, arXiv 1606.03498, section 3.4), which keeps it from being too sure.
+    """
 
     discriminator_metric = "d_accuracy"
 
+    def __init__(self, *, real_label: float = 1.0) -> None:
+        check_number("real_label", real_label, above=0.5, at_most=1)
+        self.real_label = real_label
+
     def discriminator_loss(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
-        """Real pairs toward 1, fake pairs toward 0, summed."""
-        return _bce(real_logits, 1.0) + _bce(fake_logits, 0.0)
+        """Real pairs toward their label, fake pairs toward 0, summed."""
+        return _bce(real_logits, self.real_label) + _bce(fake_logits, 0.0)
 
     def generator_loss(self, fake_logits: Tensor) -> Tensor:
         """Fake pairs toward 1."""
@@ -136,7 +145,7 @@ class WassersteinGPObjective(WassersteinObjective):
 
 
 def make_objective(
-    gan_mode: str, *, clip_value: float = 0.01, penalty_weight: float = 10.0
+    gan_mode: str, *, clip_value: float = 0.01, penalty_weight: float = 10.0, real_label: float = 1.0
 ) -> AdversarialObjective | None:
     """Make the objective of a name.
 
@@ -144,6 +153,7 @@ def make_objective(
         gan_mode: ``none`` (no adversary), ``bce``, ``wgan``, ``wgan-gp`` or ``parent_literal``.
         clip_value: of ``wgan``.
         penalty_weight: of ``wgan-gp``.
+        real_label: of ``bce``.
 
     Raises:
         UserError: unknown name.
@@ -151,7 +161,7 @@ def make_objective(
     check_choice("gan_mode", gan_mode, GAN_MODES)
     match gan_mode:
         case "bce":
-            return BCEObjective()
+            return BCEObjective(real_label=real_label)
         case "wgan":
             return WassersteinObjective(clip_value=clip_value)
         case "wgan-gp":

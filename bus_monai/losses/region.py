@@ -24,12 +24,14 @@ class RegionLoss(nn.Module):
 
     The ultrasound cGAN has ``RegionLoss(l1=10, ssim=5)`` (Singh et al., Expert Systems with Applications 2020, doi
     10.1016/j.eswa.2020.113870; the weights are not in print), the mammogram cGAN ``RegionLoss(dice=150)`` (doi
-    10.1016/j.eswa.2019.112855). Their code works on masks in {-1, 1}, where ``l1`` counts twice as much as here.
+    10.1016/j.eswa.2019.112855). ``l1`` and ``ssim`` compare ``2p - 1`` with the mask in {-1, 1}, as their code does: in
+    [0, 1] the windows of structural similarity prefer an empty mask to a right one that is not yet sure.
 
     Args:
-        l1: weight of the mean of ``|p - mask|``.
+        l1: weight of the mean absolute difference, twice that of ``p`` from the mask in {0, 1}.
         ssim: weight of 1 minus the mean structural similarity over all windows of 11x11 pixels inside the image,
-            Gaussian with sigma 1.5 (Wang et al., IEEE TIP 2004, doi 10.1109/TIP.2003.819861), by MONAI.
+            Gaussian with sigma 1.5 (Wang et al., IEEE TIP 2004, doi 10.1109/TIP.2003.819861), by MONAI; of values whose
+            range is 2.
         dice: weight of ``1 - (2 * sum(p * mask) + 1) / (sum(p) + sum(mask) + 1)``, the mean over the images.
         bce: weight of binary cross-entropy, the mean over the pixels.
 
@@ -44,7 +46,7 @@ class RegionLoss(nn.Module):
         >>> import torch
         >>> logits, mask = torch.zeros(1, 1, 16, 16), torch.ones(1, 1, 16, 16)
         >>> RegionLoss(l1=10)(logits, mask)
-        tensor(5.)
+        tensor(10.)
     """
 
     def __init__(self, *, l1: float = 0.0, ssim: float = 0.0, dice: float = 0.0, bce: float = 0.0) -> None:
@@ -52,15 +54,15 @@ class RegionLoss(nn.Module):
         self.weights = {"l1": l1, "ssim": ssim, "dice": dice, "bce": bce}
         for name, weight in self.weights.items():
             check_number(f"{name} of the region loss", weight, at_least=0)
-        self._ssim = SSIMLoss(spatial_dims=2, data_range=1.0)
+        self._ssim = SSIMLoss(spatial_dims=2, data_range=2.0)
         self._dice = DiceLoss(smooth_nr=1.0, smooth_dr=1.0)
 
     def forward(self, logits: Tensor, mask: Tensor) -> Tensor:
         """Return the sum of the terms whose weight is not 0."""
         p = logits.sigmoid()
         terms: dict[str, Callable[[], Tensor]] = {
-            "l1": lambda: F.l1_loss(p, mask),
-            "ssim": lambda: self._ssim(p, mask),
+            "l1": lambda: F.l1_loss(2 * p, 2 * mask),
+            "ssim": lambda: self._ssim(2 * p - 1, 2 * mask - 1),
             "dice": lambda: self._dice(p, mask),
             # on logits: the logarithm of a sigmoid that has reached 0 is lost
             "bce": lambda: F.binary_cross_entropy_with_logits(logits, mask),

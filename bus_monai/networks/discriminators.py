@@ -97,10 +97,10 @@ class PatchDiscriminator(nn.Module):
 class RDACritic(nn.Module):
     """Score an (image, mask) pair, or a mask alone: one number, high for real.
 
-    Five blocks of two 3x3 convolutions with LeakyReLU 0.1 and a norm after each, max pooling after the first four,
+    Five blocks of two 3x3 convolutions, each followed by a norm and LeakyReLU 0.1, max pooling after the first four,
     global average pooling and a linear layer: the discriminator in the code of Negi et al. (RDA-UNET-WGAN, 2020)
-    without its sigmoid, which a Wasserstein critic must not have and which ``BCEWithLogits`` holds itself.
-    4,716,417 parameters with batch norm and two input channels.
+    without its sigmoid, which a Wasserstein critic must not have and which ``BCEWithLogits`` holds itself. As there,
+    batch norm shifts but does not scale; 4,714,433 parameters with it and two input channels.
 
     Args:
         in_channels: 2 for image and mask, 1 for the mask alone.
@@ -140,6 +140,11 @@ class RDACritic(nn.Module):
 def _conv(in_channels: int, out_channels: int, *, stride: int, norm: str) -> list[nn.Module]:
     return [
         nn.Conv2d(in_channels, out_channels, 3, stride=stride, padding=1),
+        _without_scale(nn.BatchNorm2d(out_channels)) if norm == "batch" else nn.GroupNorm(1, out_channels),
         nn.LeakyReLU(0.1),
-        nn.BatchNorm2d(out_channels) if norm == "batch" else nn.GroupNorm(1, out_channels),
     ]
+
+
+def _without_scale(norm: nn.BatchNorm2d) -> nn.BatchNorm2d:
+    norm.register_parameter("weight", None)
+    return norm

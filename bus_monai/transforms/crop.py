@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 import torch
@@ -15,12 +16,28 @@ from monai.transforms.transform import Randomizable, Transform
 from monai.utils.enums import TraceKeys
 
 from bus_monai.errors import UserError, check_choice, check_number
-from bus_monai.geometry.box import Box, Region, box_around, check_loose_scale, loose_box, mask_of, tight_box
+from bus_monai.geometry.box import (
+    Box,
+    Region,
+    box_around,
+    check_loose_scale,
+    lesion_crop,
+    loose_box,
+    mask_of,
+    tight_box,
+)
 from bus_monai.transforms.image_region import find_regions
 
 MAX_JITTER_SHARE = 0.3
 """Share of the side by which rounding may move a crop: three pixels, for a box of ten."""
-CROP_KINDS = ("full", "tight", "loose")
+CROP_KINDS = ("full", "tight", "loose", "lesion_crops")
+LESION_SHARES = (0.15, 0.35)
+"""A lesion covers between these shares of its lesion crop, and about a quarter of most.
+
+So it does in set A of cGAN+AC+CAW (Singh et al., Expert Systems with Applications, 2020, doi
+10.1016/j.eswa.2020.113870), whose images are crops of 64 x 64 pixels."""
+AREA_KEY = "lesion_px"
+"""Of an item with a box: pixels of the lesion in it."""
 BOX_KEY = "box"
 """Of an item: top, left, bottom and right in pixels; one without it is not cropped."""
 REGIONS_KEY = "regions"
@@ -70,12 +87,15 @@ def room_to_jitter(loose_scale: float, jitter: float) -> float:
 class CropToBoxd(Cropd):
     """Crop images (1, H, W) to or around the item's box, and back: the inverse puts zeros around the crop.
 
-    The three crops of Singh et al., Expert Systems with Applications 2020, doi 10.1016/j.eswa.2019.112855. The box
-    itself is cut and moved with the images, so that it stays around its mass.
+    The first three are those of Singh et al., Expert Systems with Applications 2020, doi 10.1016/j.eswa.2019.112855.
+    A lesion crop is a square of which the lesion covers 15 to 35 %: how much of it is drawn by the item's id, so that
+    the crop is the same in all epochs, trainings and evaluations. The box itself is cut and moved with the images, so
+    that it stays around its mass.
 
     Args:
         keys: images of one size.
-        box: ``full`` (the whole image), ``tight`` (the box) or ``loose`` (a square around it).
+        box: ``full`` (the whole image), ``tight`` (the box), ``loose`` (a square around it) or ``lesion_crops``, which
+            needs the item's ``lesion_px``.
         loose_scale: side of the loose box in longer sides of the box, at least 1.
         allow_missing_keys: leave out keys that the item lacks.
 
@@ -123,9 +143,17 @@ class CropToBoxd(Cropd):
                 f"The box {box.sides} has no pixel inside '{file}' of {size[0]} x {size[1]}: give (top, left, bottom, "
                 "right) in pixels."
             ) from error
+        if self.box == "lesion_crops":
+            return lesion_crop(box, float(item[AREA_KEY]), _lesion_share(str(item["id"])), size)
         if self.box == "loose":
             return loose_box(box, self.loose_scale, size)
         return inside if self.box == "tight" else Box.of_image(size)
+
+
+def _lesion_share(name: str) -> float:
+    """Return the share that the name draws, equally likely in ``LESION_SHARES``."""
+    least, most = LESION_SHARES
+    return least + (most - least) * crc32(name.encode()) / 2**32
 
 
 class CropImageRegiond(Cropd):

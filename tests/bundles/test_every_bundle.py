@@ -221,7 +221,7 @@ def test_a_bundle_trains_resumes_and_is_evaluated(configs: Path, small_phantoms:
     if kind == "classes":
         assert len(read_shape_rows(tmp_path / "shapes.csv")) == len(mass_items(small_phantoms, cases))
         return
-    # a bundle that crops has one row per mass
-    crops = "crop" in read_config(configs / "inference.json")
+    # a bundle that crops has one row per lesion
+    crops = read_config(configs / "train.json")["settings"]["box"] != "full"
     expected = sum(len(case.masks) for case in cases) if crops else len(cases)
     assert len(read_case_table(tmp_path / "cases.csv")) == expected

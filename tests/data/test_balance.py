@@ -66,3 +66,8 @@ def test_of_several_processes_each_draws_its_share(monkeypatch: pytest.MonkeyPat
     balanced = balanced_sampler(dataset, POOL, balance=1.0, distributed=True, seed=0)
     assert isinstance(balanced, DistributedWeightedRandomSampler)
     assert len(list(balanced)) == 60
+
+
+def test_crops_are_not_balanced_by_their_images() -> None:
+    with raises_user_error("box", "full", key="balance"):
+        balanced_sampler(TensorDataset(torch.zeros(121)), POOL, balance=0.5, distributed=False, seed=0)

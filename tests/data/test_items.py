@@ -31,6 +31,7 @@ from bus_monai.data.phantoms.ultrasound import make_phantom
 from bus_monai.data.readers.cbis_ddsm import read_masses, write_mass_shapes
 from bus_monai.data.readers.shapes import read_shape_table
 from bus_monai.networks.shape_cnn import SHAPE_CLASSES
+from bus_monai.transforms.crop import CROP_KINDS
 from tests import published_layouts
 from tests.user_errors import raises_user_error
 
@@ -53,6 +54,7 @@ def test_one_item_a_mass(cases: list[Case]) -> None:
     assert (first["id"], second["id"]) == ("a_m1", "a_m2")
     assert first["box"].tolist() == [2, 7, 5, 8]
     assert second["box"].tolist() == [0, 1, 20, 30]
+    assert (first["lesion_px"], second["lesion_px"]) == (3, 580)
     assert first["masks"] == second["masks"] == [str(mask) for mask in cases[0].masks]
     assert first["group"] == second["group"] == "woman"
 
@@ -71,6 +73,8 @@ def test_what_is_wrong_is_said(cases: list[Case]) -> None:
     with raises_user_error(path=mask):
         crop_items(cases, "loose")
     assert crop_items([], "loose") == []
+    with raises_user_error("lesion", *CROP_KINDS, key="box"):
+        crop_items(cases, "lesion")
 
 
 def test_real_masses_whose_numbers_begin_above_one(shared: Path, tmp_path: Path) -> None:

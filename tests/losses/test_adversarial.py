@@ -27,6 +27,17 @@ def test_bce() -> None:
     assert float(objective.measure(REAL, FAKE)) == 0.5  # one of two real ones, one of two fake ones
 
 
+def test_one_sided_label_smoothing() -> None:
+    objective = make_objective("bce", real_label=0.9)
+    real = (0.9 * softplus(-2) + 0.1 * softplus(2) + softplus(0)) / 2
+    assert float(objective.discriminator_loss(REAL, FAKE)) == pytest.approx(
+        real + (softplus(-1) + softplus(3)) / 2, abs=1e-6
+    )
+    assert float(objective.generator_loss(FAKE)) == float(make_objective("bce").generator_loss(FAKE))
+    with raises_user_error(0.5, 1, key="real_label"):
+        make_objective("bce", real_label=0.5)
+
+
 def test_wasserstein() -> None:
     objective = make_objective("wgan", clip_value=0.02)
     assert float(objective.discriminator_loss(REAL, FAKE)) == 0.0

@@ -95,7 +95,7 @@ SIDE = 13
 
 
 def l1(p: NDArray, y: NDArray) -> float:
-    return float(np.abs(p - y).mean())
+    return float(np.abs((2 * p - 1) - (2 * y - 1)).mean())
 
 
 def bce(p: NDArray, y: NDArray) -> float:
@@ -107,6 +107,7 @@ def dice_region(p: NDArray, y: NDArray) -> float:
 
 
 def ssim(p: NDArray, y: NDArray) -> float:
+    p, y = 2 * p - 1, 2 * y - 1
     distance = np.arange(11) - 5
     bell = np.exp(-(distance**2) / (2 * 1.5**2))
     window = np.outer(bell, bell) / bell.sum() ** 2
@@ -118,8 +119,8 @@ def ssim(p: NDArray, y: NDArray) -> float:
                 mu, nu = (window * u).sum(), (window * v).sum()
                 su, sv = (window * (u - mu) ** 2).sum(), (window * (v - nu) ** 2).sum()
                 suv = (window * (u - mu) * (v - nu)).sum()
-                brightness = (2 * mu * nu + 0.01**2) / (mu**2 + nu**2 + 0.01**2)
-                values.append(brightness * (2 * suv + 0.03**2) / (su + sv + 0.03**2))
+                brightness = (2 * mu * nu + 0.02**2) / (mu**2 + nu**2 + 0.02**2)
+                values.append(brightness * (2 * suv + 0.06**2) / (su + sv + 0.06**2))
     return 1 - float(np.mean(values))
 
 
@@ -158,6 +159,14 @@ def test_gradient(name: str) -> None:
     # single precision inside MONAI's structural similarity wants a longer step
     eps, atol, rtol = (1e-1, 1e-5, 5e-2) if name == "ssim" else (1e-6, 1e-8, 1e-5)
     assert torch.autograd.gradcheck(lambda x: loss(x, mask), (logits,), eps=eps, atol=atol, rtol=rtol)
+
+
+def test_structural_similarity_prefers_an_unsure_mask_to_an_empty_one() -> None:
+    """A lesion of a tenth of the image, and masks of 0.9 and 0.1, and of nothing."""
+    rows, columns = torch.meshgrid(torch.arange(128), torch.arange(128), indexing="ij")
+    mask = ((rows - 64) ** 2 + (columns - 64) ** 2 < 0.1 * 128**2 / torch.pi).float()[None, None]
+    right, empty = (float(RegionLoss(ssim=1)(logits, mask)) for logits in ((2 * mask - 1) * 2.1972, mask * 0 - 20))
+    assert (right, empty) == pytest.approx((0.027, 0.244), abs=1e-3)
 
 
 @pytest.mark.parametrize("value", [0.0, 1.0])

@@ -78,7 +78,14 @@ def test_scores_are_logits() -> None:
 
 
 def test_parameters_rda_critic() -> None:
-    assert sum(p.numel() for p in RDACritic().parameters()) == 4_716_417
+    # 4,716,417 of a batch norm that scales, less its scales
+    assert sum(p.numel() for p in RDACritic().parameters()) == 4_716_417 - 2 * (32 + 64 + 128 + 256 + 512)
+
+
+@pytest.mark.parametrize(("norm", "kind"), [("batch", nn.BatchNorm2d), ("layer", nn.GroupNorm)])
+def test_convolution_then_norm_then_activation_as_in_the_parents_code(norm: str, kind: type[nn.Module]) -> None:
+    layers = [layer for layer in RDACritic(norm=norm).features if not isinstance(layer, nn.MaxPool2d)]
+    assert [type(layer) for layer in layers] == [nn.Conv2d, kind, nn.LeakyReLU] * 10
 
 
 def test_shapes_of_the_published_table() -> None:

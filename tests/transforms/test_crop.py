@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -11,8 +12,8 @@ from monai.transforms.compose import Compose
 from monai.transforms.post.dictionary import Invertd
 from monai.transforms.spatial.dictionary import Resized
 
-from bus_monai.geometry.box import Box, loose_box, tight_box
-from bus_monai.transforms.crop import CROP_KINDS, CropToBoxd, RandBoxJitterd, room_to_jitter
+from bus_monai.geometry.box import Box, lesion_crop, loose_box, tight_box
+from bus_monai.transforms.crop import CROP_KINDS, LESION_SHARES, CropToBoxd, RandBoxJitterd, room_to_jitter
 from tests.user_errors import raises_user_error
 
 SIZE = (60, 40)
@@ -21,7 +22,23 @@ SIZE = (60, 40)
 def item(box: Box | None, size: tuple[int, int] = SIZE) -> dict:
     image = MetaTensor(torch.arange(size[0] * size[1], dtype=torch.float32).reshape(1, *size))
     label = MetaTensor((image.as_tensor() % 3 == 0).float())
-    return {"image": image, "label": label} | ({} if box is None else {"box": np.array(box.sides)})
+    return {"image": image, "label": label} | ({} if box is None else boxed(box))
+
+
+def boxed(box: Box) -> dict:
+    """A lesion that fills its box."""
+    return {"box": np.array(box.sides), "lesion_px": box.area, "id": "a_m1"}
+
+
+def crop_of(kind: str, box: Box, scale: float) -> Box:
+    # crc32 of the id over 2**32, between the two shares
+    drawn = 0.15 + 0.2 * 0.26835937
+    return {
+        "full": Box.of_image(SIZE),
+        "tight": tight_box(box, SIZE),
+        "loose": loose_box(box, scale, SIZE),
+        "lesion_crops": lesion_crop(box, box.area, drawn, SIZE),
+    }[kind]
 
 
 @st.composite
@@ -36,22 +53,45 @@ def boxes(draw: st.DrawFn, size: tuple[int, int] = SIZE, least: int = 1) -> Box:
 def test_image_and_label_are_those_of_the_crop_and_the_box_stays_on_its_mass(box: Box, crop: str, scale: float) -> None:
     whole = item(box)
     cropped = CropToBoxd(["image", "label"], box=crop, loose_scale=scale)(whole)
-    expected = {"full": Box.of_image(SIZE), "tight": tight_box(box, SIZE), "loose": loose_box(box, scale, SIZE)}
+    expected = crop_of(crop, box, scale)
     for key in ("image", "label"):
-        assert torch.equal(cropped[key].as_tensor(), whole[key].as_tensor()[(0, *expected[crop].slices)][None])
+        assert torch.equal(cropped[key].as_tensor(), whole[key].as_tensor()[(0, *expected.slices)][None])
     assert torch.equal(cropped["image"][0][Box(*cropped["box"].tolist()).slices], whole["image"][0][box.slices])
 
 
 @given(boxes(), st.sampled_from(CROP_KINDS))
 def test_inverted_the_crop_is_where_it_was_and_all_else_is_zero(box: Box, crop: str) -> None:
     chain = Compose([CropToBoxd(["image", "label"], box=crop, allow_missing_keys=True)])
-    cropped = chain({"image": item(box)["image"], "box": np.array(box.sides)})
+    cropped = chain({"image": item(box)["image"], **boxed(box)})
     cropped["pred"] = MetaTensor(torch.ones(cropped["image"].shape))
     back = Invertd("pred", chain, orig_keys="image", nearest_interp=False)(cropped)["pred"]
-    crops = {"full": Box.of_image(SIZE), "tight": box, "loose": loose_box(box, 1.5, SIZE)}
     expected = torch.zeros(1, *SIZE)
-    expected[(0, *crops[crop].slices)] = 1
+    expected[(0, *crop_of(crop, box, 1.5).slices)] = 1
     assert torch.equal(back.as_tensor(), expected)
+
+
+@pytest.mark.parametrize("size", [(300, 400), (400, 300)])
+def test_a_lesion_covers_15_to_35_percent_of_its_crop(size: tuple[int, int]) -> None:
+    rows, columns = np.mgrid[: size[0], : size[1]]
+    # an ellipse of the median shape of a lesion
+    mask = ((rows - 140) / 30) ** 2 + ((columns - 150) / 45) ** 2 < 1
+    shares = []
+    for number in range(200):
+        label = MetaTensor(torch.from_numpy(mask)[None].float())
+        data = {
+            "label": label,
+            "box": np.array(Box.from_mask(mask).sides),
+            "lesion_px": mask.sum(),
+            "id": f"c_m{number}",
+        }
+        cropped = CropToBoxd("label", box="lesion_crops")(data)["label"]
+        assert cropped.shape[1] == cropped.shape[2]
+        assert cropped.sum() == mask.sum()
+        shares.append(float(cropped.mean()))
+    least, most = LESION_SHARES
+    assert least - 0.005 < min(shares) < least + 0.01
+    assert most - 0.01 < max(shares) < most + 0.005
+    assert np.mean(shares) == pytest.approx(0.25, abs=0.01)
 
 
 def test_a_part_of_a_chain_is_inverted_to_the_size_of_the_crop() -> None:
