@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image
 
 from bus_monai.data.audit.audit_folder import audit_folder
-from bus_monai.data.readers.busi import read_busi
+from bus_monai.data.readers.ultrasound import read_busi
 
 SHARED = Path(os.environ.get("BUS_MONAI_SHARED", Path(__file__).resolve().parents[2] / "shared"))
 UNLISTED = (

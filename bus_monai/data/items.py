@@ -29,7 +29,7 @@ from bus_monai.sources.listing import list_sources
 from bus_monai.sources.read import read_source
 from bus_monai.transforms.crop import AREA_KEY, BOX_KEY, CROP_KINDS
 from bus_monai.transforms.load import components, crop_mass, read_mask_file
-from bus_monai.transforms.save import SaveMaskd
+from bus_monai.transforms.masks import SaveMaskd
 
 TRUTH_KEY = "truth"
 NAME_COLUMNS = ("id", "file", "image")

@@ -28,7 +28,7 @@ from bus_monai.data.items import (
     write_empty_masks,
 )
 from bus_monai.data.phantoms.ultrasound import make_phantom
-from bus_monai.data.readers.cbis_ddsm import read_masses, write_mass_shapes
+from bus_monai.data.readers.mammography import read_masses, write_mass_shapes
 from bus_monai.data.readers.shapes import read_shape_table
 from bus_monai.networks.shape_cnn import SHAPE_CLASSES
 from bus_monai.transforms.crop import CROP_KINDS

@@ -19,7 +19,7 @@ from pydicom.encaps import encapsulate
 from pydicom.uid import ExplicitVRLittleEndian, JPEG2000Lossless
 
 from bus_monai.data.readers.folder import raster_files
-from bus_monai.data.readers.plain_folder import read_plain_folder
+from bus_monai.data.readers.own_images import read_plain_folder
 from bus_monai.inference.batch import segment_inputs
 from bus_monai.inference.segment_file import SegmentSettings
 from bus_monai.inference.segment_frames import PackedLabels, segment_frames

@@ -19,7 +19,7 @@ from PIL import Image, ImageDraw
 
 from bus_monai.data.phantoms.screen import ScreenLayout, draw_screen, images_of_layout
 from bus_monai.data.phantoms.ultrasound import make_phantom
-from bus_monai.data.readers.busi import read_busi
+from bus_monai.data.readers.ultrasound import read_busi
 from bus_monai.geometry.box import Box, Region, mask_of
 from bus_monai.io.gray import LUMA_WEIGHTS
 from bus_monai.io.image import read_mask

@@ -14,8 +14,7 @@ from PIL import Image
 from bus_monai.bundle.models import parse_models
 from bus_monai.data.case import Case
 from bus_monai.data.phantoms.screen import SCREEN_LAYOUTS, SCREEN_SIZES, Screen, draw_screen, images_of_layout
-from bus_monai.data.readers.bus_bra import read_bus_bra
-from bus_monai.data.readers.busi import read_busi
+from bus_monai.data.readers.ultrasound import read_bus_bra, read_busi
 from bus_monai.geometry.box import mask_of
 from bus_monai.inference.predictor import Predictor
 from bus_monai.io.gray import LUMA_WEIGHTS

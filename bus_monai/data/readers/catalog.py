@@ -7,18 +7,35 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bus_monai.data.case import Case
-from bus_monai.data.readers.breast import is_breast, read_breast, write_breast_shapes
-from bus_monai.data.readers.bus_bra import is_bus_bra, read_bus_bra
-from bus_monai.data.readers.bus_uclm import is_bus_uclm, read_bus_uclm, write_bus_uclm_case
-from bus_monai.data.readers.busi import is_busi, read_busi
-from bus_monai.data.readers.cbis_ddsm import is_cbis_ddsm, read_cbis_ddsm, write_cbis_ddsm_case, write_mass_shapes
 from bus_monai.data.readers.folder import copy_case
-from bus_monai.data.readers.inbreast import is_inbreast, read_inbreast, write_inbreast_case
-from bus_monai.data.readers.monai_datalist import is_monai_datalist, read_monai_datalist
+from bus_monai.data.readers.mammography import (
+    is_cbis_ddsm,
+    is_inbreast,
+    read_cbis_ddsm,
+    read_inbreast,
+    write_cbis_ddsm_case,
+    write_inbreast_case,
+    write_mass_shapes,
+)
 from bus_monai.data.readers.oasbud import is_oasbud, read_oasbud, write_oasbud_case
-from bus_monai.data.readers.plain_folder import is_plain_folder, read_plain_folder
-from bus_monai.data.readers.stu_hospital import is_stu_hospital, read_stu_hospital, write_stu_hospital_case
-from bus_monai.data.readers.udiat import is_udiat, read_udiat
+from bus_monai.data.readers.own_images import is_monai_datalist, is_plain_folder, read_monai_datalist, read_plain_folder
+from bus_monai.data.readers.ultrasound import (
+    is_breast,
+    is_bus_bra,
+    is_bus_uclm,
+    is_busi,
+    is_stu_hospital,
+    is_udiat,
+    read_breast,
+    read_bus_bra,
+    read_bus_uclm,
+    read_busi,
+    read_stu_hospital,
+    read_udiat,
+    write_breast_shapes,
+    write_bus_uclm_case,
+    write_stu_hospital_case,
+)
 from bus_monai.errors import check_choice
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bus_monai.data.readers.cbis_ddsm import TABLE_FILES, read_masses, write_mass_shapes
+from bus_monai.data.readers.mammography import DDSM_TABLES, read_masses, write_mass_shapes
 from bus_monai.data.readers.shapes import report_shapes, shapes_text
 from tests.user_errors import raises_user_error
 
@@ -29,8 +29,8 @@ def test_real_tables(shared: Path) -> None:
 @pytest.mark.parametrize(
     ("table", "counts"),
     [
-        (TABLE_FILES[0], "1100 masses kept (irregular 351, lobular 305, oval 321, round 123), 218 dropped ("),
-        (TABLE_FILES[1], "324 masses kept (irregular 113, lobular 79, oval 91, round 41), 54 dropped ("),
+        (DDSM_TABLES[0], "1100 masses kept (irregular 351, lobular 305, oval 321, round 123), 218 dropped ("),
+        (DDSM_TABLES[1], "324 masses kept (irregular 113, lobular 79, oval 91, round 41), 54 dropped ("),
     ],
 )
 def test_each_table_by_the_written_file(

@@ -1,10 +1,11 @@
-"""BUSI: the published layout, generated and real."""
+"""BUSI, BUS-UCLM, UDIAT and STU-Hospital: published layouts, generated and real."""
 
 from __future__ import annotations
 
 import csv
 import shutil
 from collections import Counter, defaultdict
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +14,17 @@ from PIL import Image
 
 from bus_monai.data.dataset import check_dataset, load_dataset
 from bus_monai.data.near_duplicates import group_near_duplicates
-from bus_monai.data.readers.busi import read_busi
+from bus_monai.data.readers.ultrasound import (
+    is_bus_uclm,
+    read_bus_uclm,
+    read_busi,
+    read_stu_hospital,
+    read_udiat,
+    write_bus_uclm_case,
+    write_stu_hospital_case,
+)
 from bus_monai.transforms.load import LoadMasksd, LoadUltrasoundd
+from tests.published_layouts import square
 from tests.user_errors import raises_user_error
 
 
@@ -34,7 +44,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_published_layout(folder: Path) -> None:
+def test_busi_as_published(folder: Path) -> None:
     cases = {case.id: case for case in read_busi(folder)}
     assert list(cases) == ["benign_2", "benign_10", "malignant_7", "normal_3"]
     assert [path.name for path in cases["benign_2"].masks] == ["benign (2)_mask.png", "benign (2)_mask_1.png"]
@@ -54,7 +64,7 @@ def test_a_mask_without_image_is_named(folder: Path) -> None:
         read_busi(folder)
 
 
-def test_another_folder_is_refused(tmp_path: Path) -> None:
+def test_a_folder_that_is_no_busi_is_refused(tmp_path: Path) -> None:
     with raises_user_error("BUSI", "benign/", "malignant/", "normal/", path=tmp_path):
         read_busi(tmp_path)
 
@@ -75,7 +85,7 @@ def test_equal_similar_and_known_images_share_a_group(folder: Path) -> None:
     ]  # fmt: skip
 
 
-def test_real_images(shared: Path) -> None:
+def test_real_images_of_busi(shared: Path) -> None:
     folder = shared / "data" / "busi"
     cases = read_busi(folder)
     assert Counter(case.diagnosis for case in cases) == {"benign": 352, "malignant": 167, "normal": 105}
@@ -126,7 +136,7 @@ def test_real_pairs_that_the_list_lacks_share_a_group(shared: Path) -> None:
     assert max(sizes) == 6
 
 
-def test_real_protocol(shared: Path) -> None:
+def test_real_protocol_of_busi(shared: Path) -> None:
     datalist = load_dataset(shared / "data" / "busi", protocol="rdau", seed=0)
     sizes = {name: len(cases) for name, cases in datalist.sections()}
     assert sum(sizes.values()) == 519
@@ -138,3 +148,99 @@ def test_real_protocol(shared: Path) -> None:
             homes[case.group].add(name)
     assert all(len(names) == 1 for names in homes.values())
     check_dataset(datalist, sections=["training", "validation", "test"])
+
+
+def test_colors_tell_the_diagnosis_without_table(layouts: dict[str, Callable[[], Path]]) -> None:
+    folder = layouts["bus_uclm"]()
+    (folder / "INFO.csv").unlink()
+    assert [case.diagnosis for case in read_bus_uclm(folder)] == ["benign", "normal", "malignant", "benign"]
+
+
+def test_colors_tell_the_set_without_table_but_gray_masks_do_not(layouts: dict[str, Callable[[], Path]]) -> None:
+    folder = layouts["bus_uclm"]()
+    (folder / "INFO.csv").unlink()
+    assert is_bus_uclm(folder)
+    for mask in (folder / "masks").iterdir():
+        Image.open(mask).convert("L").save(mask)
+    assert not is_bus_uclm(folder)
+
+
+def test_a_broken_colored_mask_is_named(layouts: dict[str, Callable[[], Path]]) -> None:
+    folder = layouts["bus_uclm"]()
+    (folder / "INFO.csv").unlink()
+    (folder / "masks" / "ALWI_000.png").write_bytes(b"\x89PNG")
+    with raises_user_error(path=folder / "masks" / "ALWI_000.png"):
+        read_bus_uclm(folder)
+
+
+def test_masks_are_written_without_colors(layouts: dict[str, Callable[[], Path]], tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    for name in ("images", "masks"):
+        (out / name).mkdir(parents=True)
+    for case in read_bus_uclm(layouts["bus_uclm"]()):
+        written = write_bus_uclm_case(case, out)
+        assert written.image == out / "images" / f"{case.id}.png"
+        assert written.image.read_bytes() == case.image.read_bytes()
+        with Image.open(written.masks[0]) as mask, Image.open(case.masks[0]) as colored:
+            assert mask.mode == "L"
+            np.testing.assert_array_equal(np.asarray(mask), np.asarray(colored).any(axis=-1) * 255)
+
+
+def test_a_table_without_labels_is_named(layouts: dict[str, Callable[[], Path]]) -> None:
+    folder = layouts["bus_uclm"]()
+    (folder / "INFO.csv").write_text("Image,Label\nALWI_000.png,Benign\n")
+    with raises_user_error(path=folder / "INFO.csv", key="Image"):
+        read_bus_uclm(folder)
+
+
+def test_real_images_of_bus_uclm(shared: Path) -> None:
+    folder = shared / "data" / "bus_uclm"
+    cases = read_bus_uclm(folder)
+    assert Counter(case.diagnosis for case in cases) == {"benign": 56, "malignant": 39, "normal": 116}
+    assert len({case.group for case in cases}) == 13
+    datalist = load_dataset(folder, protocol="rdau")
+    assert sum(len(part) for _, part in datalist.sections()) == 95
+    patients = [{case.group for case in part} for _, part in datalist.sections()]
+    assert sum(map(len, patients)) == len(set.union(*patients))
+    check_dataset(datalist, sections=["training", "validation", "test"])
+
+
+def test_udiat_with_classes_in_folders(layouts: dict[str, Callable[[], Path]]) -> None:
+    folder = layouts["udiat"]()
+    (folder / "DatasetB.xlsx").unlink()
+    for part in ("original", "GT"):
+        for kind, names in (("benign", ("000001", "000003")), ("malignant", ("000002", "000014"))):
+            (folder / kind / part).mkdir(parents=True, exist_ok=True)
+            for name in names:
+                shutil.move(folder / part / f"{name}.png", folder / kind / part)
+        (folder / part).rmdir()
+    assert {case.id: case.diagnosis for case in read_udiat(folder)} == {
+        "000001": "benign",
+        "000003": "benign",
+        "000002": "malignant",
+        "000014": "malignant",
+    }
+
+
+def test_udiat_without_classes_and_with_a_duplicate(layouts: dict[str, Callable[[], Path]]) -> None:
+    folder = layouts["udiat"]()
+    (folder / "DatasetB.xlsx").unlink()
+    shutil.copy(folder / "original" / "000001.png", folder / "original" / "000014.png")
+    assert [(case.diagnosis, case.group) for case in read_udiat(folder)] == [
+        ("unknown", "000001"),
+        ("unknown", "000002"),
+        ("unknown", "000003"),
+        ("unknown", "000001"),
+    ]
+
+
+def test_masks_fit_their_images(layouts: dict[str, Callable[[], Path]], tmp_path: Path) -> None:
+    for name in ("images", "masks"):
+        (tmp_path / name).mkdir()
+    case = read_stu_hospital(layouts["stu_hospital"]())[2]
+    published = np.asarray(Image.open(case.masks[0]))
+    assert published.shape == tuple(3 * side for side in square().shape)
+    assert len(np.unique(published)) > 2
+    written = write_stu_hospital_case(case, tmp_path)
+    np.testing.assert_array_equal(np.asarray(Image.open(written.masks[0])), square())
+    assert written.image.read_bytes() == case.image.read_bytes()

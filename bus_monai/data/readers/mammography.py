@@ -1,10 +1,13 @@
-"""CBIS-DDSM, masses in mammograms (Lee et al., Scientific Data 4, 2017, doi 10.1038/sdata.2017.177)."""
+"""Readers of the published sets of mammograms with masses: CBIS-DDSM and INbreast; the catalog cites them."""
 
 from __future__ import annotations
 
+import plistlib
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from xml.parsers.expat import ExpatError
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,13 +17,18 @@ from bus_monai.data.case import Case, Diagnosis
 from bus_monai.data.readers.folder import copy_image, read_csv_table, require_files, require_folder, write_masks
 from bus_monai.data.readers.shapes import write_shape_table
 from bus_monai.dicom.read import frame_size
-from bus_monai.errors import UserError
+from bus_monai.errors import UserError, reading
+from bus_monai.io.opened import open_regular
 from bus_monai.sources.read import read_source
 
-TABLE_FILES = ("mass_case_description_train_set.csv", "mass_case_description_test_set.csv")
-TABLE_COLUMNS = ("patient_id", "abnormality id", "mass shape", "pathology", "image file path", "ROI mask file path")
-DICOM_FOLDER = "CBIS-DDSM"
+DDSM_TABLES = ("mass_case_description_train_set.csv", "mass_case_description_test_set.csv")
+DDSM_COLUMNS = ("patient_id", "abnormality id", "mass shape", "pathology", "image file path", "ROI mask file path")
+DDSM_FOLDER = "CBIS-DDSM"
 """The folder that the download tool of the archive makes."""
+INBREAST_TABLE = "INbreast.csv"
+INBREAST_FOLDER, CONTOUR_FOLDER = "AllDICOMs", "AllXML"
+MALIGNANT_FROM = 4
+"""BI-RADS category from which biopsy is advised; the set gives no pathology, so that papers take it for malignant."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +58,7 @@ class Mass:
 
 def is_cbis_ddsm(folder: Path) -> bool:
     """Whether ``folder`` has a table of masses."""
-    return any((folder / name).is_file() for name in TABLE_FILES)
+    return any((folder / name).is_file() for name in DDSM_TABLES)
 
 
 def read_masses(folder: str | Path) -> list[Mass]:
@@ -61,7 +69,7 @@ def read_masses(folder: str | Path) -> list[Mass]:
     """
     folder = require_folder(folder)
     if not is_cbis_ddsm(folder):
-        raise UserError(f"'{folder}' has no table of CBIS-DDSM: put {' or '.join(TABLE_FILES)} there.")
+        raise UserError(f"'{folder}' has no table of CBIS-DDSM: put {' or '.join(DDSM_TABLES)} there.")
     return [
         Mass(
             image_id=row["image file path"].split("/")[0],
@@ -73,9 +81,9 @@ def read_masses(folder: str | Path) -> list[Mass]:
             mask=row["ROI mask file path"],
             table=folder / name,
         )
-        for name in TABLE_FILES
+        for name in DDSM_TABLES
         if (folder / name).is_file()
-        for row in read_csv_table(folder / name, TABLE_COLUMNS)
+        for row in read_csv_table(folder / name, DDSM_COLUMNS)
     ]
 
 
@@ -94,7 +102,7 @@ def read_cbis_ddsm(folder: str | Path) -> list[Case]:
     masses: dict[str, list[Mass]] = defaultdict(list)
     for mass in read_masses(folder):
         masses[mass.image_id].append(mass)
-    pixels = folder / DICOM_FOLDER if (folder / DICOM_FOLDER).is_dir() else folder
+    pixels = folder / DDSM_FOLDER if (folder / DDSM_FOLDER).is_dir() else folder
     files: dict[Path, list[Path]] = defaultdict(list)
     cases = []
     for name, members in masses.items():
@@ -114,7 +122,7 @@ def write_cbis_ddsm_case(case: Case, out: Path) -> Case:
     The few masks of another size than their mammogram are scaled to it.
     """
     size = frame_size(case.image)
-    masks = write_masks(case, out, (_scale(read_source(mask).pixels > 0, size) for mask in case.masks))
+    masks = write_masks(case, out, (_scaled(read_source(mask).pixels > 0, size) for mask in case.masks))
     return replace(case, image=copy_image(case, out), masks=masks)
 
 
@@ -138,7 +146,87 @@ def _candidates(pixels: Path, listed: str) -> list[Path]:
     return sorted((pixels / listed.split("/")[0]).rglob("[!.]*.dcm"))
 
 
-def _scale(mask: NDArray[np.bool_], size: tuple[int, int]) -> NDArray[np.bool_]:
+def _scaled(mask: NDArray[np.bool_], size: tuple[int, int]) -> NDArray[np.bool_]:
     if mask.shape == size:
         return mask
     return np.asarray(Image.fromarray(mask).resize(size[::-1], Image.Resampling.NEAREST), dtype=bool)
+
+
+def is_inbreast(folder: Path) -> bool:
+    """Whether ``folder`` has ``INbreast.csv`` or ``AllDICOMs/`` with ``AllXML/``."""
+    return (folder / INBREAST_TABLE).is_file() or (
+        (folder / INBREAST_FOLDER).is_dir() and (folder / CONTOUR_FOLDER).is_dir()
+    )
+
+
+def read_inbreast(folder: str | Path) -> list[Case]:
+    """Read ``INbreast.csv``, ``AllDICOMs/<number>_<patient>_MG_<side>_<view>_ANON.dcm`` and ``AllXML/<number>.xml``.
+
+    The table is separated by semicolons and gives ``File Name``, the number, and ``Bi-Rads``. Only masses are lesions
+    here: an image without one counts as normal, whatever else it shows; one with a mass as malignant from BI-RADS 4 on,
+    else benign. The group is the patient as in the name of the DICOM file, since the table has it removed. A mask is
+    the XML file, once per mass: ``write_inbreast_case`` draws the contours.
+
+    Raises:
+        UserError: there is no table, it lists missing files, or a contour file cannot be read.
+    """
+    folder = require_folder(folder)
+    rows = read_csv_table(folder / INBREAST_TABLE, ("File Name", "Bi-Rads"), delimiter=";")
+    rows = [row for row in rows if row["File Name"].isdecimal()]  # the last ones may hold sums
+    dicoms = {path.name.split("_")[0]: path for path in sorted((folder / INBREAST_FOLDER).glob("*_*.dcm"))}
+    require_files(
+        (dicoms.get(r["File Name"], folder / INBREAST_FOLDER / f"{r['File Name']}_*.dcm") for r in rows),
+        folder / INBREAST_TABLE,
+    )
+    cases = []
+    for row in rows:
+        image = dicoms[row["File Name"]]
+        contours = folder / CONTOUR_FOLDER / f"{row['File Name']}.xml"
+        masses = len(list(read_mass_contours(contours))) if contours.is_file() else 0
+        cases.append(
+            Case(
+                row["File Name"],
+                image,
+                (contours,) * masses,
+                image.name.split("_")[1],
+                _inbreast_diagnosis(row, masses),
+            )
+        )
+    return cases
+
+
+def write_inbreast_case(case: Case, out: Path) -> Case:
+    """Copy the mammogram of ``case`` into ``out`` and draw one mask per mass as PNG; return the case there."""
+    from skimage.draw import polygon2mask
+
+    masks: Iterator[NDArray[np.bool_]] = iter(())
+    if case.masks:
+        size = frame_size(case.image)
+        masks = (polygon2mask(size, contour) for contour in read_mass_contours(case.masks[0]))
+    return replace(case, image=copy_image(case, out), masks=write_masks(case, out, masks))
+
+
+def read_mass_contours(path: Path) -> Iterator[NDArray[np.float64]]:
+    """Yield the contour of each mass in an XML property list of OsiriX, as points (n, 2) of row and column.
+
+    Raises:
+        UserError: the file cannot be read.
+    """
+    errors = (ValueError, TypeError, AttributeError, LookupError, ExpatError)
+    with reading(path, "contours of INbreast", errors=errors, remedy="download it again"):
+        with open_regular(path) as file:
+            regions = plistlib.load(file, fmt=plistlib.FMT_XML)["Images"][0]["ROIs"]
+        for region in regions:
+            points = [[float(x) for x in point.strip("() ").split(",")] for point in region["Point_px"]]
+            # fewer points enclose nothing; a few regions are said to have no name
+            if region.get("Name", "").strip().lower() == "mass" and len(points) >= 3:
+                yield np.asarray(points, dtype=np.float64)[:, 1::-1]
+
+
+def _inbreast_diagnosis(row: dict[str, str], masses: int) -> Diagnosis:
+    category = row["Bi-Rads"][:1]
+    if not masses:
+        return "normal"
+    if not category.isdecimal():
+        return "unknown"
+    return "malignant" if int(category) >= MALIGNANT_FROM else "benign"

@@ -1,4 +1,4 @@
-"""CBIS-DDSM: the real tables, and generated pixels as they are downloaded."""
+"""CBIS-DDSM: the real tables, and generated pixels as they are downloaded. INbreast: contours."""
 
 from __future__ import annotations
 
@@ -12,7 +12,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bus_monai.data.readers.cbis_ddsm import read_cbis_ddsm, read_masses, write_cbis_ddsm_case, write_mass_shapes
+from bus_monai.data.readers.mammography import (
+    read_cbis_ddsm,
+    read_inbreast,
+    read_masses,
+    write_cbis_ddsm_case,
+    write_inbreast_case,
+    write_mass_shapes,
+)
 from tests.published_layouts import save_dicom, square
 from tests.user_errors import raises_user_error
 
@@ -90,3 +97,30 @@ def test_real_tables_without_pixels_say_how_much_is_missing(shared: Path) -> Non
     # 1231 mammograms and 1318 masks
     with raises_user_error(2549, "Mass-Training_P_00001_LEFT_CC", path=folder / "mass_case_description_train_set.csv"):
         read_cbis_ddsm(folder)
+
+
+def test_masses_are_drawn_and_nothing_else(layouts: dict[str, Callable[[], Path]], tmp_path: Path) -> None:
+    for name in ("images", "masks"):
+        (tmp_path / name).mkdir()
+    written = {case.id: write_inbreast_case(case, tmp_path) for case in read_inbreast(layouts["inbreast"]())}
+    assert [path.name for path in written["20586934"].masks] == ["20586934_1.png", "20586934_2.png"]
+    # columns 7.5 to 15.5 and rows 3.5 to 9.5 hold the pixels 8 to 15 and 4 to 9
+    np.testing.assert_array_equal(np.asarray(Image.open(written["20586908"].masks[0])), square())
+    assert written["20586960"].masks == ()
+    assert written["20586908"].image.suffix == ".dcm"
+
+
+def test_a_region_without_name_is_no_mass(layouts: dict[str, Callable[[], Path]]) -> None:
+    folder = layouts["inbreast"]()
+    contours = folder / "AllXML" / "20586908.xml"
+    contours.write_text(contours.read_text().replace("<key>Name</key><string>Calcification</string>", ""))
+    assert "Calcification" not in contours.read_text()
+    assert len(read_inbreast(folder)[0].masks) == 1
+
+
+@pytest.mark.parametrize("text", ["", "<plist", "<plist><dict></dict></plist>", "<plist><array/></plist>"])
+def test_broken_contours_are_named(layouts: dict[str, Callable[[], Path]], text: str) -> None:
+    folder = layouts["inbreast"]()
+    (folder / "AllXML" / "20586908.xml").write_text(text)
+    with raises_user_error(path=folder / "AllXML" / "20586908.xml"):
+        read_inbreast(folder)
