@@ -27,7 +27,7 @@ from bus_monai.metrics.aggregate import CASES_FILE
 from bus_monai.metrics.case_table import read_case_table
 from bus_monai.metrics.compare import compare_robustness, write_robustness
 from bus_monai.sources.read import read_source
-from bus_monai.transforms.scanner_effects import (
+from bus_monai.transforms.scanner import (
     Pixels,
     Random,
     add_speckle,

@@ -4,9 +4,6 @@ from .cover_lesion import RandCoverLesiond as RandCoverLesiond
 from .crop import CropImageRegiond as CropImageRegiond
 from .crop import CropToBoxd as CropToBoxd
 from .crop import RandBoxJitterd as RandBoxJitterd
-from .filters import frost as frost
-from .filters import lee as lee
-from .filters import srad as srad
 from .image_region import FrameRegions as FrameRegions
 from .image_region import find_regions as find_regions
 from .image_region import peel_borders as peel_borders
@@ -14,9 +11,9 @@ from .load import LoadMasksd as LoadMasksd
 from .load import LoadMassBoxesd as LoadMassBoxesd
 from .load import LoadMassd as LoadMassd
 from .load import LoadUltrasoundd as LoadUltrasoundd
-from .morphology import Morphology as Morphology
-from .morphology import Morphologyd as Morphologyd
-from .save import SaveMaskd as SaveMaskd
+from .masks import Morphology as Morphology
+from .masks import Morphologyd as Morphologyd
+from .masks import SaveMaskd as SaveMaskd
 from .scanner import RandBurnInd as RandBurnInd
 from .scanner import RandDepthGaind as RandDepthGaind
 from .scanner import RandJPEGd as RandJPEGd
@@ -24,4 +21,7 @@ from .scanner import RandLetterboxd as RandLetterboxd
 from .scanner import RandSpeckled as RandSpeckled
 from .speckle import SpeckleReduction as SpeckleReduction
 from .speckle import SpeckleReductiond as SpeckleReductiond
+from .speckle import frost as frost
+from .speckle import lee as lee
+from .speckle import srad as srad
 from .tissue_crop import RandTissueCropd as RandTissueCropd

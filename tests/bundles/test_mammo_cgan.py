@@ -21,7 +21,7 @@ from bus_monai.geometry.box import Box, loose_box
 from bus_monai.io.image import read_raster
 from bus_monai.metrics.case_table import read_case_table
 from bus_monai.networks.segmenters import make_segmenter
-from bus_monai.transforms.morphology import Morphology
+from bus_monai.transforms.masks import Morphology
 from tests.user_errors import check_said, raises_user_error
 
 CONFIGS = find_bundle("mammo_cgan") / "configs"

@@ -18,7 +18,7 @@ from bus_monai.data.items import inference_items
 from bus_monai.inference.batch import segment_inputs
 from bus_monai.inference.segment_file import SegmentSettings
 from bus_monai.sources.listing import find_sources
-from bus_monai.transforms.save import SaveMaskd
+from bus_monai.transforms.masks import SaveMaskd
 from tests.inference.segment_files import PNG, contents, draw, table, ultrasound
 from tests.user_errors import check_sentence, raises_user_error
 

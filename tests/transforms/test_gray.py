@@ -13,12 +13,10 @@ from monai.data import MetaTensor
 from torch import Tensor
 
 from bus_monai.transforms.contrast import HistogramEqualization
-from bus_monai.transforms.filters import frost, lee, srad
 from bus_monai.transforms.gray import check_unit
-from bus_monai.transforms.morphology import Morphology
-from bus_monai.transforms.save import SaveMaskd
+from bus_monai.transforms.masks import Morphology, SaveMaskd
 from bus_monai.transforms.scanner import RandBurnInd, RandDepthGaind, RandJPEGd, RandSpeckled
-from bus_monai.transforms.speckle import SPECKLE_METHODS, SpeckleReduction
+from bus_monai.transforms.speckle import SPECKLE_METHODS, SpeckleReduction, frost, lee, srad
 from tests.user_errors import raises_user_error
 
 IMAGE = torch.rand(1, 12, 16, generator=torch.Generator().manual_seed(0))

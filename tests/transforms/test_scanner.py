@@ -10,8 +10,20 @@ from hypothesis import strategies as st
 from monai.data.meta_tensor import MetaTensor
 from monai.transforms.transform import MapTransform
 
-from bus_monai.transforms.scanner import RandBurnInd, RandDepthGaind, RandJPEGd, RandLetterboxd, RandSpeckled, letterbox
-from bus_monai.transforms.scanner_effects import Overlay, add_speckle, burn_in, correlated_noise, depth_gain, jpeg
+from bus_monai.transforms.scanner import (
+    Overlay,
+    RandBurnInd,
+    RandDepthGaind,
+    RandJPEGd,
+    RandLetterboxd,
+    RandSpeckled,
+    add_speckle,
+    burn_in,
+    correlated_noise,
+    depth_gain,
+    jpeg,
+    letterbox,
+)
 
 GRAY = np.full((60, 80), 0.4, dtype=np.float32)
 EFFECTS = [RandDepthGaind, RandSpeckled, RandBurnInd, RandJPEGd]

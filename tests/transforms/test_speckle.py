@@ -12,8 +12,17 @@ from monai.data import MetaTensor
 from numpy.typing import NDArray
 
 from bus_monai.data.phantoms.ultrasound import speckle_envelope
-from bus_monai.transforms.filters import _differences, frost, lee, local_mean_variance, noise_variation, srad
-from bus_monai.transforms.speckle import SPECKLE_METHODS, SpeckleReduction, SpeckleReductiond
+from bus_monai.transforms.speckle import (
+    SPECKLE_METHODS,
+    SpeckleReduction,
+    SpeckleReductiond,
+    _differences,
+    frost,
+    lee,
+    local_mean_variance,
+    noise_variation,
+    srad,
+)
 from tests.user_errors import raises_user_error
 
 FILTERS = [name for name in SPECKLE_METHODS if name != "none"]
