@@ -16,12 +16,12 @@ import torch
 from monai.data import DataLoader, Dataset
 from monai.losses import DiceLoss
 
+from bus_monai.bundle.process import keep_freed_memory
 from bus_monai.losses.adversarial import WassersteinObjective
 from bus_monai.networks.discriminators import RDACritic
 from bus_monai.networks.segmenters import make_segmenter
 from bus_monai.trainers.adversarial import AdversarialTrainer
 from bus_monai.trainers.base import gains_by_half_precision
-from bus_monai.trainers.memory import keep_freed_memory
 from bus_monai.trainers.parts import Discriminator, Generator, Updates
 from bus_monai.trainers.schedule import Blocked
 

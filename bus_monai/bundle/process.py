@@ -1,15 +1,19 @@
-"""What a command that trains, evaluates or segments does to its process."""
+"""What a command that trains, evaluates or segments does to its process. Importing it imports no PyTorch."""
 
 from __future__ import annotations
 
+import ctypes
 import logging
+import platform
 import sys
 import traceback
 from types import TracebackType
 
 from bus_monai.errors import as_user_error
-from bus_monai.trainers.base import join_processes
-from bus_monai.trainers.memory import keep_freed_memory
+
+M_TRIM_THRESHOLD, M_MMAP_MAX, M_ARENA_MAX = -1, -4, -8
+"""Names of ``mallopt(3)``."""
+NEVER = 2**31 - 1
 
 
 def prepare_process(*, keep_memory: bool = False, distributed: bool = False) -> None:
@@ -19,7 +23,7 @@ def prepare_process(*, keep_memory: bool = False, distributed: bool = False) -> 
     itself keeps its own way.
 
     Args:
-        keep_memory: see :func:`~bus_monai.trainers.memory.keep_freed_memory`.
+        keep_memory: see :func:`keep_freed_memory`.
         distributed: join the processes that ``torchrun`` started.
 
     Raises:
@@ -33,6 +37,8 @@ def prepare_process(*, keep_memory: bool = False, distributed: bool = False) -> 
     if keep_memory:
         keep_freed_memory()
     if distributed:
+        from bus_monai.trainers.base import join_processes
+
         join_processes()
 
 
@@ -42,3 +48,28 @@ def _one_line_at_the_end(kind: type[BaseException], error: BaseException, trace:
     sentence = as_user_error(error)
     if sentence is not None:
         print(f"\nbus_monai: {sentence}", file=sys.stderr)
+
+
+def keep_freed_memory() -> None:
+    """Let glibc keep what is freed instead of giving it back to the system.
+
+    Each step of training frees the same hundreds of megabytes and asks for them again; by default the kernel takes
+    them back and hands out pages that it must clear first. Keeping them made a training step of RDAU-NET 1.4 times as
+    fast on two cores, for 15 % more memory. Does nothing on systems without glibc.
+    """
+    _set_allocator(M_MMAP_MAX, 0)
+    _set_allocator(M_TRIM_THRESHOLD, NEVER)
+
+
+def share_one_heap() -> None:
+    """Let all threads take memory from one heap, as those do that begin after this call.
+
+    By default each thread frees into a heap of its own, where what others free is of no use to it: a job over a
+    thousand images went on growing. Does nothing on systems without glibc.
+    """
+    _set_allocator(M_ARENA_MAX, 1)
+
+
+def _set_allocator(name: int, value: int) -> None:
+    if platform.libc_ver()[0] == "glibc":
+        ctypes.CDLL(None).mallopt(name, value)

@@ -64,8 +64,8 @@ def load_predictor(model: str, backend: str, tta: bool, sensitivity: str, trust:
             :class:`~bus_monai.inference.predictor.Predictor`.
     """
     from bus_monai.bundle.models import parse_models
+    from bus_monai.bundle.process import share_one_heap
     from bus_monai.inference.predictor import Predictor
-    from bus_monai.trainers.memory import share_one_heap
 
     share_one_heap()
     (trained,) = parse_models([model], segmenters=True, trust=trust)

@@ -12,8 +12,15 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.uid import RLELossless
 
-from bus_monai.dicom.codestream import Codestream, PixelError, read_codestream, read_rle
-from bus_monai.dicom.fragments import Span, fragments_of, group_fragments
+from bus_monai.dicom.codestream import (
+    Codestream,
+    PixelError,
+    Span,
+    fragments_of,
+    group_fragments,
+    read_codestream,
+    read_rle,
+)
 from bus_monai.io.budget import Budget
 from bus_monai.io.opened import OpenedSource
 

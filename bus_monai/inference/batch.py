@@ -15,7 +15,6 @@ from pathlib import Path, PurePosixPath
 from tqdm import tqdm
 
 from bus_monai.bundle.models import model_key
-from bus_monai.dicom.quiet_decoders import quiet_decoders
 from bus_monai.errors import UserError
 from bus_monai.inference.executors.local import Engine, LocalEngine, Task
 from bus_monai.inference.manifest import LEFT_OUT, Entry, Manifest, Outcome, forget_outputs
@@ -24,7 +23,7 @@ from bus_monai.inference.results import RESULTS_FILE, RUN_FILE, is_results, writ
 from bus_monai.inference.segment_file import SegmentFile, SegmentSettings
 from bus_monai.inference.write_outputs import candidate_names, source_date
 from bus_monai.io.atomic import check_writable
-from bus_monai.io.opened import hash_file, open_source
+from bus_monai.io.opened import hash_file, open_source, quiet_decoders
 from bus_monai.io.ours import (
     MANIFEST_FILE,
     Results,

@@ -1,12 +1,14 @@
-"""A source file that is opened, hashed and parsed once, whatever is then made of it."""
+"""A source file that is opened, hashed and parsed once, whatever is then made of it, and decoders that keep quiet."""
 
 from __future__ import annotations
 
 import errno
 import hashlib
 import io
+import logging
 import os
 import stat
+import warnings
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,6 +28,8 @@ DICOM_SUFFIXES = (".dcm", ".dicom")
 HEAD_BYTES = 352
 """Bytes from the start that tell what a file is."""
 CHUNK_BYTES = 1 << 20
+DECODERS = ("pydicom", "highdicom", "nibabel.global", "PIL")
+"""Loggers that quote what they decode."""
 
 
 @dataclass(frozen=True)
@@ -357,3 +361,19 @@ def hash_file(path: Path) -> str:
     """
     with open_source(path) as source:
         return source.sha256
+
+
+@contextmanager
+def quiet_decoders() -> Iterator[None]:
+    """Silence what decoders say of a file's values, which may be a patient's name."""
+    loggers = [logging.getLogger(name) for name in DECODERS]
+    before = [logger.disabled for logger in loggers]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            for logger in loggers:
+                logger.disabled = True
+            yield
+        finally:
+            for logger, disabled in zip(loggers, before, strict=True):
+                logger.disabled = disabled

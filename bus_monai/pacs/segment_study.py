@@ -13,7 +13,6 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from bus_monai.dicom.quiet_decoders import quiet_decoders
 from bus_monai.errors import UserError, writing
 from bus_monai.inference.batch import DEFAULT_ENGINE, segment_inputs
 from bus_monai.inference.executors.local import Engine
@@ -21,6 +20,7 @@ from bus_monai.inference.manifest import Manifest
 from bus_monai.inference.predictor import Predictor
 from bus_monai.inference.segment_file import SegmentSettings
 from bus_monai.io.atomic import check_writable
+from bus_monai.io.opened import quiet_decoders
 from bus_monai.pacs.dicomweb import DicomWeb, InstanceError
 
 FETCHED_FOLDER = "fetched"

@@ -9,13 +9,13 @@ from datetime import datetime, timezone
 from pathlib import Path
 from threading import Event, Thread
 
-from bus_monai.dicom.quiet_decoders import quiet_decoders
 from bus_monai.errors import UserError
 from bus_monai.inference.manifest import LEFT_OUT, Outcome
 from bus_monai.inference.predictor import Predictor
 from bus_monai.inference.segment_file import SegmentFile, SegmentSettings
 from bus_monai.inference.write_outputs import OutputError
 from bus_monai.io.atomic import atomic_file
+from bus_monai.io.opened import quiet_decoders
 from bus_monai.pacs.address import NodeAddress, TlsFiles, is_loopback
 from bus_monai.pacs.receive import NodeLimits, StoreNode
 from bus_monai.pacs.send import ResultSender

@@ -16,11 +16,10 @@ from typing import IO, Any
 
 import numpy as np
 
-from bus_monai.dicom.quiet_decoders import quiet_decoders
 from bus_monai.errors import UserError, first_line, user_error
 from bus_monai.io.budget import Budget
 from bus_monai.io.image import SourceImage
-from bus_monai.io.opened import OpenedSource, open_source
+from bus_monai.io.opened import OpenedSource, open_source, quiet_decoders
 from bus_monai.sources.read import declared_pixels, read_images
 
 HEADER_SHARE = 0.55

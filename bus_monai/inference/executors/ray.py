@@ -17,11 +17,11 @@ from threading import Event, Thread
 from typing import Any
 
 from bus_monai.bundle.models import model_key
-from bus_monai.dicom.quiet_decoders import quiet_decoders
 from bus_monai.errors import UserError, need_package, user_error
 from bus_monai.inference.executors.local import Record, Task
 from bus_monai.inference.manifest import Outcome
 from bus_monai.inference.segment_file import SegmentFile
+from bus_monai.io.opened import quiet_decoders
 from bus_monai.io.ours import MANIFEST_FILE
 
 

@@ -14,11 +14,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import IO, TypeAlias
 
-from bus_monai.dicom.quiet_decoders import quiet_decoders
+from bus_monai.bundle.process import share_one_heap
 from bus_monai.errors import UserError
 from bus_monai.inference.manifest import Outcome
 from bus_monai.inference.segment_file import LargeFrameError, SegmentFile
-from bus_monai.trainers.memory import share_one_heap
+from bus_monai.io.opened import quiet_decoders
 
 SegmentOne: TypeAlias = Callable[[Path, str], Outcome]
 MAX_TRIES = 3

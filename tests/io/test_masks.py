@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from bus_monai.io.masks import write_color_png
 from bus_monai.io.ours import PNG_MARK, is_marked
-from bus_monai.io.png import write_color_png
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 7), (5, 1), (60, 83)])
