@@ -10,14 +10,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from bus_monai.bundle.registry import CHECKPOINT_FILE, TRAINED_FILE
 from bus_monai.errors import UserError, reading
 from bus_monai.io.atomic import write_json
+from bus_monai.io.ours import not_ours
 
 CODE_MARKS = ("$", "@", "%")
 """What begins a text that MONAI's parser runs or looks up."""
 SETTINGS_FILE = "settings.json"
 MAX_SETTINGS_CHARACTERS = 100_000
 """Of a file of settings; those of a bundle are a thousand."""
+TRAINING_SETTINGS = frozenset({"seed", "experiment_name", "save_interval"})
+"""That those of every bundle have: what tells a file of ours."""
 RENAMED_SETTINGS: Mapping[str, str] = {"frame": "box"}
 """Names of settings in the files of weights trained before, and what they are called now."""
 
@@ -103,9 +107,25 @@ def write_settings(folder: str | Path, settings: Mapping[str, Any], *, enabled: 
         folder: of the weights.
         settings: of the config, plain values.
         enabled: ``False`` on all processes but the first.
+
+    Raises:
+        UserError: the folder cannot be written to, or holds settings or weights of something else.
     """
-    if enabled:
-        write_json(Path(folder) / SETTINGS_FILE, settings)
+    if not enabled:
+        return
+    path = Path(folder) / SETTINGS_FILE
+    weights = [path.with_name(name) for name in (TRAINED_FILE, CHECKPOINT_FILE)]
+    for there in [path] if path.exists() else [file for file in weights if file.exists()]:
+        if not (there == path and _is_of_a_training(path)):
+            raise not_ours(there, "ckpt_dir")
+    write_json(path, settings)
+
+
+def _is_of_a_training(path: Path) -> bool:
+    try:
+        return read_settings(path.with_name(TRAINED_FILE)).keys() >= TRAINING_SETTINGS
+    except UserError:
+        return False
 
 
 def read_settings(weights: Path) -> dict[str, Any]:

@@ -58,15 +58,23 @@ def evaluate(
     from bus_monai.metrics.case_table import read_case_table
     from bus_monai.metrics.compare import Comparison
     from bus_monai.report.comparison_report import write_comparison_report
-    from bus_monai.report.evaluation_report import write_evaluation_report, write_split_report
+    from bus_monai.report.evaluation_report import (
+        check_evaluation_folders,
+        write_evaluation_report,
+        write_split_report,
+    )
 
     for model in trained if robustness else ():
         check_ultrasound(model)
     tables: dict[str, dict[str, list[CaseRow]]] = {model.name: {} for model in trained}
-    for part in splits:
-        below = out if len(splits) == 1 else out / part
+    places = {part: out if len(splits) == 1 else out / part for part in splits}
+    folders = {
+        (part, name): below if len(trained) == 1 else below / name for part, below in places.items() for name in tables
+    }
+    check_evaluation_folders(out, places.values(), folders.values(), names=tables)
+    for part, below in places.items():
         for model in trained:
-            folder = below if len(trained) == 1 else below / model.name
+            folder = folders[part, model.name]
             evaluate_model(model, folder, common | {"split": part})
             if robustness:
                 evaluate_robustness(model, folder, common | {"split": part})

@@ -20,14 +20,14 @@ from bus_monai.handlers.mlflow import ParentRun
 from bus_monai.inference.predictor import Predictor
 from bus_monai.io.atomic import check_writable
 from bus_monai.io.image import read_masks
-from bus_monai.io.ours import PNG_MARK
+from bus_monai.io.ours import PNG_MARK, check_run_files
 from bus_monai.metrics.aggregate import CASES_FILE, SUMMARY_FILE, means, write_scores
-from bus_monai.metrics.case_table import read_case_table
+from bus_monai.metrics.case_table import CASE_COLUMNS, read_case_table
 from bus_monai.metrics.classification import macro_auc, macro_roc
 from bus_monai.metrics.segmentation import score_case
-from bus_monai.metrics.shapes import found_scores, read_shape_rows, summary_lines
+from bus_monai.metrics.shapes import SHAPE_COLUMNS, found_scores, read_shape_rows, summary_lines
 from bus_monai.report.evaluation_report import write_evaluation_report
-from bus_monai.report.page import CONFUSION_FILE, FOLD_ROC_FILE, ROC_FILE, SHAPE_ROWS_FILE
+from bus_monai.report.page import CONFUSION_FILE, FOLD_ROC_FILE, REPORT_FILE, ROC_FILE, SHAPE_ROWS_FILE
 from bus_monai.report.score_figures import fold_roc_figure
 from bus_monai.report.shape_report import write_shape_report
 from bus_monai.sources.read import read_source
@@ -67,8 +67,11 @@ def pool_shapes(out: Path, folds: Sequence[Path]) -> Pooled:
     return figures, [*files, out / SUMMARY_FILE]
 
 
-POOLED_TABLES = {"segmentation": (CASES_FILE, pool_cases), "classes": (SHAPE_ROWS_FILE, pool_shapes)}
-"""The table of a fold, and what reports on all of them, by what a bundle gives."""
+POOLED_TABLES = {
+    "segmentation": (CASES_FILE, CASE_COLUMNS, (REPORT_FILE,), pool_cases),
+    "classes": (SHAPE_ROWS_FILE, SHAPE_COLUMNS, (CONFUSION_FILE, ROC_FILE, FOLD_ROC_FILE), pool_shapes),
+}
+"""The table of a fold and its columns, marked files, and what reports on all of them, by what a bundle gives."""
 
 
 def cross_validate(bundle: Path, out: Path, overrides: Mapping[str, Any]) -> Path:
@@ -86,15 +89,17 @@ def cross_validate(bundle: Path, out: Path, overrides: Mapping[str, Any]) -> Pat
         The path of the report, or of the summary where the bundle has no page.
 
     Raises:
-        UserError: the bundle gives neither masks nor classes, or what a training raises.
+        UserError: the bundle gives neither masks nor classes, a file that would be replaced is not from an earlier
+            run, or what a training raises.
     """
     kind = output_format(bundle)
     if kind not in POOLED_TABLES:
         raise UserError(
             f"The results of the bundle '{bundle.name}' are not pooled over folds: give --vary or --preset instead."
         )
-    table, pool = POOLED_TABLES[kind]
+    table, columns, marked, pool = POOLED_TABLES[kind]
     check_writable(out)
+    check_run_files(out, tables={table: columns}, beside=[SUMMARY_FILE], marked=marked, option="--out")
     folders = [out / f"fold{fold}" for fold in range(FOLDS)]
     with ParentRun(out, experiment=bundle.name, name=f"{bundle.name}, {FOLDS} folds") as parent:
         for fold, folder in enumerate(folders):

@@ -21,11 +21,14 @@ from bus_monai.bundle.settings import parse_value
 from bus_monai.errors import UserError, check_choice
 from bus_monai.handlers.mlflow import ParentRun
 from bus_monai.io.atomic import check_writable
+from bus_monai.io.ours import check_run_files
 
 PRESETS_FILE = "sweeps.json"
 _RANGE = re.compile(r"(?P<low>[^.,:]+(?:\.\d+)?(?:e[+-]?\d+)?)\.\.(?P<high>[^,:]+?)(?P<log>:log)?")
 STUDY_FILE = "study.db"
 TRIALS_FILE = "trials.csv"
+TRIAL_COLUMNS = ("number", "value", "datetime_start", "datetime_complete")
+"""The first of Optuna's table."""
 FINISHED_STATES = (TrialState.COMPLETE, TrialState.PRUNED)
 WARM_UP_EPOCHS = 4
 """Epochs before a trial may be pruned, and trials that are never pruned: medians need something to stand on."""
@@ -110,7 +113,8 @@ def search(
         trials: how many trainings in all.
 
     Raises:
-        UserError: a range without a number of trials, or a folder that holds a study of another space.
+        UserError: a range without a number of trials, or a folder that holds a study of another space or a table that
+            is not from an earlier run.
     """
     grid = {choice.key: list(range(len(choice.values))) for choice in space if choice.values}
     whole = len(grid) == len(space)
@@ -118,6 +122,7 @@ def search(
         raise UserError("A range has no end of values: say with --trials how many to try.")
     total = trials or math.prod(len(values) for values in grid.values())
     check_writable(out)
+    check_run_files(out, tables={TRIALS_FILE: TRIAL_COLUMNS}, option="--out")
     parent = ParentRun(out, experiment=bundle.name, name=f"{bundle.name}, search")
     # its warnings are tracebacks of trials that were stopped, or whose error ends the search
     optuna.logging.set_verbosity(optuna.logging.ERROR)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from bus_monai.handlers.mlflow import MLflowTracker
 from bus_monai.io.atomic import atomic_file
-from bus_monai.io.ours import PNG_MARK
+from bus_monai.io.ours import PNG_MARK, check_run_files
 from bus_monai.metrics.ignite import CaseMetric, DetectionMetric
 from bus_monai.report.image_figures import contour_figure, detection_figure, overlay_figure
 from bus_monai.report.page import EXAMPLES_FILE, OVERLAYS_FILE
@@ -55,11 +55,15 @@ class DetectionExamples:
     Args:
         metric: holds what was found.
         folder: where the file goes.
+
+    Raises:
+        UserError: a file is there that this package did not write.
     """
 
     def __init__(self, *, metric: DetectionMetric, folder: str | Path) -> None:
         self.metric = metric
         self.folder = Path(folder)
+        check_run_files(self.folder, marked=[EXAMPLES_FILE])
         self._images = KeptImages()
 
     def attach(self, engine: Engine) -> None:
@@ -89,11 +93,15 @@ class ExampleFigure:
         metric: holds the scores.
         folder: where the files go.
         threshold: from which on a pixel is lesion.
+
+    Raises:
+        UserError: a file is there that this package did not write.
     """
 
     def __init__(self, *, metric: CaseMetric, folder: str | Path, threshold: float = 0.5) -> None:
         self.metric = metric
         self.folder = Path(folder)
+        check_run_files(self.folder, marked=[EXAMPLES_FILE, OVERLAYS_FILE])
         self.threshold = threshold
         self._maps: dict[str, tuple[NDArray[np.float16], NDArray[np.float16], NDArray[np.float16]]] = {}
 

@@ -153,7 +153,7 @@ class History:
             row |= {f"val_{name}": float(value) for name, value in self.evaluator.state.metrics.items()}
         rows.append(row)
         columns = list(dict.fromkeys(name for row in rows for name in row))
-        write_table(self.path, columns, ([row.get(name) for name in columns] for row in rows))
+        write_table(self.path, columns, ([row.get(name) for name in columns] for row in rows), known=1)
 
 
 class TrustedMasks:

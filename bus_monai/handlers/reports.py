@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 from ignite.engine import Engine, Events
 from monai.utils.enums import CommonKeys as Keys
 
 from bus_monai.errors import UserError
 from bus_monai.io.atomic import check_writable, write_json
-from bus_monai.io.ours import PNG_MARK
-from bus_monai.metrics.aggregate import SUMMARY_FILE, write_scores
+from bus_monai.io.ours import PNG_MARK, check_run_files
+from bus_monai.metrics.aggregate import CASES_FILE, SUMMARY_FILE, write_scores
+from bus_monai.metrics.case_table import CASE_COLUMNS
 from bus_monai.metrics.detection import Detection
 from bus_monai.metrics.ignite import CaseMetric, DetectionMetric, ShapeMetric
-from bus_monai.metrics.shapes import ShapeRow, summary_lines, write_shape_rows
-from bus_monai.report.mammogram_report import write_detections, write_truths
+from bus_monai.metrics.shapes import SHAPE_COLUMNS, ShapeRow, summary_lines, write_shape_rows
+from bus_monai.report.mammogram_report import DETECTION_COLUMNS, TRUTH_COLUMNS, write_detections, write_truths
 from bus_monai.report.page import (
+    CONFUSION_FILE,
     DETECTIONS_FILE,
     FROC_FILE,
+    ROC_FILE,
     SHAPE_ROWS_FILE,
     SHAPES_BY_COLUMN_FILE,
     TRUTHS_FILE,
@@ -40,11 +44,19 @@ class _Report:
         folder: where they go.
 
     Raises:
-        UserError: the folder cannot be written to.
+        UserError: the folder cannot be written to, or holds a file of such a name that this package did not write.
     """
+
+    tables: ClassVar[Mapping[str, Sequence[str]]]
+    """Columns of the tables, by file name."""
+    beside: ClassVar[tuple[str, ...]] = ()
+    """Other files without a mark."""
+    marked: ClassVar[tuple[str, ...]] = ()
+    """Figures."""
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = check_writable(folder)
+        check_run_files(self.folder, tables=self.tables, beside=self.beside, marked=self.marked)
 
     def attach(self, engine: Engine) -> None:
         """Attach to an evaluator."""
@@ -79,8 +91,11 @@ class CaseReport(_Report):
         folder: where the files go.
 
     Raises:
-        UserError: the folder cannot be written to.
+        UserError: the folder cannot be written to, or holds a file of such a name that this package did not write.
     """
+
+    tables: ClassVar[Mapping[str, Sequence[str]]] = {CASES_FILE: CASE_COLUMNS}
+    beside = (SUMMARY_FILE,)
 
     def __init__(self, *, metric: CaseMetric, folder: str | Path) -> None:
         super().__init__(folder)
@@ -101,8 +116,12 @@ class DetectionReport(_Report):
         folder: where the files go.
 
     Raises:
-        UserError: the folder cannot be written to.
+        UserError: the folder cannot be written to, or holds a file of such a name that this package did not write.
     """
+
+    tables: ClassVar[Mapping[str, Sequence[str]]] = {DETECTIONS_FILE: DETECTION_COLUMNS, TRUTHS_FILE: TRUTH_COLUMNS}
+    beside = (SUMMARY_FILE,)
+    marked = (FROC_FILE,)
 
     def __init__(self, *, metric: DetectionMetric, folder: str | Path) -> None:
         super().__init__(folder)
@@ -163,8 +182,10 @@ class FoundMasses(_Table[Detection]):
         folder: where the file goes, the one that the items' ``output`` lies in.
 
     Raises:
-        UserError: the folder cannot be written to.
+        UserError: the folder cannot be written to, or holds a file of such a name that this package did not write.
     """
+
+    tables: ClassVar[Mapping[str, Sequence[str]]] = {DETECTIONS_FILE: DETECTION_COLUMNS}
 
     def _collect(self, engine: Engine) -> None:
         for output, masses in zip(engine.state.batch["output"], engine.state.output[Keys.PRED], strict=True):
@@ -185,9 +206,13 @@ class ShapeReport(_Report):
         column: predicted shapes are counted against it in ``shapes_by_column.csv``; masses without a value are named.
 
     Raises:
-        UserError: the folder cannot be written to, one of ``column_table`` and ``column`` is given alone, or the table
-            cannot be used.
+        UserError: the folder cannot be written to or holds a file of such a name that this package did not write, one
+            of ``column_table`` and ``column`` is given alone, or the table cannot be used.
     """
+
+    tables: ClassVar[Mapping[str, Sequence[str]]] = {SHAPE_ROWS_FILE: SHAPE_COLUMNS}
+    beside = (SUMMARY_FILE, SHAPES_BY_COLUMN_FILE)
+    marked = (CONFUSION_FILE, ROC_FILE)
 
     def __init__(
         self, *, metric: ShapeMetric, folder: str | Path, column_table: str | None = None, column: str | None = None
@@ -219,8 +244,10 @@ class ShapeTable(_Table[ShapeRow]):
         folder: where the file goes.
 
     Raises:
-        UserError: the folder cannot be written to.
+        UserError: the folder cannot be written to, or holds a file of such a name that this package did not write.
     """
+
+    tables: ClassVar[Mapping[str, Sequence[str]]] = {SHAPE_ROWS_FILE: SHAPE_COLUMNS}
 
     def _collect(self, engine: Engine) -> None:
         self._rows += map(ShapeRow.of, engine.state.batch, engine.state.output)

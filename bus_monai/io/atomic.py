@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from bus_monai.errors import writing
-from bus_monai.io.ours import first_line, not_ours
+from bus_monai.io.ours import KNOWN_COLUMNS, is_table_of, not_ours
 
 
 @contextmanager
@@ -126,13 +126,21 @@ def plain_cell(value: object) -> object:
     return text
 
 
-def write_table(path: Path, columns: Sequence[str], rows: Iterable[Iterable[object]]) -> None:
+def write_table(
+    path: Path, columns: Sequence[str], rows: Iterable[Iterable[object]], *, known: int = KNOWN_COLUMNS
+) -> None:
     """Write a table as CSV in UTF-8, ``None`` as an empty field; the file appears complete or not at all.
+
+    Args:
+        path: of the file.
+        columns: names in the first line.
+        rows: a value for each column.
+        known: number of the first columns by which an earlier table is known as ours.
 
     Raises:
         UserError: the file cannot be written, or there is one that does not begin as such a table.
     """
-    if os.path.lexists(path) and not first_line(path).startswith(columns[0]):
+    if os.path.lexists(path) and not is_table_of(path, columns[:known]):
         raise not_ours(path, "its folder")
     with writing(path), atomic_file(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows(itertools.chain([columns], rows))

@@ -7,9 +7,10 @@ import os
 import re
 import sqlite3
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -46,6 +47,7 @@ LABEL_FILES = ("datastore_v2.json", ".lock")
 LABEL_FOLDERS = ("labels", ".bus_monai")
 _FRAME = re.compile(r"_frame\d+$")
 HEAD_BYTES = 4096
+KNOWN_COLUMNS = 4
 
 
 def output_name(path: str, kinds: Iterable[str] = tuple(OUTPUT_SUFFIXES)) -> str | None:
@@ -171,6 +173,42 @@ def check_replaced(paths: Iterable[Path], *, option: str, columns: Iterable[str]
     for path in paths:
         if os.path.lexists(path) and not (is_marked(path) or first_line(path) in headers):
             raise not_ours(path, option)
+
+
+def check_run_files(
+    folder: str | Path,
+    *,
+    tables: Mapping[str, Sequence[str]] = MappingProxyType({}),
+    beside: Iterable[str] = (),
+    marked: Iterable[str] = (),
+    option: str = "output_dir",
+) -> None:
+    """Check, before a run begins, that what it will replace in its folder is from an earlier one.
+
+    Args:
+        folder: of the run.
+        tables: file names of tables, and their columns.
+        beside: file names of what has no mark: ours where one of the tables is beside.
+        marked: file names of what has a mark: figures and pages.
+        option: that names the folder.
+
+    Raises:
+        UserError: a file is there that this package did not write.
+    """
+    folder = Path(folder)
+    paths = {folder / name: columns for name, columns in tables.items()}
+    there = [path for path in paths if os.path.lexists(path)]
+    foreign = [path for path in there if not is_table_of(path, paths[path])]
+    if not there:
+        foreign += [folder / name for name in beside if os.path.lexists(folder / name)]
+    for path in foreign:
+        raise not_ours(path, option)
+    check_replaced((folder / name for name in marked), option=option)
+
+
+def is_table_of(path: Path, columns: Sequence[str]) -> bool:
+    """Tell whether a file begins as a table (CSV) with these columns, by the first few: later versions add some."""
+    return f"{first_line(path)},".startswith("".join(f"{column}," for column in columns[:KNOWN_COLUMNS]))
 
 
 def not_ours(path: Path, option: str) -> UserError:

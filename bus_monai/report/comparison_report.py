@@ -11,6 +11,7 @@ from typing import Any
 
 from bus_monai.errors import check_choice
 from bus_monai.io.atomic import check_writable, write_table
+from bus_monai.io.ours import check_run_files
 from bus_monai.metrics.aggregate import DISTANCES, LOWER_IS_BETTER, RULES, means
 from bus_monai.metrics.case_table import CaseRow
 from bus_monai.metrics.compare import COMPARED_RULE, Comparison, PairedTest
@@ -109,6 +110,7 @@ def write_comparison_report(comparison: Comparison, folder: Path, *, published: 
     models = {name: {key: asdict(s) for key, s in part.items()} for name, part in comparison.summaries.items()}
     curves = {name: c for name, part in tables.items() if (c := operating_curves(part)) is not None}
     check_writable(folder)
+    check_run_files(folder, marked=[REPORT_FILE], option="--out")
     write_table(folder / COMPARISON_FILE, [field.name for field in fields(PairedTest)], map(astuple, comparison.tests))
     return write_page(
         folder / REPORT_FILE,

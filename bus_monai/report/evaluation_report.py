@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from bus_monai.errors import UserError, reading
-from bus_monai.io.ours import PNG_MARK
+from bus_monai.io.ours import PNG_MARK, check_run_files
 from bus_monai.metrics.aggregate import (
     CASES_FILE,
     RULES,
@@ -19,7 +19,7 @@ from bus_monai.metrics.aggregate import (
     summarize,
     summarize_all,
 )
-from bus_monai.metrics.case_table import CaseRow, read_case_table
+from bus_monai.metrics.case_table import CASE_COLUMNS, CaseRow, read_case_table
 from bus_monai.metrics.compare import COMPARED_RULE, ROBUSTNESS_FILE
 from bus_monai.metrics.findings import FINDING_RATES, findings_curve, reliability
 from bus_monai.metrics.operating_curves import bland_altman, operating_curves
@@ -40,7 +40,36 @@ from bus_monai.report.score_figures import (
     operating_figure,
 )
 
+CURVES_FILE = "curves_{}.png"
+"""Of a model."""
 PAGE_METRICS = ("dice", "iou", "sensitivity", "precision")
+
+
+def check_evaluation_folders(
+    out: Path, splits: Iterable[Path], folders: Iterable[Path], *, names: Iterable[str]
+) -> None:
+    """Check, before anything is evaluated, that what will be replaced is from an earlier run.
+
+    Args:
+        out: folder of all.
+        splits: folder of each split, with the page that compares models.
+        folders: of each evaluation.
+        names: of the models.
+
+    Raises:
+        UserError: a file is there that this package did not write.
+    """
+    check_run_files(out, marked=[REPORT_FILE, *map(CURVES_FILE.format, names)], option="--out")
+    for below in splits:
+        check_run_files(below, marked=[REPORT_FILE], option="--out")
+    for folder in folders:
+        check_run_files(
+            folder,
+            tables={CASES_FILE: CASE_COLUMNS},
+            beside=[SUMMARY_FILE, ROBUSTNESS_FILE],
+            marked=[REPORT_FILE, EXAMPLES_FILE, OVERLAYS_FILE],
+            option="--out",
+        )
 
 
 def write_evaluation_report(folder: Path) -> Path:
@@ -110,7 +139,7 @@ def write_split_report(tables: Mapping[str, Mapping[str, Sequence[CaseRow]]], fo
 def _model(name: str, splits: Mapping[str, Sequence[CaseRow]], folder: Path, *, alone: bool) -> dict[str, Any]:
     # a split without a pixel of lesion has no curve
     curves = {split: found for split, rows in splits.items() if (found := operating_curves(rows)) is not None}
-    figure = folder / f"curves_{name}.png"
+    figure = folder / CURVES_FILE.format(name)
     operating_figure(curves).savefig(figure, dpi=110, metadata=PNG_MARK)
     return {
         "figure": embed(figure),

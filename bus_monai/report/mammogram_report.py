@@ -13,6 +13,8 @@ from bus_monai.metrics.detection import Detection
 from bus_monai.report.page import REPORT_FILE, embed, write_page
 
 MAX_PICTURES = 12
+DETECTION_COLUMNS = ("id", "score", *BOX_COLUMNS, "matched")
+TRUTH_COLUMNS = ("id", *BOX_COLUMNS, "found", "score")
 
 
 def write_mammogram_report(
@@ -61,7 +63,7 @@ def write_detections(path: Path, rows: Iterable[tuple[Detection, bool | None]]) 
         UserError: the file cannot be written.
     """
     lines = [(found.image, found.score, *found.box.sides, matched) for found, matched in rows]
-    write_table(path, ("id", "score", *BOX_COLUMNS, "matched"), lines)
+    write_table(path, DETECTION_COLUMNS, lines)
 
 
 def write_truths(path: Path, rows: Iterable[tuple[str, Box, float | None]]) -> None:
@@ -76,4 +78,4 @@ def write_truths(path: Path, rows: Iterable[tuple[str, Box, float | None]]) -> N
         UserError: the file cannot be written.
     """
     lines = [(id, *box.sides, score is not None, score) for id, box, score in rows]
-    write_table(path, ("id", *BOX_COLUMNS, "found", "score"), lines)
+    write_table(path, TRUTH_COLUMNS, lines)

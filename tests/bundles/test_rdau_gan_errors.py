@@ -126,3 +126,18 @@ def test_weights_of_another_network_are_refused(weights: Path, small_phantoms: P
             config_file=str(CONFIGS / "inference.json"), run_id="inferring", ckpt_path=str(weights), use_gate=False,
             dataset_dir=str(small_phantoms / "images"), output_dir=str(tmp_path),
         ).run()  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["model.pt", "checkpoint.pt", "settings.json", "history.csv"])
+def test_a_file_of_somebody_else_is_named_before_training(
+    name: str, tmp_path: Path, small_phantoms: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / name).write_text('{"seed": 1}')
+    line = train_error(
+        monkeypatch, capsys, "--dataset_dir", str(small_phantoms), "--ckpt_dir", str(out), "--output_dir", str(out)
+    )
+    check_said(line, path=out / name, key="output_dir" if name == "history.csv" else "ckpt_dir")
+    assert [path.name for path in out.iterdir()] == [name]
+    assert (out / name).read_text() == '{"seed": 1}'

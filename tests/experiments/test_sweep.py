@@ -134,6 +134,21 @@ def test_a_grid_is_searched_whole_and_goes_on_after_each_stop(
     assert bus_monai(*capture) == 2
 
 
+@pytest.mark.parametrize(
+    ("options", "name"),
+    [(["--folds"], "cases.csv"), (["--folds"], "summary.json"), (["--vary", "lr=0.1,0.2"], "trials.csv")],
+)
+def test_a_file_of_somebody_else_is_named_before_training(
+    options: list[str], name: str, tmp_path: Path, bus_monai: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / name
+    path.write_text("number,mine\n")
+    assert bus_monai(*options, "--data", str(tmp_path), "--out", str(tmp_path)) == 2
+    check_said(capsys.readouterr().err, path=path, key="--out")
+    assert list(tmp_path.iterdir()) == [path]
+    assert path.read_text() == "number,mine\n"
+
+
 def test_a_trial_that_falls_behind_is_pruned(
     phantoms: Path, tmp_path: Path, bus_monai: Callable[..., int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
