@@ -25,7 +25,7 @@ def segment(
     out: Annotated[Path, typer.Option(help="Folder of the results, a mirror of the folder read.")] = Path("segmented"),
     model: options.Model = DEFAULT_MODEL,
     write: Annotated[
-        str, typer.Option(help="Some of seg, sr, overlay, png, nifti, sc; seg, sr and sc for DICOM files alone.")
+        str, typer.Option(help="Some of seg, sr, overlay, png, nifti, sc, gsps; seg, sr, sc and gsps for DICOM alone.")
     ] = "seg,sr,overlay,png",
     modality: options.Modality = "US",
     backend: options.Backend = "auto",

@@ -27,6 +27,9 @@ def serve(
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 11112,
     spool: Annotated[Path, typer.Option(help="Folder of what is received and not sent yet.")] = Path("spool"),
     model: options.Model = DEFAULT_MODEL,
+    write: Annotated[
+        str, typer.Option(help="What is sent: some of seg, sr, sc (pictures) and gsps (contours that a viewer draws).")
+    ] = "seg,sr",
     modality: options.Modality = "US",
     backend: options.Backend = "auto",
     threshold: options.Threshold = 0.5,
@@ -61,11 +64,16 @@ def serve(
 
     Not for clinical use.
     """
-    from bus_monai.errors import UserError, need_package
+    from bus_monai.errors import UserError, check_choice, need_package
+    from bus_monai.inference.write_outputs import DICOM_KINDS, OUTPUT_SUFFIXES, parse_kinds
 
     need_package("pynetdicom")
     if bool(tls_cert) != bool(tls_key) or (tls_ca and not tls_cert):
         raise UserError("TLS needs --tls-cert and --tls-key: give both, or neither and no --tls-ca.")
+
+    kinds = parse_kinds(write)
+    for kind in kinds:
+        check_choice("--write", kind, [kind for kind in OUTPUT_SUFFIXES if kind in DICOM_KINDS])
 
     import logging
     from threading import Event
@@ -98,4 +106,4 @@ def serve(
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, end)
-    run(settings, predictor, SegmentSettings(("seg", "sr"), threshold, modality, min_area, any_body_part), stop)
+    run(settings, predictor, SegmentSettings(kinds, threshold, modality, min_area, any_body_part), stop)

@@ -1,4 +1,5 @@
 from .measurement_report import make_report as make_report
+from .presentation_state import make_presentation_state as make_presentation_state
 from .read import count_frames as count_frames
 from .read import frame_size as frame_size
 from .read import read_frame as read_frame

@@ -242,7 +242,7 @@ def _measure(
 
     spacing = np.array(spacing_mm or ((aspect or 1.0) ** 0.5, (aspect or 1.0) ** -0.5))
     area = float(np.count_nonzero(inside) * spacing.prod())
-    stairs = _contour(inside)
+    stairs = outer_contour(inside)
     contour = stairs * spacing
     straight = straightened(stairs, CONTOUR_TOLERANCE_PX) * spacing
     perimeter = float(np.linalg.norm(np.diff(straight, axis=0), axis=1).sum())
@@ -267,8 +267,8 @@ def _measure(
     )
 
 
-def _contour(inside: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Return the closed outer contour of one component, (N, 2) rows and columns, half way between pixels."""
+def outer_contour(inside: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Return the closed outer contour of one component (H, W), (N, 2) rows and columns, half way between pixels."""
     from skimage.measure import find_contours
 
     contours = find_contours(np.pad(inside, 1).astype(np.float64), 0.5, fully_connected="high")

@@ -77,7 +77,7 @@ def job_tables(out: Path, columns: Mapping[str, Sequence[str]], *, pictures: str
         yield tables
 
 
-DICOM_KINDS = frozenset({"seg", "sr", "sc"})
+DICOM_KINDS = frozenset({"seg", "sr", "sc", "gsps"})
 """Written for DICOM sources alone: they carry its patient and study."""
 _LIKE_A_FRAME = re.compile(r"_frame\d+$")
 
@@ -226,6 +226,14 @@ class FileWriter:
                 frames = zip(self.images(), result.labels, result.lesions, strict=True)
                 rgb = (draw_overlay(image.pixels, labels, lesions, self.model) for image, labels, lesions in frames)
                 self._write_object(make_secondary_capture(header, rgb, algorithm, creation=self.creation), "sc")
+        if "gsps" in kinds:
+            from bus_monai.dicom.presentation_state import make_presentation_state
+
+            with self._optional("gsps"):
+                state = make_presentation_state(
+                    header, result.labels, result.lesions, algorithm, creation=self.creation
+                )
+                self._write_object(state, "gsps")
         if self.notes and not self.written:
             raise UserError(self.notes[0].partition(": ")[2], path=self.source.path)
 

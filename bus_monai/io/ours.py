@@ -29,6 +29,7 @@ OUTPUT_SUFFIXES = {
     "png": "_mask.png",
     "nifti": "_mask.nii.gz",
     "sc": "_sc.dcm",
+    "gsps": "_gsps.dcm",
 }
 """Kinds of outputs of ``segment``, and the suffix of each."""
 RESEARCH = "RESEARCH, not for clinical use"

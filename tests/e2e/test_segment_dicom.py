@@ -20,7 +20,7 @@ from tests.inference.bright_predictor import BrightPredictor
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "inference"))
 
-KINDS = ("seg", "sr", "overlay", "png", "sc")
+KINDS = ("seg", "sr", "overlay", "png", "sc", "gsps")
 FILES = {"US1_UNCR", "breast_benign", "examples_ybr_color"}
 FRAMES = 5
 
@@ -69,7 +69,7 @@ def test_segmentations_hold_the_masks(written: Path) -> None:
 
 def test_patient_and_study_are_in_objects_and_nowhere_else(written: Path) -> None:
     source = pydicom.dcmread(written / "in" / "US1_UNCR.dcm", stop_before_pixels=True)
-    for kind in ("seg", "sr", "sc"):
+    for kind in ("seg", "sr", "sc", "gsps"):
         made = pydicom.dcmread(written / "out" / f"US1_UNCR_{kind}.dcm", stop_before_pixels=True)
         assert (made.PatientName, made.PatientID) == ("PLANTED^NAME", "PLANTED-7")
         assert made.StudyInstanceUID == source.StudyInstanceUID

@@ -294,7 +294,7 @@ def test_nothing_to_do_and_nothing_there(bright: Any, tmp_path: Path) -> None:
         segment_inputs([tmp_path / "in"], tmp_path / "out", bright, SegmentSettings(PNG))
     with raises_user_error(path=tmp_path / "gone"):
         segment_inputs([tmp_path / "gone"], tmp_path / "out", bright, SegmentSettings(PNG))
-    with raises_user_error("'dcm'", "seg", "sr", "overlay", "png", "nifti", "sc", key="--write"):
+    with raises_user_error("'dcm'", "seg", "sr", "overlay", "png", "nifti", "sc", "gsps", key="--write"):
         parse_kinds("png,dcm")
     assert parse_kinds("png,seg") == ("seg", "png")
 

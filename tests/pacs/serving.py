@@ -84,13 +84,13 @@ def store(port: int, paths: Sequence[Path], *, called: str = "BUSMONAI", calling
 
 
 class Serving:
-    def __init__(self, folder: Path, send_to: str, seconds: float = 0) -> None:
+    def __init__(self, folder: Path, send_to: str, seconds: float = 0, *more: str) -> None:
         self.folder, self.spool, self.port = folder, folder / "spool", free_port()
         self.process: subprocess.Popen[str] | None = None
         self.words = [
             sys.executable, "-c", COMMAND, str(folder / "weights"), str(seconds),
             "serve", "--allow", "SCANNER", "--allow", "ORTHANC", "--send-to", send_to,
-            "--spool", str(self.spool), "--port", str(self.port),
+            "--spool", str(self.spool), "--port", str(self.port), *more,
         ]  # fmt: skip
 
     @property

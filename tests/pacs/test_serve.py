@@ -16,6 +16,7 @@ import pytest
 import requests
 from pynetdicom import AE
 
+from bus_monai.io.ours import RESEARCH
 from bus_monai.pacs.spool import Spool
 from tests.pacs.orthanc_server import OrthancServer, free_port
 from tests.pacs.serving import NAME, ROOT, Serving, images, store
@@ -55,6 +56,15 @@ def test_from_scanner_to_pacs_and_none_lost_when_the_pacs_is_down(orthanc: Ortha
     sent = [line for line in serving.log.splitlines() if f"objects sent to {orthanc.send_to}" in line]
     assert len(sent) == 8
     assert "SECRET" not in serving.log
+
+
+def test_pictures_and_presentation_states_are_stored(orthanc: OrthancServer, tmp_path: Path) -> None:
+    sources = images(tmp_path / "in", 2)
+    with Serving(tmp_path, orthanc.send_to, 0, "--write", "seg,sr,sc,gsps") as serving:
+        assert store(serving.port, sources) == [0, 0]
+        serving.wait(lambda: orthanc.counts() == {"OT": 2, "PR": 2, "SEG": 1, "SR": 2})
+        assert serving.end(signal.SIGTERM) == 0
+    assert {tags["SeriesDescription"].startswith(RESEARCH) for tags in orthanc.instances()} == {True}
 
 
 def test_killed_in_the_middle(orthanc: OrthancServer, tmp_path: Path) -> None:
