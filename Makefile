@@ -1,7 +1,7 @@
 # make demo   set up, train a few epochs on phantoms, evaluate, segment, leave demo/report.html and
 #             demo/segmented/overview.png
 # make test   set up, run every test but the slow ones
-# make docs   set up, write the API reference to docs/api
+# make docs   set up, write the documentation to site/index.html
 # All make and use .venv; nothing else is needed than Python 3.10 to 3.13.
 
 PYTHON ?= python3
@@ -54,7 +54,8 @@ lint: $(READY)
 	$(BIN)/lint-imports
 
 docs: $(READY)
-	$(BIN)/python docs/build_api.py
+	$(BIN)/typer bus_monai.cli.main utils docs --name bus-monai --title "bus-monai" --output docs/reference/command.md
+	$(BIN)/sphinx-build --fail-on-warning --keep-going --quiet -c docs . site
 
 clean:
-	rm -rf $(VENV) $(DEMO) docs/api
+	rm -rf $(VENV) $(DEMO) site docs/reference/command.md

@@ -2,12 +2,14 @@
 
     make demo && .venv/bin/python docs/make_images.py [demo]
 
-Needs Chromium for the pages. ``docs/images/scale.png`` comes from ``benchmarks/scale.py`` and
+Needs Chromium for the pages, and BUS-BRA below ``BUS_MONAI_SHARED`` for the one image of a patient.
+``docs/images/scale.png`` comes from ``benchmarks/scale.py`` and
 ``learning_loop.png`` from ``benchmarks/learning_loop.py``.
 """
 
 from __future__ import annotations
 
+import os
 import shutil
 import socket
 import subprocess
@@ -16,24 +18,42 @@ import tempfile
 import time
 from pathlib import Path
 
+import numpy as np
 import requests
 from PIL import Image
 
+from bus_monai import segment
 from bus_monai.bundle.models import parse_models
 from bus_monai.data.phantoms.ultrasound import make_phantom
 from bus_monai.inference.batch import segment_inputs
 from bus_monai.inference.predictor import Predictor
 from bus_monai.inference.segment_file import SegmentSettings
+from bus_monai.inference.write_outputs import draw_overlay
 
 IMAGES = Path(__file__).parent / "images"
 PHANTOM = 4
 """Seed of the phantom that is segmented."""
+TISSUE = "data/bus_bra/Images/bus_1033-r.png"
+"""The one image of a patient in the pages: ``images/bus_bra.LICENSE.txt`` allows it, and asks for its citation."""
 
 
 def save_jpeg(source: Path, name: str, width: int) -> None:
     with Image.open(source) as image:
         height = round(image.height * width / image.width)
         image.convert("RGB").resize((width, height), Image.Resampling.LANCZOS).save(IMAGES / name, quality=85)
+
+
+def save_tissue() -> None:
+    """Put an image beside the same with the outline of the model that ships, both at twice the size."""
+    path = Path(os.environ.get("BUS_MONAI_SHARED", "../shared")) / TISSUE
+    result = segment(path)
+    gray, labels = (
+        np.asarray(Image.fromarray(each).resize((2 * each.shape[1], 2 * each.shape[0]), how))
+        for each, how in ((result.pixels, Image.Resampling.BICUBIC), (result.labels, Image.Resampling.NEAREST))
+    )
+    plain, outlined = (draw_overlay(gray, each) for each in (np.zeros_like(labels), labels))
+    gap = np.full((len(gray), 12, 3), 255, np.uint8)
+    Image.fromarray(np.hstack([plain, gap, outlined])).save(IMAGES / "bus_bra.jpg", quality=85)
 
 
 def save_page(url: str, name: str, height: int) -> None:
@@ -82,6 +102,7 @@ def save_label_page(work: Path) -> None:
 
 def main() -> None:
     demo = Path(sys.argv[1] if len(sys.argv) > 1 else "demo")
+    save_tissue()
     save_jpeg(demo / "examples.png", "demo_examples.jpg", 1000)
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)

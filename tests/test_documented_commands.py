@@ -20,6 +20,7 @@ from tests.conftest import ROOT
 
 BUNDLES = {info.name: info.root for info in list_bundles()}
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES += [ROOT / "docs" / "reference" / "python.md"]
 PAGES += [ROOT / folder / "README.md" for folder in ("benchmarks", "docker")]
 PAGES += [root / "docs" / "README.md" for root in BUNDLES.values()]
 PROGRAMS = ("bus-monai", "python", "make", "torchrun")
