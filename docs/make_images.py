@@ -26,9 +26,9 @@ from bus_monai import segment
 from bus_monai.bundle.models import parse_models
 from bus_monai.data.phantoms.ultrasound import make_phantom
 from bus_monai.inference.batch import segment_inputs
+from bus_monai.inference.overlay import draw_overlay
 from bus_monai.inference.predictor import Predictor
 from bus_monai.inference.segment_file import SegmentSettings
-from bus_monai.inference.write_outputs import draw_overlay
 
 IMAGES = Path(__file__).parent / "images"
 PHANTOM = 4
@@ -51,8 +51,10 @@ def save_tissue() -> None:
         np.asarray(Image.fromarray(each).resize((2 * each.shape[1], 2 * each.shape[0]), how))
         for each, how in ((result.pixels, Image.Resampling.BICUBIC), (result.labels, Image.Resampling.NEAREST))
     )
-    plain, outlined = (draw_overlay(gray, each) for each in (np.zeros_like(labels), labels))
-    gap = np.full((len(gray), 12, 3), 255, np.uint8)
+    outlined = draw_overlay(gray, labels)
+    plain = np.full_like(outlined, 255)
+    plain[: len(gray), : gray.shape[1]] = draw_overlay(gray, np.zeros_like(labels))[: len(gray), : gray.shape[1]]
+    gap = np.full((len(outlined), 12, 3), 255, np.uint8)
     Image.fromarray(np.hstack([plain, gap, outlined])).save(IMAGES / "bus_bra.jpg", quality=85)
 
 
