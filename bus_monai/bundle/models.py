@@ -13,7 +13,7 @@ from typing import Any
 
 from bus_monai import __version__
 from bus_monai.bundle.declared import check_settings
-from bus_monai.bundle.registry import TRAINED_FILE, find_bundle, output_format, weights_file
+from bus_monai.bundle.registry import TRAINED_FILE, find_bundle, named_weights, output_format, weights_file
 from bus_monai.bundle.settings import path_text, read_config, read_settings
 from bus_monai.errors import UserError
 
@@ -31,8 +31,8 @@ class TrainedModel:
     Args:
         name: what tables call it.
         bundle: folder of the bundle.
-        weights: a file, several joined by commas (an ensemble), or ``None`` for the bundle's own: ``models/model.pt``,
-            else ``models/model.safetensors``.
+        weights: a file, the name of one that comes with the bundle, several joined by commas (an ensemble), or ``None``
+            for the bundle's own: ``models/model.pt``, else ``models/model.safetensors``.
         settings: keys of the config that it was trained with, as far as they are known.
 
     Raises:
@@ -57,7 +57,7 @@ class TrainedModel:
     def overrides(self, config: str) -> dict[str, Any]:
         """Return what to set in ``config`` (such as ``evaluate.json``) of the bundle so that it is this model."""
         known = known_in(self.settings, self.bundle / "configs" / config)
-        return known | ({"ckpt_path": path_text(self.weights)} if self.weights else {})
+        return known | ({"ckpt_path": ",".join(map(path_text, self.files))} if self.weights else {})
 
 
 def known_in(settings: Mapping[str, Any], config: Path) -> dict[str, Any]:
@@ -99,7 +99,8 @@ def find_model(path_or_name: str | Path, weights: str | None = None, *, trust: b
 
     Args:
         path_or_name: of the bundle.
-        weights: a file, several joined by commas (an ensemble), or ``None`` for the bundle's own.
+        weights: a file, the name of one that comes with the bundle, several joined by commas (an ensemble), or ``None``
+            for the bundle's own.
         trust: see :func:`~bus_monai.bundle.registry.find_bundle`.
 
     Raises:
@@ -120,13 +121,17 @@ def _model(bundle: Path, weights: str | None, spec: str, segmenter: bool, name: 
     for file in files:
         if not file.is_file():
             raise UserError(f"The weights '{file}' of '{spec}' do not exist: train first, or give another file.")
-    name = name or (files[0].resolve().parent.name if weights else bundle.resolve().name)
+    if not name:
+        named = weights in named_weights(bundle)
+        name = weights if weights and named else (files[0].parent if weights else bundle).resolve().name
     return TrainedModel(name, bundle, weights, read_settings(files[0]))
 
 
 def _files(bundle: Path, weights: str | None) -> list[Path]:
-    paths = [Path(part) for part in weights.split(",")] if weights else [bundle / "models" / TRAINED_FILE]
-    return [weights_file(path) for path in paths]
+    if not weights:
+        return [weights_file(bundle / "models" / TRAINED_FILE)]
+    named = named_weights(bundle)
+    return [named.get(part) or weights_file(Path(part)) for part in weights.split(",")]
 
 
 def file_hash(path: Path) -> str:

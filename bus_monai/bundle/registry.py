@@ -41,6 +41,11 @@ def weights_file(path: Path) -> Path:
     return shipped if path.name == TRAINED_FILE and not path.is_file() and shipped.is_file() else path
 
 
+def named_weights(bundle: Path) -> dict[str, Path]:
+    """Return the files of weights that come with a bundle by their names, as in ``BUNDLE:NAME``."""
+    return {path.stem: path for path in (bundle / "models").glob("*.safetensors")}
+
+
 @dataclass(frozen=True)
 class BundleInfo:
     """A bundle of the package.
@@ -51,6 +56,7 @@ class BundleInfo:
         version: of the bundle.
         description: one sentence.
         weights: its own, trained here or shipped, ``None`` where there are none.
+        more: names of weights that come beside its own.
     """
 
     name: str
@@ -58,6 +64,7 @@ class BundleInfo:
     version: str
     description: str
     weights: Path | None
+    more: tuple[str, ...]
 
 
 def list_bundles() -> list[BundleInfo]:
@@ -70,7 +77,8 @@ def list_bundles() -> list[BundleInfo]:
         meta = _metadata(root)
         weights = weights_file(root / "models" / TRAINED_FILE)
         found = weights if weights.is_file() else None
-        infos.append(BundleInfo(root.name, root, meta["version"], meta["description"], found))
+        more = tuple(sorted(named_weights(root).keys() - {Path(SHIPPED_FILE).stem}))
+        infos.append(BundleInfo(root.name, root, meta["version"], meta["description"], found, more))
     return infos
 
 

@@ -47,7 +47,8 @@ def info() -> None:
     print(f"runs networks with {', '.join(backends)}\n")
     for bundle in list_bundles():
         weights = f"weights: {bundle.weights.name}" if bundle.weights else "no weights: train it, or give your own"
-        print(f"{bundle.name}  {bundle.version}\n    {bundle.description}\n    {bundle.root}\n    {weights}")
+        more = "".join(f", {bundle.name}:{name}" for name in bundle.more)
+        print(f"{bundle.name}  {bundle.version}\n    {bundle.description}\n    {bundle.root}\n    {weights}{more}")
 
 
 for command in (info, evaluate, compare, sweep, report, explain, mammo, segment, serve, export, label):

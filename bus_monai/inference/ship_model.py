@@ -1,8 +1,10 @@
 """Make a trained model small and put it into its bundle.
 
-    python -m bus_monai.inference.ship_model BUNDLE:WEIGHTS [DATA [OTHERS ...]] [--findings CASES ...]
+    python -m bus_monai.inference.ship_model BUNDLE:WEIGHTS [DATA [OTHERS ...]] [--findings CASES ...] [--name NAME]
 
 writes ``models/model.safetensors`` and ``models/graph-KEY`` into the bundle's folder. It needs the extra ``export``.
+With a name the weights become ``models/NAME.safetensors`` beside the bundle's own, which ``BUNDLE:NAME`` speaks of, and
+their graph is made where they are first used.
 With DATA, what the model was trained on, it also learns which images it knows, and with OTHERS, folders of images of
 other kinds, which it does not. With the tables ``cases.csv`` of evaluations of the same recipe on images that were held
 out it learns the chance that what it finds is a lesion.
@@ -41,8 +43,12 @@ from bus_monai.networks.weights import read_weights, save_shipped
 
 
 def ship_model(
-    spec: str, data: Path | None = None, others: Sequence[Path] = (), tables: Sequence[Path] = ()
-) -> tuple[Path, Path]:
+    spec: str,
+    data: Path | None = None,
+    others: Sequence[Path] = (),
+    tables: Sequence[Path] = (),
+    name: str | None = None,
+) -> list[Path]:
     """Write weights and graph of a model into its bundle, in place of those that are there.
 
     Args:
@@ -51,9 +57,10 @@ def ship_model(
             :func:`~bus_monai.inference.ship_model.fit_known_images`; ``None`` leaves what it knows as it is.
         others: images of other kinds, see there.
         tables: ``cases.csv`` of evaluations without a calibration; none leave that of the model as it is.
+        name: of weights beside the bundle's own.
 
     Returns:
-        The file of weights and the folder of the graph.
+        The file of weights, and the folder of the graph where they are the bundle's own.
 
     Raises:
         UserError: there is no such model, it is an ensemble, a graph cannot compute it, or a table cannot be read or
@@ -63,13 +70,15 @@ def ship_model(
     if len(model.files) > 1:
         raise UserError(f"'{spec}' is an ensemble, of which none is shipped: give one file of weights.")
     folder = model.bundle / "models"
-    weights = folder / SHIPPED_FILE
+    weights = folder / (f"{name}.safetensors" if name else SHIPPED_FILE)
     state, settings = read_weights(model.files[0]), model.settings
     if data is not None:
         state, settings = fit_known_images(model, data, others)
     if tables:
         settings = settings | {CALIBRATION_KEY: _calibration(tables)}
     save_shipped(state, weights, settings)
+    if name:
+        return [weights]
     shipped = TrainedModel(model.name, model.bundle, str(weights), settings)
     for old in folder.glob("graph-*"):
         shutil.rmtree(old)
@@ -77,7 +86,7 @@ def ship_model(
     graph.mkdir()
     export_graph(shipped, graph)
     halve_graph(graph / GRAPH_FILE)
-    return weights, graph
+    return [weights, graph]
 
 
 def _calibration(tables: Sequence[Path]) -> list[float]:
@@ -177,9 +186,10 @@ if __name__ == "__main__":
     arguments.add_argument(
         "--findings", nargs="+", type=Path, default=[], metavar="CASES", help="tables of evaluations on held-out images"
     )
+    arguments.add_argument("--name", help="of weights beside the bundle's own")
     given = arguments.parse_intermixed_args()
     try:
-        for written in ship_model(given.model, given.data, given.others, given.findings):
+        for written in ship_model(given.model, given.data, given.others, given.findings, given.name):
             print(written)
     except UserError as error:
         sys.exit(str(error))

@@ -68,6 +68,25 @@ def test_weights_and_graph_are_the_default(bundle: Path, small_weights: Path, mo
     assert parse_models(["baseline"])[0].files == [bundle / "models" / TRAINED_FILE]
 
 
+def test_more_weights_are_known_by_name_beside_the_own(bundle: Path, small_weights: Path) -> None:
+    weights, _ = ship_model(f"baseline:{small_weights}")
+    before = {path: path.read_bytes() for path in bundle.rglob("*") if path.is_file()}
+    (more,) = ship_model(f"baseline:{small_weights}", name="more_data")
+    assert more == bundle / "models" / "more_data.safetensors"
+    assert {path: path.read_bytes() for path in bundle.rglob("*") if path.is_file() and path != more} == before
+    assert (list_bundles()[0].weights, list_bundles()[0].more) == (weights, ("more_data",))
+    (model,) = parse_models(["baseline:more_data"])
+    assert (model.name, model.files) == ("more_data", [more])
+    assert model.overrides("evaluate.json")["ckpt_path"] == str(more)
+    pixels = np.random.default_rng(0).random((45, 60), dtype=np.float32)
+    # the same weights: what is found by name is what the own ones find
+    found = Predictor.from_bundle("baseline", "more_data", "torch", precision="fp32").predict(pixels)
+    own = Predictor.from_bundle("baseline", None, "torch", precision="fp32").predict(pixels)
+    np.testing.assert_array_equal(found, own)
+    with raises_user_error("baseline:more_date", path="more_date"):
+        parse_models(["baseline:more_date"])
+
+
 def test_loaded_weights_are_float32(bundle: Path, small_weights: Path) -> None:
     weights, _ = ship_model(f"baseline:{small_weights}")
     before, after = read_weights(small_weights), read_weights(weights)
