@@ -36,6 +36,14 @@ class KeptProcess(readers._Process):
     def can_be_kept(self) -> bool:
         return self.is_free and not self.owes_answer
 
+    def end(self) -> None:
+        """Let it end by itself where it waits, since a process that is killed cannot say which lines it ran."""
+        if self.can_be_kept:
+            self._requests.close()
+            self._popen.wait()
+        else:
+            self.kill()
+
 
 def surroundings() -> object:
     """Return what a process takes over where it is started."""
@@ -63,7 +71,7 @@ def kept_readers() -> Iterator[None]:
             kept.insert(0, process)
         processes.clear()
         for process in [one for one in kept if not one.can_be_kept] + kept[readers.MAX_PROCESSES :]:
-            process.kill()
+            process.end()
         kept[:] = [one for one in kept if one.can_be_kept]
 
     with pytest.MonkeyPatch.context() as patch:
@@ -71,4 +79,4 @@ def kept_readers() -> Iterator[None]:
         patch.setattr(readers, "_kill_all", end)
         yield
     for process in kept:
-        process.kill()
+        process.end()

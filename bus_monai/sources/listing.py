@@ -114,17 +114,9 @@ def _count_frames(path: Path) -> int:
 
 
 _UNPACK = "unpack it and give its folder"
-
-
 _CONVERT = "convert it to PNG"
-
-
 _NIFTI = "convert it to NIfTI or PNG"
-
-
 _FRAMES = "save its frames as PNG, or give the DICOM cine"
-
-
 KINDS: tuple[tuple[bytes, str, str], ...] = (
     (b"PK\x03\x04", "a ZIP archive", _UNPACK),
     (b"PK\x05\x06", "a ZIP archive", _UNPACK),
@@ -152,8 +144,6 @@ KINDS: tuple[tuple[bytes, str, str], ...] = (
     (b"<html", "a page of the web", "download the file itself"),
 )
 """First bytes, what they mean, and the remedy."""
-
-
 _TAR_AT, _TAR = 257, b"ustar"
 
 

@@ -153,8 +153,19 @@ def test_a_file_that_ends_its_process_is_tried_again(spread: Any, tmp_path: Path
         worker.close()
 
 
+def test_a_worker_that_is_asked_no_more_ends_by_itself(spread: Any, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    path = draw(tmp_path / "a.png", (2, 2, 8, 8))
+    worker = Worker(SegmentFile(spread, tmp_path / "out", SegmentSettings(PNG), datetime.now(timezone.utc)))
+    assert worker.is_ready()
+    assert worker(path, "a").state == "done"
+    worker._requests.close()
+    assert worker._popen.wait(60) == 0
+    worker.close()
+
+
 STARTED = """
-import sys, time
+import signal, sys
 from datetime import datetime, timezone
 from pathlib import Path
 from bus_monai.inference.executors.worker import Worker
@@ -165,7 +176,7 @@ predictor, now = BrightPredictor(folder / "weights"), datetime.now(timezone.utc)
 worker = Worker(SegmentFile(predictor, folder, SegmentSettings(("png",)), now))
 assert worker.is_ready()
 print(worker._popen.pid, flush=True)
-time.sleep(60)
+signal.pause()
 """
 
 
