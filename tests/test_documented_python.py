@@ -1,4 +1,4 @@
-"""Every example of Python on README, docs and cards goes through the public doors, and README's run."""
+"""Every example of Python on README, docs and cards goes through the public doors; README's and the reference's run."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ def test_an_example_imports_public_names(page: str, text: str) -> None:
         assert hasattr(import_module(package), "__path__"), f"{package} is no public door"
 
 
-@pytest.mark.parametrize("text", [text for page, text in EXAMPLES if page == "README.md"])
-def test_an_example_of_readme_runs(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("text", [text for page, text in EXAMPLES if page in ("README.md", "docs/reference/python.md")])
+def test_an_example_runs(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.copy(write_demo_files(tmp_path / "demo")[0], tmp_path / "breast.dcm")
     monkeypatch.chdir(tmp_path)
     exec(text, {})
