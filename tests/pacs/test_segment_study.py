@@ -13,7 +13,7 @@ import pytest
 import requests
 
 from bus_monai.inference.segment_file import SegmentSettings
-from bus_monai.pacs.dicomweb import DicomWeb
+from bus_monai.pacs.dicomweb import DicomWeb, InstanceError
 from bus_monai.pacs.segment_study import STORED_FILE, segment_study
 from tests.inference.bright_predictor import BrightPredictor
 from tests.inference.segment_files import table
@@ -116,3 +116,50 @@ def test_command(orthanc: OrthancServer, tmp_path: Path) -> None:
     assert run.returncode == 2
     (line,) = run.stderr.splitlines()
     check_said(line, f"'{orthanc.dicomweb}'", "run the command again")
+
+
+class Service:
+    """A service that gives and takes all but what it is told to refuse."""
+
+    url = "http://pacs/dicom-web"
+
+    def __init__(self, files: list[Path]) -> None:
+        self.files = {str(pydicom.dcmread(path).SOPInstanceUID): path for path in files}
+        self.withheld, self.refuses = set(self.files), True
+        self.calls: list[str] = []
+
+    def instances(self, *_: object) -> list[tuple[str, str]]:
+        return [("1.2", uid) for uid in self.files]
+
+    def fetch(self, study: str, series: str, instance: str, path: Path) -> None:
+        self.calls.append("fetch")
+        if instance in self.withheld:
+            raise InstanceError("it answers 404")
+        path.write_bytes(self.files[instance].read_bytes())
+
+    def store(self, path: Path) -> None:
+        self.calls.append("store")
+        if self.refuses and path.name.endswith("_seg.dcm"):
+            raise InstanceError("it answers 409")
+
+
+def test_what_is_not_given_or_not_taken_is_counted_and_costs_nothing_else(tmp_path: Path, bright: Any) -> None:
+    def run(**options: Any) -> tuple[dict[str, int], int, int]:
+        service.calls.clear()
+        totals = segment_study(service, "1", tmp_path / "out", bright, SETTINGS, **options)  # type: ignore[arg-type]
+        counts = {key: totals[key] for key in ("done", "lost", "stored", "refused")}
+        return counts, service.calls.count("fetch"), service.calls.count("store")
+
+    # the first shows no lesion, and so has a report alone
+    service = Service(images(tmp_path / "in", 3))
+    with raises_user_error(service.url, "3 instances"):
+        run()
+    service.withheld = {list(service.files)[2]}
+    assert run() == ({"done": 2, "lost": 1, "stored": 2, "refused": 1}, 3, 3)
+    service.withheld, service.refuses = set(), False
+    assert run() == ({"done": 3, "lost": 0, "stored": 5, "refused": 0}, 1, 3)
+    assert run() == ({"done": 3, "lost": 0, "stored": 5, "refused": 0}, 0, 0)
+    assert run(restart=True) == ({"done": 3, "lost": 0, "stored": 5, "refused": 0}, 3, 5)
+    service.files = {}
+    with raises_user_error(service.url, "--study"):
+        run()

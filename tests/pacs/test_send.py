@@ -99,6 +99,24 @@ def test_down_and_then_up(spool: Spool, caplog: pytest.LogCaptureFixture) -> Non
         assert f"{name}: 2 objects sent to {there.address}" in caplog.text
 
 
+def test_a_failing_disk_is_waited_for(
+    spool: Spool, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there, send_some, failures = Destination(), ResultSender.send_some, [1, 2]
+
+    def fail_twice(self: ResultSender, stop: Event) -> int:
+        if failures:
+            failures.pop()
+            raise OSError(5, "Input/output error")
+        return send_some(self, stop)
+
+    monkeypatch.setattr(ResultSender, "send_some", fail_twice)
+    with there.up():
+        run(ResultSender(spool, there.address, "BUSMONAI"), lambda: not spool.names("done"))
+    assert caplog.text.count("Sending failed (OSError)") == 2
+    assert len(there.stored) == 6
+
+
 def test_one_that_is_refused_holds_up_nobody_and_is_tried_again(spool: Spool, caplog: pytest.LogCaptureFixture) -> None:
     first, *others = spool.names("done")
     refusals = [0]
