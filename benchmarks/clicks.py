@@ -30,7 +30,7 @@ from skimage.segmentation import (
 )
 
 from bus_monai.bundle.models import parse_models
-from bus_monai.data.case import Case
+from bus_monai.data.datalist import Case
 from bus_monai.data.items import DEFAULT_SPLIT, training_split
 from bus_monai.geometry.box import Box
 from bus_monai.geometry.lesion import label_components

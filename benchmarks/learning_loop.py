@@ -35,8 +35,7 @@ from bus_monai.bundle.models import TrainedModel
 from bus_monai.bundle.registry import CHECKPOINT_FILE, TRAINED_FILE, find_bundle
 from bus_monai.bundle.run import BundleParts, bundle_parts, train_run
 from bus_monai.bundle.settings import read_settings
-from bus_monai.data.case import Case
-from bus_monai.data.datalist import Datalist, write_datalist
+from bus_monai.data.datalist import Case, Datalist, write_datalist
 from bus_monai.data.dataset import load_dataset
 from bus_monai.experiments.cross_validation import held_out_score
 from bus_monai.explain.saliency import choose_layer

@@ -1,5 +1,6 @@
 from .models import TrainedModel as TrainedModel
 from .models import find_model as find_model
+from .models import load_network as load_network
 from .models import parse_models as parse_models
 from .registry import BundleInfo as BundleInfo
 from .registry import find_bundle as find_bundle
@@ -10,4 +11,3 @@ from .run import evaluate_model as evaluate_model
 from .run import train_run as train_run
 from .settings import read_settings as read_settings
 from .settings import write_settings as write_settings
-from .weights import load_network as load_network

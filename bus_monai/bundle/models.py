@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import re
@@ -9,13 +10,17 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bus_monai import __version__
 from bus_monai.bundle.declared import check_settings
 from bus_monai.bundle.registry import TRAINED_FILE, find_bundle, named_weights, output_format, weights_file
 from bus_monai.bundle.settings import path_text, read_config, read_settings
 from bus_monai.errors import UserError
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
 
 _SPEC = re.compile(r"(?:(?P<name>[\w.-]+)=)?(?P<bundle>\w+|[^:]*/[^:]*)(?::(?P<weights>.+))?")
 KEYED_CONFIGS = ("inference.json", "metadata.json")
@@ -132,6 +137,41 @@ def _files(bundle: Path, weights: str | None) -> list[Path]:
         return [weights_file(bundle / "models" / TRAINED_FILE)]
     named = named_weights(bundle)
     return [named.get(part) or weights_file(Path(part)) for part in weights.split(",")]
+
+
+def load_network(network: nn.Module, path: str | Path, device: torch.device | str | None = None) -> nn.Module:
+    """Load weights into ``network`` and return it; several files joined by commas make an ensemble of its copies.
+
+    Args:
+        network: as it was trained.
+        path: of the weights.
+        device: where it is moved to; ``None`` leaves it where it is.
+
+    Raises:
+        UserError: weights are missing, broken, or of another network.
+    """
+    files = str(path).split(",")
+    if len(files) == 1:
+        loaded = _load_into(network, path)
+    else:
+        from bus_monai.networks.wrappers import Ensemble
+
+        loaded = Ensemble(_load_into(copy.deepcopy(network), file) for file in files)
+    return loaded if device is None else loaded.to(device)
+
+
+def _load_into(network: nn.Module, path: str | Path) -> nn.Module:
+    from bus_monai.networks.weights import read_weights
+
+    state = read_weights(weights_file(Path(path)))
+    try:
+        network.load_state_dict(state)
+    except (RuntimeError, TypeError, AttributeError) as error:
+        raise UserError(
+            f"'{path}' holds the weights of another network: give the network options that it was trained with "
+            "(generator, use_gate, dilated_position, ...), or another file."
+        ) from error
+    return network
 
 
 def file_hash(path: Path) -> str:

@@ -13,10 +13,9 @@ from monai.bundle.scripts import create_workflow
 from monai.transforms.compose import Compose
 from torch import nn
 
-from bus_monai.bundle.models import TrainedModel
+from bus_monai.bundle.models import TrainedModel, load_network
 from bus_monai.bundle.registry import CHECKPOINT_FILE
 from bus_monai.bundle.settings import keep_null, path_text, read_config
-from bus_monai.bundle.weights import load_network
 
 EVALUATE_CONFIG = "evaluate.json"
 OnEpoch = Callable[[int, float], bool]

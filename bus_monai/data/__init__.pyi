@@ -1,5 +1,5 @@
 from .balance import balanced_sampler as balanced_sampler
-from .case import Case as Case
+from .datalist import Case as Case
 from .datalist import Datalist as Datalist
 from .datalist import read_datalist as read_datalist
 from .datalist import split_by_group as split_by_group

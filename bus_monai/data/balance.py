@@ -9,7 +9,7 @@ from typing import Any
 from monai.data.samplers import DistributedSampler, DistributedWeightedRandomSampler
 from torch.utils.data import Dataset, Sampler, WeightedRandomSampler
 
-from bus_monai.data.case import Case
+from bus_monai.data.datalist import Case
 from bus_monai.errors import UserError, check_number
 
 

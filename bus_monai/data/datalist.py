@@ -1,4 +1,4 @@
-"""Datalists (``datalist.json``, the cases by section), and random splits by group."""
+"""Cases as readers yield them, datalists (``datalist.json``, the cases by section), and random splits by group."""
 
 from __future__ import annotations
 
@@ -10,17 +10,46 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Literal, TypeAlias, get_args
 
-from bus_monai.data.case import Case, Diagnosis
 from bus_monai.errors import UserError, check_choice, reading
 from bus_monai.io.atomic import write_json
 from bus_monai.io.opened import hash_file
 
+Diagnosis: TypeAlias = Literal["benign", "malignant", "normal", "unknown"]
+DIAGNOSES: tuple[Diagnosis, ...] = ("benign", "malignant", "normal")
+"""Those that are known, which are also the folders and words of data sets."""
+Shape: TypeAlias = Literal["round", "oval", "lobular", "irregular"]
 SECTIONS = ("training", "validation", "test", "unlabeled")
 DATALIST_FILE = "datalist.json"
 ITEM_KEYS = ("id", "image", "masks", "group", "diagnosis")
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+def to_diagnosis(word: str) -> Diagnosis:
+    """Return the diagnosis that a table calls by its name, in capitals or not; any other word is ``unknown``."""
+    return next((known for known in DIAGNOSES if known == word.lower()), "unknown")
+
+
+@dataclass(frozen=True)
+class Case:
+    """One image with the masks of its lesions.
+
+    Args:
+        id: unique within the data set, made of letters, digits, ``-``, ``_`` and ``.``; names the case in every table.
+        image: the image file.
+        masks: one file per lesion, all of the image's size; merged with OR. Empty for an image without lesion.
+        group: patient or duplicate group; cases of a group never straddle a split.
+        diagnosis: the diagnosis of the image.
+        dataset: the data set it comes from, where there are several.
+    """
+
+    id: str
+    image: Path
+    masks: tuple[Path, ...]
+    group: str
+    diagnosis: Diagnosis
+    dataset: str = ""
 
 
 @dataclass(frozen=True)

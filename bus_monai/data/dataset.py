@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
-from bus_monai.data.case import Case
-from bus_monai.data.datalist import DATALIST_FILE, Datalist, read_datalist, to_item, write_datalist
+from bus_monai.data.datalist import DATALIST_FILE, Case, Datalist, read_datalist, to_item, write_datalist
 from bus_monai.data.phantoms.mammogram import mammo_phantom_dataset
 from bus_monai.data.phantoms.ultrasound import phantom_dataset
 from bus_monai.data.protocols import apply_protocol

@@ -13,8 +13,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from bus_monai.data.case import Case
-from bus_monai.data.datalist import DATALIST_FILE, Datalist
+from bus_monai.data.datalist import DATALIST_FILE, Case, Datalist
 from bus_monai.data.dataset import load_dataset, to_items
 from bus_monai.data.readers.catalog import recognize
 from bus_monai.data.readers.shapes import CLASS_OF_WORD, SHAPES_FILE, read_shape_table

@@ -16,7 +16,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from tqdm import tqdm
 
-from bus_monai.data.case import Case
+from bus_monai.data.datalist import Case
 from bus_monai.data.registration import Flip, correlate_registered, find_candidates, to_coarse, to_square
 from bus_monai.errors import UserError, check_columns
 from bus_monai.io.atomic import atomic_file, cache_folder

@@ -6,8 +6,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from bus_monai.data.case import Case
-from bus_monai.data.datalist import Datalist, split_by_group
+from bus_monai.data.datalist import Case, Datalist, split_by_group
 from bus_monai.errors import UserError, check_choice, check_number
 
 logger = logging.getLogger("bus_monai")

@@ -17,8 +17,7 @@ from bus_monai.bundle.models import TrainedModel
 from bus_monai.bundle.registry import input_modality
 from bus_monai.bundle.run import EVALUATE_CONFIG, evaluate_model
 from bus_monai.bundle.settings import read_config, set_by_user
-from bus_monai.data.case import Case
-from bus_monai.data.datalist import Datalist, write_datalist
+from bus_monai.data.datalist import Case, Datalist, write_datalist
 from bus_monai.data.dataset import default_dataset_dir, load_dataset
 from bus_monai.data.readers.folder import IMAGE_FOLDER, MASK_FOLDER, write_masks
 from bus_monai.errors import UserError

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from bus_monai.bundle.models import TrainedModel
 from bus_monai.bundle.registry import input_modality
-from bus_monai.data.case import Case
+from bus_monai.data.datalist import Case
 from bus_monai.data.dataset import default_dataset_dir, default_mammogram_dir
 from bus_monai.data.items import inference_items, training_split
 from bus_monai.errors import UserError, need_package

@@ -24,8 +24,7 @@ from bus_monai.bundle.models import TrainedModel
 from bus_monai.bundle.registry import TRAINED_FILE, bundle_version
 from bus_monai.bundle.run import train_run
 from bus_monai.bundle.settings import read_config, read_settings, set_by_user
-from bus_monai.data.case import Case, Diagnosis
-from bus_monai.data.datalist import Datalist, write_datalist
+from bus_monai.data.datalist import Case, Datalist, Diagnosis, write_datalist
 from bus_monai.data.readers.folder import case_id
 from bus_monai.errors import UserError, user_error
 from bus_monai.experiments.cross_validation import held_out_score

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from bus_monai.data.case import Case
+from bus_monai.data.datalist import Case
 from bus_monai.data.items import crop_items
 from bus_monai.geometry.box import Box
 from bus_monai.io.image import read_mask

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
-from bus_monai.data.case import Diagnosis
+from bus_monai.data.datalist import Diagnosis
 from bus_monai.errors import UserError, check_columns, reading
 from bus_monai.io.atomic import write_table
 from bus_monai.metrics.findings import Finding

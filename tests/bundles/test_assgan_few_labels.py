@@ -11,8 +11,7 @@ import pytest
 from monai.bundle.scripts import create_workflow
 
 from bus_monai.bundle.registry import find_bundle
-from bus_monai.data.case import Case
-from bus_monai.data.datalist import Datalist, read_datalist, write_datalist
+from bus_monai.data.datalist import Case, Datalist, read_datalist, write_datalist
 from bus_monai.data.phantoms.ultrasound import write_phantoms
 from bus_monai.metrics.case_table import read_case_table
 from bus_monai.report.page import read_history

@@ -10,7 +10,7 @@ from monai.data.samplers import DistributedSampler, DistributedWeightedRandomSam
 from torch.utils.data import TensorDataset
 
 from bus_monai.data.balance import balanced_sampler, balanced_weights
-from bus_monai.data.case import Case, Diagnosis
+from bus_monai.data.datalist import Case, Diagnosis
 from tests.user_errors import raises_user_error
 
 

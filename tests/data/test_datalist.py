@@ -14,8 +14,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from bus_monai.data.case import Case
-from bus_monai.data.datalist import Datalist, read_datalist, split_by_group, write_datalist
+from bus_monai.data.datalist import Case, Datalist, read_datalist, split_by_group, write_datalist
 from bus_monai.data.protocols import PROTOCOLS, RDAU_SHARES, apply_protocol
 from tests.user_errors import raises_user_error
 

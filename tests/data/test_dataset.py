@@ -17,8 +17,7 @@ from PIL import Image
 
 from bus_monai.data import dataset as collection
 from bus_monai.data import dataset as prepare
-from bus_monai.data.case import Case
-from bus_monai.data.datalist import Datalist, read_datalist, write_datalist
+from bus_monai.data.datalist import Case, Datalist, read_datalist, write_datalist
 from bus_monai.data.dataset import (
     check_dataset,
     load_dataset,

@@ -13,8 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from bus_monai.data.case import Case
-from bus_monai.data.datalist import read_datalist
+from bus_monai.data.datalist import Case, read_datalist
 from bus_monai.data.dataset import load_dataset, prepare_dataset
 from bus_monai.data.items import (
     boxed_items,

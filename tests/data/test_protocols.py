@@ -10,8 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bus_monai.data.case import Case, Diagnosis
-from bus_monai.data.datalist import Datalist
+from bus_monai.data.datalist import Case, Datalist, Diagnosis
 from bus_monai.data.protocols import PROTOCOLS, apply_protocol, keep_labels
 from tests.user_errors import raises_user_error
 

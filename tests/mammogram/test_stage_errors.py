@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from bus_monai.data.case import Case
+from bus_monai.data.datalist import Case
 from bus_monai.geometry.box import Box
 from bus_monai.mammogram.reader import MammogramReader
 from bus_monai.mammogram.stage_errors import measure_stage_errors

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bus_monai.data.case import Diagnosis
+from bus_monai.data.datalist import Diagnosis
 from bus_monai.metrics.case_table import CaseRow
 from bus_monai.metrics.segmentation import score_case
 

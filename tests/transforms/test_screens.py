@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from bus_monai.bundle.models import parse_models
-from bus_monai.data.case import Case
+from bus_monai.data.datalist import Case
 from bus_monai.data.phantoms.screen import SCREEN_LAYOUTS, SCREEN_SIZES, Screen, draw_screen, images_of_layout
 from bus_monai.data.readers.ultrasound import read_bus_bra, read_busi
 from bus_monai.geometry.box import mask_of

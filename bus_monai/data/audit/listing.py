@@ -8,8 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from bus_monai.data.case import DIAGNOSES, Diagnosis
-from bus_monai.data.datalist import DATALIST_FILE, read_datalist
+from bus_monai.data.datalist import DATALIST_FILE, DIAGNOSES, Diagnosis, read_datalist
 from bus_monai.data.readers.folder import require_folder
 from bus_monai.errors import UserError
 from bus_monai.io.image import RASTER_SUFFIXES

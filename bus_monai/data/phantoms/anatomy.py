@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import binary_dilation, distance_transform_edt, gaussian_filter, zoom
 
-from bus_monai.data.case import Shape
+from bus_monai.data.datalist import Shape
 from bus_monai.errors import UserError
 from bus_monai.geometry.box import Box
 

@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from bus_monai.data.case import Diagnosis, Shape
+from bus_monai.data.datalist import Diagnosis, Shape
 from bus_monai.data.phantoms.anatomy import Mass, breast, calcifications, check_size, draw_mass
 from bus_monai.data.phantoms.write import Phantom, cached_dataset, write_phantom_set
 

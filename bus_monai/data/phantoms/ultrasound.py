@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from bus_monai.data.case import Diagnosis, Shape
+from bus_monai.data.datalist import Diagnosis, Shape
 from bus_monai.data.phantoms.anatomy import Lesion, check_size, draw_lesion, tissue
 from bus_monai.data.phantoms.write import Phantom, cached_dataset, write_phantom_set
 from bus_monai.data.protocols import RDAU_SHARES

@@ -12,8 +12,16 @@ from numpy.typing import NDArray
 from PIL import Image
 from tqdm import tqdm
 
-from bus_monai.data.case import Case, Diagnosis, Shape
-from bus_monai.data.datalist import DATALIST_FILE, Datalist, read_datalist, split_by_group, write_datalist
+from bus_monai.data.datalist import (
+    DATALIST_FILE,
+    Case,
+    Datalist,
+    Diagnosis,
+    Shape,
+    read_datalist,
+    split_by_group,
+    write_datalist,
+)
 from bus_monai.data.readers.folder import IMAGE_FOLDER, MASK_FOLDER, write_masks
 from bus_monai.data.readers.shapes import WORD_OF_CLASS, write_shape_table
 from bus_monai.errors import UserError, writing

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from bus_monai.data.case import Case
+from bus_monai.data.datalist import Case
 from bus_monai.data.readers.folder import copy_case
 from bus_monai.data.readers.mammography import (
     is_cbis_ddsm,

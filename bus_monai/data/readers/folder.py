@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from bus_monai.data.case import Case
+from bus_monai.data.datalist import Case
 from bus_monai.errors import UserError, check_columns, reading
 from bus_monai.io.image import RASTER_SUFFIXES
 from bus_monai.io.opened import open_regular, special_kind

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from bus_monai.data.case import Case, Diagnosis
+from bus_monai.data.datalist import Case, Diagnosis
 from bus_monai.data.readers.folder import copy_image, read_csv_table, require_files, require_folder, write_masks
 from bus_monai.data.readers.shapes import write_shape_table
 from bus_monai.dicom.read import frame_size

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from bus_monai.data.case import Case, Diagnosis
+from bus_monai.data.datalist import Case, Diagnosis
 from bus_monai.data.readers.folder import IMAGE_FOLDER, case_id, require_folder, write_masks
 from bus_monai.errors import UserError, reading
 

@@ -8,8 +8,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-from bus_monai.data.case import Case
-from bus_monai.data.datalist import posix_path
+from bus_monai.data.datalist import Case, posix_path
 from bus_monai.data.near_duplicates import with_groups
 from bus_monai.data.readers.folder import case_id, raster_files, require_files, require_folder, require_pairs
 from bus_monai.errors import UserError, reading

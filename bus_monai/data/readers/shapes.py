@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from bus_monai.data.case import Shape
+from bus_monai.data.datalist import Shape
 from bus_monai.data.readers.folder import read_csv_table
 
 SHAPES_FILE = "mass_shapes.csv"

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from bus_monai.data.case import DIAGNOSES, Case, Diagnosis, to_diagnosis
+from bus_monai.data.datalist import DIAGNOSES, Case, Diagnosis, to_diagnosis
 from bus_monai.data.near_duplicates import KNOWN_DUPLICATES_FILE, with_groups
 from bus_monai.data.readers.folder import (
     copy_image,

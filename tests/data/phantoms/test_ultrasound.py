@@ -18,8 +18,7 @@ from scipy.ndimage import binary_dilation
 from scipy.stats import kstest
 from skimage.measure import label, regionprops
 
-from bus_monai.data.case import Shape
-from bus_monai.data.datalist import read_datalist
+from bus_monai.data.datalist import Shape, read_datalist
 from bus_monai.data.phantoms import ultrasound as phantoms
 from bus_monai.data.phantoms.anatomy import draw_lesion, outline
 from bus_monai.data.phantoms.ultrasound import (

@@ -7,7 +7,7 @@ from pathlib import Path
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from bus_monai.data.case import Case
+from bus_monai.data.datalist import Case
 from bus_monai.data.readers.folder import mask_path, read_csv_table, read_xlsx_table
 from tests.published_layouts import save_xlsx
 from tests.user_errors import raises_user_error

@@ -11,7 +11,6 @@ import pytest
 import torch
 from torch import nn
 
-from bus_monai.bundle.weights import load_network
 from bus_monai.io.atomic import check_writable
 from bus_monai.networks.weights import read_weights, save_weights
 from tests.user_errors import raises_user_error
@@ -52,13 +51,6 @@ def test_a_full_disk_keeps_what_was_there(tmp_path: Path, monkeypatch: pytest.Mo
         save_weights({"x": torch.zeros(3)}, path)
     assert torch.equal(read_weights(path)["x"], torch.ones(3))
     assert [p.name for p in tmp_path.iterdir()] == ["model.pt"]
-
-
-def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
-    save_weights(nn.Linear(3, 3).state_dict(), tmp_path / "m.pt")
-    assert load_network(nn.Linear(3, 3), tmp_path / "m.pt").weight.shape == (3, 3)
-    with raises_user_error("generator", "use_gate", "dilated_position", path=tmp_path / "m.pt"):
-        load_network(nn.Linear(4, 4), tmp_path / "m.pt")
 
 
 def test_a_missing_file_and_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
