@@ -21,6 +21,7 @@ EXTRAS = {
     "onnxscript": "export",
     "openvino": "openvino",
     "optuna": "search",
+    "prometheus_client": "pacs",
     "ray": "ray",
     "requests": "pacs",
 }

@@ -90,7 +90,8 @@ def check_keys(keys: list[str], settings: dict[str, Any]) -> None:
 
 def check_bus_monai(words: list[str]) -> None:
     command: Any = get_command(app)
-    while hasattr(command, "commands"):
+    # what serves may be given options or a command of its own
+    while hasattr(command, "commands") and not (words and words[0].startswith("-") and command.invoke_without_command):
         assert words[0] in command.commands
         command = command.commands[words.pop(0)]
     given = options(words)

@@ -51,9 +51,10 @@ def info() -> None:
         print(f"{bundle.name}  {bundle.version}\n    {bundle.description}\n    {bundle.root}\n    {weights}{more}")
 
 
-for command in (info, evaluate, compare, sweep, report, explain, mammo, segment, serve, export, label):
+for command in (info, evaluate, compare, sweep, report, explain, mammo, segment, export, label):
     app.command()(command)
 app.add_typer(data, name="data")
+app.add_typer(serve, name="serve")
 app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []})(train)
 
 _debug = False

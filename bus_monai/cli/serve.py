@@ -12,14 +12,44 @@ import typer
 from bus_monai.bundle.registry import DEFAULT_MODEL
 from bus_monai.cli import options
 
+LOG_BYTES = 10_000_000
 TLS_PANEL = "Encrypt what is received and sent"
 
 
-def serve(
-    send_to: Annotated[str, typer.Option(metavar="AET@HOST:PORT", help="Node that gets the results by C-STORE.")],
+serve = typer.Typer(rich_markup_mode=None, invoke_without_command=True)
+
+
+def _take_config(context: typer.Context, path: Path | None) -> Path | None:
+    """Let a config file give the options that the command line does not."""
+    if path is not None:
+        from bus_monai.pacs.config import read_config
+
+        names = [option.name for option in context.command.params if option.name not in (None, "config", "check")]
+        values, context.obj = read_config(path, map(str, names))
+        context.default_map = {**(context.default_map or {}), **values}
+    return path
+
+
+@serve.callback()
+def run(
+    context: typer.Context,
+    send_to: Annotated[
+        str, typer.Option(metavar="AET@HOST:PORT", show_default=False, help="Node that gets the results by C-STORE.")
+    ] = "",
     allow: Annotated[
-        list[str], typer.Option(metavar="AET", help="AE title that may send; again for each. Others are rejected.")
-    ],
+        list[str] | None,
+        typer.Option(metavar="AET", show_default=False, help="AE title that may send; again for each, others may not."),
+    ] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="TOML",
+            show_default=False,
+            is_eager=True,
+            callback=_take_config,
+            help="File with these options as keys, and rules for what is segmented; options given here count more.",
+        ),
+    ] = None,
     aet: Annotated[
         str, typer.Option(metavar="AET", help="AE title of this node, which callers must use.")
     ] = "BUSMONAI",
@@ -42,7 +72,8 @@ def serve(
         Path | None, typer.Option(metavar="PEM", show_default=False, help=f"{TLS_PANEL}: this node's certificate.")
     ] = None,
     tls_key: Annotated[
-        Path | None, typer.Option(metavar="PEM", show_default=False, help="Its key, without a password.")
+        Path | None,
+        typer.Option(metavar="PEM", show_default=False, help="Its key; a password is in BUS_MONAI_TLS_KEY_PASSWORD."),
     ] = None,
     tls_ca: Annotated[
         Path | None,
@@ -53,6 +84,19 @@ def serve(
     ] = 20,
     max_instance_mb: Annotated[float, typer.Option(min=0, help="Larger instances are refused (0xA700).")] = 1000,
     max_associations: Annotated[int, typer.Option(min=1, help="Associations at a time.")] = 10,
+    journal_uids: Annotated[
+        bool, typer.Option("--journal-uids", help="Keep real UIDs beside their hashes in the audit journal.")
+    ] = False,
+    health_host: Annotated[str, typer.Option(help="Address of /healthz, /readyz and /metrics.")] = "127.0.0.1",
+    health_port: Annotated[int, typer.Option(min=0, max=65535, help="Their port; 0 for none.")] = 9112,
+    log_file: Annotated[
+        Path | None,
+        typer.Option(show_default=False, help="Log into this file, ten of 10 MB, instead of to standard error."),
+    ] = None,
+    log_json: Annotated[bool, typer.Option("--log-json", help="Log lines of JSON.")] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="Check options, config, TLS files and model, and end: 0 if all are right.")
+    ] = False,
 ) -> None:
     """Be a DICOM node: receive breast ultrasound by C-STORE, segment it, send SEG and SR back.
 
@@ -67,7 +111,12 @@ def serve(
     from bus_monai.errors import UserError, check_choice, need_package
     from bus_monai.inference.write_outputs import DICOM_KINDS, OUTPUT_SUFFIXES, parse_kinds
 
+    if context.invoked_subcommand:
+        return
     need_package("pynetdicom")
+    for key, value in (("--send-to", send_to), ("--allow", allow)):
+        if not value:
+            raise UserError(f"{key} is missing: give it, or write it to the file of --config.", key=key)
     if bool(tls_cert) != bool(tls_key) or (tls_ca and not tls_cert):
         raise UserError("TLS needs --tls-cert and --tls-key: give both, or neither and no --tls-ca.")
 
@@ -75,20 +124,16 @@ def serve(
     for kind in kinds:
         check_choice("--write", kind, [kind for kind in OUTPUT_SUFFIXES if kind in DICOM_KINDS])
 
-    import logging
     from threading import Event
 
     from bus_monai.inference.segment_file import SegmentSettings
     from bus_monai.pacs.address import NodeAddress, TlsFiles, check_title
     from bus_monai.pacs.receive import NodeLimits
     from bus_monai.pacs.serve import ServeSettings
-    from bus_monai.pacs.serve import serve as run
+    from bus_monai.pacs.serve import serve as run_node
 
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s")
-    logging.getLogger("bus_monai").setLevel(logging.INFO)
-    logging.getLogger("pynetdicom").setLevel(logging.CRITICAL + 1)  # it quotes what callers send
-
-    callers = [check_title(title, "--allow") for title in allow]
+    _log(log_file, log_json)
+    callers = [check_title(title, "--allow") for title in allow or ()]
     settings = ServeSettings(
         NodeAddress(check_title(aet, "--aet"), host, port),
         NodeAddress.parse(send_to),
@@ -96,8 +141,16 @@ def serve(
         max_spool_gb * 1e9,
         NodeLimits(callers, max_associations, int(max_instance_mb * 1e6)),
         TlsFiles(tls_cert, tls_key, tls_ca) if tls_cert and tls_key else None,
+        context.obj or (),
+        (health_host, health_port) if health_port else None,
+        journal_uids,
     )
     predictor = options.load_predictor(model, backend, tta, sensitivity, trust)
+    if check:
+        if settings.tls:
+            settings.tls.server_context()
+        print(f"{settings.own} would send to {settings.destination}, by {len(settings.rules)} rules: all is right.")
+        return
     stop = Event()
 
     def end(number: int, frame: FrameType | None) -> None:
@@ -106,4 +159,48 @@ def serve(
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, end)
-    run(settings, predictor, SegmentSettings(kinds, threshold, modality, min_area, any_body_part), stop)
+    run_node(settings, predictor, SegmentSettings(kinds, threshold, modality, min_area, any_body_part), stop)
+
+
+@serve.command()
+def audit(
+    context: typer.Context,
+    study: Annotated[str, typer.Option(metavar="UID", help="Study Instance UID.")],
+    spool: Annotated[
+        Path | None, typer.Option(show_default=False, help="Spool of the node; by default that of serve, before it.")
+    ] = None,
+) -> None:
+    """Print what became of each instance of a study, one line of JSON each: why, by what, where the results are.
+
+    The node may run meanwhile. An example:
+
+    bus-monai serve audit --study 1.2.840.113619.2.1 --spool /var/lib/busmonai/spool
+    """
+    import json
+
+    from bus_monai.errors import UserError
+    from bus_monai.pacs.journal import JOURNAL_FOLDER, read_study
+
+    assert context.parent is not None
+    folder = (spool or context.parent.params["spool"]) / JOURNAL_FOLDER
+    lines = [json.dumps(row, ensure_ascii=False) for row in read_study(folder, study)]
+    if not lines:
+        raise UserError(f"The journal in '{folder}' knows no such study: check --study.", path=folder, key="--study")
+    print("\n".join(lines))
+
+
+def _log(file: Path | None, as_json: bool) -> None:
+    import logging
+    from logging.handlers import RotatingFileHandler
+
+    from bus_monai.errors import writing
+    from bus_monai.pacs.health import JsonLines
+
+    handler: logging.Handler = logging.StreamHandler()
+    if file is not None:
+        with writing(file, option="--log-file"):
+            handler = RotatingFileHandler(file, maxBytes=LOG_BYTES, backupCount=9, encoding="utf-8")
+    handler.setFormatter(JsonLines() if as_json else logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    logging.basicConfig(handlers=[handler])
+    logging.getLogger("bus_monai").setLevel(logging.INFO)
+    logging.getLogger("pynetdicom").setLevel(logging.CRITICAL + 1)  # it quotes what callers send

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -65,6 +65,8 @@ class SegmentFile:
         creation: date and time in DICOM objects.
         readers: processes that read the files.
         takes_large_frames: else it leaves them to the one process that does, see :data:`LARGE_FRAME_PIXELS`.
+        check: is told of each file, and its modality, before anything is done with it; raises
+            :class:`~bus_monai.errors.NotAssessedError` where it is not wanted.
     """
 
     predictor: Predictor
@@ -73,6 +75,7 @@ class SegmentFile:
     creation: datetime
     readers: Readers = field(default_factory=Readers, compare=False, repr=False)
     takes_large_frames: bool = True
+    check: Callable[[OpenedSource, str], None] | None = field(default=None, compare=False, repr=False)
 
     def __call__(self, path: Path, name: str) -> Outcome:
         """Segment a file and write its outputs; whatever is wrong with the file is a reason, not an error.
@@ -103,6 +106,8 @@ class SegmentFile:
         try:
             sha256 = source.sha256
             with self.readers.open(source) as reading:
+                if self.check is not None:
+                    self.check(source, reading.modality)
                 if reading.modality.upper() not in ("", self.settings.modality.upper()):
                     if reading.modality == "DICOMDIR":
                         return Outcome("skipped", "it is the directory of a disc: give the disc's folder", sha256)

@@ -1,6 +1,9 @@
 from .address import NodeAddress as NodeAddress
 from .address import TlsFiles as TlsFiles
+from .config import Rule as Rule
 from .dicomweb import DicomWeb as DicomWeb
+from .journal import Journal as Journal
+from .journal import read_study as read_study
 from .receive import NodeLimits as NodeLimits
 from .receive import StoreNode as StoreNode
 from .send import ResultSender as ResultSender

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import ssl
 from dataclasses import dataclass
@@ -12,6 +13,8 @@ from bus_monai.errors import UserError
 
 # PS3.5 6.2, VR AE: up to 16 printable characters of ASCII without backslash, no blanks around them
 _TITLE = re.compile(r"(?! )[ -\[\]-~]{1,16}(?<! )")
+KEY_PASSWORD_VARIABLE = "BUS_MONAI_TLS_KEY_PASSWORD"  # noqa: S105 (a name, no secret)
+"""The environment variable with the password of the key; options are seen by all users of a machine."""
 _ADDRESS = re.compile(r"(?P<title>.*)@(?P<host>[^@\s]+):(?P<port>\d{1,5})")
 
 
@@ -66,11 +69,11 @@ def is_loopback(host: str) -> bool:
 
 @dataclass(frozen=True)
 class TlsFiles:
-    """Files in PEM.
+    """Files in PEM; the key's password, if it has one, is in the environment variable ``KEY_PASSWORD_VARIABLE``.
 
     Args:
         certificate: our own, with those between it and its authority.
-        key: of the certificate, without a password.
+        key: of the certificate.
         authority: whose certificates others must show; without it callers need none, and destinations one that this
             machine trusts.
     """
@@ -107,12 +110,13 @@ class TlsFiles:
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         try:
             # without a password OpenSSL would ask for one at the terminal
-            context.load_cert_chain(self.certificate, self.key, password=lambda: "")
+            password = os.environ.get(KEY_PASSWORD_VARIABLE, "")
+            context.load_cert_chain(self.certificate, self.key, password=lambda: password)
             if self.authority:
                 context.load_verify_locations(self.authority)
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or str(error)
             raise UserError(
-                f"TLS cannot start ({reason}): give PEM files as --tls-cert, --tls-key (without a password) and "
-                "--tls-ca."
+                f"TLS cannot start ({reason}): give PEM files as --tls-cert, --tls-key (its password, if "
+                f"any, as {KEY_PASSWORD_VARIABLE}) and --tls-ca."
             ) from error

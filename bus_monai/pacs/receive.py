@@ -22,6 +22,7 @@ from pynetdicom.transport import AssociationSocket, ThreadedAssociationServer
 
 from bus_monai.errors import UserError
 from bus_monai.pacs.address import NodeAddress
+from bus_monai.pacs.health import RECEIVED, REFUSED
 from bus_monai.pacs.spool import Spool, SpoolFullError
 
 MAX_PDU_BYTES = 1 << 20
@@ -152,7 +153,7 @@ class StoreNode:
             (evt.EVT_CONN_OPEN, self._entity.bound_silent),
             (evt.EVT_PDU_RECV, bound_message, [limits.max_bytes]),
             (evt.EVT_REJECTED, self._log_rejection),
-            (evt.EVT_C_STORE, self._store),
+            (evt.EVT_C_STORE, self._store_and_count),
         ]
         try:
             server = self._entity.make_server(
@@ -191,6 +192,19 @@ class StoreNode:
                 called,
             )
 
+    @property
+    def is_listening(self) -> bool:
+        """Whether callers are still heard."""
+        return self._thread.is_alive()
+
+    def _store_and_count(self, event: evt.Event) -> int:
+        status = self._store(event)
+        if status == SUCCESS:
+            RECEIVED.inc()
+        else:
+            REFUSED.labels(f"0x{status:04X}").inc()
+        return status
+
     def _store(self, event: evt.Event) -> int:
         request: Any = event.request
         try:
@@ -202,7 +216,7 @@ class StoreNode:
             if refused:
                 logger.warning("Refused an instance of another SOP class than was agreed on (0x%04X).", refused)
                 return refused
-            self.spool.receive(content)
+            self.spool.receive(content, str(event.assoc.requestor.ae_title or "").strip())
         except SpoolFullError:
             logger.warning("Refused an instance: the spool holds %.3g GB.", self.spool.max_bytes / 1e9)
             return OUT_OF_RESOURCES

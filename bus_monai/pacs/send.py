@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import ssl
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from threading import Event
 from types import TracebackType
@@ -18,6 +19,7 @@ from pynetdicom.presentation import PresentationContext, build_context
 from pynetdicom.status import code_to_category
 
 from bus_monai.pacs.address import NodeAddress
+from bus_monai.pacs.health import SECONDS, SENT, UNSENT
 from bus_monai.pacs.spool import IMAGE_FILE, Backoff, Spool
 
 ObjectKind: TypeAlias = tuple[str, str]
@@ -137,10 +139,19 @@ class ResultSender:
         destination: where to.
         title: our own AE title.
         tls: of the destination, or ``None`` for plain associations.
+        acknowledged: is told of each object that is stored: the ID of its instance, and its path.
     """
 
-    def __init__(self, spool: Spool, destination: NodeAddress, title: str, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self,
+        spool: Spool,
+        destination: NodeAddress,
+        title: str,
+        tls: ssl.SSLContext | None = None,
+        acknowledged: Callable[[str, Path], None] = lambda *_: None,
+    ) -> None:
         self.spool, self.destination, self.title, self.tls = spool, destination, title, tls
+        self._acknowledged = acknowledged
         self._backoff = Backoff()
 
     def run(self, stop: Event) -> None:
@@ -192,7 +203,7 @@ class ResultSender:
             return set()
 
     def _send(self, sender: StoreSender, name: str) -> bool:
-        results = self._results(name)
+        results, begun = self._results(name), time.monotonic()
         for path in results:
             try:
                 refused = sender.send(path)
@@ -203,6 +214,9 @@ class ResultSender:
             if refused:
                 self._not_sent(name, refused)
                 return False
+            self._acknowledged(name, path)
+        SECONDS.labels("sent").observe(time.monotonic() - begun)
+        SENT.inc()
         self.spool.forget("done", name)
         self._backoff.succeeded(name)
         logger.info("%s: %d objects sent to %s", name, len(results), self.destination)
@@ -210,6 +224,7 @@ class ResultSender:
 
     def _not_sent(self, name: str, reason: str) -> None:
         pause = self._backoff.failed(name)
+        UNSENT.inc()
         logger.warning(
             "%s: %s does not store the results (%s): trying again in %.0f s.", name, self.destination, reason, pause
         )

@@ -3,71 +3,145 @@
 from __future__ import annotations
 
 import logging
-from contextlib import closing
+import os
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 from threading import Event, Thread
+from typing import Any
 
+from pydicom.dataset import Dataset
+
+from bus_monai import __version__
 from bus_monai.errors import UserError
 from bus_monai.inference.manifest import LEFT_OUT, Outcome
 from bus_monai.inference.predictor import Predictor
 from bus_monai.inference.segment_file import SegmentFile, SegmentSettings
 from bus_monai.inference.write_outputs import OutputError
 from bus_monai.io.atomic import atomic_file
-from bus_monai.io.opened import quiet_decoders
+from bus_monai.io.opened import OpenedSource, quiet_decoders
 from bus_monai.pacs.address import NodeAddress, TlsFiles, is_loopback
+from bus_monai.pacs.config import Rule, check_wanted
+from bus_monai.pacs.health import SECONDS, SEGMENTED, HealthServer
+from bus_monai.pacs.journal import JOURNAL_FOLDER, Journal
 from bus_monai.pacs.receive import NodeLimits, StoreNode
 from bus_monai.pacs.send import ResultSender
-from bus_monai.pacs.spool import IMAGE_FILE, REASON_FILE, Spool
+from bus_monai.pacs.spool import CALLER_FILE, IMAGE_FILE, REASON_FILE, Spool
 from bus_monai.sources.readers import NoReaderError, Readers
 
+LESION_KEYS = ("number", "frame", "unit", "long_axis", "short_axis", "area", "probability")
+"""What the journal tells of a lesion."""
 BEGUN_FILE = "begun"
 """There while an instance is segmented, and where the process ended meanwhile."""
 
 
-def segment_spooled(
-    spool: Spool, name: str, predictor: Predictor, settings: SegmentSettings, readers: Readers
-) -> Outcome:
-    """Segment a received instance and bring it into its next state; what is skipped is removed.
+@dataclass(frozen=True)
+class SpoolSegmenter:
+    """Segment received instances, one per call, and bring each into its next state; what is left out is removed.
 
     The date in its results is that of its receipt, so that a second try makes the same objects.
 
     Args:
-        spool: where it is.
-        name: its ID.
+        spool: where they are.
         predictor: what finds the lesions.
         settings: what to write, and which modality.
-        readers: processes that read it.
-
-    Returns:
-        What became of it.
-
-    Raises:
-        OutputError: the spool cannot be written to; the instance stays as it is.
-        NoReaderError: it cannot be read now, and stays so too.
-        OSError: so does it.
+        readers: processes that read them.
+        rules: for what is segmented.
+        journal: where each decision is written before the instance goes on, or ``None``.
     """
-    folder = spool.folder("received", name)
-    image, begun = folder / IMAGE_FILE, folder / BEGUN_FILE
-    for path in folder.iterdir():
-        if path != image:  # of a run that was killed, maybe with another model
-            path.unlink()
-    begun.touch()
-    try:
-        received = datetime.fromtimestamp(int(image.stat().st_mtime), timezone.utc)
-        outcome = SegmentFile(predictor, folder, settings, received, readers)(image, image.stem)
-    finally:
-        begun.unlink()
-    if outcome.state in LEFT_OUT:
-        spool.forget("received", name)
-    elif outcome.state == "done":
-        spool.move(name, "done")
-    else:
-        with atomic_file(folder / REASON_FILE) as partial:
-            partial.write_text(outcome.reason + "\n", encoding="utf-8")
-        spool.move(name, "failed")
-    return outcome
+
+    spool: Spool
+    predictor: Predictor
+    settings: SegmentSettings
+    readers: Readers
+    rules: Sequence[Rule] = ()
+    journal: Journal | None = None
+
+    def __call__(self, name: str) -> Outcome:
+        """Segment an instance.
+
+        Args:
+            name: its ID.
+
+        Returns:
+            What became of it.
+
+        Raises:
+            OutputError: the spool cannot be written to; the instance stays as it is.
+            NoReaderError: it cannot be read now, and stays so too.
+            OSError: the spool or the journal cannot be written to; it stays so too.
+        """
+        folder, begun = self.spool.folder("received", name), time.time()
+        image, mark = folder / IMAGE_FILE, folder / BEGUN_FILE
+        for path in folder.iterdir():
+            if path.name not in (IMAGE_FILE, CALLER_FILE):  # of a run that was killed, maybe with another model
+                path.unlink()
+        mark.touch()
+        received, caller = receipt(folder), self.spool.caller(name)
+        headers: list[Dataset] = []
+
+        def check(source: OpenedSource, modality: str) -> None:
+            with suppress(UserError):  # which reading it will say
+                headers.append(source.header)
+            if modality.upper() in ("", self.settings.modality.upper()):
+                check_wanted(self.rules, caller, source)
+
+        try:
+            # DICOM's dates know no fractions of seconds in every place where it is written
+            creation = received.replace(microsecond=0)
+            segment = SegmentFile(self.predictor, folder, self.settings, creation, self.readers, check=check)
+            outcome = segment(image, image.stem)
+        finally:
+            mark.unlink()
+        if self.journal is not None:
+            self.journal.decided(
+                name,
+                received,
+                caller=caller,
+                header=headers[0] if headers else None,
+                state=outcome.state,
+                reason=outcome.reason,
+                details=self._details(outcome),
+                seconds=time.time() - begun,
+            )
+        if outcome.state in LEFT_OUT:
+            self.spool.forget("received", name)
+        elif outcome.state == "done":
+            self.spool.move(name, "done")
+        else:
+            with atomic_file(folder / REASON_FILE) as part:
+                part.write_text(outcome.reason + "\n", encoding="utf-8")
+            self.spool.move(name, "failed")
+        SECONDS.labels("waited").observe(max(0.0, begun - received.timestamp()))
+        SECONDS.labels("segmented").observe(time.time() - begun)
+        SEGMENTED.labels(outcome.state).inc()
+        return outcome
+
+    def _details(self, outcome: Outcome) -> dict[str, Any]:
+        told: dict[str, Any] = {
+            "model": self.predictor.name,
+            "version": self.predictor.version,
+            "weights_sha256": self.predictor.weights_hash,
+            "sensitivity": self.predictor.sensitivity,
+            "threshold": self.settings.threshold,
+            "bus_monai": __version__,
+        }
+        if outcome.state == "done":
+            told["lesions"] = [
+                {key: row[key] for key in LESION_KEYS if key in row} for row in outcome.rows if "number" in row
+            ]
+            told["note"] = str(outcome.rows[0].get("note", "")) if outcome.rows else ""
+            told["objects"] = list(outcome.outputs)
+        return told
+
+
+def receipt(folder: Path) -> datetime:
+    """Return when the instance of a folder of the spool was received."""
+    return datetime.fromtimestamp((folder / IMAGE_FILE).stat().st_mtime, timezone.utc)
 
 
 def waiting(spool: Spool) -> list[str]:
@@ -97,6 +171,9 @@ class ServeSettings:
         max_bytes: of the spool.
         limits: who may send, and how much.
         tls: for both sides, or ``None`` for plain associations.
+        rules: for what is segmented, the first that matches; without any, all is.
+        journal_uids: whether the journal keeps real UIDs beside their hashes.
+        health: host and port of :class:`~bus_monai.pacs.health.HealthServer`, ``None`` for none.
     """
 
     own: NodeAddress
@@ -105,6 +182,9 @@ class ServeSettings:
     max_bytes: float
     limits: NodeLimits
     tls: TlsFiles | None = None
+    rules: Sequence[Rule] = ()
+    health: tuple[str, int] | None = None
+    journal_uids: bool = False
 
 
 def serve(settings: ServeSettings, predictor: Predictor, segmenting: SegmentSettings, stop: Event) -> None:
@@ -128,22 +208,38 @@ def serve(settings: ServeSettings, predictor: Predictor, segmenting: SegmentSett
         )
     server, client = (tls.server_context(), tls.client_context()) if tls else (None, None)
     with quiet_decoders(), Readers() as readers, closing(Spool(settings.spool, settings.max_bytes)) as spool:
-        with closing(StoreNode(own, spool, settings.limits, server)):
+        with ExitStack() as stack:
+            node = stack.enter_context(closing(StoreNode(own, spool, settings.limits, server)))
+            journal = Journal(settings.spool / JOURNAL_FOLDER, keep_uids=settings.journal_uids)
+
+            def acknowledged(name: str, path: Path) -> None:
+                journal.stored(name, receipt(path.parent), path.name, str(destination))
+
+            sender = ResultSender(spool, destination, own.title, client, acknowledged)
+            sending = Thread(target=sender.run, args=(stop,), name="send")
+            if settings.health:
+                health = HealthServer(*settings.health, spool, partial(_dead, node, sending), partial(_unready, spool))
+                stack.enter_context(closing(health))
             logger.info("Listening as %s; results go to %s; %s.", own, destination, spool.describe())
-            sender = ResultSender(spool, destination, own.title, client)
-            _serve_spool(spool, predictor, segmenting, readers, sender, stop)
+            segment = SpoolSegmenter(spool, predictor, segmenting, readers, settings.rules, journal)
+            _serve_spool(segment, sending, stop)
         logger.info("Stopped; %s. The same command goes on.", spool.describe())
 
 
-def _serve_spool(
-    spool: Spool,
-    predictor: Predictor,
-    settings: SegmentSettings,
-    readers: Readers,
-    sender: ResultSender,
-    stop: Event,
-) -> None:
-    sending = Thread(target=sender.run, args=(stop,), name="send")
+def _dead(node: StoreNode, sending: Thread) -> str:
+    if not node.is_listening:
+        return "it does not listen"
+    return "" if sending.is_alive() else "it does not send"
+
+
+def _unready(spool: Spool) -> str:
+    if spool.used_bytes >= spool.max_bytes:
+        return "the spool is full"
+    return "" if os.access(spool.path, os.W_OK) else "the spool cannot be written to"
+
+
+def _serve_spool(segment: SpoolSegmenter, sending: Thread, stop: Event) -> None:
+    spool = segment.spool
     sending.start()
     try:
         while not stop.is_set():
@@ -152,7 +248,7 @@ def _serve_spool(
             for name in names:
                 if stop.is_set():
                     break
-                _segment(spool, name, predictor, settings, readers, stop)
+                _segment(segment, name, stop)
             if not names:
                 spool.news["received"].wait(POLL_S)
     finally:
@@ -160,11 +256,10 @@ def _serve_spool(
         sending.join()
 
 
-def _segment(
-    spool: Spool, name: str, predictor: Predictor, settings: SegmentSettings, readers: Readers, stop: Event
-) -> None:
+def _segment(segment: SpoolSegmenter, name: str, stop: Event) -> None:
+    spool = segment.spool
     try:
-        outcome = segment_spooled(spool, name, predictor, settings, readers)
+        outcome = segment(name)
     except NoReaderError as error:
         logger.error("%s: %s Trying again in %d s.", name, error, DISK_PAUSE_S)
         stop.wait(DISK_PAUSE_S)

@@ -55,6 +55,8 @@ IMAGE_FILE = "image.dcm"
 """The instance as it came."""
 REASON_FILE = "reason.txt"
 """Why a failed one failed."""
+CALLER_FILE = "caller.txt"
+"""AE title of who sent it."""
 _PARTIAL, _SENT = "partial", "sent"
 
 
@@ -98,15 +100,21 @@ class Spool:
             sync_folder(self.path)
         self._used = sum(_size(self.path / state) for state in STATES)
 
+    @property
+    def used_bytes(self) -> int:
+        """Size of all files in it."""
+        return self._used
+
     def close(self) -> None:
         """Let another process use the folder."""
         self._lock.release()
 
-    def receive(self, content: bytes) -> str:
+    def receive(self, content: bytes, caller: str = "") -> str:
         """Keep an instance; when this returns, it is on the disk.
 
         Args:
             content: of a DICOM file.
+            caller: AE title of who sends it.
 
         Returns:
             Its ID.
@@ -126,11 +134,14 @@ class Spool:
         kept = False
         partial = Path(tempfile.mkdtemp(dir=self.path / _PARTIAL))
         try:
-            with (partial / IMAGE_FILE).open("wb") as file:
-                file.write(content)
-                file.flush()
-                os.fchmod(file.fileno(), 0o600)
-                os.fsync(file.fileno())
+            for path, data in ((partial / IMAGE_FILE, content), (partial / CALLER_FILE, caller.encode())):
+                if not data:
+                    continue
+                with path.open("wb") as file:
+                    file.write(data)
+                    file.flush()
+                    os.fchmod(file.fileno(), 0o600)
+                    os.fsync(file.fileno())
             sync_folder(partial)
             with self._turn:
                 if not self._is_waiting(name):
@@ -154,6 +165,11 @@ class Spool:
         """Say how many instances there are in each state."""
         received, done, failed = (len(self.names(state)) for state in STATES)
         return f"{received} to segment, {done} to send, {failed} failed"
+
+    def caller(self, name: str) -> str:
+        """Return the AE title of who sent a received instance; empty where an earlier version received it."""
+        path = self.folder("received", name) / CALLER_FILE
+        return path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
 
     def folder(self, state: State, name: str) -> Path:
         """Return where an instance is, with its results."""

@@ -23,6 +23,7 @@ ONE_SOURCE = ["INPUT", "--dicomweb URL", "--study UID"]
         ([*SERVE, "--tls-ca", "x.pem"], ["--tls-cert", "--tls-key", "--tls-ca"]),
         ([*SERVE[:3], "--send-to", "PACS"], ["--send-to", "'PACS'", "AET@HOST:PORT"]),
         ([*SERVE, "--aet", "A TITLE MUCH TOO LONG"], ["--aet", "'A TITLE MUCH TOO LONG'", 16]),
+        (["serve", "--config", "none.toml"], ["none.toml"]),
         (["segment"], ONE_SOURCE),
         (["segment", "x.png", "--dicomweb", "https://pacs/x", "--study", "1.2"], ONE_SOURCE),
         (["segment", "--dicomweb", "https://pacs/x"], ONE_SOURCE),
@@ -37,6 +38,21 @@ def test_wrong_words_are_one_line(
         cli.main()
     (line,) = capsys.readouterr().err.splitlines()
     check_said(line, *named)
+
+
+def test_check_says_that_all_is_right_and_starts_nothing(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "node.toml").write_text(
+        'allow = ["A", "B"]\nsend-to = "PACS@127.0.0.1:104"\nport = 11999\n[[rules]]\ndo = "segment"\n'
+    )
+    monkeypatch.setattr(sys, "argv", ["bus-monai", "serve", "--config", "node.toml", "--check", "--aet", "X"])
+    with pytest.raises(SystemExit, match="0"):
+        cli.main()
+    said = capsys.readouterr().out
+    assert [word for word in ("X@127.0.0.1:11999", "PACS@127.0.0.1:104", "1 rules") if word not in said] == []
+    assert [path.name for path in tmp_path.iterdir()] == ["node.toml"]
 
 
 @pytest.mark.parametrize("option", ["--allow", "--send-to"])
@@ -61,8 +77,9 @@ def test_help_imports_nothing_heavy() -> None:
     code = (
         "import sys; sys.argv = ['bus-monai', 'serve', '--help']\n"
         "from bus_monai.cli.main import main\n"
+        "heavy = {'torch', 'monai', 'numpy', 'pydicom', 'pynetdicom', 'ssl', 'prometheus_client'}\n"
         "try: main()\n"
-        "except SystemExit: print({'torch', 'monai', 'numpy', 'pydicom', 'pynetdicom', 'ssl'} & set(sys.modules))"
+        "except SystemExit: print(heavy & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.endswith("set()\n")

@@ -85,24 +85,26 @@ def store(port: int, paths: Sequence[Path], *, called: str = "BUSMONAI", calling
 
 class Serving:
     def __init__(self, folder: Path, send_to: str, seconds: float = 0, *more: str) -> None:
-        self.folder, self.spool, self.port = folder, folder / "spool", free_port()
+        self.folder, self.spool, self.port, self.health_port = folder, folder / "spool", free_port(), free_port()
         self.process: subprocess.Popen[str] | None = None
+        self.log_name = "node.log" if "--log-file" in more else "log"
         self.words = [
             sys.executable, "-c", COMMAND, str(folder / "weights"), str(seconds),
             "serve", "--allow", "SCANNER", "--allow", "ORTHANC", "--send-to", send_to,
-            "--spool", str(self.spool), "--port", str(self.port), *more,
+            "--spool", str(self.spool), "--port", str(self.port), "--health-port", str(self.health_port), *more,
         ]  # fmt: skip
 
     @property
     def log(self) -> str:
-        return (self.folder / "log").read_text()
+        return (self.folder / self.log_name).read_text()
 
     def start(self) -> None:
         path = os.pathsep.join((str(ROOT / "tests" / "inference"), str(ROOT)))
-        known = self.log.count("Listening") if (self.folder / "log").exists() else 0
+        known = self.log.count("Listening") if (self.folder / self.log_name).exists() else 0
         with (self.folder / "log").open("a") as log:
             self.process = subprocess.Popen(self.words, stderr=log, env=os.environ | {"PYTHONPATH": path})
-        self.wait(lambda: self.log.count("Listening") > known)
+        named = self.folder / self.log_name
+        self.wait(lambda: named.exists() and self.log.count("Listening") > known)
 
     def end(self, number: int) -> int:
         assert self.process is not None

@@ -118,10 +118,10 @@ def test_a_full_spool_and_a_full_disk(
         spool.forget("received", name)
         assert store(port, sources[1:2]) == [0]
 
-        def full(content: bytes) -> str:
+        def full(content: bytes, caller: str) -> str:
             raise OSError(errno.ENOSPC, "No space left on device")
 
-        def unreadable(content: bytes) -> str:
+        def unreadable(content: bytes, caller: str) -> str:
             raise ValueError("SECRET^ANNA")
 
         monkeypatch.setattr(spool, "receive", full)

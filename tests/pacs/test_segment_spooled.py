@@ -14,7 +14,7 @@ import pytest
 from bus_monai.inference.segment_file import SegmentSettings
 from bus_monai.inference.write_outputs import OutputError
 from bus_monai.pacs import serve as serve_run
-from bus_monai.pacs.serve import BEGUN_FILE, segment_spooled, waiting
+from bus_monai.pacs.serve import BEGUN_FILE, SpoolSegmenter, waiting
 from bus_monai.pacs.spool import IMAGE_FILE, REASON_FILE, Spool
 from bus_monai.sources.readers import Readers, _Process
 from tests.inference.bright_predictor import BrightPredictor
@@ -51,7 +51,7 @@ def test_results_lie_beside_the_instance_and_are_the_same_again(
         name = spool.receive(source.read_bytes())
         image = spool.folder("received", name) / IMAGE_FILE
         (image.parent / "image_frame007_seg.dcm").write_bytes(b"of a run that was killed")
-        assert segment_spooled(spool, name, bright, SETTINGS, readers).state == "done"
+        assert SpoolSegmenter(spool, bright, SETTINGS, readers)(name).state == "done"
         folder = spool.folder("done", name)
         assert sorted(path.name for path in folder.iterdir()) == [IMAGE_FILE, "image_seg.dcm", "image_sr.dcm"]
         made.append([pydicom.dcmread(folder / f"image_{kind}.dcm") for kind in ("seg", "sr")])
@@ -63,7 +63,7 @@ def test_results_lie_beside_the_instance_and_are_the_same_again(
 
 def test_another_modality_is_left_out(spool: Spool, bright: Any, readers: Readers, tmp_path: Path) -> None:
     name = spool.receive(ultrasound(tmp_path / "mg.dcm", Modality="MG").read_bytes())
-    assert segment_spooled(spool, name, bright, SETTINGS, readers).state == "skipped"
+    assert SpoolSegmenter(spool, bright, SETTINGS, readers)(name).state == "skipped"
     assert spool.describe() == "0 to segment, 0 to send, 0 failed"
 
 
@@ -76,7 +76,7 @@ def test_a_broken_one_is_kept_with_its_reason(
     data.save_as(source)
     content = source.read_bytes()
     name = spool.receive(content)
-    serve_run._segment(spool, name, bright, SETTINGS, readers, Event())
+    serve_run._segment(SpoolSegmenter(spool, bright, SETTINGS, readers), name, Event())
     folder = spool.folder("failed", name)
     assert (folder / IMAGE_FILE).read_bytes() == content
     check_sentence((folder / REASON_FILE).read_text(), "DICOM")
@@ -102,10 +102,10 @@ def test_a_full_disk_leaves_it_as_it_is(
     with monkeypatch.context() as broken:
         broken.setattr("bus_monai.inference.segment_file.FileWriter.write", full)
         for _ in range(5):
-            serve_run._segment(spool, name, bright, SETTINGS, readers, Event())
+            serve_run._segment(SpoolSegmenter(spool, bright, SETTINGS, readers), name, Event())
     assert caplog.text.count(f"'{spool.path}' cannot be written (No space left on device): trying again in 0 s.") == 5
     assert [path.name for path in spool.folder("received", name).iterdir()] == [IMAGE_FILE]
-    serve_run._segment(spool, name, bright, SETTINGS, readers, Event())
+    serve_run._segment(SpoolSegmenter(spool, bright, SETTINGS, readers), name, Event())
     assert spool.names("done") == [name]
 
 
@@ -121,11 +121,11 @@ def test_the_end_of_the_process_is_no_fault_of_an_instance_but_it_waits_behind_t
         with monkeypatch.context() as killed:
             killed.setattr(bright, "predict", end)
             with pytest.raises(SystemExit):
-                segment_spooled(spool, first, bright, SETTINGS, readers)
+                SpoolSegmenter(spool, bright, SETTINGS, readers)(first)
         (spool.folder("received", first) / BEGUN_FILE).touch()
         assert waiting(spool) == [second, first]
     for name in waiting(spool):
-        assert segment_spooled(spool, name, bright, SETTINGS, readers).state == "done"
+        assert SpoolSegmenter(spool, bright, SETTINGS, readers)(name).state == "done"
     assert not list(spool.folder("done", first).glob(BEGUN_FILE))
 
 
@@ -134,7 +134,7 @@ def test_one_that_ends_the_process_that_reads_it_three_times_is_failed(
 ) -> None:
     name = spool.receive(images(tmp_path / "in", 1)[0].read_bytes())
     monkeypatch.setattr(_Process, "ask", lambda self, request: self.kill() or _Process._answer(self))
-    assert segment_spooled(spool, name, bright, SETTINGS, readers).state == "failed"
+    assert SpoolSegmenter(spool, bright, SETTINGS, readers)(name).state == "failed"
     reason = (spool.folder("failed", name) / REASON_FILE).read_text()
     check_sentence(reason, "ended the process that read it (3 times)")
 
@@ -146,8 +146,8 @@ def test_where_nothing_can_be_read_now_an_instance_waits(
     monkeypatch.setattr(serve_run, "DISK_PAUSE_S", 0)
     with monkeypatch.context() as broken:
         broken.setattr("bus_monai.sources.readers._BOOT", "import sys; sys.exit(7)")
-        serve_run._segment(spool, name, bright, SETTINGS, Readers(), Event())
+        serve_run._segment(SpoolSegmenter(spool, bright, SETTINGS, Readers()), name, Event())
     assert "it ended with 7" in caplog.text
     assert spool.names("received") == [name]
-    serve_run._segment(spool, name, bright, SETTINGS, Readers(), Event())
+    serve_run._segment(SpoolSegmenter(spool, bright, SETTINGS, Readers()), name, Event())
     assert spool.names("done") == [name]

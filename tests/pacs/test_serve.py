@@ -10,6 +10,7 @@ import signal
 import time
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pydicom
 import pytest
@@ -94,7 +95,9 @@ def test_killed_in_the_middle(orthanc: OrthancServer, tmp_path: Path) -> None:
 
 def results(spool: Path) -> dict[str, bytes]:
     """What is there to be sent, by path."""
-    return {str(path.relative_to(spool)): path.read_bytes() for path in (spool / "done").rglob("*") if path.is_file()}
+    return {
+        str(path.relative_to(spool)): path.read_bytes() for path in (spool / "done").rglob("*.dcm") if path.is_file()
+    }
 
 
 def killed(tmp_path: Path, instances: int, kills: int) -> None:
@@ -132,26 +135,77 @@ def test_killed_ten_times(tmp_path: Path) -> None:
     killed(tmp_path, 60, 10)
 
 
-def test_orthanc_as_in_the_documentation(orthanc_files: tuple[str, Path], tmp_path: Path) -> None:
-    """It sends what it stores and takes the results, which start nothing new."""
-    text = (ROOT / "docs" / "pacs.md").read_text()
-    (settings,) = re.findall(r"```json\n(.*?)```", text, re.DOTALL)
-    (script,) = re.findall(r"```lua\n(.*?)```", text, re.DOTALL)
-    (tmp_path / "busmonai.lua").write_text(script)
-    config = json.loads(settings) | {"LuaScripts": [str(tmp_path / "busmonai.lua")]}
-    del config["DicomPort"]
-    orthanc_port = free_port()
-    serving = Serving(tmp_path, f"ORTHANC@127.0.0.1:{orthanc_port}")
+def recipe(folder: Path, serving: Serving, port: int) -> dict[str, Any]:
+    """The configuration of docs/pacs.md with a free port, and a script that does not wait so long."""
+    (settings,) = re.findall(r"```json\n(.*?)```", (ROOT / "docs" / "pacs.md").read_text(), re.DOTALL)
+    script = (ROOT / "docker" / "orthanc.lua").read_text()
+    assert "PAUSE_S, BATCH, FULL_S = 20," in script
+    (folder / "busmonai.lua").write_text(script.replace("FULL_S = 20,", "FULL_S = 1,"))
+    config = json.loads(settings) | {"LuaScripts": [str(folder / "busmonai.lua")], "DicomPort": port}
     config["DicomModalities"]["busmonai"]["Port"] = serving.port
-    orthanc = OrthancServer(tmp_path / "orthanc", *orthanc_files, DicomPort=orthanc_port, **config)
+    return config
+
+
+def test_orthanc_keeps_what_the_node_misses(orthanc_files: tuple[str, Path], tmp_path: Path) -> None:
+    """It sends what it stores and takes the results, which start nothing new; while the node is down it waits."""
+    port = free_port()
+    serving = Serving(tmp_path, f"ORTHANC@127.0.0.1:{port}")
+    orthanc = OrthancServer(tmp_path / "orthanc", *orthanc_files, **recipe(tmp_path, serving, port))
+    sources = images(tmp_path / "in", 6)
+    other = pydicom.dcmread(sources[5])
+    other.BodyPartExamined = "LIVER"  # which the script does not send
+    other.save_as(sources[5])
+
+    def upload(paths: list[Path]) -> None:
+        for path in paths:
+            requests.post(f"{orthanc.url}/instances", path.read_bytes(), timeout=30).raise_for_status()
+
     orthanc.start()
     try:
         with serving:
-            for path in images(tmp_path / "in", 3):
-                requests.post(f"{orthanc.url}/instances", path.read_bytes(), timeout=30).raise_for_status()
-            serving.wait(lambda: orthanc.counts() == {"SEG": 2, "SR": 3, "US": 3})
+            upload(sources[:2])
+            serving.wait(lambda: orthanc.counts() == {"SEG": 1, "SR": 2, "US": 2})
             assert serving.end(signal.SIGTERM) == 0
-            assert orthanc.counts() == {"SEG": 2, "SR": 3, "US": 3}
-            assert serving.log.count("objects sent to") == 3
+        upload(sources[2:4])
+        deadline = time.monotonic() + 60
+        while "trying again" not in (tmp_path / "orthanc" / "log").read_text():
+            requests.get(f"{orthanc.url}/system", timeout=30)  # as a health check does, which moves the queue on
+            assert time.monotonic() < deadline
+        orthanc.stop()  # nor is it lost with Orthanc
+        orthanc.start()
+        upload(sources[4:])
+        with serving:
+            serving.wait(lambda: orthanc.counts() == {"SEG": 4, "SR": 5, "US": 6})
+            assert serving.log.count("objects sent to") == 5
     finally:
         orthanc.stop()
+
+
+def test_rules_of_a_config_file(orthanc: OrthancServer, tmp_path: Path) -> None:
+    (tmp_path / "node.toml").write_text(
+        f'''
+allow = ["SCANNER", "ORTHANC"]
+send-to = "{orthanc.send_to}"
+[[rules]]
+do = "not assessed"
+description = "*phantom*"
+[[rules]]
+do = "segment"
+calling = "SCAN*"
+'''
+    )
+    sources = images(tmp_path / "in", 3)
+    test = pydicom.dcmread(sources[1])
+    test.SeriesDescription = "QA Phantom"
+    test.save_as(sources[1])
+    serving = Serving(tmp_path, orthanc.send_to)
+    at = serving.words.index("--allow")
+    serving.words[at:-6] = ["--config", str(tmp_path / "node.toml")]
+    with serving:
+        assert store(serving.port, sources[:2]) == [0, 0]
+        assert store(serving.port, sources[2:], calling="ORTHANC") == [0]
+        serving.wait(lambda: serving.count("received") == 0)
+        serving.wait(lambda: orthanc.counts() == {"SR": 1})
+        assert serving.end(signal.SIGTERM) == 0
+    said = [line.partition("not assessed: ")[2] for line in serving.log.splitlines() if "not assessed" in line]
+    assert sorted(line[:9] for line in said) == ["No rule o", "Rule 1 of"]
