@@ -154,7 +154,10 @@ def _vgg16() -> nn.Sequential:
         else:
             # rounded up, else the first map would have 37 cells
             layers.append(nn.MaxPool2d(2, ceil_mode=True))
-    return nn.Sequential(*layers)
+    features = nn.Sequential(*layers)
+    # by which the loader of weights finds it
+    features.name = "vgg16"  # type: ignore[assignment]
+    return features
 
 
 class SSDLite(SSD):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,12 @@ from bus_monai.io.atomic import check_writable
 from bus_monai.networks.weights import read_weights, save_weights
 from bus_monai.trainers.base import ResumableTrainer
 
+LOWEST_KEY = "lowest"
+"""Of the state that resuming restores: the lowest value of the metric that decides."""
+
 
 class TrainingCheckpoint:
-    """Write ``model.pt`` (best validation so far) and ``checkpoint.pt`` (all that resuming needs).
+    """Write ``model.pt`` (the best validation so far) and ``checkpoint.pt`` (all that resuming needs).
 
     ``model.pt`` is the plain state dict of the segmenter, which MONAI's export commands take; ``checkpoint.pt`` is
     written last at the end of an epoch, after validation and logging, so a run that is killed goes on from a moment at
@@ -26,6 +30,7 @@ class TrainingCheckpoint:
         folder: where the files go; made when missing.
         evaluator: validates the network; its best metric decides on ``model.pt``.
         network: the segmenter.
+        lowest: name of the evaluator's metric whose lowest value decides in place of it, such as a loss.
         interval: epochs between two ``checkpoint.pt``; the last epoch always writes one.
         resume: go on from ``checkpoint.pt``.
         enabled: ``False`` on all processes but the first: they read, but do not write.
@@ -40,6 +45,7 @@ class TrainingCheckpoint:
         folder: str | Path,
         evaluator: Engine,
         network: nn.Module,
+        lowest: str | None = None,
         interval: int = 1,
         resume: bool = False,
         enabled: bool = True,
@@ -47,6 +53,7 @@ class TrainingCheckpoint:
         self.folder = Path(folder)
         self.evaluator = evaluator
         self.network = network
+        self.lowest = lowest
         self.interval = interval
         self.resume = resume
         self.enabled = enabled
@@ -64,8 +71,18 @@ class TrainingCheckpoint:
             engine.add_event_handler(Events.EPOCH_COMPLETED, self._save_latest)
 
     def _save_best(self, evaluator: Engine) -> None:
-        if evaluator.state.best_metric_epoch == evaluator.state.epoch:
+        if self._is_best(evaluator):
             save_weights(self.network.state_dict(), self.folder / TRAINED_FILE)
+
+    def _is_best(self, evaluator: Engine) -> bool:
+        if self.lowest is None:
+            return bool(evaluator.state.best_metric_epoch == evaluator.state.epoch)
+        value = float(evaluator.state.metrics[self.lowest])
+        # the first decides whatever it is, and NaN is no better than any
+        if LOWEST_KEY in self.extra and not value < self.extra[LOWEST_KEY]:
+            return False
+        self.extra[LOWEST_KEY] = math.inf if math.isnan(value) else value
+        return True
 
     def _save_latest(self, engine: ResumableTrainer) -> None:
         if not engine.is_due(self.interval):

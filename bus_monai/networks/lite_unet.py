@@ -1,4 +1,4 @@
-"""U-Net on EfficientNet-Lite0."""
+"""U-Net on EfficientNet-Lite."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any, Optional, TypeGuard
@@ -31,7 +31,7 @@ class LiteUNet(Padded):
     """A small U-Net (Ronneberger et al., MICCAI 2015, doi 10.1007/978-3-319-24574-4_28) on EfficientNet-Lite0.
 
     3,781,777 parameters; 1.1 billion multiplications for an image of 256 x 256. The decoder ends at half of the image's
-    size and its logits are enlarged.
+    size and its logits are enlarged. EfficientNet-Lite1 and -Lite2 are larger encoders.
 
     With a presence head the logits of an image are lowered by ``8 / (1 + exp(3 (z - shift)))``, where z is the logit
     that it shows a lesion at all, as the head reads it off the deepest features: by 4 where z is the shift, by 8 at
@@ -51,6 +51,7 @@ class LiteUNet(Padded):
     Args:
         in_channels: of the image.
         out_channels: 1 for the lesion, whose probability is the sigmoid; K > 1 for K classes, by softmax.
+        backbone: ``efficientnet_lite0``, ``efficientnet_lite1`` or ``efficientnet_lite2``.
         presence_head: learn whether there is a lesion; 321 parameters. For one output channel.
         presence_shift: of the gate.
         presence_cells: learn where, roughly, and let the presence head know; 322 parameters. Only with that head.
@@ -65,7 +66,7 @@ class LiteUNet(Padded):
         one output channel (B, C, H, W) with C from 1 to 6.
 
     Raises:
-        UserError: a presence head or deep supervision with several output channels.
+        UserError: a presence head or deep supervision with several output channels, or an unknown backbone.
 
     Example:
         >>> LiteUNet(presence_head=True).eval()(torch.rand(1, 1, 65, 77)).shape
@@ -77,6 +78,7 @@ class LiteUNet(Padded):
         *,
         in_channels: int = 1,
         out_channels: int = 1,
+        backbone: str = "efficientnet_lite0",
         presence_head: bool = False,
         presence_shift: float = 0.0,
         presence_cells: bool = False,
@@ -93,6 +95,7 @@ class LiteUNet(Padded):
         body = _Body(
             in_channels,
             out_channels,
+            backbone=backbone,
             presence_head=presence_head,
             presence_shift=presence_shift,
             presence_cells=presence_head and presence_cells,
@@ -179,6 +182,7 @@ class _Body(nn.Module):
         in_channels: int,
         out_channels: int,
         *,
+        backbone: str,
         presence_head: bool,
         presence_shift: float,
         presence_cells: bool,
@@ -191,7 +195,7 @@ class _Body(nn.Module):
         self.presence_head = presence_head
         self.presence_cells = presence_cells
         self.deep_supervision = deep_supervision
-        self.encoder = EfficientNetLiteEncoder(in_channels=in_channels)
+        self.encoder = EfficientNetLiteEncoder(backbone, in_channels=in_channels)
         *skips, deepest = self.encoder.widths
         gates: list[nn.Module] = []
         stages: list[nn.Module] = []

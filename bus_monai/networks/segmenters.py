@@ -13,6 +13,7 @@ from bus_monai.networks.cgan_generator import CGANGenerator
 from bus_monai.networks.deeplabv3_plus import DeepLabV3Plus
 from bus_monai.networks.erfnet import ERFNet
 from bus_monai.networks.fcn import FCN
+from bus_monai.networks.lite_unet import LiteUNet
 from bus_monai.networks.mednext import MedNeXt
 from bus_monai.networks.multi_encoder_unet import multi_encoder
 from bus_monai.networks.pspnet import PSPNet
@@ -28,6 +29,7 @@ SEGMENTER_CLASSES: Mapping[str, Callable[..., nn.Module]] = {
     "deeplabv3_plus": DeepLabV3Plus,
     "erfnet": ERFNet,
     "fcn": FCN,
+    "lite_unet": LiteUNet,
     "mednext": MedNeXt,
     "multi_encoder": multi_encoder,
     "pspnet": PSPNet,
@@ -41,7 +43,7 @@ SEGMENTER_NAMES = tuple(SEGMENTER_CLASSES)
 
 
 def make_segmenter(name: str, options: Mapping[str, Any] | None = None) -> nn.Module:
-    """Make a segmenter that standardizes its input itself; ``cgan`` maps [0, 1] to [-1, 1], whatever the data.
+    """Make a segmenter that standardizes its input itself; ``cgan`` and ``lite_unet`` map [0, 1] to [-1, 1].
 
     Args:
         name: one of :data:`SEGMENTER_NAMES`.
@@ -67,4 +69,4 @@ def make_segmenter(name: str, options: Mapping[str, Any] | None = None) -> nn.Mo
         if option not in known:
             raise UserError(f"The network {name!r} has no option {option!r}: use {', '.join(known)}.")
     network = SEGMENTER_CLASSES[name](**options)
-    return Standardized(network, fixed=isinstance(network, CGANGenerator))
+    return Standardized(network, fixed=isinstance(network, CGANGenerator | LiteUNet))

@@ -82,6 +82,19 @@ def test_presets_are_the_papers_models_and_learning_rates() -> None:
     models, rates = (parse_space(read_preset(CONFIGS.parent, name)) for name in ("models", "learning_rate"))
     assert [(choice.key, choice.values) for choice in models] == [("model_id", tuple(range(1, 21)))]
     assert [(choice.key, choice.values) for choice in rates] == [("lr", (1e-5, 1e-4, 1e-3))]
+    grid = {choice.key: choice.values for choice in parse_space(read_preset(CONFIGS.parent, "grid"))}
+    assert grid == {"lr": (1e-5, 1e-4, 1e-3), "batch_size": (8, 16, 32), "dropout": (0.2, 0.3, 0.4, 0.5)}
+
+
+def test_the_published_size(small_phantoms: Path, tmp_path: Path) -> None:
+    parser = create_workflow(config_file=str(CONFIGS / "train.json"), workflow_type="train").parser
+    assert parser.get_parsed_content("settings#image_size") == [224, 224]
+    seen: list[tuple[int, ...]] = []
+    network = parser.get_parsed_content("network_def").eval()
+    network.network.network.stages[0].register_forward_hook(lambda _m, args, _o: seen.append(tuple(args[0].shape)))
+    with torch.no_grad():
+        network(torch.rand(1, 1, 224, 224))
+    assert seen == [(1, 512 + 1024 + 1280, 7, 7)]
 
 
 @pytest.fixture(scope="module")

@@ -22,6 +22,7 @@ COUNTS = {
     "deeplabv3_plus": 58_197_329,
     "erfnet": 2_062_807,
     "fcn": 32_946_753,
+    "lite_unet": 3_781_777,
     "mednext": 5_471_969,
     "multi_encoder": 23_881_989,
     "pspnet": 48_800_833,

@@ -48,9 +48,9 @@ def test_parameters_of_the_published_table(models: list[int], total: int, traina
 
 
 def test_every_architecture_has_a_model_for_each_loss() -> None:
-    assert list(PRESETS) == list(range(1, 21))
-    assert len(architectures()) == 10
-    for models in architectures().values():
+    assert list(PRESETS) == list(range(1, 22))
+    assert len(architectures()) == 11
+    for models in list(architectures().values())[:-1]:
         assert {PRESETS[m].loss for m in models} == {"bce", "dice"}
     assert get_preset(1) == Preset(("resnet18", "densenet121", "efficientnet_b0"), "cbam", False, "bce")
 
@@ -67,6 +67,36 @@ def test_every_architecture_has_a_model_for_each_loss() -> None:
 def test_an_option_wins_over_the_model(options: dict[str, Any], total: int, trainable: int) -> None:
     with torch.device("meta"):
         assert counts(multi_encoder(**options)) == (total, trainable)
+
+
+def test_the_papers_models_add_their_skips_without_a_parameter() -> None:
+    """ResNet-18 and DenseNet-121 have the decoder's channels at 1/16, 1/8 and 1/4 of the size."""
+    assert {PRESETS[model].skip for model in range(1, 21)} == {"add"}
+    with torch.device("meta"):
+        networks = [multi_encoder(), multi_encoder(skip="none")]
+    assert [counts(network)[0] for network in networks] == [23_881_989] * 2
+    assert [network.network.skip for network in networks] == ["add", "none"]
+
+
+def test_our_model_has_the_encoders_whose_weights_are_in_packages() -> None:
+    with torch.device("meta"):
+        network = multi_encoder(model_id=21)
+    assert list(network.network.encoders) == ["efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2"]
+    assert counts(network) == (11_943_753, 11_943_753)
+    assert network.network.skip == "concat"
+
+
+def test_relu6_throughout() -> None:
+    for relu6, kinds in ((False, {nn.ReLU, nn.ReLU6}), (True, {nn.ReLU6})):
+        network = multi_encoder(relu6_throughout=relu6)
+        assert {type(m) for m in network.modules() if isinstance(m, nn.ReLU | nn.ReLU6)} == kinds
+    assert counts(network)[0] == 23_881_989
+
+
+def test_dropout_before_the_head() -> None:
+    assert [multi_encoder(encoders=["resnet18"], dropout=p).network.head[0].p for p in (0.3, 0.5)] == [0.3, 0.5]
+    with raises_user_error(1, 0, key="dropout"):
+        multi_encoder(dropout=1.0)
 
 
 def test_concatenated_skips_widen_three_stages() -> None:
@@ -132,9 +162,9 @@ def test_map_of_the_published_layer_table() -> None:
         ({"attention": "se"}, "attention", ["se", "none", "cbam", "non_local"]),
         ({"skip": "sum"}, "skip", ["sum", "none", "add", "concat"]),
         ({"skip": "add", "encoders": ["efficientnet_b0"]}, "skip", ["add", "efficientnet_b0", "concat", "resnet18"]),
-        ({"model_id": 21}, "model_id", [21, 1, 20]),
-        ({"model_id": 0}, "model_id", [0, 1, 20]),
-        ({"model_id": [1]}, "model_id", ["[1]", 1, 20]),
+        ({"model_id": 22}, "model_id", [22, 1, 21]),
+        ({"model_id": 0}, "model_id", [0, 1, 21]),
+        ({"model_id": [1]}, "model_id", ["[1]", 1, 21]),
     ],
 )
 def test_wrong_options_are_named(options: dict[str, Any], key: str, named: list[object]) -> None:

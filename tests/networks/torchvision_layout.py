@@ -91,9 +91,26 @@ def efficientnet_b0() -> Iterator[Entry]:
     yield "classifier.1.bias", (1000,)
 
 
+def vgg16() -> Iterator[Entry]:
+    """VGG: Simonyan and Zisserman 2015, table 1, column D; layers numbered with their activations and pools."""
+    number, before = 0, 3
+    for width in (64, 64, 0, 128, 128, 0, 256, 256, 256, 0, 512, 512, 512, 0, 512, 512, 512, 0):
+        if not width:
+            number += 1
+            continue
+        yield f"features.{number}.weight", (width, before, 3, 3)
+        yield f"features.{number}.bias", (width,)
+        number, before = number + 2, width
+    for layer, (outputs, inputs) in zip((0, 3, 6), ((4096, 512 * 7 * 7), (4096, 4096), (1000, 4096)), strict=True):
+        yield f"classifier.{layer}.weight", (outputs, inputs)
+        yield f"classifier.{layer}.bias", (outputs,)
+
+
 LAYOUTS = {
     "resnet18": lambda: resnet((2, 2, 2, 2), bottleneck=False),
+    "resnet50": lambda: resnet((3, 4, 6, 3), bottleneck=True),
     "resnet101": lambda: resnet((3, 4, 23, 3), bottleneck=True),
+    "vgg16": vgg16,
     "densenet121": densenet121,
     "efficientnet_b0": efficientnet_b0,
 }

@@ -1,5 +1,6 @@
-"""EfficientNet-B0 and EfficientNet-Lite0 as encoders of a segmenter."""
+"""EfficientNet-B0 and EfficientNet-Lite0, -Lite1 and -Lite2 as encoders of a segmenter."""
 
+import math
 from collections import OrderedDict
 from typing import Final
 
@@ -7,11 +8,19 @@ import torch
 from monai.networks.nets.efficientnet import EfficientNetBN
 from torch import Tensor, nn
 
+from bus_monai.errors import check_choice
+
 # no postponed annotations here: TorchScript reads the types of the attributes as they stand
 
 LITE_STAGES = ((1, 16, 3, 1, 1), (2, 24, 3, 2, 6), (2, 40, 5, 2, 6), (3, 80, 3, 2, 6), (3, 112, 5, 1, 6),
           (4, 192, 5, 2, 6), (1, 320, 3, 1, 6))  # fmt: skip
 """Blocks, channels, kernel size, stride and expansion of each stage: those of EfficientNet-B0."""
+LITE_SCALES = {
+    "efficientnet_lite0": (1.0, 1.0),
+    "efficientnet_lite1": (1.0, 1.1),
+    "efficientnet_lite2": (1.1, 1.2),
+}
+"""Factors of channels and of blocks; stem, and blocks of the first and last stage, are never more."""
 STEM_WIDTH = 32
 NORM_EPSILON = 1e-3
 """Of batch normalization, as in the weights that were published."""
@@ -79,52 +88,82 @@ class EfficientNetEncoder(nn.Module):
 
 
 class EfficientNetLiteEncoder(nn.Module):
-    """EfficientNet-Lite0 without its head and classifier, returning features at five sizes.
+    """EfficientNet-Lite0, -Lite1 or -Lite2 without its head and classifier, returning features at five sizes.
 
     EfficientNet-B0 (Tan and Le, ICML 2019, arXiv 1905.11946) without squeeze-and-excitation and with ReLU6 in place of
     swish, as Google published it (github.com/tensorflow/tpu, models/official/efficientnet/lite). Strided convolutions
     pad as TensorFlow's do for even sizes, one pixel more below and on the right, so that its weights give its features.
     The image is scaled to [-1, 1] inside, which is what these weights were trained on; all three colors are scaled
     alike, so that the sum of the stem's three channels gives on gray exactly what they give on three equal ones.
-    2,958,272 parameters.
+    2,958,272 parameters of Lite0 with one channel, 3,722,944 of Lite1, 4,357,376 of Lite2.
 
     Args:
+        variant: ``efficientnet_lite0``, ``efficientnet_lite1`` or ``efficientnet_lite2``.
         in_channels: of the image, 1 for gray.
+        standardized: the image has mean 0 and standard deviation 1 in place of values in [0, 1]; it is halved, since
+            photographs in [-1, 1] deviate by about one half.
 
     Attributes:
-        name: ``efficientnet_lite0``.
+        name: the variant.
         widths: channels of the five maps.
 
     Shape:
-        (B, in_channels, H, W) with values in [0, 1], H and W divisible by 32, to a list of five:
+        (B, in_channels, H, W), H and W divisible by 32, to a list of five:
         (B, widths[i], H/s, W/s) with s = 2, 4, 8, 16, 32: the last block of each size.
+
+    Raises:
+        UserError: unknown variant.
     """
 
-    name: Final = "efficientnet_lite0"
-    widths: Final = (16, 24, 40, 112, 320)
+    ends: list[int]
 
-    def __init__(self, *, in_channels: int = 1) -> None:
+    def __init__(
+        self, variant: str = "efficientnet_lite0", *, in_channels: int = 1, standardized: bool = False
+    ) -> None:
         super().__init__()
+        check_choice("variant", variant, LITE_SCALES)
+        self.name = variant
         self.in_channels = in_channels
+        self.scale, self.offset = (0.5, 0.0) if standardized else (2.0, -1.0)
         self.stem = _conv_norm_act(in_channels, STEM_WIDTH, 3, stride=2)
         blocks: list[nn.Module] = []
+        ends: list[int] = []
+        widths: list[int] = []
         before = STEM_WIDTH
-        for count, channels, kernel_size, stride, expansion in LITE_STAGES:
+        for channels, count, kernel_size, stride, expansion in _lite_stages(variant):
+            if stride == 2:
+                ends.append(len(blocks) - 1)
+                widths.append(before)
             for i in range(count):
                 blocks.append(_Block(before, channels, kernel_size, stride if i == 0 else 1, expansion))
                 before = channels
         self.blocks = nn.ModuleList(blocks)
+        # the last block of each size
+        self.ends = [*ends, len(blocks) - 1]
+        self.widths = (*widths, before)
 
     def forward(self, x: Tensor) -> list[Tensor]:
         """Return the features of ``x``, the largest first."""
-        x = self.stem(2 * x - 1)
+        x = self.stem(self.scale * x + self.offset)
         kept: list[Tensor] = []
-        # the last block of each size
         for i, block in enumerate(self.blocks):
             x = block(x)
-            if i == 0 or i == 2 or i == 4 or i == 10 or i == 15:
+            if i in self.ends:
                 kept.append(x)
         return kept
+
+
+def _lite_stages(variant: str) -> list[tuple[int, int, int, int, int]]:
+    """Return channels, blocks, kernel size, stride and expansion of each stage."""
+    wider, deeper = LITE_SCALES[variant]
+    stages = []
+    for number, (count, channels, kernel_size, stride, expansion) in enumerate(LITE_STAGES):
+        edge = number in (0, len(LITE_STAGES) - 1)
+        # channels in eights, rounded as in the code of its authors
+        width = max(8, int(channels * wider + 4) // 8 * 8)
+        width += 8 if width < 0.9 * channels * wider else 0
+        stages.append((width, count if edge else math.ceil(count * deeper), kernel_size, stride, expansion))
+    return stages
 
 
 class _Block(nn.Module):

