@@ -160,6 +160,16 @@ def load_network(network: nn.Module, path: str | Path, device: torch.device | st
     return loaded if device is None else loaded.to(device)
 
 
+def start_network(network: nn.Module, path: str | Path | None) -> None:
+    """Load the weights that a training starts from; ``None`` leaves the network as it is.
+
+    Raises:
+        UserError: as :func:`load_network`.
+    """
+    if path is not None:
+        _load_into(network, path)
+
+
 def _load_into(network: nn.Module, path: str | Path) -> nn.Module:
     from bus_monai.networks.weights import read_weights
 

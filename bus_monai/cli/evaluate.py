@@ -39,7 +39,9 @@ def evaluate(
 
     With several models each has a folder of its own below OUT, and OUT/report.html compares them. With several splits
     all this lies below OUT/SPLIT, and OUT/report.html and OUT/curves_NAME.png show ROC, precision and calibration of
-    each split. With --robustness the page also shows what each of nine changes of the images costs: robustness.json.
+    each split. --set used_generator=each gives the mean of ASSGAN's two generators.
+
+    With --robustness the page also shows what each of nine changes of the images costs: robustness.json.
     """
     from bus_monai.bundle.models import parse_models
 
@@ -52,7 +54,7 @@ def evaluate(
     common |= {"dataset_dir": path_text(data)} if data else {}
     common |= {"protocol": protocol} if protocol else {}
 
-    from bus_monai.bundle.run import evaluate_model
+    from bus_monai.experiments.cross_validation import evaluate_generators
     from bus_monai.experiments.robustness import check_ultrasound, evaluate_robustness
     from bus_monai.metrics.aggregate import CASES_FILE
     from bus_monai.metrics.case_table import read_case_table
@@ -75,7 +77,7 @@ def evaluate(
     for part, below in places.items():
         for model in trained:
             folder = folders[part, model.name]
-            evaluate_model(model, folder, common | {"split": part})
+            evaluate_generators(model, folder, common | {"split": part})
             if robustness:
                 evaluate_robustness(model, folder, common | {"split": part})
             print(write_evaluation_report(folder))

@@ -1,8 +1,9 @@
-"""Cross-validation: a training for each fold, and their pooled evaluation."""
+"""Cross-validation: a training for each fold, and evaluations that are pooled, over folds or over generators."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -26,6 +27,7 @@ from bus_monai.metrics.case_table import CASE_COLUMNS, read_case_table
 from bus_monai.metrics.classification import macro_auc, macro_roc
 from bus_monai.metrics.segmentation import score_case
 from bus_monai.metrics.shapes import SHAPE_COLUMNS, found_scores, read_shape_rows, summary_lines
+from bus_monai.networks.mutual_generators import GENERATOR_USES
 from bus_monai.report.evaluation_report import write_evaluation_report
 from bus_monai.report.page import CONFUSION_FILE, FOLD_ROC_FILE, REPORT_FILE, ROC_FILE, SHAPE_ROWS_FILE
 from bus_monai.report.score_figures import fold_roc_figure
@@ -33,6 +35,8 @@ from bus_monai.report.shape_report import write_shape_report
 from bus_monai.sources.read import read_source
 from bus_monai.transforms.image_region import find_regions
 
+EACH_GENERATOR = "each"
+"""Of ``used_generator``: the scores of both, of which the tables of ASSGAN print the mean."""
 Pooled = tuple[Mapping[str, float], Sequence[Path]]
 """Metrics for MLflow, and the files that were written, the one to read first at the end."""
 
@@ -114,6 +118,27 @@ def cross_validate(bundle: Path, out: Path, overrides: Mapping[str, Any]) -> Pat
     metrics, files = pool(out, folders)
     parent.complete({f"test_{key}": value for key, value in metrics.items()}, *files)
     return files[-1]
+
+
+def evaluate_generators(model: TrainedModel, folder: Path, settings: Mapping[str, Any]) -> None:
+    """Evaluate a model; with ``used_generator`` ``each`` both generators of ASSGAN, each case of theirs a row.
+
+    The means over the table are then the mean of the two generators' scores, which the paper prints (Zhai et al.,
+    Neurocomputing 493, 2022, doi 10.1016/j.neucom.2022.04.021).
+
+    Args:
+        model: what to evaluate.
+        folder: gets the table of cases, and with ``each`` the folders ``first`` and ``second``.
+        settings: keys of ``evaluate.json``.
+    """
+    if settings.get("used_generator") != EACH_GENERATOR:
+        evaluate_model(model, folder, settings)
+        return
+    rows = []
+    for used in GENERATOR_USES[1:]:
+        evaluate_model(model, folder / used, dict(settings) | {"used_generator": used})
+        rows += [replace(row, id=f"{row.id}_{used}") for row in read_case_table(folder / used / CASES_FILE)]
+    write_scores(folder, rows)
 
 
 def held_out_score(model: TrainedModel, datalist: Datalist) -> float:

@@ -4,6 +4,7 @@ from .early_stopping import ValidationLoss as ValidationLoss
 from .figures import DetectionExamples as DetectionExamples
 from .figures import ExampleFigure as ExampleFigure
 from .figures import KeptImages as KeptImages
+from .figures import TrustedFigure as TrustedFigure
 from .figures import ValidationDetections as ValidationDetections
 from .figures import ValidationFigure as ValidationFigure
 from .mlflow import MLflowTracker as MLflowTracker

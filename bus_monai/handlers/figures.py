@@ -6,20 +6,28 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from ignite import distributed as idist
 from ignite.engine import Engine, Events
 from monai.utils.enums import CommonKeys as Keys
 from numpy.typing import NDArray
+from torch import Tensor
 
 from bus_monai.handlers.mlflow import MLflowTracker
-from bus_monai.io.atomic import atomic_file
+from bus_monai.io.atomic import atomic_file, write_table
 from bus_monai.io.ours import PNG_MARK, check_run_files
+from bus_monai.losses.mutual_supervision import GAMMAS
 from bus_monai.metrics.ignite import CaseMetric, DetectionMetric
 from bus_monai.report.image_figures import contour_figure, detection_figure, overlay_figure
-from bus_monai.report.page import EXAMPLES_FILE, OVERLAYS_FILE
+from bus_monai.report.page import EXAMPLES_FILE, OVERLAYS_FILE, TRUSTED_FILE, TRUSTED_PICTURE
+from bus_monai.report.score_figures import trusted_figure
 from bus_monai.trainers.base import ResumableTrainer
+from bus_monai.trainers.mutual_supervision import MutualSupervisionTrainer
 
 EXAMPLE_COUNT = 6
 """Images of a figure."""
+TRUSTED_COLUMNS = ("gamma", "trusted_images")
+FIGURE_INTERVAL = 5
+"""Epochs between two figures of what is trusted."""
 EXAMPLE_RANKS = ("best", "best but one", "median", "lower quartile", "worst but one", "worst")
 
 
@@ -166,6 +174,40 @@ class ValidationDetections:
             pixels = [self._images[image.id] for image in shown]
             figure = detection_figure(pixels, shown, threshold=self.metric.threshold)
             self.tracker.log_validation(figure, engine.state.epoch)
+
+
+class TrustedFigure:
+    """Write ``trusted.csv`` and ``trusted.png``: how many unlabeled images of an epoch would be trusted over gamma.
+
+    As in ASSGAN's study of gamma (Zhai et al., Neurocomputing 493, 2022, doi 10.1016/j.neucom.2022.04.021), but for one
+    discriminator, which was trained with the gamma that is marked: a filter that filters trusts fewer with each step.
+
+    Args:
+        folder: where the files go.
+        enabled: ``False`` on all processes but the first, which counts for all.
+    """
+
+    def __init__(self, *, folder: str | Path, enabled: bool = True) -> None:
+        self.folder = Path(folder)
+        self.enabled = enabled
+        if enabled:
+            check_run_files(folder, tables={TRUSTED_FILE: TRUSTED_COLUMNS}, marked=[TRUSTED_PICTURE])
+
+    def attach(self, engine: MutualSupervisionTrainer) -> None:
+        """Attach to the trainer."""
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self._write)
+
+    def _write(self, engine: MutualSupervisionTrainer) -> None:
+        if not engine.uses_unlabeled:
+            return
+        counts: Tensor = idist.all_reduce(engine.state.trusted_over_gamma.clone())
+        if self.enabled:
+            rows = list(zip(GAMMAS, counts.tolist(), strict=True))
+            write_table(self.folder / TRUSTED_FILE, TRUSTED_COLUMNS, rows)
+            if engine.is_due(FIGURE_INTERVAL):
+                trusted_figure(rows, engine.state.gamma).savefig(
+                    self.folder / TRUSTED_PICTURE, dpi=120, metadata=PNG_MARK
+                )
 
 
 class ValidationFigure:

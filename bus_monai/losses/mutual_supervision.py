@@ -12,6 +12,8 @@ from torch.nn import functional as F
 from bus_monai.errors import check_choice, check_number
 
 CONFIDENCES = ("mask_mean", "pixel")
+GAMMAS = tuple(step / 20 for step in range(1, 20))
+"""Confidences at which the share of trusted masks is told."""
 
 
 class MutualSupervision:
@@ -46,11 +48,13 @@ class MutualSupervision:
             (B, 1, H, W), 1 where the confidence exceeds gamma, 0 elsewhere; the same for all pixels of an image with
             ``mask_mean``.
         """
+        return (self.confidences(realism, size) > self.gamma).to(realism.dtype)
+
+    def confidences(self, realism: Tensor, size: Sequence[int]) -> Tensor:
+        """Return what :meth:`trusted` compares with gamma, (B, 1, H, W) in [0, 1]."""
         if self.confidence == "mask_mean":
-            confident = realism.sigmoid().mean(dim=(1, 2, 3), keepdim=True).expand(-1, 1, *size)
-        else:
-            confident = F.interpolate(realism, size=list(size), mode="bilinear", align_corners=False).sigmoid()
-        return (confident > self.gamma).to(realism.dtype)
+            return realism.sigmoid().mean(dim=(1, 2, 3), keepdim=True).expand(-1, 1, *size)
+        return F.interpolate(realism, size=list(size), mode="bilinear", align_corners=False).sigmoid()
 
     def semi_loss(self, logits: Tensor, teacher_logits: Tensor, trusted: Tensor) -> Tensor:
         """Return the cross-entropy with the teacher's mask, averaged over what is trusted; 0 where nothing is.

@@ -17,4 +17,5 @@ from .score_figures import froc_figure as froc_figure
 from .score_figures import operating_figure as operating_figure
 from .score_figures import rank_figure as rank_figure
 from .score_figures import roc_figure as roc_figure
+from .score_figures import trusted_figure as trusted_figure
 from .shape_report import write_shape_report as write_shape_report

@@ -18,6 +18,8 @@ from bus_monai.io.ours import RESEARCH, check_replaced
 
 HISTORY_FILE = "history.csv"
 """Metrics per epoch, from training."""
+TRUSTED_FILE, TRUSTED_PICTURE = "trusted.csv", "trusted.png"
+"""Unlabeled images that would be trusted over gamma, from semi-supervised training."""
 EXAMPLES_FILE = "examples.png"
 """Best to worst cases with contours, from evaluation."""
 OVERLAYS_FILE = "overlays.png"

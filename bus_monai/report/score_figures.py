@@ -111,6 +111,22 @@ def _draw(axis: Axes, history: Sequence[dict[str, float]], names: dict[str, str]
         axis.legend(frameon=False, fontsize=8)
 
 
+def trusted_figure(counts: Sequence[tuple[float, float]], used: float) -> Figure:
+    """Draw the trusted images over gamma.
+
+    Args:
+        counts: gamma and images.
+        used: the gamma of the training, which is marked.
+    """
+    figure = Figure(figsize=(5.6, 3.6), layout="constrained")
+    axis: Any = figure.subplots()
+    axis.plot(*zip(*counts, strict=True), "o-", color="#1f77b4")
+    axis.axvline(used, color="#d62728", linestyle="--", linewidth=1)
+    axis.set(xlabel="gamma", ylabel="images", title="Trusted unlabeled images", xlim=(0, 1), ylim=(0, None))
+    axis.grid(alpha=0.3)
+    return figure
+
+
 def froc_figure(curve: DetectionCurve) -> Figure:
     """Draw sensitivity over false positives per image, as steps, and the four points that are told in numbers."""
     figure = Figure(figsize=(5.5, 4.5), layout="constrained")

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from bus_monai.errors import UserError, check_choice
-from bus_monai.losses.mutual_supervision import MutualSupervision
+from bus_monai.losses.mutual_supervision import GAMMAS, MutualSupervision
 from bus_monai.trainers.base import EpochData, ResumableTrainer, SeededEpochs, frozen, plain
 from bus_monai.trainers.batches import prepare_plain_batch, prepare_plain_image
 from bus_monai.trainers.parts import Learner, Updates
@@ -75,6 +75,9 @@ class TwoPhases:
             labeled images alone; or ``supervised``, cross-entropy on labeled images in both phases.
         separate_ce_step: in phase 1 the generators take a step on the cross-entropy, then one on the adversarial loss,
             as Algorithm 1 prints it, in place of one on the sum.
+        binarized_fakes: the discriminator learns that predicted masks are fake as probabilities and as they are where
+            they teach, 0 or 1. From probabilities alone it learns that what is soft is fake, and trusts all that is
+            hard.
         hard_scores: the discriminator scores pseudo-labels as they are, 0 or 1, in place of the probabilities behind
             them, which it may reject for their softness alone, having seen only hard masks as real.
         phase2_use_labeled: phase 2 goes on with labeled batches too.
@@ -87,6 +90,7 @@ class TwoPhases:
     phase1_epochs: int
     method: str = "assgan"
     separate_ce_step: bool = False
+    binarized_fakes: bool = False
     hard_scores: bool = False
     phase2_use_labeled: bool = True
     phase2_update_d: bool = True
@@ -108,7 +112,8 @@ class MutualSupervisionTrainer(ResumableTrainer):
     labeled batches alone, so that it compares with the others epoch by epoch.
 
     ``state`` holds ``phase``, ``gamma`` and ``trusted_images``, the images of the epoch so far with a trusted mask
-    (with pixel-wise confidence the share of trusted pixels). The output of an iteration has MONAI's keys, and the mean
+    (with pixel-wise confidence the share of trusted pixels), and ``trusted_over_gamma``, what they would be at each of
+    :data:`~bus_monai.losses.mutual_supervision.GAMMAS`. The output of an iteration has MONAI's keys, and the mean
     realism in [0, 1] of real and predicted masks as ``realism_real`` and ``realism_fake``.
 
     Args:
@@ -231,6 +236,7 @@ class MutualSupervisionTrainer(ResumableTrainer):
     def _start_epoch(self) -> None:
         self.state.phase, self.state.gamma = self.phase, self.losses.gamma
         self.state.trusted_images = torch.zeros((), device=self.state.device)
+        self.state.trusted_over_gamma = torch.zeros(len(GAMMAS), device=self.state.device)
 
     def epoch_iterations(self) -> Iterator[SemiSupervisedBatches]:
         """Yield the batches of each iteration of the current epoch."""
@@ -330,9 +336,13 @@ class MutualSupervisionTrainer(ResumableTrainer):
             with torch.no_grad():
                 realism = self._realism([(z > 0).to(z.dtype) for z in logits])
         size = logits[0].shape[2:]
-        trusted = [self.losses.trusted(scores, size) for scores in realism] or [torch.ones_like(z) for z in logits]
+        sure = [self.losses.confidences(scores, size) for scores in realism] or [torch.ones_like(z) for z in logits]
+        trusted = [(confidence > self.losses.gamma).to(logits[0].dtype) for confidence in sure]
         # an image counts once, whichever generator is trusted on it
-        self.state.trusted_images += torch.stack(trusted).amax(dim=0).mean(dim=(1, 2, 3)).sum()
+        surest = torch.stack(sure).amax(dim=0)
+        counts = [(surest > gamma).float().mean(dim=(1, 2, 3)).sum() for gamma in (self.losses.gamma, *GAMMAS)]
+        self.state.trusted_images += counts[0]
+        self.state.trusted_over_gamma += torch.stack(counts[1:])
         teachers = reversed(range(len(logits)))
         return [self.losses.semi_loss(z, logits[t], trusted[t]) for z, t in zip(logits, teachers, strict=True)]
 
@@ -340,6 +350,8 @@ class MutualSupervisionTrainer(ResumableTrainer):
         if self.discriminator is None:
             return
         output, d = self.state.output, self.discriminator
+        if self.phases.binarized_fakes:
+            fakes = [torch.cat([fake, (fake > 0.5).to(fake.dtype)]) for fake in fakes]
         d.network.train()
         d.optimizer.zero_grad(set_to_none=True)
         with self._autocast():

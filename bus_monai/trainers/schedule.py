@@ -45,6 +45,30 @@ def one_cycle(epochs: int) -> Callable[[int], float]:
     return factor
 
 
+def pretraining_rate(*, epochs: int, rate: float, then: float) -> Callable[[int], float]:
+    """Return the factor of ``then`` in an epoch counted from 0, for ``torch.optim.lr_scheduler.LambdaLR``.
+
+    The rate falls from ``rate`` to 0 as a cosine over the epochs of pre-training, which so come to their end, and is
+    ``then`` after them.
+
+    Args:
+        epochs: of pre-training; 0 for none.
+        rate: learning rate of its first epoch.
+        then: learning rate of the optimizer.
+
+    Raises:
+        UserError: a rate that is not above 0.
+
+    Example:
+        >>> factor = pretraining_rate(epochs=4, rate=1e-3, then=1e-4)
+        >>> [round(factor(epoch), 3) for epoch in range(6)]
+        [10.0, 8.536, 5.0, 1.464, 1.0, 1.0]
+    """
+    check_number("pretrain_lr", rate, above=0)
+    check_number("g_lr", then, above=0)
+    return lambda epoch: _cosine(rate / then, 0.0, epoch / epochs) if epoch < epochs else 1.0
+
+
 def _cosine(start: float, end: float, share: float) -> float:
     return end + (start - end) * (1 + math.cos(math.pi * share)) / 2
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,12 @@ from PIL import Image
 from bus_monai.bundle.models import parse_models
 from bus_monai.bundle.registry import find_bundle
 from bus_monai.bundle.run import evaluate_model
+from bus_monai.cli import main as cli
 from bus_monai.data.datalist import read_datalist
 from bus_monai.experiments.search import parse_space, read_preset
+from bus_monai.losses.mutual_supervision import GAMMAS
+from bus_monai.metrics.aggregate import means
+from bus_monai.metrics.case_table import read_case_table
 from bus_monai.report.page import read_history
 from tests.bundles.small_generators import small_generators
 from tests.user_errors import raises_user_error
@@ -100,6 +105,34 @@ def test_weights_serve_as_either_generator(whole: Path, small_phantoms: Path, tm
     )
     with (tmp_path / "cli" / "cases.csv").open(newline="") as file:
         assert [row["dice"] for row in csv.DictReader(file)] == dices["mean"]
+
+
+def test_the_mean_of_both_generators_is_one_command(
+    whole: Path, small_phantoms: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = ["evaluate", f"assgan:{whole / 'model.pt'}", "--data", str(small_phantoms), "--out", str(tmp_path)]
+    monkeypatch.setattr(sys, "argv", ["bus-monai", *arguments, "--set", "used_generator=each"])
+    with pytest.raises(SystemExit) as stop:
+        cli.main()
+    assert stop.value.code in (0, None)
+    both = [means(read_case_table(tmp_path / used / "cases.csv"), "pooled") for used in ("first", "second")]
+    rows = read_case_table(tmp_path / "cases.csv")
+    assert len(rows) == 2 * len(read_case_table(tmp_path / "first" / "cases.csv"))
+    of_means = means(rows, "lesion")["dice"]
+    each = [means(read_case_table(tmp_path / used / "cases.csv"), "lesion")["dice"] for used in ("first", "second")]
+    assert of_means == pytest.approx(sum(each) / 2)
+    assert both[0] != both[1]
+    assert "Dice" in (tmp_path / "report.html").read_text()
+
+
+def test_trusted_images_over_gamma(whole: Path) -> None:
+    with (whole / "trusted.csv").open(newline="") as file:
+        rows = [(float(row["gamma"]), float(row["trusted_images"])) for row in csv.DictReader(file)]
+    assert [gamma for gamma, _ in rows] == list(GAMMAS)
+    counts = [count for _, count in rows]
+    assert counts == sorted(counts, reverse=True)
+    assert dict(rows)[0.5] == read_history(whole)[-1]["trusted_images"]
+    assert (whole / "trusted.png").read_bytes().startswith(b"\x89PNG")
 
 
 def network_parts(folder: Path) -> set[str]:

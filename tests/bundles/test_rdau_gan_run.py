@@ -72,10 +72,25 @@ def test_training_from_the_root_of_the_repository(trained: tuple[Path, str]) -> 
     assert [row["epoch"] for row in rows] == ["1", "2", "3"]
     assert rows[0]["d_loss"] == ""
     assert all(row["d_loss"] and row["critic_gap"] and row["val_dice"] for row in rows[1:])
+    # stage 0 at its own rate, then the paper's
+    assert [float(row["g_learning_rate"]) for row in rows] == pytest.approx([1e-3, 1e-4, 1e-4])
     best = max(float(row["val_dice"]) for row in rows)
     state = torch.load(out / "checkpoint.pt", weights_only=True)
     assert state["best_metric"] == best
     assert set(torch.load(out / "model.pt", weights_only=True)) == set(state["trainer"]["g_network"])
+
+
+def test_the_adversary_meets_a_generator_from_a_file(
+    trained: tuple[Path, str], small_phantoms: Path, tmp_path: Path
+) -> None:
+    weights = trained[0] / "model.pt"
+    workflow = create_workflow(
+        config_file=str(CONFIGS / "train.json"), generator=GENERATOR, generator_weights=str(weights), pretrain_epochs=0,
+        image_size=[64, 64], dataset_dir=str(small_phantoms), ckpt_dir=str(tmp_path), output_dir=str(tmp_path),
+    )  # fmt: skip
+    state = workflow.parser.get_parsed_content("train#trainer").generator.network.state_dict()
+    for name, value in torch.load(weights, weights_only=True).items():
+        assert torch.equal(state[name], value), name
 
 
 def test_the_run_in_mlflow_is_complete(trained: tuple[Path, str]) -> None:

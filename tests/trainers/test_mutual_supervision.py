@@ -18,7 +18,7 @@ from monai.transforms import RandFlipd
 from monai.utils.enums import AdversarialKeys
 from torch import nn
 
-from bus_monai.losses.mutual_supervision import MutualSupervision
+from bus_monai.losses.mutual_supervision import GAMMAS, MutualSupervision
 from bus_monai.trainers.mutual_supervision import (
     MutualSupervisionTrainer,
     SemiSupervisedBatches,
@@ -207,6 +207,40 @@ def test_scores_of_masks_or_of_the_probabilities_behind_them(hard: bool, trusted
     assert float(trainer.state.trusted_images) == trusted
 
 
+@pytest.mark.parametrize(("binarized", "hard"), [(False, 0), (True, 2)])
+def test_a_discriminator_learns_fakes_as_probabilities_and_as_they_teach(binarized: bool, hard: int) -> None:
+    """So it cannot tell them from true masks by their softness alone."""
+    seen: list[torch.Tensor] = []
+
+    class Recording(nn.Conv2d):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            if torch.is_grad_enabled() and self.weight.requires_grad:
+                seen.append(x.detach().clone())
+            y: torch.Tensor = super().forward(x)
+            return y
+
+    trainer = make_trainer(generators=1, max_epochs=1, labeled=2, binarized_fakes=binarized)
+    critic = Recording(1, 1, 4, stride=2, padding=1)
+    trainer.discriminator = Learner(network=critic, optimizer=torch.optim.SGD(critic.parameters(), 0.1))
+    trainer.run()
+    (masks,) = seen
+    real, soft, binary = masks[:2], masks[2:4], masks[4:]
+    assert bool(((real == 0) | (real == 1)).all())
+    assert bool(((soft > 0) & (soft < 1)).all())
+    assert len(binary) == hard
+    assert torch.equal(binary, (soft[:hard] > 0.5).float())
+
+
+@pytest.mark.parametrize("confidence", ["mask_mean", "pixel"])
+def test_images_that_would_be_trusted_over_gamma(confidence: str) -> None:
+    trainer = make_trainer(confidence=confidence, gamma=0.5)
+    trainer.run()
+    counts = trainer.state.trusted_over_gamma.tolist()
+    assert counts == sorted(counts, reverse=True)
+    assert counts[GAMMAS.index(0.5)] == pytest.approx(float(trainer.state.trusted_images))
+    assert max(counts) <= UNLABELED
+
+
 def test_without_a_discriminator_every_mask_is_trusted() -> None:
     trainer = make_trainer(discriminator=False)
     trainer.run()
@@ -237,7 +271,7 @@ def test_generators_teach_each_other_and_hung_itself() -> None:
     for method, generators in (("assgan", 2), ("hung", 1)):
         trainer = make_trainer(generators=generators, method=method, gamma=1e-9)
         logits = [torch.full((1, 1, 4, 4), 3.0), torch.full((1, 1, 4, 4), -1.0)][:generators]
-        trainer.state.trusted_images = torch.zeros(())
+        trainer._start_epoch()
         losses[method] = [float(v) for v in trainer._semi(logits, [torch.zeros(1, 1, 2, 2)] * generators)]
     away, own = np.log1p(np.exp(3.0)), np.log1p(np.exp(-3.0))
     assert losses["assgan"] == pytest.approx([away, np.log1p(np.exp(1.0))], rel=1e-6)

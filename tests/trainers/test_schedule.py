@@ -1,8 +1,9 @@
-"""The one-cycle rate."""
+"""Rates over the epochs: one cycle, and pre-training to its end."""
 
 from __future__ import annotations
 
 import copy
+import math
 from dataclasses import replace
 
 import pytest
@@ -12,9 +13,24 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
 
-from bus_monai.trainers.schedule import END_FACTOR, START_FACTOR, one_cycle, weight_average
+from bus_monai.trainers.schedule import END_FACTOR, START_FACTOR, one_cycle, pretraining_rate, weight_average
 from tests.trainers.small_run import BATCHES, make_trainer
 from tests.user_errors import raises_user_error
+
+
+@given(st.integers(1, 200))
+def test_pretraining_comes_to_its_end_before_the_rate_of_what_follows(epochs: int) -> None:
+    factor = pretraining_rate(epochs=epochs, rate=1e-3, then=1e-4)
+    rates = [1e-4 * factor(epoch) for epoch in range(epochs)]
+    assert rates[0] == pytest.approx(1e-3)
+    assert rates == sorted(rates, reverse=True)
+    assert rates[-1] <= 1e-3 * (1 + math.cos(math.pi * (1 - 1 / epochs))) / 2 + 1e-9
+    assert [factor(epoch) for epoch in (epochs, epochs + 7)] == [1.0, 1.0]
+
+
+def test_rates_of_pretraining_are_positive() -> None:
+    with raises_user_error(0, key="pretrain_lr"):
+        pretraining_rate(epochs=1, rate=0, then=1e-4)
 
 
 @given(st.integers(1, 200))
