@@ -58,4 +58,4 @@ docs: $(READY)
 	$(BIN)/sphinx-build --fail-on-warning --keep-going --quiet -c docs . site
 
 clean:
-	rm -rf $(VENV) $(DEMO) site docs/reference/command.md
+	rm -rf $(VENV) $(DEMO) site jupyter_execute docs/reference/command.md

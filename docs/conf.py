@@ -22,7 +22,7 @@ include_patterns = [
     "docker/README.md",
     *("CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md"),
 ]
-exclude_patterns = [".venv", "site"]
+exclude_patterns = [".venv", "site", "jupyter_execute"]
 
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 myst_heading_anchors = 3

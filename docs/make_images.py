@@ -1,4 +1,4 @@
-"""Make the pictures of README and docs again, from what ``make demo`` left.
+"""Make the pictures of README and docs, and what the notebooks show, again, from what ``make demo`` left.
 
     make demo && .venv/bin/python docs/make_images.py [demo]
 
@@ -18,8 +18,10 @@ import tempfile
 import time
 from pathlib import Path
 
+import nbformat
 import numpy as np
 import requests
+from nbclient import NotebookClient
 from PIL import Image
 
 from bus_monai import segment
@@ -31,6 +33,7 @@ from bus_monai.inference.predictor import Predictor
 from bus_monai.inference.segment_file import SegmentSettings
 
 IMAGES = Path(__file__).parent / "images"
+NOTEBOOKS = Path(__file__).parent / "notebooks"
 PHANTOM = 4
 """Seed of the phantom that is segmented."""
 TISSUE = "data/bus_bra/Images/bus_1033-r.png"
@@ -56,6 +59,18 @@ def save_tissue() -> None:
     plain[: len(gray), : gray.shape[1]] = draw_overlay(gray, np.zeros_like(labels))[: len(gray), : gray.shape[1]]
     gap = np.full((len(outlined), 12, 3), 255, np.uint8)
     Image.fromarray(np.hstack([plain, gap, outlined])).save(IMAGES / "bus_bra.jpg", quality=85)
+
+
+def run_notebook(path: Path, folder: Path) -> None:
+    """Run a notebook in a folder, and keep what it shows but for logs and progress bars."""
+    notebook = nbformat.read(path, as_version=4)
+    place = {"metadata": {"path": str(folder)}}
+    NotebookClient(notebook, timeout=600, coalesce_streams=True, resources=place).execute()
+    for cell in notebook.cells:
+        cell.metadata = {}
+        if cell.cell_type == "code":
+            cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
+    nbformat.write(notebook, path)
 
 
 def save_page(url: str, name: str, height: int) -> None:
@@ -116,6 +131,8 @@ def main() -> None:
         segment_inputs([work / "phantom.png"], work / "out", predictor, SegmentSettings(("overlay",)))
         save_jpeg(work / "out" / "phantom_overlay.png", "segment_overlay.jpg", 512)
         save_label_page(work)
+        for path in NOTEBOOKS.glob("*.ipynb"):
+            run_notebook(path, work)
 
 
 if __name__ == "__main__":

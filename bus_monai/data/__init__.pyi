@@ -8,6 +8,7 @@ from .dataset import load_dataset as load_dataset
 from .dataset import prepare_dataset as prepare_dataset
 from .dataset import read_collection as read_collection
 from .dataset import to_items as to_items
+from .demo_files import write_demo_files as write_demo_files
 from .near_duplicates import find_pairs as find_pairs
 from .near_duplicates import group_near_duplicates as group_near_duplicates
 from .protocols import Protocol as Protocol

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import html
 import io
 import math
 import os
@@ -61,18 +62,28 @@ class Result:
     labels: NDArray[np.int32]
     notes: tuple[str, ...] = ()
 
-    def _repr_png_(self) -> bytes:
-        buffer = io.BytesIO()
-        Image.fromarray(draw_overlay(self.pixels, self.labels, self.lesions)).save(buffer, format="PNG")
-        return buffer.getvalue()
+    def __repr__(self) -> str:
+        height, width = self.mask.shape
+        found = "; ".join(
+            f"{lesion.long_axis:.3g} x {lesion.short_axis:.3g} {lesion.unit}, probability {lesion.probability:.2f}"
+            for lesion in self.lesions
+        )
+        return f"<Result of {height} x {width} pixels: {found or 'no lesion'}>"
 
     def _repr_html_(self) -> str:
-        picture = base64.b64encode(self._repr_png_()).decode()
+        buffer = io.BytesIO()
+        # speckle makes a PNG four times as large, which the notebook would keep
+        Image.fromarray(draw_overlay(self.pixels, self.labels, self.lesions)).save(buffer, format="JPEG", quality=90)
+        picture = base64.b64encode(buffer.getvalue()).decode()
         head = "".join(f"<th>{name.replace('_', ' ')}</th>" for name in SHOWN_COLUMNS)
         rows = "".join(
             f"<tr>{''.join(_cell(getattr(lesion, n)) for n in SHOWN_COLUMNS)}</tr>" for lesion in self.lesions
         )
-        return f'<img src="data:image/png;base64,{picture}"><table><tr>{head}</tr>{rows}</table>'
+        scrolled = f'<div style="overflow-x: auto"><table><tr>{head}</tr>{rows}</table></div>'
+        table = scrolled if rows else "<p>No lesion.</p>"
+        notes = "".join(f"<p>{html.escape(note)}</p>" for note in self.notes)
+        image = f'<img style="max-width: 100%" alt="the outlined lesions" src="data:image/jpeg;base64,{picture}">'
+        return f"{image}{table}{notes}"
 
 
 @overload

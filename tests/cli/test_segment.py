@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import base64
 import csv
+import io
 import os
+import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +22,7 @@ from PIL import Image
 import bus_monai
 from bus_monai.bundle.models import TrainedModel
 from bus_monai.cli import main as cli
+from bus_monai.data.phantoms import make_phantom
 from bus_monai.geometry.lesion import find_findings
 from bus_monai.inference import api as segmentation
 from bus_monai.inference.predictor import Predictor
@@ -70,11 +75,25 @@ def test_in_python(small_weights: Path, tmp_path: Path) -> None:
     np.testing.assert_array_equal(result.mask, find_findings(result.probability, 0.5).labels > 0)
     assert len(result.lesions) == result.labels.max()
     assert {lesion.unit for lesion in of_array.lesions} <= {"mm"}
-    page = result._repr_html_()
-    assert page.count("<tr>") == 1 + len(result.lesions)
-    assert result._repr_png_().startswith(b"\x89PNG")
     with raises_user_error((3, 4, 5), "(H, W)", "(H, W, 3)"):
         bus_monai.segment(np.zeros((3, 4, 5)), predictor)
+
+
+def test_a_result_shows_itself() -> None:
+    result = bus_monai.segment(make_phantom(3, (128, 160)).image, spacing_mm=(0.25, 0.25))
+    assert len(result.lesions) == 1
+    page = result._repr_html_()
+    assert (page.count("<tr>"), page.count("<p>")) == (2, 0)
+    encoded = re.search('base64,([^"]+)', page)
+    assert encoded is not None
+    with Image.open(io.BytesIO(base64.b64decode(encoded[1]))) as picture:
+        assert picture.width >= 160
+        assert picture.height > 128
+    lesion = result.lesions[0]
+    assert repr(result).startswith(f"<Result of 128 x 160 pixels: {lesion.long_axis:.3g} x {lesion.short_axis:.3g} mm")
+    none = replace(result, lesions=(), labels=0 * result.labels, notes=("no <spacing>",))
+    assert none._repr_html_().endswith("<p>No lesion.</p><p>no &lt;spacing&gt;</p>")
+    assert repr(none) == "<Result of 128 x 160 pixels: no lesion>"
 
 
 def test_new_weights_at_the_same_path_count_at_once(small_weights: Path, tmp_path: Path) -> None:
