@@ -19,7 +19,7 @@ from bus_monai.data.protocols import FOLDS
 from bus_monai.errors import UserError
 from bus_monai.handlers.mlflow import ParentRun
 from bus_monai.inference.predictor import Predictor
-from bus_monai.io.atomic import check_writable
+from bus_monai.io.atomic import check_writable, write_table
 from bus_monai.io.image import read_masks
 from bus_monai.io.ours import PNG_MARK, check_run_files
 from bus_monai.metrics.aggregate import CASES_FILE, SUMMARY_FILE, means, write_scores
@@ -35,6 +35,8 @@ from bus_monai.report.shape_report import write_shape_report
 from bus_monai.sources.read import read_source
 from bus_monai.transforms.image_region import find_regions
 
+FOLDS_FILE = "folds.csv"
+"""Scores of each fold over its cases with a lesion, with mean and standard deviation."""
 EACH_GENERATOR = "each"
 """Of ``used_generator``: the scores of both, of which the tables of ASSGAN print the mean."""
 Pooled = tuple[Mapping[str, float], Sequence[Path]]
@@ -42,11 +44,28 @@ Pooled = tuple[Mapping[str, float], Sequence[Path]]
 
 
 def pool_cases(out: Path, folds: Sequence[Path]) -> Pooled:
-    """Report on the segmented test cases of all folds together: ``cases.csv``, ``summary.json``, ``report.html``."""
-    rows = [row for fold in folds for row in read_case_table(fold / CASES_FILE)]
+    """Report on the segmented test cases of all folds: together in ``cases.csv``, ``summary.json`` and ``report.html``.
+
+    Each fold by itself, with mean and standard deviation over folds, is a row of ``folds.csv``.
+    """
+    tables = [read_case_table(fold / CASES_FILE) for fold in folds]
+    rows = [row for table in tables for row in table]
     write_scores(out, rows)
+    _write_folds(out / FOLDS_FILE, [means(table, "lesion") for table in tables])
     page = write_evaluation_report(out)
-    return means(rows, "lesion"), [out / CASES_FILE, out / SUMMARY_FILE, page]
+    return means(rows, "lesion"), [out / CASES_FILE, out / SUMMARY_FILE, out / FOLDS_FILE, page]
+
+
+def _write_folds(path: Path, scores: Sequence[Mapping[str, float]]) -> None:
+    """Write and print the scores of each fold, their mean and their standard deviation, as papers give them."""
+    metrics = [name for name in scores[0] if all(name in fold for fold in scores)]
+    values = np.array([[fold[name] for name in metrics] for fold in scores])
+    summary = {"mean": values.mean(axis=0), "standard deviation": values.std(axis=0, ddof=1)}
+    rows = [*enumerate(values), *summary.items()]
+    write_table(path, ["fold", *metrics], ([str(name), *map(float, part)] for name, part in rows))
+    shown = [name for name in ("dice", "iou") if name in metrics]
+    for name, part in rows:
+        print(f"{name!s:>18}  " + "  ".join(f"{key} {part[metrics.index(key)]:.3f}" for key in shown))
 
 
 def pool_shapes(out: Path, folds: Sequence[Path]) -> Pooled:
@@ -103,7 +122,7 @@ def cross_validate(bundle: Path, out: Path, overrides: Mapping[str, Any]) -> Pat
         )
     table, columns, marked, pool = POOLED_TABLES[kind]
     check_writable(out)
-    check_run_files(out, tables={table: columns}, beside=[SUMMARY_FILE], marked=marked, option="--out")
+    check_run_files(out, tables={table: columns}, beside=[SUMMARY_FILE, FOLDS_FILE], marked=marked, option="--out")
     folders = [out / f"fold{fold}" for fold in range(FOLDS)]
     with ParentRun(out, experiment=bundle.name, name=f"{bundle.name}, {FOLDS} folds") as parent:
         for fold, folder in enumerate(folders):

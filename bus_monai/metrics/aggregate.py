@@ -17,6 +17,7 @@ from bus_monai.errors import check_choice
 from bus_monai.io.atomic import write_json
 from bus_monai.metrics.case_table import CaseRow, write_case_table
 from bus_monai.metrics.classification import CLASSIFICATION_RESAMPLES, INTERVAL_PERCENTILES, Interval
+from bus_monai.metrics.segmentation import BIN_CENTERS
 
 Fraction: TypeAlias = Callable[[CaseRow], "tuple[float, float] | None"]
 """Share of a case in numerator and denominator of a metric; ``None`` where the metric does not apply."""
@@ -24,6 +25,8 @@ Fraction: TypeAlias = Callable[[CaseRow], "tuple[float, float] | None"]
 RESAMPLES = 2000
 DISTANCES = ("hd95_px", "assd_px", "hd95_mm", "assd_mm")
 OVERLAPS = ("dice", "iou", "f1", "precision", "sensitivity")
+BATCH_PIXELS = 128 * 128
+"""Pixels that each image counts as in a batch, those that it has when RDAU-NET and its GAN see it."""
 LOWER_IS_BETTER = frozenset(
     {*DISTANCES, "false_positive_rate", "false_area_px", "false_area_mm2", "false_components_per_image"}
 )
@@ -92,6 +95,23 @@ def _mean_with_zero(field: str, row: CaseRow) -> tuple[float, float]:
     return (float(getattr(row, field)) if row.has_lesion else 0.0, 1.0)
 
 
+def _share(row: CaseRow) -> float:
+    return BATCH_PIXELS / (row.tp + row.fp + row.fn + row.tn)
+
+
+def _soft_dice(row: CaseRow) -> tuple[float, float]:
+    lesion, background = (
+        float(np.dot(counts, BIN_CENTERS)) for counts in (row.lesion_histogram, row.background_histogram)
+    )
+    true = row.tp + row.fn
+    return 2 * lesion * _share(row), (lesion + background + true) * _share(row)
+
+
+def _scaled(fraction: Callable[[CaseRow], tuple[float, float]], row: CaseRow) -> tuple[float, float]:
+    above, below = fraction(row)
+    return above * _share(row), below * _share(row)
+
+
 def _means(*fields: str) -> dict[str, Fraction]:
     return {field: partial(_mean_of, field) for field in fields}
 
@@ -115,6 +135,21 @@ RULES: Mapping[str, Rule] = {
             "sensitivity": lambda row: (row.tp, row.tp + row.fn),
             "accuracy": lambda row: (row.tp + row.tn, row.tp + row.fp + row.fn + row.tn),
             "specificity": lambda row: (row.tn, row.tn + row.fp),
+        },
+    ),
+    "batch_soft": Rule(
+        text="All cases as one batch of images of 128 x 128 pixels: Dice is that of the probabilities, their products "
+        "and sums taken over the batch; the others are of thresholded pixels, counted over the batch; M-IOU is the "
+        "mean over the cases with a lesion.",
+        select=_all_if_lesions,
+        fractions={
+            "dice": _soft_dice,
+            "f1": partial(_scaled, lambda row: (2 * row.tp, 2 * row.tp + row.fp + row.fn)),
+            "precision": partial(_scaled, lambda row: (row.tp, row.tp + row.fp)),
+            "sensitivity": partial(_scaled, lambda row: (row.tp, row.tp + row.fn)),
+            "accuracy": partial(_scaled, lambda row: (row.tp + row.tn, row.tp + row.fp + row.fn + row.tn)),
+            "specificity": partial(_scaled, lambda row: (row.tn, row.tn + row.fp)),
+            "m_iou": lambda row: _mean_of("m_iou", row) if row.has_lesion else None,
         },
     ),
     "all_cases_zero": Rule(

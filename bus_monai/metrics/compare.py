@@ -15,7 +15,7 @@ from scipy.stats import friedmanchisquare, rankdata, studentized_range, wilcoxon
 
 from bus_monai.errors import UserError
 from bus_monai.io.atomic import write_json
-from bus_monai.metrics.aggregate import LOWER_IS_BETTER, Summary, summarize
+from bus_monai.metrics.aggregate import LOWER_IS_BETTER, Summary, grouped_mean, summarize
 from bus_monai.metrics.case_table import CaseRow
 
 SIGNIFICANCE_LEVEL = 0.05
@@ -33,6 +33,9 @@ class PairedTest:
         first: name of a model.
         second: name of another.
         difference: mean over groups of first minus second.
+        low: lower end of its 95 % interval, by bootstrap over the groups of both models at once; ``None`` for a single
+            group. It is not corrected for the number of pairs.
+        high: upper end.
         effect: matched-pairs rank-biserial correlation (Kerby 2014), from -1 to 1; positive where the first scores
             higher more often.
         p: of the two-sided Wilcoxon signed rank test (Wilcoxon 1945).
@@ -43,6 +46,8 @@ class PairedTest:
     first: str
     second: str
     difference: float
+    low: float | None
+    high: float | None
     effect: float
     p: float
     p_holm: float
@@ -91,10 +96,12 @@ def paired_tests(tables: Mapping[str, Sequence[CaseRow]], metric: str = "dice") 
     scores = _by_group(tables, metric)
     pairs = list(combinations(scores, 2))
     p_values = [_wilcoxon(scores[a] - scores[b]) for a, b in pairs]
-    return [
-        PairedTest(a, b, float((scores[a] - scores[b]).mean()), _effect(scores[a] - scores[b]), p, holm, len(scores[a]))
-        for (a, b), p, holm in zip(pairs, p_values, _holm(p_values), strict=True)
-    ]
+    tests = []
+    for (a, b), p, holm in zip(pairs, p_values, _holm(p_values), strict=True):
+        difference = scores[a] - scores[b]
+        mean = grouped_mean(difference.tolist(), [str(group) for group in range(len(difference))])
+        tests.append(PairedTest(a, b, mean.value, mean.low, mean.high, _effect(difference), p, holm, len(difference)))
+    return tests
 
 
 def ranking(tables: Mapping[str, Sequence[CaseRow]], metric: str = "dice") -> Ranking:

@@ -32,7 +32,8 @@ class Published:
         source: authors, journal, DOI.
         rule: the paper's own aggregation, a key of :data:`~bus_monai.metrics.aggregate.RULES`.
         differences: in words, what differs from our protocol.
-        columns: printed name and our metric of each; no metric where we have none.
+        columns: printed name and our metric of each, ``auc`` for that of all pixels together; no metric where we have
+            none.
         rows: name and values, as printed.
     """
 
@@ -70,6 +71,8 @@ def beside_ours(table: Published, tables: Mapping[str, Sequence[CaseRow]]) -> di
     ours = []
     for name, rows in tables.items():
         values = means(rows, table.rule)
+        if curves := operating_curves(rows):
+            values["auc"] = curves.auc
         scores = [values.get(column["metric"] or "") for column in table.columns]
         ours.append({"name": name, "cells": ["" if score is None else f"{100 * score:.2f}" for score in scores]})
     return {
@@ -79,7 +82,10 @@ def beside_ours(table: Published, tables: Mapping[str, Sequence[CaseRow]]) -> di
         "differences": table.differences,
         "columns": [column["name"] for column in table.columns],
         "ours": ours,
-        "rows": [{"name": name, "cells": [f"{value:.2f}" for value in values]} for name, *values in table.rows],
+        "rows": [
+            {"name": name, "cells": ["" if value is None else f"{value:.2f}" for value in values]}
+            for name, *values in table.rows
+        ],
     }
 
 
@@ -146,9 +152,10 @@ def comparison_text(comparison: Comparison) -> str:
     lines += ["", "mean ranks, 1 is best; models that differ by less than the critical difference are not told apart:"]
     lines += [f"{name:{width}}  {rank:.2f}" for name, rank in comparison.ranking.ranks.items()]
     lines += [f"critical difference {comparison.ranking.critical_difference:.2f}", ""]
-    lines += ["Wilcoxon signed rank, corrected by Holm:"]
+    lines += ["first minus second with paired 95 % interval; Wilcoxon signed rank, corrected by Holm:"]
     lines += [
-        f"{test.first} - {test.second}: {test.difference:+.4f}, effect {test.effect:+.2f}, p {test.p_holm:.4g}"
+        f"{test.first} - {test.second}: {test.difference:+.4f} {interval(asdict(test))}, effect {test.effect:+.2f}, "
+        f"p {test.p_holm:.4g}"
         for test in comparison.tests
     ]
     return "\n".join(lines)

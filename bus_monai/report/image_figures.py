@@ -23,7 +23,8 @@ PREDICTION_COLOR = "#ff7f0e"
 """Green and orange: told apart in the common forms of color blindness, and from gray."""
 FIGURE_HEIGHT_INCHES = 8.0
 """Inches."""
-OUTCOME_COLORS = {"true positive": "#2ca02c", "false negative": "#d62728", "false positive": "#1f77b4"}
+OUTCOME_COLORS = {"true positive": "#f0e442", "false negative": "#d55e00", "false positive": "#0072b2"}
+"""Yellow, vermilion and blue of Okabe and Ito (2008), which the color-blind tell apart."""
 OUTCOME_OPACITY = 0.45
 
 

@@ -66,6 +66,27 @@ def test_pooled_dice_is_not_the_mean_dice() -> None:
     assert pooled["specificity"] == pytest.approx(291 / 300)
 
 
+def test_batch_wise_soft_dice_is_that_of_all_probabilities_together() -> None:
+    """As in the code of RDAU-NET's parent: twice the products over the sums, of images of one size."""
+    random = np.random.default_rng(0)
+    images = []
+    for number, side in enumerate((16, 32)):
+        truth = np.zeros((side, side), dtype=bool)
+        truth[2 : 2 + side // 2, 3 : 3 + side // (number + 2)] = True
+        images.append((np.clip(truth * 0.6 + random.uniform(0.05, 0.3, truth.shape), 0, 1), truth))
+    rows = [
+        CaseRow.of(score_case(p, y), id=str(i), group=str(i), diagnosis="benign") for i, (p, y) in enumerate(images)
+    ]
+    # the larger image counts no more than the other
+    products, sums = (
+        sum(part(p, y) / y.size for p, y in images) for part in (lambda p, y: (p * y).sum(), lambda p, y: (p + y).sum())
+    )
+    found = means(rows, "batch_soft")
+    # probabilities are known to an eighth of a logit
+    assert found["dice"] == pytest.approx(2 * products / sums, abs=0.01)
+    assert abs(found["dice"] - means(rows, "lesion")["dice"]) > 0.05
+
+
 def test_the_rules_count_normal_cases_as_they_say() -> None:
     rows = [
         row("found", tp=3, fp=1, fn=0, tn=6),
@@ -109,7 +130,7 @@ def test_counts_tell_what_a_metric_applies_to() -> None:
 
 def test_rules_without_cases_have_no_metrics() -> None:
     lesions, normals = [row("a", 2, 1, 1, 6), row("b", 1, 1, 1, 6)], [row("c", 0, 1, 0, 6), row("d", 0, 0, 0, 6)]
-    assert set(summarize_all(lesions)) == {"lesion", "pooled", "all_cases_zero", "detection"}
+    assert set(summarize_all(lesions)) == {"lesion", "pooled", "batch_soft", "all_cases_zero", "detection"}
     assert set(summarize_all(normals)) == {"normal"}
     assert summarize([], "lesion") == []
 

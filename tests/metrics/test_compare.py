@@ -67,6 +67,18 @@ def test_a_model_that_always_wins() -> None:
     assert paired_tests({"bad": BAD, "good": GOOD})[0].effect == -1
 
 
+def test_the_interval_is_paired_and_of_the_sign_of_the_difference() -> None:
+    """Each case of one model is better by the same amount, so that the paired interval has no width."""
+    best, worse = table_paired([50, 40, 30, 20]), table_paired([45, 36, 27, 18])
+    test, turned = (paired_tests(tables)[0] for tables in ({"a": best, "b": worse}, {"b": worse, "a": best}))
+    assert 0 < test.low <= test.difference <= test.high
+    assert (turned.low, turned.high) == pytest.approx((-test.high, -test.low), abs=0.01)
+    wide = summarize(best, "lesion")[0]
+    # unpaired, the cases differ far more than the models do
+    assert test.high - test.low < 0.2 * (wide.high - wide.low)
+    assert paired_tests({"good": GOOD[:1], "bad": BAD[:1]})[0].low is None
+
+
 def test_equal_models_do_not_differ() -> None:
     test = paired_tests({"a": GOOD, "b": GOOD})[0]
     assert (test.p, test.p_holm, test.effect, test.difference) == (1, 1, 0, 0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
+from dataclasses import replace
 from html import unescape
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pytest
 from bus_monai.metrics.aggregate import RULES, means
 from bus_monai.metrics.case_table import CASE_COLUMNS, CaseRow
 from bus_monai.metrics.compare import Comparison
+from bus_monai.metrics.operating_curves import operating_curves
 from bus_monai.report.comparison_report import (
     beside_ours,
     comparison_text,
@@ -52,11 +54,11 @@ def test_published_tables_are_whole() -> None:
         assert table.source
         assert table.differences.endswith(".")
         for column in table.columns:
-            assert column["metric"] is None or column["metric"] in RULES[table.rule].fractions
-            assert column["metric"] is None or column["metric"] in CASE_COLUMNS
+            assert column["metric"] in {None, "auc", *RULES[table.rule].fractions}
+            assert column["metric"] in {None, "auc", *CASE_COLUMNS}
         for _, *values in table.rows:
             assert len(values) == len(table.columns)
-            assert all(0 <= value <= 100 for value in values)
+            assert all(value is None or 0 <= value <= 100 for value in values)
 
 
 def test_published_figures_satisfy_what_the_papers_imply() -> None:
@@ -65,13 +67,13 @@ def test_published_figures_satisfy_what_the_papers_imply() -> None:
         if [column["name"] for column in table.columns] == ["IoU", "accuracy", "Dice"]:
             for name, iou, _, dice in table.rows:
                 assert dice == pytest.approx(200 * iou / (100 + iou), abs=0.02), name
-    [table] = published_tables("multi_encoder")
+    table = published_tables("multi_encoder")[0]
     assert len(table.rows) == 25
     assert all(row[3] == pytest.approx(row[5], abs=0.05) for row in table.rows)
 
 
 def test_ours_follow_the_papers_own_rule(bad: list[CaseRow]) -> None:
-    [table] = published_tables("multi_encoder")
+    table = published_tables("multi_encoder")[0]
     [ours] = beside_ours(table, {"mine": bad})["ours"]
     scores = [row.dice if row.has_lesion else 0.0 for row in bad]
     assert ours["cells"][-1] == f"{100 * np.mean([score or 0.0 for score in scores]):.2f}"
@@ -83,3 +85,29 @@ def test_ours_follow_the_papers_own_rule(bad: list[CaseRow]) -> None:
 def test_an_unknown_paper_is_named() -> None:
     with raises_user_error("unet", "rdau", "cgan_ac_caw", "mammo", "assgan", "multi_encoder", key="--published"):
         published_tables("unet")
+
+
+def test_ours_beside_the_papers_auc(bad: list[CaseRow]) -> None:
+    table = published_tables("multi_encoder")[1]
+    curves = operating_curves(bad)
+    assert curves is not None
+    content = beside_ours(table, {"mine": bad})
+    assert content["ours"] == [{"name": "mine", "cells": ["", "", f"{100 * curves.auc:.2f}"]}]
+    assert content["rows"][1] == {"name": "2: CBAM, R+D+E, Dice", "cells": ["", "89.00", "94.00"]}
+
+
+def test_the_parents_dice_stands_beside_ours_by_its_own_rule(bad: list[CaseRow]) -> None:
+    [table] = published_tables("rdau")
+    assert table.rule == "batch_soft"
+    column = [name["name"] for name in table.columns].index("Dice")
+    ours = beside_ours(table, {"mine": bad})["ours"][0]["cells"][column]
+    assert ours == f"{100 * means(bad, 'batch_soft')['dice']:.2f}"
+
+
+def test_paired_intervals_are_told(bad: list[CaseRow]) -> None:
+    better = [replace(row, dice=min(1.0, row.dice + 0.1)) if row.dice is not None else row for row in bad]
+    comparison = Comparison.of({"bad": bad, "better": better})
+    (test,) = comparison.tests
+    assert test.low is not None
+    assert test.low <= test.difference < 0
+    assert f"bad - better: {test.difference:+.4f} [" in comparison_text(comparison)
