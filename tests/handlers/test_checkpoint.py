@@ -1,4 +1,4 @@
-"""Which weights of a training are kept."""
+"""Which weights of a training are kept, when the latest state is written, and what comes back."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from torch import nn
 
 from bus_monai.bundle.registry import TRAINED_FILE
 from bus_monai.handlers.checkpoint import TrainingCheckpoint
+from bus_monai.networks.weights import read_weights
+from tests.user_errors import raises_user_error
 
 
 def kept(losses: list[float], scores: list[float], folder: Path, lowest: str | None, extra: dict[str, Any]) -> int:
@@ -45,3 +47,68 @@ def test_the_lowest_loss_travels_with_the_checkpoint(tmp_path: Path) -> None:
     # a run that is taken up again does not begin with worse weights
     assert kept([0.4, 0.2, 0.25], [0.0, 0.0, 0.0], tmp_path, "loss", extra) == 2
     assert extra == {"lowest": 0.2}
+
+
+def parts(scores: list[float]) -> tuple[Any, Engine, nn.Linear]:
+    """Make a trainer whose network holds the number of the epoch, and an evaluator with these scores."""
+    network = nn.Linear(1, 1)
+    trainer: Any = Engine(lambda engine, batch: None)
+    trainer.is_due = lambda interval: trainer.state.epoch % interval == 0 or trainer.state.epoch == len(scores)
+    trainer.state_dict = lambda: {"epoch": trainer.state.epoch}
+    trainer.loaded = []
+    trainer.load_state_dict = trainer.loaded.append
+    evaluator = Engine(lambda engine, batch: None)
+    evaluator.state.best_metric, evaluator.state.best_metric_epoch = -1.0, -1
+
+    def validate() -> None:
+        network.weight.data.fill_(trainer.state.epoch)
+        score = scores[trainer.state.epoch - 1]
+        evaluator.state.epoch = trainer.state.epoch
+        if score > evaluator.state.best_metric:
+            evaluator.state.best_metric, evaluator.state.best_metric_epoch = score, trainer.state.epoch
+        evaluator.fire_event(Events.COMPLETED)
+
+    trainer.add_event_handler(Events.EPOCH_COMPLETED, validate)
+    return trainer, evaluator, network
+
+
+def test_the_best_weights_and_the_latest_state_are_kept(tmp_path: Path) -> None:
+    trainer, evaluator, network = parts([0.1, 0.5, 0.4, 0.5, 0.2])
+    handler = TrainingCheckpoint(folder=tmp_path / "run", evaluator=evaluator, network=network, interval=2)
+    handler.extra["seen"] = 7
+    handler.attach(trainer)
+    written: list[int] = []
+
+    def note() -> None:
+        path = tmp_path / "run" / "checkpoint.pt"
+        written.append(read_weights(path)["trainer"]["epoch"] if path.exists() else 0)
+
+    trainer.add_event_handler(Events.EPOCH_COMPLETED, note)
+    trainer.run([0], max_epochs=5)
+    assert written == [0, 2, 2, 4, 5]
+    assert float(read_weights(tmp_path / "run" / "model.pt")["weight"]) == 2  # an equal score later is no better
+    assert read_weights(tmp_path / "run" / "checkpoint.pt") == {
+        "trainer": {"epoch": 5},
+        "best_metric": 0.5,
+        "best_metric_epoch": 2,
+        "extra": {"seen": 7},
+    }
+
+    trainer, evaluator, network = parts([0.1])
+    resumed = TrainingCheckpoint(folder=tmp_path / "run", evaluator=evaluator, network=network, resume=True)
+    resumed.attach(trainer)
+    assert trainer.loaded == [{"epoch": 5}]
+    assert (evaluator.state.best_metric, evaluator.state.best_metric_epoch, resumed.extra) == (0.5, 2, {"seen": 7})
+
+
+def test_other_processes_read_and_do_not_write(tmp_path: Path) -> None:
+    trainer, evaluator, network = parts([0.1, 0.2])
+    TrainingCheckpoint(folder=tmp_path / "run", evaluator=evaluator, network=network, enabled=False).attach(trainer)
+    trainer.run([0], max_epochs=2)
+    assert not (tmp_path / "run").exists()
+
+
+def test_there_must_be_something_to_resume(tmp_path: Path) -> None:
+    handler = TrainingCheckpoint(folder=tmp_path, evaluator=SimpleNamespace(), network=nn.Linear(1, 1), resume=True)  # type: ignore[arg-type]
+    with raises_user_error("resume", path=tmp_path / "checkpoint.pt"):
+        handler.attach(SimpleNamespace())  # type: ignore[arg-type]
