@@ -2,6 +2,7 @@ from .models import TrainedModel as TrainedModel
 from .models import find_model as find_model
 from .models import load_network as load_network
 from .models import parse_models as parse_models
+from .models import register_model as register_model
 from .registry import BundleInfo as BundleInfo
 from .registry import find_bundle as find_bundle
 from .registry import list_bundles as list_bundles

@@ -7,7 +7,8 @@ import hashlib
 import json
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 from bus_monai import __version__
 from bus_monai.bundle.declared import check_settings
 from bus_monai.bundle.registry import TRAINED_FILE, find_bundle, named_weights, output_format, weights_file
-from bus_monai.bundle.settings import path_text, read_config, read_settings
+from bus_monai.bundle.settings import SETTINGS_FILE, path_text, read_config, read_settings
 from bus_monai.errors import UserError
+from bus_monai.io.atomic import cache_folder, whole_folder
 
 if TYPE_CHECKING:
     import torch
@@ -75,6 +77,8 @@ def known_in(settings: Mapping[str, Any], config: Path) -> dict[str, Any]:
 def parse_models(specs: Sequence[str], *, segmenters: bool = False, trust: bool = False) -> list[TrainedModel]:
     """Read ``BUNDLE``, ``BUNDLE:WEIGHTS`` or ``NAME=BUNDLE:WEIGHTS``; names are made unique by the weights' folders.
 
+    ``models:/NAME/VERSION`` and ``models:/NAME@ALIAS`` are what :func:`register_model` wrote to MLflow's registry.
+
     Args:
         specs: of each model; ``BUNDLE`` is a name, or a path, in which there is a ``/``.
         segmenters: whether all must be.
@@ -93,10 +97,96 @@ def parse_models(specs: Sequence[str], *, segmenters: bool = False, trust: bool 
 
 
 def _parse(spec: str, segmenters: bool, trust: bool) -> TrainedModel:
+    if spec.startswith(REGISTERED):
+        bundle, weights, name = _registered(spec)
+        return _model(find_bundle(bundle, trust=trust), str(weights), spec, segmenters, name)
     match = _SPEC.fullmatch(spec)
     if match is None:
         raise UserError(f"'{spec}' names no model: write BUNDLE, BUNDLE:WEIGHTS or NAME=BUNDLE:WEIGHTS.")
     return _model(find_bundle(match["bundle"], trust=trust), match["weights"], spec, segmenters, match["name"])
+
+
+REGISTERED = "models:/"
+"""How a model of MLflow's registry is named."""
+BUNDLE_TAG = "bundle"
+"""Tag of a version in the registry: the bundle whose weights it holds."""
+_REGISTERED_SPEC = re.compile(r"models:/(?P<name>[^/@:]+)(?:/(?P<version>\d+)|@(?P<alias>[\w.-]+))")
+
+
+def register_model(model: TrainedModel, name: str) -> int:
+    """Write weights and settings of a model to MLflow's registry (``MLFLOW_TRACKING_URI``); return the new version.
+
+    Args:
+        model: of one file of weights, of a bundle of the package.
+        name: in the registry; made where missing.
+
+    Raises:
+        UserError: the registry cannot be reached, or the model is an ensemble.
+    """
+    if len(model.files) != 1:
+        raise UserError(f"'{model.name}' is an ensemble, and a version holds one file: register each.", key="model")
+    (weights,) = model.files
+    with _registry() as client:
+        run = client.create_run(_experiment(client, name)).info.run_id
+        for path in (weights, weights.parent / SETTINGS_FILE):
+            if path.is_file() and (path == weights or weights.suffix != ".safetensors"):
+                client.log_artifact(run, str(path), "model")
+        client.set_terminated(run)
+        if not client.search_registered_models(f"name = '{name}'"):
+            client.create_registered_model(name)
+        tags = {BUNDLE_TAG: model.bundle.name}
+        return int(client.create_model_version(name, f"runs:/{run}/model", run, tags=tags).version)
+
+
+def _experiment(client: Any, name: str) -> str:
+    known = client.get_experiment_by_name(name)
+    return str(known.experiment_id if known else client.create_experiment(name))
+
+
+def _registered(spec: str) -> tuple[str, Path, str]:
+    """Return the bundle of a version in the registry, its weights, fetched once, and what tables call it."""
+    match = _REGISTERED_SPEC.fullmatch(spec)
+    if match is None:
+        raise UserError(f"'{spec}' names no registered model: write models:/NAME/VERSION or models:/NAME@ALIAS.")
+    with _registry(spec) as client:
+        name = match["name"]
+        if match["version"]:
+            found = client.get_model_version(name, match["version"])
+        else:
+            found = client.get_model_version_by_alias(name, match["alias"])
+        if BUNDLE_TAG not in found.tags:
+            raise UserError(f"'{spec}' does not say of which bundle it is: set its tag '{BUNDLE_TAG}' in MLflow.")
+        key = hashlib.sha256(f"{name} {found.version} {found.run_id} {found.creation_timestamp}".encode()).hexdigest()
+        folder = cache_folder() / "registry" / key[:16]
+        if not (folder / FETCHED_FILE).is_file():
+            from mlflow.artifacts import download_artifacts
+
+            with whole_folder(folder, last=FETCHED_FILE) as partial:
+                download_artifacts(artifact_uri=found.source, dst_path=str(partial))
+                (partial / FETCHED_FILE).touch()
+    files = [path for path in folder.rglob("*") if path.suffix in (".pt", ".safetensors")]
+    if len(files) != 1:
+        raise UserError(f"'{spec}' holds {len(files)} files of weights, not one: register it anew.")
+    return str(found.tags[BUNDLE_TAG]), files[0], f"{name}-{found.version}"
+
+
+FETCHED_FILE = "fetched"
+
+
+@contextmanager
+def _registry(spec: str = "") -> Iterator[Any]:
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield MlflowClient()
+    except (MlflowException, ConnectionError, TimeoutError) as error:
+        reason = str(error).splitlines()[0][:200]
+        raise UserError(
+            f"MLflow's registry does not give {repr(spec) if spec else 'a version'} ({reason}): check the name and "
+            "MLFLOW_TRACKING_URI.",
+            key="MLFLOW_TRACKING_URI",
+        ) from error
 
 
 def find_model(path_or_name: str | Path, weights: str | None = None, *, trust: bool = False) -> TrainedModel:

@@ -26,6 +26,7 @@ from bus_monai.cli.segment import segment
 from bus_monai.cli.serve import serve
 from bus_monai.cli.sweep import sweep
 from bus_monai.cli.train import train
+from bus_monai.cli.validate import validate
 from bus_monai.errors import as_user_error
 
 BACKEND_PACKAGES = ("openvino", "onnxruntime", "torch")
@@ -51,7 +52,7 @@ def info() -> None:
         print(f"{bundle.name}  {bundle.version}\n    {bundle.description}\n    {bundle.root}\n    {weights}{more}")
 
 
-for command in (info, evaluate, compare, sweep, report, explain, mammo, segment, export, label):
+for command in (info, evaluate, validate, compare, sweep, report, explain, mammo, segment, export, label):
     app.command()(command)
 app.add_typer(data, name="data")
 app.add_typer(serve, name="serve")

@@ -19,7 +19,11 @@ SkipBroken: TypeAlias = Annotated[
     bool, typer.Option("--skip-broken", help="Go on without images that cannot be read, and name them.")
 ]
 Model: TypeAlias = Annotated[
-    str, typer.Option(metavar="BUNDLE[:WEIGHTS]", help="What finds the lesions; several weights by commas.")
+    str,
+    typer.Option(
+        metavar="BUNDLE[:WEIGHTS]",
+        help="What finds the lesions; several weights by commas, or models:/NAME/VERSION of MLflow's registry.",
+    ),
 ]
 Trust: TypeAlias = Annotated[
     bool,

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import FrameType
-from typing import Annotated
+from typing import Annotated, TypeAlias
 
 import typer
 
@@ -84,6 +85,14 @@ def run(
     ] = 20,
     max_instance_mb: Annotated[float, typer.Option(min=0, help="Larger instances are refused (0xA700).")] = 1000,
     max_associations: Annotated[int, typer.Option(min=1, help="Associations at a time.")] = 10,
+    shadow: Annotated[
+        str,
+        typer.Option(
+            metavar="BUNDLE[:WEIGHTS]",
+            show_default=False,
+            help="Another model that segments too: it sends nothing, the journal compares.",
+        ),
+    ] = "",
     journal_uids: Annotated[
         bool, typer.Option("--journal-uids", help="Keep real UIDs beside their hashes in the audit journal.")
     ] = False,
@@ -144,6 +153,7 @@ def run(
         context.obj or (),
         (health_host, health_port) if health_port else None,
         journal_uids,
+        options.load_predictor(shadow, backend, tta, sensitivity, trust) if shadow else None,
     )
     predictor = options.load_predictor(model, backend, tta, sensitivity, trust)
     if check:
@@ -162,13 +172,16 @@ def run(
     run_node(settings, predictor, SegmentSettings(kinds, threshold, modality, min_area, any_body_part), stop)
 
 
+SpoolOption: TypeAlias = Annotated[
+    Path | None, typer.Option(show_default=False, help="Spool of the node; by default that of serve, before it.")
+]
+
+
 @serve.command()
 def audit(
     context: typer.Context,
     study: Annotated[str, typer.Option(metavar="UID", help="Study Instance UID.")],
-    spool: Annotated[
-        Path | None, typer.Option(show_default=False, help="Spool of the node; by default that of serve, before it.")
-    ] = None,
+    spool: SpoolOption = None,
 ) -> None:
     """Print what became of each instance of a study, one line of JSON each: why, by what, where the results are.
 
@@ -176,17 +189,43 @@ def audit(
 
     bus-monai serve audit --study 1.2.840.113619.2.1 --spool /var/lib/busmonai/spool
     """
-    import json
-
     from bus_monai.errors import UserError
-    from bus_monai.pacs.journal import JOURNAL_FOLDER, read_study
+    from bus_monai.pacs.journal import read_study
+
+    folder = _journal(context, spool)
+    if not _print_rows(read_study(folder, study)):
+        raise UserError(f"The journal in '{folder}' knows no such study: check --study.", path=folder, key="--study")
+
+
+@serve.command()
+def compare(context: typer.Context, spool: SpoolOption = None) -> None:
+    """Print how far the model that sends and its --shadow agree, one line of JSON for each pair of them.
+
+    The node may run meanwhile. An example:
+
+    bus-monai serve compare --spool /var/lib/busmonai/spool
+    """
+    from bus_monai.errors import UserError
+    from bus_monai.pacs.journal import compare_models
+
+    folder = _journal(context, spool)
+    if not _print_rows(compare_models(folder)):
+        raise UserError(f"The journal in '{folder}' compares no models: serve with --shadow first.", path=folder)
+
+
+def _journal(context: typer.Context, spool: Path | None) -> Path:
+    from bus_monai.pacs.journal import JOURNAL_FOLDER
 
     assert context.parent is not None
-    folder = (spool or context.parent.params["spool"]) / JOURNAL_FOLDER
-    lines = [json.dumps(row, ensure_ascii=False) for row in read_study(folder, study)]
-    if not lines:
-        raise UserError(f"The journal in '{folder}' knows no such study: check --study.", path=folder, key="--study")
-    print("\n".join(lines))
+    return Path(spool or context.parent.params["spool"]) / JOURNAL_FOLDER
+
+
+def _print_rows(rows: Iterable[Mapping[str, object]]) -> int:
+    import json
+
+    lines = [json.dumps(row, ensure_ascii=False) for row in rows]
+    print("\n".join(lines), end="\n" if lines else "")
+    return len(lines)
 
 
 def _log(file: Path | None, as_json: bool) -> None:

@@ -257,6 +257,23 @@ def index_segments(segmentations: Iterable[Dataset]) -> dict[tuple[int | None, s
     }
 
 
+def lesion_planes(segmentations: Iterable[Dataset]) -> dict[int, NDArray[np.bool_]]:
+    """Return where frames of the source have lesion, (H, W), by their number from 0; those without are left out.
+
+    Args:
+        segmentations: of one source, with their pixels.
+    """
+    planes: dict[int, NDArray[np.bool_]] = {}
+    for made in segmentations:
+        pixels = made.pixel_array.reshape(-1, made.Rows, made.Columns) > 0
+        for group, inside in zip(made.PerFrameFunctionalGroupsSequence, pixels, strict=True):
+            image = group.DerivationImageSequence[0].SourceImageSequence[0]
+            named = image.get("ReferencedFrameNumber")
+            frame = (frame_of(made) or 0) if named is None else int(named) - 1
+            planes[frame] = planes.get(frame, False) | inside
+    return planes
+
+
 def has_frame_numbers(header: Dataset) -> bool:
     """Whether a reference must say which frame: a cine that calls itself a single image may not be told its frames."""
     return int(header.get("NumberOfFrames") or 1) > 1 and header.SOPClassUID != UltrasoundImageStorage

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bus_monai.errors import NotAssessedError
-from bus_monai.geometry.box import Region
+from bus_monai.geometry.box import Region, mask_of
 from bus_monai.geometry.lesion import MAX_LESIONS, find_findings
 from bus_monai.inference.predictor import Predictor
 from bus_monai.io.gray import check_signal
@@ -34,6 +34,10 @@ MIN_CINE_FRAMES = 10
 """Of a file, from which on its frames are neighbors: what is seen in one of them alone is noise."""
 MAX_LESION_SHARE, MAX_LESION_MM = 0.5, 100
 """Share of the ultrasound image, and long axis, beyond which a finding is hardly a lesion: its note says so."""
+WRITTEN_NOTE = (
+    "text stands beside the ultrasound, and BurnedInAnnotation says NO: look for a name before the image or a picture "
+    "made of it leaves the house"
+)
 MAX_DISTANCE = 1.0
 """From the images that a model knows, see :class:`~bus_monai.networks.blocks.mahalanobis.MahalanobisDistance`."""
 
@@ -218,6 +222,8 @@ def segment_frames(
                 chance=predictor.calibration,
             )
             notes.update(dict.fromkeys(image.notes))
+            if image.frame == 0 and _may_name_a_patient(source, image.pixels, shows):
+                notes[WRITTEN_NOTE] = None
             labels.append(findings.labels.astype(np.uint16))
             found.append(findings.lesions)
             specks, surplus = specks + findings.specks, surplus + findings.surplus
@@ -241,6 +247,15 @@ def segment_frames(
     return SegmentedFile(
         labels, found, spacing, summary, shown, specks, surplus, unlike, oversized, flickers, tuple(notes)
     )
+
+
+def _may_name_a_patient(source: OpenedSource, pixels: NDArray[np.float32], shows: Sequence[Region]) -> bool:
+    """Whether lines of text stand beside the ultrasound of an object that says that nobody is named in its pixels."""
+    if source.kind != "dicom" or str(source.header.get("BurnedInAnnotation") or "").strip() != "NO":
+        return False
+    from bus_monai.data.audit.content import count_text_lines, stroke_contrast
+
+    return count_text_lines(stroke_contrast(np.where(mask_of(shows, pixels.shape), np.float32(0), pixels))) > 0
 
 
 def _pixels_of(images: Generator[SourceImage, None, None], frame: int) -> NDArray[np.float32]:

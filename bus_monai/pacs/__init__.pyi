@@ -3,6 +3,7 @@ from .address import TlsFiles as TlsFiles
 from .config import Rule as Rule
 from .dicomweb import DicomWeb as DicomWeb
 from .journal import Journal as Journal
+from .journal import compare_models as compare_models
 from .journal import read_study as read_study
 from .receive import NodeLimits as NodeLimits
 from .receive import StoreNode as StoreNode

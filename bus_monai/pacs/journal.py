@@ -8,10 +8,12 @@ import json
 import os
 import secrets
 import sqlite3
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
+from statistics import median
 from threading import Lock
 from typing import Any
 
@@ -149,32 +151,73 @@ def read_study(folder: Path, study: str) -> Iterator[dict[str, Any]]:
     Raises:
         UserError: there is no journal, or it cannot be read.
     """
-    if not folder.is_dir():
-        raise UserError(f"There is no journal in '{folder}': give the --spool of the node.", path=folder, key="--spool")
     wanted = _hash(_read_key(folder), study)
+    stored = "SELECT object, destination, acknowledged FROM stored WHERE instance = ? AND received = ? ORDER BY 3"
+    for row in _rows(folder, "SELECT * FROM instances WHERE study = ? ORDER BY received", [wanted]):
+        told = dict(row) | {name: json.loads(row[name]) for name in ("uids", "details")}
+        told["stored"] = [dict(found) for found in _rows(folder, stored, [row["instance"], row["received"]])]
+        yield told
+
+
+def compare_models(folder: Path) -> list[dict[str, Any]]:
+    """Return how far a node's model and its shadow agree, for each pair of them in the journal.
+
+    Args:
+        folder: of the journal.
+
+    Returns:
+        For each pair: its models (``sends``, ``shadow``), the number of ``instances``, how many of them have lesions by
+        ``both``, by ``neither``, by ``sends_alone`` and by ``shadow_alone``, on how many the shadow ``failed`` or
+        assessed nothing, and the ``median_dice`` of those that both mark, ``None`` where there are none.
+
+    Raises:
+        UserError: there is no journal, or it cannot be read.
+    """
+    counts: dict[tuple[str, str], Counter[str]] = {}
+    scores: dict[tuple[str, str], list[float]] = {}
+    for row in _rows(folder, "SELECT details FROM instances WHERE state = 'done'"):
+        details = json.loads(row["details"])
+        if (shadow := details.get("shadow")) is None:
+            continue
+        pair = _name(details), _name(shadow)
+        found, other = bool(details["lesions"]), bool(shadow["lesions"])
+        verdict = {(1, 1): "both", (0, 0): "neither", (1, 0): "sends_alone", (0, 1): "shadow_alone"}[found, other]
+        counts.setdefault(pair, Counter())[verdict if shadow["state"] == "done" else "failed"] += 1
+        if found and other and "dice" in shadow:
+            scores.setdefault(pair, []).append(shadow["dice"])
+    return [
+        {"sends": pair[0], "shadow": pair[1], "instances": count.total()}
+        | {key: count[key] for key in ("both", "neither", "sends_alone", "shadow_alone", "failed")}
+        | {"median_dice": median(scores[pair]) if pair in scores else None}
+        for pair, count in counts.items()
+    ]
+
+
+def _name(told: Mapping[str, Any]) -> str:
+    return f"{told['model']} {told['version']} {told['weights_sha256'][:12]}"
+
+
+def _rows(folder: Path, query: str, values: Sequence[str] = ()) -> Iterator[sqlite3.Row]:
+    """Yield the rows of all months, the oldest first."""
+    _check_there(folder)
     for path in sorted(folder.glob("*.sqlite")):
         with (
             reading(path, "a journal", errors=(sqlite3.DatabaseError,), remedy="move it away"),
             closing(sqlite3.connect(path, timeout=30)) as base,
         ):
             base.row_factory = sqlite3.Row
-            for row in base.execute("SELECT * FROM instances WHERE study = ? ORDER BY received", (wanted,)).fetchall():
-                told = dict(row) | {name: json.loads(row[name]) for name in ("uids", "details")}
-                of_it = (row["instance"], row["received"])
-                told["stored"] = [
-                    dict(found)
-                    for found in base.execute(
-                        "SELECT object, destination, acknowledged FROM stored WHERE instance = ? AND received = ? "
-                        "ORDER BY acknowledged",
-                        of_it,
-                    )
-                ]
-                yield told
+            yield from base.execute(query, values).fetchall()
+
+
+def _check_there(folder: Path) -> None:
+    if not folder.is_dir():
+        raise UserError(f"There is no journal in '{folder}': give the --spool of the node.", path=folder, key="--spool")
 
 
 def _read_key(folder: Path) -> bytes:
     if key := os.environ.get(KEY_VARIABLE):
         return key.encode()
+    _check_there(folder)
     with reading(folder / KEY_FILE, remedy=f"put it back, or set {KEY_VARIABLE}"):
         return (folder / KEY_FILE).read_bytes()
 

@@ -4,35 +4,41 @@ from __future__ import annotations
 
 import logging
 import os
+import tempfile
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack, closing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any
 
+import pydicom
 from pydicom.dataset import Dataset
 
 from bus_monai import __version__
+from bus_monai.dicom.segmentation import lesion_planes
 from bus_monai.errors import UserError
 from bus_monai.inference.manifest import LEFT_OUT, Outcome
 from bus_monai.inference.predictor import Predictor
 from bus_monai.inference.segment_file import SegmentFile, SegmentSettings
+from bus_monai.inference.segment_frames import WRITTEN_NOTE
 from bus_monai.inference.write_outputs import OutputError
 from bus_monai.io.atomic import atomic_file
 from bus_monai.io.opened import OpenedSource, quiet_decoders
+from bus_monai.io.ours import OUTPUT_SUFFIXES
 from bus_monai.pacs.address import NodeAddress, TlsFiles, is_loopback
 from bus_monai.pacs.config import Rule, check_wanted
 from bus_monai.pacs.health import SECONDS, SEGMENTED, HealthServer
 from bus_monai.pacs.journal import JOURNAL_FOLDER, Journal
 from bus_monai.pacs.receive import NodeLimits, StoreNode
 from bus_monai.pacs.send import ResultSender
-from bus_monai.pacs.spool import CALLER_FILE, IMAGE_FILE, REASON_FILE, Spool
+from bus_monai.pacs.spool import CALLER_FILE, IMAGE_FILE, PARTIAL, REASON_FILE, Spool
 from bus_monai.sources.readers import NoReaderError, Readers
 
+SEG_SUFFIX = OUTPUT_SUFFIXES["seg"]
 LESION_KEYS = ("number", "frame", "unit", "long_axis", "short_axis", "area", "probability")
 """What the journal tells of a lesion."""
 BEGUN_FILE = "begun"
@@ -52,6 +58,7 @@ class SpoolSegmenter:
         readers: processes that read them.
         rules: for what is segmented.
         journal: where each decision is written before the instance goes on, or ``None``.
+        shadow: another model that segments what is done too; what it finds is compared in the journal and never sent.
     """
 
     spool: Spool
@@ -60,6 +67,7 @@ class SpoolSegmenter:
     readers: Readers
     rules: Sequence[Rule] = ()
     journal: Journal | None = None
+    shadow: Predictor | None = None
 
     def __call__(self, name: str) -> Outcome:
         """Segment an instance.
@@ -105,7 +113,7 @@ class SpoolSegmenter:
                 header=headers[0] if headers else None,
                 state=outcome.state,
                 reason=outcome.reason,
-                details=self._details(outcome),
+                details=self._details(outcome, folder),
                 seconds=time.time() - begun,
             )
         if outcome.state in LEFT_OUT:
@@ -121,22 +129,52 @@ class SpoolSegmenter:
         SEGMENTED.labels(outcome.state).inc()
         return outcome
 
-    def _details(self, outcome: Outcome) -> dict[str, Any]:
-        told: dict[str, Any] = {
-            "model": self.predictor.name,
-            "version": self.predictor.version,
-            "weights_sha256": self.predictor.weights_hash,
-            "sensitivity": self.predictor.sensitivity,
-            "threshold": self.settings.threshold,
-            "bus_monai": __version__,
-        }
+    def _details(self, outcome: Outcome, folder: Path) -> dict[str, Any]:
+        told = _model(self.predictor) | {"threshold": self.settings.threshold, "bus_monai": __version__}
         if outcome.state == "done":
-            told["lesions"] = [
-                {key: row[key] for key in LESION_KEYS if key in row} for row in outcome.rows if "number" in row
-            ]
+            told["lesions"] = _lesions(outcome)
+            if self.shadow is not None:
+                told["shadow"] = self._compare(self.shadow, folder)
             told["note"] = str(outcome.rows[0].get("note", "")) if outcome.rows else ""
             told["objects"] = list(outcome.outputs)
         return told
+
+    def _compare(self, shadow: Predictor, folder: Path) -> dict[str, Any]:
+        """Return what the other model finds, and the Dice of both; whatever is wrong with it stays without effect."""
+        begun, told = time.time(), _model(shadow)
+        image = folder / IMAGE_FILE
+        with tempfile.TemporaryDirectory(dir=self.spool.path / PARTIAL) as name:
+            settings = replace(self.settings, kinds=("seg",))
+            try:
+                outcome = SegmentFile(shadow, Path(name), settings, receipt(folder), self.readers)(image, image.stem)
+                told |= {"state": outcome.state, "reason": outcome.reason, "lesions": _lesions(outcome)}
+                if "seg" in self.settings.kinds and outcome.state == "done":
+                    told["dice"] = round(_dice(folder, Path(name)), 4)
+            except Exception as error:
+                logger.warning("The shadow model failed (%s).", type(error).__name__)
+                told |= {"state": "failed", "reason": type(error).__name__, "lesions": []}
+        return told | {"seconds": round(time.time() - begun, 3)}
+
+
+def _model(predictor: Predictor) -> dict[str, Any]:
+    return {
+        "model": predictor.name,
+        "version": predictor.version,
+        "weights_sha256": predictor.weights_hash,
+        "sensitivity": predictor.sensitivity,
+    }
+
+
+def _lesions(outcome: Outcome) -> list[dict[str, Any]]:
+    return [{key: row[key] for key in LESION_KEYS if key in row} for row in outcome.rows if "number" in row]
+
+
+def _dice(one: Path, other: Path) -> float:
+    """Return the Dice of the lesions in all frames of the segmentations in two folders, 1 where both have none."""
+    first, second = (lesion_planes(map(pydicom.dcmread, sorted(x.glob(f"*{SEG_SUFFIX}")))) for x in (one, other))
+    shared = sum(int((first[frame] & second[frame]).sum()) for frame in first.keys() & second.keys())
+    sizes = sum(int(plane.sum()) for planes in (first, second) for plane in planes.values())
+    return 2 * shared / sizes if sizes else 1.0
 
 
 def receipt(folder: Path) -> datetime:
@@ -172,6 +210,7 @@ class ServeSettings:
         limits: who may send, and how much.
         tls: for both sides, or ``None`` for plain associations.
         rules: for what is segmented, the first that matches; without any, all is.
+        shadow: another model, compared in the journal, or ``None``.
         journal_uids: whether the journal keeps real UIDs beside their hashes.
         health: host and port of :class:`~bus_monai.pacs.health.HealthServer`, ``None`` for none.
     """
@@ -185,6 +224,7 @@ class ServeSettings:
     rules: Sequence[Rule] = ()
     health: tuple[str, int] | None = None
     journal_uids: bool = False
+    shadow: Predictor | None = None
 
 
 def serve(settings: ServeSettings, predictor: Predictor, segmenting: SegmentSettings, stop: Event) -> None:
@@ -221,7 +261,7 @@ def serve(settings: ServeSettings, predictor: Predictor, segmenting: SegmentSett
                 health = HealthServer(*settings.health, spool, partial(_dead, node, sending), partial(_unready, spool))
                 stack.enter_context(closing(health))
             logger.info("Listening as %s; results go to %s; %s.", own, destination, spool.describe())
-            segment = SpoolSegmenter(spool, predictor, segmenting, readers, settings.rules, journal)
+            segment = SpoolSegmenter(spool, predictor, segmenting, readers, settings.rules, journal, settings.shadow)
             _serve_spool(segment, sending, stop)
         logger.info("Stopped; %s. The same command goes on.", spool.describe())
 
@@ -276,5 +316,5 @@ def _segment(segment: SpoolSegmenter, name: str, stop: Event) -> None:
     elif outcome.state == "failed":
         logger.error("%s: cannot be segmented, see '%s'", name, spool.folder("failed", name))
     notes = {part for row in outcome.rows for part in str(row.get("note", "")).split("; ")}
-    if lacking := sorted(note for note in notes if note.startswith("no ")):
+    if lacking := sorted(note for note in notes if note.startswith("no ") or note == WRITTEN_NOTE):
         logger.warning("%s: %s", name, "; ".join(lacking))

@@ -57,7 +57,7 @@ REASON_FILE = "reason.txt"
 """Why a failed one failed."""
 CALLER_FILE = "caller.txt"
 """AE title of who sent it."""
-_PARTIAL, _SENT = "partial", "sent"
+PARTIAL, _SENT = "partial", "sent"
 
 
 class SpoolFullError(Exception):
@@ -93,9 +93,9 @@ class Spool:
                 raise UserError(
                     f"Another process uses '{folder}': stop it or give another --spool.", path=folder, key="--spool"
                 ) from error
-            for left in (_PARTIAL, _SENT):  # begun, not acknowledged; or sent and not removed yet
+            for left in (PARTIAL, _SENT):  # begun, not acknowledged; or sent and not removed yet
                 shutil.rmtree(self.path / left, ignore_errors=True)
-            for name in (*STATES, _PARTIAL, _SENT):
+            for name in (*STATES, PARTIAL, _SENT):
                 (self.path / name).mkdir(exist_ok=True, mode=0o700)
             sync_folder(self.path)
         self._used = sum(_size(self.path / state) for state in STATES)
@@ -124,15 +124,16 @@ class Spool:
             OSError: the disk is full or fails.
         """
         name = hashlib.sha256(content).hexdigest()[:32]
+        size = len(content) + len(caller.encode())
         with self._turn:
             if self._is_waiting(name):
                 sync_folder(self.path / "received")  # at which an earlier try may have failed
                 return name
-            if self._used + len(content) > self.max_bytes:
+            if self._used + size > self.max_bytes:
                 raise SpoolFullError
-            self._used += len(content)
+            self._used += size
         kept = False
-        partial = Path(tempfile.mkdtemp(dir=self.path / _PARTIAL))
+        partial = Path(tempfile.mkdtemp(dir=self.path / PARTIAL))
         try:
             for path, data in ((partial / IMAGE_FILE, content), (partial / CALLER_FILE, caller.encode())):
                 if not data:
@@ -152,7 +153,7 @@ class Spool:
             if not kept:
                 shutil.rmtree(partial, ignore_errors=True)
                 with self._turn:
-                    self._used -= len(content)
+                    self._used -= size
         self.news["received"].set()
         return name
 
@@ -186,7 +187,8 @@ class Spool:
             if path.is_file() and not path.is_symlink():
                 path.chmod(0o600)
         sync_folder(source)
-        grown = _size(source) - (source / IMAGE_FILE).stat().st_size
+        known = (path.stat().st_size for path in map(source.joinpath, (IMAGE_FILE, CALLER_FILE)) if path.exists())
+        grown = _size(source) - sum(known)
         with self._turn:
             if target.exists():  # it failed before and was sent again
                 self._remove(target)

@@ -17,7 +17,7 @@ from pydicom.uid import UltrasoundImageStorage
 
 from bus_monai.dicom import segmentation
 from bus_monai.dicom.read import spacing_mm
-from bus_monai.dicom.segmentation import frame_of, index_segments, make_segmentations, tracking_uid
+from bus_monai.dicom.segmentation import frame_of, index_segments, lesion_planes, make_segmentations, tracking_uid
 from bus_monai.dicom.source_header import write_dicom
 from bus_monai.io.ours import RESEARCH
 from bus_monai.sources.listing import list_sources
@@ -86,6 +86,16 @@ def test_each_segment_says_what_it_is_and_who_found_it() -> None:
     assert made.SegmentationType == "BINARY"
     assert (made.ContentDate, made.ContentTime) == ("20260304", "050607.000089")
     assert made.DeviceSerialNumber == ALGORITHM.weights_hash
+
+
+@pytest.mark.parametrize("name", [SINGLE, CINE, "OBXXXX1A_2frame.dcm"])
+def test_planes_come_back_by_frame(name: str) -> None:
+    source = source_of(name)
+    labels = labels_of(source)
+    planes = lesion_planes(made_of(source))
+    assert sorted(planes) == sorted({0, len(labels) - 1})
+    for frame, inside in planes.items():
+        np.testing.assert_array_equal(inside, labels[frame] > 0)
 
 
 def test_it_says_that_it_is_research() -> None:

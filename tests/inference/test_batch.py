@@ -12,12 +12,14 @@ from typing import Any
 
 import nibabel as nib
 import numpy as np
+import pydicom
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from pydicom.data import get_testdata_file
 
+from bus_monai.data.demo_files import write_demo_files
 from bus_monai.data.items import inference_items
 from bus_monai.geometry.lesion import Lesion
 from bus_monai.inference import batch
@@ -306,3 +308,23 @@ def test_columns_hold_every_measure() -> None:
     assert {name for name in Lesion.__dataclass_fields__ if name not in ("number", "box")} | box <= set(LESION_COLUMNS)
     told = (Path(__file__).parents[2] / "docs" / "segment.md").read_text(encoding="utf-8")
     assert [name for name in (*LESION_COLUMNS, *OUTPUT_SUFFIXES) if f"`{name}`" not in told] == []
+
+
+def test_names_that_may_be_burnt_in_are_noted_where_the_header_denies_them(bright: Any, tmp_path: Path) -> None:
+    (source,) = (path for path in write_demo_files(tmp_path / "demo") if path.stem == "breast_benign")
+    data = pydicom.dcmread(source)
+    (tmp_path / "in").mkdir()
+    for name, said, is_blank in (("yes", "YES", False), ("no", "NO", False), ("clean", "NO", True)):
+        data.BurnedInAnnotation = said
+        if is_blank:
+            pixels = data.pixel_array.copy()
+            box = data.SequenceOfUltrasoundRegions[0]
+            inside = np.zeros(pixels.shape, bool)
+            inside[
+                box.RegionLocationMinY0 : box.RegionLocationMaxY1, box.RegionLocationMinX0 : box.RegionLocationMaxX1
+            ] = 1
+            data.PixelData = np.where(inside, pixels, 0).astype(np.uint8).tobytes()
+        data.save_as(tmp_path / "in" / f"{name}.dcm")
+    segment_inputs([tmp_path / "in"], tmp_path / "out", bright, SegmentSettings(("png",)))
+    told = {row["output"]: "BurnedInAnnotation" in row["note"] for row in table(tmp_path / "out")}
+    assert told == {"yes": False, "no": True, "clean": False}

@@ -15,7 +15,9 @@ from pathlib import Path
 import pydicom
 import pytest
 from pydicom.dataset import Dataset
+from typer.main import get_command
 
+from bus_monai.cli.main import app
 from bus_monai.pacs.journal import KEY_VARIABLE, Journal, read_study
 from tests.pacs.orthanc_server import OrthancServer
 from tests.pacs.serving import Serving, images, store
@@ -92,6 +94,34 @@ def test_what_cannot_be_written_is_an_error_of_the_system(tmp_path: Path) -> Non
     (tmp_path / "2026-04.sqlite").write_bytes(b"no base at all, but longer than its head" * 100)
     with pytest.raises(OSError, match="journal"):
         decide(journal, "a", LATER)
+
+
+def test_models_are_compared_by_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def told(name: str, lesions: int, **more: object) -> dict[str, object]:
+        return {"model": name, "version": "1", "weights_sha256": "f" * 64, "lesions": [{}] * lesions, **more}
+
+    journal = Journal(tmp_path / "spool" / "journal")
+    for number, (old, new) in enumerate([(1, 1), (1, 1), (2, 0), (0, 1), (0, 0)]):
+        shadow = told("new", new, state="done", dice=0.5 + 0.1 * number)
+        decide(journal, str(number), LATER, details=told("old", old) | {"shadow": shadow})
+    decide(journal, "5", RECEIVED, details=told("old", 1) | {"shadow": told("new", 0, state="failed")})
+    decide(journal, "6", LATER, details=told("old", 1))
+    with pytest.raises(SystemExit, match="0"):
+        get_command(app)(["serve", "compare", "--spool", str(tmp_path / "spool")])
+    assert json.loads(capsys.readouterr().out) == {
+        "sends": "old 1 ffffffffffff",
+        "shadow": "new 1 ffffffffffff",
+        "instances": 6,
+        "both": 2,
+        "neither": 1,
+        "sends_alone": 1,
+        "shadow_alone": 1,
+        "failed": 1,
+        "median_dice": 0.55,
+    }
+    Journal(tmp_path / "empty" / "journal")
+    with raises_user_error(path=tmp_path / "empty" / "journal"):
+        get_command(app)(["serve", "compare", "--spool", str(tmp_path / "empty")], standalone_mode=False)
 
 
 def test_a_kill_loses_no_row(tmp_path: Path) -> None:

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from threading import Event
 from typing import Any
 
+import numpy as np
 import pydicom
 import pytest
+from numpy.typing import NDArray
 
 from bus_monai.inference.segment_file import SegmentSettings
 from bus_monai.inference.write_outputs import OutputError
 from bus_monai.pacs import serve as serve_run
+from bus_monai.pacs.journal import Journal, compare_models
 from bus_monai.pacs.serve import BEGUN_FILE, SpoolSegmenter, waiting
-from bus_monai.pacs.spool import IMAGE_FILE, REASON_FILE, Spool
+from bus_monai.pacs.spool import IMAGE_FILE, PARTIAL, REASON_FILE, Spool
 from bus_monai.sources.readers import Readers, _Process
 from tests.inference.bright_predictor import BrightPredictor
 from tests.inference.segment_files import ultrasound
@@ -151,3 +155,49 @@ def test_where_nothing_can_be_read_now_an_instance_waits(
     assert spool.names("received") == [name]
     serve_run._segment(SpoolSegmenter(spool, bright, SETTINGS, Readers()), name, Event())
     assert spool.names("done") == [name]
+
+
+class Darker(BrightPredictor):
+    """Another model: it takes half of what is bright."""
+
+    name, weights_hash = "darker", "1" * 64
+
+    def predict(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+        found = super().predict(pixels)
+        found[:10] = 0
+        return found
+
+
+class Failing(BrightPredictor):
+    name = "failing"
+
+    def predict(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+        raise MemoryError
+
+
+@pytest.mark.parametrize("shadow", [Darker, Failing])
+def test_a_shadow_is_compared_and_changes_nothing(
+    shadow: type[BrightPredictor], spool: Spool, bright: Any, readers: Readers, tmp_path: Path
+) -> None:
+    journal, other = Journal(tmp_path / "journal"), shadow(tmp_path / "other")
+    sources = images(tmp_path / "in", 2)
+    plain, shadowed = [], []
+    for made, second in ((plain, None), (shadowed, other)):
+        for source in sources:
+            name = spool.receive(source.read_bytes())
+            os.utime(spool.folder("received", name) / IMAGE_FILE, (1_700_000_000, 1_700_000_000))
+            segment = SpoolSegmenter(spool, bright, SETTINGS, readers, (), journal, second)  # type: ignore[arg-type]
+            assert segment(name).state == "done"
+            made += [path.read_bytes() for path in sorted(spool.folder("done", name).iterdir())]
+            spool.forget("done", name)
+    assert plain == shadowed
+    assert not list((spool.path / PARTIAL).iterdir())
+    (pair,) = compare_models(tmp_path / "journal")
+    assert (pair["sends"].split()[0], pair["shadow"].split()[0]) == ("bright", other.name)
+    counts = [pair[key] for key in ("instances", "both", "neither", "sends_alone", "shadow_alone", "failed")]
+    if shadow is Failing:
+        assert counts == [2, 0, 0, 0, 0, 2]
+        assert pair["median_dice"] is None
+    else:  # of 12 bright rows from the fourth on it leaves six out
+        assert counts == [2, 1, 1, 0, 0, 0]
+        assert pair["median_dice"] == pytest.approx(2 / 3, abs=1e-4)

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bus_monai.pacs.spool import IMAGE_FILE, Spool, SpoolFullError
+from bus_monai.pacs.spool import IMAGE_FILE, STATES, Spool, SpoolFullError
 from tests.user_errors import raises_user_error
 
 
@@ -156,3 +156,25 @@ def test_size_is_that_of_the_files_after_any_steps(steps: list[tuple[str, bytes]
     finally:
         spool.close()
         shutil.rmtree(folder)
+
+
+def test_its_size_is_that_of_its_files(tmp_path: Path) -> None:
+    """Also of what is beside an image, whichever way it goes; a new start counts the same."""
+
+    def counted() -> int:
+        return sum(
+            path.stat().st_size for state in STATES for path in (spool.path / state).rglob("*") if path.is_file()
+        )
+
+    with closing(Spool(tmp_path / "spool", 10**6)) as spool:
+        names = [spool.receive(bytes([number]) * 100, "SCANNER") for number in range(4)]
+        assert spool.used_bytes == counted() == 4 * 107
+        for name, state in zip(names, ("done", "failed", "done"), strict=False):
+            (spool.folder("received", name) / "image_sr.dcm").write_bytes(bytes(50))
+            spool.move(name, state)
+        assert spool.used_bytes == counted() == 4 * 107 + 150
+        spool.forget("done", names[0])
+        spool.forget("received", names[3])
+        assert spool.used_bytes == counted() == 2 * 157
+    with closing(Spool(tmp_path / "spool", 10**6)) as again:
+        assert again.used_bytes == 2 * 157
