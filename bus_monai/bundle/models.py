@@ -57,6 +57,12 @@ class TrainedModel:
             check_settings(self.settings, self.bundle, f"What comes with '{self.files[0]}'")
 
     @property
+    def title(self) -> str:
+        """What results call it: the bundle's name, and that of weights which come beside the bundle's own."""
+        beside = self.weights if self.weights in named_weights(self.bundle) else None
+        return f"{self.bundle.name}:{beside}" if beside else self.bundle.name
+
+    @property
     def files(self) -> list[Path]:
         """The files of its weights."""
         return _files(self.bundle, self.weights)

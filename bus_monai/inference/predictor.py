@@ -66,7 +66,7 @@ class Predictor:
         check_choice("sensitivity", sensitivity, SENSITIVITIES)
         require_ultrasound(model.bundle)
         self.model = model
-        self.name = model.bundle.name
+        self.name = model.title
         self.version = bundle_version(model.bundle)
         self.weights_hash = weights_hash(model)
         self.precision = precision

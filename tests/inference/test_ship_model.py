@@ -19,12 +19,14 @@ from bus_monai import segment
 from bus_monai.bundle import registry
 from bus_monai.bundle.models import TrainedModel, find_model, parse_models
 from bus_monai.bundle.registry import SHIPPED_FILE, TRAINED_FILE, find_bundle, list_bundles
+from bus_monai.data.phantoms.ultrasound import make_phantom
 from bus_monai.errors import NotAssessedError
 from bus_monai.inference.backends.backend import SENSITIVITIES
 from bus_monai.inference.batch import segment_inputs
 from bus_monai.inference.predictor import Predictor, graph_name
 from bus_monai.inference.segment_file import SegmentSettings
 from bus_monai.inference.ship_model import KNOWN_GROUPS, fit_known_images, ship_model
+from bus_monai.metrics.segmentation import mask_dice
 from bus_monai.networks.lite_unet import LiteUNet
 from bus_monai.networks.weights import read_weights, save_shipped
 from bus_monai.sources.read import read_source
@@ -80,9 +82,12 @@ def test_more_weights_are_known_by_name_beside_the_own(bundle: Path, small_weigh
     assert model.overrides("evaluate.json")["ckpt_path"] == str(more)
     pixels = np.random.default_rng(0).random((45, 60), dtype=np.float32)
     # the same weights: what is found by name is what the own ones find
-    found = Predictor.from_bundle("baseline", "more_data", "torch", precision="fp32").predict(pixels)
-    own = Predictor.from_bundle("baseline", None, "torch", precision="fp32").predict(pixels)
-    np.testing.assert_array_equal(found, own)
+    found, own = (
+        Predictor.from_bundle("baseline", weights, "torch", precision="fp32") for weights in ("more_data", None)
+    )
+    np.testing.assert_array_equal(found.predict(pixels), own.predict(pixels))
+    # but results tell them apart
+    assert (found.name, own.name) == ("baseline:more_data", "baseline")
     with raises_user_error("baseline:more_date", path="more_date"):
         parse_models(["baseline:more_date"])
 
@@ -129,6 +134,15 @@ def test_a_shipped_graph_is_that_of_the_shipped_weights(info: registry.BundleInf
     for graph in (info.root / "models").glob("graph-*"):
         (model,) = parse_models([f"{info.name}:{weights}"])
         assert graph.name == graph_name(model), f"run python -m bus_monai.inference.ship_model {info.name}:{weights}"
+
+
+def test_weights_beside_the_own_segment_and_state_their_license() -> None:
+    infos = [info for info in list_bundles() if info.more]
+    assert [(info.name, info.more) for info in infos] == [("lite_unet", ("with_bus_uclm",))]
+    assert "CC BY-NC 4.0" in (infos[0].root / "models" / "with_bus_uclm.LICENSE.txt").read_text()
+    phantom = make_phantom(7)
+    found = segment(phantom.image, Predictor.from_bundle("lite_unet", "with_bus_uclm", "torch"))
+    assert mask_dice(found.mask, np.logical_or.reduce(phantom.masks)) > 0.8
 
 
 KNOWING = {"image_size": [64, 64], "protocol": "all_train", "seed": 0, "presence_head": True, "crop_region": False}
