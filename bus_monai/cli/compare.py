@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bus_monai.errors import UserError
+from bus_monai.cli.options import Trust
+from bus_monai.errors import UserError, check_choice
+
+if TYPE_CHECKING:
+    from bus_monai.bundle.models import TrainedModel
+    from bus_monai.metrics.case_table import CaseRow
 
 SEGMENTED_FILE = "results.csv"
 """What ``segment`` leaves, and no training."""
@@ -20,10 +27,16 @@ def compare(
     published: Annotated[
         str | None, typer.Option(help="Print the paper's tables beside ours: rdau, assgan, multi_encoder, ...")
     ] = None,
+    costs: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=BUNDLE:WEIGHTS", help="A run's model, whose costs go to OUT/costs.csv."),
+    ] = None,
+    trust: Trust = False,
 ) -> None:
-    """Compare evaluations of the same cases: paired tests, effect sizes, ranking, published figures.
+    """Compare evaluations of the same cases: paired tests and intervals, effect sizes, ranking, published figures.
 
-    A single run can be put beside published figures alone.
+    A single run can be put beside published figures alone. --costs tells parameters, operations for an image, megabytes
+    and images per second of each model that it names, beside its Dice.
     """
     from bus_monai.metrics.aggregate import CASES_FILE, SUMMARY_FILE
     from bus_monai.metrics.case_table import read_case_table
@@ -42,13 +55,41 @@ def compare(
         if (folder / SHAPE_ROWS_FILE).is_file() and not (folder / CASES_FILE).is_file():
             raise UserError(f"'{folder}' holds shapes of masses, not scores of masks: read its {SUMMARY_FILE} instead.")
     tables = {name: read_case_table(folder / CASES_FILE) for name, folder in folders.items()}
-    if len(tables) > 1 or not papers:
+    models = _models(costs or [], tables, trust=trust)
+    if len(tables) > 1 or not (papers or models):
         comparison = Comparison.of(tables, metric)
         page = write_comparison_report(comparison, out, published=papers)
         print(comparison_text(comparison))
         print(f"\n{page}")
+    if models:
+        _tell_costs(models, tables, out)
     for table in papers:
         print(published_text(table, tables))
+
+
+def _models(specs: list[str], runs: Iterable[str], *, trust: bool) -> list[TrainedModel]:
+    from bus_monai.bundle.models import parse_models
+
+    models = parse_models(specs, segmenters=True, trust=trust)
+    for model in models:
+        check_choice("--costs", model.name, runs)
+    return models
+
+
+def _tell_costs(models: list[TrainedModel], tables: Mapping[str, Sequence[CaseRow]], out: Path) -> None:
+    from bus_monai.inference.costs import costs_text, measure_cost, write_costs
+    from bus_monai.io.atomic import check_writable
+    from bus_monai.metrics.aggregate import summarize
+    from bus_monai.report.page import interval, number
+
+    found = {model.name: measure_cost(model) for model in models}
+    check_writable(out)
+    write_costs(out, found)
+    scores = {}
+    for name in found:
+        dice = next((s for s in summarize(tables[name], "lesion") if s.metric == "dice"), None)
+        scores[name] = f"{number(dice.mean)} {interval(asdict(dice))}" if dice else ""
+    print("\n" + costs_text(found, scores))
 
 
 def report(

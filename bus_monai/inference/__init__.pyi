@@ -2,6 +2,8 @@ from .api import Result as Result
 from .api import segment as segment
 from .batch import segment_inputs as segment_inputs
 from .batch import segment_items as segment_items
+from .costs import Cost as Cost
+from .costs import measure_cost as measure_cost
 from .export import export_model as export_model
 from .export import open_exported as open_exported
 from .manifest import Manifest as Manifest

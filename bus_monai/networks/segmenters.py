@@ -18,6 +18,7 @@ from bus_monai.networks.mednext import MedNeXt
 from bus_monai.networks.multi_encoder_unet import multi_encoder
 from bus_monai.networks.pspnet import PSPNet
 from bus_monai.networks.rdau_net import RDAUNet
+from bus_monai.networks.resnet_unet import ResNetUNet
 from bus_monai.networks.segnet import SegNet
 from bus_monai.networks.swin_unetr import SwinUNETR
 from bus_monai.networks.unet import AttentionUNet, UNet, UNetPlusPlus
@@ -34,6 +35,7 @@ SEGMENTER_CLASSES: Mapping[str, Callable[..., nn.Module]] = {
     "multi_encoder": multi_encoder,
     "pspnet": PSPNet,
     "rdau": RDAUNet,
+    "resnet_unet": ResNetUNet,
     "segnet": SegNet,
     "swin_unetr": SwinUNETR,
     "unet": UNet,

@@ -15,7 +15,10 @@ from monai.transforms.compose import Compose
 
 from bus_monai.bundle.registry import find_bundle
 from bus_monai.data.datalist import read_datalist
+from bus_monai.experiments.search import parse_space, read_preset
 from bus_monai.metrics.case_table import read_case_table
+from bus_monai.networks.blocks.attention import CAW
+from bus_monai.networks.blocks.convolution import AtrousBlock
 from tests.bundles.small_generators import small_generators
 
 CROPPED = {"cgan_ac_caw": "lesion_crops", "assgan": "lesion_crops"}
@@ -44,6 +47,21 @@ def test_the_papers_losses_without_a_dice_term_on_two_passes(small_phantoms: Pat
     assert get("region_loss").weights == {"l1": 10.0, "ssim": 5.0, "dice": 0.0, "bce": 0.0}
     assert get("train#trainer#discriminator").batches == "separate"
     assert get("objective").real_label == 1.0
+
+
+def test_dcgan_is_the_generator_without_its_parts_and_the_adversary_alone(small_phantoms: Path, tmp_path: Path) -> None:
+    choices = parse_space(read_preset(find_bundle("cgan_ac_caw"), "dcgan"))
+    settings = {choice.key: choice.values[0] for choice in choices}
+    assert all(len(choice.values) == 1 for choice in choices)
+    get = parts("cgan_ac_caw", small_phantoms, tmp_path, **settings)
+    assert not any(get("region_loss").weights.values())
+    network = get("network_def")
+    assert [type(m) for m in network.modules() if isinstance(m, AtrousBlock | CAW)] == [CAW]
+    logits = network.eval()(torch.rand(1, 1, 128, 128))
+    # without skips all that the decoder sees is the pixel of the bottleneck
+    body = network.network.network.network
+    assert body.skip_mode == "none"
+    assert logits.shape == (1, 1, 128, 128)
 
 
 @pytest.mark.parametrize("name", ["cgan_ac_caw", "assgan", "baseline"])

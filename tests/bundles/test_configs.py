@@ -117,7 +117,7 @@ def test_inference_and_training_share_the_defaults_of_settings(configs: Path) ->
 
 def test_configs_hold_what_differs(configs: Path) -> None:
     """Nothing is repeated but the network, and what names or runs the config itself."""
-    own = {"bundle_root", "config", "device", "settings", "network_def", "rdau_options"}
+    own = {"bundle_root", "config", "device", "settings", "network_def", "rdau_options", "cgan_options"}
     for name, base in (("train", "inference"), ("evaluate", "train")):
         content, below = read(configs, name), read_config(configs / f"{base}.json")
         assert content["extends"] == f"{base}.json"

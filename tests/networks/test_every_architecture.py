@@ -27,6 +27,7 @@ COUNTS = {
     "multi_encoder": 23_881_989,
     "pspnet": 48_800_833,
     "rdau": 24_079_526,
+    "resnet_unet": 51_513_233,
     "segnet": 29_442_433,
     "swin_unetr": 6_302_203,
     "unet": 31_112_065,
@@ -38,6 +39,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "deeplabv3_plus": {"backbone": "resnet18"},
     "fcn": {"backbone": "resnet18"},
     "pspnet": {"backbone": "resnet18"},
+    "resnet_unet": {"backbone": "resnet18"},
     "unet": {"features": (4, 8, 16, 32, 64, 4)},
     "unet_plus_plus": {"features": (4, 8, 16, 32, 64, 4)},
 }
