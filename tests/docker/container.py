@@ -38,8 +38,9 @@ class Container:
     def __init__(self, name: str, venv: Path, home: Path, **more: str) -> None:
         self.service, self.home, self.port = compose()["services"][name], home, free_port()
         self.venv = venv
-        (port,) = (word for word in self.service["command"] if word.isdecimal() and len(word) > 3)
-        self._replaced = {STATE: str(home), INSTALLED: str(venv), port: str(self.port), "0.0.0.0": "127.0.0.1", **more}
+        port, *others = (word for word in self.service["command"] if word.isdecimal() and len(word) > 3)
+        ports = {port: str(self.port)} | {other: str(free_port()) for other in others}
+        self._replaced = {STATE: str(home), INSTALLED: str(venv), "0.0.0.0": "127.0.0.1", **ports, **more}
         self.process: subprocess.Popen[bytes] | None = None
 
     def words(self, words: list[str]) -> list[str]:
