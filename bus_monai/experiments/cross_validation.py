@@ -21,7 +21,7 @@ from bus_monai.handlers.mlflow import ParentRun
 from bus_monai.inference.predictor import Predictor
 from bus_monai.io.atomic import check_writable, write_table
 from bus_monai.io.image import read_masks
-from bus_monai.io.ours import PNG_MARK, check_run_files
+from bus_monai.io.ours import check_run_files
 from bus_monai.metrics.aggregate import CASES_FILE, SUMMARY_FILE, means, write_scores
 from bus_monai.metrics.case_table import CASE_COLUMNS, read_case_table
 from bus_monai.metrics.classification import macro_auc, macro_roc
@@ -30,6 +30,7 @@ from bus_monai.metrics.shapes import SHAPE_COLUMNS, found_scores, read_shape_row
 from bus_monai.networks.mutual_generators import GENERATOR_USES
 from bus_monai.report.evaluation_report import write_evaluation_report
 from bus_monai.report.page import CONFUSION_FILE, FOLD_ROC_FILE, REPORT_FILE, ROC_FILE, SHAPE_ROWS_FILE
+from bus_monai.report.paper import save_figure
 from bus_monai.report.score_figures import fold_roc_figure
 from bus_monai.report.shape_report import write_shape_report
 from bus_monai.sources.read import read_source
@@ -81,7 +82,7 @@ def pool_shapes(out: Path, folds: Sequence[Path]) -> Pooled:
     files = [out / name for name in (SHAPE_ROWS_FILE, CONFUSION_FILE, ROC_FILE)]
     more = {}
     if curves:
-        fold_roc_figure(curves, areas).savefig(out / FOLD_ROC_FILE, dpi=110, metadata=PNG_MARK)
+        save_figure(fold_roc_figure(curves, areas), out / FOLD_ROC_FILE)
         files.append(out / FOLD_ROC_FILE)
         more = {"macro_auc_of_folds": {"mean": float(np.mean(areas)), "std": float(np.std(areas)), "each": areas}}
     summary = write_shape_report(out, [row for rows in tables for row in rows], **more)

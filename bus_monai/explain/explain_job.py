@@ -22,8 +22,9 @@ from bus_monai.explain.explainer import Explainer
 from bus_monai.explain.explanation import EXPLAIN_METHODS, ExplainItem, Explanation, ExplanationMap
 from bus_monai.inference.write_outputs import job_tables
 from bus_monai.io.ours import PNG_MARK, check_replaced
-from bus_monai.report.image_figures import PREDICTION_COLOR, TRUTH_COLOR, add_legend, draw_contour, image_grid
+from bus_monai.report.image_figures import add_legend, draw_contour, image_grid
 from bus_monai.report.page import REPORT_FILE, embed, write_page
+from bus_monai.report.paper import PAGE_INCHES, PREDICTION_COLOR, TRUTH_COLOR, paper_style, save_figure
 
 MAPS_FILE = "explain.csv"
 """One row per map."""
@@ -33,7 +34,7 @@ MAPS_FOLDER = "maps"
 MAX_PICTURES = 12
 """On the page."""
 MapFormat: TypeAlias = Literal["png", "npy"]
-EXPLANATION_COLUMNS = 4
+EXPLANATION_COLUMNS = 3
 SALIENCY_OPACITY = 0.55
 SALIENCY_COLORS = "inferno"
 
@@ -129,7 +130,7 @@ def _replaced(items: Sequence[ExplainItem], out: Path, maps: MapFormat | None) -
 def _write(item: ExplainItem, explanation: Explanation, out: Path, maps: MapFormat | None) -> ExplainedImage:
     path = out / item.stem.with_name(item.stem.name + "_explain.png")
     path.parent.mkdir(parents=True, exist_ok=True)
-    explanation_figure(explanation, item.name).savefig(path, dpi=110, metadata=PNG_MARK)
+    save_figure(explanation_figure(explanation, item.name), path)
     for one in explanation.maps if maps else ():
         _write_map(one, out / MAPS_FOLDER / item.stem, maps)
     rows = [
@@ -227,6 +228,7 @@ def energy_table(results: Sequence[ExplainedImage]) -> list[dict[str, Any]]:
     ]
 
 
+@paper_style
 def explanation_figure(explanation: Explanation, name: str) -> Figure:
     """Draw the image with truth and prediction, then each map over the image.
 
@@ -239,13 +241,14 @@ def explanation_figure(explanation: Explanation, name: str) -> Figure:
     """
     height, width = explanation.image.shape
     # from the image's form, so that the panels touch
-    tall = min(max(4.2 * height / width, 2.2), 6.0)
-    figure, axes = image_grid(2 + len(explanation.maps), (4.4, tall + 0.6), below=0.8, columns=EXPLANATION_COLUMNS)
+    wide = PAGE_INCHES / EXPLANATION_COLUMNS
+    tall = wide * min(max(height / width, 0.5), 1.4)
+    figure, axes = image_grid(2 + len(explanation.maps), (wide, tall + 0.3), below=0.5, columns=EXPLANATION_COLUMNS)
     axes[0].imshow(explanation.image, cmap="gray", vmin=0, vmax=1)
-    axes[0].set_title("image", fontsize=10)
+    axes[0].set_title("image")
     axes[1].imshow(explanation.image, cmap="gray", vmin=0, vmax=1)
     _contours(axes[1], explanation)
-    axes[1].set_title("truth and prediction" if explanation.truth is not None else "prediction", fontsize=10)
+    axes[1].set_title("truth and prediction" if explanation.truth is not None else "prediction")
     for axis, one in zip(axes[2:], explanation.maps, strict=False):
         if one.values.ndim == 1:
             _draw_channels(axis, one)
@@ -265,18 +268,17 @@ def _draw_pixels(axis: Axes, one: ExplanationMap, explanation: Explanation) -> N
         one.values, cmap=SALIENCY_COLORS, alpha=SALIENCY_OPACITY, vmin=0, vmax=float(one.values.max()) or 1.0
     )
     _contours(axis, explanation)
-    bar = axis.figure.colorbar(drawn, ax=axis, shrink=0.8)
-    bar.ax.tick_params(labelsize=7)
+    axis.figure.colorbar(drawn, ax=axis, shrink=0.8)
     energy, chance = explanation.energy(one), explanation.chance
     inside = "" if energy is None else f"\n{energy:.0%} inside, chance {chance:.0%}"
-    axis.set_title(one.title + inside, fontsize=10)
+    axis.set_title(one.title + inside)
 
 
 def _draw_channels(axis: Axes, one: ExplanationMap) -> None:
     axis.axis("on")
     axis.bar(np.arange(one.values.size), one.values, width=1.0)
     axis.set(ylim=(0, 1), xlabel="channel", ylabel="weight")
-    axis.set_title(one.title, fontsize=10)
+    axis.set_title(one.title)
 
 
 def _contours(axis: Axes, explanation: Explanation) -> None:

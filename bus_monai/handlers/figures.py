@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bus_monai.handlers.mlflow import MLflowTracker
-from bus_monai.io.atomic import atomic_file, write_table
-from bus_monai.io.ours import PNG_MARK, check_run_files
+from bus_monai.io.atomic import write_table
+from bus_monai.io.ours import check_run_files
 from bus_monai.losses.mutual_supervision import GAMMAS
 from bus_monai.metrics.ignite import CaseMetric, DetectionMetric
 from bus_monai.report.image_figures import contour_figure, detection_figure, overlay_figure
 from bus_monai.report.page import EXAMPLES_FILE, OVERLAYS_FILE, TRUSTED_FILE, TRUSTED_PICTURE
+from bus_monai.report.paper import save_figure
 from bus_monai.report.score_figures import trusted_figure
 from bus_monai.trainers.base import ResumableTrainer
 from bus_monai.trainers.mutual_supervision import MutualSupervisionTrainer
@@ -90,7 +91,7 @@ class DetectionExamples:
         shown = [ranked[i] for i in picks]
         pixels = [self._images[image.id] for image in shown]
         figure = detection_figure(pixels, shown, threshold=self.metric.threshold)
-        figure.savefig(self.folder / EXAMPLES_FILE, dpi=110, metadata=PNG_MARK)
+        save_figure(figure, self.folder / EXAMPLES_FILE)
 
 
 class ExampleFigure:
@@ -139,8 +140,7 @@ class ExampleFigure:
         images, truths, probabilities = zip(*maps, strict=True)
         for draw, file in ((contour_figure, EXAMPLES_FILE), (overlay_figure, OVERLAYS_FILE)):
             figure = draw(images, truths, probabilities, titles, threshold=self.threshold)
-            with atomic_file(self.folder / file) as partial:
-                figure.savefig(partial, dpi=110, metadata=PNG_MARK)
+            save_figure(figure, self.folder / file)
 
 
 class ValidationDetections:
@@ -205,9 +205,7 @@ class TrustedFigure:
             rows = list(zip(GAMMAS, counts.tolist(), strict=True))
             write_table(self.folder / TRUSTED_FILE, TRUSTED_COLUMNS, rows)
             if engine.is_due(FIGURE_INTERVAL):
-                trusted_figure(rows, engine.state.gamma).savefig(
-                    self.folder / TRUSTED_PICTURE, dpi=120, metadata=PNG_MARK
-                )
+                save_figure(trusted_figure(rows, engine.state.gamma), self.folder / TRUSTED_PICTURE)
 
 
 class ValidationFigure:

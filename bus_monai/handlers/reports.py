@@ -12,7 +12,7 @@ from monai.utils.enums import CommonKeys as Keys
 
 from bus_monai.errors import UserError
 from bus_monai.io.atomic import check_writable, write_json
-from bus_monai.io.ours import PNG_MARK, check_run_files
+from bus_monai.io.ours import check_run_files
 from bus_monai.metrics.aggregate import CASES_FILE, SUMMARY_FILE, write_scores
 from bus_monai.metrics.case_table import CASE_COLUMNS
 from bus_monai.metrics.detection import Detection
@@ -29,6 +29,7 @@ from bus_monai.report.page import (
     TRUTHS_FILE,
     summary_text,
 )
+from bus_monai.report.paper import save_figure
 from bus_monai.report.score_figures import froc_figure
 from bus_monai.report.shape_report import read_column, write_shape_report, write_shapes_by_column
 
@@ -139,7 +140,7 @@ class DetectionReport(_Report):
             for number, box in enumerate(image.truths)
         ]
         write_truths(self.folder / TRUTHS_FILE, truths)
-        froc_figure(metric.curve).savefig(self.folder / FROC_FILE, dpi=110, metadata=PNG_MARK)
+        save_figure(froc_figure(metric.curve), self.folder / FROC_FILE)
         froc = metric.curve.froc()
         summary: dict[str, Any] = {
             "images": metric.curve.images,

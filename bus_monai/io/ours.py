@@ -41,6 +41,8 @@ PNG_MARK = {"Software": MARK}
 MARKED_ENDINGS = (".png", ".nii", ".nii.gz")
 """Of the names of such files that might be taken for images."""
 PAGE_MARK = f" · {MARK}</title>".encode()
+SVG_MARK = f"<dc:title>{MARK}</dc:title>".encode()
+TEX_MARK = f"% {MARK}\n".encode()
 _TABLE_MARK = re.compile(rb'\s*\{\s*"' + MARK.encode() + rb'"\s*:')
 """Of JSON."""
 LABEL_FILES = ("datastore_v2.json", ".lock")
@@ -156,7 +158,7 @@ def is_marked(path: Path) -> bool:
         return b"Software\0" + MARK.encode() in head
     if head[344:347] in (b"n+1", b"ni1"):
         return head[148:228].startswith(MARK.encode())
-    return PAGE_MARK in head or _TABLE_MARK.match(head) is not None
+    return any(mark in head for mark in (PAGE_MARK, SVG_MARK, TEX_MARK)) or _TABLE_MARK.match(head) is not None
 
 
 def check_replaced(paths: Iterable[Path], *, option: str, columns: Iterable[str] = ()) -> None:

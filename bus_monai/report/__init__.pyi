@@ -9,6 +9,7 @@ from .image_figures import detection_figure as detection_figure
 from .image_figures import mass_figure as mass_figure
 from .image_figures import overlay_figure as overlay_figure
 from .mammogram_report import write_mammogram_report as write_mammogram_report
+from .paper import save_figure as save_figure
 from .score_figures import agreement_figure as agreement_figure
 from .score_figures import box_figure as box_figure
 from .score_figures import confusion_figure as confusion_figure

@@ -12,14 +12,15 @@ from typing import Any
 from bus_monai.errors import check_choice
 from bus_monai.io.atomic import check_writable, write_table
 from bus_monai.io.ours import check_run_files
-from bus_monai.metrics.aggregate import DISTANCES, LOWER_IS_BETTER, RULES, means
+from bus_monai.metrics.aggregate import DETECTED_DISTANCES, DISTANCES, LOWER_IS_BETTER, RULES, means
 from bus_monai.metrics.case_table import CaseRow
 from bus_monai.metrics.compare import COMPARED_RULE, Comparison, PairedTest
 from bus_monai.metrics.operating_curves import operating_curves
-from bus_monai.report.page import COMPARISON_FILE, REPORT_FILE, embed, interval, number, write_page
+from bus_monai.report.page import COMPARISON_FILE, REPORT_FILE, interval, number, p_value, place, write_page
+from bus_monai.report.paper import TABLES_FOLDER, metric_name, write_paper_table
 from bus_monai.report.score_figures import box_figure, operating_figure, rank_figure
 
-COMPARED_METRICS = ("dice", "iou", "precision", "sensitivity", "specificity", "m_iou", *DISTANCES)
+COMPARED_METRICS = ("dice", "iou", "precision", "sensitivity", "specificity", "m_iou", *DISTANCES, *DETECTED_DISTANCES)
 
 
 @dataclass(frozen=True)
@@ -101,11 +102,11 @@ def published_text(table: Published, tables: Mapping[str, Sequence[CaseRow]]) ->
 
 
 def write_comparison_report(comparison: Comparison, folder: Path, *, published: Sequence[Published] = ()) -> Path:
-    """Write ``report.html`` and ``comparison.csv``.
+    """Write ``report.html`` and ``comparison.csv``, and for a paper the folders ``figures`` and ``tables``.
 
     Args:
         comparison: of the models.
-        folder: where both files go.
+        folder: where all go.
         published: tables to print ours beside.
 
     Raises:
@@ -118,6 +119,9 @@ def write_comparison_report(comparison: Comparison, folder: Path, *, published: 
     check_writable(folder)
     check_run_files(folder, marked=[REPORT_FILE], option="--out")
     write_table(folder / COMPARISON_FILE, [field.name for field in fields(PairedTest)], map(astuple, comparison.tests))
+    metrics = [name for name in COMPARED_METRICS if any(name in summary for summary in models.values())]
+    beside = [beside_ours(table, tables) for table in published]
+    _write_tables(folder / TABLES_FOLDER, comparison, models, metrics, beside)
     return write_page(
         folder / REPORT_FILE,
         "comparison_report.html.jinja",
@@ -125,17 +129,49 @@ def write_comparison_report(comparison: Comparison, folder: Path, *, published: 
         cases=len(rows),
         groups=len({row.group for row in rows}),
         rule=RULES[COMPARED_RULE].text,
-        metrics=[name for name in COMPARED_METRICS if any(name in summary for summary in models.values())],
+        metrics=metrics,
         models=models,
-        boxes=embed(box_figure(tables)),
-        operating=embed(operating_figure(curves)) if curves else None,
+        boxes=place(box_figure(tables), folder, "boxes"),
+        operating=place(operating_figure(curves), folder, "operating_curves") if curves else None,
         metric=comparison.metric,
         lower=comparison.metric in LOWER_IS_BETTER,
         tests=comparison.tests,
         ranking=comparison.ranking,
-        ranks=embed(rank_figure(comparison.ranking)),
-        published=[beside_ours(table, tables) for table in published],
+        ranks=place(rank_figure(comparison.ranking), folder, "ranks"),
+        published=beside,
     )
+
+
+def _write_tables(
+    folder: Path,
+    comparison: Comparison,
+    models: Mapping[str, Mapping[str, Mapping[str, Any]]],
+    metrics: Sequence[str],
+    published: Sequence[Mapping[str, Any]],
+) -> None:
+    scores = [
+        [name, *(f"{number(s[key]['mean'])} {interval(s[key])}" if key in s else "" for key in metrics)]
+        for name, s in models.items()
+    ]
+    write_paper_table(folder, "scores", ["Model", *map(metric_name, metrics)], scores)
+    tests = [
+        [
+            f"{t.first} - {t.second}",
+            f"{number(t.difference)} {interval({'low': t.low, 'high': t.high})}",
+            number(t.effect),
+            p_value(t.p),
+            p_value(t.p_holm),
+            str(t.groups),
+        ]
+        for t in comparison.tests
+    ]
+    write_paper_table(folder, "tests", ["Models", "Difference [95 %]", "Effect", "p", "p (Holm)", "Groups"], tests)
+    ranks = [[name, f"{rank:.2f}"] for name, rank in comparison.ranking.ranks.items()]
+    write_paper_table(folder, "ranks", ["Model", "Mean rank"], ranks)
+    for i, table in enumerate(published, start=1):
+        rows = [[f"{row['name']} (ours)", *row["cells"]] for row in table["ours"]]
+        rows += [[row["name"], *row["cells"]] for row in table["rows"]]
+        write_paper_table(folder, f"published_{i}", ["Model", *table["columns"]], rows)
 
 
 def comparison_text(comparison: Comparison) -> str:
@@ -144,7 +180,7 @@ def comparison_text(comparison: Comparison) -> str:
     lines = [RULES[COMPARED_RULE].text, ""]
     for name, summaries in comparison.summaries.items():
         scores = "  ".join(
-            f"{metric} {number(summaries[metric].mean)} {interval(asdict(summaries[metric]))}"
+            f"{metric_name(metric)} {number(summaries[metric].mean)} {interval(asdict(summaries[metric]))}"
             for metric in ("dice", "iou", "hd95_px")
             if metric in summaries
         )

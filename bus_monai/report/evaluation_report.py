@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from bus_monai.errors import UserError, reading
-from bus_monai.io.ours import PNG_MARK, check_run_files
+from bus_monai.io.ours import check_run_files
 from bus_monai.metrics.aggregate import (
     CASES_FILE,
     RULES,
@@ -29,9 +29,13 @@ from bus_monai.report.page import (
     OVERLAYS_FILE,
     REPORT_FILE,
     embed,
+    interval,
+    number,
+    place,
     read_history,
     write_page,
 )
+from bus_monai.report.paper import TABLES_FOLDER, metric_name, save_figure, write_paper_table
 from bus_monai.report.score_figures import (
     agreement_figure,
     box_figure,
@@ -83,28 +87,60 @@ def write_evaluation_report(folder: Path) -> Path:
     curve = findings_curve([(row.findings, row.lesions) for row in rows])
     told = reliability([finding for row in rows for finding in row.findings])
     name = folder.resolve().name
+    summaries = summarize_all(rows)
+    subgroups = {
+        "By diagnosis": _parts(by_diagnosis(rows)),
+        "By the size of the lesion": _parts(by_lesion_size(rows)),
+    }
+    disturbed = json.loads((folder / ROBUSTNESS_FILE).read_text()) if (folder / ROBUSTNESS_FILE).is_file() else None
+    _write_tables(folder / TABLES_FOLDER, summaries, subgroups, disturbed)
     return write_page(
         folder / REPORT_FILE,
         "evaluation_report.html.jinja",
         title=f"Evaluation: {name}",
         rows=sorted(rows, key=lambda row: (2.0 if row.dice is None else row.dice, row.id)),
         groups=len({row.group for row in rows}),
-        summaries=summarize_all(rows),
+        summaries=summaries,
         overlays=embed(folder / OVERLAYS_FILE) if (folder / OVERLAYS_FILE).is_file() else None,
-        boxes=embed(box_figure({name: rows})) if any(row.has_lesion for row in rows) else None,
+        boxes=place(box_figure({name: rows}), folder, "boxes") if any(row.has_lesion for row in rows) else None,
         curves=curves,
-        operating=embed(operating_figure({name: curves})) if curves else None,
+        operating=place(operating_figure({name: curves}), folder, "operating_curves") if curves else None,
         froc=curve.froc(FINDING_RATES),
         told=told,
-        findings=embed(findings_figure(curve, told)) if told and curve.truths else None,
-        subgroups={
-            "By diagnosis": _parts(by_diagnosis(rows)),
-            "By the size of the lesion": _parts(by_lesion_size(rows)),
-        },
-        robustness=json.loads((folder / ROBUSTNESS_FILE).read_text()) if (folder / ROBUSTNESS_FILE).is_file() else None,
+        findings=place(findings_figure(curve, told), folder, "findings") if told and curve.truths else None,
+        subgroups=subgroups,
+        robustness=disturbed,
         agreement=agreement,
-        areas=embed(agreement_figure(agreement)) if agreement else None,
+        areas=place(agreement_figure(agreement), folder, "areas") if agreement else None,
     )
+
+
+def _write_tables(
+    folder: Path,
+    summaries: Mapping[str, Mapping[str, Any]],
+    subgroups: Mapping[str, Sequence[Mapping[str, Any]]],
+    disturbed: Mapping[str, Mapping[str, Any]] | None,
+) -> None:
+    scores = [
+        [rule, metric_name(key), number(value["mean"]), interval(value), str(value["n_cases"]), str(value["n_groups"])]
+        for rule, part in summaries.items()
+        for key, value in part["metrics"].items()
+    ]
+    write_paper_table(folder, "scores", ["Rule", "Metric", "Mean", "95 % interval", "Cases", "Groups"], scores)
+    parts = [
+        [part["name"], str(part["cases"]), number(part["dice"]["mean"]), interval(part["dice"]), str(part["missed"])]
+        for group in subgroups.values()
+        for part in group
+    ]
+    write_paper_table(folder, "subgroups", ["Part", "Cases", "Dice", "95 % interval", "Missed"], parts)
+    if disturbed:
+        keys = ("dice", "dice_difference", "false_positive_rate", "false_positive_rate_difference")
+        header = ["Images", "Dice", "Difference", metric_name("false_positive_rate"), "Difference"]
+        cells = [
+            [name, *(f"{number(s[key]['mean'])} {interval(s[key])}" if key in s else "" for key in keys)]
+            for name, s in disturbed.items()
+        ]
+        write_paper_table(folder, "disturbed", header, cells)
 
 
 def _parts(parts: Mapping[str, Sequence[CaseRow]]) -> list[dict[str, Any]]:
@@ -140,7 +176,7 @@ def _model(name: str, splits: Mapping[str, Sequence[CaseRow]], folder: Path, *, 
     # a split without a pixel of lesion has no curve
     curves = {split: found for split, rows in splits.items() if (found := operating_curves(rows)) is not None}
     figure = folder / CURVES_FILE.format(name)
-    operating_figure(curves).savefig(figure, dpi=110, metadata=PNG_MARK)
+    save_figure(operating_figure(curves), figure)
     return {
         "figure": embed(figure),
         "splits": [
@@ -178,7 +214,7 @@ def write_run_report(folder: Path) -> Path:
         folder / REPORT_FILE,
         "run_report.html.jinja",
         title=folder.resolve().name,
-        curves=embed(curves_figure(read_history(folder))),
+        curves=place(curves_figure(read_history(folder)), folder, "training"),
         examples=embed(folder / EXAMPLES_FILE),
         summaries=summaries,
     )

@@ -16,15 +16,18 @@ from torch import Tensor
 
 from bus_monai.geometry.box import Box
 from bus_monai.metrics.ignite import ImageDetections
+from bus_monai.report.paper import (
+    COLUMN_INCHES,
+    DPI,
+    OUTCOME_COLORS,
+    PAGE_INCHES,
+    PREDICTION_COLOR,
+    TRUTH_COLOR,
+    paper_style,
+)
 
 GRID_COLUMNS = 3
-TRUTH_COLOR = "#2ca02c"
-PREDICTION_COLOR = "#ff7f0e"
-"""Green and orange: told apart in the common forms of color blindness, and from gray."""
-FIGURE_HEIGHT_INCHES = 8.0
-"""Inches."""
-OUTCOME_COLORS = {"true positive": "#f0e442", "false negative": "#d55e00", "false positive": "#0072b2"}
-"""Yellow, vermilion and blue of Okabe and Ito (2008), which the color-blind tell apart."""
+IMAGE_INCHES = PAGE_INCHES / GRID_COLUMNS
 OUTCOME_OPACITY = 0.45
 
 
@@ -48,12 +51,18 @@ def image_grid(
     return figure, axes
 
 
+def _tallest(sizes: Iterable[tuple[int, ...]]) -> float:
+    """Return the inches of the image (H, W) that is the tallest for its width."""
+    return IMAGE_INCHES * max(height / width for height, width in sizes)
+
+
 def add_legend(figure: Figure, colors: Mapping[str, str]) -> None:
     """Say below the images what the lines of each color are."""
     handles = [Line2D([], [], color=color, label=text) for text, color in colors.items()]
     figure.legend(handles=handles, loc="outside lower center", ncols=2, frameon=False)
 
 
+@paper_style
 def contour_figure(
     images: Sequence[NDArray[np.floating]],
     truths: Sequence[NDArray[np.floating]],
@@ -74,12 +83,12 @@ def contour_figure(
     Returns:
         A figure with up to three images per row.
     """
-    figure, axes = image_grid(len(images), (4, 4.2), below=0.5)
+    figure, axes = image_grid(len(images), (IMAGE_INCHES, _tallest(image.shape for image in images) + 0.25), below=0.3)
     for axis, image, truth, probability, title in zip(axes, images, truths, probabilities, titles, strict=False):
         axis.imshow(image, cmap="gray", vmin=0, vmax=1)
         draw_contour(axis, truth, 0.5, TRUTH_COLOR)
         draw_contour(axis, probability, threshold, PREDICTION_COLOR)
-        axis.set_title(title, fontsize=10)
+        axis.set_title(title)
     add_legend(figure, {"truth": TRUTH_COLOR, "prediction": PREDICTION_COLOR})
     return figure
 
@@ -90,6 +99,7 @@ def draw_contour(axis: Axes, values: NDArray[np.floating] | NDArray[np.bool_], l
         axis.contour(values, levels=[level], colors=[color], linewidths=1.5)
 
 
+@paper_style
 def detection_figure(
     images: Sequence[NDArray[np.floating]], detections: Sequence[ImageDetections], *, threshold: float
 ) -> Figure:
@@ -103,7 +113,8 @@ def detection_figure(
     Returns:
         A figure with up to three images per row.
     """
-    figure, axes = image_grid(len(images), (4, 4.8), below=0.5)
+    tall = _tallest(one.size for one in detections)
+    figure, axes = image_grid(len(images), (IMAGE_INCHES, tall + 0.25), below=0.3)
     for axis, image, one in zip(axes, images, detections, strict=False):
         height, width = one.size
         axis.imshow(image, cmap="gray", vmin=0, vmax=1, extent=(0, width, height, 0))
@@ -111,8 +122,8 @@ def detection_figure(
         _draw(axis, one.truths, TRUTH_COLOR)
         _draw(axis, found, PREDICTION_COLOR)
         for box, score in found.items():
-            axis.text(box.left, box.top, f"{score:.2f}", color=PREDICTION_COLOR, fontsize=8, va="bottom")
-        axis.set_title(f"{one.id}: {len(one.truths)} masses, {len(found)} found", fontsize=10)
+            axis.text(box.left, box.top, f"{score:.2f}", color=PREDICTION_COLOR, va="bottom")
+        axis.set_title(f"{one.id}: {len(one.truths)} masses, {len(found)} found")
     add_legend(figure, {"truth": TRUTH_COLOR, f"found, with scores from {threshold:g} on": PREDICTION_COLOR})
     return figure
 
@@ -148,10 +159,11 @@ class ReadMass(Protocol):
         """The likeliest."""
 
 
+@paper_style
 def mass_figure(image: NDArray[np.floating], masses: Sequence[ReadMass]) -> Figure:
     """Draw an image (H, W) in [0, 1] with contour, box, number, shape and score of each mass."""
     height, width = image.shape
-    figure = Figure(figsize=(FIGURE_HEIGHT_INCHES * width / height, FIGURE_HEIGHT_INCHES), dpi=100)
+    figure = Figure(figsize=(COLUMN_INCHES, COLUMN_INCHES * height / width), dpi=DPI)
     axis = figure.add_axes((0, 0, 1, 1))
     axis.axis("off")
     axis.imshow(image, cmap="gray", vmin=0, vmax=1)
@@ -166,7 +178,6 @@ def mass_figure(image: NDArray[np.floating], masses: Sequence[ReadMass]) -> Figu
             max(box.top - 0.012 * height, 0.03 * height),
             f"{number}: {mass.shape} {mass.shapes[mass.shape]:.2f}{score}",
             color="white",
-            fontsize=9,
             bbox={"facecolor": "black", "alpha": 0.6, "pad": 1.5, "linewidth": 0},
         )
     axis.set_xlim(-0.5, width - 0.5)
@@ -174,6 +185,7 @@ def mass_figure(image: NDArray[np.floating], masses: Sequence[ReadMass]) -> Figu
     return figure
 
 
+@paper_style
 def overlay_figure(
     images: Sequence[NDArray[np.floating]],
     truths: Sequence[NDArray[np.floating]],
@@ -185,14 +197,18 @@ def overlay_figure(
     """Draw each image above the same image with its pixels colored by :data:`OUTCOME_COLORS`; see
     :func:`contour_figure` for the arguments.
     """
-    figure = Figure(figsize=(3 * len(images), 6.4), layout="constrained")
-    axes = figure.subplots(2, len(images), squeeze=False)
-    for column, (image, truth, probability) in enumerate(zip(images, truths, probabilities, strict=True)):
+    columns = min(GRID_COLUMNS, len(images))
+    blocks = -(-len(images) // columns)
+    tall = _tallest(image.shape for image in images)
+    figure = Figure(figsize=(IMAGE_INCHES * columns, (2 * tall + 0.45) * blocks + 0.3), layout="constrained")
+    axes = figure.subplots(2 * blocks, columns, squeeze=False)
+    for i, (image, truth, probability) in enumerate(zip(images, truths, probabilities, strict=True)):
+        row, column = 2 * (i // columns), i % columns
         gray = np.repeat(np.clip(image, 0, 1)[..., None], 3, axis=2)
-        axes[0, column].imshow(gray)
+        axes[row, column].imshow(gray)
         # on two lines, which are no wider than the image
-        axes[0, column].set_title(titles[column].replace(": ", ":\n", 1), fontsize=12)
-        axes[1, column].imshow(_colored(gray, truth > 0.5, probability >= threshold))
+        axes[row, column].set_title(titles[i].replace(": ", ":\n", 1))
+        axes[row + 1, column].imshow(_colored(gray, truth > 0.5, probability >= threshold))
     for axis in axes.flat:
         axis.axis("off")
     figure.legend(

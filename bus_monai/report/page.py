@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import csv
-import io
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from matplotlib.figure import Figure
 from bus_monai import __version__
 from bus_monai.io.atomic import atomic_file
 from bus_monai.io.ours import RESEARCH, check_replaced
+from bus_monai.report.paper import FIGURES_FOLDER, METRIC_NAMES, metric_name, save_figure
 
 HISTORY_FILE = "history.csv"
 """Metrics per epoch, from training."""
@@ -43,6 +43,7 @@ FOLD_ROC_FILE = "roc_folds.png"
 SHAPES_BY_COLUMN_FILE = "shapes_by_column.csv"
 """Predicted shape against a column of the cases, from evaluation."""
 REPORT_FILE = "report.html"
+NAME_LETTERS = max(map(len, METRIC_NAMES.values()))
 
 
 def write_page(path: Path, template: str, **content: Any) -> Path:
@@ -64,22 +65,21 @@ def write_page(path: Path, template: str, **content: Any) -> Path:
         trim_blocks=True,
         undefined=StrictUndefined,
     )
-    environment.globals |= {"number": number, "interval": interval, "p_value": p_value}
+    environment.globals |= {"number": number, "interval": interval, "p_value": p_value, "metric_name": metric_name}
     environment.globals |= {"version": __version__, "research": RESEARCH}
     with atomic_file(path) as partial:
         partial.write_text(environment.get_template(template).render(content), encoding="utf-8")
     return path
 
 
-def embed(figure: Figure | Path) -> str:
-    """Return a figure, or a PNG file, as the address of an image within a page."""
-    if isinstance(figure, Path):
-        content = figure.read_bytes()
-    else:
-        buffer = io.BytesIO()
-        figure.savefig(buffer, dpi=110)
-        content = buffer.getvalue()
-    return "data:image/png;base64," + base64.b64encode(content).decode()
+def embed(picture: Path) -> str:
+    """Return a PNG file as the address of an image within a page."""
+    return "data:image/png;base64," + base64.b64encode(picture.read_bytes()).decode()
+
+
+def place(figure: Figure, folder: Path, name: str) -> str:
+    """Write a figure of a page to ``figures`` beside it, for a paper, and return its address within the page."""
+    return embed(save_figure(figure, folder / FIGURES_FOLDER / f"{name}.png"))
 
 
 def read_history(folder: Path) -> list[dict[str, float]]:
@@ -94,7 +94,8 @@ def summary_text(summaries: Mapping[str, Any]) -> str:
     for name, rule in summaries.items():
         lines.append(f"\n{name}: {rule['text']}")
         for metric, value in rule["metrics"].items():
-            lines.append(f"  {metric:20} {number(value['mean']):>9}  {interval(value):22} {value['n_cases']} cases")
+            score = f"{number(value['mean']):>9}  {interval(value):22} {value['n_cases']} cases"
+            lines.append(f"  {metric_name(metric):{NAME_LETTERS}} {score}")
     return "\n".join(lines)
 
 

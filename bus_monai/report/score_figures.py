@@ -19,14 +19,9 @@ from bus_monai.metrics.findings import FINDING_RATES, Reliability
 from bus_monai.metrics.operating_curves import BlandAltman, OperatingCurves
 from bus_monai.metrics.shapes import ShapeRow, found_scores
 from bus_monai.networks.shape_cnn import SHAPE_CLASSES
+from bus_monai.report.paper import COLUMN_INCHES, MARK_COLOR, PAGE_INCHES, POINT_COLOR, metric_name, paper_style
 
-METRIC_TITLES = {
-    "dice": "Dice",
-    "iou": "IoU",
-    "precision": "precision",
-    "sensitivity": "sensitivity",
-    "hd95_px": "HD95 in pixels",
-}
+SPREAD_METRICS = ("dice", "iou", "precision", "sensitivity", "hd95_px")
 REGION_CURVES = {"g_region_loss": "region loss"}
 ADVERSARIAL_CURVES = {"g_adversarial_loss": "generator", "d_loss": "critic"}
 TRUSTED_CURVES = {"trusted_images": "trusted"}
@@ -39,63 +34,67 @@ VALIDATION_CURVES = {
 }
 
 
+@paper_style
 def agreement_figure(agreement: BlandAltman) -> Figure:
     """Draw the differences of predicted and true area over their means, with bias and limits of agreement."""
-    figure = Figure(figsize=(7, 4.2), layout="constrained")
+    figure = Figure(figsize=(COLUMN_INCHES, 2.8), layout="constrained")
     axis = figure.subplots()
-    axis.plot(agreement.mean, agreement.difference, ".", color="#1f77b4", alpha=0.7)
+    axis.plot(agreement.mean, agreement.difference, ".", color=POINT_COLOR, alpha=0.7)
     for value, text, style in (
         (agreement.bias, "bias", "-"),
         (agreement.low, "-1.96 SD", "--"),
         (agreement.high, "+1.96 SD", "--"),
     ):
-        axis.axhline(value, color="#d62728", linestyle=style, linewidth=1)
-        axis.annotate(
-            f"{text} {value:.4g}", (1, value), xycoords=("axes fraction", "data"), ha="right", va="bottom", fontsize=8
-        )
+        axis.axhline(value, color=MARK_COLOR, linestyle=style, linewidth=1)
+        axis.annotate(f"{text} {value:.4g}", (1, value), xycoords=("axes fraction", "data"), ha="right", va="bottom")
     axis.set(
-        xlabel=f"mean of predicted and true area in {agreement.unit}",
-        ylabel=f"predicted - true area in {agreement.unit}",
+        xlabel=f"mean of predicted and true area ({agreement.unit})",
+        ylabel=f"predicted - true area ({agreement.unit})",
         title="Areas: Bland-Altman",
     )
+    axis.margins(y=0.2)
     axis.grid(alpha=0.3)
     return figure
 
 
+@paper_style
 def box_figure(tables: Mapping[str, Sequence[CaseRow]]) -> Figure:
     """Draw box plots (quartiles, whiskers to 1.5 interquartile ranges, each case a point) of each model."""
-    figure = Figure(figsize=(15, 2.2 + 0.5 * len(tables)), layout="constrained")
-    axes = figure.subplots(1, len(METRIC_TITLES))
-    for axis, (metric, text) in zip(axes, METRIC_TITLES.items(), strict=True):
+    figure = Figure(figsize=(PAGE_INCHES, 0.9 + 0.3 * len(tables)), layout="constrained")
+    axes = figure.subplots(1, len(SPREAD_METRICS))
+    for axis, metric in zip(axes, SPREAD_METRICS, strict=True):
         values = [[v for row in rows if (v := getattr(row, metric)) is not None] for rows in tables.values()]
         axis.boxplot(values, vert=False, widths=0.6, flierprops={"marker": ""})
         for i, part in enumerate(values, start=1):
-            axis.plot(part, [i] * len(part), "|", color="#1f77b4", alpha=0.4)
+            axis.plot(part, [i] * len(part), "|", color=POINT_COLOR, alpha=0.4)
         axis.set_yticks(range(1, len(tables) + 1), list(tables) if axis is axes[0] else [""] * len(tables))
         axis.invert_yaxis()
-        axis.set_title(text, fontsize=10)
-        if metric != "hd95_px":
-            axis.set_xlim(-0.02, 1.02)
+        axis.set_xlabel(metric_name(metric))
+        if metric == "hd95_px":
+            axis.xaxis.set_major_locator(MaxNLocator(3))
+        else:
+            axis.set(xlim=(-0.04, 1.04), xticks=(0, 0.5, 1))
         axis.grid(axis="x", alpha=0.3)
     return figure
 
 
+@paper_style
 def curves_figure(history: Sequence[dict[str, float]]) -> Figure:
     """Draw the training losses and the validation scores of ``history.csv``, and trusted pseudo-labels if there are."""
     trusts = any(name in row for row in history for name in TRUSTED_CURVES)
     panels = 3 + trusts
-    figure = Figure(figsize=(14 * panels / 3, 3.8), layout="constrained")
-    region, adversarial, validation, *more = figure.subplots(1, panels)
+    figure = Figure(figsize=(PAGE_INCHES, 2.2 if panels == 3 else 4.2), layout="constrained")
+    region, adversarial, validation, *more = figure.subplots(1 if panels == 3 else 2, panels if panels == 3 else 2).flat
     _draw(region, history, REGION_CURVES)
-    region.set_title("Training: region loss")
+    region.set_title("Region loss")
     _draw(adversarial, history, ADVERSARIAL_CURVES)
-    adversarial.set_title("Training: adversarial losses")
+    adversarial.set_title("Adversarial losses")
     _draw(validation, history, VALIDATION_CURVES)
     validation.set_ylim(0, 1)
-    validation.set_title("Validation, mean over cases with a lesion")
+    validation.set_title("Validation, cases with a lesion")
     for axis in more:
         _draw(axis, history, TRUSTED_CURVES)
-        axis.set_title("Unlabeled images with a trusted mask")
+        axis.set_title("Unlabeled images trusted")
     return figure
 
 
@@ -108,9 +107,10 @@ def _draw(axis: Axes, history: Sequence[dict[str, float]], names: dict[str, str]
     axis.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axis.grid(alpha=0.3)
     if axis.lines:
-        axis.legend(frameon=False, fontsize=8)
+        axis.legend()
 
 
+@paper_style
 def trusted_figure(counts: Sequence[tuple[float, float]], used: float) -> Figure:
     """Draw the trusted images over gamma.
 
@@ -118,34 +118,34 @@ def trusted_figure(counts: Sequence[tuple[float, float]], used: float) -> Figure
         counts: gamma and images.
         used: the gamma of the training, which is marked.
     """
-    figure = Figure(figsize=(5.6, 3.6), layout="constrained")
+    figure = Figure(figsize=(COLUMN_INCHES, 2.4), layout="constrained")
     axis: Any = figure.subplots()
-    axis.plot(*zip(*counts, strict=True), "o-", color="#1f77b4")
-    axis.axvline(used, color="#d62728", linestyle="--", linewidth=1)
+    axis.plot(*zip(*counts, strict=True), "o-", color=POINT_COLOR)
+    axis.axvline(used, color=MARK_COLOR, linestyle="--", linewidth=1)
     axis.set(xlabel="gamma", ylabel="images", title="Trusted unlabeled images", xlim=(0, 1), ylim=(0, None))
     axis.grid(alpha=0.3)
     return figure
 
 
+@paper_style
 def froc_figure(curve: DetectionCurve) -> Figure:
     """Draw sensitivity over false positives per image, as steps, and the four points that are told in numbers."""
-    figure = Figure(figsize=(5.5, 4.5), layout="constrained")
+    figure = Figure(figsize=(COLUMN_INCHES, 3), layout="constrained")
     _draw_froc(figure.subplots(), curve, FROC_RATES, "masses")
     return figure
 
 
+@paper_style
 def findings_figure(curve: DetectionCurve, told: Reliability) -> Figure:
     """Draw lesions found over false findings per image, and how often findings of a probability are lesions."""
-    figure = Figure(figsize=(11, 4.5), layout="constrained")
+    figure = Figure(figsize=(PAGE_INCHES, 3), layout="constrained")
     froc, calibration = figure.subplots(1, 2)
     _draw_froc(froc, curve, FINDING_RATES, "lesions")
     calibration.plot([0, 1], [0, 1], color="#999", linestyle=":", linewidth=1)
     calibration.plot(told.confidence, told.frequency, marker="o")
     for confidence, frequency, count in zip(told.confidence, told.frequency, told.count, strict=True):
         if count:
-            calibration.annotate(
-                str(count), (confidence, frequency), xytext=(4, -11), textcoords="offset points", fontsize=8
-            )
+            calibration.annotate(str(count), (confidence, frequency), xytext=(4, -11), textcoords="offset points")
     calibration.set(xlabel="mean probability told", ylabel="share of lesions", xlim=(-0.02, 1.06), ylim=(-0.08, 1.05))
     calibration.set_title(f"Reliability of {told.count.sum()} findings, ECE {told.calibration_error:.3f}")
     calibration.grid(alpha=0.3)
@@ -160,45 +160,43 @@ def _draw_froc(axis: Axes, curve: DetectionCurve, rates: Sequence[float], what: 
     points = curve.froc(rates) or {}
     axis.plot(list(points), list(points.values()), "o")
     for rate, value in points.items():
-        axis.annotate(f"{value:.2f}", (rate, value), xytext=(3, -12), textcoords="offset points", fontsize=8)
+        axis.annotate(f"{value:.2f}", (rate, value), xytext=(3, -12), textcoords="offset points")
     axis.set(xlabel="false positives per image", ylabel="sensitivity", xlim=(-0.02, most + 0.1), ylim=(-0.02, 1.02))
     axis.set_title(f"FROC, {curve.truths} {what} in {curve.images} images")
     axis.grid(alpha=0.3)
 
 
+@paper_style
 def operating_figure(curves: Mapping[str, OperatingCurves]) -> Figure:
     """Draw the three curves of each model."""
-    figure = Figure(figsize=(14, 4.6), layout="constrained")
+    figure = Figure(figsize=(PAGE_INCHES, 2.6 + 0.16 * len(curves)), layout="constrained")
     roc, precision, calibration = figure.subplots(1, 3)
     for name, curve in curves.items():
-        roc.plot(curve.false_positive_rate, curve.sensitivity, label=f"{name}, AUC {curve.auc:.3f}")
-        precision.step(
-            curve.sensitivity, curve.precision, where="pre", label=f"{name}, average {curve.average_precision:.3f}"
-        )
-        calibration.plot(
-            curve.confidence, curve.frequency, marker="o", label=f"{name}, ECE {curve.calibration_error:.3f}"
-        )
+        values = f"AUC {curve.auc:.3f}, AP {curve.average_precision:.3f}, ECE {curve.calibration_error:.3f}"
+        roc.plot(curve.false_positive_rate, curve.sensitivity, label=f"{name}: {values}")
+        precision.step(curve.sensitivity, curve.precision, where="pre")
+        calibration.plot(curve.confidence, curve.frequency, marker="o")
     for axis in (roc, calibration):
         axis.plot([0, 1], [0, 1], color="#999", linestyle=":", linewidth=1)
-    roc.set(xlabel="1 - specificity", ylabel="sensitivity", title="ROC, all pixels")
-    precision.set(xlabel="sensitivity (recall)", ylabel="precision", title="Precision and recall, all pixels")
-    calibration.set(xlabel="mean probability", ylabel="share of lesion", title="Calibration, all pixels")
+    roc.set(xlabel="1 - specificity", ylabel="sensitivity", title="ROC")
+    precision.set(xlabel="sensitivity (recall)", ylabel="precision", title="Precision and recall")
+    calibration.set(xlabel="mean probability", ylabel="share of lesion", title="Calibration")
     for axis in (roc, precision, calibration):
         axis.set_xlim(-0.02, 1.02)
         axis.set_ylim(-0.02, 1.02)
         axis.grid(alpha=0.3)
-        axis.legend(frameon=False, fontsize=8)
+    # below, where it hides no curve
+    figure.legend(loc="outside lower center")
     return figure
 
 
+@paper_style
 def rank_figure(ranking: Ranking) -> Figure:
     """Draw the mean rank of each model; bars join the models that are not told apart (Demsar, JMLR 7, 2006)."""
     names, ranks = list(ranking.ranks), list(ranking.ranks.values())
-    figure = Figure(figsize=(9, 1.6 + 0.32 * len(names)), layout="constrained")
+    figure = Figure(figsize=(COLUMN_INCHES, 0.9 + 0.22 * len(names)), layout="constrained")
     axis = figure.subplots()
-    for i, (name, rank) in enumerate(ranking.ranks.items()):
-        axis.plot(rank, i, "o", color="#1f77b4")
-        axis.annotate(f"{name}  {rank:.2f}", (rank, i), xytext=(8, -3), textcoords="offset points", fontsize=9)
+    axis.plot(ranks, range(len(names)), "o", color=POINT_COLOR)
     bars = [
         (first, max(j for j, rank in enumerate(ranks) if rank - ranks[first] < ranking.critical_difference))
         for first in range(len(ranks))
@@ -208,19 +206,21 @@ def rank_figure(ranking: Ranking) -> Figure:
     for k, (first, last) in enumerate(bars):
         height = len(names) - 0.4 + 0.25 * k
         axis.plot([ranks[first] - 0.03, ranks[last] + 0.03], [height, height], color="#444", linewidth=4)
-    axis.set_xlim(0.8, len(names) + 0.9)
-    axis.set_yticks([])
+    axis.set_xlim(0.9, len(names) + 0.1)
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axis.set_yticks(range(len(names)), [f"{name}  {rank:.2f}" for name, rank in ranking.ranks.items()])
     axis.invert_yaxis()
-    axis.set_xlabel(f"mean rank, 1 is best; critical difference {ranking.critical_difference:.2f}")
+    axis.set_xlabel(f"mean rank, 1 is best\n(critical difference {ranking.critical_difference:.2f})")
     axis.spines[["left", "right", "top"]].set_visible(False)
     return figure
 
 
+@paper_style
 def confusion_figure(confusion: Sequence[Sequence[int]]) -> Figure:
     """Draw counts (4, 4), true class in rows, colored by their share of the true class."""
     counts = np.asarray(confusion)
     share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    figure = Figure(figsize=(5.2, 4.6), layout="constrained")
+    figure = Figure(figsize=(COLUMN_INCHES, 3.1), layout="constrained")
     axis = figure.subplots()
     picture = axis.imshow(share, cmap="Blues", vmin=0, vmax=1)
     for (row, column), count in np.ndenumerate(counts):
@@ -233,6 +233,7 @@ def confusion_figure(confusion: Sequence[Sequence[int]]) -> Figure:
     return figure
 
 
+@paper_style
 def roc_figure(rows: Sequence[ShapeRow]) -> Figure:
     """Draw the ROC curve of each class against the others, and their mean."""
     scores, true = found_scores(rows)
@@ -244,10 +245,11 @@ def roc_figure(rows: Sequence[ShapeRow]) -> Figure:
     mean = macro_roc(scores, true)
     if mean is not None:
         axis.plot(ROC_GRID, mean, color="black", linewidth=2, label="mean of the shapes")
-        axis.legend(frameon=False, fontsize=8, loc="lower right")
+        axis.legend(loc="lower right")
     return figure
 
 
+@paper_style
 def fold_roc_figure(curves: Sequence[NDArray[np.float64]], areas: Sequence[float]) -> Figure:
     """Draw the mean ROC of folds with its standard deviation.
 
@@ -262,12 +264,12 @@ def fold_roc_figure(curves: Sequence[NDArray[np.float64]], areas: Sequence[float
     label = f"mean of {len(curves)} folds, AUC {np.mean(areas):.3f} ± {np.std(areas):.3f}"
     axis.plot(ROC_GRID, mean, color="black", linewidth=2, label=label)
     axis.fill_between(ROC_GRID, mean - spread, np.minimum(mean + spread, 1), alpha=0.2)
-    axis.legend(frameon=False, fontsize=8, loc="lower right")
+    axis.legend(loc="lower right")
     return figure
 
 
 def _axis(title: str) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(5.6, 4.8), layout="constrained")
+    figure = Figure(figsize=(COLUMN_INCHES, 3.2), layout="constrained")
     axis: Any = figure.subplots()
     axis.plot([0, 1], [0, 1], color="#999", linestyle=":", linewidth=1)
     axis.set(xlabel="1 - specificity", ylabel="sensitivity", title=title, xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))

@@ -11,11 +11,11 @@ from bus_monai.data.items import case_and_number
 from bus_monai.data.readers.folder import read_csv_table
 from bus_monai.errors import UserError
 from bus_monai.io.atomic import write_json, write_table
-from bus_monai.io.ours import PNG_MARK
 from bus_monai.metrics.aggregate import SUMMARY_FILE
 from bus_monai.metrics.shapes import ShapeRow, summarize_shapes, write_shape_rows
 from bus_monai.networks.shape_cnn import SHAPE_CLASSES
 from bus_monai.report.page import CONFUSION_FILE, ROC_FILE, SHAPE_ROWS_FILE
+from bus_monai.report.paper import save_figure
 from bus_monai.report.score_figures import confusion_figure, roc_figure
 
 ColumnValues = Mapping[tuple[str, int | None], str]
@@ -33,8 +33,8 @@ def write_shape_report(folder: Path, rows: Sequence[ShapeRow], **more: Any) -> d
     summary = summarize_shapes(rows) | more
     write_json(folder / SUMMARY_FILE, summary)
     if "confusion" in summary:
-        confusion_figure(summary["confusion"]).savefig(folder / CONFUSION_FILE, dpi=110, metadata=PNG_MARK)
-        roc_figure(rows).savefig(folder / ROC_FILE, dpi=110, metadata=PNG_MARK)
+        save_figure(confusion_figure(summary["confusion"]), folder / CONFUSION_FILE)
+        save_figure(roc_figure(rows), folder / ROC_FILE)
     return summary
 
 

@@ -100,6 +100,7 @@ def test_the_rules_count_normal_cases_as_they_say() -> None:
     assert lesion["dice"] == pytest.approx((6 / 7 + 0) / 2)
     assert lesion["precision"] == pytest.approx((3 / 4 + 0) / 2)
     assert lesion["hd95_px"] == pytest.approx((0.85 + np.hypot(1, 10)) / 2)
+    assert lesion["hd95_px_detected"] == pytest.approx(0.85)
     assert "hd95_mm" not in lesion
     assert means(rows, "all_cases_zero")["dice"] == pytest.approx(6 / 7 / 4)
     assert set(means(rows, "all_cases_zero")) == set(OVERLAPS)
@@ -108,6 +109,12 @@ def test_the_rules_count_normal_cases_as_they_say() -> None:
     assert means(rows, "normal") == pytest.approx(
         {"false_positive_rate": 1 / 2, "false_area_px": 2.0, "false_area_mm2": 2.0, "specificity": 0.8}
     )
+
+
+def test_a_summary_says_dice_once() -> None:
+    found = summarize_all([row("a", tp=3, fp=1, fn=0, tn=6), row("b", tp=0, fp=0, fn=0, tn=10)])
+    assert all("f1" not in rule["metrics"] for rule in found.values())
+    assert found["lesion"]["metrics"]["dice"]["mean"] == pytest.approx(6 / 7)
 
 
 def test_an_all_background_model_has_precision_zero() -> None:

@@ -39,9 +39,22 @@ def test_page_and_table_hold_the_tests(tmp_path: Path, good: list[CaseRow], bad:
     assert (row["first"], row["second"], int(row["groups"])) == ("good", "bad", test.groups)
     assert f"<td>{number(test.effect)}</td>" in page
     for rows in models.values():
-        assert f"<td>{number(means(rows, 'lesion')['dice'])} [" in page
+        assert f"{number(means(rows, 'lesion')['dice'])} <span>[" in page
     assert "RDA-NET-GAN, 57 test images" in unescape(page)
     assert not re.findall(r'(?:src|href)="(?!data:)', page)
+    told = unescape(re.sub("<[^>]+>", "", page))
+    for name in ("scores", "tests", "ranks", "published_1"):
+        with (tmp_path / "tables" / f"{name}.csv").open(newline="", encoding="utf-8") as file:
+            header, *lines = csv.reader(file)
+        tex = (tmp_path / "tables" / f"{name}.tex").read_text("utf-8")
+        assert tex.count(r" \\") == 1 + len(lines)
+        for line in lines:
+            assert len(line) == len(header)
+            for cell in line:
+                assert cell.removesuffix(" (ours)") in told or name == "ranks"
+    assert {path.name for path in (tmp_path / "figures").iterdir()} == {
+        f"{name}.{kind}" for name in ("boxes", "operating_curves", "ranks") for kind in ("png", "svg")
+    }
     text = comparison_text(comparison)
     assert f"good - bad: {test.difference:+.4f}" in text
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.colors import to_rgb
 from PIL import Image
 
 from bus_monai.metrics.aggregate import summarize_all
@@ -20,6 +21,7 @@ from bus_monai.metrics.segmentation import score_case
 from bus_monai.report.evaluation_report import write_evaluation_report, write_run_report
 from bus_monai.report.image_figures import contour_figure
 from bus_monai.report.page import number, read_history, summary_text
+from bus_monai.report.paper import LINE_COLORS, metric_name
 from tests.user_errors import raises_user_error
 
 
@@ -50,13 +52,15 @@ def test_scores_are_those_of_the_table(tmp_path: Path, page: str) -> None:
     found = tables(page)
     by_rule = {rule: {line[0]: line[1] for line in lines} for rule, lines in found.items()}
     for metric in ("dice", "iou", "precision", "sensitivity", "specificity", "accuracy", "m_iou", "hd95_px", "assd_px"):
-        assert by_rule["lesion"][metric] == mean(lesions, metric)
+        assert by_rule["lesion"][metric_name(metric)] == mean(lesions, metric)
+    detected = [row for row in lesions if row.tp]
+    assert by_rule["lesion"]["HD95 of detected (px)"] == mean(detected, "hd95_px")
     tp, fp, fn = (sum(getattr(r, n) for r in rows) for n in ("tp", "fp", "fn"))
-    assert by_rule["pooled"]["dice"] == number(2 * tp / (2 * tp + fp + fn))
-    assert by_rule["all_cases_zero"]["iou"] == number(sum(r.iou or 0 for r in rows) / len(rows))
-    assert by_rule["normal"]["false_positive_rate"] == mean(normals, "false_positive")
+    assert by_rule["pooled"]["Dice"] == number(2 * tp / (2 * tp + fp + fn))
+    assert by_rule["all_cases_zero"]["IoU"] == number(sum(r.iou or 0 for r in rows) / len(rows))
+    assert by_rule["normal"]["Per-image false-positive rate"] == mean(normals, "false_positive")
     found_lesions, all_lesions = sum(r.lesions_found for r in rows), sum(r.lesions for r in rows)
-    assert by_rule["detection"]["lesion_sensitivity"] == number(found_lesions / all_lesions)
+    assert by_rule["detection"]["Lesion sensitivity"] == number(found_lesions / all_lesions)
     curves, agreement = operating_curves(rows), bland_altman(rows)
     assert curves is not None
     assert agreement is not None
@@ -97,8 +101,9 @@ def test_the_page_is_one_file_and_a_browser_draws_it(tmp_path: Path, bad: list[C
     command = [chromium, "--headless", "--no-sandbox", "--disable-gpu", "--window-size=1100,3000"]
     subprocess.run([*command, f"--screenshot={picture}", page.as_uri()], check=True, capture_output=True, timeout=120)
     colors = np.asarray(Image.open(picture).convert("RGB")).reshape(-1, 3)
-    # curves in matplotlib's blue
-    assert (np.abs(colors.astype(int) - (31, 119, 180)).max(axis=1) < 8).sum() > 500
+    # curves in the first color
+    blue = np.round(255 * np.array(to_rgb(LINE_COLORS[0])))
+    assert (np.abs(colors.astype(int) - blue).max(axis=1) < 8).sum() > 500
 
 
 @pytest.fixture
@@ -128,7 +133,7 @@ def test_every_figure_comes_from_the_summary(folder: Path) -> None:
     summary = json.loads((folder / "summary.json").read_text())
     for rule in summary.values():
         for metric, value in rule["metrics"].items():
-            row = re.search(rf"<tr><td>{metric}</td><td>([-\d.]+)</td>", page)
+            row = re.search(rf"<tr><td>{re.escape(metric_name(metric))}</td><td>([-\d.]+)</td>", page)
             assert row is not None
             assert f"{value['mean']:.4f}" in page or f"{value['mean']:.1f}" in page
     assert summary["lesion"]["text"].split(";")[0] in page
@@ -168,4 +173,4 @@ def test_history_leaves_out_what_an_epoch_did_not_have(folder: Path) -> None:
 def test_summary_as_text_names_each_rule_and_interval(folder: Path) -> None:
     text = summary_text(json.loads((folder / "summary.json").read_text()))
     assert "lesion: Mean over the cases with a lesion" in text
-    assert re.search(r"dice +0\.\d{4} +\[0\.\d{4}, 0\.\d{4}\] +4 cases", text)
+    assert re.search(r"Dice +0\.\d{4} +\[0\.\d{4}, 0\.\d{4}\] +4 cases", text)
