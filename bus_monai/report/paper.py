@@ -22,9 +22,9 @@ LETTERS_POINTS = 8.0
 DPI = 300
 TRUTH_COLOR, PREDICTION_COLOR = "#56b4e9", "#e69f00"
 OUTCOME_COLORS = {"true positive": "#f0e442", "false negative": "#d55e00", "false positive": "#0072b2"}
-LINE_COLORS = ("#0072b2", "#e69f00", "#cc79a7", "#000000", "#56b4e9")
+LINE_COLORS = ("#0072b2", "#e69f00", "#882255", "#000000", "#56b4e9")
 LINE_STYLES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1)))
-"""Colors of Okabe and Ito's palette for the color-blind, of which no two are taken for one another."""
+"""Four of Okabe and Ito's colors and the wine of Paul Tol: the color-blind take no two for one another."""
 POINT_COLOR, MARK_COLOR = "#0072b2", "#d55e00"
 STYLE: Any = {
     "font.size": LETTERS_POINTS,
