@@ -1,12 +1,14 @@
-"""The table of an evaluation, one row per case."""
+"""The table of an evaluation, one row per case, and its parts by diagnosis and size."""
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
+
+import numpy as np
 
 from bus_monai.data.datalist import Diagnosis
 from bus_monai.errors import UserError, check_columns, reading
@@ -117,3 +119,29 @@ def _from_text(text: str | None, column: str) -> Any:
     if column in CASE_KEYS:
         return text
     return float(text) if text else None
+
+
+def by_diagnosis(rows: Sequence[CaseRow]) -> dict[str, list[CaseRow]]:
+    """Return the cases with a lesion by diagnosis, in alphabetical order."""
+    lesions = [row for row in rows if row.has_lesion]
+    return {name: [r for r in lesions if r.diagnosis == name] for name in sorted({r.diagnosis for r in lesions})}
+
+
+def by_lesion_size(rows: Sequence[CaseRow]) -> dict[str, list[CaseRow]]:
+    """Return the cases with a lesion in thirds by the share of the image that it fills.
+
+    Shares, not pixels, so that images of different size compare. Fewer than three cases are not divided.
+    """
+    lesions = [row for row in rows if row.has_lesion]
+    if len(lesions) < 3:
+        return {}
+    shares = np.array([row.true_area_px / (row.tp + row.fp + row.fn + row.tn) for row in lesions])
+    first, second = np.quantile(shares, [1 / 3, 2 / 3])
+    third = np.digitize(shares, [first, second], right=True)
+    names = (
+        f"small, up to {first:.1%} of the image",
+        f"medium, up to {second:.1%}",
+        f"large, up to {shares.max():.1%}",
+    )
+    parts = {name: [r for r, t in zip(lesions, third, strict=True) if t == i] for i, name in enumerate(names)}
+    return {name: part for name, part in parts.items() if part}

@@ -14,12 +14,10 @@ from bus_monai.metrics.aggregate import (
     CASES_FILE,
     RULES,
     SUMMARY_FILE,
-    by_diagnosis,
-    by_lesion_size,
     summarize,
     summarize_all,
 )
-from bus_monai.metrics.case_table import CASE_COLUMNS, CaseRow, read_case_table
+from bus_monai.metrics.case_table import CASE_COLUMNS, CaseRow, by_diagnosis, by_lesion_size, read_case_table
 from bus_monai.metrics.compare import COMPARED_RULE, ROBUSTNESS_FILE
 from bus_monai.metrics.findings import FINDING_RATES, findings_curve, reliability
 from bus_monai.metrics.operating_curves import bland_altman, operating_curves

@@ -19,8 +19,6 @@ from bus_monai.metrics.aggregate import (
     OVERLAPS,
     RULES,
     Summary,
-    by_diagnosis,
-    by_lesion_size,
     grouped_mean,
     means,
     summarize,
@@ -322,31 +320,3 @@ def test_both_files_hold_the_same_rows(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "summary.json").read_text()) == summaries == summarize_all(rows)
     # of the three lesions one is met
     assert np.isclose(summaries["lesion"]["metrics"]["dice"]["mean"], 1 / 3)
-
-
-def test_cases_with_a_lesion_are_parted_by_diagnosis() -> None:
-    kinds = {"a": "malignant", "b": "benign", "c": "malignant"}
-    rows = [replace(row(id, tp=1, fp=0, fn=1), diagnosis=kind) for id, kind in kinds.items()]  # type: ignore[arg-type]
-    parts = by_diagnosis([*rows, row("normal", tp=0, fp=1, fn=0, tn=3)])
-    assert {name: [case.id for case in part] for name, part in parts.items()} == {
-        "benign": ["b"],
-        "malignant": ["a", "c"],
-    }
-    assert list(parts) == ["benign", "malignant"]
-
-
-def test_cases_with_a_lesion_are_parted_into_thirds_by_their_share_of_the_image() -> None:
-    # as shares of images of different size 0.05, 0.1, 0.2, 0.3, 0.4 and 0.5
-    sizes = [(5, 100), (20, 200), (20, 100), (3, 10), (40, 100), (100, 200)]
-    rows = [row(f"{px}/{of}", tp=px, fp=0, fn=0, tn=of - px) for px, of in sizes]
-    parts = by_lesion_size([row("normal", tp=0, fp=0, fn=0, tn=9), *rows[::-1]])
-    assert {name.split(",")[0]: {case.id for case in part} for name, part in parts.items()} == {
-        "small": {"5/100", "20/200"},
-        "medium": {"20/100", "3/10"},
-        "large": {"40/100", "100/200"},
-    }
-    assert list(parts)[2] == "large, up to 50.0%"
-    assert by_lesion_size(rows[:2]) == {}
-    # of one size, all are as large as the smallest
-    (name,) = by_lesion_size(rows[:1] * 3)
-    assert name == "small, up to 5.0% of the image"

@@ -8,7 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bus_monai.metrics.case_table import CASE_COLUMNS, CaseRow, read_case_table, write_case_table
+from bus_monai.metrics.case_table import (
+    CASE_COLUMNS,
+    CaseRow,
+    by_diagnosis,
+    by_lesion_size,
+    read_case_table,
+    write_case_table,
+)
 from bus_monai.metrics.findings import Finding
 from bus_monai.metrics.segmentation import score_case
 from tests.user_errors import raises_user_error
@@ -110,3 +117,36 @@ def test_a_file_that_is_no_table_is_refused(tmp_path: Path) -> None:
     path.write_bytes(b"\xff\xfe\x00")
     with raises_user_error(path=path):
         read_case_table(path)
+
+
+def case(id: str, lesion_px: int, image_px: int) -> CaseRow:
+    truth = np.arange(image_px)[None] < lesion_px
+    return CaseRow.of(score_case(truth.astype(float), truth), id=id, group=id, diagnosis="unknown")
+
+
+def test_cases_with_a_lesion_are_parted_by_diagnosis() -> None:
+    kinds = {"a": "malignant", "b": "benign", "c": "malignant"}
+    rows = [replace(case(id, 1, 2), diagnosis=kind) for id, kind in kinds.items()]  # type: ignore[arg-type]
+    parts = by_diagnosis([*rows, case("normal", 0, 4)])
+    assert {name: [row.id for row in part] for name, part in parts.items()} == {
+        "benign": ["b"],
+        "malignant": ["a", "c"],
+    }
+    assert list(parts) == ["benign", "malignant"]
+
+
+def test_cases_with_a_lesion_are_parted_into_thirds_by_their_share_of_the_image() -> None:
+    # as shares of images of different size 0.05, 0.1, 0.2, 0.3, 0.4 and 0.5
+    sizes = [(5, 100), (20, 200), (20, 100), (3, 10), (40, 100), (100, 200)]
+    rows = [case(f"{px}/{of}", px, of) for px, of in sizes]
+    parts = by_lesion_size([case("normal", 0, 9), *rows[::-1]])
+    assert {name.split(",")[0]: {row.id for row in part} for name, part in parts.items()} == {
+        "small": {"5/100", "20/200"},
+        "medium": {"20/100", "3/10"},
+        "large": {"40/100", "100/200"},
+    }
+    assert list(parts)[2] == "large, up to 50.0%"
+    assert by_lesion_size(rows[:2]) == {}
+    # of one size, all are as large as the smallest
+    (name,) = by_lesion_size(rows[:1] * 3)
+    assert name == "small, up to 5.0% of the image"
