@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import re
 from collections.abc import Mapping
@@ -29,6 +30,7 @@ ENCODER_NAMES = (
     *LITE_SCALES,
 )
 TORCHVISION_LAYOUT = "torchvision's layout"
+_NAMED_HASH = re.compile(r"-([0-9a-f]{8})\.pth$")
 _CLASSIFIER = re.compile(r"^(fc|classifier)\.")
 _DENSE_LAYER = re.compile(r"(denselayer\d+)\.(norm|relu|conv)\.?([12])\.")
 _MBCONV = re.compile(r"^(features\.([1-7])\.\d+)\.block\.([0-3])\.(\w+)\.(.+)$")
@@ -125,8 +127,8 @@ def load_encoder_weights(network: nn.Module, weights: Mapping[str, str | Path]) 
         weights: a file for each name, ``.safetensors`` or what ``torch.save`` wrote, tensors only.
 
     Raises:
-        UserError: the network has no such encoder, or a file is missing, broken or of another network; nothing is
-            loaded from that file.
+        UserError: the network has no such encoder, or a file is missing, broken, of another network or of another
+            hash than its name says; nothing is loaded from that file.
     """
     for name, path in weights.items():
         encoders = [module for module in network.modules() if getattr(module, "name", None) == name]
@@ -134,8 +136,20 @@ def load_encoder_weights(network: nn.Module, weights: Mapping[str, str | Path]) 
             raise UserError(f"encoder_weights names {name!r}, but the network has no such encoder: leave it out.")
         layout = LITE_LAYOUT if name in LITE_PACKAGES else TORCHVISION_LAYOUT
         state = read_state(path, layout=layout)
+        _check_hash(Path(path))
         for encoder in encoders:
             load_state(encoder, _renamed(state, encoder), name=name, path=path, layout=layout)
+
+
+def _check_hash(path: Path) -> None:
+    """Check the hash that published files have in their names, such as ``resnet18-f37072fd.pth``."""
+    named = _NAMED_HASH.search(path.name)
+    if named and not hashlib.sha256(path.read_bytes()).hexdigest().startswith(named[1]):
+        raise UserError(
+            f"'{path}' is not the file that was published: its SHA-256 does not begin with {named[1]}, as its name "
+            "says; download it again.",
+            path=path,
+        )
 
 
 def _renamed(state: dict[str, Tensor], encoder: nn.Module) -> dict[str, Tensor]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import re
 from math import prod
@@ -145,6 +146,20 @@ def test_wrong_file_is_named_in_one_sentence(tmp_path: Path) -> None:
     fails(gray, "resnet18", "conv1.weight", (64, 1, 7, 7), (64, 3, 7, 7))
     fails({}, "resnet18", "conv1.weight", 99)
     fails([1])
+
+
+def test_the_hash_in_a_published_files_name_is_checked(tmp_path: Path) -> None:
+    torch.save(marked("resnet18"), tmp_path / "own.pth")
+    digest = hashlib.sha256((tmp_path / "own.pth").read_bytes()).hexdigest()[:8]
+    right, wrong = tmp_path / f"resnet18-{digest}.pth", tmp_path / "resnet18-f37072fd.pth"
+    for path in (right, wrong):
+        path.write_bytes((tmp_path / "own.pth").read_bytes())
+    net = ResNetEncoder("resnet18")
+    with raises_user_error("f37072fd", path=wrong):
+        load_encoder_weights(net, {"resnet18": wrong})
+    assert not torch.equal(net.conv1.weight, torch.ones(64, 3, 7, 7))
+    load_encoder_weights(net, {"resnet18": right})
+    assert torch.equal(net.conv1.weight, torch.ones(64, 3, 7, 7))
 
 
 def test_broken_safetensors(tmp_path: Path) -> None:
