@@ -66,8 +66,11 @@ def crop_items(cases: Sequence[Case], box: str) -> list[dict[str, Any]]:
 
 
 def section_crops(datalist: Datalist, section: str, box: str) -> list[dict[str, Any]]:
-    """Return the cases of a section as :func:`crop_items` does."""
-    return crop_items(getattr(datalist, section), box)
+    """Return the cases of a section as :func:`crop_items` does; whole, the unlabeled ones that nobody has a mask of."""
+    cases: Sequence[Case] = getattr(datalist, section)
+    if section != "unlabeled":
+        return crop_items(cases, box)
+    return [item for case in cases for item in (crop_items([case], box) if case.masks else to_items([case]))]
 
 
 def _true_box(case: Case, number: int) -> dict[str, Any]:

@@ -237,4 +237,4 @@ def test_too_few_labeled_images(labeled: int, named: list[str], tmp_path: Path) 
     content = {section: [item | {"id": i, "group": i} for i in ids] for section, ids in names.items()}
     (tmp_path / "datalist.json").write_text(json.dumps(content))
     with raises_user_error(*named, wrapped=True):
-        train(tmp_path, tmp_path / "out", labeled_fraction=None)
+        train(tmp_path, tmp_path / "out", labeled_fraction=None, box="full")
