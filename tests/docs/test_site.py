@@ -29,6 +29,13 @@ def test_each_protocol_and_rule_is_explained() -> None:
     assert set(re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE)) == {*PROTOCOLS, *RULES}
 
 
+def test_each_page_has_its_place() -> None:
+    places = re.findall(r"^[\w/.*]+$", (DOCS / "index.md").read_text(encoding="utf-8"), re.MULTILINE)
+    pages = [path.stem for path in DOCS.glob("*.md") if path.stem != "index"]
+    pages += [f"notebooks/{path.stem}" for path in (DOCS / "notebooks").glob("*.ipynb")]
+    assert [page for page in pages if page not in places] == []
+
+
 def test_each_picture_is_shown_somewhere() -> None:
     pages = [ROOT / "README.md", ROOT / "benchmarks" / "README.md", *DOCS.rglob("*.md")]
     text = "".join(page.read_text(encoding="utf-8") for page in pages)
