@@ -192,7 +192,7 @@ def check_run_files(
         folder: of the run.
         tables: file names of tables, and their columns.
         beside: file names of what has no mark: ours where one of the tables is beside.
-        marked: file names of what has a mark: figures and pages.
+        marked: file names of what has a mark: pages, and figures, beside whose PNG there is an SVG.
         option: that names the folder.
 
     Raises:
@@ -206,7 +206,8 @@ def check_run_files(
         foreign += [folder / name for name in beside if os.path.lexists(folder / name)]
     for path in foreign:
         raise not_ours(path, option)
-    check_replaced((folder / name for name in marked), option=option)
+    for path in (folder / name for name in marked):
+        check_replaced({path, path.with_suffix(".svg") if path.suffix == ".png" else path}, option=option)
 
 
 def is_table_of(path: Path, columns: Sequence[str]) -> bool:
