@@ -183,8 +183,8 @@ def test_three_splits_in_one_figure_under_the_papers_rule(
 @pytest.mark.parametrize(
     ("arguments", "path", "key", "named"),
     [
-        (["--model_id", "21"], None, "model_id", [21, 1, 20]),
-        (["--model_id", "null"], None, "model_id", [None, 1, 20]),
+        (["--model_id", "22"], None, "model_id", [22, 1, 21]),
+        (["--model_id", "null"], None, "model_id", [None, 1, 21]),
         (["--loss", "focal"], None, "loss", ["focal", "bce", "dice", "bce_dice"]),
         (["--attention", "se"], None, "attention", ["se", "none", "cbam", "non_local"]),
         (["--patience", "0"], None, "patience", [0, 1, "null"]),

@@ -76,7 +76,7 @@ def test_examples_go_from_the_best_to_the_worst_case(
 ) -> None:
     drawn = [show(monkeypatch, name) for name in ("contour_figure", "overlay_figure")]
     evaluate([case(str(number), hits) for number, hits in enumerate(found)], tmp_path)
-    assert {path.name for path in tmp_path.iterdir()} == {"examples.png", "overlays.png"}
+    assert {path.stem for path in tmp_path.iterdir()} == {"examples", "overlays"}
     for (((images, truths, probabilities, told), options),) in drawn:
         assert (told, options) == (titles, {"threshold": 0.5})
         for title, image, truth, probability in zip(told, images, truths, probabilities, strict=True):

@@ -72,6 +72,6 @@ def test_curves_have_a_panel_of_counts_where_there_are_any() -> None:
         {"epoch": 3.0, "trusted_images": 9.0},
     ]
     panel = curves_figure(rows).axes[3]
-    assert panel.get_title() == "Unlabeled images with a trusted mask"
+    assert panel.get_title() == "Unlabeled images trusted"
     assert panel.lines[0].get_xydata().tolist() == [[2.0, 4.0], [3.0, 9.0]]
     assert len(curves_figure(rows[:1]).axes) == 3

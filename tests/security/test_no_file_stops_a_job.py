@@ -110,13 +110,13 @@ def test_readers_of_data_sets_leave_special_files_out(tmp_path: Path, caplog: py
 
 def test_a_spooled_pipe_holds_up_nothing(bright: Any, tmp_path: Path) -> None:
     pytest.importorskip("pynetdicom")
-    from bus_monai.pacs.serve import segment_spooled
+    from bus_monai.pacs.serve import SpoolSegmenter
     from bus_monai.pacs.spool import IMAGE_FILE, Spool
 
     with closing(Spool(tmp_path / "spool", 10**9)) as spool:
         (spool.folder("received", "x")).mkdir()
         os.mkfifo(spool.folder("received", "x") / IMAGE_FILE)
-        outcome = segment_spooled(spool, "x", bright, SegmentSettings(("seg",)), Readers())
+        outcome = SpoolSegmenter(spool, bright, SegmentSettings(("seg",)), Readers())("x")
         assert outcome.state == "skipped"
         check_sentence(outcome.reason, "a named pipe")
         assert spool.names("received") == []

@@ -101,13 +101,13 @@ def test_an_attribute_that_a_data_set_lacks_is_named(
 
 def test_results_of_the_node_are_their_owners_alone(bright: Any, tmp_path: Path) -> None:
     pytest.importorskip("pynetdicom")
-    from bus_monai.pacs.serve import segment_spooled
+    from bus_monai.pacs.serve import SpoolSegmenter
     from bus_monai.pacs.spool import Spool
     from tests.pacs.serving import images
 
     with closing(Spool(tmp_path / "spool", 10**9)) as spool:
         name = spool.receive(images(tmp_path / "in", 2)[1].read_bytes())
-        assert segment_spooled(spool, name, bright, SegmentSettings(("seg", "sr")), Readers()).state == "done"
+        assert SpoolSegmenter(spool, bright, SegmentSettings(("seg", "sr")), Readers())(name).state == "done"
         files = [path for path in spool.path.rglob("*") if path.is_file() and path.name != "lock"]
         assert len(files) == 3
         assert {stat.S_IMODE(path.stat().st_mode) for path in files} == {0o600}
