@@ -25,6 +25,13 @@ if TYPE_CHECKING:
     from torch import nn
 
 _SPEC = re.compile(r"(?:(?P<name>[\w.-]+)=)?(?P<bundle>\w+|[^:]*/[^:]*)(?::(?P<weights>.+))?")
+REGISTERED = "models:/"
+"""How a model of MLflow's registry is named."""
+BUNDLE_TAG = "bundle"
+"""Tag of a version in the registry: the bundle whose weights it holds."""
+_REGISTERED_SPEC = re.compile(r"models:/(?P<name>[^/@:]+)(?:/(?P<version>\d+)|@(?P<alias>[\w.-]+))")
+FETCHED_FILE = "fetched"
+"""In the folder of such a model, once it is there whole."""
 KEYED_CONFIGS = ("inference.json", "metadata.json")
 SETTLED_NS = 2_000_000_000
 """Age in nanoseconds from which a file's times tell it from its next version; file systems count in steps."""
@@ -112,13 +119,6 @@ def _parse(spec: str, segmenters: bool, trust: bool) -> TrainedModel:
     return _model(find_bundle(match["bundle"], trust=trust), match["weights"], spec, segmenters, match["name"])
 
 
-REGISTERED = "models:/"
-"""How a model of MLflow's registry is named."""
-BUNDLE_TAG = "bundle"
-"""Tag of a version in the registry: the bundle whose weights it holds."""
-_REGISTERED_SPEC = re.compile(r"models:/(?P<name>[^/@:]+)(?:/(?P<version>\d+)|@(?P<alias>[\w.-]+))")
-
-
 def register_model(model: TrainedModel, name: str) -> int:
     """Write weights and settings of a model to MLflow's registry (``MLFLOW_TRACKING_URI``); return the new version.
 
@@ -174,9 +174,6 @@ def _registered(spec: str) -> tuple[str, Path, str]:
     if len(files) != 1:
         raise UserError(f"'{spec}' holds {len(files)} files of weights, not one: register it anew.")
     return str(found.tags[BUNDLE_TAG]), files[0], f"{name}-{found.version}"
-
-
-FETCHED_FILE = "fetched"
 
 
 @contextmanager

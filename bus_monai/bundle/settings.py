@@ -115,9 +115,11 @@ def write_settings(folder: str | Path, settings: Mapping[str, Any], *, enabled: 
         return
     path = Path(folder) / SETTINGS_FILE
     weights = [path.with_name(name) for name in (TRAINED_FILE, CHECKPOINT_FILE)]
-    for there in [path] if path.exists() else [file for file in weights if file.exists()]:
-        if not (there == path and _is_of_a_training(path)):
-            raise not_ours(there, "ckpt_dir")
+    foreign = [file for file in weights if file.exists()]
+    if path.exists():
+        foreign = [] if _is_of_a_training(path) else [path]
+    if foreign:
+        raise not_ours(foreign[0], "ckpt_dir")
     write_json(path, settings)
 
 

@@ -32,14 +32,14 @@ def read_modality(source: OpenedSource) -> str:
     """Return the modality, such as ``US``; ``DICOMDIR`` for a directory; empty where the file does not say."""
     header = _header_or_nothing(source)
     directory = getattr(header, "file_meta", Dataset()).get("MediaStorageSOPClassUID") == MediaStorageDirectoryStorage
-    return "DICOMDIR" if directory else _text(header, "Modality")
+    return "DICOMDIR" if directory else header_text(header, "Modality")
 
 
 def without_identifiers(text: str, source: OpenedSource) -> str:
     """Replace what identifies the patient of a file, which a decoder's message may quote, by an ellipsis."""
     header = _header_or_nothing(source)
     for keyword in IDENTIFIERS:
-        value = _text(header, keyword)
+        value = header_text(header, keyword)
         for part in (value, *value.split("^")):
             if len(part) >= MIN_IDENTIFIER_LENGTH:
                 text = text.replace(part, "…")
@@ -65,7 +65,8 @@ def _header_or_nothing(source: OpenedSource) -> Dataset:
         return Dataset()
 
 
-def _text(header: Dataset, keyword: str) -> str:
+def header_text(header: Dataset, keyword: str) -> str:
+    """Return the text of an element without blanks around it, empty where it is missing or cannot be decoded."""
     try:
         return str(header.get(keyword) or "").strip()
     except Exception:  # values are decoded when they are asked for

@@ -204,8 +204,8 @@ def check_run_files(
     foreign = [path for path in there if not is_table_of(path, paths[path])]
     if not there:
         foreign += [folder / name for name in beside if os.path.lexists(folder / name)]
-    for path in foreign:
-        raise not_ours(path, option)
+    if foreign:
+        raise not_ours(foreign[0], option)
     for path in (folder / name for name in marked):
         check_replaced({path, path.with_suffix(".svg") if path.suffix == ".png" else path}, option=option)
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from pydicom.dataset import Dataset
 
+from bus_monai.dicom.read import header_text
 from bus_monai.errors import NotAssessedError, UserError, check_choice, reading
 from bus_monai.io.opened import OpenedSource
 
@@ -55,7 +56,9 @@ class Rule:
         return all(
             any(
                 fnmatchcase(value.casefold(), pattern.casefold())
-                for value in ([calling] if key == "calling" else [_value(header, word) for word in ATTRIBUTES[key]])
+                for value in (
+                    [calling] if key == "calling" else [header_text(header, word) for word in ATTRIBUTES[key]]
+                )
                 for pattern in patterns
             )
             for key, patterns in self.patterns.items()
@@ -117,10 +120,3 @@ def _rule(rule: Mapping[str, Any], number: int, path: Path) -> Rule:
             raise UserError(f"'{key}' of {where} is no text: write a pattern, or a list of some.", path=path, key=key)
         patterns[key] = texts
     return Rule(str(rule["do"]), patterns)
-
-
-def _value(header: Dataset, keyword: str) -> str:
-    try:
-        return str(header.get(keyword) or "").strip()
-    except Exception:  # values are decoded when they are asked for
-        return ""
