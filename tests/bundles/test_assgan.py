@@ -187,8 +187,8 @@ def test_presets_are_the_papers_tables() -> None:
     }
 
 
-def test_unlabeled_images_need_no_mask(small_phantoms: Path, tmp_path: Path) -> None:
-    """A data set with an ``unlabeled`` section of its own, of any number of images."""
+def test_unlabeled_images_may_lack_masks(small_phantoms: Path, tmp_path: Path) -> None:
+    """A data set with an ``unlabeled`` section of its own, of any number of images, some with a mask."""
     data = tmp_path / "set"
     data.mkdir()
     content = json.loads((small_phantoms / "datalist.json").read_text())
@@ -198,7 +198,10 @@ def test_unlabeled_images_need_no_mask(small_phantoms: Path, tmp_path: Path) -> 
                 for name in [item[kind]] if kind == "image" else item[kind]:
                     (data / name).parent.mkdir(exist_ok=True)
                     (data / name).write_bytes((small_phantoms / name).read_bytes())
-    content["unlabeled"] = [item | {"masks": [], "diagnosis": "benign"} for item in content["training"][6:15]]
+    hidden = content["training"][6:15]
+    content["unlabeled"] = [
+        item | {"masks": item["masks"][: n % 2], "diagnosis": "benign"} for n, item in enumerate(hidden)
+    ]
     content["training"] = content["training"][:6]
     del content["test"]
     (data / "datalist.json").write_text(json.dumps(content))
