@@ -13,7 +13,7 @@ from scipy.ndimage import binary_dilation, distance_transform_edt, gaussian_filt
 from bus_monai.data.datalist import Shape
 from bus_monai.errors import UserError
 from bus_monai.geometry.box import Box
-from bus_monai.transforms.load import components
+from bus_monai.geometry.lesion import label_components
 
 Margin: TypeAlias = Literal["circumscribed", "spiculated"]
 TissueMap: TypeAlias = NDArray[np.float32]
@@ -176,7 +176,7 @@ def outline(
             limit += rng.uniform(0.08, 0.35) * np.exp(-((off / rng.uniform(0.06, 0.14)) ** 2))
         limit = np.maximum(limit, 0.4)
     # on a coarse grid the tip of a thin spicule may stand alone
-    return max(components(distance <= radius * limit), key=np.count_nonzero)
+    return np.asarray(label_components(distance <= radius * limit)[0] == 1)
 
 
 def _border(width: int, level: float, wave: float, rng: np.random.Generator) -> NDArray[np.float64]:
