@@ -37,7 +37,7 @@ from bus_monai.bundle.run import BundleParts, bundle_parts, train_run
 from bus_monai.bundle.settings import read_settings
 from bus_monai.data.datalist import Case, Datalist, write_datalist
 from bus_monai.data.dataset import load_dataset
-from bus_monai.experiments.cross_validation import held_out_score
+from bus_monai.experiments.cross_validation import held_out_scores
 from bus_monai.explain.saliency import choose_layer
 from bus_monai.explain.uncertainty import image_features, k_center, uncertainty_map
 from bus_monai.sources.read import read_source
@@ -158,7 +158,7 @@ def loop(
         folder = options.out / f"{seed}_{strategy if number else 'start'}_{len(labeled)}"
         model = train(split, folder, model, seed, options.size, options.steps)
         lesions = sum(case.diagnosis != "normal" for case in labeled)
-        values = (seed, strategy, len(labeled), lesions, round(held_out_score(model, split), 4))
+        values = (seed, strategy, len(labeled), lesions, round(statistics.fmean(held_out_scores(model, split.test)), 4))
         yield dict(zip(HEAD, map(str, values), strict=True))
         if number < options.rounds - 1:
             rest = [case for case in pool if case not in labeled]

@@ -146,14 +146,31 @@ def group_near_duplicates(images: Sequence[Path], known: Path | None = None) -> 
     Raises:
         UserError: ``known`` lacks a column.
     """
-    contents = [hash_file(path) for path in images]
-    first: dict[str, int] = {}
-    pairs = [(first.setdefault(content, i), i) for i, content in enumerate(contents)]
-    pairs += [(first[one], first[other]) for one, other in _similar({c: images[i] for c, i in first.items()})]
+    pairs = _duplicate_pairs(images)
     if known is not None:
         pairs += known_duplicates(images, known)
-    leader = {i: group[0] for group in join_pairs(pairs, len(images)) for i in group}
-    return [_name(images[leader.get(i, i)]) for i in range(len(images))]
+    return [_name(images[leader]) for leader in _leaders(pairs, len(images))]
+
+
+def join_groups(cases: Sequence[Case]) -> list[Case]:
+    """Return cases whose groups also hold near-duplicates: groups that share one become the first of them."""
+    first: dict[str, int] = {}
+    pairs = [(first.setdefault(case.group, i), i) for i, case in enumerate(cases)]
+    pairs += _duplicate_pairs([case.image for case in cases])
+    leaders = _leaders(pairs, len(cases))
+    return [replace(case, group=cases[leader].group) for case, leader in zip(cases, leaders, strict=True)]
+
+
+def _duplicate_pairs(images: Sequence[Path]) -> list[tuple[int, int]]:
+    first: dict[str, int] = {}
+    pairs = [(first.setdefault(hash_file(path), i), i) for i, path in enumerate(images)]
+    return pairs + [(first[one], first[other]) for one, other in _similar({c: images[i] for c, i in first.items()})]
+
+
+def _leaders(pairs: Iterable[tuple[int, int]], count: int) -> list[int]:
+    """Return the first member of the group of each of ``count`` images."""
+    leader = {i: group[0] for group in join_pairs(pairs, count) for i in group}
+    return [leader.get(i, i) for i in range(count)]
 
 
 def with_groups(cases: Sequence[Case], known: Path | None = None) -> list[Case]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,7 @@ from bus_monai.bundle.models import TrainedModel, known_in
 from bus_monai.bundle.registry import TRAINED_FILE, output_format
 from bus_monai.bundle.run import EVALUATE_CONFIG, evaluate_model, train_run
 from bus_monai.bundle.settings import read_settings
-from bus_monai.data.datalist import Datalist
+from bus_monai.data.datalist import Case
 from bus_monai.data.protocols import FOLDS
 from bus_monai.errors import UserError
 from bus_monai.handlers.mlflow import ParentRun
@@ -161,13 +160,13 @@ def evaluate_generators(model: TrainedModel, folder: Path, settings: Mapping[str
     write_scores(folder, rows)
 
 
-def held_out_score(model: TrainedModel, datalist: Datalist) -> float:
-    """Return the mean Dice over the section ``test``; an image without lesion scores 1 where none is found, else 0."""
+def held_out_scores(model: TrainedModel, cases: Sequence[Case]) -> list[float]:
+    """Return Dice of each case; an image without lesion scores 1 where none is found, else 0."""
     predictor = Predictor(model, backend="torch", precision="fp32")
     scores = []
-    for case in datalist.test:
+    for case in cases:
         source = read_source(case.image)
         truth = read_masks(case.masks, source.pixels.shape)
         found = score_case(predictor.predict(source.pixels, find_regions(source.pixels, source.images)), truth)
         scores.append(float(found.predicted_area_px == 0) if found.dice is None else found.dice)
-    return fmean(scores)
+    return scores

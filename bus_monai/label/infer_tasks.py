@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from bus_monai.bundle.models import model_key
 from bus_monai.bundle.registry import bundle_version
+from bus_monai.data.label_file import image_shape, usual_suffix, write_labels
 from bus_monai.dicom.segmentation import make_segmentations
 from bus_monai.dicom.source_header import Algorithm, write_dicom
 from bus_monai.errors import UserError
@@ -27,14 +28,7 @@ from bus_monai.inference.segment_frames import SegmentedFile, segment_frames
 from bus_monai.interaction.refine import refine
 from bus_monai.io.opened import OpenedSource, open_source
 from bus_monai.label.infer_request import DEFAULT_SENSITIVITY, RESULT_SUFFIXES, InferOptions, read_prompts
-from bus_monai.label.label_file import (
-    fill_contours,
-    image_shape,
-    keep_numbers,
-    label_contours,
-    usual_suffix,
-    write_labels,
-)
+from bus_monai.label.label_file import fill_contours, keep_numbers, label_contours
 from bus_monai.label.model_versions import ModelVersions
 from bus_monai.sources.read import read_source
 from bus_monai.transforms.image_region import find_regions

@@ -18,6 +18,7 @@ from monailabel.interfaces.tasks.train import TrainTask
 
 from bus_monai import __version__
 from bus_monai.bundle.models import parse_models
+from bus_monai.data.label_file import CaseField, read_fields
 from bus_monai.errors import UserError, check_choice
 from bus_monai.label.infer_tasks import CLICKS_SUFFIX, LESION_NAMES, ClickTask, SegmentTask
 from bus_monai.label.model_versions import ModelVersions
@@ -46,6 +47,19 @@ class BreastUltrasoundApp(MONAILabelApp):
             app_dir, studies, conf, "bus_monai", str(type(self).__doc__).splitlines()[0], __version__, LESION_NAMES
         )
 
+    def info(self) -> dict[str, Any]:
+        """Return what the server offers, and the fields of a case that it asks for.
+
+        Raises:
+            UserError: the folder's list of fields is broken.
+        """
+        found: dict[str, Any] = super().info()
+        return found | {"fields": self.fields()}
+
+    def fields(self) -> list[CaseField]:
+        """Return the fields of a case, see :func:`~bus_monai.data.label_file.read_fields`."""
+        return read_fields(self.store.folder)
+
     def init_datastore(self) -> LabelStore:
         """Return the store."""
         return self.store
@@ -64,11 +78,14 @@ class BreastUltrasoundApp(MONAILabelApp):
         return segment_all
 
     def init_strategies(self) -> dict[str, Strategy]:
-        """Return the ways to choose what to label next."""
+        """Return the ways to choose what to label next, the one first that clients choose by default.
+
+        With a simulated annotator none was better at 80 labels than chance (benchmarks/README.md, the learning loop).
+        """
         first = next(iter(self.segmenters.values()))
         return {
-            "first": InOrder("The first by name", sorted),
             "random": InOrder("Any", shuffled),
+            "first": InOrder("The first by name", sorted),
             "uncertainty": Uncertainty(first),
             "diversity": Diversity(first),
         }

@@ -21,16 +21,9 @@ from monailabel.interfaces.utils.app import app_instance
 from monailabel.utils.others.generic import get_mime_type
 from PIL import Image
 
+from bus_monai.data.label_file import image_shape, read_labels, usual_suffix, write_labels
 from bus_monai.errors import check_number
-from bus_monai.label.label_file import (
-    OUTLINE_TOLERANCE_PX,
-    fill_contours,
-    image_shape,
-    label_contours,
-    read_labels,
-    usual_suffix,
-    write_labels,
-)
+from bus_monai.label.label_file import OUTLINE_TOLERANCE_PX, fill_contours, label_contours
 from bus_monai.label.received import JsonBody
 from bus_monai.label.store import LabelStore, final_labels
 from bus_monai.pacs.dicomweb import MAX_BYTES, TIMEOUTS_S, TOKEN_VARIABLE, BoundedSession

@@ -20,20 +20,18 @@ from filelock import FileLock
 from monailabel.datastore.local import DataModel, ImageLabelModel, LocalDatastore, LocalDatastoreModel
 from monailabel.interfaces.datastore import DefaultLabelTag
 
+from bus_monai.data.label_file import LABEL_SUFFIXES, image_shape, label_suffix, read_labels
+from bus_monai.data.readers.own_images import IMAGE_SUFFIXES, LABELS_FOLDER, split_suffix
 from bus_monai.errors import UserError, reading
 from bus_monai.io.atomic import atomic_file, cache_folder
-from bus_monai.io.image import NIFTI_SUFFIXES, RASTER_SUFFIXES
-from bus_monai.io.opened import DICOM_SUFFIXES, special_kind
+from bus_monai.io.opened import special_kind
 from bus_monai.io.ours import not_ours
-from bus_monai.label.label_file import LABEL_SUFFIXES, image_shape, label_suffix, read_labels
 from bus_monai.pacs.dicomweb import TOKEN_VARIABLE, DicomWeb, InstanceError
 from bus_monai.sources.listing import find_sources
 from bus_monai.sources.read import read_source
 
 KEPT_FOLDER = ".bus_monai"
 """Folder beside the images for versions of labels and models."""
-LABELS_FOLDER = "labels"
-IMAGE_SUFFIXES = (*sorted(NIFTI_SUFFIXES, key=len, reverse=True), *RASTER_SUFFIXES, *DICOM_SUFFIXES)
 _NAME = re.compile(r"[^\W.][\w .+-]*(/[^\W.][\w .+-]*)*")
 _TAG = re.compile(r"\w[\w.-]*")
 MAX_NAME, MAX_TAG = 200, 64
@@ -221,10 +219,7 @@ class LabelStore(LocalDatastore):
         return number
 
     def _to_id(self, file: str) -> tuple[str, str]:
-        # the end of a UID is no suffix
-        suffix = next((known for known in IMAGE_SUFFIXES if file.lower().endswith(known)), "")
-        end = len(file) - len(suffix)
-        return file[:end], file[end:]
+        return split_suffix(file)
 
     def _list_files(self, path: str, patterns: Sequence[str]) -> dict[str, str]:
         """List images below the folder, or label files of a tag, by their paths in it."""

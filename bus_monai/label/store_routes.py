@@ -15,11 +15,12 @@ from monailabel.interfaces.datastore import DefaultLabelTag
 from monailabel.interfaces.utils.app import app_instance
 from starlette.datastructures import UploadFile
 
+from bus_monai.data.label_file import label_suffix
+from bus_monai.data.readers.own_images import split_suffix
 from bus_monai.errors import UserError, check_choice
 from bus_monai.io.opened import CHUNK_BYTES
-from bus_monai.label.label_file import label_suffix
 from bus_monai.label.received import Form, FormBody, scratch, uploaded
-from bus_monai.label.store import IMAGE_SUFFIXES, LabelStore, final_labels
+from bus_monai.label.store import LabelStore, final_labels
 
 USER = "admin"
 """Whom MONAI Label names where nobody logs in."""
@@ -49,9 +50,8 @@ def add_image(form: FormBody, image: str = "") -> dict[str, str]:
 
 def sent_name(file: UploadFile) -> tuple[str, str]:
     """Return the name of an image that was sent, and its suffix in small letters, empty where it is none of ours."""
-    name = PurePosixPath((file.filename or "image.nii.gz").replace("\\", "/")).name
-    suffix = next((known for known in IMAGE_SUFFIXES if name.lower().endswith(known)), "")
-    return name[: len(name) - len(suffix)], suffix
+    name, suffix = split_suffix(PurePosixPath((file.filename or "image.nii.gz").replace("\\", "/")).name)
+    return name, suffix.lower()
 
 
 @router.delete("/")

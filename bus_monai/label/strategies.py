@@ -18,6 +18,8 @@ from torch import Tensor
 
 from bus_monai.bundle.models import model_key
 from bus_monai.bundle.run import BundleParts, bundle_parts
+from bus_monai.data.label_file import image_shape
+from bus_monai.data.readers.own_images import list_labels
 from bus_monai.errors import UserError
 from bus_monai.explain.saliency import choose_layer
 from bus_monai.explain.uncertainty import (
@@ -27,8 +29,7 @@ from bus_monai.explain.uncertainty import (
 )
 from bus_monai.inference.predictor import Predictor
 from bus_monai.label.infer_tasks import SegmentTask
-from bus_monai.label.label_file import image_shape, read_labels
-from bus_monai.label.store import LabelStore, final_labels
+from bus_monai.label.store import LabelStore
 from bus_monai.metrics.segmentation import mask_dice
 from bus_monai.sources.read import read_all_frames, read_source
 from bus_monai.transforms.image_region import FrameRegions
@@ -102,6 +103,8 @@ def _layer(predictor: Predictor) -> str:
 class DiceScoring(ScoringMethod):
     """Dice of what the active model finds against the final label, 1 where neither shows a lesion.
 
+    Labels that were accepted as a model made them are left out.
+
     Args:
         task: whose model.
     """
@@ -111,20 +114,21 @@ class DiceScoring(ScoringMethod):
         self.task = task
 
     def __call__(self, request: dict[str, Any], datastore: LabelStore) -> dict[str, float]:
-        """Return the Dice of each labeled image, over all its frames, and keep it with the image.
+        """Return the Dice of each of these images, over all its frames, and keep it with the image.
 
         Raises:
             UserError: an image or label cannot be read.
         """
         predictor, version = self.task.predictor()
         result = {}
-        for name, label in final_labels(datastore).items():
-            image = datastore.image_path(name)
-            truth = read_labels(label, image_shape(image)) > 0
-            frames, regions = read_all_frames(image), FrameRegions()
+        labels = list_labels(datastore.folder) if datastore.get_labeled_images() else []
+        for one in labels:
+            if one.is_accepted:
+                continue
+            frames, regions = read_all_frames(one.image), FrameRegions()
             found = np.stack([predictor.predict(f.pixels, regions(f.pixels, f.images)) >= 0.5 for f in frames])
-            result[name] = mask_dice(found, truth)
-            datastore.update_image_info(name, {"dice": {"model": f"{predictor.name} {version}", "dice": result[name]}})
+            dice = result[one.name] = mask_dice(found, one.read() > 0)
+            datastore.update_image_info(one.name, {"dice": {"model": f"{predictor.name} {version}", "dice": dice}})
         return result
 
 

@@ -9,36 +9,67 @@ import os
 import shutil
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
-import numpy as np
 from monailabel.interfaces.tasks.train import TrainTask
-from numpy.typing import NDArray
-from PIL import Image
 
 from bus_monai.bundle.declared import check_settings
 from bus_monai.bundle.models import TrainedModel
 from bus_monai.bundle.registry import TRAINED_FILE, bundle_version
 from bus_monai.bundle.run import train_run
 from bus_monai.bundle.settings import read_config, read_settings, set_by_user
-from bus_monai.data.datalist import Case, Datalist, Diagnosis, write_datalist
-from bus_monai.data.readers.folder import case_id
+from bus_monai.data.datalist import Case, Datalist, write_datalist
+from bus_monai.data.label_file import image_shape
+from bus_monai.data.near_duplicates import join_groups
+from bus_monai.data.readers.own_images import LabeledImage, file_id, label_cases, list_labels
 from bus_monai.errors import UserError, user_error
-from bus_monai.experiments.cross_validation import held_out_score
-from bus_monai.io.atomic import atomic_file
+from bus_monai.experiments.cross_validation import held_out_scores
+from bus_monai.io.atomic import write_json
 from bus_monai.io.image import image_stem
-from bus_monai.io.masks import frame_mark, write_png_mask
-from bus_monai.io.opened import open_source
-from bus_monai.label.label_file import image_shape, read_labels
 from bus_monai.label.model_versions import PROGRESS_FILE, ModelVersions
-from bus_monai.label.store import LabelStore, final_labels
-from bus_monai.sources.read import read_all_frames
+from bus_monai.label.store import LabelStore
+from bus_monai.metrics.aggregate import grouped_mean
 
 SHORT_TRAINING = {"max_epochs": 10, "pretrain_epochs": 0, "phase1_epochs": 5, "encoder_weights": None}
 """Of a training that starts from a trained model, as far as its bundle has these keys."""
+SHOWN_SETTINGS = ("max_epochs", "lr", "g_lr", "d_lr")
+"""That clients offer to set, as far as a bundle has them: epochs and learning rates."""
+PATIENCE = 3
+"""Epochs without a better validation Dice after which a training stops."""
+MIN_INDEPENDENT = 20
+"""Images or patients, without which no comparison activates a version."""
+
+
+class Progress:
+    """How far a training is, in a file and a line per epoch; it ends when nothing gets better.
+
+    Args:
+        path: of the file.
+        epochs: of the training.
+    """
+
+    def __init__(self, path: Path, epochs: int) -> None:
+        self.path, self.epochs = path, epochs
+        self.best, self.best_epoch = -1.0, 0
+
+    def __call__(self, epoch: int, score: float) -> bool:
+        """Tell the validation Dice of an epoch; return whether there is hope for a better one."""
+        if score > self.best:
+            self.best, self.best_epoch = score, epoch
+        note = {"epoch": epoch, "max_epochs": self.epochs, "dice": round(score, 4)}
+        write_json(self.path, note | {"best_dice": round(self.best, 4), "best_epoch": self.best_epoch})
+        goes_on = epoch - self.best_epoch < PATIENCE
+        print(
+            f"epoch {epoch} of {self.epochs}: validation Dice {score:.4f}, best {self.best:.4f} in epoch "
+            f"{self.best_epoch}{'' if goes_on else f'; it stops, none of {PATIENCE} was better'}",
+            flush=True,
+        )
+        return goes_on
 
 
 def fine_tune(
@@ -48,7 +79,7 @@ def fine_tune(
     *,
     go_on: Callable[[], bool] = lambda: True,
 ) -> dict[str, Any]:
-    """Train the active model further with its bundle's own ``train.json``, and activate it if it is not worse.
+    """Train the active model further with its bundle's own ``train.json``, and activate it if it is better.
 
     Args:
         versions: of the model.
@@ -57,8 +88,9 @@ def fine_tune(
         go_on: asked after every epoch; a training that may not go on leaves nothing.
 
     Returns:
-        The report of the new version: its number, when it was trained and on how many images, the mean Dice of it and
-        of the one that was active before on the held-out images, and whether it was activated.
+        The report of the new version: its number, when it was trained and on how many images, the ``comparison`` with
+        the one that was active before (:func:`compare_scores`), whether it was activated, and the ``verdict``, which
+        says so in a sentence.
 
     Raises:
         UserError: it is being trained already, it is an ensemble, or data or settings are wrong.
@@ -72,33 +104,85 @@ def fine_tune(
         (folder / "data").mkdir()
         datalist = write_data(folder / "data")
         chosen = _choose_settings(old, datalist, settings)
-        epochs = int(chosen["max_epochs"])
-
-        def on_epoch(epoch: int, score: float) -> bool:
-            note = {"epoch": epoch, "max_epochs": epochs, "dice": round(score, 4)}
-            with atomic_file(versions.folder / PROGRESS_FILE) as partial:
-                partial.write_text(json.dumps(note) + "\n", encoding="utf-8")
-            print(f"epoch {epoch} of {epochs}: validation Dice {score:.4f}", flush=True)
-            return go_on()
-
+        progress = Progress(versions.folder / PROGRESS_FILE, int(chosen["max_epochs"]))
         overrides = chosen | {"dataset_dir": str(folder / "data"), "run_name": f"from version {before}"}
-        train_run(old.bundle, folder, overrides, start=str(old.files[0]), on_epoch=on_epoch)
+        train_run(
+            old.bundle,
+            folder,
+            overrides,
+            start=str(old.files[0]),
+            on_epoch=lambda epoch, score: progress(epoch, score) and go_on(),
+        )
         if not go_on():
             return {"stopped": True}
         weights = folder / TRAINED_FILE
         new = TrainedModel(old.name, old.bundle, str(weights), read_settings(weights))
-        scores = {name: held_out_score(model, datalist) for name, model in (("dice_before", old), ("dice", new))}
+        cases = independent_cases(datalist)
+        comparison = compare_scores(
+            *(held_out_scores(model, cases) for model in (old, new)), groups=[case.group for case in cases]
+        )
         report = {
             "from_version": before,
             "time": datetime.now(timezone.utc).isoformat(timespec="seconds"),
             "images": {name: len(cases) for name, cases in datalist.sections()},
-            **scores,
-            "activated": scores["dice"] >= scores["dice_before"],
+            "comparison": comparison,
+            "activated": is_better(comparison),
         }
+        report["verdict"] = _verdict(old.name, int(folder.name), before, comparison)
         number = versions.keep(folder, report)
         if report["activated"]:
             versions.activate(number)
         return {"version": number, **report}
+
+
+def independent_cases(datalist: Datalist) -> list[Case]:
+    """Return the test cases that nothing like them was trained on, with near-duplicates in one group."""
+    learned = [*datalist.training, *datalist.validation]
+    cases = join_groups([*learned, *datalist.test])
+    seen = {case.group for case in cases[: len(learned)]}
+    return [case for case in cases[len(learned) :] if case.group not in seen]
+
+
+def compare_scores(before: Sequence[float], after: Sequence[float], *, groups: Sequence[str]) -> dict[str, Any]:
+    """Compare two versions on the same held-out images.
+
+    Args:
+        before: Dice of the active version on each image.
+        after: of the new one.
+        groups: of each image, its patient or near-duplicates; a group counts once in ``independent``.
+
+    Returns:
+        ``independent``, the number of groups, and ``at_least``, how many it takes; ``dice`` and ``dice_before``, means
+        over the images; ``difference``, their mean difference with its paired 95 % interval ``low`` and ``high`` by
+        bootstrap over groups. Without an image the means are ``None``, with a single group the interval is.
+
+    Example:
+        >>> found = compare_scores([0.5, 0.7], [0.6, 0.9], groups=["a", "b"])
+        >>> [round(found[key], 2) for key in ("difference", "low", "high")], found["independent"]
+        ([0.15, 0.1, 0.2], 2)
+    """
+    count = {"independent": len(set(groups)), "at_least": MIN_INDEPENDENT}
+    if not groups:
+        return count | dict.fromkeys(("dice", "dice_before", "difference", "low", "high"))
+    found = grouped_mean([new - old for old, new in zip(before, after, strict=True)], groups)
+    means = {"dice": fmean(after), "dice_before": fmean(before)}
+    return count | means | {"difference": found.value, "low": found.low, "high": found.high}
+
+
+def is_better(comparison: Mapping[str, Any]) -> bool:
+    """Tell whether images suffice, and the whole interval of the difference lies above 0."""
+    enough: bool = comparison["independent"] >= comparison["at_least"]
+    return enough and comparison["low"] is not None and comparison["low"] > 0
+
+
+def _verdict(model: str, number: int, before: int, comparison: Mapping[str, Any]) -> str:
+    images, least = comparison["independent"], comparison["at_least"]
+    state = "is active now" if is_better(comparison) else f"is kept, and version {before} stays active"
+    start = f"Version {number} of {model} {state}: compared on {images} independent images"
+    if images < least:
+        return f"{start}, and it takes {least}."
+    interval = f"95 % interval {comparison['low']:+.3f} to {comparison['high']:+.3f}"
+    return f"{start}, its Dice differs by {comparison['difference']:+.3f} from that of version {before} ({interval})."
 
 
 def _choose_settings(model: TrainedModel, datalist: Datalist, settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -113,45 +197,52 @@ def _choose_settings(model: TrainedModel, datalist: Datalist, settings: Mapping[
     return chosen
 
 
-HELD_OUT_LIMITS = {"test": 0.15, "validation": 0.3}
+HELD_OUT_LIMITS = {"test": 0.2, "validation": 0.3}
 """Up to which hash in [0, 1) a group belongs to a section; those above are trained on."""
 logger = logging.getLogger("bus_monai")
 
 
-def write_training_data(labels: Mapping[str, Path], images: Mapping[str, Path], folder: Path) -> Datalist:
+def write_training_data(labels: Sequence[LabeledImage], images: Mapping[str, Path], folder: Path) -> Datalist:
     """Write images and masks with a ``datalist.json`` into a folder; images are linked, not copied, where that works.
 
-    Of a cine every frame that shows a lesion is a case. Unlabeled files that cannot be read are left out with a
+    Of a cine every frame that shows a lesion is a case. Labels that were accepted as a model made them are trained on
+    and nothing else: those of held-out patients are left out. Unlabeled files that cannot be read are left out with a
     warning.
 
     Args:
-        labels: files of the final labels by image.
+        labels: the final ones.
         images: files of all images by name.
         folder: empty.
 
     Raises:
         UserError: too few patients are labeled, or a file cannot be read.
     """
-    groups = {name: _group(images[name], name) for name in labels}
     sections: dict[str, list[Case]] = {name: [] for name in ("training", "validation", "test", "unlabeled")}
-    of_group = split_groups(sorted(set(groups.values())))
-    for name, label in sorted(labels.items()):
-        sections[of_group[groups[name]]] += _labeled(name, images[name], label, groups[name], folder)
+    of_patient = split_patients({one.patient for one in labels if not one.is_accepted})
+    held_out = max(_hash(patient) for patient, section in of_patient.items() if section != "training")
+    for one in labels:
+        # what is accepted may be corrected later, and its patient held out then
+        late = _hash(one.patient) > max(held_out, *HELD_OUT_LIMITS.values())
+        section = of_patient.get(one.patient) or ("training" if late else "")
+        if section and not (one.is_accepted and section != "training"):
+            sections[section] += [_linked(case, folder) for case in label_cases(one, folder)]
+    labeled = {one.name for one in labels}
     for name, image in sorted(images.items()):
-        if name in labels:
+        if name in labeled:
             continue
+        one = LabeledImage(name, image, image)
         try:
             image_shape(image)
         except UserError as error:
             logger.warning("Left out: %s", error)
             continue
-        sections["unlabeled"].append(_case(name, _linked(image, folder, name), (), _group(image, name)))
+        sections["unlabeled"].append(_linked(Case(file_id(name), image, (), one.group, "unknown"), folder))
     datalist = Datalist.of(sections)
     write_datalist(folder, datalist)
     return datalist
 
 
-def split_groups(groups: Sequence[str]) -> dict[str, str]:
+def split_patients(patients: Iterable[str]) -> dict[str, str]:
     """Assign patients to ``training``, ``validation`` and ``test`` so that more labels never test what was trained on.
 
     In the order of a hash of their names; a held-out section has at least one.
@@ -159,68 +250,35 @@ def split_groups(groups: Sequence[str]) -> dict[str, str]:
     Raises:
         UserError: none is left to train on.
     """
-    left = sorted(groups, key=lambda group: (_hash(group), group))
+    left = sorted(patients, key=lambda patient: (_hash(patient), patient))
     sections: dict[str, str] = {}
+    total = len(left)
     for section, limit in HELD_OUT_LIMITS.items():
-        count = max(sum(_hash(group) < limit for group in left), 1)
+        count = max(sum(_hash(patient) < limit for patient in left), 1)
         sections |= dict.fromkeys(left[:count], section)
         left = left[count:]
     if not left:
         raise UserError(
-            f"All of the {len(groups)} labeled patients are held out to validate and test with: label more images."
+            f"All of the {total} patients whose labels were drawn or corrected by hand are held out to validate and "
+            "test with: label more images."
         )
     return sections | dict.fromkeys(left, "training")
 
 
-def _hash(group: str) -> float:
-    return int.from_bytes(hashlib.sha256(group.encode()).digest()[:8], "big") / 2**64
+def _hash(patient: str) -> float:
+    return int.from_bytes(hashlib.sha256(patient.encode()).digest()[:8], "big") / 2**64
 
 
-def _group(image: Path, name: str) -> str:
-    """Return the patient of a DICOM file, else the image's own name."""
-    with open_source(image) as source:
-        return str((source.header.get("PatientID") if source.kind == "dicom" else "") or name)
-
-
-def _labeled(name: str, image: Path, label: Path, group: str, folder: Path) -> Iterator[Case]:
-    values = read_labels(label, image_shape(image))
-    if len(values) == 1:
-        masks = _masks(values[0], folder, name)
-        yield _case(name, _linked(image, folder, name), masks, group, "unknown" if masks else "normal")
-        return
-    for number, (source, frame) in enumerate(zip(read_all_frames(image), values, strict=True)):
-        if frame.any():
-            of_frame = name + frame_mark(number, len(values))
-            picture = folder / f"{_file_name(of_frame)}.png"
-            Image.fromarray(np.rint(source.pixels * 255).astype(np.uint8)).save(picture)
-            yield _case(of_frame, picture, _masks(frame, folder, of_frame), group)
-
-
-def _case(name: str, image: Path, masks: tuple[Path, ...], group: str, diagnosis: Diagnosis = "unknown") -> Case:
-    return Case(_file_name(name), image, masks, group, diagnosis)
-
-
-def _masks(labels: NDArray[np.uint8], folder: Path, name: str) -> tuple[Path, ...]:
-    if not labels.any():
-        return ()
-    path = folder / f"{_file_name(name)}_mask.png"
-    write_png_mask(labels > 0, path)
-    return (path,)
-
-
-def _linked(image: Path, folder: Path, name: str) -> Path:
-    path = folder / (_file_name(name) + image.name.removeprefix(image_stem(image.name)))
+def _linked(case: Case, folder: Path) -> Case:
+    """Return a case with its image in a folder."""
+    if case.image.parent == folder:  # a frame of a cine, written there
+        return case
+    path = folder / (case.id + case.image.name.removeprefix(image_stem(case.image.name)))
     try:
-        os.link(image, path)
+        os.link(case.image, path)
     except OSError:
-        shutil.copyfile(image, path)
-    return path
-
-
-def _file_name(name: str) -> str:
-    """Return an id that no other name has."""
-    clean = case_id(name)
-    return clean if clean == name else f"{clean}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+        shutil.copyfile(case.image, path)
+    return replace(case, image=path)
 
 
 REQUEST_KEYS = frozenset({"model", "client_id", "gpus", "local_rank", "device", "name"})
@@ -242,8 +300,11 @@ class FineTuneTask(TrainTask):
         self.versions = versions
 
     def config(self) -> dict[str, Any]:
-        """Return what clients offer to set."""
-        return {"max_epochs": SHORT_TRAINING["max_epochs"]}
+        """Return what clients offer to set: epochs and learning rates."""
+        start = self.versions.start
+        known = set_by_user(read_config(start.bundle / "configs" / "train.json"))
+        known |= start.settings | SHORT_TRAINING
+        return {key: known[key] for key in SHOWN_SETTINGS if key in known}
 
     def stats(self) -> dict[str, Any]:
         """Return the versions, and how far the last training came."""
@@ -274,7 +335,7 @@ class FineTuneTask(TrainTask):
 
         def write(folder: Path) -> Any:
             images = {name: datastore.image_path(name) for name in datastore.list_images()}
-            return write_training_data(final_labels(datastore), images, folder)
+            return write_training_data(list_labels(datastore.folder), images, folder)
 
         try:
             settings = self.settings(request)

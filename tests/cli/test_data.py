@@ -27,8 +27,8 @@ def test_the_list_explains_each_set(monkeypatch: pytest.MonkeyPatch, capsys: pyt
     text = capsys.readouterr().out
     assert "breast - BrEaST: 256 images of 256 patients\n  license   CC BY 4.0\n" in text
     assert [line.split()[0] for line in text.splitlines() if line[:1].strip()] == [
-        "busi", "bus_uclm", "bus_bra", "breast", "udiat", "oasbud", "stu_hospital", "cbis_ddsm", "inbreast",
-        "monai_datalist",
+        "label_folder", "busi", "bus_uclm", "bus_bra", "breast", "udiat", "oasbud", "stu_hospital", "cbis_ddsm",
+        "inbreast", "monai_datalist",
         "plain_folder",
     ]  # fmt: skip
 

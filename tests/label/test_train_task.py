@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import importlib
+import json
+import shutil
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -19,6 +21,7 @@ from bus_monai.bundle.models import TrainedModel, parse_models
 from bus_monai.bundle.registry import find_bundle
 from bus_monai.bundle.settings import read_settings
 from bus_monai.data.datalist import Datalist, read_datalist, write_datalist
+from bus_monai.data.readers.own_images import LabeledImage
 from bus_monai.io.image import read_masks
 from bus_monai.label.model_versions import ModelVersions
 from bus_monai.report.page import read_history
@@ -68,25 +71,34 @@ def versions(small_weights: Path, tmp_path: Path) -> ModelVersions:
     return ModelVersions(tmp_path / "versions", model)
 
 
-def _scores(monkeypatch: pytest.MonkeyPatch, before: float, after: float) -> None:
+def _scores(monkeypatch: pytest.MonkeyPatch, before: list[float], after: list[float]) -> None:
     scores = iter([before, after])
-    monkeypatch.setattr("bus_monai.label.train_task.held_out_score", lambda model, datalist: next(scores))
+    monkeypatch.setattr("bus_monai.label.train_task.held_out_scores", lambda model, cases: next(scores))
 
 
-@pytest.mark.parametrize(("after", "active"), [(0.5, 1), (0.49, 0)])
-def test_only_what_is_not_worse_becomes_active(
+@pytest.mark.parametrize(("least", "gain", "active"), [(2, 0.1, 1), (2, 0.0, 0), (3, 0.1, 0)])
+def test_only_what_is_better_on_enough_images_becomes_active(
     train_task: ModuleType,
-    after: float,
+    least: int,
+    gain: float,
     active: int,
     versions: ModelVersions,
     write_data: WriteData,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    _scores(monkeypatch, 0.5, after)
+    _scores(monkeypatch, [0.5, 0.6], [0.5 + gain, 0.6 + 2 * gain])
+    monkeypatch.setattr(train_task, "MIN_INDEPENDENT", least)
     report = train_task.fine_tune(versions, write_data, ONE_EPOCH | {"lr": 0.0})
     assert (report["version"], report["activated"]) == (1, bool(active))
     assert versions.active == active
     assert report["images"] == {"training": 4, "validation": 2, "test": 2, "unlabeled": 4}
+    comparison = report["comparison"]
+    assert (comparison["independent"], comparison["at_least"]) == (2, least)
+    found = [comparison[key] for key in ("dice_before", "dice", "difference", "low", "high")]
+    assert found == pytest.approx([0.55, 0.55 + 1.5 * gain, 1.5 * gain, gain, 2 * gain])
+    for fact in ("Version 1 of small", "version 0", "2 independent images"):
+        assert fact in report["verdict"]
+    assert versions.info()["versions"][0] == report
     # a rate of 0 shows that the training began with the weights of the active model
     start = torch.load(versions.start.files[0], weights_only=True)
     trained = torch.load(versions.model(1).files[0], weights_only=True)
@@ -95,6 +107,35 @@ def test_only_what_is_not_worse_becomes_active(
     for name in learned:
         torch.testing.assert_close(trained[name], start[name], msg=name)
     assert versions.model(1).settings["network_options"] == versions.start.settings["network_options"]
+
+
+def test_what_was_seen_in_training_is_no_evidence(
+    train_task: ModuleType, write_data: WriteData, tmp_path: Path
+) -> None:
+    datalist = write_data(tmp_path)
+    first, second = datalist.test
+    copy = replace(first, id="copy", group="copy", image=shutil.copy(datalist.training[0].image, tmp_path / "copy.png"))
+    assert train_task.independent_cases(replace(datalist, test=[first, copy, second])) == [first, second]
+    assert train_task.compare_scores([], [], groups=[])["independent"] == 0
+    assert not train_task.is_better(train_task.compare_scores([0.1], [0.9], groups=["a"]))
+
+
+def test_a_training_ends_when_nothing_gets_better(
+    train_task: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    progress = train_task.Progress(tmp_path / "progress.json", 10)
+    assert [progress(epoch, score) for epoch, score in enumerate([0.4, 0.5, 0.45, 0.5, 0.2], start=1)] == [
+        *[True] * 4,
+        False,
+    ]
+    note = {"epoch": 5, "max_epochs": 10, "dice": 0.2, "best_dice": 0.5, "best_epoch": 2}
+    assert json.loads((tmp_path / "progress.json").read_text()) == note
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(":")[0] for line in lines] == [f"epoch {n} of 10" for n in range(1, 6)]
+
+
+def test_epochs_and_learning_rates_are_shown(train_task: ModuleType, versions: ModelVersions) -> None:
+    assert train_task.FineTuneTask(versions).config() == {"max_epochs": 10, "lr": 0.0003}
 
 
 def test_a_training_that_may_not_go_on_leaves_nothing(
@@ -153,7 +194,8 @@ def test_assgan_learns_from_images_without_labels(
     torch.save(MutualGenerators(backbone="resnet18").state_dict(), tmp_path / "model.pt")
     settings = {"image_size": [32, 32], "labeled_fraction": 0.2}
     model = TrainedModel("assgan", find_bundle("assgan"), str(tmp_path / "model.pt"), settings)
-    _scores(monkeypatch, 0.0, 0.0)
+    _scores(monkeypatch, [0.0, 0.0], [0.1, 0.1])
+    monkeypatch.setattr(train_task, "MIN_INDEPENDENT", 2)
     versions = ModelVersions(tmp_path / "versions", model)
     train_task.fine_tune(versions, write_data, {"max_epochs": 2, "batch_size": 2})
     weights = versions.model().files[0]
@@ -167,7 +209,7 @@ names = st.sets(st.integers(0, 9999), min_size=15, max_size=30).map(lambda numbe
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(names)
 def test_each_section_has_a_patient(train_task: ModuleType, groups: list[str]) -> None:
-    sections = train_task.split_groups(groups)
+    sections = train_task.split_patients(groups)
     assert sorted(sections) == sorted(groups)
     assert set(sections.values()) == {"training", "validation", "test"}
 
@@ -175,41 +217,68 @@ def test_each_section_has_a_patient(train_task: ModuleType, groups: list[str]) -
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(names, names)
 def test_more_labels_never_test_what_was_trained_on(train_task: ModuleType, first: list[str], more: list[str]) -> None:
-    before, after = train_task.split_groups(first), train_task.split_groups(sorted({*first, *more}))
+    before, after = train_task.split_patients(first), train_task.split_patients(sorted({*first, *more}))
     trained = {group for group, section in before.items() if section == "training"}
     assert not [group for group in trained if after[group] != "training"]
 
 
 def test_shares_of_many_patients(train_task: ModuleType) -> None:
-    counts = Counter(train_task.split_groups([f"patient {n}" for n in range(2000)]).values())
-    assert counts["test"] == pytest.approx(300, abs=50)
-    assert counts["validation"] == pytest.approx(300, abs=50)
+    counts = Counter(train_task.split_patients([f"patient {n}" for n in range(2000)]).values())
+    assert counts["test"] == pytest.approx(400, abs=50)
+    assert counts["validation"] == pytest.approx(200, abs=50)
 
 
 def test_two_patients_are_too_few(train_task: ModuleType) -> None:
     with raises_user_error(2):
-        train_task.split_groups(["a", "b"])
+        train_task.split_patients(["a", "b"])
+
+
+def _labeled(folder: Path, count: int, accepted: tuple[int, ...] = ()) -> list[LabeledImage]:
+    labels = []
+    for n in range(count):
+        image, label = folder / f"{n}.png", folder / f"label{n}.png"
+        Image.fromarray(np.full((6, 8), 100 + n, np.uint8)).save(image)
+        values = np.zeros((6, 8), np.uint8)
+        values[1, : n + 1] = min(n, 2)  # none, one lesion, the second of two
+        Image.fromarray(values).save(label)
+        info = {"origin": "accepted" if n in accepted else "drawn", "fields": {"diagnosis": "benign"}}
+        labels.append(LabeledImage(f"sub/{n}", image, label, info))
+    return labels
 
 
 def test_labels_become_a_data_set(train_task: ModuleType, tmp_path: Path) -> None:
-    images, labels = {}, {}
-    for n in range(4):
-        images[f"sub/{n}"] = tmp_path / f"{n}.png"
-        Image.fromarray(np.full((6, 8), 100 + n, np.uint8)).save(images[f"sub/{n}"])
-    for n in range(3):
-        labels[f"sub/{n}"] = tmp_path / f"label{n}.png"
-        values = np.zeros((6, 8), np.uint8)
-        values[1, : n + 1] = n  # none, one lesion, the second of two
-        Image.fromarray(values).save(labels[f"sub/{n}"])
+    *labels, rest = _labeled(tmp_path, 4)
     broken = tmp_path / "broken.png"
     broken.write_bytes(b"\x89PNG\r\n\x1a\n")
     folder = tmp_path / "data"
     folder.mkdir()
 
+    images = {one.name: one.image for one in (*labels, rest)}
     train_task.write_training_data(labels, images | {"broken": broken}, folder)
 
     datalist = read_datalist(folder)
     cases = [case for name in ("training", "validation", "test") for case in getattr(datalist, name)]
-    areas = {case.group: int(read_masks(case.masks, (6, 8)).sum()) for case in cases}
-    assert areas == {"sub/0": 0, "sub/1": 2, "sub/2": 3}
+    found = {case.group: (int(read_masks(case.masks, (6, 8)).sum()), case.diagnosis) for case in cases}
+    assert found == {"sub/0": (0, "normal"), "sub/1": (2, "benign"), "sub/2": (3, "benign")}
     assert [case.group for case in datalist.unlabeled] == ["sub/3"]
+
+
+def test_what_was_accepted_is_trained_on_at_most(train_task: ModuleType, tmp_path: Path) -> None:
+    def split(name: str, accepted: tuple[int, ...]) -> dict[str, set[str]]:
+        folder = tmp_path / name
+        (folder / "data").mkdir(parents=True)
+        datalist = train_task.write_training_data(_labeled(folder, 8, accepted), {}, folder / "data")
+        return {section: {case.group for case in cases} for section, cases in datalist.sections()}
+
+    by_hand = split("by hand", ())
+    assert sum(map(len, by_hand.values())) == 8
+    numbers = [int(name[4:]) for section in ("test", "validation") for name in sorted(by_hand[section])]
+    some = split("some", tuple(numbers[:-2]))
+    evidence = some["test"] | some["validation"]
+    assert not evidence & {f"sub/{n}" for n in numbers[:-2]}
+    # nothing is trained on that is held out once it is corrected
+    assert some["training"] <= by_hand["training"]
+    last = int(max(by_hand["training"])[4:])
+    assert split("one", (last,))["training"] == by_hand["training"]
+    with raises_user_error(2):
+        split("few", tuple(range(6)))

@@ -18,7 +18,14 @@ from bus_monai.data.readers.mammography import (
     write_mass_shapes,
 )
 from bus_monai.data.readers.oasbud import is_oasbud, read_oasbud, write_oasbud_case
-from bus_monai.data.readers.own_images import is_monai_datalist, is_plain_folder, read_monai_datalist, read_plain_folder
+from bus_monai.data.readers.own_images import (
+    is_label_folder,
+    is_monai_datalist,
+    is_plain_folder,
+    read_label_folder,
+    read_monai_datalist,
+    read_plain_folder,
+)
 from bus_monai.data.readers.ultrasound import (
     is_breast,
     is_bus_bra,
@@ -73,6 +80,18 @@ class PublishedSet:
 
 
 PUBLISHED_SETS = (
+    PublishedSet(
+        name="label_folder",
+        title="labels of bus-monai label",
+        size="any",
+        license="your own",
+        citation="none",
+        url="images with their labels in labels/final, as bus-monai label and MONAI Label keep them",
+        flaws="Images without a label are left out. Diagnoses are those that annotators filled in; groups hold the "
+        "images of a patient, as DICOM tells them, and near-duplicates.",
+        recognizes=is_label_folder,
+        read=read_label_folder,
+    ),
     PublishedSet(
         name="busi",
         title="BUSI",
@@ -221,7 +240,8 @@ PUBLISHED_SETS = (
         read=read_plain_folder,
     ),
 )
-"""In the order in which layouts are tried: the plain one, which others resemble, comes last."""
+"""In the order in which layouts are tried: what was labeled comes first, whatever the images are; the plain one, which
+others resemble, last."""
 
 
 def recognize(folder: Path) -> PublishedSet | None:
