@@ -15,6 +15,7 @@ from .rdau_net import RDAUNet as RDAUNet
 from .segmenters import make_segmenter as make_segmenter
 from .segnet import SegNet as SegNet
 from .shape_cnn import ShapeCNN as ShapeCNN
+from .swin_unet import SwinUNet as SwinUNet
 from .swin_unetr import SwinUNETR as SwinUNETR
 from .unet import AttentionUNet as AttentionUNet
 from .unet import UNet as UNet

@@ -20,6 +20,7 @@ from bus_monai.networks.pspnet import PSPNet
 from bus_monai.networks.rdau_net import RDAUNet
 from bus_monai.networks.resnet_unet import ResNetUNet
 from bus_monai.networks.segnet import SegNet
+from bus_monai.networks.swin_unet import SwinUNet
 from bus_monai.networks.swin_unetr import SwinUNETR
 from bus_monai.networks.unet import AttentionUNet, UNet, UNetPlusPlus
 from bus_monai.networks.wrappers import Standardized
@@ -37,6 +38,7 @@ SEGMENTER_CLASSES: Mapping[str, Callable[..., nn.Module]] = {
     "rdau": RDAUNet,
     "resnet_unet": ResNetUNet,
     "segnet": SegNet,
+    "swin_unet": SwinUNet,
     "swin_unetr": SwinUNETR,
     "unet": UNet,
     "unet_plus_plus": UNetPlusPlus,

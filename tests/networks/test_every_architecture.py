@@ -29,6 +29,7 @@ COUNTS = {
     "rdau": 24_079_526,
     "resnet_unet": 51_513_233,
     "segnet": 29_442_433,
+    "swin_unet": 27_165_060,
     "swin_unetr": 6_302_203,
     "unet": 31_112_065,
     "unet_plus_plus": 9_118_657,
@@ -40,6 +41,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "fcn": {"backbone": "resnet18"},
     "pspnet": {"backbone": "resnet18"},
     "resnet_unet": {"backbone": "resnet18"},
+    "swin_unet": {"features": 12},
     "unet": {"features": (4, 8, 16, 32, 64, 4)},
     "unet_plus_plus": {"features": (4, 8, 16, 32, 64, 4)},
 }

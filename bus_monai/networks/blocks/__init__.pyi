@@ -10,3 +10,5 @@ from .convolution import ResidualUnit as ResidualUnit
 from .convolution import adaptive_mean as adaptive_mean
 from .convolution import conv_norm_act as conv_norm_act
 from .convolution import separable as separable
+from .windows import PatchMerging as PatchMerging
+from .windows import WindowBlock as WindowBlock
