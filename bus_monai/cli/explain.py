@@ -33,6 +33,13 @@ def explain(
         str | None,
         typer.Option(help="For Grad-CAM; the block that the decoder ends with by default."),
     ] = None,
+    beside: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=BUNDLE[:WEIGHTS]",
+            help="Another segmenter, any number of them: OUT/grad_cam_grid.png shows all by the first six images.",
+        ),
+    ] = None,
     samples: Annotated[int, typer.Option(min=2, help="Passes with Monte-Carlo dropout.")] = 20,
     maps: Annotated[
         str | None, typer.Option(metavar="png|npy", help="Also write each map into OUT/maps, as picture or array.")
@@ -54,16 +61,19 @@ def explain(
     if maps is not None:
         check_choice("--maps", maps, ("png", "npy"))
     chosen = parse_methods(methods) if methods else None
-    trained = parse_models([model], segmenters=True, trust=trust)
+    trained = parse_models([model, *(beside or ())], segmenters=True, trust=trust)
     items = explain_items(source, split=split, settings=trained[0].settings, cases=cases)
 
     from bus_monai.explain.explain_job import IMAGES_FILE, explain_images, write_explanation_report
     from bus_monai.explain.explainer import Explainer
+    from bus_monai.explain.grid import write_grid
 
     check_writable(out)
+    cams = {one.name: Explainer.load(one, methods=["grad_cam"]) for one in trained} if beside else {}
     explainer = Explainer.load(trained[0], methods=chosen, layer=layer, samples=samples)
     results = explain_images(explainer, items, out, maps=cast("MapFormat | None", maps))
-    print(write_explanation_report(out, trained[0].name, results))
+    grid = write_grid(cams, items, out) if cams else None
+    print(write_explanation_report(out, trained[0].name, results, grid=grid))
     failed = sum(result.figure is None for result in results)
     if failed:
         print(f"{failed} of {len(results)} images could not be explained, see '{out / IMAGES_FILE}'.")

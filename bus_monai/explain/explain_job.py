@@ -31,6 +31,8 @@ MAPS_FILE = "explain.csv"
 IMAGES_FILE = "images.csv"
 """One row per image, also of those that could not be read."""
 MAPS_FOLDER = "maps"
+GRID_FILE = "grad_cam_grid.png"
+"""Of several models, see :mod:`bus_monai.explain.grid`."""
 MAX_PICTURES = 12
 """On the page."""
 MapFormat: TypeAlias = Literal["png", "npy"]
@@ -118,6 +120,7 @@ def explain_images(
 def _replaced(items: Sequence[ExplainItem], out: Path, maps: MapFormat | None) -> Iterator[Path]:
     """Yield what will be written beside the tables."""
     yield out / REPORT_FILE
+    yield out / GRID_FILE
     for item in items:
         yield out / item.stem.with_name(item.stem.name + "_explain.png")
         # arrays bear no mark: those beside a table of an earlier run are from there
@@ -188,13 +191,16 @@ def explain_items(
     return items[:cases]
 
 
-def write_explanation_report(out: Path, title: str, results: Sequence[ExplainedImage]) -> Path:
+def write_explanation_report(
+    out: Path, title: str, results: Sequence[ExplainedImage], *, grid: Path | None = None
+) -> Path:
     """Write ``report.html`` into ``out``.
 
     Args:
         out: the folder.
         title: names the model.
         results: what became of each image.
+        grid: picture of several models, see :func:`~bus_monai.explain.grid.write_grid`.
     """
     drawn = [result for result in results if result.figure is not None]
     return write_page(
@@ -204,6 +210,7 @@ def write_explanation_report(out: Path, title: str, results: Sequence[ExplainedI
         images=len(results),
         failed=[result for result in results if result.figure is None],
         energies=energy_table(results),
+        grid=embed(grid) if grid else None,
         pictures={result.item.name: embed(result.figure) for result in drawn[:MAX_PICTURES] if result.figure},
         more=max(0, len(drawn) - MAX_PICTURES),
     )
@@ -253,7 +260,7 @@ def explanation_figure(explanation: Explanation, name: str) -> Figure:
         if one.values.ndim == 1:
             _draw_channels(axis, one)
         else:
-            _draw_pixels(axis, one, explanation)
+            draw_map(axis, one, explanation, title=one.title)
     outlines = {"prediction": PREDICTION_COLOR}
     if explanation.truth is not None:
         outlines = {"truth": TRUTH_COLOR} | outlines
@@ -262,7 +269,8 @@ def explanation_figure(explanation: Explanation, name: str) -> Figure:
     return figure
 
 
-def _draw_pixels(axis: Axes, one: ExplanationMap, explanation: Explanation) -> None:
+def draw_map(axis: Axes, one: ExplanationMap, explanation: Explanation, *, title: str) -> None:
+    """Draw a map of pixels over its image, with the contours, a color bar, and the energy inside below the title."""
     axis.imshow(explanation.image, cmap="gray", vmin=0, vmax=1)
     drawn = axis.imshow(
         one.values, cmap=SALIENCY_COLORS, alpha=SALIENCY_OPACITY, vmin=0, vmax=float(one.values.max()) or 1.0
@@ -270,8 +278,8 @@ def _draw_pixels(axis: Axes, one: ExplanationMap, explanation: Explanation) -> N
     _contours(axis, explanation)
     axis.figure.colorbar(drawn, ax=axis, shrink=0.8)
     energy, chance = explanation.energy(one), explanation.chance
-    inside = "" if energy is None else f"\n{energy:.0%} inside, chance {chance:.0%}"
-    axis.set_title(one.title + inside)
+    inside = [] if energy is None else [f"{energy:.0%} inside, chance {chance:.0%}"]
+    axis.set_title("\n".join([title, *inside] if title else inside))
 
 
 def _draw_channels(axis: Axes, one: ExplanationMap) -> None:

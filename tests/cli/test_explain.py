@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -175,3 +176,18 @@ def test_an_ensemble_is_refused(
     model = f"baseline:{weights},{weights}"
     run(model, small_phantoms, "--out", tmp_path / "out", code=2, monkeypatch=monkeypatch)
     check_said(capsys.readouterr().err, "ensemble")
+
+
+def test_models_stand_beside_one_another(
+    weights: Path, small_phantoms: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    run(
+        f"trained=baseline:{weights}", small_phantoms, "--out", out, "--split", "training", "--cases", 1,
+        "--methods", "grad_cam", "--beside", f"again=baseline:{weights}", "--beside", "lite_unet",
+        code=0, monkeypatch=monkeypatch,
+    )  # fmt: skip
+    # letters are outlines there, each word a comment before its own
+    words = re.findall(r"<!-- (\w+) -->", (out / "grad_cam_grid.svg").read_text())
+    assert [word for word in words if word in ("trained", "again", "lite_unet")] == ["trained", "again", "lite_unet"]
+    assert (out / "report.html").read_text().count("data:image/png;base64,") == 2
