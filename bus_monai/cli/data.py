@@ -11,7 +11,7 @@ import typer
 from bus_monai.cli.options import SkipBroken, stoppable
 
 data = typer.Typer(
-    help="Published data sets: which there are, and preparing them for training.",
+    help="Data sets and labels: which there are, preparing them for training, in and out, agreement.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -95,3 +95,39 @@ def audit(
         if findings:
             print(f"{len(findings):6d}  {kind.replace('_', ' ')}")
     print(f"{len(found.duplicate_groups):6d}  groups of duplicates among {len(found.images)} images\n{page}")
+
+
+@data.command()
+@stoppable()
+def export(
+    labels: Annotated[Path, typer.Argument(metavar="LABELS", help="The folder of images that was labeled.")],
+    out: Annotated[Path, typer.Option(help="Folder to make.")],
+    layout: Annotated[
+        str, typer.Option("--format", metavar="busi|coco|nifti|dicom-seg|datalist", help="What to write.")
+    ],
+) -> None:
+    """Write the final labels of a label folder for other programs, and the fields of the cases as OUT/fields.csv.
+
+    busi: folders and names of BUSI, a mask a lesion. coco: images/ and annotations.json. nifti: images/ and labels/ of
+    .nii.gz. dicom-seg: a segmentation of each DICOM image with a lesion. datalist: a data set ready for --dataset_dir.
+    """
+    from bus_monai.data.export_labels import export_labels
+
+    count = export_labels(labels, out, layout)
+    print(f"{out}: {count} labels as {layout}")
+
+
+@data.command("import")
+@stoppable()
+def import_masks(
+    masks: Annotated[Path, typer.Argument(metavar="MASKS", help="Folder of masks, called like the images.")],
+    labels: Annotated[Path, typer.Argument(metavar="LABELS", help="Folder of the images, as for label --studies.")],
+) -> None:
+    """Offer masks (PNG, JPEG, NIfTI) to be corrected in 'bus-monai label', as LABELS/labels/original."""
+    from bus_monai.data import export_labels
+
+    count, problems = export_labels.import_masks(masks, labels)
+    for problem in problems:
+        print(problem)
+    print(f"{labels}: masks of {count} images to correct")
+    raise typer.Exit(1 if problems else 0)

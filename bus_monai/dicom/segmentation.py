@@ -280,19 +280,21 @@ def has_frame_numbers(header: Dataset) -> bool:
 
 
 def _segment(index: int, number: int, header: Dataset, algorithm: Algorithm) -> SegmentDescription:
+    identification = AlgorithmIdentificationSequence(
+        algorithm.name,
+        codes.DCM.ArtificialIntelligence,
+        algorithm.version,
+        source="bus_monai",
+        parameters={"weights": algorithm.weights_hash},
+    )
+    kinds = SegmentAlgorithmTypeValues
     return SegmentDescription(
         segment_number=index,
         segment_label=f"Lesion {number}",
         segmented_property_category=codes.SCT.MorphologicallyAbnormalStructure,
         segmented_property_type=codes.SCT.Lesion,
-        algorithm_type=SegmentAlgorithmTypeValues.AUTOMATIC,
-        algorithm_identification=AlgorithmIdentificationSequence(
-            algorithm.name,
-            codes.DCM.ArtificialIntelligence,
-            algorithm.version,
-            source="bus_monai",
-            parameters={"weights": algorithm.weights_hash},
-        ),
+        algorithm_type=kinds.MANUAL if algorithm.is_manual else kinds.AUTOMATIC,
+        algorithm_identification=None if algorithm.is_manual else identification,
         tracking_id=f"Lesion {number}",
         tracking_uid=tracking_uid(header, number, algorithm),
         anatomic_regions=[codes.SCT.Breast],

@@ -45,6 +45,7 @@ class Algorithm:
         weights_hash: SHA-256 of its weights in hexadecimal digits, or the first of them.
         operating_point: at which it was run, in words.
         is_calibrated: whether the probability of a lesion is the chance that it is one.
+        is_manual: whether a person has drawn or approved the lesions by means of it.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Algorithm:
     weights_hash: str
     operating_point: str = ""
     is_calibrated: bool = False
+    is_manual: bool = False
 
     @property
     def equipment(self) -> Equipment:

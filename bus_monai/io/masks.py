@@ -83,6 +83,22 @@ def write_nifti_mask(
         nib.save(image, partial)
 
 
+def write_nifti_image(
+    frames: Sequence[NDArray[np.floating]], output: Path, *, spacing_mm: tuple[float, float] | None
+) -> None:
+    """Write gray images (H, W) in [0, 1], one per frame, as NIfTI with 0 to 255, in the geometry of
+    :func:`write_nifti_mask`.
+    """
+    import nibabel as nib
+
+    rows_mm, columns_mm = spacing_mm or (1.0, 1.0)
+    values = np.stack([np.rint(frame.T * 255).astype(np.uint8) for frame in frames], axis=-1)
+    image = nib.Nifti1Image(values, np.diag([columns_mm, rows_mm, 1.0, 1.0]), dtype=np.uint8)
+    image.header.set_xyzt_units("mm" if spacing_mm else "unknown")
+    with atomic_file(output) as partial:
+        nib.save(image, partial)
+
+
 def frame_mark(frame: int, frames: int) -> str:
     """Return what stands in the name of a file of one frame of a cine, such as ``_frame007``, counted from 0."""
     return f"_frame{frame:0{max(3, len(str(frames - 1)))}d}"

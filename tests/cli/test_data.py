@@ -11,6 +11,7 @@ import pytest
 
 from bus_monai.cli import main as cli
 from bus_monai.data.datalist import read_datalist
+from tests.data.label_folder import write_pictures
 from tests.published_layouts import bus_bra, bus_uclm, cbis_ddsm, oasbud
 from tests.user_errors import check_said
 
@@ -111,3 +112,20 @@ def test_phantoms_are_written_where_nothing_was(
     assert sum(len(cases) for _, cases in read_datalist(out).sections()) == 3
     assert run(*command, monkeypatch=monkeypatch) == 2
     check_said(capsys.readouterr().err, path=out, key="--out")
+
+
+def test_labels_go_out_and_masks_come_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    labels, out = write_pictures(tmp_path / "labels"), tmp_path / "out"
+    assert run("export", labels, "--format", "datalist", "--out", out, monkeypatch=monkeypatch) == 0
+    assert "3" in capsys.readouterr().out
+    assert sum(len(cases) for _, cases in read_datalist(out).sections()) == 3
+    assert run("export", labels, "--format", "datalist", "--out", out, monkeypatch=monkeypatch) == 2
+    (labels / "a_mask.png").write_bytes((out / "masks" / "a_1.png").read_bytes())
+    assert run("import", labels, labels, monkeypatch=monkeypatch) == 0
+    assert (labels / "labels" / "original" / "a.png").is_file()
+    (labels / "d_mask.png").write_bytes(b"no mask")
+    capsys.readouterr()
+    assert run("import", labels, labels, monkeypatch=monkeypatch) == 1
+    assert str(labels / "d_mask.png") in capsys.readouterr().out

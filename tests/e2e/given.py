@@ -13,6 +13,7 @@ from PIL import Image
 from bus_monai.data.demo_files import write_demo_files
 from bus_monai.data.phantoms.mammogram import write_mammo_phantoms
 from bus_monai.data.phantoms.ultrasound import make_phantom, write_phantoms
+from tests.data.label_folder import write_pictures
 from tests.networks.torchvision_layout import photographs
 from tests.pacs.certificates import Authority
 from tests.published_layouts import bus_uclm
@@ -57,6 +58,10 @@ def write_given(folder: Path, weights: Path) -> None:
     shutil.move(phantoms / "images", folder / "IMAGES")
     shutil.rmtree(phantoms)
     write_demo_files(folder / "STUDIES")
+    write_pictures(folder / "LABELS")
+    write_pictures(folder / "OTHER_LABELS", shift=2)
+    (folder / "MASKS").mkdir()
+    shutil.copy(folder / "LABELS" / "labels" / "final" / "a.png", folder / "MASKS" / "unlabeled_mask.png")
     shutil.copytree(weights.parent, folder / "WEIGHTS")
     for name in ("resnet18", "densenet121", "efficientnet_b0"):
         torch.save(photographs(name), folder / f"{name}.pth")

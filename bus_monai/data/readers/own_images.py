@@ -205,8 +205,7 @@ def list_labels(folder: str | Path, tag: str = FINAL_TAG) -> list[LabeledImage]:
     labels = _label_files(folder, tag)
     if not labels:
         raise UserError(f"'{folder}' holds no labels in {LABELS_FOLDER}/{tag}: label its images first.", path=folder)
-    found = find_sources(folder, leave_out=folder / LABELS_FOLDER)
-    images = {split_suffix(image.relative_to(folder).as_posix())[0]: image for image in found}
+    images = list_images(folder)
     if lone := sorted(labels.keys() - images.keys()):
         file = labels[lone[0]]
         raise UserError(
@@ -216,6 +215,12 @@ def list_labels(folder: str | Path, tag: str = FINAL_TAG) -> list[LabeledImage]:
         )
     infos = _label_infos(folder, tag)
     return [LabeledImage(name, images[name], labels[name], infos.get(name, {})) for name in sorted(labels)]
+
+
+def list_images(folder: Path) -> dict[str, Path]:
+    """Return the images of a label folder by name, those without a label too."""
+    found = find_sources(folder, leave_out=folder / LABELS_FOLDER)
+    return {split_suffix(image.relative_to(folder).as_posix())[0]: image for image in found}
 
 
 def _label_files(folder: Path, tag: str) -> dict[str, Path]:
