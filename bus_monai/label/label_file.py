@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import Any, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import distance_transform_edt
 from skimage.measure import approximate_polygon, find_contours, grid_points_in_poly
 from skimage.segmentation import watershed
 
@@ -58,24 +60,34 @@ def fill_contours(contours: Any, shape: tuple[int, int, int]) -> NDArray[np.uint
     Raises:
         UserError: one is no polygon, has another frame, or a number that is not from 1 to 255.
     """
+    labels = np.zeros(shape, dtype=np.uint8)
+    for (label, frame), outlines in sorted(read_polygons(contours, shape[0]).items(), key=lambda entry: entry[0]):
+        labels[frame][_inside(outlines, shape[1:])] = label
+    return labels
+
+
+def read_polygons(contours: Any, frames: int) -> dict[tuple[int, int], list[NDArray[np.float64]]]:
+    """Return the polygons (N, 2) of [column, row] by lesion and frame.
+
+    Args:
+        contours: from somebody else, see :func:`fill_contours`.
+        frames: of the image.
+
+    Raises:
+        UserError: as :func:`fill_contours`.
+    """
     if not isinstance(contours, Sequence) or isinstance(contours, str):
         raise UserError("'contours' is no list: send one, which may be empty.", key="contours")
     polygons: dict[tuple[int, int], list[NDArray[np.float64]]] = {}
     for place, contour in enumerate(contours, start=1):
         label, frame, points = _polygon(place, contour)
-        if not (1 <= label <= 255 and 0 <= frame < shape[0]):
+        if not (1 <= label <= 255 and 0 <= frame < frames):
             raise UserError(
                 f"Contour {place} is of lesion {label} in frame {frame}: number lesions from 1 to 255, and frames from "
-                f"0 to {shape[0] - 1}."
+                f"0 to {frames - 1}."
             )
         polygons.setdefault((label, frame), []).append(points)
-    labels = np.zeros(shape, dtype=np.uint8)
-    for (label, frame), outlines in sorted(polygons.items(), key=lambda entry: entry[0]):
-        inside = np.zeros(shape[1:], dtype=np.bool_)
-        for points in outlines:
-            _flip_inside(inside, points)
-        labels[frame][inside] = label
-    return labels
+    return polygons
 
 
 MAX_COORDINATE = 1_000_000
@@ -95,6 +107,13 @@ def _polygon(place: int, contour: Any) -> tuple[int, int, NDArray[np.float64]]:
     return label, frame, points
 
 
+def _inside(outlines: Sequence[NDArray[np.float64]], shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    inside = np.zeros(shape, dtype=np.bool_)
+    for points in outlines:
+        _flip_inside(inside, points)
+    return inside
+
+
 def _flip_inside(mask: NDArray[np.bool_], points: NDArray[np.float64]) -> None:
     """Flip the pixels of a mask inside a polygon of [column, row]; it takes no memory but that of its own box."""
     low = np.clip(np.floor(points.min(axis=0)), 0, None).astype(int)
@@ -103,6 +122,52 @@ def _flip_inside(mask: NDArray[np.bool_], points: NDArray[np.float64]) -> None:
         (left, top), (right, bottom) = low, high
         box = mask[top:bottom, left:right]
         box ^= grid_points_in_poly(box.shape, (points - low)[:, ::-1])
+
+
+def interpolate_contours(contours: Any, frames: int, *, tolerance: float = OUTLINE_TOLERANCE_PX) -> list[Contour]:
+    """Return the outlines in the frames between those in which a lesion is outlined.
+
+    Shape-based interpolation (Raya and Udupa 1990, doi:10.1109/42.52980): the signed distance from the outline goes
+    evenly from one shape to the next, and so does the middle of their boxes, for a lesion that moves.
+
+    Args:
+        contours: from somebody else, see :func:`fill_contours`.
+        frames: of the image.
+        tolerance: pixels by which an outline may be straightened.
+
+    Raises:
+        UserError: as :func:`fill_contours`.
+    """
+    polygons = read_polygons(contours, frames)
+    seen: dict[int, list[int]] = {}
+    for number, frame in sorted(polygons):
+        seen.setdefault(number, []).append(frame)
+    found: list[Contour] = []
+    for number, outlined in seen.items():
+        for first, last in pairwise(outlined):
+            between = range(first + 1, last)
+            shapes = _shapes_between(polygons[number, first], polygons[number, last], len(between), tolerance)
+            for frame, outlines in zip(between, shapes, strict=True):
+                found += [{"label": number, "frame": frame, "points": points} for points in outlines]
+    return found
+
+
+def _shapes_between(
+    first: Sequence[NDArray[np.float64]], last: Sequence[NDArray[np.float64]], count: int, tolerance: float
+) -> Iterator[list[list[list[float]]]]:
+    boxes = [(points.min(axis=0), points.max(axis=0)) for points in map(np.concatenate, (first, last))]
+    middles = [(low + high) / 2 for low, high in boxes]
+    half = np.ceil(np.max([high - low for low, high in boxes], axis=0) / 2) + 2
+    shape = tuple((2 * half[::-1]).astype(int) + 1)
+    depths = []
+    for outlines, middle in zip((first, last), middles, strict=True):
+        inside = _inside([points - middle + half for points in outlines], shape)
+        depths.append(distance_transform_edt(inside) - distance_transform_edt(~inside))
+    for share in np.arange(1, count + 1) / (count + 1):
+        inside = (1 - share) * depths[0] + share * depths[1] > 0
+        corner = (1 - share) * middles[0] + share * middles[1] - half
+        outlines = label_contours([inside.astype(np.uint8)], tolerance=tolerance)
+        yield [np.round(outline["points"] + corner, 2).tolist() for outline in outlines]
 
 
 def keep_numbers(mask: NDArray[np.bool_], before: NDArray[np.integer]) -> NDArray[np.uint8]:

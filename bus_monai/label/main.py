@@ -175,7 +175,7 @@ def segment_all(
 
 def _open_store(studies: str) -> LabelStore:
     if studies.startswith(("http://", "https://")):
-        from bus_monai.label.store import DicomWebStore
+        from bus_monai.label.dicomweb_store import DicomWebStore
 
         return DicomWebStore(studies)
     return LabelStore(Path(studies))

@@ -21,16 +21,30 @@ from monailabel.interfaces.utils.app import app_instance
 from monailabel.utils.others.generic import get_mime_type
 from PIL import Image
 
-from bus_monai.data.label_file import image_shape, read_labels, usual_suffix, write_labels
-from bus_monai.errors import check_number
-from bus_monai.label.label_file import OUTLINE_TOLERANCE_PX, fill_contours, label_contours
+from bus_monai.data.label_file import check_fields, image_shape, read_labels, usual_suffix, write_labels
+from bus_monai.dicom.read import header_text
+from bus_monai.errors import UserError, check_number
+from bus_monai.geometry.lesion import measure_lesions
+from bus_monai.io.opened import open_source
+from bus_monai.label.label_file import (
+    OUTLINE_TOLERANCE_PX,
+    fill_contours,
+    interpolate_contours,
+    label_contours,
+    read_polygons,
+)
 from bus_monai.label.received import JsonBody
+from bus_monai.label.records import Drafts, read_record
 from bus_monai.label.store import LabelStore, final_labels
 from bus_monai.pacs.dicomweb import MAX_BYTES, TIMEOUTS_S, TOKEN_VARIABLE, BoundedSession
 from bus_monai.sources.read import read_source
 
 PAGE_FOLDER = Path(__file__).parent / "page"
 FINAL_TAG = DefaultLabelTag.FINAL.value
+DRAFTS_FOLDER = "drafts"
+USUAL_FRAME_MS = 50.0
+"""Of a cine that does not say."""
+MEASURES = ("area", "long_axis", "short_axis", "depth_width_ratio", "unit")
 STATIC = Path(monailabel.__file__).parent / "endpoints" / "static"
 # a resource of DICOMweb and none of what else the server offers, PS3.18 10.4 and 10.6
 RESOURCE = re.compile(r"(studies|series|instances)(/(?!\.+(/|$))[\w.,-]+)*")
@@ -43,6 +57,10 @@ def add_page(app: FastAPI) -> None:
     router.get("/frame")(_show_frame)
     router.get("/label")(_outline_label)
     router.put("/label")(_save_label)
+    router.put("/draft")(_keep_draft)
+    router.delete("/draft")(_drop_draft)
+    router.post("/measures")(_measure)
+    router.post("/interpolated")(_interpolate)
     router.get("/models")(_list_versions)
     router.post("/models/{model}/rollback")(_roll_back)
     router.post("/models/{model}/activate/{number}")(_activate)
@@ -61,29 +79,89 @@ def _list_images() -> list[dict[str, Any]]:
 def _show_frame(image: str, frame: int = 0) -> Response:
     pixels = read_source(_store().image_path(image), frame).pixels
     file = io.BytesIO()
-    Image.fromarray(np.rint(pixels * 255).astype(np.uint8)).save(file, format="PNG")
+    Image.fromarray(np.rint(pixels * 255).astype(np.uint8)).save(file, format="PNG", compress_level=1)
     return Response(file.getvalue(), media_type="image/png")
 
 
-def _outline_label(image: str, tolerance: float = OUTLINE_TOLERANCE_PX) -> dict[str, Any]:
+def _outline_label(image: str, annotator: str = "", tolerance: float = OUTLINE_TOLERANCE_PX) -> dict[str, Any]:
+    """Return size and scale of an image, its label, and what this annotator has drawn since."""
     check_number("tolerance", tolerance, at_least=0)
     store = _store()
-    shape = image_shape(store.image_path(image))
+    source = store.image_path(image)
+    shown = read_source(source)
+    shape = (shown.frames, *shown.pixels.shape)
     path = final_labels(store).get(image)
     contours = [] if path is None else label_contours(list(read_labels(path, shape)), tolerance=tolerance)
-    return {"frames": shape[0], "rows": shape[1], "columns": shape[2], "contours": contours}
+    return {
+        **dict(zip(("frames", "rows", "columns"), shape, strict=True)),
+        "spacing_mm": shown.spacing_mm,
+        "regions": [{"box": box, "spacing_mm": spacing} for box, spacing in shown.regions],
+        "frame_ms": _frame_ms(source),
+        "contours": contours,
+        "version": store.label_version(image, FINAL_TAG),
+        "record": {} if path is None else store.get_label_info(image, FINAL_TAG),
+        "draft": _drafts().read(image, annotator) if annotator else None,
+        "others": [name for name in _drafts().annotators(image) if name != annotator],
+    }
+
+
+def _frame_ms(path: Path) -> float:
+    with open_source(path) as source:
+        text = header_text(source.header, "FrameTime") if source.kind == "dicom" else ""
+    return float(text) if re.fullmatch(r"\d{1,6}(\.\d{0,9})?", text) and float(text) else USUAL_FRAME_MS
 
 
 def _save_label(image: str, sent: JsonBody) -> dict[str, Any]:
     store = _store()
     path = store.image_path(image)
     labels = fill_contours(sent.get("contours"), image_shape(path))
+    record = read_record(sent)
+    if record["normal"] == labels.any():
+        raise UserError("A label has outlines, or says that there is no lesion by 'normal'.", key="normal")
+    fields = check_fields(sent.get("fields"), app_instance().fields())
+    check_number("replaces", sent.get("replaces"), at_least=0, whole=True)
     suffix = usual_suffix(len(labels), path)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / f"label{suffix}"
         write_labels(list(labels), path, file)
-        store.save_label(image, str(file), FINAL_TAG, {})
-    return {"version": store.get_label_info(image, FINAL_TAG)["version"]}
+        info = {**record, "fields": fields}
+        store.save_label(image, str(file), FINAL_TAG, info, replaces=sent["replaces"])
+    _drafts().remove(image, record["annotator"])
+    return {"version": store.label_version(image, FINAL_TAG)}
+
+
+def _keep_draft(image: str, annotator: str, sent: JsonBody) -> None:
+    path = _store().image_path(image)
+    read_polygons(sent.get("contours"), image_shape(path)[0])
+    _drafts().keep(image, annotator, sent)
+
+
+def _drop_draft(image: str, annotator: str) -> None:
+    _store().image_path(image)
+    _drafts().remove(image, annotator)
+
+
+def _measure(image: str, sent: JsonBody, frame: int = 0) -> list[dict[str, Any]]:
+    """Return the measures of the lesions that outlines of one frame are around."""
+    shown = read_source(_store().image_path(image), frame)
+    labels = fill_contours(sent.get("contours"), (shown.frames, *shown.pixels.shape))[frame]
+    measures = {
+        int(number): measure_lesions(
+            (labels == number).astype(np.int32),
+            spacing_mm=shown.spacing_mm,
+            regions=shown.regions,
+            aspect=shown.aspect,
+        )[0]
+        for number in np.unique(labels)
+        if number
+    }
+    return [{"label": number} | {key: getattr(one, key) for key in MEASURES} for number, one in measures.items()]
+
+
+def _interpolate(image: str, sent: JsonBody, tolerance: float = OUTLINE_TOLERANCE_PX) -> Any:
+    check_number("tolerance", tolerance, at_least=0)
+    frames = image_shape(_store().image_path(image))[0]
+    return interpolate_contours(sent.get("contours"), frames, tolerance=tolerance)
 
 
 def _list_versions() -> dict[str, Any]:
@@ -97,6 +175,10 @@ def _roll_back(model: str) -> dict[str, int]:
 def _activate(model: str, number: int) -> dict[str, int]:
     app_instance().versions(model).activate(number)
     return {"active": number}
+
+
+def _drafts() -> Drafts:
+    return Drafts(_store().kept / DRAFTS_FOLDER)
 
 
 def _store() -> LabelStore:

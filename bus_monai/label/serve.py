@@ -145,13 +145,14 @@ def _say_errors(app: FastAPI) -> None:
     from fastapi.responses import JSONResponse
     from monailabel.interfaces.exception import MONAILabelException
 
-    from bus_monai.label.store import UnknownImageError
+    from bus_monai.label.store import UnknownImageError, VersionConflictError
 
     async def refused(request: Request, error: RefusedError) -> JSONResponse:
         return JSONResponse({"detail": error.detail}, status_code=error.status)
 
     async def user_error(request: Request, error: UserError) -> JSONResponse:
-        return JSONResponse({"detail": str(error)}, status_code=404 if isinstance(error, UnknownImageError) else 400)
+        status = {UnknownImageError: 404, VersionConflictError: CONFLICT}.get(type(error), 400)
+        return JSONResponse({"detail": str(error)}, status_code=status)
 
     async def odd_value(request: Request, error: RequestValidationError) -> JSONResponse:
         first = error.errors()[0]

@@ -1,9 +1,8 @@
-"""Images and labels of a folder or of a DICOMweb server."""
+"""Images and labels of a folder."""
 
 from __future__ import annotations
 
 import filecmp
-import hashlib
 import json
 import logging
 import os
@@ -23,10 +22,9 @@ from monailabel.interfaces.datastore import DefaultLabelTag
 from bus_monai.data.label_file import LABEL_SUFFIXES, image_shape, label_suffix, read_labels
 from bus_monai.data.readers.own_images import IMAGE_SUFFIXES, LABELS_FOLDER, split_suffix
 from bus_monai.errors import UserError, reading
-from bus_monai.io.atomic import atomic_file, cache_folder
+from bus_monai.io.atomic import atomic_file, write_json
 from bus_monai.io.opened import special_kind
 from bus_monai.io.ours import not_ours
-from bus_monai.pacs.dicomweb import TOKEN_VARIABLE, DicomWeb, InstanceError
 from bus_monai.sources.listing import find_sources
 from bus_monai.sources.read import read_source
 
@@ -41,6 +39,10 @@ logger = logging.getLogger("bus_monai")
 
 class UnknownImageError(UserError):
     """The store has no such image."""
+
+
+class VersionConflictError(UserError):
+    """Somebody else has saved a label of the image meanwhile."""
 
 
 class LabelStore(LocalDatastore):
@@ -104,10 +106,31 @@ class LabelStore(LocalDatastore):
         """Return the file of a label; an empty path where there is none."""
         return Path(self.get_label_uri(image_id, tag))
 
-    def save_label(self, image_id: str, label_filename: str, label_tag: str, label_info: dict[str, Any]) -> str:
+    def label_version(self, image_id: str, tag: str) -> int:
+        """Return the number of an image's label, 0 where it has none, or none that was saved here."""
+        entry = self._datastore.objects.get(image_id)
+        return int(entry.labels[tag].info.get("version", 0)) if entry and tag in entry.labels else 0
+
+    def save_label(
+        self,
+        image_id: str,
+        label_filename: str,
+        label_tag: str,
+        label_info: dict[str, Any],
+        *,
+        replaces: int | None = None,
+    ) -> str:
         """Check a label, keep it as a numbered version and make it the one of its image; return the image's name.
 
+        Args:
+            image_id: name of the image.
+            label_filename: the label's file.
+            label_tag: such as ``final``.
+            label_info: what else to keep with it.
+            replaces: number of the version that it was made from, 0 for none; ``None`` for whichever there is.
+
         Raises:
+            VersionConflictError: there is a later version than it ``replaces``.
             UserError: there is no such image, the name of the tag is none, the label is broken or of another size, or
                 it would take the place of one that was never saved here; nothing has changed then.
         """
@@ -131,7 +154,13 @@ class LabelStore(LocalDatastore):
         with self._changing():
             self.get_image_uri(image_id)  # another process may have removed it
             self._check_replaced(tag, image_id)
+            latest = self.label_version(image_id, tag)
+            if replaces not in (None, latest):
+                raise VersionConflictError(
+                    f"'{image_id}' has version {latest} of its label by now, yours was made from {replaces}: compare."
+                )
             info["version"] = self._keep(given, tag, image_id, suffix)
+            write_json(self._versions(tag, image_id) / f"{info['version']:04d}.json", info)
             _copy(given, target)
             for other in set(LABEL_SUFFIXES) - {suffix}:
                 (target.parent / (PurePosixPath(image_id).name + other)).unlink(missing_ok=True)
@@ -338,41 +367,3 @@ def _stamp(path: Path) -> tuple[int, int]:
     """Return what changes whenever a file is replaced, even within a tick of the clock."""
     status = path.stat()
     return status.st_ino, status.st_mtime_ns
-
-
-MODALITY = "US"
-
-
-class DicomWebStore(LabelStore):
-    """The ultrasound images of a server, kept with their labels in the cache folder.
-
-    An image is called by its SOP Instance UID. What the server no longer has stays, since it may have labels.
-
-    Args:
-        url: of the DICOMweb service, such as ``http://host:8042/dicom-web``.
-
-    Raises:
-        UserError: the server cannot be reached, refuses, or does not answer as DICOMweb does.
-    """
-
-    def __init__(self, url: str) -> None:
-        self._service = DicomWeb(url, os.environ.get(TOKEN_VARIABLE))
-        self._images = cache_folder() / "label" / hashlib.sha256(url.encode()).hexdigest()[:16]
-        self._images.mkdir(parents=True, exist_ok=True)
-        self._fetch()
-        super().__init__(self._images)
-
-    def refresh(self) -> None:
-        """Fetch what is new on the server, and look at the folder again."""
-        self._fetch()
-        super().refresh()
-
-    def _fetch(self) -> None:
-        for study in self._service.studies(MODALITY):
-            for series, instance in self._service.instances(study, MODALITY):
-                path = self._images / f"{instance}.dcm"
-                if not path.is_file():
-                    try:
-                        self._service.fetch(study, series, instance, path)
-                    except InstanceError as error:
-                        logger.warning("Left out: %s, since %s", instance, error)

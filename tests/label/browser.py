@@ -12,6 +12,11 @@ from pathlib import Path
 from typing import Any
 
 PATIENCE_S = 90
+CTRL, SHIFT = 2, 8
+"""Modifiers of an event."""
+CODES = {"Enter": 13, "Escape": 27, "Delete": 46}
+"""Of keys that the browser itself answers to."""
+BUTTONS = {"left": 1, "right": 2, "middle": 4}
 
 
 class Browser:
@@ -57,7 +62,7 @@ class Browser:
             time.sleep(0.05)
         return value
 
-    def mouse(self, *way: tuple[float, float]) -> None:
+    def mouse(self, *way: tuple[float, float], button: str = "left", shift: bool = False, clicks: int = 1) -> None:
         """Press at the first point, drag over the others, release at the last, quickly enough for a click."""
         events = [
             ("mouseMoved", way[0]),
@@ -65,12 +70,31 @@ class Browser:
             *(("mouseMoved", at) for at in way[1:]),
             ("mouseReleased", way[-1]),
         ]
-        sent = [
-            self._send("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", buttons=1, clickCount=1)
-            for kind, (x, y) in events
-        ]
+        more = {"button": button, "buttons": BUTTONS[button], "modifiers": SHIFT * shift, "clickCount": clicks}
+        sent = [self._send("Input.dispatchMouseEvent", type=kind, x=x, y=y, **more) for kind, (x, y) in events]
         for number in sent:
             self._answer(number)
+
+    def wheel(self, at: tuple[float, float], notches: int) -> None:
+        """Turn the wheel, away from the hand where ``notches`` are above 0."""
+        self._call("Input.dispatchMouseEvent", type="mouseWheel", x=at[0], y=at[1], deltaX=0, deltaY=-120 * notches)
+
+    def key(self, keys: str, *, hold: bool = False) -> None:
+        """Press a key, such as ``s``, ``?``, ``Escape`` or ``Ctrl+Shift+z``, and let it go where it is not held."""
+        *held, key = keys.split("+") if len(keys) > 1 else [keys]
+        modifiers = sum({"Ctrl": CTRL, "Shift": SHIFT}[one] for one in held)
+        text = {"text": key} if len(key) == 1 and "Ctrl" not in held else {"text": "\r"} if key == "Enter" else {}
+        more = {"key": key, "modifiers": modifiers, "windowsVirtualKeyCode": CODES.get(key, 0)}
+        self._call("Input.dispatchKeyEvent", type="keyDown", **text, **more)
+        if not hold:
+            self.release(key)
+
+    def release(self, key: str) -> None:
+        self._call("Input.dispatchKeyEvent", type="keyUp", key=key)
+
+    def write(self, text: str) -> None:
+        """Write into the element in focus."""
+        self._call("Input.insertText", text=text)
 
     def press(self, selector: str) -> None:
         """Click in the middle of an element."""

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from bus_monai.geometry.lesion import CONTOUR_TOLERANCE_PX
-from bus_monai.label.label_file import fill_contours, keep_numbers, label_contours
+from bus_monai.label.label_file import fill_contours, interpolate_contours, keep_numbers, label_contours
 from tests.user_errors import raises_user_error
 
 
@@ -87,6 +87,23 @@ def test_polygons_beyond_the_image_are_cut() -> None:
     outside = {"label": 2, "frame": 0, "points": [[50, 50], [60, 50], [60, 60]]}
     labels = fill_contours([wide, outside], (1, 5, 6))
     assert labels[0].tolist() == [[1] * 6] * 3 + [[0] * 6] * 2
+
+
+def test_a_lesion_between_two_frames_is_between_in_place_and_size() -> None:
+    def disk(frame: int, column: float, radius: float) -> dict[str, Any]:
+        turns = np.linspace(0, 2 * np.pi, 60, endpoint=False)
+        points = np.stack([column + radius * np.cos(turns), 50 + radius * np.sin(turns)], axis=1)
+        return {"label": 2, "frame": frame, "points": points.tolist()}
+
+    ends = [disk(1, 30, 8), disk(5, 70, 16)]
+    # of a lesion in one frame alone, and in neighbors, nothing is between
+    alone = [{**disk(3, 20, 5), "label": 1}, {**disk(4, 20, 5), "label": 1}]
+    found = interpolate_contours([*ends, *alone], 7)
+    assert [(contour["label"], contour["frame"]) for contour in found] == [(2, 2), (2, 3), (2, 4)]
+    for frame, column, radius in ((2, 40, 10), (3, 50, 12), (4, 60, 14)):
+        made = fill_contours([one for one in found if one["frame"] == frame], (7, 100, 120))[frame] > 0
+        wanted = fill_contours([disk(frame, column, radius)], (7, 100, 120))[frame] > 0
+        assert 2 * (made & wanted).sum() / (made.sum() + wanted.sum()) > 0.95
 
 
 @pytest.mark.parametrize("contours", [None, 5, "x", {"label": 1}, [5], [None]])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,126 +11,370 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from bus_monai.data.demo_files import write_demo_files
 from bus_monai.data.phantoms.ultrasound import make_phantom
 from bus_monai.label.label_file import fill_contours
 from tests.label.browser import Browser
 from tests.label.conftest import MODEL, Server, fill_studies
+from tests.user_errors import check_sentence
 
-BOX = "(b => [b.x, b.y, b.width, b.height])(document.querySelector('#view img').getBoundingClientRect())"
-DOUBLE_CLICK_S = 0.4
-"""Two clicks that are nearer in time end a drawing."""
-OUTLINES = "document.querySelectorAll('.a9s-annotation').length"
-
-
-@pytest.fixture
-def browser(chromium: str, tmp_path: Path) -> Iterator[Browser]:
-    browser = Browser(chromium, tmp_path / "profile")
-    yield browser
-    browser.close()
+SQUARE = ((10, 10), (30, 10), (30, 30), (10, 30))
+STATUS = "document.getElementById('status').textContent"
+STAGE = "Konva.stages[0]"
+DIALOG = "document.querySelector('dialog[open]')?.innerText"
 
 
-def _said(browser: Browser, start: str) -> str:
-    text = "document.getElementById('status').textContent"
-    return str(browser.wait(f"{text}.startsWith({json.dumps(start)}) && {text}"))
+class Page:
+    """The page as somebody sees it who labels.
+
+    Args:
+        browser: it is opened in.
+        server: it comes from.
+        annotator: types this name.
+    """
+
+    def __init__(self, browser: Browser, server: Server, annotator: str) -> None:
+        self.browser, self.server, self.annotator = browser, server, annotator
+        self.key, self.press, self.read, self.wait = browser.key, browser.press, browser.read, browser.wait
+        browser.open(server.page)
+        self.wait(DIALOG)
+        browser.write(annotator)
+        self.key("Enter")
+
+    def said(self, start: str) -> str:
+        return str(self.wait(f"{STATUS}.startsWith({json.dumps(start)}) && {STATUS}"))
+
+    def open(self, image: str, says: str = "") -> None:
+        place = f"[...document.querySelectorAll('#images button')].findIndex(b => b.textContent === '{image}')"
+        self.press(f"#images li:nth-child({self.read(place) + 1}) button")
+        self.wait(f"document.querySelector('[aria-current=true]')?.textContent === '{image}'")
+        self.said(says)
+        self.columns, self.rows = self.read(f"{STAGE}.findOne('Image').size()").values()
+
+    def at(self, column: float, row: float) -> tuple[float, float]:
+        """Return where on the screen the middle of a pixel is."""
+        left, top = self.read("(b => [b.x, b.y])(document.querySelector('#view').getBoundingClientRect())")
+        x, y, scale = self.read(f"(s => [s.x(), s.y(), s.scaleX()])({STAGE})")
+        return left + x + (column + 0.5) * scale, top + y + (row + 0.5) * scale
+
+    def drag(self, *way: tuple[float, float], **more: Any) -> None:
+        self.browser.mouse(*(self.at(*point) for point in way), **more)
+
+    def draw(self, corners: tuple[tuple[float, float], ...]) -> None:
+        self.key("d")
+        for corner in corners:
+            self.drag(corner)
+        self.key("Enter")
+
+    @property
+    def lesions(self) -> list[str]:
+        return list(self.read("[...document.querySelectorAll('#lesions button')].map((one) => one.textContent)"))
+
+    def answer(self, asks: str, button: str) -> None:
+        assert asks in self.wait(DIALOG)
+        self.press(f"dialog [value={button}]")
+
+    def save(self) -> str:
+        self.key("s")
+        return self.said("Saved")
+
+    def label(self, image: str) -> dict[str, Any]:
+        return dict(self.server.ask("GET", f"/bus/label?image={image}").json())
 
 
-def _at(browser: Browser, column: float, row: float) -> tuple[float, float]:
-    """Return where on the screen the middle of a pixel of the image of 64 x 64 is."""
-    left, top, width, height = browser.read(BOX)
-    return left + (column + 0.5) * width / 64, top + (row + 0.5) * height / 64
-
-
-def test_an_image_is_segmented_changed_and_submitted(
-    label_python: Path,
-    serve: Callable[..., Server],
-    small_phantoms: Path,
-    small_weights: Path,
-    tmp_path: Path,
-    browser: Browser,
-) -> None:
-    studies = fill_studies(tmp_path / "studies", small_phantoms)
+@pytest.fixture(scope="module")
+def page_server(
+    serve: Callable[..., Server], small_phantoms: Path, small_weights: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Server:
+    """A server of phantoms and a calibrated cine."""
+    folder = tmp_path_factory.mktemp("page")
+    studies = fill_studies(folder / "studies", small_phantoms)
     # those that are smaller do not look like ultrasound to the model that ships
     Image.fromarray(make_phantom(8, (160, 200)).image).save(studies / "phantom_0002.png")
-    server = serve(studies, "--bundles", f"{MODEL}=baseline:{small_weights},lite_unet")
-    client = server.client()
-    browser.open(f"{server.url}/bus/")
+    write_demo_files(folder / "demo")[3].rename(studies / "cine.dcm")
+    return serve(studies, "--bundles", f"{MODEL}=baseline:{small_weights},lite_unet")
+
+
+@pytest.fixture(scope="module")
+def browsers(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], Browser]]:
+    """Start browsers, each with what it remembers of its own; they end with the module."""
+    started: list[Browser] = []
+
+    def start() -> Browser:
+        started.append(Browser(chromium, tmp_path_factory.mktemp("profile")))
+        return started[-1]
+
+    yield start
+    for browser in started:
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def ann(browsers: Callable[[], Browser], page_server: Server) -> Page:
+    browser = browsers()
+    browser.open(f"{page_server.url}/bus/")
     assert "token" in browser.wait("document.body?.innerText")
-    browser.open(server.page)
-    assert browser.wait("document.querySelector('#count')?.textContent") == "0 of 7 labeled"
-    assert browser.read("location.href") == f"{server.url}/bus/"
-    assert browser.read("document.cookie") == ""
+    page = Page(browser, page_server, "Ann")
     # the first image by name cannot be read
-    assert ".png'" in _said(browser, "'")
-    browser.press("#next")
-    _said(browser, "No label yet.")
+    assert ".png'" in page.said("'")
+    assert browser.read("location.href") == f"{page_server.url}/bus/"
+    assert browser.read("document.cookie") == ""
+    return page
 
-    browser.press("#infer")
+
+@pytest.fixture(autouse=True)
+def _no_errors(ann: Page) -> Iterator[None]:
+    yield
+    assert not ann.browser.errors
+
+
+def test_an_image_is_outlined_changed_and_saved(ann: Page) -> None:
+    client = ann.server.client()
+    ann.open("phantom_0000", "No label yet.")
+    ann.key("o")
     _, params = client.infer(MODEL, "phantom_0000", {"tolerance": 0.9})
-    assert _said(browser, "Version 0 found") == f"Version 0 found {len(params['label_names'])}."
-    assert browser.read(OUTLINES) == len(params["contours"])
-    browser.press("#submit")
-    assert _said(browser, "Saved") == "Saved as version 1 of the label of phantom_0000."
-    np.testing.assert_array_equal(_label(client, "phantom_0000"), fill_contours(params["contours"], (1, 64, 64))[0])
+    assert ann.said("Version 0 found") == f"Version 0 found {len(params['label_names'])}."
+    assert ann.lesions == [f"Lesion {number}" for number in params["label_names"].values()]
+    assert ann.save() == "Saved as version 1 of the label of phantom_0000."
+    np.testing.assert_array_equal(_mask(client, "phantom_0000"), fill_contours(params["contours"], (1, 64, 64))[0])
+    record = ann.label("phantom_0000")["record"]
+    made = [record[key] for key in ("annotator", "origin", "model", "model_version")]
+    assert made == ["Ann", "accepted", MODEL, 0]
 
-    browser.press("#next")
-    _said(browser, "No label yet.")
-    assert browser.read("document.querySelector('[aria-current=true]').textContent") == "phantom_0001"
-    browser.press("[value=draw]")
-    for corner in ((10, 10), (30, 10), (30, 30), (10, 30), (10, 10)):
-        browser.mouse(_at(browser, *corner))
-        time.sleep(DOUBLE_CLICK_S)
-    browser.press("[value=edit]")
-    browser.mouse(_at(browser, 20, 20))
-    browser.wait("document.querySelectorAll('.a9s-handle').length === 4")
-    browser.mouse(_at(browser, 10, 10), _at(browser, 8, 8), _at(browser, 5, 5))
-    browser.read("(n => { n.value = 3; n.onchange(); })(document.getElementById('number'))")
-
-    browser.press("[value=lesion]")
-    browser.mouse(_at(browser, 50, 20))
-    assert _said(browser, "1 click") == "1 click"
-    browser.mouse(_at(browser, 48, 20))
-    _said(browser, "2 clicks")
-    browser.press("#undo")
-    browser.wait("document.getElementById('status').textContent === ''")
-    browser.press("[value=background]")
-    browser.mouse(_at(browser, 40, 60))
-    _said(browser, "2 clicks")
-    browser.press("[value=box]")
-    browser.mouse(_at(browser, 35, 40), _at(browser, 40, 50), _at(browser, 54, 59))
-    _said(browser, "Filled")
-    browser.press("#submit")
-    _said(browser, "Saved")
-    label = _label(client, "phantom_0001")
+    ann.open("phantom_0001", "No label yet.")
+    ann.draw(SQUARE)
+    ann.key("v")
+    ann.drag((20, 20))
+    ann.drag((10, 10), (8, 8), (5, 5))
+    ann.read("(n => { n.value = 3; n.onchange(); })(document.getElementById('number'))")
+    assert ann.lesions == ["Lesion 3"]
+    ann.key("a")
+    ann.drag((50, 20))
+    assert ann.said("1 click") == "1 click"
+    ann.drag((48, 20))
+    ann.said("2 clicks")
+    ann.key("Ctrl+z")
+    ann.key("r")
+    ann.drag((40, 60))
+    ann.said("2 clicks")
+    ann.key("x")
+    ann.drag((35, 40), (40, 50), (54, 59))
+    ann.said("Filled")
+    ann.save()
+    label = _mask(client, "phantom_0001")
     assert set(label[10:30, 11:29].ravel()) == set(label[7, [7, 8]]) == {3}
     assert label[20, 50] == 1
     assert label[50, 45] == 2
-    assert browser.read("document.querySelector('#count').textContent") == "2 of 7 labeled"
+    assert ann.label("phantom_0001")["record"]["origin"] == "drawn"
+    assert ann.read("document.querySelector('#count').textContent") == "2 of 8 labeled"
 
-    browser.press("#train")
+    ann.press("#train")
+    ann.answer(f"Train {MODEL}", "train")
     training = "document.getElementById('training').textContent"
-    browser.wait(f"{training} === 'Training of {MODEL}: it starts'")
-    browser.press("#next")
-    _said(browser, "No label yet.")
-    assert browser.wait(f"!document.getElementById('train').disabled && {training}") == (
-        "bus-monai: All of the 2 labeled patients are held out to validate and test with: label more images."
-    )
+    # what was accepted as the model made it counts as no evidence
+    said = ann.wait(f"!document.getElementById('train').disabled && {training}")
+    check_sentence(said.removeprefix("bus-monai: "), "1 patients", "label more images")
 
-    # a model with operating points lets one choose among them
-    assert browser.read("document.getElementById('find').hidden")
-    browser.read("(n => { n.value = 'lite_unet'; n.onchange(); })(document.getElementById('model'))")
+
+def test_a_model_with_operating_points_lets_one_choose(ann: Page) -> None:
+    ann.open("phantom_0002", "No label yet.")
+    assert ann.read("document.getElementById('find').hidden")
+    ann.read("(n => { n.value = 'lite_unet'; n.onchange(); })(document.getElementById('model'))")
     points = "[...document.getElementById('sensitivity').options].map((one) => one.value).join()"
-    assert browser.read(points) == "balanced,high,specific"
-    browser.read("document.getElementById('sensitivity').value = 'high'")
-    browser.press("#infer")
-    found = _said(browser, "Version 0 found")
+    assert ann.read(points) == "balanced,high,specific"
+    ann.read("document.getElementById('sensitivity').value = 'high'")
+    ann.key("o")
+    found = ann.said("Version 0 found")
     counts = {
-        point: len(client.infer("lite_unet", "phantom_0002", {"sensitivity": point})[1]["label_names"])
+        point: len(ann.server.client().infer("lite_unet", "phantom_0002", {"sensitivity": point})[1]["label_names"])
         for point in ("high", "specific")
     }
     assert found == f"Version 0 found {counts['high']}."
     assert counts["high"] >= counts["specific"]
-    assert not browser.errors
+    ann.read(f"(n => {{ n.value = '{MODEL}'; n.onchange(); }})(document.getElementById('model'))")
 
 
-def _label(client: Any, name: str) -> np.ndarray:
+def test_nothing_is_saved_or_replaced_by_accident(ann: Page) -> None:
+    ann.open("phantom_0003", "No label yet.")
+    ann.key("s")
+    ann.answer("No lesion: normal?", "back")
+    ann.said("Not saved")
+    assert ann.label("phantom_0003")["version"] == 0
+    ann.key("s")
+    ann.answer("No lesion: normal?", "normal")
+    ann.said("Saved as version 1")
+    found = ann.label("phantom_0003")
+    assert found["record"]["normal"]
+    assert not found["contours"]
+    sent = {"annotator": "Ann", "origin": "drawn", "seconds": 1, "contours": [], "replaces": 1}
+    refused = ann.server.ask("PUT", "/bus/label?image=phantom_0003", json=sent)
+    assert (refused.status_code, "normal" in refused.text) == (400, True)
+
+    ann.draw(((1, 1), (6, 1), (6, 6), (1, 6)))
+    ann.key("o")
+    ann.answer("made by hand", "back")
+    assert ann.lesions == ["Lesion 1"]
+    ann.key("o")
+    ann.answer("made by hand", "add")
+    ann.said("Version 0 found")
+    added = ann.lesions
+    assert added[0] == "Lesion 1"
+    ann.key("o")
+    ann.answer("made by hand", "replace")
+    ann.said("Version 0 found")
+    replaced = ann.lesions
+    for before in (added, ["Lesion 1"], []):
+        ann.key("Ctrl+z")
+        assert ann.lesions == before
+    ann.key("Ctrl+z")
+    ann.said("There is nothing to undo.")
+    for after in (["Lesion 1"], added):
+        ann.key("Ctrl+Shift+z")
+        assert ann.lesions == after
+    ann.key("Ctrl+y")
+    assert ann.lesions == replaced
+
+
+def test_every_tool_and_key(ann: Page) -> None:
+    ann.open("cine", "No label yet.")
+    at = "document.getElementById('at').textContent"
+    last = ann.read(at).split()[-1]
+    for key, frame in (
+        ("ArrowRight", "2"), (".", "3"), ("ArrowLeft", "2"), (",", "1"), ("End", last), ("Home", "1"),
+        ("Shift+ArrowRight", "11"), ("Shift+ArrowLeft", "1"),
+    ):  # fmt: skip
+        ann.key(key)
+        assert ann.read(at) == f"{frame} of {last}", key
+    ann.key(" ")
+    ann.wait(f"parseInt({at}) > 3")
+    ann.key(" ")
+    ann.key("Home")
+
+    middle = ann.columns / 2, ann.rows / 2
+    ann.key("m")
+    ann.drag(middle, (middle[0] + 50, middle[1]), (middle[0] + 100, middle[1]))
+    spacing = ann.label("cine")["spacing_mm"]
+    assert ann.said("The ruler") == f"The ruler: {100 * spacing[1]:.1f} mm."
+
+    def square(left: float, top: float, side: float) -> tuple[tuple[float, float], ...]:
+        return (left, top), (left + side, top), (left + side, top + side), (left, top + side)
+
+    ann.draw(square(300, 300, 60))
+    ann.key("1")
+    for _ in range(4):
+        ann.key(".")
+    ann.draw(square(340, 320, 60))
+    ann.key("i")
+    assert ann.said("3 outlines") == "3 outlines in the frames between."
+    ann.key(",")
+    assert ann.lesions == ["Lesion 1"]
+    axes = ann.wait("document.querySelector('#lesion-1 td:nth-child(2)').textContent")
+    assert axes.endswith("mm")
+    assert ann.read("(document.querySelector('#lesion-1 td:nth-child(2)').textContent.match(/[\\d.]+/)[0])") == (
+        f"{60 * 2**0.5 * spacing[0]:.1f}"
+    )
+
+    fitted = ann.read(f"{STAGE}.scaleX()")
+    place = ann.at(320, 320)
+    ann.browser.wheel(place, 2)
+    ann.wait(f"{STAGE}.scaleX() > {1.3 * fitted}")
+    np.testing.assert_allclose(ann.at(320, 320), place, atol=0.5)
+    before = ann.at(0, 0)
+    for more in ({"shift": True}, {"button": "middle"}):
+        ann.browser.mouse(place, (place[0] + 20, place[1]), (place[0] + 40, place[1] + 10), **more)
+    np.testing.assert_allclose(ann.at(0, 0), (before[0] + 80, before[1] + 20), atol=0.5)
+    ann.key("f")
+    assert ann.read(f"{STAGE}.scaleX()") == fitted
+    look = "document.querySelector('#view canvas').style.filter"
+    ann.browser.mouse(place, (place[0] + 40, place[1]), (place[0] + 400, place[1]), button="right")
+    assert ann.read(look) == "brightness(1) contrast(2)"
+    for _ in range(3):
+        ann.key("p")
+    assert "url" in ann.read(look)
+    ann.key("h", hold=True)
+    assert not ann.read(f"{STAGE}.children[1].visible()")
+    ann.browser.release("h")
+    assert ann.read(f"{STAGE}.children[1].visible()")
+
+    ann.key("End")
+    ann.key("0")
+    ann.key("b")
+    ann.drag((320, 320), (360, 320), (400, 320))
+    assert ann.lesions == ["Lesion 2"]
+    ann.key("e")
+    ann.key("]")
+    ann.drag((360, 300), (360, 320), (360, 340))
+    parts = f"{STAGE}.children[1].find('Line').length"
+    assert ann.read(parts) == 2
+    ann.key("v")
+    ann.drag((330, 320))
+    ann.key("Delete")
+    assert ann.read(parts) == 1
+    ann.key("Escape")
+    ann.key("?")
+    assert "Undo" in ann.wait(DIALOG)
+    ann.key("Escape")
+    ann.wait(f"!({DIALOG})")
+    ann.key("t")
+    assert ann.read("document.documentElement.dataset.theme") == "light"
+    ann.key("t")
+    ann.read("(n => { n.value = '4A'; n.onchange(); })(document.querySelector('[name=birads]'))")
+    ann.save()
+    label = ann.label("cine")
+    assert label["record"]["fields"] == {"birads": "4A"}
+    assert sorted({contour["frame"] for contour in label["contours"]}) == [0, 1, 2, 3, 4, int(last) - 1]
+
+
+def test_two_annotators_settle_a_conflict(ann: Page, browsers: Callable[[], Browser], page_server: Server) -> None:
+    ben = Page(browsers(), page_server, "Ben")
+    ben.said("")
+    for page in (ann, ben):
+        page.open("phantom_0004", "No label yet.")
+    ann.draw(SQUARE)
+    ann.save()
+    ben.draw(((40, 40), (60, 40), (60, 60), (40, 60)))
+    ben.wait("document.getElementById('kept').textContent")
+    ben.key("s")
+    ben.answer("Ann has saved", "back")
+    assert (ann.label("phantom_0004")["record"]["annotator"], ann.label("phantom_0004")["version"]) == ("Ann", 1)
+    ben.said("Not saved")
+    ben.key("s")
+    ben.answer("Ann, version 1", "mine")
+    ben.said("Saved as version 2")
+    ann.draw(SQUARE)
+    ann.key("s")
+    ann.answer("Ben, version 2", "theirs")
+    ann.said("Not saved")
+    assert ann.label("phantom_0004")["version"] == 2
+    kept = Path(page_server.studies) / ".bus_monai" / "labels" / "final" / "phantom_0004"
+    records = [json.loads(path.read_text()) for path in sorted(kept.glob("*.json"))]
+    assert [record["annotator"] for record in records] == ["Ann", "Ben"]
+    assert not ben.browser.errors
+
+
+def test_drafts_survive_a_reload_and_a_kill_of_the_server(ann: Page, page_server: Server) -> None:
+    kept = "document.getElementById('kept').textContent"
+    ann.open("phantom_0005", "No label yet.")
+    ann.draw(SQUARE)
+    ann.wait(kept)
+    page_server.kill()
+    ann.draw(((40, 40), (60, 40), (60, 60), (40, 60)))
+    assert "not kept" in ann.said("The draft")
+    page_server.start()
+    # as another tab does, which the new address is opened in
+    ann.wait(f"fetch({json.dumps(page_server.page)}).then((answer) => answer.ok)")
+    ann.wait(f"{kept} === 'Draft kept'")
+    ann.browser.open(page_server.page)
+    ann.wait("document.querySelector('#count')?.textContent")
+    ann.open("phantom_0005", "Your draft")
+    assert ann.lesions == ["Lesion 1", "Lesion 2"]
+    ann.key("Ctrl+z")
+    assert ann.lesions == []
+    ann.key("Ctrl+Shift+z")
+    ann.save()
+    assert ann.label("phantom_0005")["draft"] is None
+    assert ann.label("phantom_0005")["record"]["seconds"] > 0
+
+
+def _mask(client: Any, name: str) -> np.ndarray:
     return np.asarray(Image.open(client.download_label(name, "final")))

@@ -114,7 +114,7 @@ def test_two_clients_save_at_once(server: Server, tmp_path: Path) -> None:
     known = set(folder.glob("*"))
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(save, range(1, 11)))
-    kept = set(folder.iterdir()) - known
+    kept = set(folder.glob("*.png")) - known
     assert sorted(int(_labels(path)[0, 0]) for path in kept) == list(range(1, 11))
 
 
@@ -164,7 +164,7 @@ def test_every_label_that_was_saved_is_kept(server: Server, tmp_path: Path) -> N
         sent.append(values)
         Image.fromarray(values).save(tmp_path / "label.png")
         client.save_label("phantom_0005", str(tmp_path / "label.png"), "final")
-    kept = sorted(folder.iterdir())[known:]
+    kept = sorted(folder.glob("*.png"))[known:]
     assert [path.name for path in kept] == [f"{known + n:04d}.png" for n in (1, 2, 3)]
     for path, values in zip(kept, sent, strict=True):
         np.testing.assert_array_equal(_labels(path), values)

@@ -57,12 +57,30 @@ def test_labels_saved_at_once_are_all_kept(open_store: Open, tmp_path: Path) -> 
     given = [_label(tmp_path, value) for value in range(1, 21)]
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda n: stores[n % 4].save_label("a", given[n], "final", {}), range(20)))
-    kept = sorted((tmp_path / ".bus_monai" / "labels" / "final" / "a").iterdir())
+    folder = tmp_path / ".bus_monai" / "labels" / "final" / "a"
+    kept, records = sorted(folder.glob("*.png")), sorted(folder.glob("*.json"))
     assert [path.name for path in kept] == [f"{n:04d}.png" for n in range(1, 21)]
     assert sorted(int(np.asarray(Image.open(path))[0, 0]) for path in kept) == list(range(1, 21))
+    assert [json.loads(path.read_text())["version"] for path in records] == list(range(1, 21))
     after = open_store()
     assert after.get_label_info("a", "final")["version"] == 20
     assert after.label_path("a", "final").read_bytes() == kept[-1].read_bytes()
+
+
+def test_a_label_made_from_an_older_version_conflicts(open_store: Open, tmp_path: Path) -> None:
+    from bus_monai.label.store import VersionConflictError
+
+    store, other = open_store(), open_store()
+    store.save_label("a", _label(tmp_path, 1), "final", {"annotator": "Ann"}, replaces=0)
+    for wrong in (0, 2):
+        with pytest.raises(VersionConflictError):
+            other.save_label("a", _label(tmp_path, 2), "final", {}, replaces=wrong)
+    other.refresh()
+    assert other.label_version("a", "final") == 1
+    assert other.get_label_info("a", "final")["annotator"] == "Ann"
+    other.save_label("a", _label(tmp_path, 2), "final", {}, replaces=1)
+    store.save_label("a", _label(tmp_path, 3), "final", {})
+    assert (store.label_version("a", "final"), store.label_version("b", "final")) == (3, 0)
 
 
 def test_new_and_removed_files_are_noticed(open_store: Open, tmp_path: Path) -> None:
@@ -141,7 +159,8 @@ def test_a_label_that_was_put_there_by_hand_is_not_replaced(open_store: Open, tm
 
     store.remove_label("a", "final")
     assert store.save_label("a", _label(tmp_path, 2), "final", {}) == "a"
-    versions = sorted((tmp_path / ".bus_monai" / "labels" / "final" / "a").iterdir())
+    folder = tmp_path / ".bus_monai" / "labels" / "final" / "a"
+    versions = sorted(path for path in folder.iterdir() if path.suffix != ".json")
     assert [path.name for path in versions] == [by_hand.replace("a", "0001", 1), "0002.png"]
     assert versions[0].read_bytes() == before
     store.save_label("a", _label(tmp_path, 3), "final", {})

@@ -1,332 +1,338 @@
-// The page of `bus-monai label`. An outline is {label, frame, points}, points [column, row], 0 in the middle of a pixel;
-// in Annotorious 0 is the edge of the image.
-const $ = (id) => document.getElementById(id);
-const COLORS = ["#00d5ff", "#ff9f1c", "#7dff6b", "#ff5fa2", "#c59bff", "#ffe14d"];
-const TOLERANCE = 0.9; // pixels; outlines of every corner of a pixel cannot be edited by hand
+// The page of `bus-monai label`: which image is open, and what each command does to it.
+import { brushed, overlap } from "./brush.js";
+import { $, ask, choose, colorOf, during, make, query, remember, remembered, say, TOLERANCE } from "./common.js";
+import { Drawing } from "./drawing.js";
+import { Frames } from "./frames.js";
+import { bind, showKeys } from "./keys.js";
+import { Outlines } from "./outlines.js";
+import { Saving } from "./save.js";
+import { length, listLesions, makeFields, showFields } from "./side.js";
+import { Tools } from "./tools.js";
+import { follow, stop, train } from "./training.js";
+import { PRESETS, View } from "./view.js";
 
-let image = null; // {id, frames, rows, columns}
-let contours = []; // of all frames
-let base = []; // what the clicks change: outlines, or null for what the model finds
-let clicks = []; // [column, row, frame, 1 or 0] since then
-let roi = null; // [left, right, top, bottom, frame] since then
-let annotator = null;
-let unsaved = false;
+const FILLS = [0.15, 0, 0.4];
+let image = null; // {id, frames, rows, columns, ...}
+let frames = null;
+let shown = 0; // frame
+let lesion = null; // number that is drawn, null for a new one
+let info = null;
 
-async function ask(url, method = "GET", body = undefined) {
-  const form = body instanceof FormData;
-  const headers = body && !form ? { "Content-Type": "application/json" } : {};
-  const answer = await fetch(url, { method, headers, body: body && !form ? JSON.stringify(body) : body });
-  const content = await answer.json().catch(() => ({}));
-  if (!answer.ok) throw new Error(content.detail ?? `The server answers ${answer.status}.`);
-  return content;
+const view = new View($("view"), () => outlines.resize());
+const drawing = new Drawing((frame, another) => {
+  if (!another) saving.keep();
+  if (frame !== shown && !another) showFrame(frame);
+  else show();
+  showFields(drawing.state.fields);
+});
+const saving = new Saving(drawing, () => remembered("annotator", ""), {
+  frame: () => shown,
+  bitmap: (frame) => frames.bitmap(frame),
+  kept: () => $("kept").textContent = drawing.unsaved ? "Draft kept" : "",
+  lost: (error) => say(`The draft is not kept: ${error.message}`, true),
+});
+const outlines = new Outlines(view, {
+  edited: (contours) => drawing.edit([...elsewhere(), ...contours], shown),
+  chosen: (contour) => { if (contour) chooseLesion(contour.label); },
+});
+const tools = new Tools(view, {
+  outline: (points) => {
+    const label = lesion ?? drawing.freeNumber();
+    drawing.edit([...drawing.state.contours, { label, frame: shown, points }], shown);
+  },
+  stroke: (points, radius, adds) => {
+    const label = lesion ?? (adds ? drawing.freeNumber() : null);
+    const touched = drawing.of(shown).filter((contour) => label === null || contour.label === label);
+    const labels = new Set(adds ? [label] : touched.map((contour) => contour.label));
+    const made = [...labels].flatMap((number) => {
+      const before = touched.filter((contour) => contour.label === number).map((contour) => contour.points);
+      return brushed(before, points, radius, adds).map((after) => ({ label: number, frame: shown, points: after }));
+    });
+    drawing.edit([...drawing.state.contours.filter((contour) => !touched.includes(contour)), ...made], shown);
+    if (adds) chooseLesion(label);
+  },
+  click: ([column, row], adds) => during("Changing the outlines ...", async () => {
+    const clicks = [...drawing.state.clicks, [column, row, shown, Number(adds)]];
+    await refine({ ...drawing.state, clicks });
+    return `${clicks.length} click${clicks.length > 1 ? "s" : ""}`;
+  }),
+  box: (from, to) => during("Filling the box ...", async () => {
+    const { state } = drawing;
+    const [[left, right], [top, bottom]] = [0, 1].map((axis) => [from[axis], to[axis]].sort((a, b) => a - b));
+    const after = state.roi || state.clicks.length ? { base: state.contours, clicks: [] } : {};
+    await refine({ ...state, ...after, roi: [left, right + 1, top, bottom + 1, shown] });
+    return "Filled.";
+  }),
+  windowed: showWindow,
+  color: () => colorOf(lesion ?? drawing.freeNumber()),
+  length: (from, to) => {
+    const text = length(image, from, to);
+    say(`The ruler: ${text}.`);
+    return text;
+  },
+});
+
+const elsewhere = () => drawing.state.contours.filter((contour) => contour.frame !== shown);
+
+function chooseLesion(number) {
+  lesion = number;
+  $("number").value = number ?? "";
+  side();
 }
 
-function say(text, error = false) {
-  $("status").textContent = text;
-  $("status").className = error ? "error" : "";
+const side = () => image && listLesions(image, shown, drawing.of(shown), lesion, (number) => {
+  chooseLesion(number);
+  outlines.choose(drawing.of(shown).find((contour) => contour.label === number) ?? null);
+});
+
+function show() {
+  outlines.show(drawing.of(shown));
+  side();
 }
 
-// one thing at a time, with its error in words
-let busy = false;
-async function during(text, work) {
-  if (busy) return;
-  busy = true;
-  say(text);
-  try {
-    say((await work()) ?? "");
-  } catch (error) {
-    say(error.message, true);
-  } finally {
-    busy = false;
-  }
+function showFrame(frame) {
+  shown = Math.min(Math.max(frame, 0), image.frames - 1);
+  $("frame").value = shown;
+  $("at").textContent = `${shown + 1} of ${image.frames}`;
+  show();
+  const wanted = shown;
+  frames.bitmap(shown).then(
+    (bitmap) => { if (wanted === shown) view.show(bitmap); },
+    (error) => say(error.message, true),
+  );
 }
 
-const frame = () => Number($("frame").value);
-const query = (id) => `image=${encodeURIComponent(id)}`;
+function showWindow() {
+  const [brightness, contrast, gamma] = view.window;
+  [$("brightness").value, $("contrast").value, $("gamma-value").value] = [brightness, contrast, gamma];
+}
 
 async function listImages() {
   const images = await ask("/bus/images");
   $("images").replaceChildren(
     ...images.map(({ id, labeled }) => {
-      const item = document.createElement("li");
-      const button = document.createElement("button");
-      button.textContent = id;
+      const button = make("button", { textContent: id, onclick: () => during(`Opening ${id} ...`, () => open(id)) });
       button.ariaCurrent = String(id === image?.id);
-      button.onclick = () => during(`Opening ${id} ...`, () => open(id));
-      item.className = labeled ? "labeled" : "";
-      item.append(button);
-      return item;
+      return make("li", { className: labeled ? "labeled" : "" }, button);
     }),
   );
   $("count").textContent = `${images.filter((one) => one.labeled).length} of ${images.length} labeled`;
+  document.querySelector("[aria-current=true]")?.scrollIntoView({ block: "nearest" });
   return images;
 }
 
 async function open(id) {
-  if (unsaved && !confirm(`Leave ${image.id} without submitting its outlines?`)) return;
-  const found = await ask(`/bus/label?${query(id)}&tolerance=${TOLERANCE}`);
-  const picture = new Image();
-  picture.src = `/bus/frame?${query(id)}&frame=0`;
-  await picture.decode();
-  annotator?.destroy();
-  $("view").replaceChildren(picture);
-  image = { id, ...found };
+  await saving.flush();
+  if (saving.pending) throw new Error(`What you drew on ${image.id} is not kept yet: wait for the server.`);
+  const annotator = remembered("annotator", "");
+  const found = await ask(`/bus/label?${query({ image: id, annotator, tolerance: TOLERANCE })}`);
+  const coming = new Frames((frame) => `/bus/frame?${query({ image: id, frame })}`, found.frames);
+  const bitmap = await coming.bitmap(0);
+  frames?.close();
+  [image, frames, shown, lesion] = [{ id, ...found }, coming, 0, null];
+  frames.fetchAll();
+  $("cine").hidden = image.frames === 1;
   $("frame").max = image.frames - 1;
   $("frame").value = 0;
-  $("frames").hidden = image.frames === 1;
-  annotator = Annotorious.createImageAnnotator(picture, {
-    drawingEnabled: false,
-    drawingMode: "click",
-    style: ({ bodies }, state) => {
-      const color = COLORS[((bodies[0]?.value ?? 1) - 1) % COLORS.length];
-      return { stroke: color, strokeWidth: 2, fill: color, fillOpacity: state?.selected ? 0.25 : 0.1 };
-    },
-  });
-  annotator.setDrawingTool("polygon");
-  annotator.on("createAnnotation", (made) => {
-    // without a number yet
-    annotator.updateAnnotation({ ...made, bodies: [body(made.id, freeNumber())] });
-    edited();
-  });
-  // some come late: below the cover nothing is edited by hand any more
-  const unlessCovered = () => $("cover") || edited();
-  annotator.on("updateAnnotation", unlessCovered);
-  annotator.on("deleteAnnotation", unlessCovered);
-  annotator.on("selectionChanged", selected);
-  start(found.contours);
-  unsaved = false;
-  useTool();
-  const { clientWidth, clientHeight } = $("view");
-  $("zoom").value = Math.floor(100 * Math.min(1, (clientHeight * image.columns) / image.rows / clientWidth));
-  zoom();
+  $("at").textContent = `1 of ${image.frames}`;
+  $("number").value = "";
+  $("kept").textContent = "";
+  view.open(image.columns, image.rows);
+  view.show(bitmap);
+  view.window = PRESETS["As it is"];
+  showWindow();
+  tools.open();
+  saving.open(image);
+  const { model = null, model_version = null, origin, fields = {} } = found.record;
+  const saved = { contours: found.contours, base: found.contours, model, model_version, edited: origin === "edited", fields };
+  drawing.start(saved, found.draft);
   await listImages();
-  return found.contours.length ? "Its label, as it was saved." : "No label yet.";
+  const others = found.others.length ? ` ${found.others.join(", ")} has a draft of it too.` : "";
+  return opened(found) + others;
 }
 
-function start(outlines, from = outlines) {
-  contours = outlines;
-  [base, clicks, roi] = [from, [], null];
-  draw();
-}
-
-const body = (id, number) => ({ id: crypto.randomUUID(), annotation: id, purpose: "tagging", value: number });
-const freeNumber = () => {
-  const taken = new Set(annotator.getAnnotations().map((one) => one.bodies[0]?.value));
-  let number = 1;
-  while (taken.has(number)) number += 1;
-  return number;
-};
-
-function draw() {
-  const shown = contours.filter((contour) => contour.frame === frame());
-  annotator.setAnnotations(
-    shown.map(({ label, points }) => {
-      const id = crypto.randomUUID();
-      const moved = points.map(([column, row]) => [column + 0.5, row + 0.5]);
-      const [columns, rows] = [moved.map((point) => point[0]), moved.map((point) => point[1])];
-      const bounds = {
-        minX: Math.min(...columns), minY: Math.min(...rows), maxX: Math.max(...columns), maxY: Math.max(...rows),
-      };
-      const selector = { type: "POLYGON", geometry: { bounds, points: moved } };
-      return { id, bodies: [body(id, label)], target: { annotation: id, selector } };
-    }),
-  );
-  selected([]);
-}
-
-// by hand: from here on the clicks change what is drawn
-function edited() {
-  const drawn = annotator.getAnnotations().map((one) => ({
-    label: one.bodies[0]?.value ?? 1,
-    frame: frame(),
-    points: one.target.selector.geometry.points.map(([x, y]) => [x - 0.5, y - 0.5]),
-  }));
-  contours = [...contours.filter((contour) => contour.frame !== frame()), ...drawn];
-  [base, clicks, roi] = [contours, [], null];
-  unsaved = true;
-}
-
-function selected(annotations) {
-  const one = annotations[0];
-  $("number").disabled = $("delete").disabled = !one;
-  if (one) $("number").value = one.bodies[0]?.value ?? 1;
+function opened({ draft, version, record, contours }) {
+  const at = (ts) => new Date(1000 * ts).toLocaleString();
+  if (draft) return `Your draft of ${at(draft.ts)}: it is not saved yet.`;
+  if (!record.ts) return contours.length ? "Its label, as it was put there." : "No label yet.";
+  const what = record.normal ? "Normal" : "Its label";
+  return `${what}, version ${version}, by ${record.annotator ?? "somebody"}, ${at(record.ts)}.`;
 }
 
 async function infer(model, params) {
   const form = new FormData();
   const sensitivity = $("sensitivity").value || undefined;
   form.append("params", JSON.stringify({ tolerance: TOLERANCE, sensitivity, ...params }));
-  return ask(`/infer/${encodeURIComponent(model)}?${query(image.id)}&output=json`, "POST", form);
+  return ask(`/infer/${encodeURIComponent(model)}?${query({ image: image.id, output: "json" })}`, "POST", form);
 }
 
-async function refine() {
-  const params = { clicks, roi, ...(base && { contours: base }) };
-  contours = (await infer(`${$("model").value}_clicks`, params)).contours;
-  unsaved = true;
-  draw();
+async function refine(state) {
+  const { base, clicks, roi } = state;
+  const model = $("model").value;
+  const found = await infer(`${model}_clicks`, { clicks, roi, ...(base && { contours: base }) });
+  drawing.change({ ...state, contours: found.contours, edited: true }, shown);
 }
 
-// clicks and boxes go to a cover above the outlines
-function useTool() {
-  const tool = document.querySelector("input[name=tool]:checked").value;
-  $("cover")?.remove();
-  if (annotator?.getSelected().length) edited();
-  annotator?.cancelSelected();
-  annotator?.setDrawingEnabled(tool === "draw");
-  if (!annotator || tool === "edit" || tool === "draw") return;
-  const cover = document.createElement("div");
-  cover.id = "cover";
-  annotator.element.append(cover);
-  let from = null;
-  const rubber = document.createElement("div");
-  rubber.id = "rubber";
-  const at = (event) => {
-    const { left, top, width, height } = cover.getBoundingClientRect();
-    const place = (share, count) => Math.min(Math.max(Math.floor(share * count), 0), count - 1);
-    const [x, y] = [(event.clientX - left) / width, (event.clientY - top) / height];
-    return { column: place(x, image.columns), row: place(y, image.rows), x: 100 * x, y: 100 * y };
-  };
-  cover.onpointerdown = (event) => {
-    from = at(event);
-    cover.setPointerCapture(event.pointerId);
-    if (tool === "box") cover.append(rubber);
-  };
-  cover.onpointermove = (event) => {
-    if (!from) return;
-    const to = at(event);
-    rubber.style.left = `${Math.min(from.x, to.x)}%`;
-    rubber.style.top = `${Math.min(from.y, to.y)}%`;
-    rubber.style.width = `${Math.abs(from.x - to.x)}%`;
-    rubber.style.height = `${Math.abs(from.y - to.y)}%`;
-  };
-  cover.onpointerup = (event) => {
-    if (!from) return;
-    const [first, last] = [from, at(event)];
-    from = null;
-    rubber.remove();
-    if (tool !== "box") {
-      during("Changing the outlines ...", async () => {
-        clicks.push([first.column, first.row, frame(), Number(tool === "lesion")]);
-        await refine();
-        return `${clicks.length} click${clicks.length > 1 ? "s" : ""}`;
-      });
-    } else {
-      during("Filling the box ...", async () => {
-        if (roi || clicks.length) [base, clicks] = [contours, []];
-        const [left, right] = [first.column, last.column].sort((a, b) => a - b);
-        const [top, bottom] = [first.row, last.row].sort((a, b) => a - b);
-        roi = [left, right + 1, top, bottom + 1, frame()];
-        await refine();
-        return "Filled.";
-      });
-    }
-  };
-}
-
-function zoom() {
-  const picture = document.querySelector("#view img");
-  if (picture) picture.style.width = `${($("view").clientWidth * $("zoom").value) / 100}px`;
-}
-
-// a training goes on while others label, and while the page is closed
-async function follow() {
-  $("train").disabled = true;
-  $("stop").disabled = false;
-  let note;
-  do {
-    note = await progress().catch((error) => ({ text: error.message }));
-    $("training").textContent = note.text;
-    if (note.running) await new Promise((wake) => setTimeout(wake, 1000));
-  } while (note.running);
-  $("train").disabled = false;
-  $("stop").disabled = true;
-}
-
-async function progress() {
-  const { status, request, details = [] } = await ask("/train/");
-  if (status === "RUNNING" || status === "SUBMITTED") {
-    const last = details.findLast((line) => line.startsWith("epoch ")) ?? "it starts";
-    return { running: true, text: `Training of ${request.model}: ${last}` };
+async function outline() {
+  const model = $("model").value;
+  const { contours, edited } = drawing.state;
+  let answer = "replace";
+  if (contours.length && (edited || drawing.origin === "drawn")) {
+    answer = await choose("There are outlines made by hand", "Put what the model finds in their place, or beside them?", {
+      add: "Add", replace: "Replace", back: "Back",
+    });
+    if (answer === null || answer === "back") return "";
   }
-  if (status !== "DONE") return { text: status === "STOPPED" ? "The training was stopped." : details.at(-1) };
-  const { active, versions } = (await ask("/bus/models"))[request.model];
-  const { version, dice, dice_before: before } = versions.at(-1);
-  const scores = `Dice ${dice.toFixed(3)}, before ${before.toFixed(3)}`;
-  return { text: `Version ${version} of ${request.model}: ${scores}. Version ${active} is active.` };
+  const found = await infer(model, {});
+  const from = { model, model_version: found.model_version, clicks: [], roi: null };
+  if (answer === "add") {
+    const all = [...contours, ...beside(found.contours, contours)];
+    drawing.change({ ...from, contours: all, base: all, edited: true }, shown);
+  } else drawing.change({ ...from, contours: found.contours, base: null, edited: false }, shown);
+  return `Version ${found.model_version} found ${Object.keys(found.label_names).length}.`;
 }
 
-// the operating points of the chosen model
-let models = {};
-function offerPoints() {
-  const points = models[$("model").value]?.config?.sensitivity ?? [];
-  $("sensitivity").replaceChildren(...points.map((name) => new Option(name)));
-  $("find").hidden = !points.length;
+// Return the lesions that lie on none of those that there are, with numbers of their own.
+function beside(found, there) {
+  const last = Math.max(...there.map((contour) => contour.label));
+  const of = (contours, frame) => contours.filter((one) => one.frame === frame).map((one) => one.points);
+  const free = [...Map.groupBy(found, (contour) => contour.label).values()].filter((lesion) =>
+    [...new Set(lesion.map((one) => one.frame))].every((frame) => !overlap(of(lesion, frame), of(there, frame))));
+  return free.flatMap((lesion, place) => lesion.map((contour) => ({ ...contour, label: last + 1 + place })));
 }
 
-$("model").onchange = offerPoints;
-$("infer").onclick = () =>
-  during("The model looks ...", async () => {
-    const found = await infer($("model").value, {});
-    start(found.contours, null);
-    unsaved = true;
-    return `Version ${found.model_version} found ${Object.keys(found.label_names).length}.`;
-  });
-$("submit").onclick = () =>
-  during("Saving ...", async () => {
-    const { version } = await ask(`/bus/label?${query(image.id)}`, "PUT", { contours });
-    unsaved = false;
+async function next() {
+  const { id } = await ask(`/activelearning/${$("strategy").value}`, "POST", {});
+  if (!id) return "Every image that can be read is labeled.";
+  const said = await open(id);
+  return $("at-once").checked && !drawing.state.contours.length ? outline() : said;
+}
+
+// the image so many further in the list
+const neighbor = (step) => () => {
+  const buttons = [...document.querySelectorAll("#images button")];
+  buttons[buttons.findIndex((one) => one.ariaCurrent === "true") + step]?.click();
+};
+const step = (count) => () => image && stopPlaying() === undefined && showFrame(shown + count);
+const stopPlaying = () => { frames.playing = false; };
+const useTool = (name) => () => {
+  document.querySelector(`[name=tool][value=${name}]`).checked = true;
+  tools.use(name);
+  outlines.editable = name === "edit";
+  $("view").focus({ preventScroll: true });
+};
+
+const commands = {
+  outline: () => image && during("The model looks ...", outline),
+  save: () => image && during("Saving ...", async () => {
+    const version = await saving.save();
+    if (version === null) return "Not saved yet.";
+    image.version = version;
+    $("kept").textContent = "";
     await listImages();
     return `Saved as version ${version} of the label of ${image.id}.`;
-  });
-$("next").onclick = () =>
-  during("Choosing ...", async () => {
-    const { id } = await ask(`/activelearning/${$("strategy").value}`, "POST", {});
-    return id ? open(id) : "Every image that can be read is labeled.";
-  });
-$("train").onclick = () =>
-  ask(`/train/${encodeURIComponent($("model").value)}`, "POST", {})
-    .then(follow)
-    .catch((error) => say(error.message, true));
-$("stop").onclick = () => ask("/train/", "DELETE").catch((error) => say(error.message, true));
-$("delete").onclick = () => {
-  for (const one of annotator.getSelected()) annotator.removeAnnotation(one.id);
-  edited();
-};
-$("number").onchange = () => {
-  for (const one of annotator.getSelected()) {
-    annotator.updateAnnotation({ ...one, bodies: [body(one.id, Number($("number").value))] });
-  }
-  edited();
-};
-$("undo").onclick = () =>
-  during("Taking back ...", async () => {
-    if (clicks.length || roi) {
-      if (!clicks.pop()) roi = null;
-      await refine();
-    } else {
-      annotator.undo();
-      edited();
+  }),
+  next: () => during("Choosing ...", next),
+  "image-after": neighbor(1),
+  "image-before": neighbor(-1),
+  undo: () => drawing.undo() || say("There is nothing to undo."),
+  redo: () => drawing.redo() || say("There is nothing to redo."),
+  close: () => tools.close(),
+  cancel: () => { tools.cancel(); outlines.choose(null); chooseLesion(null); },
+  delete: () => tools.back() || outlines.remove(),
+  lesion: (key) => chooseLesion(Number(key)),
+  "new-lesion": () => { outlines.choose(null); chooseLesion(null); },
+  number: () => {
+    const number = Number($("number").value) || null;
+    const { chosen } = outlines;
+    if (chosen && number) {
+      const after = { ...chosen, label: number };
+      outlines.choose(null);
+      drawing.edit(drawing.state.contours.map((contour) => (contour === chosen ? after : contour)), shown);
     }
-  });
-$("frame").oninput = async () => {
-  $("at").textContent = `${frame() + 1} of ${image.frames}`;
-  document.querySelector("#view img").src = `/bus/frame?${query(image.id)}&frame=${frame()}`;
-  draw();
+    chooseLesion(number);
+  },
+  smaller: () => tools.resizeBrush(1 / 1.2),
+  larger: () => tools.resizeBrush(1.2),
+  "zoom-in": () => view.zoomBy(1.25),
+  "zoom-out": () => view.zoomBy(0.8),
+  fit: () => view.fit(),
+  preset: () => {
+    const presets = Object.values(PRESETS);
+    const at = presets.findIndex((values) => values.join() === view.window.join());
+    view.window = presets[(at + 1) % presets.length];
+    showWindow();
+  },
+  hide: () => view.outlines.hide(),
+  fill: () => { outlines.fill = FILLS[(FILLS.indexOf(outlines.fill) + 1) % FILLS.length]; show(); },
+  theme: () => {
+    const theme = document.documentElement.dataset.theme === "light" ? "dark" : "light";
+    document.documentElement.dataset.theme = theme;
+    remember("theme", theme);
+  },
+  help: () => showKeys(),
+  play: () => {
+    if (!image || image.frames === 1) return;
+    if (frames.playing) stopPlaying();
+    else frames.play(shown, image.frame_ms, showFrame);
+  },
+  "frame-after": step(1),
+  "frame-before": step(-1),
+  "ten-after": step(10),
+  "ten-before": step(-10),
+  "first-frame": () => step(-image.frames)(),
+  "last-frame": () => step(image.frames)(),
+  interpolate: () => image && during("Filling the frames between ...", async () => {
+    const contours = drawing.state.contours.filter((contour) => !contour.between);
+    const found = await ask(`/bus/interpolated?${query({ image: image.id, tolerance: TOLERANCE })}`, "POST", { contours });
+    if (!found.length) return "Outline a lesion in two frames that are not neighbors: those between are filled.";
+    drawing.edit([...contours, ...found.map((contour) => ({ ...contour, between: true }))], shown);
+    return `${found.length} outlines in the frames between.`;
+  }),
 };
-$("zoom").oninput = zoom;
-$("tools").onchange = useTool;
-window.onbeforeunload = (event) => {
-  if (unsaved) event.preventDefault();
+for (const { value } of document.querySelectorAll("[name=tool]")) commands[value] = useTool(value);
+bind(commands, (name) => name === "hide" && view.outlines.show());
+
+const offerPoints = () => {
+  const points = info.models[$("model").value]?.config?.sensitivity ?? [];
+  $("sensitivity").replaceChildren(...points.map((name) => new Option(name)));
+  $("find").hidden = !points.length;
 };
+$("model").onchange = offerPoints;
+$("number").onchange = commands.number;
+$("train").onclick = () => train($("model").value, info.trainers[$("model").value].config).catch((error) => say(error.message, true));
+$("stop").onclick = stop;
+$("frame").oninput = () => { stopPlaying(); showFrame(Number($("frame").value)); };
+for (const id of ["brightness", "contrast", "gamma-value"]) {
+  $(id).oninput = () => { view.window = ["brightness", "contrast", "gamma-value"].map((one) => Number($(one).value)); };
+}
+$("annotator").onclick = () => during("", async () => { await saving.flush(); await name(); if (image) return open(image.id); });
+$("at-once").checked = remembered("at-once", "") === "yes";
+$("at-once").onchange = () => remember("at-once", $("at-once").checked ? "yes" : "");
+document.documentElement.dataset.theme = remembered("theme", "dark");
+
+// who draws: every label and draft has a name
+async function name() {
+  let given = remembered("annotator", "");
+  do {
+    const input = make("input", { type: "text", value: given, required: true, maxLength: 60, pattern: "[\\p{L}\\p{N}][\\p{L}\\p{N}_ .'\\-]*" });
+    await choose("Who labels?", make("label", {}, "Your name", input), { done: "Begin" });
+    given = input.value.trim();
+  } while (!given);
+  remember("annotator", given);
+  $("annotator").textContent = given;
+}
 
 // the token is in a cookie now, and need not be seen
 history.replaceState(null, "", location.pathname);
+$("annotator").textContent = remembered("annotator", "");
+if (!remembered("annotator", "")) await name();
 await during("Opening ...", async () => {
-  const info = await ask("/info/");
+  info = await ask("/info/");
   $("model").append(...Object.keys(info.trainers).map((name) => new Option(name)));
-  models = info.models;
   offerPoints();
   $("strategy").append(...Object.keys(info.strategies).map((name) => new Option(name)));
+  makeFields(info.fields ?? [], (fields) => drawing.change({ fields }, shown));
   if ((await ask("/train/?check_if_running=true").catch(() => ({}))).status) follow();
   const images = await listImages();
   const first = images.find((one) => !one.labeled) ?? images[0];

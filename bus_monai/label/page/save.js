@@ -1,0 +1,146 @@
+// Nothing is lost: drafts after every change, a label of who made it how, and a conflict that the annotator settles.
+import { $, ask, choose, make, query, TOLERANCE } from "./common.js";
+import { Outlines } from "./outlines.js";
+import { View } from "./view.js";
+
+const SOON_MS = 400; // from a change to its draft
+const AGAIN_MS = 2000;
+const IDLE_MS = 60_000; // without a touch no time is counted
+
+export class Saving {
+  #timer = 0;
+  #touched = 0;
+  image = null; // {id, version, ...} of the server
+
+  constructor(drawing, annotator, told) {
+    this.drawing = drawing;
+    this.annotator = annotator; // asks for the name
+    this.told = told;
+    for (const kind of ["pointerdown", "pointermove", "wheel", "keydown"]) {
+      window.addEventListener(kind, () => (this.#touched = performance.now()), { passive: true });
+    }
+    setInterval(() => {
+      if (!document.hidden && performance.now() - this.#touched < IDLE_MS) this.seconds += 1;
+    }, 1000);
+    window.addEventListener("beforeunload", (event) => this.pending && event.preventDefault());
+  }
+
+  open(image) {
+    this.image = image;
+    this.seconds = image.draft?.seconds ?? 0;
+    this.replaces = image.draft?.replaces ?? image.version;
+    this.pending = false;
+  }
+
+  // after a change
+  keep() {
+    this.pending = true;
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.#keep(), SOON_MS);
+  }
+
+  // what waits is kept now
+  async flush() {
+    clearTimeout(this.#timer);
+    if (this.pending) await this.#keep();
+  }
+
+  async #keep() {
+    const state = this.drawing.state;
+    const address = `/bus/draft?${query({ image: this.image.id, annotator: this.annotator() })}`;
+    try {
+      if (this.drawing.unsaved) {
+        await ask(address, "PUT", { ...state, seconds: this.seconds, replaces: this.replaces });
+      } else await ask(address, "DELETE");
+      if (state !== this.drawing.state) return;
+      this.pending = false;
+      this.told.kept();
+    } catch (error) {
+      this.told.lost(error);
+      clearTimeout(this.#timer);
+      // what the server refuses is refused again
+      if (error.status === 0 || error.status === 401) this.#timer = setTimeout(() => this.#keep(), AGAIN_MS);
+    }
+  }
+
+  // Return the number of the new version, or null where the annotator thinks again.
+  async save() {
+    const { drawing } = this;
+    const { contours, model, model_version, fields } = drawing.state;
+    const normal = contours.length === 0;
+    if (normal) {
+      const answer = await choose("No lesion: normal?", "Nothing is outlined. Save that this image shows no lesion?", {
+        normal: "Save as normal", back: "Back",
+      });
+      if (answer !== "normal") return null;
+    }
+    const label = {
+      contours, model, model_version, fields, normal,
+      annotator: this.annotator(), origin: drawing.origin, seconds: this.seconds, replaces: this.replaces,
+    };
+    clearTimeout(this.#timer);
+    try {
+      const { version } = await ask(`/bus/label?${query({ image: this.image.id })}`, "PUT", label);
+      this.replaces = version;
+      this.seconds = 0;
+      this.pending = false;
+      drawing.saved();
+      return version;
+    } catch (error) {
+      if (error.status !== 409) {
+        this.keep();
+        throw error;
+      }
+      return this.#settle();
+    }
+  }
+
+  // side by side: theirs, which was saved meanwhile, and mine
+  async #settle() {
+    const address = query({ image: this.image.id, annotator: this.annotator(), tolerance: TOLERANCE });
+    const theirs = await ask(`/bus/label?${address}`);
+    const who = theirs.record.annotator ?? "somebody";
+    const when = new Date(1000 * theirs.record.ts).toLocaleString();
+    const sides = make("div", { id: "sides" });
+    const views = [];
+    const columns = [
+      [`${who}, version ${theirs.version}, ${when}`, theirs.contours], ["Yours", this.drawing.state.contours],
+    ];
+    for (const [title, contours] of columns) {
+      const place = make("div", { className: "side" });
+      sides.append(make("figure", {}, make("figcaption", { textContent: title }), place));
+      views.push([place, contours]);
+    }
+    const answered = choose(`${who} has saved a label of this image meanwhile`, sides, {
+      back: "Go on editing mine", mine: `Save mine as version ${theirs.version + 1}`, theirs: "Take theirs",
+    });
+    for (const [place, contours] of views) this.#draw(place, contours);
+    const answer = await answered;
+    if (answer === "theirs") {
+      const { model = null, model_version = null, origin, fields = {} } = theirs.record;
+      const edited = origin === "edited";
+      this.replaces = theirs.version;
+      this.drawing.change({ contours: theirs.contours, base: theirs.contours, clicks: [], roi: null, model, model_version, edited, fields }, 0);
+      this.drawing.saved();
+      this.keep();
+      return null;
+    }
+    if (answer !== "mine") {
+      this.keep();
+      return null;
+    }
+    this.replaces = theirs.version;
+    return this.save();
+  }
+
+  async #draw(place, contours) {
+    const view = new View(place);
+    const outlines = new Outlines(view, { edited: () => null, chosen: () => null });
+    outlines.editable = false;
+    view.open(this.image.columns, this.image.rows);
+    const frame = contours.find((contour) => contour.frame === this.told.frame()) ? this.told.frame() : contours[0]?.frame ?? 0;
+    view.show(await this.told.bitmap(frame));
+    outlines.show(contours.filter((contour) => contour.frame === frame));
+    $("dialog").addEventListener("close", () => view.stage.destroy(), { once: true });
+  }
+}

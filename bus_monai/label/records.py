@@ -1,0 +1,115 @@
+"""What is kept of how a label was made: who, from what, in what time; and what annotators have not saved yet."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, TypedDict
+
+from bus_monai.errors import UserError, check_choice, check_number, reading
+from bus_monai.io.atomic import write_json
+
+ANNOTATOR = re.compile(r"[^\W_][\w .'-]*")
+MAX_ANNOTATOR = 64
+"""Bytes of a name."""
+ORIGINS = ("drawn", "edited", "accepted")
+
+
+class LabelRecord(TypedDict):
+    """How a label was made, which is kept with it beside its version and when it was saved (``version``, ``ts``).
+
+    Args:
+        annotator: who saved it.
+        origin: ``drawn`` by hand, or a model's result that was ``edited``, or ``accepted`` as it was.
+        model: whose result it was, ``None`` where it was drawn.
+        model_version: of that model.
+        seconds: that the annotator worked on it.
+        normal: whether the annotator said that there is no lesion.
+    """
+
+    annotator: str
+    origin: Literal["drawn", "edited", "accepted"]
+    model: str | None
+    model_version: int | None
+    seconds: float
+    normal: bool
+
+
+def read_record(sent: Mapping[str, Any]) -> LabelRecord:
+    """Return the record that a request brings.
+
+    Raises:
+        UserError: a part is missing, or of another kind.
+    """
+    origin, model, version = sent.get("origin"), sent.get("model"), sent.get("model_version")
+    check_choice("origin", origin, ORIGINS)
+    if origin == "drawn":
+        model = version = None
+    elif not isinstance(model, str):
+        raise UserError("The label is a model's result: send its name as 'model'.", key="model")
+    else:
+        check_number("model_version", version, at_least=0, whole=True)
+    check_number("seconds", sent.get("seconds"), at_least=0)
+    check_choice("normal", sent.get("normal", False), (True, False))
+    return {
+        "annotator": check_annotator(sent.get("annotator")),
+        "origin": origin,
+        "model": model,
+        "model_version": version,
+        "seconds": float(sent["seconds"]),
+        "normal": sent.get("normal", False),
+    }
+
+
+def check_annotator(name: Any) -> str:
+    """Return the name of an annotator.
+
+    Raises:
+        UserError: it is none.
+    """
+    if not isinstance(name, str) or not ANNOTATOR.fullmatch(name) or len(name.encode()) > MAX_ANNOTATOR:
+        raise UserError(
+            f"'annotator' is no name: send up to {MAX_ANNOTATOR} letters, digits, blanks, '.', '-' and '_', a letter "
+            "or digit first.",
+            key="annotator",
+        )
+    return name
+
+
+class Drafts:
+    """What annotators have drawn and not saved yet: a file for each image and annotator, whole or not there.
+
+    Args:
+        folder: of the files; need not exist.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def keep(self, image: str, annotator: str, content: Mapping[str, Any]) -> None:
+        """Keep a draft in place of the one before."""
+        path = self._path(image, annotator)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_json(path, {**content, "ts": int(time.time())})
+
+    def read(self, image: str, annotator: str) -> dict[str, Any] | None:
+        """Return a draft as it was kept, with its time as ``ts``; ``None`` where there is none."""
+        path = self._path(image, annotator)
+        if not path.is_file():
+            return None
+        with reading(path, "JSON", errors=(ValueError, TypeError), remedy="remove it"):
+            return dict(json.loads(path.read_text(encoding="utf-8")))
+
+    def remove(self, image: str, annotator: str) -> None:
+        """Remove a draft, if there is one."""
+        self._path(image, annotator).unlink(missing_ok=True)
+
+    def annotators(self, image: str) -> list[str]:
+        """Return who has a draft of an image."""
+        return sorted(path.stem for path in (self.folder / image).glob("*.json"))
+
+    def _path(self, image: str, annotator: str) -> Path:
+        return self.folder / image / f"{check_annotator(annotator)}.json"

@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bus_monai.label.records import Drafts, read_record
+from tests.user_errors import raises_user_error
+
+SENT = {"annotator": "Dr. Müller-2", "origin": "edited", "model": "lite_unet", "model_version": 3, "seconds": 12}
+
+
+def test_a_record_has_what_is_known_of_a_label_and_nothing_else() -> None:
+    assert read_record({**SENT, "contours": []}) == {**SENT, "seconds": 12.0, "normal": False}
+    drawn = read_record({**SENT, "origin": "drawn", "normal": True})
+    assert (drawn["model"], drawn["model_version"], drawn["normal"]) == (None, None, True)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("annotator", ""),
+        ("annotator", "../x"),
+        ("annotator", "x" * 65),
+        ("annotator", None),
+        ("origin", "found"),
+        ("model", None),
+        ("model_version", 0.5),
+        ("seconds", -1),
+        ("seconds", None),
+        ("normal", "yes"),
+    ],
+)
+def test_what_is_no_record_is_refused(key: str, value: Any) -> None:
+    with raises_user_error(key=key):
+        read_record({**SENT, key: value})
+
+
+def test_drafts_are_apart_by_image_and_annotator(tmp_path: Path) -> None:
+    drafts = Drafts(tmp_path / "drafts")
+    assert drafts.read("a/b", "Ann") is None
+    for annotator, seconds in (("Ann", 1), ("Ben", 2), ("Ann", 3)):
+        drafts.keep("a/b", annotator, {"seconds": seconds})
+    kept = drafts.read("a/b", "Ann")
+    assert kept is not None
+    assert (kept["seconds"], kept["ts"] > 1_700_000_000) == (3, True)
+    assert drafts.annotators("a/b") == ["Ann", "Ben"]
+    assert drafts.annotators("a") == []
+    drafts.remove("a/b", "Ann")
+    drafts.remove("a/b", "Ann")
+    assert (drafts.read("a/b", "Ann"), drafts.annotators("a/b")) == (None, ["Ben"])
+    with raises_user_error(key="annotator"):
+        drafts.keep("a/b", "../Ann", {})
+
+
+def test_a_broken_draft_is_named(tmp_path: Path) -> None:
+    drafts = Drafts(tmp_path)
+    drafts.keep("a", "Ann", {})
+    (tmp_path / "a" / "Ann.json").write_text("{")
+    with raises_user_error(path=tmp_path / "a" / "Ann.json"):
+        drafts.read("a", "Ann")
