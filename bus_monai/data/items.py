@@ -91,7 +91,8 @@ def mass_items(folder: str | Path, cases: Sequence[Case], *, masks: str | Path =
 
     Returns:
         Items with ``id`` (such as ``mammo_0001_m1``), ``group``, ``mask`` (path of the true mask), ``label`` (number of
-        the class in ``SHAPE_CLASSES``) and, unless ``masks`` is ``truth``, ``predicted`` (path of the case's mask).
+        the class in ``SHAPE_CLASSES``), ``source`` (path of the image) and, unless ``masks`` is ``truth``,
+        ``predicted`` (path of the case's mask).
 
     Raises:
         UserError: there is no ``mass_shapes.csv``, it does not fit the cases, no mass has one of the four shapes, or a
@@ -113,6 +114,7 @@ def mass_items(folder: str | Path, cases: Sequence[Case], *, masks: str | Path =
             if word in CLASS_OF_WORD:
                 label = SHAPE_CLASSES.index(CLASS_OF_WORD[word])
                 item = {"id": mass_id(case.id, number), "group": case.group, "mask": str(mask), "label": label}
+                item["source"] = str(case.image)
                 items.append(item | ({} if found is None else {"predicted": _of(case, found, masks)}))
     if not items:
         raise UserError(

@@ -17,7 +17,7 @@ from bus_monai.mammogram.stages import FoundMass
 
 Detect: TypeAlias = Callable[[Tensor], Sequence[FoundMass]]
 Segment: TypeAlias = Callable[[Tensor, Box], Tensor]
-Classify: TypeAlias = Callable[[Tensor], Mapping[str, float]]
+Classify: TypeAlias = Callable[[Tensor, Tensor], Mapping[str, float]]
 
 MIN_COMPONENT_SHARE = 0.02
 """Of the box in which a component was found; what is smaller is a speck."""
@@ -64,7 +64,7 @@ class MammogramReader:
     Args:
         detect: finds boxes in an image (1, H, W) with values in [0, 1].
         segment: turns the image and a box of it into a mask (1, H, W) bool.
-        classify: tells the shape of a mask of one mass.
+        classify: tells the shape of a mask of one mass, from that or from the image as well.
     """
 
     detect: Detect
@@ -86,13 +86,15 @@ class MammogramReader:
         for box, _ in found:
             merged |= _without_specks(self.segment(image, box)[0].cpu().numpy(), box)
         labels, areas = label_components(merged)
-        masses = [self._read(labels == number, found) for number in range(1, len(areas) + 1)]
+        masses = [self._read(labels == number, image, found) for number in range(1, len(areas) + 1)]
         return sorted(masses, key=lambda mass: (-(mass.score or 0.0), -int(mass.mask.sum())))
 
-    def _read(self, component: NDArray[np.bool_], found: Sequence[tuple[Box, float | None]]) -> MassReading:
+    def _read(
+        self, component: NDArray[np.bool_], image: Tensor, found: Sequence[tuple[Box, float | None]]
+    ) -> MassReading:
         scores = [score for box, score in found if score is not None and component[box.slices].any()]
         mask = torch.from_numpy(component)[None]
-        return MassReading(mask, Box.from_mask(component), max(scores, default=None), self.classify(mask))
+        return MassReading(mask, Box.from_mask(component), max(scores, default=None), self.classify(mask, image))
 
 
 def _without_specks(mask: NDArray[np.bool_], box: Box) -> NDArray[np.bool_]:

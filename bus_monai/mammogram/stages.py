@@ -18,7 +18,7 @@ from bus_monai.errors import UserError, check_number
 from bus_monai.geometry.box import Box, tight_box
 from bus_monai.networks.shape_cnn import SHAPE_CLASSES
 from bus_monai.trainers.batches import plain_tensor
-from bus_monai.transforms.load import crop_mass
+from bus_monai.transforms.load import crop_gray, crop_mass
 
 
 def load_stage(model: TrainedModel) -> Any:
@@ -163,23 +163,34 @@ class ShapeClassifier:
     """Tell the shape of one mass.
 
     Args:
-        network: (B, 1, 64, 64) to logits (B, 4), with its weights; it is put into evaluation mode.
+        network: (B, 1, 64, 64), or (B, 2, 64, 64) with ``gray_values``, to logits (B, 4), with its weights; it is put
+            into evaluation mode.
         device: where it runs.
+        gray_values: whether the network sees the image too, in its second channel.
     """
 
-    def __init__(self, network: nn.Module, device: str | torch.device = "cpu") -> None:
+    def __init__(self, network: nn.Module, device: str | torch.device = "cpu", *, gray_values: bool = False) -> None:
+        self.gray_values = gray_values
         self.device = torch.device(device)
         self.network = network.to(self.device).eval()
 
     @torch.no_grad()
-    def __call__(self, mask: Tensor) -> dict[str, float]:
+    def __call__(self, mask: Tensor, image: Tensor | None = None) -> dict[str, float]:
         """Return the probability of irregular, lobular, oval and round.
 
         Args:
             mask: (1, H, W) bool, one mass, of any size.
+            image: (1, H, W), values in [0, 1]; needed with ``gray_values`` alone.
 
         Raises:
-            UserError: the mask is empty.
+            UserError: the mask is empty, or the image is needed and not given.
         """
-        logits = self.network(crop_mass(mask)[None].to(self.device))[0]
+        seen = [crop_mass(mask)]
+        if self.gray_values:
+            if image is None:
+                raise UserError(
+                    "The network of shapes sees gray values: give the image beside the mask.", key="gray_values"
+                )
+            seen.append(crop_gray(image, mask))
+        logits = self.network(torch.cat(seen)[None].to(self.device))[0]
         return dict(zip(SHAPE_CLASSES, logits.double().softmax(dim=0).tolist(), strict=True))

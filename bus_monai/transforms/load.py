@@ -152,16 +152,34 @@ def crop_mass(mask: Tensor) -> Tensor:
     Raises:
         UserError: the mask is empty.
     """
+    return (_around_mass(mask, mask) >= 0.5).to(torch.float32)
+
+
+def crop_gray(image: Tensor, mask: Tensor) -> Tensor:
+    """Return the gray values of the square that :func:`crop_mass` takes, averaged to 64 x 64 pixels.
+
+    Args:
+        image: (1, H, W), values in [0, 1].
+        mask: (1, H, W) bool, one mass.
+
+    Returns:
+        (1, 64, 64) float32 in [0, 1], 0 outside the image.
+
+    Raises:
+        UserError: the mask is empty.
+    """
+    return _around_mass(image, mask)
+
+
+def _around_mass(values: Tensor, mask: Tensor) -> Tensor:
     if not mask.any():
         raise UserError("The mask of a mass is empty: give one with at least one pixel.")
     box = Box.from_mask(mask[0].cpu().numpy())
+    # as far as the square may leave the image
     border = max(box.height, box.width)
-    mass = F.pad(mask[(0, *box.slices)].to(torch.float32)[None], [border] * 4)
-    moved = box.shifted(border - box.top, border - box.left)
-    square = mass[(..., *loose_box(moved, MASS_MARGIN, mass.shape[1:]).slices)]
-    return (F.interpolate(square[None], size=(SHAPE_INPUT_SIZE, SHAPE_INPUT_SIZE), mode="area")[0] >= 0.5).to(
-        torch.float32
-    )
+    padded = F.pad(values.to(torch.float32), [border] * 4)
+    square = padded[(..., *loose_box(box.shifted(border, border), MASS_MARGIN, padded.shape[1:]).slices)]
+    return F.interpolate(square[None], size=(SHAPE_INPUT_SIZE, SHAPE_INPUT_SIZE), mode="area")[0]
 
 
 class LoadMassd(MapTransform):
@@ -173,17 +191,20 @@ class LoadMassd(MapTransform):
     Args:
         keys: path of the true mask, replaced by the result (1, 64, 64), float32 of 0 and 1, as ``image``. The path of
             the predicted mask of the whole image is the item's ``predicted``, where it has it.
+        gray_values: also add ``gray``, (1, 64, 64) in [0, 1], of the image whose path is the item's ``source``.
 
     Raises:
         UserError: a file cannot be read, the true mask is empty, or both have different sizes.
     """
 
-    def __init__(self, keys: KeysCollection = "mask") -> None:
+    def __init__(self, keys: KeysCollection = "mask", *, gray_values: bool = False) -> None:
         super().__init__(keys)
+        self.gray_values = gray_values
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Add the mass."""
         item = dict(data)
+        source = item.pop("source", None)
         for key in self.key_iterator(item):
             path = Path(item.pop(key))
             mask = read_mask_file(path)
@@ -191,12 +212,21 @@ class LoadMassd(MapTransform):
                 raise UserError(f"The mask '{path}' of the mass '{item['id']}' is empty: draw it or remove its row.")
             if "predicted" in item:
                 mask = _part_of(mask, Path(item.pop("predicted")))
-            item["image"] = (
-                crop_mass(torch.from_numpy(mask)[None])
-                if mask.any()
-                else torch.zeros((1, SHAPE_INPUT_SIZE, SHAPE_INPUT_SIZE))
-            )
+            mass, nothing = torch.from_numpy(mask)[None], torch.zeros((1, SHAPE_INPUT_SIZE, SHAPE_INPUT_SIZE))
+            item["image"] = crop_mass(mass) if mask.any() else nothing
+            if self.gray_values:
+                item["gray"] = crop_gray(_pixels(Path(source), mass), mass) if mask.any() else nothing
         return item
+
+
+def _pixels(path: Path, mask: Tensor) -> Tensor:
+    pixels = torch.from_numpy(read_source(path).pixels)[None]
+    if pixels.shape != mask.shape:
+        raise UserError(
+            f"The image '{path}' has {pixels.shape[1]} x {pixels.shape[2]} pixels but the mask of its mass "
+            f"{mask.shape[1]} x {mask.shape[2]}: give masks of the images' size."
+        )
+    return pixels
 
 
 def read_mask_file(path: Path) -> NDArray[np.bool_]:

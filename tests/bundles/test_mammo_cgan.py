@@ -87,6 +87,16 @@ def test_a_resumed_training_equals_an_undisturbed_one(mammograms: Path, tmp_path
     assert (settings["box"], settings["loose_scale"], settings["recon_loss"]) == ("loose", 1.5, "dice")
 
 
+def test_the_generator_starts_from_given_weights(mammograms: Path, weights: Path, tmp_path: Path) -> None:
+    workflow = create_workflow(
+        config_file=str(CONFIGS / "train.json"), run_id="training", dataset_dir=str(mammograms), ckpt_dir=str(tmp_path),
+        output_dir=str(tmp_path), generator_weights=str(weights), **SMALL,
+    )  # fmt: skip
+    network = workflow.parser.get_parsed_content("network_def")
+    for name, value in torch.load(weights, weights_only=True).items():
+        assert torch.equal(network.state_dict()[name], value), name
+
+
 def test_it_learns_from_crops_and_from_whole_images_without_an_adversary(mammograms: Path, tmp_path: Path) -> None:
     for box, loss, skip in (("tight", "l1", "none"), ("full", "dice", "concat")):
         more = {"box": box, "recon_loss": loss, "skip_mode": skip, "gan_mode": "none", "max_epochs": 1}

@@ -101,6 +101,13 @@ def test_stopped_and_resumed_equals_undisturbed(trained: Path, data: Path, tmp_p
     assert all(torch.equal(best[0][name], best[1][name]) for name in best[0])
 
 
+def test_it_starts_from_given_weights(trained: Path, data: Path, tmp_path: Path) -> None:
+    started = training(data, tmp_path, initial_weights=str(trained / "model.pt"))
+    network = started.parser.get_parsed_content("network_def")
+    for name, value in torch.load(trained / "model.pt", weights_only=True).items():
+        assert torch.equal(network.state_dict()[name], value), name
+
+
 def test_evaluation_can_be_computed_again_from_its_tables(trained: Path, data: Path, tmp_path: Path) -> None:
     # so low that there is something to count after three epochs
     workflow(

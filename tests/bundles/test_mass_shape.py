@@ -15,14 +15,17 @@ import torch
 from monai.bundle.scripts import create_workflow
 from PIL import Image
 
+from bus_monai.bundle.models import parse_models
 from bus_monai.bundle.registry import find_bundle
 from bus_monai.cli import main as cli
 from bus_monai.data.datalist import read_datalist
 from bus_monai.data.items import mass_items
 from bus_monai.data.phantoms.mammogram import write_mammo_phantoms
-from bus_monai.mammogram.stages import ShapeClassifier
+from bus_monai.mammogram.stages import ShapeClassifier, load_stage
 from bus_monai.metrics.shapes import ShapeRow, read_shape_rows
 from bus_monai.networks.shape_cnn import SHAPE_CLASSES, ShapeCNN
+from bus_monai.sources.read import read_source
+from bus_monai.transforms.load import read_mask_file
 from tests.user_errors import check_said, raises_user_error
 
 CONFIGS = find_bundle("mass_shape") / "configs"
@@ -234,6 +237,25 @@ def test_data_without_shapes_are_named(
     path = data / file if file else None
     with raises_user_error(*(text.format(**facts) for text in named), path=path, key=key, wrapped=True):
         run("train", "training", dataset_dir=str(data), max_epochs=1, **folders)
+
+
+def test_it_goes_on_from_given_weights(phantoms: Path, trained: Path, tmp_path: Path) -> None:
+    train(phantoms, tmp_path, max_epochs=1, lr=0.0, initial_weights=str(trained / "model.pt"))
+    assert (tmp_path / "model.pt").read_bytes() == (trained / "model.pt").read_bytes()
+
+
+def test_gray_values_are_learned_evaluated_and_classified_with(phantoms: Path, tmp_path: Path) -> None:
+    train(phantoms, tmp_path, max_epochs=1, gray_values=True)
+    rows = evaluate(phantoms, tmp_path / "model.pt", tmp_path, gray_values=True)
+    (model,) = parse_models([f"mass_shape:{tmp_path / 'model.pt'}"])
+    stage = load_stage(model)
+    case = read_datalist(phantoms).test[0]
+    image, mask = torch.from_numpy(read_source(case.image).pixels)[None], read_mask_file(case.masks[0])
+    told = stage(torch.from_numpy(mask)[None], image)
+    row = next(row for row in rows if row.id == f"{case.id}_m1")
+    assert list(told.values()) == pytest.approx(row.probabilities, abs=1e-5)
+    with raises_user_error(key="gray_values"):
+        stage(torch.from_numpy(mask)[None])
 
 
 def test_an_empty_mask_has_no_shape() -> None:

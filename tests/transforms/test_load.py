@@ -157,6 +157,24 @@ def test_part_of_a_prediction_that_shares_the_most_pixels(tmp_path: Path) -> Non
     assert not LoadMassd()(item)["image"].any()
 
 
+def test_gray_values_are_those_of_the_square_of_the_mask(tmp_path: Path) -> None:
+    mask = np.zeros((40, 50), dtype=bool)
+    mask[10:20, 0:20] = True
+    gray = np.where(mask, 204, 51).astype(np.uint8)
+    Image.fromarray(gray).save(tmp_path / "gray.png")
+    item = {"id": "a_m1", "mask": save_mass_crop(tmp_path / "t.png", mask), "source": str(tmp_path / "gray.png")}
+    result = LoadMassd(gray_values=True)(item)
+    assert result.keys() == {"id", "image", "gray"}
+    inside, gray_values = result["image"][0] == 1, result["gray"][0]
+    # the square of 30 pixels begins 5 left of the image
+    assert float(gray_values[:, :10].max()) == 0
+    assert float(gray_values[:, 12:].min()) == pytest.approx(0.2)
+    assert float(gray_values[inside].median()) == pytest.approx(0.8)
+    Image.fromarray(gray[1:]).save(tmp_path / "gray.png")
+    with raises_user_error("39 x 50", "40 x 50", path=tmp_path / "gray.png"):
+        LoadMassd(gray_values=True)(item)
+
+
 def test_components_touch_at_corners() -> None:
     mask = np.array([[1, 0, 0, 1], [0, 1, 0, 1]], dtype=bool)
     assert [part.sum() for part in components(mask)] == [2, 2]
