@@ -39,6 +39,13 @@ QUICK = {
 CONFIGS = {"train": "train", "evaluate": "infer", "inference": "infer"}
 
 
+EXPORTED = [
+    pytest.param(name, marks=() if name in ("lite_unet", "mass_detection", "mass_shape") else pytest.mark.slow)
+    for name in BUNDLES
+]
+"""By MONAI's commands; our own export every segmenter in each run of the tests, and ``tests/networks`` every network."""
+
+
 @pytest.fixture(scope="module", params=BUNDLES)
 def configs(request: pytest.FixtureRequest) -> Path:
     return BUNDLES[request.param]
@@ -132,6 +139,7 @@ def test_network_takes_and_gives_what_the_metadata_say(config: str, configs: Pat
     )
 
 
+@pytest.mark.parametrize("configs", EXPORTED, indirect=True)
 @pytest.mark.usefixtures("few_channels")
 def test_torchscript_export(configs: Path, network: nn.Module, weights: Path, tmp_path: Path) -> None:
     script = tmp_path / "model.ts"
@@ -142,6 +150,7 @@ def test_torchscript_export(configs: Path, network: nn.Module, weights: Path, tm
     assert_equals_eager(lambda x: torch.jit.load(str(script))(x).numpy(), network, input_shape(configs))
 
 
+@pytest.mark.parametrize("configs", EXPORTED, indirect=True)
 @pytest.mark.usefixtures("few_channels")
 def test_onnx_export(
     configs: Path, network: nn.Module, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
