@@ -21,7 +21,9 @@ SEGMENTED_FILE = "results.csv"
 
 
 def compare(
-    runs: Annotated[list[str], typer.Argument(help="Folders with a cases.csv, each DIR or NAME=DIR.")],
+    runs: Annotated[
+        list[str], typer.Argument(help="Folders with a cases.csv, or two label folders, each DIR or NAME=DIR.")
+    ],
     metric: Annotated[str, typer.Option(help="A column of cases.csv that is a number.")] = "dice",
     out: Annotated[Path, typer.Option(help="Folder of report.html and comparison.csv.")] = Path("comparison"),
     published: Annotated[
@@ -36,11 +38,14 @@ def compare(
     """Compare evaluations of the same cases: paired tests and intervals, effect sizes, ranking, published figures.
 
     A single run can be put beside published figures alone. --costs tells parameters, operations for an image, megabytes
-    and images per second of each model that it names, beside its Dice.
+    and images per second of each model that it names, beside its Dice. Two label folders are compared as
+    'bus-monai data agreement' does.
     """
+    from bus_monai.data.readers.own_images import is_label_folder
     from bus_monai.metrics.aggregate import CASES_FILE, SUMMARY_FILE
     from bus_monai.metrics.case_table import read_case_table
     from bus_monai.metrics.compare import Comparison
+    from bus_monai.report.agreement_report import read_annotator, report_agreement
     from bus_monai.report.comparison_report import (
         comparison_text,
         published_tables,
@@ -51,6 +56,10 @@ def compare(
 
     papers = published_tables(published) if published else []
     folders = _names(runs)
+    if len(folders) == 2 and all(is_label_folder(folder) for folder in folders.values()):
+        (first, labels), (second, others) = folders.items()
+        print("\n\n".join(map(str, report_agreement(labels, read_annotator(others), (first, second), out))))
+        return
     for folder in folders.values():
         if (folder / SHAPE_ROWS_FILE).is_file() and not (folder / CASES_FILE).is_file():
             raise UserError(f"'{folder}' holds shapes of masses, not scores of masks: read its {SUMMARY_FILE} instead.")

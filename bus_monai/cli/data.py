@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from bus_monai.cli.options import SkipBroken, stoppable
+from bus_monai.cli.options import SkipBroken, Trust, load_predictor, stoppable
 
 data = typer.Typer(
     help="Data sets and labels: which there are, preparing them for training, in and out, agreement.",
@@ -111,7 +111,7 @@ def export(
     busi: folders and names of BUSI, a mask a lesion. coco: images/ and annotations.json. nifti: images/ and labels/ of
     .nii.gz. dicom-seg: a segmentation of each DICOM image with a lesion. datalist: a data set ready for --dataset_dir.
     """
-    from bus_monai.data.export_labels import export_labels
+    from bus_monai.data.label_exchange import export_labels
 
     count = export_labels(labels, out, layout)
     print(f"{out}: {count} labels as {layout}")
@@ -124,10 +124,35 @@ def import_masks(
     labels: Annotated[Path, typer.Argument(metavar="LABELS", help="Folder of the images, as for label --studies.")],
 ) -> None:
     """Offer masks (PNG, JPEG, NIfTI) to be corrected in 'bus-monai label', as LABELS/labels/original."""
-    from bus_monai.data import export_labels
+    from bus_monai.data import label_exchange
 
-    count, problems = export_labels.import_masks(masks, labels)
+    count, problems = label_exchange.import_masks(masks, labels)
     for problem in problems:
         print(problem)
     print(f"{labels}: masks of {count} images to correct")
     raise typer.Exit(1 if problems else 0)
+
+
+@data.command()
+@stoppable()
+def agreement(
+    first: Annotated[Path, typer.Argument(metavar="LABELS", help="Label folder of an annotator.")],
+    second: Annotated[
+        str, typer.Argument(metavar="LABELS|BUNDLE[:WEIGHTS]", help="That of another annotator, or a model.")
+    ],
+    out: Annotated[Path, typer.Option(help="Folder of report.html and agreement.csv.")] = Path("agreement"),
+    trust: Trust = False,
+) -> None:
+    """Tell how far two annotators agree, or an annotator and a model, on the images that both have read.
+
+    Dice and distances of the outlines, kappa of the fields of the cases, Bland-Altman of the long axes of lesions.
+    """
+    from bus_monai.report.agreement_report import read_annotator, read_model, report_agreement
+
+    if Path(second).is_dir():
+        reader, name = read_annotator(Path(second)), Path(second).resolve().name
+    else:
+        predictor = load_predictor(second, "auto", tta=False, sensitivity="balanced", trust=trust)
+        reader, name = read_model(predictor), second
+    names = (first.resolve().name, name) if first.resolve().name != name else (str(first), second)
+    print("\n\n".join(map(str, report_agreement(first, reader, names, out))))

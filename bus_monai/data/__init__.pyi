@@ -9,6 +9,8 @@ from .dataset import prepare_dataset as prepare_dataset
 from .dataset import read_collection as read_collection
 from .dataset import to_items as to_items
 from .demo_files import write_demo_files as write_demo_files
+from .label_exchange import export_labels as export_labels
+from .label_exchange import import_masks as import_masks
 from .near_duplicates import find_pairs as find_pairs
 from .near_duplicates import group_near_duplicates as group_near_duplicates
 from .protocols import Protocol as Protocol

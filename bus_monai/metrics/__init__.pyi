@@ -33,8 +33,10 @@ from .findings import reliability as reliability
 from .ignite import CaseMetric as CaseMetric
 from .ignite import DetectionMetric as DetectionMetric
 from .ignite import ShapeMetric as ShapeMetric
+from .operating_curves import BlandAltman as BlandAltman
 from .operating_curves import OperatingCurves as OperatingCurves
 from .operating_curves import bland_altman as bland_altman
+from .operating_curves import cohen_kappa as cohen_kappa
 from .operating_curves import operating_curves as operating_curves
 from .segmentation import CaseScores as CaseScores
 from .segmentation import average_distance as average_distance

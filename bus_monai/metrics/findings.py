@@ -197,12 +197,28 @@ class ComparedComponents:
 
 def compare_components(predicted: NDArray[np.bool_], truth: NDArray[np.bool_]) -> ComparedComponents:
     """Compare two masks (H, W) component by component, eight-connected."""
-    (labels, sizes), (true_labels, true_sizes) = label_components(predicted), label_components(truth)
-    components, lesions = len(sizes), len(true_sizes)
+    (labels, sizes), (true_labels, _) = label_components(predicted), label_components(truth)
+    return ComparedComponents(labels, sizes, label_overlaps(labels, true_labels))
+
+
+def label_overlaps(first: NDArray[np.integer], second: NDArray[np.integer]) -> NDArray[np.float64]:
+    """Return the IoU of each of N lesions with each of M others, (N, M).
+
+    Args:
+        first: (H, W), numbers of lesions from 1 without gaps, 0 outside.
+        second: those of the others.
+
+    Example:
+        >>> label_overlaps(np.array([[1, 1, 2, 0]]), np.array([[1, 0, 0, 1]]))
+        array([[0.33333333],
+               [0.        ]])
+    """
+    lesions, others = int(first.max()), int(second.max())
     # the count of each pair of labels; row and column 0 are background
-    pairs = np.bincount((labels * (lesions + 1) + true_labels).ravel(), minlength=(components + 1) * (lesions + 1))
-    both = pairs.reshape(components + 1, lesions + 1)[1:, 1:]
-    return ComparedComponents(labels, sizes, both / (sizes[:, None] + true_sizes[None] - both))
+    pairs = first.ravel().astype(np.int64) * (others + 1) + second.ravel()
+    counts = np.bincount(pairs, minlength=(lesions + 1) * (others + 1)).reshape(lesions + 1, others + 1)
+    both = counts[1:, 1:]
+    return np.asarray(both / (counts[1:].sum(axis=1)[:, None] + counts[:, 1:].sum(axis=0)[None] - both))
 
 
 def findings_curve(images: Sequence[tuple[Sequence[Finding], int]]) -> DetectionCurve:

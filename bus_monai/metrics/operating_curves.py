@@ -1,4 +1,4 @@
-"""Curves over the pixels of a set (ROC, precision and recall, calibration), and agreement of areas."""
+"""Curves over the pixels of a set (ROC, precision and recall, calibration), and agreement of measures and words."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bus_monai.metrics.case_table import CaseRow
+from bus_monai.metrics.classification import INTERVAL_PERCENTILES, Interval
 from bus_monai.metrics.segmentation import BIN_CENTERS, BIN_COUNT
 
 RELIABILITY_BINS = 10
@@ -19,12 +20,12 @@ class BlandAltman:
     """Differences of two measurements over their means (Bland and Altman, Lancet 1986).
 
     Args:
-        mean: (predicted + true area) / 2 of each case, in ``unit``.
-        difference: predicted minus true area of each case.
+        mean: (first + second) / 2 of each case, in ``unit``.
+        difference: first minus second of each case.
         bias: mean difference.
         low: bias - 1.96 standard deviations, the lower limit of agreement.
         high: bias + 1.96 standard deviations.
-        unit: ``mm²`` where the spacing of every case is known, else ``pixels``.
+        unit: of the measurements.
     """
 
     mean: NDArray[np.float64]
@@ -34,9 +35,27 @@ class BlandAltman:
     high: float
     unit: str
 
+    @classmethod
+    def of(cls, first: Sequence[float], second: Sequence[float], unit: str) -> BlandAltman | None:
+        """Compare two measurements of each case; ``None`` with fewer than two cases.
+
+        Example:
+            >>> found = BlandAltman.of([10.0, 12.0], [11.0, 12.0], "mm")
+            >>> found.difference, found.bias
+            (array([-1.,  0.]), -0.5)
+        """
+        if len(first) < 2:
+            return None
+        ours, theirs = np.asarray(first, np.float64), np.asarray(second, np.float64)
+        difference = ours - theirs
+        bias, spread = float(difference.mean()), 1.96 * float(difference.std(ddof=1))
+        return cls((ours + theirs) / 2, difference, bias, bias - spread, bias + spread, unit)
+
 
 def bland_altman(rows: Sequence[CaseRow]) -> BlandAltman | None:
-    """Compare the areas of the cases with a lesion; ``None`` with fewer than two of them.
+    """Compare predicted and true areas of the cases with a lesion; ``None`` with fewer than two of them.
+
+    The unit is ``mm²`` where the spacing of every case is known, else ``pixels``.
 
     Example:
         >>> from bus_monai.metrics.segmentation import score_case
@@ -48,17 +67,50 @@ def bland_altman(rows: Sequence[CaseRow]) -> BlandAltman | None:
         (array([-1.,  0.]), -0.5, 'pixels')
     """
     rows = [row for row in rows if row.has_lesion]
-    if len(rows) < 2:
-        return None
     known = all(row.true_area_mm2 is not None for row in rows)
     suffix, unit = ("mm2", "mm²") if known else ("px", "pixels")
-    predicted, true = (
-        np.array([getattr(row, f"{name}_area_{suffix}") for row in rows], dtype=np.float64)
-        for name in ("predicted", "true")
-    )
-    difference = predicted - true
-    bias, spread = float(difference.mean()), 1.96 * float(difference.std(ddof=1))
-    return BlandAltman((predicted + true) / 2, difference, bias, bias - spread, bias + spread, unit)
+    predicted, true = ([getattr(row, f"{name}_area_{suffix}") for row in rows] for name in ("predicted", "true"))
+    return BlandAltman.of(predicted, true, unit)
+
+
+KAPPA_RESAMPLES = 2000
+
+
+def cohen_kappa(first: Sequence[str], second: Sequence[str], groups: Sequence[str]) -> Interval | None:
+    """Return Cohen's kappa (1960) with the 95 % percentile interval of a cluster bootstrap over groups.
+
+    Args:
+        first: the word of one rater for each case.
+        second: that of the other.
+        groups: patient of each case.
+
+    Returns:
+        ``None`` where it is not defined, since both use one and the same word for all.
+
+    Example:
+        >>> cohen_kappa(["oval", "round", "oval", "round"], ["oval", "round", "oval", "oval"], ["a", "b", "c", "d"])
+        Interval(value=0.5, low=0.0, high=1.0)
+    """
+    from sklearn.metrics import cohen_kappa_score
+
+    words, codes = np.unique([*first, *second], return_inverse=True)
+    if len(words) < 2:
+        return None
+    value = float(cohen_kappa_score(list(first), list(second)))
+    _, group = np.unique(np.asarray(groups), return_inverse=True)
+    count = int(group.max()) + 1
+    tables = np.zeros((count, len(words), len(words)))
+    np.add.at(tables, (group, codes[: len(first)], codes[len(first) :]), 1)
+    draws = np.random.default_rng(0).multinomial(count, np.full(count, 1 / count), size=KAPPA_RESAMPLES)
+    drawn = np.tensordot(draws, tables, axes=1)
+    total = drawn.sum(axis=(1, 2))
+    agreed = np.trace(drawn, axis1=1, axis2=2) / total
+    chance = (drawn.sum(axis=1) * drawn.sum(axis=2)).sum(axis=1) / total**2
+    kappas = (agreed - chance)[chance < 1] / (1 - chance[chance < 1])
+    if count < 2 or not len(kappas):
+        return Interval(value, None, None)
+    low, high = np.percentile(kappas, INTERVAL_PERCENTILES)
+    return Interval(value, float(low), float(high))
 
 
 @dataclass(frozen=True)

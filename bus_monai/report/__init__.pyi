@@ -1,3 +1,4 @@
+from .agreement_report import report_agreement as report_agreement
 from .audit_report import write_audit as write_audit
 from .comparison_report import write_comparison_report as write_comparison_report
 from .contact_sheet import draw_contact_sheet as draw_contact_sheet

@@ -70,6 +70,7 @@ def contour_figure(
     titles: Sequence[str],
     *,
     threshold: float = 0.5,
+    names: tuple[str, str] = ("truth", "prediction"),
 ) -> Figure:
     """Draw each image with the contour of its true mask and of the thresholded prediction.
 
@@ -79,6 +80,7 @@ def contour_figure(
         probabilities: (H, W), values in [0, 1].
         titles: one for each image.
         threshold: from which on a pixel is predicted lesion.
+        names: of both, for the legend.
 
     Returns:
         A figure with up to three images per row.
@@ -89,7 +91,7 @@ def contour_figure(
         draw_contour(axis, truth, 0.5, TRUTH_COLOR)
         draw_contour(axis, probability, threshold, PREDICTION_COLOR)
         axis.set_title(title)
-    add_legend(figure, {"truth": TRUTH_COLOR, "prediction": PREDICTION_COLOR})
+    add_legend(figure, dict(zip(names, (TRUTH_COLOR, PREDICTION_COLOR), strict=True)))
     return figure
 
 

@@ -35,8 +35,16 @@ VALIDATION_CURVES = {
 
 
 @paper_style
-def agreement_figure(agreement: BlandAltman) -> Figure:
-    """Draw the differences of predicted and true area over their means, with bias and limits of agreement."""
+def agreement_figure(
+    agreement: BlandAltman, *, what: str = "area", names: tuple[str, str] = ("predicted", "true")
+) -> Figure:
+    """Draw the differences of two measurements over their means, with bias and limits of agreement.
+
+    Args:
+        agreement: of the measurements.
+        what: is measured.
+        names: of both.
+    """
     figure = Figure(figsize=(COLUMN_INCHES, 2.8), layout="constrained")
     axis = figure.subplots()
     axis.plot(agreement.mean, agreement.difference, ".", color=POINT_COLOR, alpha=0.7)
@@ -48,9 +56,9 @@ def agreement_figure(agreement: BlandAltman) -> Figure:
         axis.axhline(value, color=MARK_COLOR, linestyle=style, linewidth=1)
         axis.annotate(f"{text} {value:.4g}", (1, value), xycoords=("axes fraction", "data"), ha="right", va="bottom")
     axis.set(
-        xlabel=f"mean of predicted and true area ({agreement.unit})",
-        ylabel=f"predicted - true area ({agreement.unit})",
-        title="Areas: Bland-Altman",
+        xlabel=f"mean {what} of {names[0]} and {names[1]} ({agreement.unit})",
+        ylabel=f"{what}, {names[0]} - {names[1]} ({agreement.unit})",
+        title=f"Bland-Altman, {what}",
     )
     axis.margins(y=0.2)
     axis.grid(alpha=0.3)

@@ -129,3 +129,20 @@ def test_labels_go_out_and_masks_come_in(
     capsys.readouterr()
     assert run("import", labels, labels, monkeypatch=monkeypatch) == 1
     assert str(labels / "d_mask.png") in capsys.readouterr().out
+
+
+def test_agreement_of_two_annotators_by_both_commands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, second = write_pictures(tmp_path / "ann"), write_pictures(tmp_path / "bob", shift=2)
+    assert run("agreement", first, second, "--out", tmp_path / "out", monkeypatch=monkeypatch) == 0
+    said = capsys.readouterr().out
+    assert "BI-RADS category: kappa 1.0000" in said
+    assert said.splitlines()[-1] == str(tmp_path / "out" / "report.html")
+    monkeypatch.setattr(sys, "argv", ["bus-monai", "compare", str(first), f"b={second}", "--out", str(tmp_path / "c")])
+    with pytest.raises(SystemExit):
+        cli.main()
+    tables = [(tmp_path / name / "agreement.csv").read_text() for name in ("out", "c")]
+    assert tables[0] == tables[1]
+    assert "b" in (tmp_path / "c" / "report.html").read_text()
+    assert run("agreement", tmp_path, second, monkeypatch=monkeypatch) == 2

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from bus_monai.data.datalist import read_datalist
-from bus_monai.data.export_labels import export_labels, import_masks
+from bus_monai.data.label_exchange import export_labels, import_masks
 from bus_monai.data.label_file import read_labels
 from bus_monai.data.readers.own_images import LabeledImage, file_id, list_labels
 from bus_monai.data.readers.ultrasound import read_busi
