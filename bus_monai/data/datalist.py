@@ -1,4 +1,6 @@
-"""Cases as readers yield them, datalists (``datalist.json``, the cases by section), and random splits by group."""
+"""Cases as readers yield them, the fields that annotators fill in, datalists (``datalist.json``, the cases by section),
+and random splits by group.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias, TypedDict, get_args
 
 from bus_monai.errors import UserError, check_choice, reading
 from bus_monai.io.atomic import write_json
@@ -265,3 +267,73 @@ def split_by_group(cases: Sequence[Case], shares: Mapping[str, float], *, seed: 
 
 def _hash(seed: int, name: str) -> str:
     return hashlib.sha256(f"{seed}/{name}".encode()).hexdigest()
+
+
+FIELDS_FILE = "fields.json"
+"""Beside the images of ``label``: what is asked of a case beside its outlines."""
+DEFAULT_FIELDS = Path(__file__).with_name(FIELDS_FILE)
+"""Without one there: the words of ACR BI-RADS Ultrasound (Mendelson et al., ACR BI-RADS Atlas, 5th edition, 2013)."""
+MAX_FIELDS, MAX_VALUES, MAX_WORDS, MAX_COMMENT = 50, 100, 200, 4000
+"""Fields, values of one, and characters of a title or value, and of free text."""
+_FIELD_NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
+
+
+class CaseField(TypedDict):
+    """What is asked of a case: a name for tables, a title for people, and the values to choose from or free text."""
+
+    name: str
+    title: str
+    values: list[str] | None
+
+
+def read_fields(folder: Path) -> list[CaseField]:
+    """Return the fields that ``fields.json`` of a folder of images lists, without one :data:`DEFAULT_FIELDS`.
+
+    Raises:
+        UserError: it is no list of fields.
+    """
+    path = folder / FIELDS_FILE if (folder / FIELDS_FILE).is_file() else DEFAULT_FIELDS
+    with reading(path, "JSON", errors=(ValueError,), remedy="correct or remove it"):
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(content, list) or len(content) > MAX_FIELDS:
+            raise ValueError(f"it is no list of up to {MAX_FIELDS} fields")
+        fields = [_field(place, entry) for place, entry in enumerate(content, start=1)]
+        names = [field["name"] for field in fields]
+        if len(set(names)) < len(names):
+            raise ValueError("two fields have one name")
+    return fields
+
+
+def _field(place: int, entry: Any) -> CaseField:
+    if not isinstance(entry, dict) or entry.keys() != CaseField.__annotations__.keys():
+        raise ValueError(f"field {place} has not the keys {', '.join(CaseField.__annotations__)} alone")
+    name, title, values = entry["name"], entry["title"], entry["values"]
+    if not isinstance(name, str) or not _FIELD_NAME.fullmatch(name):
+        raise ValueError(f"the name of field {place} is not of small letters, digits and '_'")
+    words = [title] if values is None else [title, *values] if isinstance(values, list) else [None]
+    if len(words) > MAX_VALUES + 1 or not all(isinstance(word, str) and 0 < len(word) <= MAX_WORDS for word in words):
+        raise ValueError(f"the title or a value of '{name}' is no short text")
+    return {"name": name, "title": title, "values": values}
+
+
+def check_fields(sent: Any, fields: Sequence[CaseField]) -> dict[str, str]:
+    """Return the values by field of what a client sent; those that are empty are left out.
+
+    Raises:
+        UserError: a field is not asked for, or its value is none that it may have.
+    """
+    if not isinstance(sent, Mapping | None):
+        raise UserError("'fields' is no object: send {NAME: VALUE, ...}.", key="fields")
+    known = {field["name"]: field["values"] for field in fields}
+    told = {}
+    for name, value in (sent or {}).items():
+        check_choice("fields", name, known)
+        values = known[name]
+        if value in (None, ""):
+            continue
+        if values is not None:
+            check_choice(name, value, values)
+        elif not isinstance(value, str) or len(value) > MAX_COMMENT:
+            raise UserError(f"'{name}' is no text of up to {MAX_COMMENT} characters: shorten it.", key=name)
+        told[name] = value
+    return told

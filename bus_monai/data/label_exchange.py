@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from bus_monai import __version__
 from bus_monai.data.datalist import DIAGNOSES
 from bus_monai.data.dataset import prepare_dataset
-from bus_monai.data.label_file import image_shape, read_labels, usual_suffix, write_labels
 from bus_monai.data.readers.folder import IMAGE_FOLDER
 from bus_monai.data.readers.own_images import (
     LABELS_FOLDER,
@@ -34,10 +33,17 @@ from bus_monai.geometry.lesion import label_components
 from bus_monai.io.atomic import plain_cell, whole_folder, write_json, write_table
 from bus_monai.io.image import NIFTI_SUFFIXES, RASTER_SUFFIXES, image_stem, read_mask, read_mask_values
 from bus_monai.io.mask_content import MAX_NUMBER
-from bus_monai.io.masks import write_nifti_image, write_nifti_mask, write_png_mask
+from bus_monai.io.masks import (
+    read_labels,
+    usual_suffix,
+    write_labels,
+    write_nifti_image,
+    write_nifti_mask,
+    write_png_mask,
+)
 from bus_monai.io.opened import open_source, source_kind
 from bus_monai.io.ours import MARK
-from bus_monai.sources.read import read_all_frames
+from bus_monai.sources.read import image_shape, read_all_frames
 
 FIELDS_TABLE = "fields.csv"
 """One row per image: its name and the fields of the case."""

@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 
 from bus_monai.bundle.models import model_key
 from bus_monai.bundle.registry import bundle_version
-from bus_monai.data.label_file import image_shape, usual_suffix, write_labels
 from bus_monai.dicom.segmentation import make_segmentations
 from bus_monai.dicom.source_header import Algorithm, write_dicom
 from bus_monai.errors import UserError
@@ -26,11 +25,12 @@ from bus_monai.inference.backends.backend import SENSITIVITIES, Sensitivity
 from bus_monai.inference.predictor import Predictor, has_operating_points
 from bus_monai.inference.segment_frames import SegmentedFile, segment_frames
 from bus_monai.interaction.refine import refine
+from bus_monai.io.masks import usual_suffix, write_labels
 from bus_monai.io.opened import OpenedSource, open_source
 from bus_monai.label.infer_request import DEFAULT_SENSITIVITY, RESULT_SUFFIXES, InferOptions, read_prompts
 from bus_monai.label.label_file import fill_contours, keep_numbers, label_contours
 from bus_monai.label.model_versions import ModelVersions
-from bus_monai.sources.read import read_source
+from bus_monai.sources.read import image_shape, read_source
 from bus_monai.transforms.image_region import find_regions
 
 LESION_NAMES = {f"lesion {number}": number for number in range(1, MAX_LESIONS + 1)}

@@ -18,7 +18,7 @@ from monailabel.interfaces.tasks.train import TrainTask
 
 from bus_monai import __version__
 from bus_monai.bundle.models import parse_models
-from bus_monai.data.label_file import CaseField, read_fields
+from bus_monai.data.datalist import CaseField, read_fields
 from bus_monai.errors import UserError, check_choice
 from bus_monai.label.infer_tasks import CLICKS_SUFFIX, LESION_NAMES, ClickTask, SegmentTask
 from bus_monai.label.model_versions import ModelVersions
@@ -57,7 +57,7 @@ class BreastUltrasoundApp(MONAILabelApp):
         return found | {"fields": self.fields()}
 
     def fields(self) -> list[CaseField]:
-        """Return the fields of a case, see :func:`~bus_monai.data.label_file.read_fields`."""
+        """Return the fields of a case, see :func:`~bus_monai.data.datalist.read_fields`."""
         return read_fields(self.store.folder)
 
     def init_datastore(self) -> LabelStore:

@@ -21,10 +21,11 @@ from monailabel.interfaces.utils.app import app_instance
 from monailabel.utils.others.generic import get_mime_type
 from PIL import Image
 
-from bus_monai.data.label_file import check_fields, image_shape, read_labels, usual_suffix, write_labels
+from bus_monai.data.datalist import check_fields
 from bus_monai.dicom.read import header_text
 from bus_monai.errors import UserError, check_number
 from bus_monai.geometry.lesion import measure_lesions
+from bus_monai.io.masks import read_labels, usual_suffix, write_labels
 from bus_monai.io.opened import open_source
 from bus_monai.label.label_file import (
     OUTLINE_TOLERANCE_PX,
@@ -37,7 +38,7 @@ from bus_monai.label.received import JsonBody
 from bus_monai.label.records import Drafts, read_record
 from bus_monai.label.store import LabelStore, final_labels
 from bus_monai.pacs.dicomweb import MAX_BYTES, TIMEOUTS_S, TOKEN_VARIABLE, BoundedSession
-from bus_monai.sources.read import read_source
+from bus_monai.sources.read import image_shape, read_source
 
 PAGE_FOLDER = Path(__file__).parent / "page"
 FINAL_TAG = DefaultLabelTag.FINAL.value

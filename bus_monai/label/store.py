@@ -19,14 +19,14 @@ from filelock import FileLock
 from monailabel.datastore.local import DataModel, ImageLabelModel, LocalDatastore, LocalDatastoreModel
 from monailabel.interfaces.datastore import DefaultLabelTag
 
-from bus_monai.data.label_file import LABEL_SUFFIXES, image_shape, label_suffix, read_labels
 from bus_monai.data.readers.own_images import IMAGE_SUFFIXES, LABELS_FOLDER, split_suffix
 from bus_monai.errors import UserError, reading
 from bus_monai.io.atomic import atomic_file, write_json
+from bus_monai.io.masks import LABEL_SUFFIXES, label_suffix, read_labels
 from bus_monai.io.opened import special_kind
 from bus_monai.io.ours import not_ours
 from bus_monai.sources.listing import find_sources
-from bus_monai.sources.read import read_source
+from bus_monai.sources.read import image_shape, read_source
 
 KEPT_FOLDER = ".bus_monai"
 """Folder beside the images for versions of labels and models."""

@@ -15,9 +15,9 @@ from monailabel.interfaces.datastore import DefaultLabelTag
 from monailabel.interfaces.utils.app import app_instance
 from starlette.datastructures import UploadFile
 
-from bus_monai.data.label_file import label_suffix
 from bus_monai.data.readers.own_images import split_suffix
 from bus_monai.errors import UserError, check_choice
+from bus_monai.io.masks import label_suffix
 from bus_monai.io.opened import CHUNK_BYTES
 from bus_monai.label.received import Form, FormBody, scratch, uploaded
 from bus_monai.label.store import LabelStore, final_labels

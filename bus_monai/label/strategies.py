@@ -18,7 +18,6 @@ from torch import Tensor
 
 from bus_monai.bundle.models import model_key
 from bus_monai.bundle.run import BundleParts, bundle_parts
-from bus_monai.data.label_file import image_shape
 from bus_monai.data.readers.own_images import list_labels
 from bus_monai.errors import UserError
 from bus_monai.explain.saliency import choose_layer
@@ -31,7 +30,7 @@ from bus_monai.inference.predictor import Predictor
 from bus_monai.label.infer_tasks import SegmentTask
 from bus_monai.label.store import LabelStore
 from bus_monai.metrics.segmentation import mask_dice
-from bus_monai.sources.read import read_all_frames, read_source
+from bus_monai.sources.read import image_shape, read_all_frames, read_source
 from bus_monai.transforms.image_region import FrameRegions
 
 logger = logging.getLogger("bus_monai")

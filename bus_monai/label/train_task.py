@@ -24,7 +24,6 @@ from bus_monai.bundle.registry import TRAINED_FILE, bundle_version
 from bus_monai.bundle.run import train_run
 from bus_monai.bundle.settings import read_config, read_settings, set_by_user
 from bus_monai.data.datalist import Case, Datalist, write_datalist
-from bus_monai.data.label_file import image_shape
 from bus_monai.data.near_duplicates import join_groups
 from bus_monai.data.readers.own_images import LabeledImage, file_id, label_cases, list_labels
 from bus_monai.errors import UserError, user_error
@@ -34,6 +33,7 @@ from bus_monai.io.image import image_stem
 from bus_monai.label.model_versions import PROGRESS_FILE, ModelVersions
 from bus_monai.label.store import LabelStore
 from bus_monai.metrics.aggregate import grouped_mean
+from bus_monai.sources.read import image_shape
 
 SHORT_TRAINING = {"max_epochs": 10, "pretrain_epochs": 0, "phase1_epochs": 5, "encoder_weights": None}
 """Of a training that starts from a trained model, as far as its bundle has these keys."""

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
-from bus_monai.data.label_file import CaseField, read_fields
+from bus_monai.data.datalist import CaseField, read_fields
 from bus_monai.data.readers.own_images import LabeledImage, list_labels
 from bus_monai.errors import NotAssessedError, UserError
 from bus_monai.geometry.lesion import measure_lesions

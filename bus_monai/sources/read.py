@@ -77,3 +77,14 @@ def read_all_frames(path: Path) -> Generator[SourceImage, None, None]:
     """
     with open_source(path) as source:
         yield from read_images(source)
+
+
+def image_shape(path: Path) -> tuple[int, int, int]:
+    """Return frames, rows and columns.
+
+    Raises:
+        UserError: the file cannot be read.
+    """
+    first = read_source(path)
+    rows, columns = first.pixels.shape
+    return first.frames, rows, columns

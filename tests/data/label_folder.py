@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from pydicom.data import get_testdata_file
 
-from bus_monai.data.label_file import image_shape, usual_suffix, write_labels
+from bus_monai.io.masks import usual_suffix, write_labels
+from bus_monai.sources.read import image_shape
 from tests.dicom.objects import CINE, SINGLE, shorten
 
 PICTURES = {

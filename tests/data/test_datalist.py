@@ -12,11 +12,23 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes, arrays
 from PIL import Image
 
-from bus_monai.data.datalist import Case, Datalist, read_datalist, split_by_group, write_datalist
+from bus_monai.data.datalist import (
+    Case,
+    CaseField,
+    Datalist,
+    check_fields,
+    read_datalist,
+    read_fields,
+    split_by_group,
+    write_datalist,
+)
 from bus_monai.data.protocols import PROTOCOLS, RDAU_SHARES, apply_protocol
 from tests.user_errors import raises_user_error
+
+stacks = arrays(np.uint8, array_shapes(min_dims=3, max_dims=3, max_side=5), elements=st.integers(0, 20))
 
 
 @pytest.fixture
@@ -152,3 +164,61 @@ def test_too_few_groups_and_unknown_protocols_are_named() -> None:
         split_by_group(singles(1, 1), SHARES)
     with raises_user_error("'x'", *PROTOCOLS, key="protocol"):
         apply_protocol("x", singles(5, 5), 0)
+
+
+FIELD = {"name": "margin", "title": "Margin", "values": ["circumscribed", "indistinct"]}
+
+
+def test_fields_are_asked_in_the_words_of_birads_unless_the_folder_has_its_own(tmp_path: Path) -> None:
+    ours = read_fields(tmp_path)
+    assert [field["name"] for field in ours] == [
+        "birads", "shape", "orientation", "margin", "echo_pattern", "posterior_features", "diagnosis", "laterality",
+        "quality", "comment",
+    ]  # fmt: skip
+    assert {"benign", "malignant", "normal"} == set(next(f["values"] for f in ours if f["name"] == "diagnosis") or ())
+    (tmp_path / "fields.json").write_text(json.dumps([FIELD]))
+    assert read_fields(tmp_path) == [FIELD]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "{",
+        "{}",
+        json.dumps([FIELD, FIELD]),
+        json.dumps([FIELD] * 51),
+        json.dumps([FIELD | {"name": "Margin"}]),
+        json.dumps([FIELD | {"name": "../margin"}]),
+        json.dumps([FIELD | {"title": ""}]),
+        json.dumps([FIELD | {"values": "abc"}]),
+        json.dumps([FIELD | {"values": [1]}]),
+        json.dumps([FIELD | {"values": ["x" * 201]}]),
+        json.dumps([FIELD | {"more": 1}]),
+        json.dumps([{"name": "margin", "title": "Margin"}]),
+        "[" * 100_000,
+    ],
+)
+def test_what_is_no_list_of_fields_is_refused(tmp_path: Path, content: str) -> None:
+    (tmp_path / "fields.json").write_text(content)
+    with raises_user_error(path=tmp_path / "fields.json"):
+        read_fields(tmp_path)
+
+
+def test_values_are_of_their_fields() -> None:
+    fields: list[CaseField] = [
+        {"name": "margin", "title": "Margin", "values": ["circumscribed"]},
+        {"name": "comment", "title": "Comment", "values": None},
+    ]
+    sent = {"margin": "circumscribed", "comment": "near the nipple"}
+    assert check_fields(sent, fields) == sent
+    assert check_fields({"margin": "", "comment": None}, fields) == check_fields(None, fields) == {}
+    for wrong, key in (
+        ({"margins": "circumscribed"}, "fields"),
+        ({"margin": "round"}, "margin"),
+        ({"margin": ["circumscribed"]}, "margin"),
+        ({"comment": 7}, "comment"),
+        ({"comment": "x" * 4001}, "comment"),
+        (["margin"], "fields"),
+    ):
+        with raises_user_error(key=key):
+            check_fields(wrong, fields)

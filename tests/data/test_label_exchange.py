@@ -14,10 +14,10 @@ from PIL import Image
 
 from bus_monai.data.datalist import read_datalist
 from bus_monai.data.label_exchange import export_labels, import_masks
-from bus_monai.data.label_file import read_labels
 from bus_monai.data.readers.own_images import LabeledImage, file_id, list_labels
 from bus_monai.data.readers.ultrasound import read_busi
 from bus_monai.io.image import read_masks
+from bus_monai.io.masks import read_labels
 from bus_monai.sources.read import read_source
 from tests.data.label_folder import PICTURES, write_pictures, write_scans
 from tests.dicom.objects import errors_of

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes, arrays
 from PIL import Image
 
-from bus_monai.io.masks import write_color_png
+from bus_monai.io.masks import label_suffix, read_labels, write_color_png, write_labels
 from bus_monai.io.ours import PNG_MARK, is_marked
+from tests.user_errors import raises_user_error
+
+stacks = arrays(np.uint8, array_shapes(min_dims=3, max_dims=3, max_side=5), elements=st.integers(0, 20))
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 7), (5, 1), (60, 83)])
@@ -21,3 +29,69 @@ def test_pixels_come_back_from_a_file_marked_as_ours(size: tuple[int, int], tmp_
         assert (image.mode, dict(image.text)) == ("RGB", PNG_MARK)  # type: ignore[attr-defined]
         np.testing.assert_array_equal(np.asarray(image), picture)
     assert is_marked(tmp_path / "a.png")
+
+
+@settings(max_examples=25, deadline=None)
+@given(stacks)
+def test_labels_come_back_from_nifti(tmp_path_factory: pytest.TempPathFactory, labels: np.ndarray) -> None:
+    path = tmp_path_factory.mktemp("labels") / "a.nii.gz"
+    write_labels(list(labels), Path("a.dcm"), path)
+    np.testing.assert_array_equal(read_labels(path, labels.shape), labels)
+
+
+def test_labels_take_the_geometry_of_a_nifti_image(tmp_path: Path) -> None:
+    affine = np.diag([0.2, 0.1, 1.0, 1.0])
+    nib.save(nib.Nifti1Image(np.zeros((5, 4), np.uint8), affine), tmp_path / "a.nii")
+    write_labels([np.eye(4, 5, dtype=np.uint8)], tmp_path / "a.nii", tmp_path / "b.nii.gz")
+    written = nib.load(tmp_path / "b.nii.gz")
+    np.testing.assert_allclose(written.affine, affine)
+    np.testing.assert_array_equal(np.asarray(written.dataobj), np.eye(5, 4))
+
+
+def test_a_mask_of_255_is_one_lesion(tmp_path: Path) -> None:
+    Image.fromarray(np.array([[0, 255]], np.uint8)).save(tmp_path / "a.png")
+    assert read_labels(tmp_path / "a.png", (1, 1, 2)).tolist() == [[[0, 1]]]
+
+
+def test_what_is_no_label_is_refused(tmp_path: Path) -> None:
+    png = tmp_path / "a.png"
+
+    def refused(*named: object, shape: tuple[int, int, int] = (1, 1, 2)) -> None:
+        with raises_user_error(*named, path="a.png"):
+            read_labels(png, shape)
+
+    Image.fromarray(np.zeros((1, 2), np.uint8)).save(png)
+    refused("1 x 1 x 2", "1 x 2 x 2", shape=(1, 2, 2))
+    Image.fromarray(np.zeros((1, 2, 3), np.uint8)).save(png)
+    refused("gray")
+    Image.fromarray(np.array([[0, 300]], np.uint16)).save(png)
+    refused(0, 255)
+    png.write_bytes(b"GIF89a")
+    refused(".png", ".nii.gz", ".nii")
+    png.write_bytes(b"\x89PNG\r\n\x1a\n")
+    refused("read")
+    with raises_user_error("'.nrrd'", ".png", ".nii.gz", ".nii"):
+        label_suffix("a.nrrd")
+
+
+@pytest.mark.parametrize("suffix", [".png", ".nii.gz"])
+def test_a_label_of_another_size_is_not_decoded(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"a{suffix}"
+    if suffix == ".png":
+        Image.fromarray(np.zeros((3000, 3000), np.uint8)).save(path)
+    else:
+        nib.save(nib.Nifti1Image(np.zeros((3000, 3000, 4), np.float64), np.eye(4)), path)
+    tracemalloc.start()
+    with raises_user_error("1 x 4 x 5"):
+        read_labels(path, (1, 4, 5))
+    assert tracemalloc.get_traced_memory()[1] < 5_000_000
+    tracemalloc.stop()
+
+
+def test_labels_of_floats_and_further_axes_are_read(tmp_path: Path) -> None:
+    values = np.arange(20, dtype=np.float64).reshape(5, 4, 1, 1)
+    nib.save(nib.Nifti1Image(values, np.eye(4)), tmp_path / "a.nii.gz")
+    np.testing.assert_array_equal(read_labels(tmp_path / "a.nii.gz", (1, 4, 5))[0], values[..., 0, 0].T)
+    nib.save(nib.Nifti1Image(values + 0.5, np.eye(4)), tmp_path / "a.nii.gz")
+    with raises_user_error(0, 255, path="a.nii.gz"):
+        read_labels(tmp_path / "a.nii.gz", (1, 4, 5))

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import cohen_kappa_score
 
-from bus_monai.data.label_file import read_fields
+from bus_monai.data.datalist import read_fields
 from bus_monai.data.readers.own_images import list_labels
 from bus_monai.metrics.operating_curves import cohen_kappa
 from bus_monai.report.agreement_report import (

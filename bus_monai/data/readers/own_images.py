@@ -18,17 +18,16 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from bus_monai.data.datalist import Case, Diagnosis, posix_path, to_diagnosis
-from bus_monai.data.label_file import LABEL_SUFFIXES, image_shape, label_suffix, read_labels
 from bus_monai.data.near_duplicates import join_groups, with_groups
 from bus_monai.data.readers.folder import case_id, raster_files, require_files, require_folder, require_pairs
 from bus_monai.errors import UserError, reading
 from bus_monai.io.atomic import atomic_file, cache_folder
 from bus_monai.io.image import NIFTI_SUFFIXES, RASTER_SUFFIXES
-from bus_monai.io.masks import frame_mark, write_png_mask
+from bus_monai.io.masks import LABEL_SUFFIXES, frame_mark, label_suffix, read_labels, write_png_mask
 from bus_monai.io.opened import DICOM_SUFFIXES, hash_file, open_source
 from bus_monai.io.ours import LABEL_FILES
 from bus_monai.sources.listing import find_sources
-from bus_monai.sources.read import read_all_frames
+from bus_monai.sources.read import image_shape, read_all_frames
 
 DATALIST_TABLE = "dataset.json"
 LISTED_SECTIONS = ("training", "validation", "test")
@@ -186,7 +185,7 @@ class LabeledImage:
         return self.name if self.patient == self.name else f"patient_{_short_hash(self.patient)}"
 
     def read(self) -> NDArray[np.uint8]:
-        """Return the labels (F, H, W), see :func:`~bus_monai.data.label_file.read_labels`."""
+        """Return the labels (F, H, W), see :func:`~bus_monai.io.masks.read_labels`."""
         return read_labels(self.label, image_shape(self.image))
 
 
