@@ -32,7 +32,7 @@ sys.path.append(str(HERE))
 from bus_monai.data.phantoms.ultrasound import make_phantom  # noqa: E402
 from bus_monai.interaction.outline import Click  # noqa: E402
 from bus_monai.interaction.simulate_clicks import next_click  # noqa: E402
-from bus_monai.label.label_file import fill_contours  # noqa: E402
+from bus_monai.label.contours import fill_contours  # noqa: E402
 from bus_monai.metrics.segmentation import mask_dice  # noqa: E402
 from tests.label.browser import Browser  # noqa: E402
 

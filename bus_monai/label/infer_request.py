@@ -10,7 +10,7 @@ from bus_monai.errors import UserError, check_choice, check_number
 from bus_monai.geometry.box import Box
 from bus_monai.inference.backends.backend import SENSITIVITIES, Sensitivity
 from bus_monai.interaction.outline import Click
-from bus_monai.label.label_file import OUTLINE_TOLERANCE_PX
+from bus_monai.label.contours import OUTLINE_TOLERANCE_PX
 
 
 class FramePrompts(NamedTuple):

@@ -27,8 +27,8 @@ from bus_monai.inference.segment_frames import SegmentedFile, segment_frames
 from bus_monai.interaction.refine import refine
 from bus_monai.io.masks import usual_suffix, write_labels
 from bus_monai.io.opened import OpenedSource, open_source
+from bus_monai.label.contours import fill_contours, keep_numbers, label_contours
 from bus_monai.label.infer_request import DEFAULT_SENSITIVITY, RESULT_SUFFIXES, InferOptions, read_prompts
-from bus_monai.label.label_file import fill_contours, keep_numbers, label_contours
 from bus_monai.label.model_versions import ModelVersions
 from bus_monai.sources.read import image_shape, read_source
 from bus_monai.transforms.image_region import find_regions

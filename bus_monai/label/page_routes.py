@@ -27,7 +27,7 @@ from bus_monai.errors import UserError, check_number
 from bus_monai.geometry.lesion import measure_lesions
 from bus_monai.io.masks import read_labels, usual_suffix, write_labels
 from bus_monai.io.opened import open_source
-from bus_monai.label.label_file import (
+from bus_monai.label.contours import (
     OUTLINE_TOLERANCE_PX,
     fill_contours,
     interpolate_contours,

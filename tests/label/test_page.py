@@ -13,7 +13,7 @@ from PIL import Image
 
 from bus_monai.data.demo_files import write_demo_files
 from bus_monai.data.phantoms.ultrasound import make_phantom
-from bus_monai.label.label_file import fill_contours
+from bus_monai.label.contours import fill_contours
 from tests.label.browser import Browser
 from tests.label.conftest import MODEL, Server, fill_studies
 from tests.user_errors import check_sentence

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from bus_monai.geometry.lesion import CONTOUR_TOLERANCE_PX
-from bus_monai.label.label_file import fill_contours, interpolate_contours, keep_numbers, label_contours
+from bus_monai.label.contours import fill_contours, interpolate_contours, keep_numbers, label_contours
 from tests.user_errors import raises_user_error
 
 

@@ -51,7 +51,7 @@ def fill_contours(contours: Any, shape: tuple[int, int, int]) -> NDArray[np.uint
     """Return the labels inside polygons, of lesions in the order of their numbers; one within another is a hole.
 
     Args:
-        contours: a list, each with the keys of :class:`~bus_monai.label.label_file.Contour`, from somebody else.
+        contours: a list, each with the keys of :class:`~bus_monai.label.contours.Contour`, from somebody else.
         shape: frames, rows and columns of the image.
 
     Returns:
