@@ -166,8 +166,8 @@ def _shapes_between(
     for share in np.arange(1, count + 1) / (count + 1):
         inside = (1 - share) * depths[0] + share * depths[1] > 0
         corner = (1 - share) * middles[0] + share * middles[1] - half
-        outlines = label_contours([inside.astype(np.uint8)], tolerance=tolerance)
-        yield [np.round(outline["points"] + corner, 2).tolist() for outline in outlines]
+        found = label_contours([inside.astype(np.uint8)], tolerance=tolerance)
+        yield [np.round(np.asarray(outline["points"]) + corner, 2).tolist() for outline in found]
 
 
 def keep_numbers(mask: NDArray[np.bool_], before: NDArray[np.integer]) -> NDArray[np.uint8]:

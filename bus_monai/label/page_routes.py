@@ -22,6 +22,7 @@ from monailabel.utils.others.generic import get_mime_type
 from PIL import Image
 
 from bus_monai.data.datalist import check_fields
+from bus_monai.data.readers.own_images import ORIGINAL_TAG
 from bus_monai.dicom.read import header_text
 from bus_monai.errors import UserError, check_number
 from bus_monai.geometry.lesion import measure_lesions
@@ -42,6 +43,8 @@ from bus_monai.sources.read import image_shape, read_source
 
 PAGE_FOLDER = Path(__file__).parent / "page"
 FINAL_TAG = DefaultLabelTag.FINAL.value
+IMPORTED = "imported"
+"""In place of a model's name, of masks that somebody put there to be corrected."""
 DRAFTS_FOLDER = "drafts"
 USUAL_FRAME_MS = 50.0
 """Of a cine that does not say."""
@@ -91,7 +94,7 @@ def _outline_label(image: str, annotator: str = "", tolerance: float = OUTLINE_T
     source = store.image_path(image)
     shown = read_source(source)
     shape = (shown.frames, *shown.pixels.shape)
-    path = final_labels(store).get(image)
+    path, record = _shown_label(store, image)
     contours = [] if path is None else label_contours(list(read_labels(path, shape)), tolerance=tolerance)
     return {
         **dict(zip(("frames", "rows", "columns"), shape, strict=True)),
@@ -100,10 +103,22 @@ def _outline_label(image: str, annotator: str = "", tolerance: float = OUTLINE_T
         "frame_ms": _frame_ms(source),
         "contours": contours,
         "version": store.label_version(image, FINAL_TAG),
-        "record": {} if path is None else store.get_label_info(image, FINAL_TAG),
+        "record": record,
         "draft": _drafts().read(image, annotator) if annotator else None,
         "others": [name for name in _drafts().annotators(image) if name != annotator],
     }
+
+
+def _shown_label(store: LabelStore, image: str) -> tuple[Path | None, dict[str, Any]]:
+    """Return the final label of an image and how it was made, else one to correct, which nobody has looked at."""
+    if path := final_labels(store).get(image):
+        return path, store.get_label_info(image, FINAL_TAG)
+    path = store.label_path(image, ORIGINAL_TAG)
+    if not path.is_file():
+        return None, {}
+    info = store.get_label_info(image, ORIGINAL_TAG)
+    version = info.get("params", {}).get("model_version", 0)
+    return path, {"origin": "accepted", "model": info.get("model", IMPORTED), "model_version": version}
 
 
 def _frame_ms(path: Path) -> float:

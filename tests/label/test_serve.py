@@ -16,9 +16,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from bus_monai.data.label_exchange import import_masks
+from bus_monai.data.readers.own_images import list_labels
 from bus_monai.inference.predictor import Predictor
 from bus_monai.inference.segment_frames import segment_frames
 from bus_monai.io.opened import open_source
+from bus_monai.label.contours import fill_contours
 from tests.label.conftest import MODEL, Server
 from tests.user_errors import check_sentence
 
@@ -169,6 +172,30 @@ def test_every_label_that_was_saved_is_kept(server: Server, tmp_path: Path) -> N
     for path, values in zip(kept, sent, strict=True):
         np.testing.assert_array_equal(_labels(path), values)
     np.testing.assert_array_equal(_labels(client.download_label("phantom_0005", "final")), sent[-1])
+
+
+def test_imported_masks_are_shown_to_be_corrected(server: Server, truth: dict[str, np.ndarray], tmp_path: Path) -> None:
+    name = "phantom_0004"
+    client = server.client()
+    if "final" in client.datastore()["objects"][name]["labels"]:
+        server.ask("DELETE", f"/datastore/label?id={name}&tag=final")
+    Image.fromarray(truth[name] * 255).save(tmp_path / f"{name}_mask.png")
+    assert import_masks(tmp_path, Path(server.studies)) == (1, [])
+    assert {"id": name, "labeled": False} in server.ask("GET", "/bus/images").json()
+    shown = server.ask("GET", f"/bus/label?image={name}").json()
+    np.testing.assert_array_equal(fill_contours(shown["contours"], (1, 64, 64))[0] > 0, truth[name] > 0)
+    assert (shown["version"], shown["record"]["origin"]) == (0, "accepted")
+    # saved as it is, it is a label like another, and no evidence
+    sent = {**shown["record"], "contours": shown["contours"], "annotator": "ann", "seconds": 1, "replaces": 0}
+    sent |= {"normal": False, "fields": {"birads": "4A"}}
+    assert server.ask("PUT", f"/bus/label?image={name}", json=sent).json() == {"version": 1}
+    (label,) = [one for one in list_labels(Path(server.studies)) if one.name == name]
+    assert (label.is_accepted, label.fields) == (True, {"birads": "4A"})
+    refused = server.ask("PUT", f"/bus/label?image={name}", json=sent | {"fields": {"birads": "7"}, "replaces": 1})
+    assert refused.status_code == 400
+    check_sentence(refused.json()["detail"], key="birads")
+    server.ask("DELETE", f"/datastore/label?id={name}&tag=final")
+    server.ask("DELETE", f"/datastore/label?id={name}&tag=original")
 
 
 def test_strategies_choose_images_without_label(server: Server, truth: dict[str, np.ndarray], tmp_path: Path) -> None:

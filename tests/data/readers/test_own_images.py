@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 from pathlib import Path
 
@@ -13,7 +14,10 @@ from hypothesis import strategies as st
 from bus_monai.data.dataset import check_dataset, load_dataset
 from bus_monai.data.readers.catalog import recognize
 from bus_monai.data.readers.folder import case_id
-from bus_monai.data.readers.own_images import read_monai_datalist, read_plain_folder
+from bus_monai.data.readers.own_images import list_labels, read_label_folder, read_monai_datalist, read_plain_folder
+from bus_monai.io.image import read_masks
+from bus_monai.sources.read import read_source
+from tests.data.label_folder import write_pictures, write_scans
 from tests.published_layouts import noise, save, square
 from tests.user_errors import raises_user_error
 
@@ -90,3 +94,73 @@ def test_what_is_wrong_is_named(folder: Path, item: dict[str, str], named: list[
     change(folder, **item)
     with raises_user_error(*named, path=folder / "dataset.json"):
         read_monai_datalist(folder)
+
+
+def test_a_label_folder_is_a_data_set(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    folder = write_pictures(tmp_path / "pictures")
+    published = recognize(folder)
+    assert published is not None
+    assert published.name == "label_folder"
+    with caplog.at_level(logging.WARNING, "bus_monai"):
+        cases = {case.group: case for case in read_label_folder(folder)}
+    assert "3 images" in caplog.text
+    assert {group: (case.diagnosis, len(case.masks)) for group, case in cases.items()} == {
+        "a": ("benign", 1), "d": ("malignant", 1), "sub/b c": ("normal", 0),
+    }  # fmt: skip
+    for one in list_labels(folder):
+        case = cases[one.name]
+        assert case.image == one.image
+        assert (read_masks(case.masks, (60, 80)) == (one.read()[0] > 0)).all()
+    datalist = load_dataset(folder, protocol="all_train")
+    assert [case.id for case in datalist.training] == sorted(case.id for case in cases.values())
+    check_dataset(datalist, sections=["training"])
+
+
+def test_frames_of_a_cine_are_cases_of_one_patient(tmp_path: Path) -> None:
+    cases = read_label_folder(write_scans(tmp_path / "scans"))
+    found = {case.id: case for case in cases}
+    assert list(found) == ["examples_rgb_color", "examples_ybr_color_frame000", "examples_ybr_color_frame002", "n"]
+    cine = [found[f"examples_ybr_color_frame00{number}"] for number in (0, 2)]
+    assert len({case.group for case in cine}) == 1
+    # patients are told by a hash alone
+    assert all(case.group.startswith("patient_") for case in cine)
+    assert "204" not in cine[0].group.split("_")
+    for case, count in zip(cine, (9 * 8, 20 * 20), strict=True):
+        assert read_masks(case.masks, read_source(case.image).pixels.shape).sum() == count
+    assert [case.image for case in read_label_folder(tmp_path / "scans")] == [case.image for case in cases]
+
+
+def test_near_duplicates_and_patients_share_a_group(tmp_path: Path) -> None:
+    folder = write_pictures(tmp_path)
+    copy = (folder / "a.png").read_bytes()
+    (folder / "other").mkdir()
+    (folder / "other" / "d.png").write_bytes(copy)
+    label = folder / "labels" / "final" / "other" / "d.png"
+    label.parent.mkdir()
+    label.write_bytes((folder / "labels" / "final" / "d.png").read_bytes())
+    groups = {case.image.relative_to(folder).as_posix(): case.group for case in read_label_folder(folder)}
+    # not by their names, of which two are d
+    assert groups == {"a.png": "a", "d.png": "d", "other/d.png": "a", "sub/b c.png": "sub/b c"}
+
+
+@pytest.mark.parametrize(
+    "content", ["{", "[]", '{"objects": []}', '{"objects": {"a": 1}}', '{"objects": {"a": {"labels": {"final": []}}}}']
+)
+def test_a_list_of_somebody_else_breaks_nothing(tmp_path: Path, content: str) -> None:
+    folder = write_pictures(tmp_path)
+    (folder / "datastore_v2.json").write_text(content)
+    if content == "{":
+        with raises_user_error(path=folder / "datastore_v2.json"):
+            list_labels(folder)
+        return
+    assert [one.fields for one in list_labels(folder)] == [{}] * 3
+    assert not any(one.is_accepted for one in list_labels(folder))
+
+
+def test_labels_without_image_or_none_at_all(tmp_path: Path) -> None:
+    folder = write_pictures(tmp_path)
+    (folder / "a.png").unlink()
+    with raises_user_error("'a'", key=None):
+        list_labels(folder)
+    with raises_user_error(path=folder):
+        list_labels(folder, "original")
