@@ -50,7 +50,7 @@ BUTTONS = {
 }
 """Of the page before it had keys."""
 KEYS = {"outline": "o", "save": "s", "next": "n", "add": "a", "remove": "r"}
-STATUS = "document.getElementById('status').textContent"
+STATUS = "(document.getElementById('status')?.textContent ?? '')"
 WATCH = """window.found = null; const before = window.fetch; window.fetch = async (...given) => {
   const answer = await before(...given);
   if (String(given[0]).startsWith("/infer/")) window.found = await answer.clone().json();

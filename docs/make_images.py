@@ -32,6 +32,9 @@ from bus_monai.inference.overlay import draw_overlay
 from bus_monai.inference.predictor import Predictor
 from bus_monai.inference.segment_file import SegmentSettings
 
+sys.path.append(str(Path(__file__).resolve().parents[1]))
+from tests.label.browser import Browser
+
 IMAGES = Path(__file__).parent / "images"
 NOTEBOOKS = Path(__file__).parent / "notebooks"
 PHANTOM = 4
@@ -111,7 +114,15 @@ def save_label_page(work: Path) -> None:
             label = {"label": ("label.png", found.content)}
             saved = requests.put(f"{url}/datastore/label?image={path.stem}&tag=final", files=label, timeout=60)
             saved.raise_for_status()
-        save_page(f"{url}/bus/", "label_page.jpg", 700)
+        browser = Browser("chromium", work / "profile")
+        browser.open(f"{url}/bus/")
+        browser.wait("!!document.querySelector('dialog[open]')")
+        browser.write("Ann")
+        browser.key("Enter")
+        browser.wait("!!document.querySelector('#lesions td:nth-child(2)')?.textContent")
+        browser.picture(work / "label_page.png")
+        browser.close()
+        save_jpeg(work / "label_page.png", "label_page.jpg", 1100)
     finally:
         server.terminate()
         server.wait()

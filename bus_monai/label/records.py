@@ -25,7 +25,7 @@ class LabelRecord(TypedDict):
         annotator: who saved it.
         origin: ``drawn`` by hand, or a model's result that was ``edited``, or ``accepted`` as it was.
         model: whose result it was, ``None`` where it was drawn.
-        model_version: of that model.
+        model_version: of that model, ``None`` where it is not known.
         seconds: that the annotator worked on it.
         normal: whether the annotator said that there is no lesion.
     """
@@ -50,7 +50,7 @@ def read_record(sent: Mapping[str, Any]) -> LabelRecord:
         model = version = None
     elif not isinstance(model, str):
         raise UserError("The label is a model's result: send its name as 'model'.", key="model")
-    else:
+    elif version is not None:
         check_number("model_version", version, at_least=0, whole=True)
     check_number("seconds", sent.get("seconds"), at_least=0)
     check_choice("normal", sent.get("normal", False), (True, False))

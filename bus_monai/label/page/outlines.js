@@ -38,6 +38,7 @@ export class Outlines {
   choose(contour) {
     this.#chosen = contour;
     this.#draw();
+    this.layer.draw(); // its corners can be dragged at once
     this.told.chosen(contour);
   }
 

@@ -1,17 +1,19 @@
 // The page of `bus-monai label`: which image is open, and what each command does to it.
-import { brushed, overlap } from "./brush.js";
-import { $, ask, choose, colorOf, during, make, query, remember, remembered, say, TOLERANCE } from "./common.js";
+import { brushed } from "./brush.js";
+import { $, ask, colorOf, during, make, query, remember, remembered, say, TOLERANCE } from "./common.js";
 import { Drawing } from "./drawing.js";
 import { Frames } from "./frames.js";
 import { bind, showKeys } from "./keys.js";
+import { click, fillBox, interpolate, outline } from "./model.js";
 import { Outlines } from "./outlines.js";
-import { Saving } from "./save.js";
+import { askName, name, Saving } from "./save.js";
 import { length, listLesions, makeFields, showFields } from "./side.js";
 import { Tools } from "./tools.js";
 import { follow, stop, train } from "./training.js";
 import { PRESETS, View } from "./view.js";
 
 const FILLS = [0.15, 0, 0.4];
+const WINDOW = ["brightness", "contrast", "gamma-value"];
 let image = null; // {id, frames, rows, columns, ...}
 let frames = null;
 let shown = 0; // frame
@@ -25,11 +27,14 @@ const drawing = new Drawing((frame, another) => {
   else show();
   showFields(drawing.state.fields);
 });
-const saving = new Saving(drawing, () => remembered("annotator", ""), {
+const saving = new Saving(drawing, {
   frame: () => shown,
   bitmap: (frame) => frames.bitmap(frame),
-  kept: () => $("kept").textContent = drawing.unsaved ? "Draft kept" : "",
-  lost: (error) => say(`The draft is not kept: ${error.message}`, true),
+  kept: () => { $("kept").textContent = drawing.unsaved ? "Draft kept" : ""; },
+  lost: (error) => {
+    $("kept").textContent = "Draft not kept";
+    say(`The draft is not kept: ${error.message}`, true);
+  },
 });
 const outlines = new Outlines(view, {
   edited: (contours) => drawing.edit([...elsewhere(), ...contours], shown),
@@ -51,18 +56,8 @@ const tools = new Tools(view, {
     drawing.edit([...drawing.state.contours.filter((contour) => !touched.includes(contour)), ...made], shown);
     if (adds) chooseLesion(label);
   },
-  click: ([column, row], adds) => during("Changing the outlines ...", async () => {
-    const clicks = [...drawing.state.clicks, [column, row, shown, Number(adds)]];
-    await refine({ ...drawing.state, clicks });
-    return `${clicks.length} click${clicks.length > 1 ? "s" : ""}`;
-  }),
-  box: (from, to) => during("Filling the box ...", async () => {
-    const { state } = drawing;
-    const [[left, right], [top, bottom]] = [0, 1].map((axis) => [from[axis], to[axis]].sort((a, b) => a - b));
-    const after = state.roi || state.clicks.length ? { base: state.contours, clicks: [] } : {};
-    await refine({ ...state, ...after, roi: [left, right + 1, top, bottom + 1, shown] });
-    return "Filled.";
-  }),
+  click: (pixel, adds) => during("Changing the outlines ...", () => click(image, drawing, pixel, adds, shown)),
+  box: (from, to) => during("Filling the box ...", () => fillBox(image, drawing, from, to, shown)),
   windowed: showWindow,
   color: () => colorOf(lesion ?? drawing.freeNumber()),
   length: (from, to) => {
@@ -103,8 +98,13 @@ function showFrame(frame) {
 }
 
 function showWindow() {
-  const [brightness, contrast, gamma] = view.window;
-  [$("brightness").value, $("contrast").value, $("gamma-value").value] = [brightness, contrast, gamma];
+  WINDOW.forEach((id, place) => { $(id).value = view.window[place]; });
+}
+
+function setFill(share) {
+  outlines.fill = share;
+  $("fill").value = share;
+  show();
 }
 
 async function listImages() {
@@ -124,8 +124,7 @@ async function listImages() {
 async function open(id) {
   await saving.flush();
   if (saving.pending) throw new Error(`What you drew on ${image.id} is not kept yet: wait for the server.`);
-  const annotator = remembered("annotator", "");
-  const found = await ask(`/bus/label?${query({ image: id, annotator, tolerance: TOLERANCE })}`);
+  const found = await ask(`/bus/label?${query({ image: id, annotator: name(), tolerance: TOLERANCE })}`);
   const coming = new Frames((frame) => `/bus/frame?${query({ image: id, frame })}`, found.frames);
   const bitmap = await coming.bitmap(0);
   frames?.close();
@@ -144,8 +143,9 @@ async function open(id) {
   tools.open();
   saving.open(image);
   const { model = null, model_version = null, origin, fields = {} } = found.record;
-  const saved = { contours: found.contours, base: found.contours, model, model_version, edited: origin === "edited", fields };
-  drawing.start(saved, found.draft);
+  const { contours } = found;
+  const made = { model, model_version, edited: origin === "edited", fields };
+  drawing.start({ contours, base: contours, ...made }, found.draft);
   await listImages();
   const others = found.others.length ? ` ${found.others.join(", ")} has a draft of it too.` : "";
   return opened(found) + others;
@@ -159,53 +159,11 @@ function opened({ draft, version, record, contours }) {
   return `${what}, version ${version}, by ${record.annotator ?? "somebody"}, ${at(record.ts)}.`;
 }
 
-async function infer(model, params) {
-  const form = new FormData();
-  const sensitivity = $("sensitivity").value || undefined;
-  form.append("params", JSON.stringify({ tolerance: TOLERANCE, sensitivity, ...params }));
-  return ask(`/infer/${encodeURIComponent(model)}?${query({ image: image.id, output: "json" })}`, "POST", form);
-}
-
-async function refine(state) {
-  const { base, clicks, roi } = state;
-  const model = $("model").value;
-  const found = await infer(`${model}_clicks`, { clicks, roi, ...(base && { contours: base }) });
-  drawing.change({ ...state, contours: found.contours, edited: true }, shown);
-}
-
-async function outline() {
-  const model = $("model").value;
-  const { contours, edited } = drawing.state;
-  let answer = "replace";
-  if (contours.length && (edited || drawing.origin === "drawn")) {
-    answer = await choose("There are outlines made by hand", "Put what the model finds in their place, or beside them?", {
-      add: "Add", replace: "Replace", back: "Back",
-    });
-    if (answer === null || answer === "back") return "";
-  }
-  const found = await infer(model, {});
-  const from = { model, model_version: found.model_version, clicks: [], roi: null };
-  if (answer === "add") {
-    const all = [...contours, ...beside(found.contours, contours)];
-    drawing.change({ ...from, contours: all, base: all, edited: true }, shown);
-  } else drawing.change({ ...from, contours: found.contours, base: null, edited: false }, shown);
-  return `Version ${found.model_version} found ${Object.keys(found.label_names).length}.`;
-}
-
-// Return the lesions that lie on none of those that there are, with numbers of their own.
-function beside(found, there) {
-  const last = Math.max(...there.map((contour) => contour.label));
-  const of = (contours, frame) => contours.filter((one) => one.frame === frame).map((one) => one.points);
-  const free = [...Map.groupBy(found, (contour) => contour.label).values()].filter((lesion) =>
-    [...new Set(lesion.map((one) => one.frame))].every((frame) => !overlap(of(lesion, frame), of(there, frame))));
-  return free.flatMap((lesion, place) => lesion.map((contour) => ({ ...contour, label: last + 1 + place })));
-}
-
 async function next() {
   const { id } = await ask(`/activelearning/${$("strategy").value}`, "POST", {});
   if (!id) return "Every image that can be read is labeled.";
   const said = await open(id);
-  return $("at-once").checked && !drawing.state.contours.length ? outline() : said;
+  return $("at-once").checked && !drawing.state.contours.length ? outline(image, drawing, shown) : said;
 }
 
 // the image so many further in the list
@@ -223,7 +181,7 @@ const useTool = (name) => () => {
 };
 
 const commands = {
-  outline: () => image && during("The model looks ...", outline),
+  outline: () => image && during("The model looks ...", () => outline(image, drawing, shown)),
   save: () => image && during("Saving ...", async () => {
     const version = await saving.save();
     if (version === null) return "Not saved yet.";
@@ -264,7 +222,7 @@ const commands = {
     showWindow();
   },
   hide: () => view.outlines.hide(),
-  fill: () => { outlines.fill = FILLS[(FILLS.indexOf(outlines.fill) + 1) % FILLS.length]; show(); },
+  fill: () => setFill(FILLS[(FILLS.indexOf(outlines.fill) + 1) % FILLS.length]),
   theme: () => {
     const theme = document.documentElement.dataset.theme === "light" ? "dark" : "light";
     document.documentElement.dataset.theme = theme;
@@ -282,13 +240,7 @@ const commands = {
   "ten-before": step(-10),
   "first-frame": () => step(-image.frames)(),
   "last-frame": () => step(image.frames)(),
-  interpolate: () => image && during("Filling the frames between ...", async () => {
-    const contours = drawing.state.contours.filter((contour) => !contour.between);
-    const found = await ask(`/bus/interpolated?${query({ image: image.id, tolerance: TOLERANCE })}`, "POST", { contours });
-    if (!found.length) return "Outline a lesion in two frames that are not neighbors: those between are filled.";
-    drawing.edit([...contours, ...found.map((contour) => ({ ...contour, between: true }))], shown);
-    return `${found.length} outlines in the frames between.`;
-  }),
+  interpolate: () => image && during("Filling the frames between ...", () => interpolate(image, drawing, shown)),
 };
 for (const { value } of document.querySelectorAll("[name=tool]")) commands[value] = useTool(value);
 bind(commands, (name) => name === "hide" && view.outlines.show());
@@ -300,33 +252,27 @@ const offerPoints = () => {
 };
 $("model").onchange = offerPoints;
 $("number").onchange = commands.number;
-$("train").onclick = () => train($("model").value, info.trainers[$("model").value].config).catch((error) => say(error.message, true));
+$("train").onclick = () => {
+  const model = $("model").value;
+  train(model, info.trainers[model].config).catch((error) => say(error.message, true));
+};
 $("stop").onclick = stop;
 $("frame").oninput = () => { stopPlaying(); showFrame(Number($("frame").value)); };
-for (const id of ["brightness", "contrast", "gamma-value"]) {
-  $(id).oninput = () => { view.window = ["brightness", "contrast", "gamma-value"].map((one) => Number($(one).value)); };
-}
-$("annotator").onclick = () => during("", async () => { await saving.flush(); await name(); if (image) return open(image.id); });
+for (const id of WINDOW) $(id).oninput = () => { view.window = WINDOW.map((one) => Number($(one).value)); };
+$("fill").oninput = () => setFill(Number($("fill").value));
+$("annotator").onclick = () => during("", async () => {
+  await saving.flush();
+  await askName();
+  return image && open(image.id);
+});
 $("at-once").checked = remembered("at-once", "") === "yes";
 $("at-once").onchange = () => remember("at-once", $("at-once").checked ? "yes" : "");
 document.documentElement.dataset.theme = remembered("theme", "dark");
 
-// who draws: every label and draft has a name
-async function name() {
-  let given = remembered("annotator", "");
-  do {
-    const input = make("input", { type: "text", value: given, required: true, maxLength: 60, pattern: "[\\p{L}\\p{N}][\\p{L}\\p{N}_ .'\\-]*" });
-    await choose("Who labels?", make("label", {}, "Your name", input), { done: "Begin" });
-    given = input.value.trim();
-  } while (!given);
-  remember("annotator", given);
-  $("annotator").textContent = given;
-}
-
 // the token is in a cookie now, and need not be seen
 history.replaceState(null, "", location.pathname);
-$("annotator").textContent = remembered("annotator", "");
-if (!remembered("annotator", "")) await name();
+$("annotator").textContent = name();
+if (!name()) await askName();
 await during("Opening ...", async () => {
   info = await ask("/info/");
   $("model").append(...Object.keys(info.trainers).map((name) => new Option(name)));

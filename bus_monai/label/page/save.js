@@ -1,5 +1,5 @@
 // Nothing is lost: drafts after every change, a label of who made it how, and a conflict that the annotator settles.
-import { $, ask, choose, make, query, TOLERANCE } from "./common.js";
+import { $, ask, choose, make, query, remember, remembered, TOLERANCE } from "./common.js";
 import { Outlines } from "./outlines.js";
 import { View } from "./view.js";
 
@@ -7,14 +7,26 @@ const SOON_MS = 400; // from a change to its draft
 const AGAIN_MS = 2000;
 const IDLE_MS = 60_000; // without a touch no time is counted
 
+// who draws: every label and draft has a name
+export const name = () => remembered("annotator", "");
+
+export async function askName() {
+  const input = make("input", { type: "text", value: name(), required: true, maxLength: 60 });
+  input.pattern = "[\\p{L}\\p{N}][\\p{L}\\p{N}_ .'\\-]*";
+  do await choose("Who labels?", make("label", {}, "Your name", input), { done: "Begin" });
+  while (!input.value.trim() || !input.checkValidity());
+  remember("annotator", input.value.trim());
+  $("annotator").textContent = name();
+}
+
 export class Saving {
   #timer = 0;
   #touched = 0;
   image = null; // {id, version, ...} of the server
 
-  constructor(drawing, annotator, told) {
+  // told: kept(), lost(error); asked: frame(), bitmap(frame)
+  constructor(drawing, told) {
     this.drawing = drawing;
-    this.annotator = annotator; // asks for the name
     this.told = told;
     for (const kind of ["pointerdown", "pointermove", "wheel", "keydown"]) {
       window.addEventListener(kind, () => (this.#touched = performance.now()), { passive: true });
@@ -47,7 +59,7 @@ export class Saving {
 
   async #keep() {
     const state = this.drawing.state;
-    const address = `/bus/draft?${query({ image: this.image.id, annotator: this.annotator() })}`;
+    const address = `/bus/draft?${query({ image: this.image.id, annotator: name() })}`;
     try {
       if (this.drawing.unsaved) {
         await ask(address, "PUT", { ...state, seconds: this.seconds, replaces: this.replaces });
@@ -76,7 +88,7 @@ export class Saving {
     }
     const label = {
       contours, model, model_version, fields, normal,
-      annotator: this.annotator(), origin: drawing.origin, seconds: this.seconds, replaces: this.replaces,
+      annotator: name(), origin: drawing.origin, seconds: this.seconds, replaces: this.replaces,
     };
     clearTimeout(this.#timer);
     try {
@@ -97,7 +109,7 @@ export class Saving {
 
   // side by side: theirs, which was saved meanwhile, and mine
   async #settle() {
-    const address = query({ image: this.image.id, annotator: this.annotator(), tolerance: TOLERANCE });
+    const address = query({ image: this.image.id, annotator: name(), tolerance: TOLERANCE });
     const theirs = await ask(`/bus/label?${address}`);
     const who = theirs.record.annotator ?? "somebody";
     const when = new Date(1000 * theirs.record.ts).toLocaleString();
@@ -120,7 +132,9 @@ export class Saving {
       const { model = null, model_version = null, origin, fields = {} } = theirs.record;
       const edited = origin === "edited";
       this.replaces = theirs.version;
-      this.drawing.change({ contours: theirs.contours, base: theirs.contours, clicks: [], roi: null, model, model_version, edited, fields }, 0);
+      const { contours } = theirs;
+      const made = { model, model_version, edited, fields, clicks: [], roi: null };
+      this.drawing.change({ contours, base: contours, ...made }, this.told.frame());
       this.drawing.saved();
       this.keep();
       return null;
@@ -138,7 +152,8 @@ export class Saving {
     const outlines = new Outlines(view, { edited: () => null, chosen: () => null });
     outlines.editable = false;
     view.open(this.image.columns, this.image.rows);
-    const frame = contours.find((contour) => contour.frame === this.told.frame()) ? this.told.frame() : contours[0]?.frame ?? 0;
+    const now = this.told.frame();
+    const frame = contours.some((contour) => contour.frame === now) ? now : (contours[0]?.frame ?? now);
     view.show(await this.told.bitmap(frame));
     outlines.show(contours.filter((contour) => contour.frame === frame));
     $("dialog").addEventListener("close", () => view.stage.destroy(), { once: true });

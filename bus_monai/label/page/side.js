@@ -23,7 +23,8 @@ export function listLesions(image, frame, contours, chosen, choose) {
 }
 
 async function measure(image, frame, contours, turn) {
-  const measures = await ask(`/bus/measures?${query({ image: image.id, frame })}`, "POST", { contours }).catch(() => []);
+  const address = `/bus/measures?${query({ image: image.id, frame })}`;
+  const measures = await ask(address, "POST", { contours }).catch(() => []);
   if (turn !== asked) return; // others are shown by now
   for (const { label, area, long_axis: long, short_axis: short, unit } of measures) {
     const [, axes, size] = $(`lesion-${label}`).children;

@@ -118,8 +118,8 @@ export class Tools {
     } else if (drag.name === "brush" || drag.name === "erase") this.#stroke();
     else if (drag.name === "box") {
       const [[left, top], [right, bottom]] = [drag.from, at];
-      this.line.setAttrs({ points: ofScreen([[left, top], [right, top], [right, bottom], [left, bottom]]) });
-      this.line.setAttrs({ closed: true, stroke: "#ffd000", strokeWidth: 1.5, opacity: 1, dash: [5, 4] });
+      const look = { ...STROKE, closed: true, stroke: "#ffd000", strokeWidth: 1.5, opacity: 1, dash: [5, 4] };
+      this.line.setAttrs({ ...look, points: ofScreen([[left, top], [right, top], [right, bottom], [left, bottom]]) });
     } else if (drag.name === "ruler") this.#measure(drag.from, at);
   }
 
@@ -152,8 +152,8 @@ export class Tools {
   }
 
   #drawing(at = null) {
-    const look = { closed: false, stroke: this.told.color(), strokeWidth: 1.5, opacity: 1, dash: [] };
-    this.line.setAttrs({ ...look, strokeScaleEnabled: false, points: ofScreen(at ? [...this.#corners, at] : this.#corners) });
+    const look = { ...STROKE, closed: false, stroke: this.told.color(), strokeWidth: 1.5, opacity: 1, dash: [] };
+    this.line.setAttrs({ ...look, points: ofScreen(at ? [...this.#corners, at] : this.#corners) });
   }
 
   #stroke() {
