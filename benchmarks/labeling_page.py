@@ -152,11 +152,14 @@ def main() -> None:
             hand.said("No label yet.")
             browser.read(WATCH)
             began, dice = time.perf_counter(), []
-            for number, phantom in enumerate(phantoms):
+            for number in range(len(phantoms)):
                 if number:
                     hand.do("next")
                     hand.said("No label yet.")
-                dice.append(label(hand, np.any(phantom.masks, axis=0), options.target))
+                # what comes next may be drawn at random
+                shown = browser.read("document.querySelector('[aria-current=true]').textContent")
+                masks = phantoms[int(shown.removeprefix("phantom_"))].masks
+                dice.append(label(hand, np.any(masks, axis=0), options.target))
         finally:
             browser.close()
             server.terminate()

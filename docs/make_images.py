@@ -99,7 +99,7 @@ def save_label_page(work: Path) -> None:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "bus_monai", "label", "--studies", str(studies), "--bundles", "lite_unet"]
-    server = subprocess.Popen([*command, "--port", str(port)])
+    server = subprocess.Popen([*command, "--port", str(port), "--no-token"])
     url = f"http://127.0.0.1:{port}"
     try:
         while True:

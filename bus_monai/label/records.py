@@ -44,7 +44,8 @@ def read_record(sent: Mapping[str, Any]) -> LabelRecord:
     Raises:
         UserError: a part is missing, or of another kind.
     """
-    origin, model, version = sent.get("origin"), sent.get("model"), sent.get("model_version")
+    origin: Any = sent.get("origin")
+    model, version = sent.get("model"), sent.get("model_version")
     check_choice("origin", origin, ORIGINS)
     if origin == "drawn":
         model = version = None

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pydicom
 import pytest
 from PIL import Image
+from pydicom.encaps import encapsulate, generate_frames
 
 from bus_monai.data.demo_files import write_demo_files
 from bus_monai.data.phantoms.ultrasound import make_phantom
@@ -82,6 +84,12 @@ class Page:
         self.key("s")
         return self.said("Saved")
 
+    def hindrances(self) -> list[list[str]]:
+        """Return what axe-core finds that keeps somebody from using the page as it is now."""
+        serious = "(one) => ['serious', 'critical'].includes(one.impact)"
+        found = f"axe.run().then(({{ violations }}) => violations.filter({serious}).map((one) => [one.id, one.help]))"
+        return list(self.read(found))
+
     def label(self, image: str) -> dict[str, Any]:
         return dict(self.server.ask("GET", f"/bus/label?image={image}").json())
 
@@ -120,6 +128,7 @@ def ann(browsers: Callable[[], Browser], page_server: Server) -> Page:
     browser.open(f"{page_server.url}/bus/")
     assert "token" in browser.wait("document.body?.innerText")
     page = Page(browser, page_server, "Ann")
+    browser.read(f"{(Path(__file__).parent / 'axe.min.js').read_text(encoding='utf-8')}; 1")
     # the first image by name cannot be read
     assert ".png'" in page.said("'")
     assert browser.read("location.href") == f"{page_server.url}/bus/"
@@ -193,6 +202,8 @@ def test_an_image_is_outlined_changed_and_saved(ann: Page) -> None:
 def test_nothing_is_saved_or_replaced_by_accident(ann: Page) -> None:
     ann.open("phantom_0003", "No label yet.")
     ann.key("s")
+    assert "No lesion: normal?" in ann.wait(DIALOG)
+    assert ann.hindrances() == []
     ann.answer("No lesion: normal?", "back")
     ann.said("Not saved")
     assert ann.label("phantom_0003")["version"] == 0
@@ -310,10 +321,12 @@ def test_every_tool_and_key(ann: Page) -> None:
     ann.key("Escape")
     ann.key("?")
     assert "Undo" in ann.wait(DIALOG)
+    assert ann.hindrances() == []
     ann.key("Escape")
     ann.wait(f"!({DIALOG})")
     ann.key("t")
     assert ann.read("document.documentElement.dataset.theme") == "light"
+    assert ann.hindrances() == []
     ann.key("t")
     ann.choose("birads", "4A")
     ann.save()
@@ -375,3 +388,49 @@ def test_drafts_survive_a_reload_and_a_kill_of_the_server(ann: Page, page_server
 
 def _mask(client: Any, name: str) -> np.ndarray:
     return np.asarray(Image.open(client.download_label(name, "final")))
+
+
+FRAME_TIMES = """new Promise((done) => { const gaps = []; let last = performance.now();
+  const next = (now) => { gaps.push(now - last); last = now;
+    if (now - begun > 3000) done(gaps.sort((a, b) => a - b)); else requestAnimationFrame(next); };
+  const begun = last; requestAnimationFrame(next); })"""
+"""Milliseconds between frames of the screen through three seconds, in order of size."""
+
+
+@pytest.mark.slow
+def test_large_images_and_long_cines_stay_fluid(
+    serve: Callable[..., Server], browsers: Callable[[], Browser], tmp_path: Path
+) -> None:
+    studies = tmp_path / "studies"
+    studies.mkdir()
+    Image.fromarray(make_phantom(5, (600, 800)).image).resize((4000, 3000)).save(studies / "large.png")
+    cine = pydicom.dcmread(write_demo_files(tmp_path / "demo")[3])
+    frames = list(generate_frames(cine.PixelData, number_of_frames=int(cine.NumberOfFrames)))
+    cine.PixelData = encapsulate([frames[number % len(frames)] for number in range(300)])
+    cine.NumberOfFrames = 300
+    cine.save_as(studies / "long.dcm")
+    page = Page(browsers(), serve(studies), "Ann")
+    page.said("No label yet.")
+
+    page.open("large", "No label yet.")
+    for key in ("+", "+", "g"):
+        page.key(key)
+    page.read(f"window.times = {FRAME_TIMES}; 1")
+    for turn in range(20):
+        way = [page.at(2000 + 20 * step, 1500 + 10 * step) for step in range(10)]
+        page.browser.mouse(*(way if turn % 2 else way[::-1]))
+        page.browser.wheel(way[0], 1 - 2 * (turn % 2))
+    times = page.read("window.times")
+    assert times[len(times) // 2] < 40
+
+    page.open("long", "No label yet.")
+    at = "parseInt(document.getElementById('at').textContent)"
+    fetched = "performance.getEntriesByType('resource').filter((one) => one.name.includes('image=long')).length"
+    page.read("performance.setResourceTimingBufferSize(1000)")
+    page.wait(f"{fetched} > 200")
+    page.key(" ")
+    times = page.read(FRAME_TIMES)
+    page.key(" ")
+    # at its own 20 frames a second
+    assert 45 <= page.read(at) <= 75
+    assert times[len(times) // 2] < 40
