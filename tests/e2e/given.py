@@ -59,6 +59,10 @@ def write_given(folder: Path, weights: Path) -> None:
     shutil.rmtree(phantoms)
     write_demo_files(folder / "STUDIES")
     write_pictures(folder / "LABELS")
+    # what looks like ultrasound to the model that ships
+    phantom = make_phantom(8, (160, 200))
+    Image.fromarray(phantom.image).save(folder / "LABELS" / "phantom.png")
+    Image.fromarray(phantom.masks[0]).save(folder / "LABELS" / "labels" / "final" / "phantom.png")
     write_pictures(folder / "OTHER_LABELS", shift=2)
     (folder / "MASKS").mkdir()
     shutil.copy(folder / "LABELS" / "labels" / "final" / "a.png", folder / "MASKS" / "unlabeled_mask.png")
