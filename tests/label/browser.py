@@ -98,8 +98,9 @@ class Browser:
 
     def press(self, selector: str) -> None:
         """Click in the middle of an element."""
-        box = f"document.querySelector({json.dumps(selector)}).getBoundingClientRect()"
-        self.mouse(tuple(self.read(f"(b => [b.x + b.width / 2, b.y + b.height / 2])({box})")))
+        seen = "(one.scrollIntoView({ block: 'nearest' }), one.getBoundingClientRect())"
+        middle = f"(one => (b => [b.x + b.width / 2, b.y + b.height / 2])({seen}))"
+        self.mouse(tuple(self.read(f"{middle}(document.querySelector({json.dumps(selector)}))")))
 
     def picture(self, path: Path) -> None:
         path.write_bytes(base64.b64decode(self._call("Page.captureScreenshot", format="png")["data"]))

@@ -28,7 +28,7 @@ export class Drawing {
     this.#saved = { ...EMPTY, ...saved };
     this.#past = draft ? [{ state: this.#saved, frame: 0 }] : [];
     this.#future = [];
-    this.state = draft ? { ...EMPTY, ...draft } : this.#saved;
+    this.state = draft ? { ...EMPTY, base: draft.contours, ...draft } : this.#saved;
     this.changed(0, true);
   }
 

@@ -153,8 +153,11 @@ async function open(id) {
 
 function opened({ draft, version, record, contours }) {
   const at = (ts) => new Date(1000 * ts).toLocaleString();
-  if (draft) return `Your draft of ${at(draft.ts)}: it is not saved yet.`;
-  if (!record.ts) return contours.length ? "Its label, as it was put there." : "No label yet.";
+  if (draft) {
+    const late = draft.replaces < version ? ` ${record.annotator ?? "Somebody"} has saved a label since.` : "";
+    return `Your draft of ${at(draft.ts)}: it is not saved yet.${late}`;
+  }
+  if (!record.ts) return contours.length ? "Outlines that nobody has saved yet: correct them, and save." : "No label yet.";
   const what = record.normal ? "Normal" : "Its label";
   return `${what}, version ${version}, by ${record.annotator ?? "somebody"}, ${at(record.ts)}.`;
 }

@@ -62,7 +62,9 @@ export class Saving {
     const address = `/bus/draft?${query({ image: this.image.id, annotator: name() })}`;
     try {
       if (this.drawing.unsaved) {
-        await ask(address, "PUT", { ...state, seconds: this.seconds, replaces: this.replaces });
+        // most often the clicks change what is drawn, which need not be sent twice
+        const base = state.base === state.contours ? undefined : state.base;
+        await ask(address, "PUT", { ...state, base, seconds: this.seconds, replaces: this.replaces });
       } else await ask(address, "DELETE");
       if (state !== this.drawing.state) return;
       this.pending = false;

@@ -81,7 +81,7 @@ export class Tools {
     this.view.element.focus({ preventScroll: true });
     this.view.element.setPointerCapture(event.pointerId);
     const at = this.view.at(event);
-    this.#drag = { name, from: at, at, x: event.clientX, y: event.clientY, path: [at], window: this.view.window };
+    this.#drag = { name, from: at, x: event.clientX, y: event.clientY, path: [at], window: this.view.window };
     if (name === "draw") this.#corner(at);
     if (name === "brush" || name === "erase") this.#stroke();
   }
@@ -110,10 +110,11 @@ export class Tools {
       this.told.windowed();
       return;
     }
-    drag.at = at;
-    drag.path.push(at);
+    // where it was since the last frame of the screen, too
+    const way = event.getCoalescedEvents().map((one) => this.view.at(one));
+    drag.path.push(...way);
     if (drag.name === "draw" && drag.path.length > 2) {
-      this.#corners.push(at);
+      this.#corners.push(...way);
       this.#drawing();
     } else if (drag.name === "brush" || drag.name === "erase") this.#stroke();
     else if (drag.name === "box") {

@@ -3,7 +3,7 @@ import { $, ask, choose, make, say } from "./common.js";
 
 export async function train(model, settings) {
   const inputs = Object.entries(settings).map(([name, value]) =>
-    make("label", {}, name.replaceAll("_", " "), make("input", { type: "number", step: "any", name, value })),
+    make("label", {}, name.replace(/lr$/, "learning rate").replaceAll("_", " "), make("input", { type: "number", step: "any", name, value })),
   );
   const answer = await choose(`Train ${model}`, make("div", {}, ...inputs), { train: "Train", back: "Back" });
   if (answer !== "train") return;
