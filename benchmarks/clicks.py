@@ -44,7 +44,7 @@ from bus_monai.metrics.aggregate import grouped_mean
 from bus_monai.sources.read import read_source
 
 SHARED = Path(os.environ.get("BUS_MONAI_SHARED", Path(__file__).resolve().parents[2] / "shared"))
-TARGET, MOST = 0.9, 20
+TARGET, MAX_CLICKS = 0.9, 20
 Mask = NDArray[np.bool_]
 Image = NDArray[np.floating]
 Window = tuple[slice, slice]
@@ -130,7 +130,7 @@ def annotate(start: Start, method: str) -> ClickedCase:
 
     grow = walk_from_guess if method == "walk alone" else application.find_outline
     with patch.object(application, "find_outline", grow):
-        return simulate_clicks(start.truth, segment, target=TARGET, most=MOST)
+        return simulate_clicks(start.truth, segment, target=TARGET, max_clicks=MAX_CLICKS)
 
 
 def starts(case: Case, predictor: Predictor | None) -> Iterator[tuple[str, Start]]:

@@ -40,7 +40,7 @@ KEY_S, POINT_S, PRESS_S, CHANGE_S = 0.28, 1.1, 0.2, 0.4
 SIZE = (384, 512)
 FIRST = 700
 """Seed of the first phantom."""
-MOST = 5
+MAX_CLICKS = 5
 BUTTONS = {
     "outline": "#infer",
     "save": "#submit",
@@ -104,7 +104,7 @@ def label(hand: Hand, truth: np.ndarray, target: float) -> float:
     mask = hand.found(lambda: hand.do("outline"))
     clicks: list[Click] = []
     tool = ""
-    while mask_dice(mask, truth) < target and len(clicks) < MOST:
+    while mask_dice(mask, truth) < target and len(clicks) < MAX_CLICKS:
         click = next_click(mask, truth, clicks)
         clicks.append(click)
         wanted = "add" if click.positive else "remove"

@@ -76,7 +76,13 @@ def _workflow_with(settings: Mapping[str, Any]) -> ConfigWorkflow:
     # the youngest objects first, among which it is, and not the million of a large process
     objects = (item for generation in range(GENERATIONS) for item in gc.get_objects(generation))
     workflows: Iterator[ConfigWorkflow] = (item for item in objects if issubclass(type(item), ConfigWorkflow))
-    return next(item for item in workflows if item.parser.ref_resolver.resolved_content.get("settings") is settings)
+    own = (item for item in workflows if item.parser.ref_resolver.resolved_content.get("settings") is settings)
+    found = next(own, None)
+    if found is None:
+        raise RuntimeError(
+            "The workflow that a config belongs to is not among the objects of this process (gc.freeze?)."
+        )
+    return found
 
 
 def _is_word(value: Any) -> bool:

@@ -108,8 +108,9 @@ def export(
 ) -> None:
     """Write the final labels of a label folder for other programs, and the fields of the cases as OUT/fields.csv.
 
-    busi: folders and names of BUSI, a mask a lesion. coco: images/ and annotations.json. nifti: images/ and labels/ of
-    .nii.gz. dicom-seg: a segmentation of each DICOM image with a lesion. datalist: a data set ready for --dataset_dir.
+    busi: folders and names of BUSI, one mask per lesion. coco: images/ and annotations.json. nifti: images/ and
+    labels/ of .nii.gz. dicom-seg: a segmentation of each DICOM image with a lesion. datalist: a data set ready for
+    --dataset_dir.
     """
     from bus_monai.data.label_exchange import export_labels
 

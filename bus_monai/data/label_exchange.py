@@ -89,7 +89,7 @@ def _write_picture(one: LabeledImage, frame: LabeledFrame, path: Path) -> None:
 
 
 def _write_busi(folder: Path, labels: Sequence[LabeledImage], out: Path) -> None:
-    """Write ``benign/benign (1).png`` with ``benign (1)_mask.png``, ``benign (1)_mask_1.png``, ..., a mask a lesion."""
+    """Write ``benign/benign (1).png`` with ``benign (1)_mask.png``, ``benign (1)_mask_1.png``, ..., one per lesion."""
     counts = dict.fromkeys(DIAGNOSES, 0)
     for one, frame in _frames(labels):
         if frame.diagnosis not in counts:

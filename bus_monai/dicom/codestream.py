@@ -36,7 +36,7 @@ FRAME_HEADS = (b"\xff\xd8\xff", b"\xff\x4f\xff\x51", b"\x00\x00\x00\x0cjP  ", b"
 
 
 class PixelError(ValueError):
-    """Pixels are not what the header says, which no conversion mends."""
+    """Pixels are not what the header says, which no conversion corrects."""
 
 
 @dataclass(frozen=True)

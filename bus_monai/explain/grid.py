@@ -1,4 +1,4 @@
-"""Grad-CAM of several models beside one another: an image a row, a model a column."""
+"""Grad-CAM of several models beside one another: one row per image, one column per model."""
 
 from __future__ import annotations
 

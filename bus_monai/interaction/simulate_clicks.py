@@ -30,7 +30,7 @@ def simulate_clicks(
     segment: Callable[[Sequence[Click]], NDArray[np.bool_]],
     *,
     target: float = 0.9,
-    most: int = 20,
+    max_clicks: int = 20,
 ) -> ClickedCase:
     """Click where the mask is most wrong until it is good enough (Xu et al., CVPR 2016, doi 10.1109/CVPR.2016.47).
 
@@ -40,12 +40,12 @@ def simulate_clicks(
         truth: (H, W), the lesion to reach.
         segment: from all clicks so far, none at first, to a mask (H, W).
         target: Dice from which on the annotator is content.
-        most: clicks after which the annotator gives up.
+        max_clicks: clicks after which the annotator gives up.
     """
     clicks: list[Click] = []
     mask = segment(())
     dice = [mask_dice(mask, truth)]
-    while dice[-1] < target and len(clicks) < most:
+    while dice[-1] < target and len(clicks) < max_clicks:
         clicks.append(next_click(mask, truth, clicks))
         mask = segment(tuple(clicks))
         dice.append(mask_dice(mask, truth))

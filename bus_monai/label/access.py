@@ -184,7 +184,7 @@ Message: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[Message]]
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
 Application: TypeAlias = Callable[[Message, Receive, Send], Awaitable[None]]
-KNOWN = "bus_monai.token_in_path"
+KNOWN_KEY = "bus_monai.token_in_path"
 """Key of the scope of ASGI: whether the address itself holds the token."""
 HEADERS = {
     "x-content-type-options": "nosniff",
@@ -234,7 +234,7 @@ class Guard:
             await _refuse(refused, answer)
             return
         path, known = self.access.split(scope["path"])
-        shorter = {"path": path, "raw_path": path.encode(), KNOWN: True} if known else {}
+        shorter = {"path": path, "raw_path": path.encode(), KNOWN_KEY: True} if known else {}
         await self.app({**scope, **shorter}, counted, answer)
 
 
@@ -276,7 +276,7 @@ def login_router(access: Access) -> APIRouter:
 
     @router.get("/")
     async def is_enabled(request: Request) -> dict[str, Any]:  # at once, whatever the threads have to do
-        needed = access.token is not None and not request.scope.get(KNOWN, False)
+        needed = access.token is not None and not request.scope.get(KNOWN_KEY, False)
         return {"enabled": needed, "client_id": "bus_monai", "realm": ""}
 
     @router.post("/token")

@@ -22,7 +22,7 @@ from bus_monai.io.opened import CHUNK_BYTES
 from bus_monai.label.received import Form, FormBody, scratch, uploaded
 from bus_monai.label.store import LabelStore, final_labels
 
-USER = "admin"
+ONLY_USER = "admin"
 """Whom MONAI Label names where nobody logs in."""
 OWN_KEYS = ("dice", "name", "path", "strategy", "ts", "uncertainty")
 """What the server itself keeps with an image."""
@@ -43,7 +43,7 @@ def add_image(form: FormBody, image: str = "") -> dict[str, str]:
     """Add an image that can be read."""
     file = form.file("file")
     name, suffix = sent_name(file)
-    info = {**_info(form, "params"), "user": USER}
+    info = {**_info(form, "params"), "user": ONLY_USER}
     with uploaded(file, f"image{suffix}") as path:
         return {"image": _store().add_image(image or name, str(path), info)}
 
@@ -95,7 +95,7 @@ def image_info(image: str) -> dict[str, Any]:
 @router.put("/image/info")
 def update_image_info(form: FormBody, image: str) -> None:
     """Keep more with an image."""
-    _store().update_image_info(image, {**_info(form, "info"), "user": USER})
+    _store().update_image_info(image, {**_info(form, "info"), "user": ONLY_USER})
 
 
 @router.put("/label")
@@ -142,14 +142,14 @@ def label_info(label: str, tag: str) -> dict[str, Any]:
 def update_label_info(form: FormBody, label: str, tag: str) -> None:
     """Keep more with a label."""
     _label(label, tag)
-    _store().update_label_info(label, tag, {**_info(form, "info"), "user": USER})
+    _store().update_label_info(label, tag, {**_info(form, "info"), "user": ONLY_USER})
 
 
 @router.put("/updatelabelinfo")
 def update_label_params(form: FormBody, label: str, tag: str) -> None:
     """Keep more with a label, as older clients ask for it."""
     _label(label, tag)
-    _store().update_label_info(label, tag, {**_info(form, "params"), "user": USER})
+    _store().update_label_info(label, tag, {**_info(form, "params"), "user": ONLY_USER})
 
 
 @router.get("/dataset")

@@ -20,7 +20,7 @@ from starlette.datastructures import UploadFile
 
 from bus_monai.errors import UserError, did_you_mean
 from bus_monai.label.received import FormBody, JsonBody, uploaded
-from bus_monai.label.store_routes import USER, sent_name
+from bus_monai.label.store_routes import ONLY_USER, sent_name
 
 Kind: TypeAlias = Literal["train", "scoring", "batch_infer"]
 RESERVED_KEYS = ("bundle_path", "image", "images", "method", "model", "strategy")
@@ -39,7 +39,7 @@ def info() -> Any:
 def next_sample(strategy: str, params: JsonBody) -> Any:
     """Choose the next image to label."""
     _check_known("strategy", strategy, app_instance()._strategies)
-    return sample(strategy, _settings(params), USER)
+    return sample(strategy, _settings(params), ONLY_USER)
 
 
 @router.post("/infer/{model}")

@@ -134,7 +134,7 @@ def measure_stage_errors(reader: MammogramReader, cases: Sequence[Case], shapes:
             scores = score_case(predicted, merged, spacing_mm=source.spacing_mm)
             rows.append(CaseRow.of(scores, id=case.id, group=case.group, diagnosis=case.diagnosis))
         for number, (path, truth) in enumerate(zip(case.masks, truths, strict=True), start=1):
-            told = reader.classify(torch.from_numpy(truth)[None])
+            told = reader.classify(torch.from_numpy(truth)[None], image)
             dice_with_box, shape_with_box = _best(given, truth)
             dice_detected, shape_detected = _best(found, truth)
             masses.append(

@@ -39,6 +39,7 @@ from .operating_curves import bland_altman as bland_altman
 from .operating_curves import cohen_kappa as cohen_kappa
 from .operating_curves import operating_curves as operating_curves
 from .segmentation import CaseScores as CaseScores
+from .segmentation import SurfaceDistances as SurfaceDistances
 from .segmentation import average_distance as average_distance
 from .segmentation import hausdorff95 as hausdorff95
 from .segmentation import mask_dice as mask_dice

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,9 +41,26 @@ def probability_histogram(probabilities: ArrayOrTensor) -> tuple[int, ...]:
     return tuple(int(count) for count in np.bincount(bins, minlength=BIN_COUNT))
 
 
+class SurfaceDistances(NamedTuple):
+    """Distances of the boundary pixels of a prediction to the true boundary, and back, in the unit of the spacing."""
+
+    predicted: NDArray[np.float64]
+    truth: NDArray[np.float64]
+
+    @property
+    def hausdorff95(self) -> float:
+        """The larger of the two directions' 95th percentiles."""
+        return float(max(np.percentile(self.predicted, 95), np.percentile(self.truth, 95)))
+
+    @property
+    def average(self) -> float:
+        """The mean over the boundary pixels of both masks (ASSD)."""
+        return float(np.concatenate(self).mean())
+
+
 def surface_distances(
     predicted: ArrayOrTensor, truth: ArrayOrTensor, *, spacing: tuple[float, float] = (1.0, 1.0)
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+) -> SurfaceDistances:
     """Distance from each boundary pixel of one mask to the nearest boundary pixel of the other, in both directions.
 
     A boundary pixel belongs to the mask and has one of its four neighbors, or the image's edge, outside of it: the
@@ -57,7 +74,7 @@ def surface_distances(
         spacing: of rows and columns; the distances have its unit.
 
     Returns:
-        Distances of the predicted boundary to the true one, and of the true one to the predicted.
+        Those of either direction.
 
     Raises:
         ValueError: shapes differ, a mask is empty, or has other values or another number of dimensions.
@@ -65,14 +82,14 @@ def surface_distances(
     Example:
         >>> a, b = np.zeros((1, 9), bool), np.zeros((1, 9), bool)
         >>> a[0, 2], b[0, 6] = True, True
-        >>> surface_distances(a, b, spacing=(1.0, 0.5))
-        (array([2.]), array([2.]))
+        >>> surface_distances(a, b, spacing=(1.0, 0.5)).truth
+        array([2.])
     """
     predicted, truth = as_masks(predicted, truth, dimensions=2)
     if not predicted.any() or not truth.any():
         raise ValueError("An empty mask has no outline to measure from: give two masks with a pixel at least.")
     ours, theirs = (np.argwhere(boundary(mask)) * np.asarray(spacing) for mask in (predicted, truth))
-    return KDTree(theirs).query(ours)[0], KDTree(ours).query(theirs)[0]
+    return SurfaceDistances(KDTree(theirs).query(ours)[0], KDTree(ours).query(theirs)[0])
 
 
 def boundary(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -89,30 +106,34 @@ def boundary(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return mask & ~inside
 
 
-def hausdorff95(distances: tuple[NDArray[np.float64], NDArray[np.float64]]) -> float:
-    """Return the larger of the two directions' 95th percentiles.
+def hausdorff95(predicted: ArrayOrTensor, truth: ArrayOrTensor, *, spacing: tuple[float, float] = (1.0, 1.0)) -> float:
+    """Return the 95th percentile of the surface distances, the larger of both directions (HD95).
 
-    Args:
-        distances: of the two directions, as :func:`surface_distances` gives them.
-
-    Example:
-        >>> hausdorff95((np.array([0.0, 0.0]), np.array([1.0, 3.0])))
-        2.9
-    """
-    return float(max(np.percentile(distances[0], 95), np.percentile(distances[1], 95)))
-
-
-def average_distance(distances: tuple[NDArray[np.float64], NDArray[np.float64]]) -> float:
-    """Return the mean over the boundary pixels of both masks (ASSD).
-
-    Args:
-        distances: of the two directions, as :func:`surface_distances` gives them.
+    Takes and raises what :func:`surface_distances` does.
 
     Example:
-        >>> average_distance((np.array([0.0, 0.0]), np.array([1.0, 3.0])))
-        1.0
+        >>> a, b = np.zeros((1, 9), bool), np.zeros((1, 9), bool)
+        >>> a[0, 2], b[0, 6] = True, True
+        >>> hausdorff95(a, b)
+        4.0
     """
-    return float(np.concatenate(distances).mean())
+    return surface_distances(predicted, truth, spacing=spacing).hausdorff95
+
+
+def average_distance(
+    predicted: ArrayOrTensor, truth: ArrayOrTensor, *, spacing: tuple[float, float] = (1.0, 1.0)
+) -> float:
+    """Return the mean of the surface distances over the boundary pixels of both masks (ASSD).
+
+    Takes and raises what :func:`surface_distances` does.
+
+    Example:
+        >>> a, b = np.zeros((1, 9), bool), np.zeros((1, 9), bool)
+        >>> a[0, 2], b[0, 6] = True, True
+        >>> average_distance(a, b, spacing=(1.0, 0.5))
+        2.0
+    """
+    return surface_distances(predicted, truth, spacing=spacing).average
 
 
 @dataclass(frozen=True)
@@ -280,7 +301,7 @@ def _distances_in(
         diagonal = math.hypot(truth.shape[0] * spacing[0], truth.shape[1] * spacing[1])
         return diagonal, diagonal
     distances = surface_distances(predicted, truth, spacing=spacing)
-    return hausdorff95(distances), average_distance(distances)
+    return distances.hausdorff95, distances.average
 
 
 def _m_iou(probability: NDArray[np.floating], truth: NDArray[np.bool_]) -> float:

@@ -12,6 +12,7 @@ from .multi_encoder_unet import multi_encoder as multi_encoder
 from .mutual_generators import MutualGenerators as MutualGenerators
 from .pspnet import PSPNet as PSPNet
 from .rdau_net import RDAUNet as RDAUNet
+from .resnet_unet import ResNetUNet as ResNetUNet
 from .segmenters import make_segmenter as make_segmenter
 from .segnet import SegNet as SegNet
 from .shape_cnn import ShapeCNN as ShapeCNN

@@ -1,4 +1,4 @@
-"""The config file of a node (TOML): each option of the command a key, and rules for what is segmented."""
+"""The config file of a node (TOML): one key per option of the command, and rules for what is segmented."""
 
 from __future__ import annotations
 

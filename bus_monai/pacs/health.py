@@ -32,7 +32,7 @@ SEGMENTED = Counter(
 )
 SENT = Counter("busmonai_sent", "Instances whose results the destination has stored.", registry=REGISTRY)
 UNSENT = Counter("busmonai_unsent", "Tries to send the results of an instance that failed.", registry=REGISTRY)
-SECONDS = Histogram(
+STAGE_SECONDS = Histogram(
     "busmonai_stage_seconds",
     "Seconds that an instance takes: waited for its turn, segmented and written, sent.",
     ["stage"],

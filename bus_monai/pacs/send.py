@@ -19,7 +19,7 @@ from pynetdicom.presentation import PresentationContext, build_context
 from pynetdicom.status import code_to_category
 
 from bus_monai.pacs.address import NodeAddress
-from bus_monai.pacs.health import SECONDS, SENT, UNSENT
+from bus_monai.pacs.health import SENT, STAGE_SECONDS, UNSENT
 from bus_monai.pacs.spool import IMAGE_FILE, Backoff, Spool
 
 ObjectKind: TypeAlias = tuple[str, str]
@@ -215,7 +215,7 @@ class ResultSender:
                 self._not_sent(name, refused)
                 return False
             self._acknowledged(name, path)
-        SECONDS.labels("sent").observe(time.monotonic() - begun)
+        STAGE_SECONDS.labels("sent").observe(time.monotonic() - begun)
         SENT.inc()
         self.spool.forget("done", name)
         self._backoff.succeeded(name)

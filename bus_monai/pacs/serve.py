@@ -31,7 +31,7 @@ from bus_monai.io.opened import OpenedSource, quiet_decoders
 from bus_monai.io.ours import OUTPUT_SUFFIXES
 from bus_monai.pacs.address import NodeAddress, TlsFiles, is_loopback
 from bus_monai.pacs.config import Rule, check_wanted
-from bus_monai.pacs.health import SECONDS, SEGMENTED, HealthServer
+from bus_monai.pacs.health import SEGMENTED, STAGE_SECONDS, HealthServer
 from bus_monai.pacs.journal import JOURNAL_FOLDER, Journal
 from bus_monai.pacs.receive import NodeLimits, StoreNode
 from bus_monai.pacs.send import ResultSender
@@ -124,8 +124,8 @@ class SpoolSegmenter:
             with atomic_file(folder / REASON_FILE) as part:
                 part.write_text(outcome.reason + "\n", encoding="utf-8")
             self.spool.move(name, "failed")
-        SECONDS.labels("waited").observe(max(0.0, begun - received.timestamp()))
-        SECONDS.labels("segmented").observe(time.time() - begun)
+        STAGE_SECONDS.labels("waited").observe(max(0.0, begun - received.timestamp()))
+        STAGE_SECONDS.labels("segmented").observe(time.time() - begun)
         SEGMENTED.labels(outcome.state).inc()
         return outcome
 

@@ -25,7 +25,7 @@ from bus_monai.io.ours import check_run_files
 from bus_monai.metrics.aggregate import grouped_mean
 from bus_monai.metrics.findings import MIN_IOU, label_overlaps
 from bus_monai.metrics.operating_curves import BlandAltman, cohen_kappa
-from bus_monai.metrics.segmentation import average_distance, hausdorff95, mask_dice, surface_distances
+from bus_monai.metrics.segmentation import mask_dice, surface_distances
 from bus_monai.report.image_figures import contour_figure
 from bus_monai.report.page import REPORT_FILE, interval, number, place, write_page
 from bus_monai.report.paper import metric_name
@@ -215,7 +215,7 @@ def _distances(
     if spacing is None or not first.any() or not second.any():
         return None, None
     distances = surface_distances(first, second, spacing=spacing)
-    return average_distance(distances), hausdorff95(distances)
+    return distances.average, distances.hausdorff95
 
 
 def summarize_agreement(found: Agreement) -> dict[str, dict[str, Any]]:

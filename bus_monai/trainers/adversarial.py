@@ -109,6 +109,12 @@ class AdversarialTrainer(ResumableTrainer):
                 "The trainer has a discriminator and no schedule that trains it: give it Paired, Blocked or "
                 "Interleaved, or leave the discriminator out."
             )
+        if plays and self.schedule.pretrain_epochs >= max_epochs:
+            raise UserError(
+                f"Of {max_epochs} epochs {self.schedule.pretrain_epochs} come before the discriminator, which would "
+                "never learn: give more epochs, or leave it out.",
+                key="pretrain_epochs",
+            )
         self.epochs = SeededEpochs(train_data_loader, seed=seed)
         self.batches = len(train_data_loader)
         super().__init__(

@@ -1,4 +1,4 @@
-"""What becomes of a mask behind the network: cleaned, and written back at the source's size and geometry."""
+"""Transforms of a predicted mask: morphology, and the way back to the source's size and geometry."""
 
 from __future__ import annotations
 

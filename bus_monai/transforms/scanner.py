@@ -21,7 +21,7 @@ from scipy.ndimage import gaussian_filter
 from torch import Tensor
 from torch.nn import functional as F
 
-from bus_monai.transforms.gray import as_image, check_gray
+from bus_monai.transforms.gray import as_image, check_gray, unit_pixels
 
 Pixels: TypeAlias = NDArray[np.float32]
 """(H, W), gray values in [0, 1]; every function returns new pixels of this kind."""
@@ -182,8 +182,7 @@ class _RandEffectd(RandomizableTransform, MapTransform):
         if self._do_transform:
             effect = self.draw(tuple(item[self.first_key(item)].shape[1:]))
             for key in self.key_iterator(item):
-                check_gray(item[key], type(self).__name__)
-                item[key] = as_image(effect(np.asarray(item[key][0])), item[key])
+                item[key] = as_image(effect(unit_pixels(item[key], type(self).__name__)), item[key])
         return item
 
     @abstractmethod
@@ -277,16 +276,21 @@ class RandLetterboxd(RandomizableTransform, MapTransform):
     Args:
         keys: images of one size; the border's value is that of the first alone, of the others it is 0.
         prob: of a change.
-        most: each of the four borders is drawn from 0 to this share of the side.
+        max_share: each of the four borders is drawn from 0 to this share of the side.
         mode: interpolation, one for each key.
     """
 
     def __init__(
-        self, keys: KeysCollection, prob: float = 0.3, *, most: float = 0.25, mode: tuple[str, ...] | str = "bilinear"
+        self,
+        keys: KeysCollection,
+        prob: float = 0.3,
+        *,
+        max_share: float = 0.25,
+        mode: tuple[str, ...] | str = "bilinear",
     ) -> None:
         MapTransform.__init__(self, keys)
         RandomizableTransform.__init__(self, prob)
-        self.most = most
+        self.max_share = max_share
         self.modes = ensure_tuple_rep(mode, len(self.keys))
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
@@ -295,9 +299,10 @@ class RandLetterboxd(RandomizableTransform, MapTransform):
         self.randomize(None)
         if not self._do_transform:
             return item
-        shares = self.R.uniform(0, self.most, 4)
+        shares = self.R.uniform(0, self.max_share, 4)
         value = BORDER_LEVELS[int(self.R.randint(len(BORDER_LEVELS)))]
         for i, (key, mode) in enumerate(self.key_iterator(item, self.modes)):
+            check_gray(item[key], "RandLetterboxd")
             item[key] = letterbox(item[key], shares.tolist(), value=value if i == 0 else 0.0, mode=mode)
         return item
 

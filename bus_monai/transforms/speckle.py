@@ -13,7 +13,7 @@ from scipy.ndimage import median_filter, uniform_filter
 from torch import Tensor
 
 from bus_monai.errors import UserError, check_choice
-from bus_monai.transforms.gray import EachKeyd, as_image, unit_pixels
+from bus_monai.transforms.gray import EachKeyd, as_image, check_unit, unit_pixels
 
 Pixels: TypeAlias = NDArray[np.float32]
 MIN_MEAN = 1e-3
@@ -27,10 +27,11 @@ def local_mean_variance(image: Pixels, size: int) -> tuple[Pixels, Pixels]:
     """Return mean and variance (H, W) in windows of ``size`` pixels per side.
 
     Raises:
-        UserError: ``image`` is not (H, W), as every filter here takes it.
+        UserError: ``image`` is not (H, W) with values in [0, 1], as every filter here takes it.
     """
     if image.ndim != 2:
         raise UserError(f"A speckle filter takes an image (H, W), not {image.shape}: give one channel.")
+    check_unit(image, "A speckle filter")
     mean = uniform_filter(image, size, mode="reflect")
     square = uniform_filter(image * image, size, mode="reflect")
     return mean, np.maximum(square - mean * mean, 0)

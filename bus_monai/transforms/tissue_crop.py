@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from bus_monai.geometry.box import Box
+from bus_monai.transforms.gray import check_gray
 
 MIN_AREA = 0.2
 """Of the image; smaller parts do not look like images any more."""
@@ -37,7 +38,7 @@ class RandTissueCropd(RandomizableTransform, MapTransform):
         keys: images of one size, the mask ``label`` among them.
         prob: of a change.
         free: share of the changed images of which a part clear of the lesion is taken.
-        least: sides of a part are at least this share of the image's, and its area at least :data:`MIN_AREA`.
+        min_share: sides of a part are at least this share of the image's, and its area at least :data:`MIN_AREA`.
         mode: interpolation, one for each key.
     """
 
@@ -47,13 +48,13 @@ class RandTissueCropd(RandomizableTransform, MapTransform):
         prob: float = 0.5,
         *,
         free: float = 0.5,
-        least: float = 0.35,
+        min_share: float = 0.35,
         mode: tuple[str, ...] | str = "bilinear",
     ) -> None:
         MapTransform.__init__(self, keys)
         RandomizableTransform.__init__(self, prob)
         self.free = free
-        self.least = least
+        self.min_share = min_share
         self.modes = ensure_tuple_rep(mode, len(self.keys))
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
@@ -64,19 +65,20 @@ class RandTissueCropd(RandomizableTransform, MapTransform):
             return item
         mask = np.asarray(item["label"][0]) > 0
         draw = draw_clear_part if self.R.uniform() < self.free else draw_whole_part
-        box = draw(mask, self.least, self.R)
+        box = draw(mask, self.min_share, self.R)
         if box is not None:
             for key, mode in self.key_iterator(item, self.modes):
+                check_gray(item[key], "RandTissueCropd")
                 item[key] = _enlarged(item[key], box, mode)
         return item
 
 
-def draw_clear_part(mask: NDArray[np.bool_], least: float, random: np.random.RandomState) -> Box | None:
+def draw_clear_part(mask: NDArray[np.bool_], min_share: float, random: np.random.RandomState) -> Box | None:
     """Draw a part above, below, left or right of the lesion, or any part of an image without one.
 
     Args:
         mask: (H, W), where the lesion is.
-        least: share of a side that a part has at least, in (0, 1].
+        min_share: share of a side that a part has at least, in (0, 1].
         random: the source of chance.
 
     Returns:
@@ -84,7 +86,7 @@ def draw_clear_part(mask: NDArray[np.bool_], least: float, random: np.random.Ran
     """
     whole = Box.of_image(mask.shape)
     if not mask.any():
-        return _draw_within(whole, mask.shape, least, random)
+        return _draw_within(whole, mask.shape, min_share, random)
     down, aside = (math.ceil(MARGIN_SHARE * side) for side in mask.shape)
     lesion = Box.from_mask(mask)
     rooms = [
@@ -93,14 +95,14 @@ def draw_clear_part(mask: NDArray[np.bool_], least: float, random: np.random.Ran
         replace(whole, right=lesion.left - aside),
         replace(whole, left=lesion.right + aside),
     ]
-    drawn = [_draw_within(room, mask.shape, least, random) for room in rooms]
+    drawn = [_draw_within(room, mask.shape, min_share, random) for room in rooms]
     fitting = [box for box in drawn if box is not None]
     return fitting[int(random.randint(len(fitting)))] if fitting else None
 
 
-def draw_whole_part(mask: NDArray[np.bool_], least: float, random: np.random.RandomState) -> Box | None:
+def draw_whole_part(mask: NDArray[np.bool_], min_share: float, random: np.random.RandomState) -> Box | None:
     """Draw a part that holds all of the lesion, or any part of an image without one; see :func:`draw_clear_part`."""
-    box = _draw_within(Box.of_image(mask.shape), mask.shape, least, random)
+    box = _draw_within(Box.of_image(mask.shape), mask.shape, min_share, random)
     if box is None or not mask.any():
         return box
     lesion, (height, width) = Box.from_mask(mask), mask.shape
@@ -109,17 +111,17 @@ def draw_whole_part(mask: NDArray[np.bool_], least: float, random: np.random.Ran
     return Box(top, left, bottom, right)
 
 
-def _draw_within(room: Box, shape: tuple[int, ...], least: float, random: np.random.RandomState) -> Box | None:
+def _draw_within(room: Box, shape: tuple[int, ...], min_share: float, random: np.random.RandomState) -> Box | None:
     """Draw size and place of a part in ``room``; ``None`` where the room is too small."""
     edges = room.height, room.width
     most = edges[0] / shape[0], edges[1] / shape[1]
     # the narrower side first: it bounds the other
     first = int(most[1] < most[0])
-    if min(most) < least or most[0] * most[1] < MIN_AREA:
+    if min(most) < min_share or most[0] * most[1] < MIN_AREA:
         return None
-    low = max(least, MIN_AREA / most[1 - first], most[first] / 4)
+    low = max(min_share, MIN_AREA / most[1 - first], most[first] / 4)
     one = float(random.uniform(min(low, most[first]), most[first]))
-    lowest = max(least, MIN_AREA / one, one / MAX_STRETCH)
+    lowest = max(min_share, MIN_AREA / one, one / MAX_STRETCH)
     highest = min(most[1 - first], one * MAX_STRETCH)
     if highest < lowest:
         return None

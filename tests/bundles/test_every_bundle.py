@@ -43,7 +43,7 @@ EXPORTED = [
     pytest.param(name, marks=() if name in ("lite_unet", "mass_detection", "mass_shape") else pytest.mark.slow)
     for name in BUNDLES
 ]
-"""By MONAI's commands; our own export every segmenter in each run of the tests, and ``tests/networks`` every network."""
+"""By MONAI's commands; ``tests/inference`` exports every segmenter by ours, ``tests/networks`` every network."""
 
 
 @pytest.fixture(scope="module", params=BUNDLES)

@@ -67,7 +67,7 @@ def test_an_annotator_of_single_pixels_needs_as_many_clicks_as_pixels(truth: NDA
             mask[click.row, click.column] = click.positive
         return mask
 
-    done = simulate_clicks(truth, dots, target=1.0, most=truth.size)
+    done = simulate_clicks(truth, dots, target=1.0, max_clicks=truth.size)
     assert len(done.clicks) == truth.sum()
     assert {(click.row, click.column) for click in done.clicks} == {(r, c) for r, c in np.argwhere(truth)}
     assert done.dice[0] == 0
@@ -82,6 +82,6 @@ def test_who_is_content_does_not_click() -> None:
 
 def test_an_annotator_gives_up() -> None:
     truth = square(2, 1, 3)
-    done = simulate_clicks(truth, lambda clicks: np.zeros_like(truth), most=4)
+    done = simulate_clicks(truth, lambda clicks: np.zeros_like(truth), max_clicks=4)
     assert done.dice == (0.0,) * 5
     assert len(set(done.clicks)) == 4

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from bus_monai.label.access import (
-    KNOWN,
+    KNOWN_KEY,
     MAX_FORM_BYTES,
     MAX_JSON_BYTES,
     MAX_UPLOAD_BYTES,
@@ -135,7 +135,7 @@ def _answer(headers: dict[str, str], *parts: bytes, path: str = "/info/", query:
     told: dict[str, Any] = {"bytes": 0}
 
     async def application(scope: Message, receive: Receive, send: Send) -> None:
-        told.update(path=scope["path"], known=scope.get(KNOWN, False))
+        told.update(path=scope["path"], known=scope.get(KNOWN_KEY, False))
         try:
             while (message := await receive())["more_body"]:
                 told["bytes"] += len(message["body"])

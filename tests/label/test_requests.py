@@ -17,7 +17,7 @@ from tests.security.bombs import BOMBS
 from tests.user_errors import check_sentence
 
 pytestmark = pytest.mark.usefixtures("label_python", "nothing_is_left")
-MOST_KILOBYTES = 1_000_000
+MAX_KILOBYTES = 1_000_000
 IMAGE = "phantom_0002"
 
 
@@ -296,7 +296,7 @@ def test_a_bomb_takes_little_memory(server: Server, bombs: dict[str, Path], name
         placed.unlink()
         server.ask("DELETE", f"/datastore/?id=sent_{image}")
         server.ask("GET", "/bus/images")
-    assert _peak(server) < MOST_KILOBYTES
+    assert _peak(server) < MAX_KILOBYTES
     for path, answer in answers:
         _check(answer, path)
     if not name.startswith(("DICOM, second", "NIfTI, extension")):  # whose first image is whole

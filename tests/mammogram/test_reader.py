@@ -21,7 +21,7 @@ def segment(image: Tensor, box: Box) -> Tensor:
     return mask
 
 
-def classify(mask: Tensor, image: Tensor | None = None) -> dict[str, float]:
+def classify(mask: Tensor, image: Tensor) -> dict[str, float]:
     assert mask.any()
     small = float(mask.sum() < 100)
     return {"irregular": 0.0, "lobular": 0.0, "oval": 1 - small, "round": small}

@@ -24,7 +24,7 @@ def segment(image: Tensor, box: Box) -> Tensor:
     return mask
 
 
-def classify(mask: Tensor, image: Tensor | None = None) -> dict[str, float]:
+def classify(mask: Tensor, image: Tensor) -> dict[str, float]:
     """Round as long as it is as wide as high."""
     square = float(mask.any(dim=1).sum() == mask.any(dim=2).sum())
     return {"irregular": 0.0, "lobular": 0.0, "oval": 1 - square, "round": square}

@@ -23,6 +23,8 @@ from bus_monai.metrics.classification import (
 )
 from bus_monai.metrics.findings import count_detections, match_findings
 from bus_monai.metrics.segmentation import (
+    average_distance,
+    hausdorff95,
     mask_dice,
     probability_histogram,
     score_case,
@@ -60,6 +62,8 @@ def test_the_prediction_comes_first() -> None:
         (count_detections, PREDICTED, TRUTH),
         (match_findings, 0.75 * PREDICTED, TRUTH),
         (surface_distances, PREDICTED, TRUTH),
+        (hausdorff95, PREDICTED, TRUTH),
+        (average_distance, PREDICTED, TRUTH),
         (macro_f1, SCORES, CLASSES),
         (macro_auc, SCORES, CLASSES),
         (macro_roc, SCORES, CLASSES),

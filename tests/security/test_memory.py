@@ -19,7 +19,7 @@ from tests.user_errors import check_sentence
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="memory is told as Linux tells it")
 ROOT = Path(__file__).parents[2]
-MOST = 1.0
+MAX_GIGABYTES = 1.0
 """Gigabytes, of the command and all processes that it starts."""
 BATCH = """
 import sys
@@ -56,7 +56,7 @@ def rows(bombs: Path) -> dict[str, dict[str, str]]:
     words = [sys.executable, "-c", BATCH, str(bombs), str(out)]
     with subprocess.Popen(words, cwd=ROOT) as batch, PeakMemory(batch.pid) as peak:
         assert batch.wait(400) == 0
-    assert 0.05 < peak.gigabytes < MOST
+    assert 0.05 < peak.gigabytes < MAX_GIGABYTES
     return {Path(row["file"]).name.partition(".")[0]: row for row in table(out)}
 
 
@@ -87,6 +87,6 @@ def test_bombs_stop_no_node(bombs: Path, tmp_path: Path) -> None:
             serving.wait(lambda: serving.count("received") == 0)
         assert (serving.count("done"), serving.count("failed")) == (2, len(sent))
         assert serving.end(signal.SIGTERM) == 0
-    assert 0.05 < peak.gigabytes < MOST
+    assert 0.05 < peak.gigabytes < MAX_GIGABYTES
     for name, spooled in sent.items():
         check_sentence((tmp_path / "spool" / "failed" / spooled / REASON_FILE).read_text(), *BOMBS[name][2])

@@ -190,7 +190,7 @@ def test_an_adversary_and_a_schedule_that_trains_it_come_together(
     adversary = Discriminator(network=d, optimizer=torch.optim.Adam(d.parameters()), objective=BCEObjective())
     plays = schedule is not None and not isinstance(schedule, GeneratorOnly)
 
-    def make() -> AdversarialTrainer:
+    def make(schedule: Schedule | None = schedule) -> AdversarialTrainer:
         return AdversarialTrainer(
             device="cpu",
             max_epochs=1,
@@ -201,6 +201,9 @@ def test_an_adversary_and_a_schedule_that_trains_it_come_together(
             schedule=schedule,
         )
 
+    if plays and has_adversary:
+        with raises_user_error("1", key="pretrain_epochs"):
+            make(type(schedule)(pretrain_epochs=1))
     if plays == has_adversary:
         assert make().discriminator is (adversary if has_adversary else None)
         return

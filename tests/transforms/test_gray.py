@@ -15,8 +15,9 @@ from torch import Tensor
 from bus_monai.transforms.contrast import HistogramEqualization
 from bus_monai.transforms.gray import check_unit
 from bus_monai.transforms.masks import Morphology, SaveMaskd
-from bus_monai.transforms.scanner import RandBurnInd, RandDepthGaind, RandJPEGd, RandSpeckled
+from bus_monai.transforms.scanner import RandBurnInd, RandDepthGaind, RandJPEGd, RandLetterboxd, RandSpeckled
 from bus_monai.transforms.speckle import SPECKLE_METHODS, SpeckleReduction, frost, lee, srad
+from bus_monai.transforms.tissue_crop import RandTissueCropd
 from tests.user_errors import raises_user_error
 
 IMAGE = torch.rand(1, 12, 16, generator=torch.Generator().manual_seed(0))
@@ -63,12 +64,23 @@ def test_effects_of_scanners_are_of_one_channel(kind: type[Any]) -> None:
     assert effect({"image": IMAGE})["image"].shape == IMAGE.shape
     with raises_user_error(key=kind.__name__):
         effect({"image": IMAGE.expand(3, -1, -1)})
+    with raises_user_error("255", key=kind.__name__):
+        effect({"image": 255 * torch.ones_like(IMAGE)})
+
+
+@pytest.mark.parametrize("kind", [RandLetterboxd, RandTissueCropd])
+def test_moved_images_are_of_one_channel(kind: type[Any]) -> None:
+    item = {"image": IMAGE.expand(3, -1, -1), "label": torch.zeros_like(IMAGE)}
+    with raises_user_error(key=kind.__name__):
+        kind(("image", "label"), prob=1.0)(item)
 
 
 @pytest.mark.parametrize("apply", [lee, frost, srad])
 def test_filters_of_planes_refuse_volumes(apply: Callable[..., Any]) -> None:
     with raises_user_error("(H, W)"):
         apply(np.zeros((2, 12, 16), dtype=np.float32))
+    with raises_user_error("255"):
+        apply(np.full((12, 16), 255, dtype=np.float32))
 
 
 @pytest.mark.parametrize("pred", [20 * IMAGE, torch.cat([IMAGE, IMAGE])])
