@@ -26,8 +26,8 @@ from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 from bus_monai.bundle.models import parse_models
 from bus_monai.data.phantoms.ultrasound import make_phantom
 from bus_monai.inference.batch import segment_inputs
-from bus_monai.inference.executors.local import Engine, LocalEngine, Record, Task
-from bus_monai.inference.executors.ray import RayEngine, ray_session
+from bus_monai.inference.executors.local import Executor, LocalExecutor, Record, Task
+from bus_monai.inference.executors.ray import RayExecutor, ray_session
 from bus_monai.inference.manifest import Outcome
 from bus_monai.inference.predictor import Predictor
 from bus_monai.inference.segment_file import SegmentFile, SegmentSettings
@@ -41,7 +41,7 @@ PICTURES = 8
 class Timed:
     """An engine, and when it recorded each file."""
 
-    engine: Engine
+    engine: Executor
     times: list[float] = field(default_factory=list)
 
     @property
@@ -77,11 +77,11 @@ def write_phantoms(folder: Path, count: int, size: tuple[int, int]) -> Path:
     return folder
 
 
-def measure(predictor: Predictor, source: Path, out: Path, engine: Engine, batch: int) -> tuple[float, float]:
+def measure(predictor: Predictor, source: Path, out: Path, engine: Executor, batch: int) -> tuple[float, float]:
     """Return the files per second, and the seconds of the whole job."""
     timed = Timed(engine)
     began = time.perf_counter()
-    totals = segment_inputs([source], out, predictor, SegmentSettings(KINDS), engine=timed)
+    totals = segment_inputs([source], out, predictor, SegmentSettings(KINDS), executor=timed)
     seconds = time.perf_counter() - began
     if totals["failed"]:
         sys.exit(f"{totals['failed']} phantoms could not be segmented, see '{out}/results.csv'.")
@@ -101,14 +101,14 @@ def main() -> None:
         folder = Path(below)
         source = write_phantoms(folder / "phantoms", options.images, tuple(options.size))
         predictor = Predictor(parse_models([options.model])[0], backend=options.backend)
-        engines: dict[str, Engine] = {"local": LocalEngine()}
-        engines |= {f"ray {count}": RayEngine(workers=count) for count in options.workers}
+        engines: dict[str, Executor] = {"local": LocalExecutor()}
+        engines |= {f"ray {count}": RayExecutor(workers=count) for count in options.workers}
         found: dict[str, list[tuple[float, float]]] = {name: [] for name in engines}
         with ray_session("local", max(options.workers)):
             for turn in range(options.rounds):
                 for name, engine in engines.items():
                     # what a worker is handed at once is recorded at once
-                    batch = 1 if name == "local" else RayEngine.at_once(options.images, engine.workers)  # type: ignore[attr-defined]
+                    batch = 1 if name == "local" else RayExecutor.at_once(options.images, engine.workers)  # type: ignore[attr-defined]
                     found[name].append(measure(predictor, source, folder / f"{name}{turn}", engine, batch))
     tell(found, options.workers)
 

@@ -139,20 +139,20 @@ def our_job(spec: str, source: Path, out: Path, backend: str) -> None:
     from bus_monai.bundle.models import parse_models
     from bus_monai.bundle.process import share_one_heap
     from bus_monai.inference.batch import segment_inputs
-    from bus_monai.inference.executors.local import MAX_PROCESSES, LocalEngine, usable_cores
+    from bus_monai.inference.executors.local import MAX_PROCESSES, LocalExecutor, usable_cores
     from bus_monai.inference.predictor import Predictor
     from bus_monai.inference.segment_file import SegmentSettings
 
     share_one_heap()  # as the command does
     clock = Clock(sum(1 for _ in source.glob("*.png")))
 
-    class Timed(LocalEngine):
+    class Timed(LocalExecutor):
         def __call__(self, segment: Any, tasks: Any, record: Any) -> None:
             super().__call__(segment, tasks, lambda *known: (record(*known), clock.tick()))
 
     predictor = Predictor(parse_models([spec])[0], backend=backend, threads=1)  # type: ignore[arg-type]
-    engine = Timed(min(usable_cores(), MAX_PROCESSES))
-    segment_inputs([source], out, predictor, SegmentSettings(("png",)), engine=engine)
+    executor = Timed(min(usable_cores(), MAX_PROCESSES))
+    segment_inputs([source], out, predictor, SegmentSettings(("png",)), executor=executor)
 
 
 def dice_of_backend(spec: str, source: Path, out: Path, backend: str) -> None:

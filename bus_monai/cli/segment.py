@@ -13,7 +13,7 @@ from bus_monai.cli import options
 from bus_monai.errors import UserError, check_choice
 
 if TYPE_CHECKING:
-    from bus_monai.inference.executors.local import Engine
+    from bus_monai.inference.executors.local import Executor
 
 
 @options.stoppable("what was begun is finished and recorded; run the command again to go on")
@@ -86,12 +86,12 @@ def segment(
 
     if bool(inputs) == bool(dicomweb) or bool(dicomweb) != bool(study) or (series and not study):
         raise UserError("There is no one source: give INPUT, or --dicomweb URL with --study UID.")
-    runner = _engine(engine, ray_address, ray_workers)
+    runner = _executor(engine, ray_address, ray_workers)
     settings = SegmentSettings(parse_kinds(write), threshold, modality, min_area, any_body_part)
     # a process for each core, whose network needs no second one
     predictor = options.load_predictor(model, backend, tta, sensitivity, trust, threads=1)
     if inputs:
-        totals = segment_inputs(inputs, out, predictor, settings, restart=restart, engine=runner)
+        totals = segment_inputs(inputs, out, predictor, settings, restart=restart, executor=runner)
     else:
         from bus_monai.errors import need_package
 
@@ -101,7 +101,7 @@ def segment(
 
         service = DicomWeb(dicomweb, os.environ.get(TOKEN_VARIABLE))
         totals = segment_study(
-            service, study, out, predictor, settings, series=series or None, restart=restart, engine=runner
+            service, study, out, predictor, settings, series=series or None, restart=restart, executor=runner
         )
     print(f"{totals['lesions']} lesions in {totals['done']} files: {out}")
     if dicomweb:
@@ -121,14 +121,14 @@ def segment(
         raise typer.Exit(1)
 
 
-def _engine(name: str, address: str | None, workers: int | None) -> Engine:
+def _executor(name: str, address: str | None, workers: int | None) -> Executor:
     check_choice("--engine", name, ("local", "ray"))
     if name == "ray":
-        from bus_monai.inference.executors.ray import RayEngine
+        from bus_monai.inference.executors.ray import RayExecutor
 
-        return RayEngine(address, workers)
+        return RayExecutor(address, workers)
     if address or workers:
         raise UserError("--ray-address and --ray-workers are for --engine ray: add it, or leave them out.")
-    from bus_monai.inference.executors.local import MAX_PROCESSES, LocalEngine, usable_cores
+    from bus_monai.inference.executors.local import MAX_PROCESSES, LocalExecutor, usable_cores
 
-    return LocalEngine(min(usable_cores(), MAX_PROCESSES))
+    return LocalExecutor(min(usable_cores(), MAX_PROCESSES))

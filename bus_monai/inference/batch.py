@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from bus_monai.bundle.models import model_key
 from bus_monai.errors import UserError
-from bus_monai.inference.executors.local import Engine, LocalEngine, Task
+from bus_monai.inference.executors.local import Executor, LocalExecutor, Task
 from bus_monai.inference.manifest import LEFT_OUT, Entry, Manifest, Outcome, forget_outputs
 from bus_monai.inference.predictor import Predictor
 from bus_monai.inference.results import RESULTS_FILE, RUN_FILE, is_results, write_results, write_run
@@ -110,7 +110,7 @@ def find_items(inputs: Sequence[Path], out: Path, ours: Sequence[Container[Path]
             yield Item(path, prefix / _printable(path.relative_to(root).as_posix()))
 
 
-def segment_items(engine: Engine, segment: SegmentFile, manifest: Manifest, items: Iterator[Item]) -> Counter[str]:
+def segment_items(executor: Executor, segment: SegmentFile, manifest: Manifest, items: Iterator[Item]) -> Counter[str]:
     """Segment what the manifest does not know as done, and record each.
 
     Returns:
@@ -142,7 +142,7 @@ def segment_items(engine: Engine, segment: SegmentFile, manifest: Manifest, item
         bar.update()
 
     with tqdm(desc="segmenting", unit="file") as bar:
-        engine(segment, tasks_left(), record)
+        executor(segment, tasks_left(), record)
     return counts
 
 
@@ -162,7 +162,7 @@ def _printable(path: str) -> str:
     return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
-DEFAULT_ENGINE = LocalEngine()
+DEFAULT_EXECUTOR = LocalExecutor()
 
 
 def segment_inputs(
@@ -172,7 +172,7 @@ def segment_inputs(
     settings: SegmentSettings,
     *,
     restart: bool = False,
-    engine: Engine = DEFAULT_ENGINE,
+    executor: Executor = DEFAULT_EXECUTOR,
 ) -> Counter[str]:
     """Segment files and folders, and write all results, ``results.csv`` and ``run.json``.
 
@@ -184,7 +184,7 @@ def segment_inputs(
         predictor: the model.
         settings: as above.
         restart: forget the earlier run and remove its outputs.
-        engine: where the files are segmented, which changes no result.
+        executor: where the files are segmented, which changes no result.
 
     Returns:
         How many files are ``done``, ``failed``, ``skipped`` and ``crowded`` (more lesions in a frame than are kept),
@@ -212,11 +212,11 @@ def segment_inputs(
             with quiet_decoders(), Readers() as readers:
                 job = SegmentFile(predictor, out, settings, creation, readers)
                 own = [OwnResults(manifest, place, settings.kinds) for place in {out, out.absolute()}]
-                now = segment_items(engine, job, manifest, find_items(inputs, out, own))
+                now = segment_items(executor, job, manifest, find_items(inputs, out, own))
         finally:
             seconds = time.monotonic() - clock
             totals = write_results(manifest, out)
-            told = {"engine": engine.name, "began": _dicom_time(began), "seconds": round(seconds, 2)}
+            told = {"engine": executor.name, "began": _dicom_time(began), "seconds": round(seconds, 2)}
             write_run(out, predictor, settings, totals, told)
     finally:
         manifest.close()

@@ -14,8 +14,8 @@ from pathlib import Path
 from tqdm import tqdm
 
 from bus_monai.errors import UserError, writing
-from bus_monai.inference.batch import DEFAULT_ENGINE, segment_inputs
-from bus_monai.inference.executors.local import Engine
+from bus_monai.inference.batch import DEFAULT_EXECUTOR, segment_inputs
+from bus_monai.inference.executors.local import Executor
 from bus_monai.inference.manifest import Manifest
 from bus_monai.inference.predictor import Predictor
 from bus_monai.inference.segment_file import SegmentSettings
@@ -39,7 +39,7 @@ def segment_study(
     *,
     series: str | None = None,
     restart: bool = False,
-    engine: Engine = DEFAULT_ENGINE,
+    executor: Executor = DEFAULT_EXECUTOR,
 ) -> Counter[str]:
     """Fetch a study, segment it and store its DICOM results; each of the three goes on where an earlier run ended.
 
@@ -51,7 +51,7 @@ def segment_study(
         settings: what to write, and which modality.
         series: UID of the one series, or ``None`` for all.
         restart: forget the earlier run, remove its outputs, fetch and store anew.
-        engine: where the files are segmented.
+        executor: where the files are segmented.
 
     Returns:
         As :func:`~bus_monai.inference.batch.segment_inputs`; also how many instances were not fetched
@@ -76,7 +76,7 @@ def segment_study(
         lost = _fetch(service, study, instances, out)
         if lost == len(instances):
             raise UserError(f"'{service.url}' gives none of the {lost} instances: see the warnings above.")
-        totals = segment_inputs([out / FETCHED_FOLDER], out, predictor, settings, restart=restart, engine=engine)
+        totals = segment_inputs([out / FETCHED_FOLDER], out, predictor, settings, restart=restart, executor=executor)
         totals["lost"] = lost
         return totals + _store(service, out)
 

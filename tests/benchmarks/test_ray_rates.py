@@ -1,4 +1,4 @@
-"""The benchmark of the Ray engine: its phantoms are segmented, its table is that of its rates."""
+"""The benchmark of the Ray executor: its phantoms are segmented, its table is that of its rates."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from bus_monai.inference.executors.local import LocalEngine
+from bus_monai.inference.executors.local import LocalExecutor
 from tests.inference.bright_predictor import BrightPredictor
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "inference"))
@@ -21,7 +21,7 @@ def test_phantoms_are_timed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     benchmark = runpy.run_path(str(PATH))
     source = benchmark["write_phantoms"](tmp_path / "phantoms", 3, (64, 80))
     predictor: Any = BrightPredictor(tmp_path / "weights", 0.05)
-    rate, seconds = benchmark["measure"](predictor, source, tmp_path / "out", LocalEngine(), 1)
+    rate, seconds = benchmark["measure"](predictor, source, tmp_path / "out", LocalExecutor(), 1)
     assert rate > 0
     assert seconds > 0
     assert len(list((tmp_path / "out").glob("*_sr.dcm"))) == 3

@@ -1,5 +1,5 @@
-from .local import Engine as Engine
-from .local import LocalEngine as LocalEngine
+from .local import Executor as Executor
+from .local import LocalExecutor as LocalExecutor
 from .local import Task as Task
-from .ray import RayEngine as RayEngine
+from .ray import RayExecutor as RayExecutor
 from .ray import ray_session as ray_session

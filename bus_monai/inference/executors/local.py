@@ -1,4 +1,4 @@
-"""What an engine is, and the engine of one machine."""
+"""What an executor is, and that of one machine."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ def usable_cores() -> int:
 
 
 @dataclass(frozen=True)
-class LocalEngine:
-    """Segment in threads of this process, and in other processes; see :class:`~.local.Engine`.
+class LocalExecutor:
+    """Segment in threads of this process, and in other processes; see :class:`~.local.Executor`.
 
     Threads of Python wait for each other: with a process for each core a network of one thread in each is faster. What
     PyTorch segments, which takes all cores and much memory by itself, stays here.
@@ -155,10 +155,10 @@ class Task:
 
 
 Record: TypeAlias = Callable[[Task, Outcome], None]
-"""Keeps what became of a file, the same where it is told twice; for the thread that called the engine alone."""
+"""Keeps what became of a file, the same where it is told twice; for the thread that called the executor alone."""
 
 
-class Engine(Protocol):
+class Executor(Protocol):
     """Feeds files to the function that segments one, wherever that runs."""
 
     @property

@@ -116,7 +116,7 @@ class RayWorker:
             file was not begun.
         """
         with quiet_decoders():  # Ray keeps in files what its workers print
-            return {"found": [self._one(*pickle.loads(file)) for file in batch["file"]]}  # noqa: S301 (the engine wrote it)
+            return {"found": [self._one(*pickle.loads(file)) for file in batch["file"]]}  # noqa: S301 (the executor wrote it)
 
     def _one(self, number: int, path: Path, name: str) -> bytes:
         import ray
@@ -146,7 +146,7 @@ def _segment_file(recipe: Recipe) -> SegmentFile:
             f"'{recipe.out}' is not there for {here}: give an --out on storage that all machines see at the same path."
         )
     try:
-        segment: SegmentFile = pickle.loads(recipe.segment)  # noqa: S301 (the engine wrote it)
+        segment: SegmentFile = pickle.loads(recipe.segment)  # noqa: S301 (the executor wrote it)
         same = model_key(segment.predictor.model) == recipe.key
     except Exception as error:
         cause = user_error(error)
@@ -199,11 +199,11 @@ SHUTDOWN_TIMEOUT_S = 5
 
 
 @dataclass(frozen=True)
-class RayEngine:
+class RayExecutor:
     """Segment in workers of Ray Data (https://docs.ray.io/en/latest/data/data.html), each with a model of its own.
 
     A worker that dies is replaced, and what it had in hand is done again; a file of which several die has failed.
-    See :class:`~bus_monai.inference.executors.local.Engine`.
+    See :class:`~bus_monai.inference.executors.local.Executor`.
 
     Args:
         address: of a cluster, see :func:`~bus_monai.inference.executors.ray.ray_session`.

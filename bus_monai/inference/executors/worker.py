@@ -1,4 +1,4 @@
-"""A process that segments files, with a model of its own, for the engine of one machine."""
+"""A process that segments files, with a model of its own, for the executor of one machine."""
 
 from __future__ import annotations
 

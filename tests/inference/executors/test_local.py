@@ -19,13 +19,13 @@ from PIL import Image
 
 from bus_monai.inference.batch import segment_inputs
 from bus_monai.inference.executors import local
-from bus_monai.inference.executors.local import LocalEngine
+from bus_monai.inference.executors.local import LocalExecutor
 from bus_monai.inference.executors.worker import MAX_TRIES, Worker
 from bus_monai.inference.segment_file import SegmentFile, SegmentSettings
 from tests.inference.bright_predictor import BrightPredictor
 from tests.inference.segment_files import PNG, contents, draw, table, ultrasound
 
-TWO = LocalEngine(2)
+TWO = LocalExecutor(2)
 OTHERS_READY_S = 60
 
 
@@ -82,7 +82,7 @@ def test_results_are_those_of_one_process(
     draw(source / "large.png", (2, 2, 900, 800), size=(2001, 2000))
     settings = SegmentSettings(PNG)
     alone = segment_inputs([source], Path("alone"), bright, settings)
-    several = segment_inputs([source], Path("several"), spread, settings, engine=TWO)
+    several = segment_inputs([source], Path("several"), spread, settings, executor=TWO)
     assert several == alone
     assert (several["done"], several["failed"], several["skipped"]) == (33, 2, 1)
     assert contents(Path("several")) == contents(Path("alone"))
@@ -95,7 +95,7 @@ def test_few_files_start_no_process(spread: Any, tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(local, "Worker", None)
     spread.first = 0
     draw_many(tmp_path / "in", local.FILES_BEFORE_WORKER - 1)
-    totals = segment_inputs([tmp_path / "in"], tmp_path / "out", spread, SegmentSettings(PNG), engine=TWO)
+    totals = segment_inputs([tmp_path / "in"], tmp_path / "out", spread, SegmentSettings(PNG), executor=TWO)
     assert totals["done"] == local.FILES_BEFORE_WORKER - 1
     assert spread.processes() == {os.getpid()}
 
@@ -109,7 +109,7 @@ def test_without_other_processes_the_job_is_slower(
     monkeypatch.setattr(local, "Worker", refuse)
     spread.first = 0
     draw_many(tmp_path / "in", 20)
-    assert segment_inputs([tmp_path / "in"], tmp_path / "out", spread, SegmentSettings(PNG), engine=TWO)["done"] == 20
+    assert segment_inputs([tmp_path / "in"], tmp_path / "out", spread, SegmentSettings(PNG), executor=TWO)["done"] == 20
 
 
 def test_interrupted_what_was_begun_is_recorded(spread: Any, bright: Any, tmp_path: Path) -> None:
@@ -127,7 +127,7 @@ def test_interrupted_what_was_begun_is_recorded(spread: Any, bright: Any, tmp_pa
     watching = threading.Thread(target=interrupt)
     watching.start()
     with pytest.raises(KeyboardInterrupt):
-        segment_inputs([source], out, spread, SegmentSettings(PNG), engine=TWO)
+        segment_inputs([source], out, spread, SegmentSettings(PNG), executor=TWO)
     watching.join()
     known = [row["output"] for row in table(out)]
     assert 0 < len(known) < 60

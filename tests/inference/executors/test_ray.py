@@ -17,7 +17,7 @@ from PIL import Image
 
 from bus_monai.inference.batch import segment_inputs
 from bus_monai.inference.executors import ray as ray_engine
-from bus_monai.inference.executors.ray import RayEngine
+from bus_monai.inference.executors.ray import RayExecutor
 from bus_monai.inference.manifest import MANIFEST_FILE
 from bus_monai.inference.segment_file import SegmentSettings
 from tests.inference.bright_predictor import BrightPredictor
@@ -46,7 +46,7 @@ class Deadly(BrightPredictor):
 
 
 @pytest.fixture(scope="module")
-def engine() -> Iterator[RayEngine]:
+def executor() -> Iterator[RayExecutor]:
     """One Ray for all tests, whose workers find the modules of the package and of the tests."""
     from bus_monai.inference.executors.ray import ray_session
 
@@ -54,7 +54,7 @@ def engine() -> Iterator[RayEngine]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", os.pathsep.join((str(here), str(here.parents[1]))))
         with ray_session("local", WORKERS):
-            yield RayEngine(workers=WORKERS)
+            yield RayExecutor(workers=WORKERS)
 
 
 def draw_many(source: Path, files: int) -> None:
@@ -63,7 +63,11 @@ def draw_many(source: Path, files: int) -> None:
 
 
 def test_results_are_those_of_one_process(
-    engine: RayEngine, bright: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    executor: RayExecutor,
+    bright: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
     monkeypatch.chdir(tmp_path)
@@ -77,7 +81,7 @@ def test_results_are_those_of_one_process(
     settings = SegmentSettings(KINDS)
     local = segment_inputs([source], Path("local"), bright, settings)
     capfd.readouterr()
-    spread = segment_inputs([source, source / "whole.dcm"], Path("ray"), bright, settings, engine=engine)
+    spread = segment_inputs([source, source / "whole.dcm"], Path("ray"), bright, settings, executor=executor)
     assert spread == local
     assert (spread["done"], spread["failed"], spread["skipped"]) == (11, 2, 1)
     assert contents(Path("ray")) == contents(Path("local"))
@@ -92,7 +96,7 @@ def test_results_are_those_of_one_process(
             assert b"PLANTED" not in kept.read_bytes(), kept
 
 
-def test_a_worker_that_dies_loses_nothing(engine: RayEngine, tmp_path: Path) -> None:
+def test_a_worker_that_dies_loses_nothing(executor: RayExecutor, tmp_path: Path) -> None:
     """One file ends its first worker alone, another every worker."""
     source, out = tmp_path / "in", tmp_path / "out"
     draw_many(source, 8)
@@ -104,7 +108,7 @@ def test_a_worker_that_dies_loses_nothing(engine: RayEngine, tmp_path: Path) -> 
     segment_inputs([source], tmp_path / "undisturbed", predictor, SegmentSettings(PNG))
     (tmp_path / "24").write_text("1")
     (tmp_path / "26").write_text("99")
-    totals = segment_inputs([source], out, predictor, SegmentSettings(PNG), engine=engine)
+    totals = segment_inputs([source], out, predictor, SegmentSettings(PNG), executor=executor)
     assert (totals["done"], totals["failed"]) == (9, 1)
     assert [(tmp_path / name).read_text() for name in ("24", "26")] == ["0", "96"]
     reasons = {row["file"]: row["reason"] for row in table(out) if row["reason"]}
@@ -115,7 +119,7 @@ def test_a_worker_that_dies_loses_nothing(engine: RayEngine, tmp_path: Path) -> 
     assert contents(out) == contents(tmp_path / "undisturbed")
 
 
-def test_interrupted_what_was_begun_is_recorded(engine: RayEngine, bright: Any, tmp_path: Path) -> None:
+def test_interrupted_what_was_begun_is_recorded(executor: RayExecutor, bright: Any, tmp_path: Path) -> None:
     source, out = tmp_path / "in", tmp_path / "out"
     draw_many(source, 60)
     segment_inputs([source], tmp_path / "whole", bright, SegmentSettings(PNG))
@@ -130,28 +134,28 @@ def test_interrupted_what_was_begun_is_recorded(engine: RayEngine, bright: Any, 
     watching = threading.Thread(target=interrupt)
     watching.start()
     with pytest.raises(KeyboardInterrupt):
-        segment_inputs([source], out, bright, SegmentSettings(PNG), engine=engine)
+        segment_inputs([source], out, bright, SegmentSettings(PNG), executor=executor)
     watching.join()
     known = [row["output"] for row in table(out)]
     assert 0 < len(known) < 60
     assert {f"{name}_mask.png" for name in known} == {str(p.relative_to(out)) for p in out.rglob("*_mask.png")}
     bright.seconds = 0
-    # what Ray began, the local engine ends
+    # what Ray began, the local executor ends
     assert segment_inputs([source], out, bright, SegmentSettings(PNG))["done"] == 60
     assert contents(out) == contents(tmp_path / "whole")
 
 
 def test_what_ends_the_job_is_one_sentence(
-    engine: RayEngine, bright: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    executor: RayExecutor, bright: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source, out = tmp_path / "in", tmp_path / "out"
     draw_many(source, 4)
     with monkeypatch.context() as patch:
         patch.setattr(ray_engine, "model_key", lambda model: "that of another version")
         with raises_user_error("bus_monai", "worker"):
-            segment_inputs([source], out, bright, SegmentSettings(PNG), engine=engine)
+            segment_inputs([source], out, bright, SegmentSettings(PNG), executor=executor)
     assert table(out) == []
     assert segment_inputs([source], out, bright, SegmentSettings(PNG))["done"] == 4
     # with nothing left no worker is started
     monkeypatch.setattr(ray_engine, "ray_session", None)
-    assert segment_inputs([source], out, bright, SegmentSettings(PNG), engine=engine)["done"] == 4
+    assert segment_inputs([source], out, bright, SegmentSettings(PNG), executor=executor)["done"] == 4

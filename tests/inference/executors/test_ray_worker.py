@@ -1,4 +1,4 @@
-"""What a worker of Ray tells, and what the engine makes of it, in one process and without a Ray."""
+"""What a worker of Ray tells, and what the executor makes of it, in one process and without a Ray."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ import pytest
 from bus_monai.bundle.models import model_key
 from bus_monai.inference.batch import segment_inputs
 from bus_monai.inference.executors import ray as ray_engine
-from bus_monai.inference.executors.ray import RayEngine, RayWorker, Recipe, Turnstile
+from bus_monai.inference.executors.ray import RayExecutor, RayWorker, Recipe, Turnstile
 from bus_monai.inference.manifest import MANIFEST_FILE
 from bus_monai.inference.segment_file import SegmentFile, SegmentSettings
 from bus_monai.inference.write_outputs import OutputError
@@ -108,7 +108,7 @@ def test_a_full_disk_ends_a_worker(bright: Any, tmp_path: Path, out: Path, monke
     check_names(first, os.strerror(errno.ENOSPC), "space", path=out, key="--out")
 
 
-class InOneProcess(RayEngine):
+class InOneProcess(RayExecutor):
     """Batches of two, handed to one worker as they are asked for."""
 
     def _dataset(self, segment: Any, todo: Any, turnstile: Any) -> Any:
@@ -123,14 +123,14 @@ class InOneProcess(RayEngine):
 
 
 @pytest.fixture
-def engine(monkeypatch: pytest.MonkeyPatch) -> RayEngine:
+def executor(monkeypatch: pytest.MonkeyPatch) -> RayExecutor:
     monkeypatch.setattr(ray_engine, "ray_session", lambda *options: nullcontext())
     monkeypatch.setattr(ray_engine, "_start_turnstile", Handle)
     return InOneProcess()
 
 
 def test_interrupted_what_was_begun_is_recorded(
-    bright: Any, tmp_path: Path, engine: RayEngine, monkeypatch: pytest.MonkeyPatch
+    bright: Any, tmp_path: Path, executor: RayExecutor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source, out = tmp_path / "in", tmp_path / "out"
     for number in range(30):
@@ -147,17 +147,17 @@ def test_interrupted_what_was_begun_is_recorded(
     monkeypatch.setattr(type(bright), "predict", interrupt)
     bright.seconds = 0.02
     with pytest.raises(KeyboardInterrupt):
-        segment_inputs([source], out, bright, SETTINGS, engine=engine)
+        segment_inputs([source], out, bright, SETTINGS, executor=executor)
     known = {f"{row['output']}_mask.png" for row in table(out)}
     assert known == contents(out).keys() - {"results.csv"}
     assert 7 <= len(known) < 30
-    assert segment_inputs([source], out, bright, SETTINGS, engine=engine)["done"] == 30
+    assert segment_inputs([source], out, bright, SETTINGS, executor=executor)["done"] == 30
     segment_inputs([source], tmp_path / "local", bright, SETTINGS)
     assert contents(out) == contents(tmp_path / "local")
 
 
 def test_a_cluster_that_breaks_down_is_one_sentence(
-    bright: Any, tmp_path: Path, engine: RayEngine, monkeypatch: pytest.MonkeyPatch
+    bright: Any, tmp_path: Path, executor: RayExecutor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(self: Any, batch: Any) -> Any:
         raise RuntimeError("Traceback\nThe actor died.")
@@ -166,5 +166,5 @@ def test_a_cluster_that_breaks_down_is_one_sentence(
     with monkeypatch.context() as patch:
         patch.setattr(RayWorker, "__call__", fail)
         with raises_user_error("The actor died"):
-            segment_inputs([tmp_path / "in"], tmp_path / "out", bright, SETTINGS, engine=engine)
-    assert segment_inputs([tmp_path / "in"], tmp_path / "out", bright, SETTINGS, engine=engine)["done"] == 1
+            segment_inputs([tmp_path / "in"], tmp_path / "out", bright, SETTINGS, executor=executor)
+    assert segment_inputs([tmp_path / "in"], tmp_path / "out", bright, SETTINGS, executor=executor)["done"] == 1
