@@ -20,7 +20,7 @@ SAME_SPACING = 0.01
 """Share by which two spacings differ and are one that was rounded."""
 
 Spacing = tuple[float, float]
-Region = tuple[tuple[int, int, int, int], Spacing]
+CalibratedPart = tuple[Box, Spacing]
 
 
 @dataclass(frozen=True)
@@ -29,13 +29,13 @@ class Calibration:
 
     Args:
         spacing_mm: of rows and columns, ``None`` where not known or not the same everywhere.
-        regions: top, left, bottom, right (outside) of calibrated parts and the spacing there, where they differ.
+        regions: boxes of calibrated parts and the spacing there, where they differ.
         aspect: height of a pixel by its width, where nothing more is known and it is not 1.
         notes: what is wrong with what the header says.
     """
 
     spacing_mm: Spacing | None
-    regions: tuple[Region, ...] = ()
+    regions: tuple[CalibratedPart, ...] = ()
     aspect: float | None = None
     notes: tuple[str, ...] = ()
 
@@ -70,7 +70,7 @@ def calibration(header: Dataset, frame: int = 0) -> Calibration:
     return Calibration(None, aspect=aspect, notes=(note,))
 
 
-def _regions(header: Dataset) -> Iterator[Region]:
+def _regions(header: Dataset) -> Iterator[CalibratedPart]:
     for region in _items(header, "SequenceOfUltrasoundRegions"):
         values = {word: _numbers(region, word) for word in _WORDS}
         if values["RegionSpatialFormat"] != [TWO_DIMENSIONAL_CODE] or any(
@@ -80,7 +80,7 @@ def _regions(header: Dataset) -> Iterator[Region]:
         spacing = _spacing([10 * abs(n) for word in ("PhysicalDeltaY", "PhysicalDeltaX") for n in values[word]])
         if spacing is not None:
             left, top, right, bottom = (int((values[word] or [-1])[0]) for word in _WORDS[-4:])
-            yield (top, left, bottom + 1, right + 1), spacing
+            yield Box(top, left, bottom + 1, right + 1), spacing
 
 
 _WORDS = (
@@ -161,8 +161,8 @@ MAX_INSIDE_SHARE = 0.8
 """Share of a region that lies in another, from which on it is a part of that one, as a window of color flow is."""
 
 
-def tissue_boxes(header: Dataset) -> tuple[tuple[int, int, int, int], ...]:
-    """Return top, left, bottom and right of each image; nothing where the header names none, or one off the screen.
+def tissue_boxes(header: Dataset) -> tuple[Box, ...]:
+    """Return the box of each image; nothing where the header names none, or one off the screen.
 
     What does not show tissue in two dimensions (M-mode, spectra, curves, bars) is none, nor is a part of another one.
     """
@@ -181,7 +181,7 @@ def tissue_boxes(header: Dataset) -> tuple[tuple[int, int, int, int], ...]:
     if any(max(box.bottom - kept.bottom, box.right - kept.right) > 1 or kept.area == 0 for box, kept in inside.items()):
         return ()
     kept = sorted(set(inside.values()))
-    return tuple(box.sides for box in kept if not any(_is_part(box, other) for other in kept))
+    return tuple(box for box in kept if not any(_is_part(box, other) for other in kept))
 
 
 def _box(region: Dataset) -> Box:

@@ -24,7 +24,7 @@ MAX_LESIONS = 20
 """In a frame; a network that finds more has failed on it."""
 
 
-Regions: TypeAlias = Sequence[tuple[tuple[int, int, int, int], tuple[float, float]]]
+Regions: TypeAlias = Sequence[tuple[Box, tuple[float, float]]]
 
 
 @dataclass(frozen=True)
@@ -103,20 +103,16 @@ def spacing_at(box: Box, spacing_mm: tuple[float, float] | None, regions: Region
     Args:
         box: around a lesion.
         spacing_mm: where there is no region at all.
-        regions: top, left, bottom, right (outside) of parts of the frame and the spacing of rows and columns there.
+        regions: parts of the frame and the spacing of rows and columns there.
 
     Example:
-        >>> halves = [((0, 0, 9, 9), (0.1, 0.1)), ((0, 9, 9, 18), (0.2, 0.2))]
+        >>> halves = [(Box(0, 0, 9, 9), (0.1, 0.1)), (Box(0, 9, 9, 18), (0.2, 0.2))]
         >>> spacing_at(Box(2, 11, 5, 14), None, halves), spacing_at(Box(2, 5, 5, 14), None, halves)
         ((0.2, 0.2), None)
     """
     if not regions:
         return spacing_mm
-    touched = {
-        spacing
-        for (top, left, bottom, right), spacing in regions
-        if top < box.bottom and box.top < bottom and left < box.right and box.left < right
-    }
+    touched = {spacing for part, spacing in regions if part.intersection(box).area}
     return touched.pop() if len(touched) == 1 else None
 
 

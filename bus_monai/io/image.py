@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from bus_monai.errors import UserError, reading
+from bus_monai.geometry.box import Box
 from bus_monai.io.budget import Budget
 from bus_monai.io.gray import to_unit_range
 from bus_monai.io.mask_content import lesion_of
@@ -35,21 +36,20 @@ class SourceImage:
         spacing_mm: of rows and columns, ``None`` where the file does not say.
         frame: number of this frame, from 0.
         frames: how many the file holds.
-        regions: top, left, bottom, right (outside) of calibrated parts of the frame and the spacing there, where they
-            differ.
+        regions: boxes of calibrated parts of the frame and the spacing there, where they differ.
         aspect: height of a pixel by its width, where the file says nothing more of its size.
         notes: what the file says wrong of itself, or does not say, in words for the user.
-        images: top, left, bottom and right of each ultrasound image on the screen, as far as the file names them.
+        images: box of each ultrasound image on the screen, as far as the file names them.
     """
 
     pixels: NDArray[np.float32]
     spacing_mm: tuple[float, float] | None
     frame: int = 0
     frames: int = 1
-    regions: tuple[tuple[tuple[int, int, int, int], tuple[float, float]], ...] = ()
+    regions: tuple[tuple[Box, tuple[float, float]], ...] = ()
     aspect: float | None = None
     notes: tuple[str, ...] = ()
-    images: tuple[tuple[int, int, int, int], ...] = ()
+    images: tuple[Box, ...] = ()
 
 
 def is_pixel_size(rows_mm: float, columns_mm: float) -> bool:

@@ -99,7 +99,7 @@ def _outline_label(image: str, annotator: str = "", tolerance: float = OUTLINE_T
     return {
         **dict(zip(("frames", "rows", "columns"), shape, strict=True)),
         "spacing_mm": shown.spacing_mm,
-        "regions": [{"box": box, "spacing_mm": spacing} for box, spacing in shown.regions],
+        "regions": [{"box": box.sides, "spacing_mm": spacing} for box, spacing in shown.regions],
         "frame_ms": _frame_ms(source),
         "contours": contours,
         "version": store.label_version(image, FINAL_TAG),

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from bus_monai.errors import UserError, check_choice
+from bus_monai.errors import UserError, check_choice, did_you_mean
 from bus_monai.networks.cgan_generator import CGANGenerator
 from bus_monai.networks.deeplabv3_plus import DeepLabV3Plus
 from bus_monai.networks.erfnet import ERFNet
@@ -71,6 +71,9 @@ def make_segmenter(name: str, options: Mapping[str, Any] | None = None) -> nn.Mo
     known = inspect.signature(SEGMENTER_CLASSES[name]).parameters
     for option in options:
         if option not in known:
-            raise UserError(f"The network {name!r} has no option {option!r}: use {', '.join(known)}.")
+            meant = did_you_mean(option, known)
+            raise UserError(
+                f"The network {name!r} has no option {option!r}{meant}: use {', '.join(known)}.", key=option
+            )
     network = SEGMENTER_CLASSES[name](**options)
     return Standardized(network, fixed=isinstance(network, CGANGenerator | LiteUNet))

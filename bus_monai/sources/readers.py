@@ -20,6 +20,7 @@ from typing import IO, Any
 import numpy as np
 
 from bus_monai.errors import UserError
+from bus_monai.geometry.box import Box
 from bus_monai.io.budget import Budget
 from bus_monai.io.image import SourceImage
 from bus_monai.io.opened import OpenedSource
@@ -306,10 +307,10 @@ class _Process:
                 spacing and (spacing[0], spacing[1]),
                 answer["frame"],
                 answer["frames"],
-                tuple((tuple(box), tuple(sides)) for box, sides in answer["regions"]),
+                tuple((Box(*box), tuple(spacing)) for box, spacing in answer["regions"]),
                 answer["aspect"],
                 tuple(answer["notes"]),
-                tuple((top, left, bottom, right) for top, left, bottom, right in answer["images"]),
+                tuple(Box(*box) for box in answer["images"]),
             )
             answer = self._answer()
         self._is_amid_frames = False

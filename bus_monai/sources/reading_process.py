@@ -97,10 +97,10 @@ class _Answers:
             "spacing": image.spacing_mm,
             "frame": image.frame,
             "frames": image.frames,
-            "regions": image.regions,
+            "regions": [(box.sides, spacing) for box, spacing in image.regions],
             "aspect": image.aspect,
             "notes": image.notes,
-            "images": image.images,
+            "images": [box.sides for box in image.images],
         }
         self.tell(head, pixels.data.cast("B"))
 

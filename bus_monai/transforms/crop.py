@@ -203,4 +203,4 @@ class CropImageRegiond(Cropd):
 
 def _regions_of(image: Any) -> tuple[Region, ...]:
     declared = np.asarray(getattr(image, "meta", {}).get(IMAGES_META, ())).reshape(-1, 4).tolist()
-    return find_regions(np.asarray(image[0]), [tuple(sides) for sides in declared if any(sides)])
+    return find_regions(np.asarray(image[0]), [Box(*sides) for sides in declared if any(sides)])

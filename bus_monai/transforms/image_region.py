@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import combinations
-from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,8 +11,6 @@ from numpy.typing import NDArray
 from bus_monai.geometry.box import Box, Region, box_around, mask_of
 from bus_monai.transforms.region_outline import Texture, count_along, image_cells, outline_region
 
-Sides: TypeAlias = tuple[int, int, int, int]
-"""Top, left, bottom and right of a box, as files and metadata hold them."""
 WORKING_SIDE_PX = 600
 """A larger screen is looked at in steps of several pixels, which makes that of its shorter side."""
 KEPT_SHARE = 0.98
@@ -38,7 +35,7 @@ MAX_MARK_SHARE = 0.04
 """A mark on the border, such as a line of text or a ruler, is thinner than this share of height or width."""
 
 
-def find_regions(pixels: NDArray[np.floating], declared: Sequence[Sides] = ()) -> tuple[Region, ...]:
+def find_regions(pixels: NDArray[np.floating], declared: Sequence[Box] = ()) -> tuple[Region, ...]:
     """Find the ultrasound images on a screen, whatever else is on it: one, or several side by side.
 
     Nearly every pixel of speckle differs from its neighbors, also where it is dark, while writing, rulers and marks are
@@ -49,7 +46,7 @@ def find_regions(pixels: NDArray[np.floating], declared: Sequence[Sides] = ()) -
 
     Args:
         pixels: (H, W), gray values in [0, 1].
-        declared: top, left, bottom and right of the images that the file names; they count where they lie on the
+        declared: the images that the file names; they count where they lie on the
             screen, do not overlap and hold most of what the texture shows, and what lies in each is one image.
 
     Returns:
@@ -65,9 +62,8 @@ def find_regions(pixels: NDArray[np.floating], declared: Sequence[Sides] = ()) -
     with np.errstate(invalid="ignore"):
         gray = np.clip(pixels * 255 + 0.5, 0, 255).astype(np.uint8)
     found, seen = _by_texture(gray)
-    boxes = [Box(*sides) for sides in declared]
-    if boxes and _is_plausible(boxes, found if seen else (), gray.shape):
-        found = [_in_declared(gray, box) for box in boxes]
+    if declared and _is_plausible(declared, found if seen else (), gray.shape):
+        found = [_in_declared(gray, box) for box in declared]
     return tuple(sorted(found, key=lambda region: region.box.sides[1::-1]))
 
 
@@ -140,7 +136,7 @@ class FrameRegions:
         self._around: NDArray[np.bool_] | None = None
         self._before: NDArray[np.floating] | None = None
 
-    def __call__(self, pixels: NDArray[np.floating], declared: Sequence[Sides] = ()) -> tuple[Region, ...]:
+    def __call__(self, pixels: NDArray[np.floating], declared: Sequence[Box] = ()) -> tuple[Region, ...]:
         """Return the images of the next frame, see :func:`find_regions`."""
         sampled = pixels[::SAMPLED_PX, ::SAMPLED_PX]
         if not self._is_same(sampled):

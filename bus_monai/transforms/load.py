@@ -71,9 +71,9 @@ class LoadUltrasoundd(MapTransform):
         return item
 
 
-def _rows(images: Sequence[tuple[int, int, int, int]]) -> NDArray[np.int64]:
+def _rows(images: Sequence[Box]) -> NDArray[np.int64]:
     rows = np.zeros((MAX_IMAGES, 4), dtype=np.int64)
-    rows[: len(images)] = np.reshape(images, (-1, 4))[:MAX_IMAGES]
+    rows[: len(images)] = np.reshape([box.sides for box in images], (-1, 4))[:MAX_IMAGES]
     return rows
 
 

@@ -11,7 +11,7 @@ import pydicom
 import pytest
 
 from bus_monai.data.demo_files import CINE_FRAMES, OTHER_NAMES, PHANTOM_NAMES, SCREEN_SIZE, write_demo_files
-from bus_monai.geometry.box import mask_of
+from bus_monai.geometry.box import Box, mask_of
 from bus_monai.sources.read import read_all_frames
 from bus_monai.transforms.image_region import FrameRegions, find_regions
 
@@ -32,8 +32,8 @@ def test_phantoms_are_calibrated_and_found_on_their_screen(folder: Path, name: s
     assert len(frames[0].images) == (2 if "dual" in name else 1)
     assert frames[0].spacing_mm == pytest.approx((0.1, 0.1), rel=0.5)
     declared = np.zeros(SCREEN_SIZE, dtype=bool)
-    for top, left, bottom, right in frames[0].images:
-        declared[top:bottom, left:right] = True
+    for box in frames[0].images:
+        declared[box.slices] = True
     regions = FrameRegions()
     for frame in frames:
         assert frame.pixels.shape == SCREEN_SIZE
@@ -44,12 +44,12 @@ def test_phantoms_are_calibrated_and_found_on_their_screen(folder: Path, name: s
 
 def test_the_cine_moves_and_the_screen_does_not(folder: Path) -> None:
     first, *_, last = read_all_frames(folder / "breast_cine.dcm")
-    ((top, left, bottom, right),) = first.images
+    (box,) = first.images
     # losses of JPEG reach over 16 columns where color is coded at half the width
     apart = np.ones(SCREEN_SIZE, dtype=bool)
-    apart[top - 16 : bottom + 16, left - 16 : right + 16] = False
+    apart[Box(box.top - 16, box.left - 16, box.bottom + 16, box.right + 16).slices] = False
     np.testing.assert_array_equal(first.pixels[apart], last.pixels[apart])
-    assert np.abs(first.pixels - last.pixels)[top:bottom, left:right].mean() > 0.05
+    assert np.abs(first.pixels - last.pixels)[box.slices].mean() > 0.05
 
 
 def test_phantoms_are_the_same_each_time_and_valid(folder: Path, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from pydicom.data import get_testdata_file
 from bus_monai.errors import UserError
 from bus_monai.inference.api import as_source, check_spacing, segment
 from bus_monai.sources.read import read_source
+from tests.user_errors import raises_user_error
 
 GRAY = np.random.default_rng(0).integers(0, 256, (6, 9), np.uint8)
 GRAY[0, :2] = 0, 255
@@ -81,7 +82,7 @@ def test_numbers_of_any_kind_are_a_spacing(spacing: Any) -> None:
     ],
 )  # fmt: skip
 def test_a_spacing_is_two_numbers_above_0(spacing: Any) -> None:
-    with pytest.raises(UserError):
+    with raises_user_error(key="spacing_mm"):
         check_spacing(spacing)
 
 

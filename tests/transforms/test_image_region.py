@@ -84,14 +84,14 @@ def test_what_the_file_says_counts_where_it_fits() -> None:
     screen = np.zeros((240, 400), dtype=np.float32)
     screen[40:200, 24:368] = speckle(160, 344)
     (whole,) = find_regions(screen)
-    halves = [(40, 24, 200, 196), (40, 196, 200, 368)]
-    assert [region.box.sides for region in find_regions(screen, halves)] == halves
-    for wrong in ([(40, 24, 200, 401)], [(0, 0, 240, 100)], [*halves, (40, 190, 200, 300)], [(0, 0, 4, 4)]):
+    halves = [Box(40, 24, 200, 196), Box(40, 196, 200, 368)]
+    assert [region.box for region in find_regions(screen, halves)] == halves
+    for wrong in ([Box(40, 24, 200, 401)], [Box(0, 0, 240, 100)], [*halves, Box(40, 190, 200, 300)], [Box(0, 0, 4, 4)]):
         assert find_regions(screen, wrong) == (whole,)
 
 
 def test_an_image_that_the_file_names_is_one_without_its_ground() -> None:
-    assert find_regions(two_images(), [(30, 10, 210, 390)]) == (Region(Box(40, 24, 200, 368)),)
+    assert find_regions(two_images(), [Box(30, 10, 210, 390)]) == (Region(Box(40, 24, 200, 368)),)
 
 
 def test_the_screen_of_a_cine_is_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
