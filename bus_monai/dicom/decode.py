@@ -28,6 +28,9 @@ Decoded = tuple[NDArray[Any], PixelLayout]
 def decode_frame(source: OpenedSource, layout: PixelLayout, frame: int) -> Decoded:
     """Decode one frame; no other is read.
 
+    Not by pydicom's ``iter_pixels``: that believes the header where the codestream says otherwise, and turns each frame
+    of JPEG to RGB before it can be gray.
+
     Raises:
         UserError: it would unpack to too much, or contradicts the header.
         Exception: the frame is not there or broken; decoders have many kinds.
