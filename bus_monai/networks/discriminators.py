@@ -5,9 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from bus_monai.errors import check_choice
+from bus_monai.errors import UserError, check_choice
 
 MASK_DISCRIMINATOR_WIDTHS = (64, 128, 256, 512)
+MASK_DISCRIMINATOR_SIDE, PATCH_SIDE, PADDED_PATCH_SIDE, RDA_CRITIC_SIDE = 32, 56, 24, 59
+"""Least pixels of a side."""
 PATCH_STRIDES = (2, 2, 2, 1)
 RDA_CRITIC_WIDTHS = (32, 64, 128, 256, 512)
 CRITIC_NORMS = ("batch", "layer")
@@ -29,6 +31,16 @@ def initialize_dcgan(module: nn.Module) -> None:
         nn.init.zeros_(module.bias)
 
 
+def check_side(x: Tensor, least: int) -> None:
+    """Raise a user error for an image (B, C, H, W) with a side below ``least`` pixels, of which no score is left."""
+    if min(x.shape[2:]) < least:
+        raise UserError(
+            f"The discriminator needs {least} pixels a side and got {x.shape[2]} x {x.shape[3]}: set image_size to more, "
+            "or train without it.",
+            key="image_size",
+        )
+
+
 class MaskDiscriminator(nn.Sequential):
     """Score each region of a mask: a map of logits, high for real.
 
@@ -41,6 +53,9 @@ class MaskDiscriminator(nn.Sequential):
 
     Shape:
         (B, in_channels, H, W) with values in [0, 1] to logits (B, 1, H // 32, W // 32), H and W of at least 32.
+
+    Raises:
+        UserError: a smaller image.
     """
 
     def __init__(self, *, in_channels: int = 1) -> None:
@@ -50,6 +65,12 @@ class MaskDiscriminator(nn.Sequential):
             layers += [nn.Conv2d(before, width, 4, stride=2, padding=1), nn.LeakyReLU(0.2, inplace=True)]
             before = width
         super().__init__(*layers, nn.Conv2d(before, 1, 4, stride=2, padding=1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the score of each region."""
+        check_side(x, MASK_DISCRIMINATOR_SIDE)
+        scores: Tensor = super().forward(x)
+        return scores
 
 
 class PatchDiscriminator(nn.Module):
@@ -70,6 +91,9 @@ class PatchDiscriminator(nn.Module):
     Shape:
         (B, in_channels, H, W) to logits (B, 1, H // 8 - 6 + 4 * tail_padding, W // 8 - 6 + 4 * tail_padding), with H
         and W at least 56, or 24 with ``tail_padding`` 1.
+
+    Raises:
+        UserError: a smaller image.
     """
 
     def __init__(self, *, in_channels: int = 2, base_width: int = 64, tail_padding: int = 0) -> None:
@@ -86,10 +110,12 @@ class PatchDiscriminator(nn.Module):
             before = width
         layers.append(nn.Conv2d(before, 1, 4, padding=tail_padding))
         self.layers = nn.Sequential(*layers)
+        self.side = PADDED_PATCH_SIDE if tail_padding else PATCH_SIDE
         self.apply(initialize_dcgan)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the score of each patch."""
+        check_side(x, self.side)
         scores: Tensor = self.layers(x)
         return scores
 
@@ -108,10 +134,10 @@ class RDACritic(nn.Module):
             statistics over the batch (Gulrajani et al., 2017, section 4).
 
     Shape:
-        (B, in_channels, H, W) to (B, 1), with H and W at least 64.
+        (B, in_channels, H, W) to (B, 1), with H and W at least 59.
 
     Raises:
-        UserError: unknown norm.
+        UserError: unknown norm, or a smaller image.
     """
 
     def __init__(self, *, in_channels: int = 2, norm: str = "batch") -> None:
@@ -130,6 +156,7 @@ class RDACritic(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the score of each sample."""
+        check_side(x, RDA_CRITIC_SIDE)
         pooled = self.features(x).float().mean(dim=(2, 3))
         # under weight clipping scores differ by less than bfloat16 resolves
         with torch.autocast(x.device.type, enabled=False):

@@ -118,3 +118,19 @@ def test_with_layer_norm_a_score_does_not_depend_on_the_rest_of_the_batch() -> N
 def test_unknown_norm_is_named() -> None:
     with raises_user_error("none", "batch", "layer", key="critic_norm"):
         RDACritic(norm="none")
+
+
+@pytest.mark.parametrize(
+    ("net", "side"),
+    [
+        (MaskDiscriminator(), 32),
+        (PatchDiscriminator(in_channels=1, base_width=2), 56),
+        (PatchDiscriminator(in_channels=1, base_width=2, tail_padding=1), 24),
+        (RDACritic(in_channels=1, norm="layer"), 59),
+    ],
+)
+def test_the_smallest_image_is_scored_and_a_smaller_one_named(net: nn.Module, side: int) -> None:
+    with torch.no_grad():
+        assert net(torch.rand(1, 1, side, side)).isfinite().all()
+        with raises_user_error(side, side - 1, key="image_size"):
+            net(torch.rand(1, 1, side, side - 1))
