@@ -29,13 +29,22 @@ OUT_OF_RESOURCES = 0xA700
 MEMORY_EVERY_S = 5
 
 
-def write_instances(folder: Path, number: int) -> list[Path]:
-    """Write instances of a generated screen with a lesion, each with UIDs of its own."""
+def write_instances(folder: Path, number: int, every: int = 1) -> list[Path]:
+    """Write instances of a generated screen with a lesion, each with UIDs of its own.
+
+    Of its rows and columns every so many are kept.
+    """
     folder.mkdir()
     (source,) = (path for path in write_demo_files(folder / "demo") if path.stem == "breast_benign")
     data, paths = pydicom.dcmread(source), []
     if data.file_meta.TransferSyntaxUID.is_compressed:
         data.decompress()
+    pixels = data.pixel_array[::every, ::every]
+    (data.Rows, data.Columns), data.PixelData = pixels.shape, pixels.tobytes()
+    for region in data.SequenceOfUltrasoundRegions:
+        for side in ("MinX0", "MinY0", "MaxX1", "MaxY1"):
+            setattr(region, f"RegionLocation{side}", region[f"RegionLocation{side}"].value // every)
+        region.PhysicalDeltaX, region.PhysicalDeltaY = every * region.PhysicalDeltaX, every * region.PhysicalDeltaY
     for index in range(number):
         data.SOPInstanceUID = data.file_meta.MediaStorageSOPInstanceUID = generate_uid()
         paths.append(folder / f"{index:05d}.dcm")
@@ -122,6 +131,7 @@ def main() -> None:
     """Run once and print one line of a table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--instances", type=int, default=2000)
+    parser.add_argument("--every", type=int, default=1, help="so many rows and columns one is kept: smaller images")
     parser.add_argument("--associations", type=int, default=4)
     parser.add_argument("--pacs-delay", type=float, default=0, help="seconds an object")
     parser.add_argument("--pacs-refuses", type=int, default=0, help="every so many tries")
@@ -132,7 +142,7 @@ def main() -> None:
     tls = TlsFiles(given.tls / "node.pem", given.tls / "node.key", given.tls / "ca.pem") if given.tls else None
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        paths = write_instances(folder / "in", given.instances)
+        paths = write_instances(folder / "in", given.instances, given.every)
         pacs = Pacs(given.pacs_delay, given.pacs_refuses, tls)
         port = 20000 + pacs.port % 10000
         words = [sys.executable, "-m", "bus_monai", "serve", "--allow", "SCANNER", "--port", str(port)]

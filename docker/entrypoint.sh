@@ -10,7 +10,11 @@ export MLFLOW_DISABLE_TELEMETRY=true # nothing leaves but to whom one names
 export HOME
 
 case ${1-} in
-mlflow) exec "$venv/bin/python" -m "$@" ;;
+mlflow)
+	# of its login, for which it asks even where one process serves alone
+	export MLFLOW_FLASK_SERVER_SECRET_KEY="${MLFLOW_FLASK_SERVER_SECRET_KEY:-$(od -An -N32 -tx1 /dev/urandom | tr -d ' \n')}"
+	exec "$venv/bin/python" -m "$@"
+	;;
 label)
 	# the cache is a volume, which an image cannot write to
 	cache=${BUS_MONAI_CACHE:-$HOME/.cache/bus_monai}

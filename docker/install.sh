@@ -16,7 +16,7 @@ python3 -m venv "$venv"
 "$venv/bin/python" -m pip install --no-deps "$@" torch
 "$venv/bin/python" -m pip wheel --no-deps --wheel-dir "$venv/wheel" "$source"
 wheel=$(ls "$venv"/wheel/bus_monai-*.whl)
-"$venv/bin/python" -m pip install "bus-monai[$extras] @ file://$wheel"
+"$venv/bin/python" -m pip install "bus-monai[$extras] @ file://$wheel" "mlflow[auth]"
 rm -r "$venv/wheel"
 mkdir -p "$venv/docker"
-cp "$source"/docker/entrypoint.sh "$source"/docker/health.sh "$venv/docker"
+cp "$source"/docker/entrypoint.sh "$source"/docker/health.sh "$source"/docker/certificates.sh "$venv/docker"

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from bus_monai.cli.options import Trust, stoppable
+from bus_monai.cli.options import TlsCert, TlsKey, Trust, stoppable, tls_files
 
 
 @stoppable()
@@ -27,6 +27,8 @@ def label(
     no_token: Annotated[
         bool, typer.Option("--no-token", help="Let in whoever reaches the port, without the token that is printed.")
     ] = False,
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
 ) -> None:
     """Serve MONAI Label: label images with the models, and train the models on the labels. Not for clinical use.
 
@@ -38,12 +40,15 @@ def label(
     from bus_monai.label.environment import check_login, check_studies, label_environment, offered_models, warn_if_open
 
     check_login()
+    if tls := tls_files(tls_cert, tls_key):
+        tls.server_context()
     where, models = check_studies(studies), offered_models(bundles, trust=trust)
     if no_token:
         warn_if_open(host)
     python = label_environment()
     arguments = ["--studies", where, "--models", json.dumps(models), "--port", str(port), "--host", host]
     arguments += ["--no-token"] * no_token + ["--trust"] * trust
+    arguments += [f"--tls-cert={tls_cert}", f"--tls-key={tls_key}"] * bool(tls)
     # Python 3.11 on: a program in the folder at hand, which may be that of the images, is not taken for a module
     os.environ["PYTHONSAFEPATH"] = "1"
     # in place of this process, so that whoever stops it stops the server

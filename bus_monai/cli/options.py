@@ -12,6 +12,7 @@ import typer
 if TYPE_CHECKING:
     from bus_monai.inference.backends.backend import Sensitivity
     from bus_monai.inference.predictor import BackendName, Predictor
+    from bus_monai.pacs.address import TlsFiles
 Data: TypeAlias = Annotated[
     Path | None, typer.Option(help="Folder with a datalist.json, or a raw data set; phantoms if not given.")
 ]
@@ -58,6 +59,27 @@ AnyBodyPart: TypeAlias = Annotated[
 Tta: TypeAlias = Annotated[
     bool, typer.Option("--tta/--no-tta", help="Also segment each image mirrored, and average: half as fast.")
 ]
+TlsCert: TypeAlias = Annotated[
+    Path | None, typer.Option(metavar="PEM", show_default=False, help="Encrypt by TLS: the certificate of this server.")
+]
+TlsKey: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(metavar="PEM", show_default=False, help="Its key; a password is in BUS_MONAI_TLS_KEY_PASSWORD."),
+]
+
+
+def tls_files(certificate: Path | None, key: Path | None, authority: Path | None = None) -> TlsFiles | None:
+    """Return the files of these options, ``None`` where there are none.
+
+    Raises:
+        UserError: one is missing.
+    """
+    from bus_monai.errors import UserError
+    from bus_monai.pacs.address import TlsFiles
+
+    if bool(certificate) != bool(key) or (authority and not certificate):
+        raise UserError("TLS needs --tls-cert and --tls-key: give both, or neither and no --tls-ca.")
+    return TlsFiles(certificate, key, authority) if certificate and key else None
 
 
 def load_predictor(model: str, backend: str, tta: bool, sensitivity: str, trust: bool, threads: int = 0) -> Predictor:

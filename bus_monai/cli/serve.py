@@ -14,7 +14,6 @@ from bus_monai.bundle.registry import DEFAULT_MODEL
 from bus_monai.cli import options
 
 LOG_BYTES = 10_000_000
-TLS_PANEL = "Encrypt what is received and sent"
 
 
 serve = typer.Typer(rich_markup_mode=None, invoke_without_command=True)
@@ -69,13 +68,8 @@ def run(
     any_body_part: options.AnyBodyPart = False,
     tta: options.Tta = False,
     trust: options.Trust = False,
-    tls_cert: Annotated[
-        Path | None, typer.Option(metavar="PEM", show_default=False, help=f"{TLS_PANEL}: this node's certificate.")
-    ] = None,
-    tls_key: Annotated[
-        Path | None,
-        typer.Option(metavar="PEM", show_default=False, help="Its key; a password is in BUS_MONAI_TLS_KEY_PASSWORD."),
-    ] = None,
+    tls_cert: options.TlsCert = None,
+    tls_key: options.TlsKey = None,
     tls_ca: Annotated[
         Path | None,
         typer.Option(metavar="PEM", show_default=False, help="Callers too must show a certificate of this authority."),
@@ -126,9 +120,7 @@ def run(
     for key, value in (("--send-to", send_to), ("--allow", allow)):
         if not value:
             raise UserError(f"{key} is missing: give it, or write it to the file of --config.", key=key)
-    if bool(tls_cert) != bool(tls_key) or (tls_ca and not tls_cert):
-        raise UserError("TLS needs --tls-cert and --tls-key: give both, or neither and no --tls-ca.")
-
+    tls = options.tls_files(tls_cert, tls_key, tls_ca)
     kinds = parse_kinds(write)
     for kind in kinds:
         check_choice("--write", kind, [kind for kind in OUTPUT_SUFFIXES if kind in DICOM_KINDS])
@@ -136,7 +128,7 @@ def run(
     from threading import Event
 
     from bus_monai.inference.segment_file import SegmentSettings
-    from bus_monai.pacs.address import NodeAddress, TlsFiles, check_title
+    from bus_monai.pacs.address import NodeAddress, check_title
     from bus_monai.pacs.receive import NodeLimits
     from bus_monai.pacs.serve import ServeSettings
     from bus_monai.pacs.serve import serve as run_node
@@ -149,7 +141,7 @@ def run(
         spool,
         max_spool_gb * 1e9,
         NodeLimits(callers, max_associations, int(max_instance_mb * 1e6)),
-        TlsFiles(tls_cert, tls_key, tls_ca) if tls_cert and tls_key else None,
+        tls,
         context.obj or (),
         (health_host, health_port) if health_port else None,
         journal_uids,
@@ -157,8 +149,8 @@ def run(
     )
     predictor = options.load_predictor(model, backend, tta, sensitivity, trust)
     if check:
-        if settings.tls:
-            settings.tls.server_context()
+        if tls:
+            tls.server_context()
         print(f"{settings.own} would send to {settings.destination}, by {len(settings.rules)} rules: all is right.")
         return
     stop = Event()

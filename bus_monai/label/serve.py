@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import bus_monai.label.compatibility  # noqa: F401 - before monailabel, see there
 from bus_monai.errors import UserError, as_user_error
 from bus_monai.label.access import TOKEN_PARAMETER, TOKEN_PATH, Access, Guard, RefusedError
+from bus_monai.pacs.address import KEY_PASSWORD_VARIABLE
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -39,6 +40,8 @@ def main() -> None:
     parser.add_argument("--host", required=True)
     parser.add_argument("--trust", action="store_true")
     parser.add_argument("--no-token", action="store_true")
+    parser.add_argument("--tls-cert")
+    parser.add_argument("--tls-key")
     given = parser.parse_args()
     token = None if given.no_token else secrets.token_urlsafe(TOKEN_BYTES)
     try:
@@ -57,8 +60,16 @@ def main() -> None:
         sys.exit(2)
     import uvicorn
 
-    print(greeting(access, given.host, given.port, json.loads(given.models), given.studies), flush=True)
-    uvicorn.Server(uvicorn.Config(server, log_level="warning")).run(sockets=[bound])
+    scheme = "https" if given.tls_cert else "http"
+    print(greeting(access, scheme, given.host, given.port, json.loads(given.models), given.studies), flush=True)
+    config = uvicorn.Config(
+        server,
+        log_level="warning",
+        ssl_certfile=given.tls_cert,
+        ssl_keyfile=given.tls_key,
+        ssl_keyfile_password=os.environ.pop(KEY_PASSWORD_VARIABLE, None),
+    )
+    uvicorn.Server(config).run(sockets=[bound])
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -89,10 +100,10 @@ def _make_app() -> None:
     app_instance().server_mode(True)
 
 
-def greeting(access: Access, host: str, port: int, models: list[str], studies: str) -> str:
+def greeting(access: Access, scheme: str, host: str, port: int, models: list[str], studies: str) -> str:
     """Return what is printed at the start: the addresses of the page and for clients, with the token."""
     name = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104
-    address = f"http://{name}:{port}"
+    address = f"{scheme}://{name}:{port}"
     if access.token is None:
         return f"{address}/bus/ offers {', '.join(models)} for {studies}, to whoever reaches it"
     return (

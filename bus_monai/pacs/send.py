@@ -121,7 +121,7 @@ def _contexts(kinds: Iterable[ObjectKind]) -> list[PresentationContext]:
 
 
 MAX_INSTANCES = 50
-"""Instances of one association."""
+"""New instances of one association, and as many that failed."""
 POLL_S = 0.5
 """Seconds until the end of a pause is noticed."""
 DESTINATION_KEY = "destination"
@@ -132,7 +132,8 @@ class ResultSender:
     """Send the results of all instances that are done, and remove each instance whose results are all stored.
 
     What fails is tried again after growing pauses: all, where the destination is down; where it refuses the results of
-    an instance, those alone.
+    an instance, those alone. What is stored is not sent again, so that all comes through a destination that refuses
+    every second try.
 
     Args:
         spool: where they are.
@@ -153,6 +154,7 @@ class ResultSender:
         self.spool, self.destination, self.title, self.tls = spool, destination, title, tls
         self._acknowledged = acknowledged
         self._backoff = Backoff()
+        self._stored: set[Path] = set()
 
     def run(self, stop: Event) -> None:
         """Send until ``stop`` is set; the results of the instance at hand are sent whole."""
@@ -171,9 +173,7 @@ class ResultSender:
         """Send what is due in one association; return of how many instances the results are stored now."""
         if not self._backoff.is_due(DESTINATION_KEY):
             return 0
-        due = [name for name in self.spool.names("done") if self._backoff.is_due(name)]
-        # what failed comes last, so that it holds nothing up
-        names = sorted(due, key=self._backoff.failures)[:MAX_INSTANCES]
+        names = self._next()
         kinds = {kind for name in names for kind in self._kinds(name)}
         if not kinds:
             return 0
@@ -195,6 +195,13 @@ class ResultSender:
             )
         return sent
 
+    def _next(self) -> list[str]:
+        """Return what is due: new instances, and after them some that failed, so that neither holds up the other."""
+        due = [name for name in self.spool.names("done") if self._backoff.is_due(name)]
+        fresh = [name for name in due if not self._backoff.failures(name)]
+        failed = sorted(set(due) - set(fresh), key=self._backoff.due)
+        return [*fresh[:MAX_INSTANCES], *failed[:MAX_INSTANCES]]
+
     def _kinds(self, name: str) -> set[ObjectKind]:
         try:
             return {object_kind(path) for path in self._results(name)}
@@ -205,6 +212,8 @@ class ResultSender:
     def _send(self, sender: StoreSender, name: str) -> bool:
         results, begun = self._results(name), time.monotonic()
         for path in results:
+            if path in self._stored:
+                continue
             try:
                 refused = sender.send(path)
             except NotReachedError:
@@ -215,9 +224,11 @@ class ResultSender:
                 self._not_sent(name, refused)
                 return False
             self._acknowledged(name, path)
+            self._stored.add(path)
         STAGE_SECONDS.labels("sent").observe(time.monotonic() - begun)
         SENT.inc()
         self.spool.forget("done", name)
+        self._stored.difference_update(results)
         self._backoff.succeeded(name)
         logger.info("%s: %d objects sent to %s", name, len(results), self.destination)
         return True

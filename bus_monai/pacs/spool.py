@@ -44,9 +44,13 @@ class Backoff:
         """Return how often it failed since it last succeeded."""
         return self._failures.get(name, 0)
 
+    def due(self, name: str) -> float:
+        """Return when its pause is over, in seconds of the monotonic clock; 0 where there is none."""
+        return self._due.get(name, 0)
+
     def is_due(self, name: str) -> bool:
         """Tell whether its pause is over."""
-        return time.monotonic() >= self._due.get(name, 0)
+        return time.monotonic() >= self.due(name)
 
 
 State: TypeAlias = Literal["received", "done", "failed"]

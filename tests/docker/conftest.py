@@ -34,3 +34,11 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     return venv
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What docker/certificates.sh makes, a folder for each server of docker/compose.yaml."""
+    folder = tmp_path_factory.mktemp("certificates")
+    subprocess.run([ROOT / "docker" / "certificates.sh", folder, "orthanc", "serve", "label", "mlflow"], check=True)
+    return folder

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import subprocess
 import time
@@ -12,7 +13,7 @@ from typing import Any
 import yaml
 
 DOCKER = Path(__file__).parents[2] / "docker"
-STATE, INSTALLED = "/var/lib/busmonai", "/opt/bus_monai"
+STATE, INSTALLED, CERTIFICATES = "/var/lib/busmonai", "/opt/bus_monai", "/certificates"
 
 
 def compose() -> dict[str, Any]:
@@ -52,7 +53,10 @@ class Container:
     def environment(self) -> dict[str, str]:
         # nothing of the environment that the tests run in, but what makes torch frugal
         kept = {key: value for key, value in os.environ.items() if key in ("PATH", "OMP_NUM_THREADS")}
-        return {**kept, "HOME": str(self.home)}
+        given: dict[str, str] = self.service.get("environment", {})
+        # a variable of docker/.env has its own name for a value
+        values = self.words([re.sub(r"\$\{(\w+):.*", r"\1", value) for value in given.values()])
+        return {**kept, "HOME": str(self.home), **dict(zip(given, values, strict=True))}
 
     def __enter__(self) -> Container:
         self.home.mkdir(exist_ok=True)

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
@@ -16,8 +17,9 @@ from PIL import Image
 from bus_monai import __version__
 from bus_monai.data.demo_files import write_demo_files
 from bus_monai.data.phantoms.ultrasound import make_phantom
-from tests.docker.container import DOCKER, Container
+from tests.docker.container import CERTIFICATES, DOCKER, Container
 from tests.pacs.orthanc_server import OrthancServer
+from tests.pacs.serving import store
 
 sys.path.append(str(Path(__file__).parents[1] / "pacs"))
 
@@ -46,14 +48,22 @@ def test_a_phantom_is_segmented(installed: Path, tmp_path: Path) -> None:
 
 
 def test_orthanc_sends_to_the_node_and_gets_the_results(
-    installed: Path, tmp_path: Path, orthanc_files: tuple[str, Path]
+    installed: Path,
+    certificates: Path,
+    tmp_path: Path,
+    orthanc_files: tuple[str, Path],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """With the configuration and the script that docker/compose.yaml mounts."""
-    settings = json.loads((DOCKER / "orthanc.json").read_text())
+    """With the configuration and the script that docker/compose.yaml mounts, and its certificates."""
+    text = (DOCKER / "orthanc.json").read_text()
+    settings = json.loads(text.replace(CERTIFICATES, str(certificates / "orthanc")))
     (peer,) = settings["DicomModalities"].values()
     settings["LuaScripts"] = [str(DOCKER / "orthanc.lua")]
     orthanc = OrthancServer(tmp_path / "orthanc", *orthanc_files)
-    node = Container("serve", installed, tmp_path / "home", **{"orthanc:4242": f"127.0.0.1:{orthanc.dicom_port}"})
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificates / "ca.pem"))
+    orthanc.url, orthanc.dicomweb = (url.replace("http:", "https:") for url in (orthanc.url, orthanc.dicomweb))
+    there = {"orthanc:4242": f"localhost:{orthanc.dicom_port}", CERTIFICATES: str(certificates / "serve")}
+    node = Container("serve", installed, tmp_path / "home", **there)
     assert not node.is_healthy()
     assert [peer["AET"], peer["Host"], str(peer["Port"])] == ["BUSMONAI", "serve", "11112"]
     peer |= {"Host": "127.0.0.1", "Port": node.port}
@@ -70,6 +80,8 @@ def test_orthanc_sends_to_the_node_and_gets_the_results(
                 assert time.monotonic() < deadline, (tmp_path / "home" / "log").read_text()
                 time.sleep(0.2)
             assert requests.get(f"{orthanc.dicomweb}/studies", timeout=30).status_code == 200
+            for port in (node.port, orthanc.dicom_port):  # who has no certificate is not heard
+                assert store(port, [image], calling="ORTHANC") == [None]
         finally:
             orthanc.stop()
         assert node.stop() == 0
@@ -78,32 +90,49 @@ def test_orthanc_sends_to_the_node_and_gets_the_results(
 
 # its parts have quick tests: the environment in tests/label, the entrypoint's link to it, the server
 @pytest.mark.slow
-def test_the_label_server_starts_with_the_environment_of_the_image(installed: Path, tmp_path: Path) -> None:
+def test_the_label_server_starts_with_the_environment_of_the_image(
+    installed: Path, certificates: Path, tmp_path: Path
+) -> None:
     subprocess.run([DOCKER / "label.sh", installed], check=True, timeout=300)
     studies = tmp_path / "studies"
     studies.mkdir()
     Image.fromarray(make_phantom(0, (64, 64)).image).save(studies / "phantom.png")
-    with Container("label", installed, tmp_path / "home", **{"http://orthanc:8042/dicom-web": str(studies)}) as label:
+    replaced = {"https://orthanc:8042/dicom-web": str(studies), CERTIFICATES: str(certificates / "label")}
+    with Container("label", installed, tmp_path / "home", **replaced) as label:
         label.wait_until_healthy()
         (token,) = set(re.findall(r"/token/(\S+)", (tmp_path / "home" / "log").read_text()))
-        url = f"http://127.0.0.1:{label.port}/datastore/?output=all"
-        assert requests.get(url, timeout=30).status_code == 401
-        listed = requests.get(url, headers={"Authorization": f"Bearer {token}"}, timeout=30).json()
+        url, ca = f"https://127.0.0.1:{label.port}/datastore/?output=all", str(certificates / "ca.pem")
+        assert requests.get(url, timeout=30, verify=ca).status_code == 401
+        listed = requests.get(url, headers={"Authorization": f"Bearer {token}"}, timeout=30, verify=ca).json()
         assert list(listed["objects"]) == ["phantom"]
     assert [path.is_symlink() for path in (tmp_path / "home").glob(".cache/bus_monai/monailabel-*")] == [True]
 
 
-def test_mlflow_answers_to_its_names_alone(installed: Path, tmp_path: Path) -> None:
-    with Container("mlflow", installed, tmp_path / "home") as mlflow:
+def test_mlflow_answers_to_its_names_and_who_logs_in_alone(installed: Path, certificates: Path, tmp_path: Path) -> None:
+    def ask(name: str, *login: str) -> int:
+        url = f"https://127.0.0.1:{mlflow.port}/api/2.0/mlflow/experiments/search"
+        auth = (login[0], login[1]) if login else None
+        more: dict[str, Any] = {"headers": {"Host": name}, "auth": auth, "verify": str(certificates / "ca.pem")}
+        return requests.post(url, json={"max_results": 1}, timeout=30, **more).status_code
+
+    with Container("mlflow", installed, tmp_path / "home", **{CERTIFICATES: str(certificates / "mlflow")}) as mlflow:
         mlflow.wait_until_healthy()
+        # the value of a variable is its name here
+        login = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD")
         names = [f"mlflow:{mlflow.port}", f"127.0.0.1:{mlflow.port}", "other.example"]
-        assert [ask(mlflow.port, name) for name in names] == [200, 200, 403]
+        assert [ask(name, *login) for name in names] == [200, 200, 403]
+        assert [ask(names[0]), ask(names[0], login[0], "password1234")] == [401, 401]
         assert (tmp_path / "home" / "mlflow.db").is_file()
 
 
-def ask(port: int, name: str) -> int:
-    url = f"http://127.0.0.1:{port}/api/2.0/mlflow/experiments/search"
-    return requests.post(url, json={"max_results": 1}, headers={"Host": name}, timeout=30).status_code
+@pytest.mark.slow
+def test_the_bill_of_materials_names_what_is_installed(installed: Path, tmp_path: Path) -> None:
+    subprocess.run([DOCKER / "sbom.sh", installed / "bin" / "python", tmp_path / "sbom.json"], check=True, timeout=300)
+    made = json.loads((tmp_path / "sbom.json").read_text())
+    assert made["bomFormat"] == "CycloneDX"
+    versions = {component["name"]: component["version"] for component in made["components"]}
+    assert versions["bus-monai"] == __version__
+    assert {"torch", "pydicom", "mlflow", "Flask-WTF"} <= set(versions)
 
 
 def test_a_wrong_kind_of_image_is_named(tmp_path: Path) -> None:
@@ -111,6 +140,8 @@ def test_a_wrong_kind_of_image_is_named(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (2, "install.sh: 'rocm' is no kind of image: give cpu or cuda.\n")
 
 
-@pytest.mark.parametrize("script", ["install.sh", "label.sh", "entrypoint.sh", "health.sh"])
+@pytest.mark.parametrize(
+    "script", ["install.sh", "label.sh", "sbom.sh", "certificates.sh", "entrypoint.sh", "health.sh"]
+)
 def test_the_scripts_can_be_run(script: str) -> None:
     assert (DOCKER / script).stat().st_mode & 0o111 == 0o111

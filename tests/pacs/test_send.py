@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from itertools import count
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any
@@ -14,6 +15,7 @@ import pytest
 from pydicom.uid import ImplicitVRLittleEndian
 from pynetdicom import AE, AllStoragePresentationContexts, evt
 
+from bus_monai.pacs import send
 from bus_monai.pacs import spool as backoff
 from bus_monai.pacs.address import NodeAddress
 from bus_monai.pacs.send import ResultSender
@@ -134,6 +136,27 @@ def test_one_that_is_refused_holds_up_nobody_and_is_tried_again(spool: Spool, ca
         run(sender, lambda: not spool.names("done"))
     assert refusals[0] == 3
     assert set(there.stored[1:5]) == {f"{name} {kind}" for name in others for kind in ("seg", "sr")}
+
+
+def test_a_destination_that_refuses_every_second_try_gets_each_object_once(spool: Spool) -> None:
+    """Each instance has two objects, so that one that begins anew meets the refusal at its second forever."""
+    names, tries = spool.names("done"), count(1)
+    there = Destination(lambda what, event: 0xA700 if next(tries) % 2 == 0 else 0)
+    with there.up():
+        run(ResultSender(spool, there.address, "BUSMONAI"), lambda: not spool.names("done"))
+    assert sorted(there.stored) == sorted(f"{name} {kind}" for name in names for kind in ("seg", "sr"))
+
+
+def test_one_that_failed_has_its_turn_while_new_ones_come(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(send, "MAX_INSTANCES", 1)
+    monkeypatch.setattr(backoff, "FIRST_PAUSE_S", 0.0)
+    first, second, third = spool.names("done")
+    refusals = iter([0xA700])
+    there = Destination(lambda what, event: next(refusals, 0))
+    with there.up():
+        sender = ResultSender(spool, there.address, "BUSMONAI")
+        assert [sender.send_some(Event()) for _ in range(3)] == [0, 2, 1]
+    assert there.stored == [f"{name} {kind}" for name in (second, first, third) for kind in ("seg", "sr")]
 
 
 def test_one_that_the_destination_does_not_bear_comes_last(spool: Spool) -> None:
