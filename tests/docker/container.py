@@ -79,7 +79,7 @@ class Container:
             return probe.connect_ex(("127.0.0.1", self.port)) == 0
 
     def wait_until_healthy(self) -> None:
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 240
         # a probe is a process of its own, which takes as long as the server to start
         while not (self.listens() and self.is_healthy()):
             assert self.process is not None

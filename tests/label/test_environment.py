@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from importlib.metadata import distributions
+from collections.abc import Iterable, Iterator
+from importlib.metadata import Distribution, distribution, distributions
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from packaging.utils import canonicalize_name
 
 from bus_monai.errors import UserError
 from bus_monai.label.environment import CONSTRAINTS, LABEL_PACKAGES, READY_MARK, label_environment
+from tests.conftest import ROOT
 from tests.user_errors import check_names
 
 
@@ -37,3 +39,37 @@ def test_it_holds_the_versions_that_are_pinned(made_environment: Path) -> None:
     }
     # those of the tool that makes it are not ours
     assert held.keys() - pinned.keys() <= {"pip", "setuptools"}
+
+
+NOT_NEEDED = {"einops", "expiringdict", "ninja", "numpymaxflow", "sam2", "shapely"}
+"""What MONAI Label asks for and its server, as it is run here, does not import."""
+
+
+def asked_by(package: Distribution, extras: Iterable[str] = ("",)) -> Iterator[Requirement]:
+    for asked in map(Requirement, package.requires or ()):
+        if asked.marker is None or any(asked.marker.evaluate({"extra": extra}) for extra in extras):
+            yield asked
+
+
+def test_all_that_it_asks_for_is_in_it_or_comes_with_this_package(made_environment: Path) -> None:
+    """The tests have packages of their own, which an image has not."""
+    project = pytest.importorskip("tomllib").loads((ROOT / "pyproject.toml").read_text())["project"]
+    waiting = [Requirement(text) for text in (*project["dependencies"], *project["optional-dependencies"]["pacs"])]
+    ours: dict[str, set[str]] = {}
+    while waiting:
+        asked = waiting.pop()
+        known = ours.setdefault(canonicalize_name(asked.name), set())
+        new = {"", *asked.extras} - known
+        if new and (asked.marker is None or asked.marker.evaluate()):
+            known |= new
+            waiting += [Requirement(f"{one.name}{extras_of(one)}") for one in asked_by(distribution(asked.name), new)]
+    (packages,) = made_environment.parent.parent.glob("lib/python*/site-packages")
+    held = list(distributions(path=[str(packages)]))
+    listed = {canonicalize_name(Requirement(text).name) for text in LABEL_PACKAGES}
+    there = listed | {name for name, extras in ours.items() if extras}
+    wanted = {canonicalize_name(asked.name) for one in held for asked in asked_by(one)}
+    assert wanted - there == NOT_NEEDED
+
+
+def extras_of(asked: Requirement) -> str:
+    return f"[{','.join(asked.extras)}]" if asked.extras else ""
