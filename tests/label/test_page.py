@@ -168,6 +168,14 @@ def test_an_image_is_outlined_changed_and_saved(ann: Page) -> None:
     ann.key("v")
     ann.drag((20, 20))
     ann.drag((10, 10), (8, 8), (5, 5))
+    # a corner and the middle of a side for each; a middle makes a corner, a double click removes one
+    corners = f"{STAGE}.find('.corner').length"
+    assert ann.read(corners) == 8
+    ann.drag((30, 20), (34, 20), (40, 20))
+    assert ann.read(corners) == 10
+    for _ in range(2):
+        ann.drag((40, 20))
+    assert ann.read(corners) == 8
     ann.choose("number", "3")
     assert ann.lesions == ["Lesion 3"]
     ann.choose("model", MODEL)
@@ -319,6 +327,14 @@ def test_every_tool_and_key(ann: Page) -> None:
     ann.key("Delete")
     assert ann.read(parts) == 1
     ann.key("Escape")
+    ann.key("d")
+    ann.drag((100, 400))
+    ann.drag((140, 400))
+    ann.key("s")
+    ann.said("An outline is not closed yet")
+    ann.key("Ctrl+z")
+    ann.key("Escape")
+    assert ann.lesions == ["Lesion 2"]
     ann.key("?")
     assert "Undo" in ann.wait(DIALOG)
     assert ann.hindrances() == []
@@ -337,7 +353,7 @@ def test_every_tool_and_key(ann: Page) -> None:
 
 def test_two_annotators_settle_a_conflict(ann: Page, browsers: Callable[[], Browser], page_server: Server) -> None:
     ben = Page(browsers(), page_server, "Ben")
-    ben.said("")
+    ben.said("'")
     for page in (ann, ben):
         page.open("phantom_0004", "No label yet.")
     ann.draw(SQUARE)

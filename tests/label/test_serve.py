@@ -188,10 +188,10 @@ def test_imported_masks_are_shown_to_be_corrected(server: Server, truth: dict[st
     # saved as it is, it is a label like another, and no evidence
     sent = {**shown["record"], "contours": shown["contours"], "annotator": "ann", "seconds": 1, "replaces": 0}
     sent |= {"normal": False, "fields": {"birads": "4A"}}
-    assert server.ask("PUT", f"/bus/label?image={name}", json=sent).json() == {"version": 1}
+    saved = server.ask("PUT", f"/bus/label?image={name}", json=sent).json()["version"]
     (label,) = [one for one in list_labels(Path(server.studies)) if one.name == name]
     assert (label.is_accepted, label.fields) == (True, {"birads": "4A"})
-    refused = server.ask("PUT", f"/bus/label?image={name}", json=sent | {"fields": {"birads": "7"}, "replaces": 1})
+    refused = server.ask("PUT", f"/bus/label?image={name}", json=sent | {"fields": {"birads": "7"}, "replaces": saved})
     assert refused.status_code == 400
     check_sentence(refused.json()["detail"], key="birads")
     server.ask("DELETE", f"/datastore/label?id={name}&tag=final")

@@ -26,6 +26,7 @@ export class Outlines {
   set editable(yes) {
     this.layer.listening(yes);
     this.#draw();
+    this.layer.draw(); // they can be chosen at once
   }
 
   show(contours) {

@@ -121,7 +121,12 @@ async function listImages() {
   return images;
 }
 
+function checkFinished() {
+  if (tools.unfinished) throw new Error("An outline is not closed yet: Enter closes it, Escape gives it up.");
+}
+
 async function open(id) {
+  checkFinished();
   await saving.flush();
   if (saving.pending) throw new Error(`What you drew on ${image.id} is not kept yet: wait for the server.`);
   const found = await ask(`/bus/label?${query({ image: id, annotator: name(), tolerance: TOLERANCE })}`);
@@ -186,6 +191,7 @@ const useTool = (name) => () => {
 const commands = {
   outline: () => image && during("The model looks ...", () => outline(image, drawing, shown)),
   save: () => image && during("Saving ...", async () => {
+    checkFinished();
     const version = await saving.save();
     if (version === null) return "Not saved yet.";
     image.version = version;
@@ -196,7 +202,7 @@ const commands = {
   next: () => during("Choosing ...", next),
   "image-after": neighbor(1),
   "image-before": neighbor(-1),
-  undo: () => drawing.undo() || say("There is nothing to undo."),
+  undo: () => tools.back() || drawing.undo() || say("There is nothing to undo."),
   redo: () => drawing.redo() || say("There is nothing to redo."),
   close: () => tools.close(),
   cancel: () => { tools.cancel(); outlines.choose(null); chooseLesion(null); },

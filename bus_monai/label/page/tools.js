@@ -40,6 +40,7 @@ export class Tools {
   }
 
   use(name) {
+    this.close();
     this.cancel();
     this.name = name;
     this.cursor.hide();
@@ -51,6 +52,11 @@ export class Tools {
     this.#drag = null;
     this.line.points([]);
     this.ruler.destroyChildren();
+  }
+
+  // whether an outline is begun and not closed
+  get unfinished() {
+    return this.#corners.length > 0;
   }
 
   // take back the last corner; tell whether there was one

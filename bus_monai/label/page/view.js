@@ -36,7 +36,7 @@ export class View {
     this.size = [columns, rows];
     this.image.size({ width: columns, height: rows });
     this.outlines.destroyChildren();
-    this.marks.destroyChildren();
+    this.marks.removeChildren(); // the tools put theirs back
     this.fit();
   }
 
