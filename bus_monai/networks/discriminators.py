@@ -35,8 +35,8 @@ def check_side(x: Tensor, least: int) -> None:
     """Raise a user error for an image (B, C, H, W) with a side below ``least`` pixels, of which no score is left."""
     if min(x.shape[2:]) < least:
         raise UserError(
-            f"The discriminator needs {least} pixels a side and got {x.shape[2]} x {x.shape[3]}: set image_size to more, "
-            "or train without it.",
+            f"The discriminator needs {least} pixels a side and got {x.shape[2]} x {x.shape[3]}: raise image_size, or "
+            "train without it.",
             key="image_size",
         )
 
@@ -69,7 +69,7 @@ class MaskDiscriminator(nn.Sequential):
     def forward(self, x: Tensor) -> Tensor:
         """Return the score of each region."""
         check_side(x, MASK_DISCRIMINATOR_SIDE)
-        scores: Tensor = super().forward(x)
+        scores: Tensor = super().forward(x)  # type: ignore[no-untyped-call]
         return scores
 
 
