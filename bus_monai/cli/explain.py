@@ -66,7 +66,6 @@ def explain(
 
     from bus_monai.explain.explain_job import IMAGES_FILE, explain_images, write_explanation_report
     from bus_monai.explain.explainer import Explainer
-    from bus_monai.explain.grid import write_grid
 
     check_writable(out)
     cams = {one.name: Explainer.load(one, methods=["grad_cam"]) for one in trained} if beside else {}
