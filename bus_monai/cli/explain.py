@@ -64,7 +64,7 @@ def explain(
     trained = parse_models([model, *(beside or ())], segmenters=True, trust=trust)
     items = explain_items(source, split=split, settings=trained[0].settings, cases=cases)
 
-    from bus_monai.explain.explain_job import IMAGES_FILE, explain_images, write_explanation_report
+    from bus_monai.explain.explain_job import IMAGES_FILE, explain_images, write_explanation_report, write_grid
     from bus_monai.explain.explainer import Explainer
 
     check_writable(out)
