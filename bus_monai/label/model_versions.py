@@ -1,4 +1,4 @@
-"""The versions of a model that were trained on the labels of a store, signed by this machine."""
+"""The versions of a model that were trained on the labels of a store, compared, and signed by this machine."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ import os
 import secrets
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from filelock import FileLock, Timeout
@@ -23,6 +24,7 @@ from bus_monai.bundle.registry import TRAINED_FILE
 from bus_monai.bundle.settings import SETTINGS_FILE, read_settings
 from bus_monai.errors import UserError, check_choice, reading, writing
 from bus_monai.io.atomic import atomic_file
+from bus_monai.metrics.aggregate import grouped_mean
 
 ACTIVE_FILE = "active.json"
 REPORT_FILE = "report.json"
@@ -174,6 +176,60 @@ class ModelVersions:
     def _write_history(self, history: list[int]) -> None:
         with atomic_file(self.folder / ACTIVE_FILE) as partial:
             partial.write_text(json.dumps(history) + "\n", encoding="utf-8")
+
+
+MIN_INDEPENDENT = 20
+"""Images or patients, without which no comparison activates a version."""
+
+
+def compare_scores(before: Sequence[float], after: Sequence[float], *, groups: Sequence[str]) -> dict[str, Any]:
+    """Compare two versions on the same held-out images.
+
+    Args:
+        before: Dice of the active version on each image.
+        after: of the new one.
+        groups: of each image, its patient or near-duplicates; a group counts once in ``independent``.
+
+    Returns:
+        ``independent``, the number of groups, and ``at_least``, how many it takes; ``dice`` and ``dice_before``, means
+        over the images; ``difference``, their mean difference with its paired 95 % interval ``low`` and ``high`` by
+        bootstrap over groups. Without an image the means are ``None``, with a single group the interval is.
+
+    Example:
+        >>> found = compare_scores([0.5, 0.7], [0.6, 0.9], groups=["a", "b"])
+        >>> [round(found[key], 2) for key in ("difference", "low", "high")], found["independent"]
+        ([0.15, 0.1, 0.2], 2)
+    """
+    count = {"independent": len(set(groups)), "at_least": MIN_INDEPENDENT}
+    if not groups:
+        return count | dict.fromkeys(("dice", "dice_before", "difference", "low", "high"))
+    found = grouped_mean([new - old for old, new in zip(before, after, strict=True)], groups)
+    means = {"dice": fmean(after), "dice_before": fmean(before)}
+    return count | means | {"difference": found.value, "low": found.low, "high": found.high}
+
+
+def is_better(comparison: Mapping[str, Any]) -> bool:
+    """Tell whether images suffice, and the whole interval of the difference lies above 0."""
+    enough: bool = comparison["independent"] >= comparison["at_least"]
+    return enough and comparison["low"] is not None and comparison["low"] > 0
+
+
+def verdict(model: str, number: int, before: int, comparison: Mapping[str, Any]) -> str:
+    """Say in a sentence what a comparison found, and which version is active.
+
+    Args:
+        model: its name.
+        number: of the new version.
+        before: of the one that was active.
+        comparison: of both.
+    """
+    images, least = comparison["independent"], comparison["at_least"]
+    state = "is active now" if is_better(comparison) else f"is kept, and version {before} stays active"
+    start = f"Version {number} of {model} {state}: compared on {images} independent images"
+    if images < least:
+        return f"{start}, and it takes {least}."
+    interval = f"95 % interval {comparison['low']:+.3f} to {comparison['high']:+.3f}"
+    return f"{start}, its Dice differs by {comparison['difference']:+.3f} from that of version {before} ({interval})."
 
 
 KEY_FILE = "label.key"

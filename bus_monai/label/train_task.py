@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
 from monailabel.interfaces.tasks.train import TrainTask
@@ -30,9 +29,8 @@ from bus_monai.errors import UserError, user_error
 from bus_monai.experiments.cross_validation import held_out_scores
 from bus_monai.io.atomic import write_json
 from bus_monai.io.image import image_stem
-from bus_monai.label.model_versions import PROGRESS_FILE, ModelVersions
+from bus_monai.label.model_versions import PROGRESS_FILE, ModelVersions, compare_scores, is_better, verdict
 from bus_monai.label.store import LabelStore
-from bus_monai.metrics.aggregate import grouped_mean
 from bus_monai.sources.read import image_shape
 
 SHORT_TRAINING = {"max_epochs": 10, "pretrain_epochs": 0, "phase1_epochs": 5, "encoder_weights": None}
@@ -41,8 +39,6 @@ SHOWN_SETTINGS = ("max_epochs", "lr", "g_lr", "d_lr")
 """That clients offer to set, as far as a bundle has them: epochs and learning rates."""
 PATIENCE = 3
 """Epochs without a better validation Dice after which a training stops."""
-MIN_INDEPENDENT = 20
-"""Images or patients, without which no comparison activates a version."""
 
 
 class Progress:
@@ -88,9 +84,9 @@ def fine_tune(
         go_on: asked after every epoch; a training that may not go on leaves nothing.
 
     Returns:
-        The report of the new version: its number, when it was trained and on how many images, the ``comparison`` with
-        the one that was active before (:func:`compare_scores`), whether it was activated, and the ``verdict``, which
-        says so in a sentence.
+        The report of the new version: its number, when it was trained and on how many images, whether it was activated,
+        the ``comparison`` with the one that was active before, see
+        :func:`~bus_monai.label.model_versions.compare_scores`, and the ``verdict``, which says so in a sentence.
 
     Raises:
         UserError: it is being trained already, it is an ensemble, or data or settings are wrong.
@@ -128,7 +124,7 @@ def fine_tune(
             "comparison": comparison,
             "activated": is_better(comparison),
         }
-        report["verdict"] = _verdict(old.name, int(folder.name), before, comparison)
+        report["verdict"] = verdict(old.name, int(folder.name), before, comparison)
         number = versions.keep(folder, report)
         if report["activated"]:
             versions.activate(number)
@@ -141,48 +137,6 @@ def independent_cases(datalist: Datalist) -> list[Case]:
     cases = join_groups([*learned, *datalist.test])
     seen = {case.group for case in cases[: len(learned)]}
     return [case for case in cases[len(learned) :] if case.group not in seen]
-
-
-def compare_scores(before: Sequence[float], after: Sequence[float], *, groups: Sequence[str]) -> dict[str, Any]:
-    """Compare two versions on the same held-out images.
-
-    Args:
-        before: Dice of the active version on each image.
-        after: of the new one.
-        groups: of each image, its patient or near-duplicates; a group counts once in ``independent``.
-
-    Returns:
-        ``independent``, the number of groups, and ``at_least``, how many it takes; ``dice`` and ``dice_before``, means
-        over the images; ``difference``, their mean difference with its paired 95 % interval ``low`` and ``high`` by
-        bootstrap over groups. Without an image the means are ``None``, with a single group the interval is.
-
-    Example:
-        >>> found = compare_scores([0.5, 0.7], [0.6, 0.9], groups=["a", "b"])
-        >>> [round(found[key], 2) for key in ("difference", "low", "high")], found["independent"]
-        ([0.15, 0.1, 0.2], 2)
-    """
-    count = {"independent": len(set(groups)), "at_least": MIN_INDEPENDENT}
-    if not groups:
-        return count | dict.fromkeys(("dice", "dice_before", "difference", "low", "high"))
-    found = grouped_mean([new - old for old, new in zip(before, after, strict=True)], groups)
-    means = {"dice": fmean(after), "dice_before": fmean(before)}
-    return count | means | {"difference": found.value, "low": found.low, "high": found.high}
-
-
-def is_better(comparison: Mapping[str, Any]) -> bool:
-    """Tell whether images suffice, and the whole interval of the difference lies above 0."""
-    enough: bool = comparison["independent"] >= comparison["at_least"]
-    return enough and comparison["low"] is not None and comparison["low"] > 0
-
-
-def _verdict(model: str, number: int, before: int, comparison: Mapping[str, Any]) -> str:
-    images, least = comparison["independent"], comparison["at_least"]
-    state = "is active now" if is_better(comparison) else f"is kept, and version {before} stays active"
-    start = f"Version {number} of {model} {state}: compared on {images} independent images"
-    if images < least:
-        return f"{start}, and it takes {least}."
-    interval = f"95 % interval {comparison['low']:+.3f} to {comparison['high']:+.3f}"
-    return f"{start}, its Dice differs by {comparison['difference']:+.3f} from that of version {before} ({interval})."
 
 
 def _choose_settings(model: TrainedModel, datalist: Datalist, settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,7 +13,15 @@ import pytest
 from bus_monai.bundle.models import TrainedModel
 from bus_monai.bundle.registry import find_bundle
 from bus_monai.errors import UserError
-from bus_monai.label.model_versions import ModelVersions, is_signed, sign
+from bus_monai.label.model_versions import (
+    MIN_INDEPENDENT,
+    ModelVersions,
+    compare_scores,
+    is_better,
+    is_signed,
+    sign,
+    verdict,
+)
 from tests.user_errors import check_names, raises_user_error
 
 
@@ -135,3 +143,26 @@ def test_what_a_killed_training_left_is_no_version(versions: ModelVersions) -> N
 def test_one_training_at_a_time(versions: ModelVersions) -> None:
     with versions.training(), raises_user_error("'net'"), versions.training():
         pass
+
+
+def test_a_version_must_be_better_on_enough_images() -> None:
+    def better(gains: list[float], groups: int = 100) -> bool:
+        names = [str(number % groups) for number in range(len(gains))]
+        comparison = compare_scores([0.5] * len(gains), [0.5 + gain for gain in gains], groups=names)
+        assert comparison["independent"] == len(set(names))
+        return bool(is_better(comparison))
+
+    assert MIN_INDEPENDENT == 20
+    assert better([0.1] * 20)
+    assert not better([0.1] * 19)
+    # images of 19 patients
+    assert not better([0.1] * 40, groups=19)
+    assert not better([0.0] * 20)
+    assert not better([-0.1] * 20)
+    # a mean above 0 may be chance
+    assert not better([0.3, -0.28] * 10)
+    assert compare_scores([], [], groups=[])["independent"] == 0
+    few = compare_scores([0.1], [0.9], groups=["a"])
+    assert not is_better(few)
+    for fact in ("Version 3 of net", "version 2", "1 independent", 20):
+        assert str(fact) in verdict("net", 3, 2, few)
