@@ -1,5 +1,4 @@
-# make demo   set up, train a few epochs on phantoms, evaluate, segment, leave demo/report.html and
-#             demo/segmented/overview.png
+# make demo   set up, train a few epochs on phantoms, evaluate, segment, leave demo/report.html
 # make test   set up, run every test but the slow ones
 # make docs   set up, write the documentation to site/index.html
 # All make and use .venv; nothing else is needed than Python 3.10 to 3.13.
@@ -36,10 +35,9 @@ demo: $(READY)
 		--ckpt_dir $(DEMO)/models --output_dir $(DEMO)
 	$(BIN)/python -m monai.bundle run evaluating --config_file $(CONFIGS)/evaluate.json \
 		--ckpt_path $(DEMO)/models/model.pt --output_dir $(DEMO)
-	$(BIN)/bus-monai report $(DEMO)
 	$(BIN)/python -m bus_monai.data.demo_files $(DEMO)/dicom
 	$(BIN)/bus-monai segment $(DEMO)/dicom --out $(DEMO)/segmented
-	$(BIN)/bus-monai report $(DEMO)/segmented
+	$(BIN)/bus-monai report $(DEMO) $(DEMO)/segmented
 
 test: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder

@@ -8,12 +8,13 @@ neither torch nor MONAI.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from bus_monai.bundle.settings import CODE_MARKS, read_config
+from bus_monai.bundle.settings import CODE_MARKS, read_config, set_by_user
 from bus_monai.errors import UserError, did_you_mean
 
 SCHEMA_KEY = "settings_schema"
@@ -26,7 +27,8 @@ _NAME = re.compile(r"[A-Za-z]\w*")
 _REFERENCE = re.compile(r"@settings(?:#|::)(\w+)")
 
 Schema: TypeAlias = Mapping[str, Any]
-"""Some of ``type`` (one or several), ``minimum``, ``maximum``, ``minItems``, ``maxItems`` and ``items``."""
+"""Some of ``type`` (one or several), ``minimum``, ``maximum``, ``minItems``, ``maxItems``, ``items`` and
+``description``."""
 KINDS: Mapping[str, tuple[type | tuple[type, ...], str]] = {
     "boolean": (bool, "true or false"),
     "integer": (int, "a whole number"),
@@ -122,6 +124,21 @@ def declared_settings(bundle: Path) -> dict[str, Schema]:
     config = read_config(train if train.is_file() else configs / "inference.json")
     defaults, added = config["settings"], config.get(SCHEMA_KEY, {})
     return {key: _of_default(defaults.get(key), defaults) | added.get(key, {}) for key in [*defaults, *added]}
+
+
+def described_settings(bundle: Path) -> dict[str, tuple[Any, str]]:
+    """Return default and meaning of what a user sets in a bundle, the folder of the data first.
+
+    A meaning is that of ``description`` in the bundle's ``settings_schema``, else that of the key in all bundles.
+
+    Args:
+        bundle: folder of the bundle.
+    """
+    config = read_config(bundle / "configs" / "train.json")
+    meanings: dict[str, str] = json.loads(Path(__file__).with_name("keys.json").read_text(encoding="utf-8"))
+    own = {key: schema["description"] for key, schema in config.get(SCHEMA_KEY, {}).items() if "description" in schema}
+    known = {"dataset_dir": "generated phantoms"} | set_by_user(config)
+    return {key: (value, own.get(key, meanings.get(key, ""))) for key, value in known.items()}
 
 
 def _of_default(default: Any, defaults: Mapping[str, Any]) -> dict[str, Any]:

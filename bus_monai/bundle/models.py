@@ -15,7 +15,14 @@ from typing import TYPE_CHECKING, Any
 
 from bus_monai import __version__
 from bus_monai.bundle.declared import check_settings
-from bus_monai.bundle.registry import TRAINED_FILE, find_bundle, named_weights, output_format, weights_file
+from bus_monai.bundle.registry import (
+    TRAINED_FILE,
+    find_bundle,
+    list_bundles,
+    named_weights,
+    output_format,
+    weights_file,
+)
 from bus_monai.bundle.settings import SETTINGS_FILE, path_text, read_config, read_settings
 from bus_monai.errors import UserError
 from bus_monai.io.atomic import cache_folder, whole_folder
@@ -160,8 +167,6 @@ def _registered(spec: str) -> tuple[str, Path, str]:
             found = client.get_model_version(name, match["version"])
         else:
             found = client.get_model_version_by_alias(name, match["alias"])
-        if BUNDLE_TAG not in found.tags:
-            raise UserError(f"'{spec}' does not say of which bundle it is: set its tag '{BUNDLE_TAG}' in MLflow.")
         key = hashlib.sha256(f"{name} {found.version} {found.run_id} {found.creation_timestamp}".encode()).hexdigest()
         folder = cache_folder() / "registry" / key[:16]
         if not (folder / FETCHED_FILE).is_file():
@@ -173,7 +178,11 @@ def _registered(spec: str) -> tuple[str, Path, str]:
     files = [path for path in folder.rglob("*") if path.suffix in (".pt", ".safetensors")]
     if len(files) != 1:
         raise UserError(f"'{spec}' holds {len(files)} files of weights, not one: register it anew.")
-    return str(found.tags[BUNDLE_TAG]), files[0], f"{name}-{found.version}"
+    # what a training logged says it by the folder of the weights
+    bundle = found.tags.get(BUNDLE_TAG) or files[0].parent.name
+    if bundle not in {known.name for known in list_bundles()}:
+        raise UserError(f"'{spec}' does not say of which bundle it is: set its tag '{BUNDLE_TAG}' in MLflow.")
+    return str(bundle), files[0], f"{name}-{found.version}"
 
 
 @contextmanager

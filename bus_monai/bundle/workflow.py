@@ -46,7 +46,7 @@ def complete_config(settings: Mapping[str, Any]) -> dict[str, Any]:
         settings: the ``settings`` of that config.
 
     Returns:
-        The config for a record, with settings and other plain values at its top level as they are used.
+        The config for a record, with settings and other plain values as they are used.
 
     Raises:
         UserError: a key that does nothing, an argument that its component does not take, or a device that is not there.
@@ -96,7 +96,11 @@ def _record(parser: ConfigParser) -> dict[str, Any]:
     }
     texts = {key: str(value) if isinstance(value, torch.device) else value for key, value in plain.items()}
     rest = {key: value for key, value in config.items() if key not in ("settings", "imports", ConfigParser.meta_key)}
-    return {**rest, **texts, **parser.get_parsed_content("settings")}
+    return {
+        **texts,
+        "settings": parser.get_parsed_content("settings"),
+        **{k: rest[k] for k in rest.keys() - texts.keys()},
+    }
 
 
 def bundle_root(name: str) -> str:

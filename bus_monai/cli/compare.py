@@ -45,6 +45,7 @@ def compare(
     from bus_monai.metrics.aggregate import CASES_FILE, SUMMARY_FILE
     from bus_monai.metrics.case_table import read_case_table
     from bus_monai.metrics.compare import Comparison
+    from bus_monai.metrics.folds import read_folds
     from bus_monai.report.agreement_report import read_annotator, report_agreement
     from bus_monai.report.comparison_report import (
         comparison_text,
@@ -67,7 +68,8 @@ def compare(
     models = _models(costs or [], tables, trust=trust)
     if len(tables) > 1 or not (papers or models):
         comparison = Comparison.of(tables, metric)
-        page = write_comparison_report(comparison, out, published=papers)
+        folds = {name: found for name, folder in folders.items() if (found := read_folds(folder))}
+        page = write_comparison_report(comparison, out, published=papers, folds=folds)
         print(comparison_text(comparison))
         print(f"\n{page}")
     if models:
@@ -90,6 +92,7 @@ def _tell_costs(models: list[TrainedModel], tables: Mapping[str, Sequence[CaseRo
     from bus_monai.io.atomic import check_writable
     from bus_monai.metrics.aggregate import summarize
     from bus_monai.report.page import interval, number
+    from bus_monai.report.paper import TABLES_FOLDER, write_paper_table
 
     found = {model.name: measure_cost(model) for model in models}
     check_writable(out)
@@ -98,21 +101,40 @@ def _tell_costs(models: list[TrainedModel], tables: Mapping[str, Sequence[CaseRo
     for name in found:
         dice = next((s for s in summarize(tables[name], "lesion") if s.metric == "dice"), None)
         scores[name] = f"{number(dice.mean)} {interval(asdict(dice))}" if dice else ""
+    header = ["Model", "Parameters (M)", "GFLOPs", "MB", "Images per second", "Dice"]
+    cells = [
+        [
+            name,
+            f"{c.parameters / 1e6:.2f}",
+            f"{c.gflops:.2f}",
+            f"{c.megabytes:.1f}",
+            f"{c.images_per_second:.2f}",
+            scores[name],
+        ]
+        for name, c in found.items()
+    ]
+    write_paper_table(out / TABLES_FOLDER, "costs", header, cells)
     print("\n" + costs_text(found, scores))
 
 
 def report(
-    folder: Annotated[Path, typer.Argument(help="The output_dir of training and evaluation, or the --out of segment.")],
+    folder: Annotated[
+        Path,
+        typer.Argument(help="The --out of evaluate, also where it is the output_dir of train; or that of segment."),
+    ],
+    segmented: Annotated[
+        Path | None, typer.Argument(show_default=False, help="The --out of segment, to be shown on the page too.")
+    ] = None,
 ) -> None:
-    """Write FOLDER/report.html: curves, example contours and scores of a run; of what segment wrote, overview.png."""
-    if (folder / SEGMENTED_FILE).is_file():
-        from bus_monai.report.contact_sheet import write_contact_sheet
+    """Write FOLDER/report.html, as evaluate does, with the curves of training; of what segment wrote, overview.png."""
+    from bus_monai.report.contact_sheet import write_contact_sheet
 
+    if (folder / SEGMENTED_FILE).is_file():
         print(write_contact_sheet(folder))
         return
-    from bus_monai.report.evaluation_report import write_run_report
+    from bus_monai.report.evaluation_report import write_evaluation_report
 
-    print(write_run_report(folder))
+    print(write_evaluation_report(folder, segmented=write_contact_sheet(segmented) if segmented else None))
 
 
 def _names(runs: list[str]) -> dict[str, Path]:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from bus_monai.bundle.declared import described_settings
 from bus_monai.bundle.registry import find_bundle
-from bus_monai.bundle.settings import keep_null, parse_value, read_config, set_by_user
+from bus_monai.bundle.settings import keep_null, parse_value
 from bus_monai.cli.options import Trust, stoppable
 from bus_monai.errors import UserError
 
+HELP_WIDTH = 100
 TRAIN_HELP = """\
 Usage: bus-monai train BUNDLE [--trust] [--KEY VALUE]...
 
@@ -32,9 +35,10 @@ def train(
     if bundle == "--help":
         print(TRAIN_HELP.format(config="bundles/BUNDLE/configs/train.json") + "\n'bus-monai info' lists the bundles.")
         return
-    config = find_bundle(bundle, trust=trust) / "configs" / "train.json"
+    root = find_bundle(bundle, trust=trust)
+    config = root / "configs" / "train.json"
     if "--help" in context.args:
-        print(TRAIN_HELP.format(config=config) + "\nKeys of this bundle and their defaults:\n" + _keys(config))
+        print(TRAIN_HELP.format(config=config) + "\nKeys of this bundle and their defaults:\n" + _keys(root))
         return
     overrides = parse_overrides(context.args)
 
@@ -66,10 +70,11 @@ def parse_overrides(arguments: list[str]) -> dict[str, Any]:
     return overrides
 
 
-def _keys(config: Path) -> str:
-    """List what a user sets in a config: where the data are, and plain values."""
-    known = {"dataset_dir": "generated phantoms"} | {
-        key: json.dumps(value) for key, value in set_by_user(read_config(config)).items()
-    }
-    width = max(map(len, known))
-    return "\n".join(f"  --{key.ljust(width)}  {value}" for key, value in known.items())
+def _keys(bundle: Path) -> str:
+    """List what a user sets in a bundle: keys, defaults, and below each what it means and takes."""
+    lines = []
+    for key, (value, meaning) in described_settings(bundle).items():
+        default = value if isinstance(value, str) else json.dumps(value)
+        lines.append(f"  --{key} {default}")
+        lines.append(textwrap.fill(meaning, HELP_WIDTH, initial_indent=" " * 8, subsequent_indent=" " * 8))
+    return "\n".join(lines)

@@ -177,7 +177,7 @@ def _check_case(case: Case) -> None:
 
 
 def _progress(cases: Sequence[Case]) -> Iterable[Case]:
-    bar: Iterable[Case] = tqdm(cases, desc="checking images and masks", disable=len(cases) < 100, leave=False)
+    bar: Iterable[Case] = tqdm(cases, desc="checking images and masks", disable=len(cases) < 100 or None, leave=False)
     return bar
 
 
@@ -234,7 +234,9 @@ def prepare_dataset(
         for folder in (IMAGE_FOLDER, MASK_FOLDER):
             (out / folder).mkdir(parents=True, exist_ok=True)
         sections: dict[str, Any] = {}
-        with tqdm(total=sum(len(cases) for _, cases in datalist.sections()), desc=name, unit="image") as bar:
+        with tqdm(
+            total=sum(len(cases) for _, cases in datalist.sections()), desc=name, unit="image", disable=None
+        ) as bar:
             for section, cases in datalist.sections():
                 sections[section] = []
                 for case in cases:

@@ -334,7 +334,9 @@ def masses_of_folder(folder: str | Path) -> list[dict[str, Any]]:
         raise UserError(f"'{folder}' holds no PNG, JPEG, NIfTI or DICOM file: give another dataset_dir.")
     stems = [path.with_name(image_stem(path.name)) for path in paths]
     items = []
-    for path, stem in zip(tqdm(paths, desc="reading masks", disable=len(paths) < 100, leave=False), stems, strict=True):
+    for path, stem in zip(
+        tqdm(paths, desc="reading masks", disable=len(paths) < 100 or None, leave=False), stems, strict=True
+    ):
         name = stem if stems.count(stem) == 1 else path
         for number, part in enumerate(components(read_mask_file(path)), start=1):
             id = mass_id(name.relative_to(folder).as_posix(), number)

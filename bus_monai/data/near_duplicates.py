@@ -101,7 +101,7 @@ def find_pairs(squares: Sequence[NDArray[np.float32]], digests: Sequence[str]) -
     coarse = [to_coarse(squares[i]) for i in kept]
     best: dict[tuple[int, int], Pair] = {}
     candidates = list(find_candidates([squares[i] for i in kept]))
-    for c in tqdm(candidates, desc="comparing pairs", disable=len(candidates) < 500, leave=False):
+    for c in tqdm(candidates, desc="comparing pairs", disable=len(candidates) < 500 or None, leave=False):
         i, j = kept[c.first], kept[c.second]
         correlation = correlate_registered(
             squares[i], squares[j], coarse[c.first], coarse[c.second], flip=c.flip, window=c.window
@@ -206,7 +206,9 @@ def _compare(images: dict[str, Path]) -> list[tuple[str, str]]:
     contents: list[str] = []
     squares: list[NDArray[np.float32]] = []
     # sorted: what is found must not depend on the order of the folder
-    for content, path in tqdm(sorted(images.items()), desc="reading images", disable=len(images) < 100, leave=False):
+    for content, path in tqdm(
+        sorted(images.items()), desc="reading images", disable=len(images) < 100 or None, leave=False
+    ):
         try:
             squares.append(to_square(read_raster(path)))
         except UserError:

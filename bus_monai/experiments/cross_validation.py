@@ -18,12 +18,13 @@ from bus_monai.data.protocols import FOLDS
 from bus_monai.errors import UserError
 from bus_monai.handlers.mlflow import ParentRun
 from bus_monai.inference.predictor import Predictor
-from bus_monai.io.atomic import check_writable, write_table
+from bus_monai.io.atomic import check_writable
 from bus_monai.io.image import read_masks
 from bus_monai.io.ours import check_run_files
 from bus_monai.metrics.aggregate import CASES_FILE, SUMMARY_FILE, means, write_scores
 from bus_monai.metrics.case_table import CASE_COLUMNS, read_case_table
 from bus_monai.metrics.classification import macro_auc, macro_roc
+from bus_monai.metrics.folds import FOLDS_FILE, fold_rows, score_folds, write_folds
 from bus_monai.metrics.segmentation import score_case
 from bus_monai.metrics.shapes import SHAPE_COLUMNS, found_scores, read_shape_rows, summary_lines
 from bus_monai.networks.mutual_generators import GENERATOR_USES
@@ -35,8 +36,6 @@ from bus_monai.report.shape_report import write_shape_report
 from bus_monai.sources.read import read_source
 from bus_monai.transforms.image_region import find_regions
 
-FOLDS_FILE = "folds.csv"
-"""Scores of each fold over its cases with a lesion, with mean and standard deviation."""
 EACH_GENERATOR = "each"
 """Of ``used_generator``: the scores of both, of which the tables of ASSGAN print the mean."""
 Pooled = tuple[Mapping[str, float], Sequence[Path]]
@@ -50,22 +49,14 @@ def pool_cases(out: Path, folds: Sequence[Path]) -> Pooled:
     """
     tables = [read_case_table(fold / CASES_FILE) for fold in folds]
     rows = [row for table in tables for row in table]
+    scores = score_folds(tables)
     write_scores(out, rows)
-    _write_folds(out / FOLDS_FILE, [means(table, "lesion") for table in tables])
+    write_folds(out / FOLDS_FILE, scores)
     page = write_evaluation_report(out)
+    shown = {key: scores[key] for key in ("dice", "iou") if key in scores}
+    for name, values in fold_rows(shown):
+        print(f"{name:>18}  " + "  ".join(f"{key} {value:.3f}" for key, value in zip(shown, values, strict=True)))
     return means(rows, "lesion"), [out / CASES_FILE, out / SUMMARY_FILE, out / FOLDS_FILE, page]
-
-
-def _write_folds(path: Path, scores: Sequence[Mapping[str, float]]) -> None:
-    """Write and print the scores of each fold, their mean and their standard deviation, as papers give them."""
-    metrics = [name for name in scores[0] if all(name in fold for fold in scores)]
-    values = np.array([[fold[name] for name in metrics] for fold in scores])
-    summary = {"mean": values.mean(axis=0), "standard deviation": values.std(axis=0, ddof=1)}
-    rows = [*enumerate(values), *summary.items()]
-    write_table(path, ["fold", *metrics], ([str(name), *map(float, part)] for name, part in rows))
-    shown = [name for name in ("dice", "iou") if name in metrics]
-    for name, part in rows:
-        print(f"{name!s:>18}  " + "  ".join(f"{key} {part[metrics.index(key)]:.3f}" for key in shown))
 
 
 def pool_shapes(out: Path, folds: Sequence[Path]) -> Pooled:

@@ -23,8 +23,16 @@ from bus_monai.explain.explanation import EXPLAIN_METHODS, ExplainItem, Explanat
 from bus_monai.inference.write_outputs import job_tables
 from bus_monai.io.ours import PNG_MARK, check_replaced
 from bus_monai.report.image_figures import add_legend, draw_contour, image_grid
-from bus_monai.report.page import REPORT_FILE, embed, write_page
-from bus_monai.report.paper import PAGE_INCHES, PREDICTION_COLOR, TRUTH_COLOR, paper_style, save_figure
+from bus_monai.report.page import REPORT_FILE, embed, number, write_page
+from bus_monai.report.paper import (
+    PAGE_INCHES,
+    PREDICTION_COLOR,
+    TABLES_FOLDER,
+    TRUTH_COLOR,
+    paper_style,
+    save_figure,
+    write_paper_table,
+)
 
 MAPS_FILE = "explain.csv"
 """One row per map."""
@@ -98,7 +106,7 @@ def explain_images(
     check_replaced(_replaced(items, out, maps), option="--out")
     columns = {MAPS_FILE: tuple(ExplainedMap.__dataclass_fields__), IMAGES_FILE: ("image", "state", "reason")}
     with job_tables(out, columns, pictures="pictures") as (table, images):
-        for item in tqdm(items, desc="explaining"):
+        for item in tqdm(items, desc="explaining", disable=None):
             try:
                 explanation = explainer(item)
             except (UserError, RuntimeError) as error:
@@ -203,13 +211,20 @@ def write_explanation_report(
         grid: picture of several models, see :func:`write_grid`.
     """
     drawn = [result for result in results if result.figure is not None]
+    energies = energy_table(results)
+    if energies:
+        lines = [
+            [e["method"], e["layer"], str(e["images"]), number(e["energy"]), number(e["chance"])] for e in energies
+        ]
+        header = ["Method", "Layer", "Images", "Inside the lesion", "Chance"]
+        write_paper_table(out / TABLES_FOLDER, "energies", header, lines)
     return write_page(
         out / REPORT_FILE,
         "explanation_report.html.jinja",
         title=f"Explanations: {title}",
         images=len(results),
         failed=[result for result in results if result.figure is None],
-        energies=energy_table(results),
+        energies=energies,
         grid=embed(grid) if grid else None,
         pictures={result.item.name: embed(result.figure) for result in drawn[:MAX_PICTURES] if result.figure},
         more=max(0, len(drawn) - MAX_PICTURES),

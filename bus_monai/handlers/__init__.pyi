@@ -9,6 +9,7 @@ from .figures import ValidationDetections as ValidationDetections
 from .figures import ValidationFigure as ValidationFigure
 from .mlflow import MLflowTracker as MLflowTracker
 from .mlflow import ParentRun as ParentRun
+from .mlflow import check_server as check_server
 from .progress import EpochMeans as EpochMeans
 from .progress import EpochReport as EpochReport
 from .progress import History as History

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import getpass
+import json
+import logging
 import os
+import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -12,22 +15,33 @@ from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
+import requests
 from ignite.engine import Engine, Events
 from matplotlib.figure import Figure
 from mlflow import MlflowClient
-from mlflow.entities import Metric, Run, RunStatus
+from mlflow.entities import Dataset, DatasetInput, InputTag, LoggedModelOutput, Metric, Param, Run, RunStatus
 from mlflow.exceptions import MlflowException
 from mlflow.telemetry import set_telemetry_client
-from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NOTE, MLFLOW_SOURCE_NAME, MLFLOW_USER
+from mlflow.utils.mlflow_tags import (
+    MLFLOW_DATASET_CONTEXT,
+    MLFLOW_PARENT_RUN_ID,
+    MLFLOW_RUN_NOTE,
+    MLFLOW_SOURCE_NAME,
+    MLFLOW_USER,
+)
 from monai.config.deviceconfig import get_config_values
 from monai.handlers.mlflow_handler import MLFlowHandler
 from monai.utils.misc import path_to_sqlite_uri
 
 from bus_monai import __version__
 from bus_monai.bundle.declared import check_plain
+from bus_monai.bundle.models import BUNDLE_TAG
+from bus_monai.bundle.registry import TRAINED_FILE, input_modality, output_format
 from bus_monai.data.datalist import SECTIONS
 from bus_monai.errors import UserError, first_line
 from bus_monai.handlers.checkpoint import TrainingCheckpoint
+from bus_monai.inference.mlflow_model import save_mlflow_model
+from bus_monai.report.paper import save_figure
 
 TELEMETRY_VARIABLE = "MLFLOW_DISABLE_TELEMETRY"
 TRACKING_URI_VARIABLE = "MLFLOW_TRACKING_URI"
@@ -38,13 +52,35 @@ EXPERIMENT_KIND = ("mlflow.experimentKind", "custom_model_development")
 """Without it MLflow's page takes the runs for those of a language model and hides the curves."""
 MAX_PARAMETER_LENGTH = 500
 """MLflow's older servers refuse longer values; the whole config is an artifact besides."""
+MAX_DIGEST_LENGTH = 36
+"""Of a data set, in MLflow; the whole digest is in its profile."""
+MODEL_NAME = "model"
+ANSWER_SECONDS = 10
 
 
-def stop_telemetry() -> None:
-    """Stop what MLflow reports of its use, unless the variable ``MLFLOW_DISABLE_TELEMETRY`` says otherwise."""
+def quiet_mlflow() -> None:
+    """Stop what MLflow reports of its use, unless the variable ``MLFLOW_DISABLE_TELEMETRY`` says otherwise.
+
+    What it does is not told line by line either: a training has its own.
+    """
+    logging.getLogger("mlflow").setLevel(logging.WARNING)
     os.environ.setdefault(TELEMETRY_VARIABLE, "true")
     # MONAI may have imported MLflow before anybody could set the variable
     set_telemetry_client()
+
+
+def check_server() -> None:
+    """Ask the server that ``MLFLOW_TRACKING_URI`` names for an answer, before a training begins that it would end.
+
+    Any answer will do: what it allows is told when the run begins.
+
+    Raises:
+        UserError: there is none.
+    """
+    store = os.environ.get(TRACKING_URI_VARIABLE, "")
+    if store.startswith("http"):
+        with reaching(store):
+            requests.get(store, timeout=ANSWER_SECONDS)
 
 
 class ParentRun:
@@ -60,10 +96,11 @@ class ParentRun:
     """
 
     def __init__(self, folder: Path, *, experiment: str, name: str) -> None:
-        stop_telemetry()
+        quiet_mlflow()
         self._before = os.environ.get(TRACKING_URI_VARIABLE)
         self.store = self._before or path_to_sqlite_uri(str(folder / "mlflow.db"))
         self.client = MlflowClient(self.store)
+        check_server()
         with reaching(self.store):
             self._begin(folder, experiment, name)
 
@@ -115,7 +152,7 @@ def reaching(store: str) -> Iterator[None]:
     """
     try:
         yield
-    except (MlflowException, ConnectionError, TimeoutError) as error:
+    except (MlflowException, requests.RequestException, ConnectionError, TimeoutError) as error:
         if not store.startswith("http"):
             raise
         raise UserError(
@@ -136,11 +173,14 @@ class MLflowTracker(MLFlowHandler):
         experiment_name: experiment of the run.
         run_name: name of the run; ``None`` makes one of the experiment and the time.
         parent_run: identity of the run that this one is a part of, such as that of a cross-validation.
-        config: the whole config, logged as parameters and as ``config/config.json``.
+        config: the whole config, logged as ``config/config.json``; its ``settings`` are the parameters.
         config_files: the files the config came from, logged below ``config/``.
-        data: what the run saw, logged as ``data/datalist.json``; its ``digest`` becomes a parameter.
+        data: what the run saw, logged as ``data/datalist.json``, and as the data set of the run.
+        grid: height and width on which scores are computed, or ``source``: goes after their names, as in
+            ``val_dice_at_128x128``, since those of another grid are not comparable.
         evaluator: its metrics are logged beside the engine's, with the prefix ``val_``.
-        checkpoint: holds the identity of the run for resuming.
+        checkpoint: holds the identity of the run for resuming, and the weights, which become a model of MLflow where
+            they segment whole ultrasound images.
         artifacts: files logged when the engine completes, those that exist by then.
         enabled: ``False`` on all processes but the first.
     """
@@ -155,6 +195,7 @@ class MLflowTracker(MLFlowHandler):
         config: Mapping[str, Any] | None = None,
         config_files: Sequence[str | Path] = (),
         data: Mapping[str, Any] | None = None,
+        grid: Sequence[int] | str | None = None,
         evaluator: Engine | None = None,
         checkpoint: TrainingCheckpoint | None = None,
         artifacts: Sequence[str | Path] = (),
@@ -163,7 +204,7 @@ class MLflowTracker(MLFlowHandler):
         self.enabled = enabled
         if not enabled:
             return
-        stop_telemetry()
+        quiet_mlflow()
         self._tracking_uri = tracking_uri
         super().__init__(
             tracking_uri=tracking_uri,
@@ -176,6 +217,8 @@ class MLflowTracker(MLFlowHandler):
         self.config = dict(config or {})
         self.config_files = [Path(path) for path in config_files]
         self.data = dict(data or {})
+        name = grid if grid is None or isinstance(grid, str) else "x".join(map(str, grid))
+        self.grid = f"_at_{name}" if name else ""
         self.evaluator = evaluator
         self.checkpoint = checkpoint
 
@@ -228,48 +271,83 @@ class MLflowTracker(MLFlowHandler):
         kind = "SYNTHETIC phantoms" if self.data.get("synthetic") else "images"
         return (
             f"bus_monai {__version__}. Data: {kind} ({counts}).\n\n"
-            "Artifacts: `config/` is the whole config, `data/` the cases with a digest of their files, `validation/` "
-            "images with contours, `results/` what the run left."
+            "Parameters are what a user sets. Artifacts: `config/` is the whole config, `data/` the cases with a "
+            "digest of their files, `validation/` images with contours, `results/` what the run left."
         )
 
     def _log_inputs(self) -> None:
-        parameters = {key: str(value)[:MAX_PARAMETER_LENGTH] for key, value in flatten(self.config).items()}
-        if "digest" in self.data:
-            parameters["data_digest"] = self.data["digest"]
-        self._log_params(dict(sorted(parameters.items())))
+        settings = flatten(self.config.get("settings", {}))
+        parameters = [Param(key, str(value)[:MAX_PARAMETER_LENGTH]) for key, value in sorted(settings.items())]
+        self.client.log_batch(self.run_id, params=parameters)
         self.client.log_dict(self.run_id, self.config, "config/config.json")
         for path in self.config_files:
             self.client.log_artifact(self.run_id, path, "config")
         if self.data:
             self.client.log_dict(self.run_id, self.data, "data/datalist.json")
+            self.client.log_inputs(self.run_id, [self._dataset()])
         self.client.log_text(self.run_id, environment(), "environment.txt")
+
+    def _dataset(self) -> DatasetInput:
+        """Return the data set as MLflow knows it: by the name of its folder, and nothing of where that is."""
+        counts = {name: len(self.data[name]) for name in SECTIONS if self.data.get(name)}
+        digest = self.data.get("digest", "")
+        name = "phantoms" if self.data.get("synthetic") else Path(str(self.config.get("dataset_dir", "images"))).name
+        dataset = Dataset(
+            name=name,
+            digest=digest[:MAX_DIGEST_LENGTH],
+            source_type="local",
+            source=json.dumps({"folder": name}),
+            profile=json.dumps({"sha256": digest, **counts}),
+        )
+        context = "evaluation" if self.checkpoint is None else "training"
+        return DatasetInput(dataset, [InputTag(MLFLOW_DATASET_CONTEXT, context)])
 
     def epoch_completed(self, engine: Engine) -> None:
         """Log the metrics of the epoch."""
-        metrics = dict(engine.state.metrics)
+        # of an engine without an evaluator they are scores, and of a trainer losses, which have no grid
+        own = self.grid if self.evaluator is None else ""
+        metrics = {f"{name}{own}": value for name, value in engine.state.metrics.items()}
         if self.evaluator is not None and self.evaluator.state.epoch == engine.state.epoch:
-            metrics |= {f"val_{name}": value for name, value in self.evaluator.state.metrics.items()}
+            metrics |= {f"val_{name}{self.grid}": value for name, value in self.evaluator.state.metrics.items()}
         now = int(time.time() * 1000)
         values = [Metric(name, float(value), now, engine.state.epoch) for name, value in metrics.items()]
         with reaching(self.store):
             self.client.log_batch(self.run_id, metrics=values)
 
     def log_validation(self, figure: Figure, epoch: int) -> None:
-        """Log a figure of an epoch's validation as an artifact."""
-        with reaching(self.store):
-            self.client.log_figure(self.run_id, figure, f"validation/epoch_{epoch:04d}.png")
+        """Log a figure of an epoch's validation as artifacts, a PNG and an SVG."""
+        with tempfile.TemporaryDirectory() as folder, reaching(self.store):
+            save_figure(figure, Path(folder) / f"epoch_{epoch:04d}.png")
+            self.client.log_artifacts(self.run_id, folder, "validation")
 
     def complete(self) -> None:
-        """Log the files that are there."""
+        """Log the files that are there, and the model."""
         with reaching(self.store):
             for path in self.artifacts:
                 if path.is_file():
                     self.client.log_artifact(self.run_id, path, "results")
+            if self.checkpoint is not None:
+                self._log_model(self.checkpoint)
+
+    def _log_model(self, checkpoint: TrainingCheckpoint) -> None:
+        bundle, weights = Path(str(self.config.get("bundle_root"))), checkpoint.folder / TRAINED_FILE
+        if not weights.is_file() or output_format(bundle) != "segmentation" or input_modality(bundle) != "US":
+            return
+        experiment = self.experiment.experiment_id
+        model = self.client.create_logged_model(
+            experiment, MODEL_NAME, source_run_id=self.run_id, tags={BUNDLE_TAG: bundle.name}
+        )
+        with tempfile.TemporaryDirectory() as folder:
+            save_mlflow_model(bundle, weights, Path(folder) / MODEL_NAME)
+            self.client.log_model_artifacts(model.model_id, str(Path(folder) / MODEL_NAME))
+        self.client.finalize_logged_model(model.model_id, "READY")
+        step = int(checkpoint.evaluator.state.best_metric_epoch)
+        self.client.log_outputs(self.run_id, [LoggedModelOutput(model.model_id, step)])
 
     def _fail(self, engine: Engine, error: BaseException) -> None:
         if self.cur_run is not None:
             # that the server is gone must not hide the error that is told
-            with suppress(MlflowException, ConnectionError):
+            with suppress(MlflowException, requests.RequestException, ConnectionError):
                 self.client.set_terminated(self.run_id, RunStatus.to_string(RunStatus.FAILED))
         raise error
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import shlex
+import time
 from pathlib import Path
 
 import torch
@@ -12,9 +14,11 @@ from ignite.handlers.tqdm_logger import ProgressBar
 from monai.utils.enums import AdversarialKeys
 from monai.utils.enums import CommonKeys as Keys
 
+from bus_monai.bundle.registry import TRAINED_FILE, list_bundles, output_format
+from bus_monai.bundle.run import EVALUATE_CONFIG
 from bus_monai.errors import UserError
 from bus_monai.handlers.checkpoint import TrainingCheckpoint
-from bus_monai.io.atomic import write_table
+from bus_monai.io.atomic import cache_folder, write_table
 from bus_monai.report.page import HISTORY_FILE
 from bus_monai.trainers.adversarial import D_GRADIENT_NORM, G_GRADIENT_NORM
 from bus_monai.trainers.base import ResumableTrainer
@@ -94,23 +98,46 @@ class EpochMeans:
 
 
 class EpochReport:
-    """A progress bar within each epoch, and one line after it with losses and validation.
+    """One line after each epoch with losses and validation, and the last ones of a training: its weights, what is next.
+
+    On a terminal a progress bar stands within each epoch; a log file has the lines alone.
 
     Args:
         evaluator: validates the network.
+        checkpoint: writes the weights.
+        bundle_root: folder of the bundle.
+        dataset_dir: folder of the data set.
         enabled: ``False`` on all processes but the first.
     """
 
-    def __init__(self, *, evaluator: Engine, enabled: bool = True) -> None:
+    def __init__(
+        self,
+        *,
+        evaluator: Engine,
+        checkpoint: TrainingCheckpoint,
+        bundle_root: str,
+        dataset_dir: str,
+        enabled: bool = True,
+    ) -> None:
         self.evaluator = evaluator
         self.enabled = enabled
-        self.bar = ProgressBar(persist=False)
+        self.weights = checkpoint.folder / TRAINED_FILE
+        self.next = next_command(Path(bundle_root), self.weights, Path(dataset_dir))
+        # of a stream that is no terminal there is no bar
+        self.bar = ProgressBar(persist=False, disable=None)
 
     def attach(self, engine: ResumableTrainer) -> None:
         """Attach to the trainer, after the handlers that compute losses and validate."""
         if self.enabled:
             self.bar.attach(engine)
+            engine.add_event_handler(Events.STARTED, self._start)
             engine.add_event_handler(Events.EPOCH_COMPLETED, self._report)
+
+    def _start(self, engine: ResumableTrainer) -> None:
+        self._began, self._first = time.monotonic(), engine.state.epoch
+        # now that all others are attached: its lines are the last
+        if not engine.has_event_handler(self._end):
+            engine.add_event_handler(Events.COMPLETED, self._end)
 
     def _report(self, engine: ResumableTrainer) -> None:
         state, best = engine.state, self.evaluator.state
@@ -118,7 +145,47 @@ class EpochReport:
         if best.epoch == state.epoch:
             mark = " (best)" if best.best_metric_epoch == best.epoch else f" (best {best.best_metric:.4f})"
             parts.append(f"validation {best.key_metric_name} {best.metrics[best.key_metric_name]:.4f}{mark}")
+        spent = time.monotonic() - self._began
+        if left := state.max_epochs - state.epoch:
+            parts.append(f"about {duration(spent / (state.epoch - self._first) * left)} to go")
         self.bar.log_message(f"epoch {state.epoch}/{state.max_epochs} ({engine.stage}): {', '.join(parts)}")
+
+    def _end(self) -> None:
+        if self.weights.is_file():
+            spent = duration(time.monotonic() - self._began)
+            self.bar.log_message(f"Done in {spent}. Weights of the best validation: {self.weights}\nNext: {self.next}")
+
+
+def duration(seconds: float) -> str:
+    """Write a time in the unit that says enough of it.
+
+    Example:
+        >>> duration(42.4), duration(200), duration(8000)
+        ('42 s', '3 min', '2 h 13 min')
+    """
+    minutes = round(seconds / 60)
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def next_command(bundle: Path, weights: Path, dataset_dir: Path) -> str:
+    """Return the command that evaluates what was trained, on the same data.
+
+    Args:
+        bundle: folder of the bundle.
+        weights: file.
+        dataset_dir: of the training; that of the phantoms which are embedded is not named.
+    """
+    known = bundle.name in {info.name for info in list_bundles() if info.root == bundle.resolve()}
+    data = [] if dataset_dir.is_relative_to(cache_folder()) else [str(dataset_dir)]
+    if output_format(bundle) == "segmentation":
+        words = ["bus-monai", "evaluate", f"{bundle.name if known else bundle}:{weights}"]
+        words += [] if known else ["--trust"]
+        return shlex.join([*words, *(("--data", *data) if data else ()), "--out", f"{weights.parent}_evaluation"])
+    config = bundle / "configs" / EVALUATE_CONFIG
+    words = ["python", "-m", "monai.bundle", "run", "evaluating", "--config_file", str(config), "--ckpt_path"]
+    return shlex.join([*words, str(weights), *(("--dataset_dir", *data) if data else ())])
 
 
 class History:

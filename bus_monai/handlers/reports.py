@@ -21,15 +21,17 @@ from bus_monai.metrics.shapes import SHAPE_COLUMNS, ShapeRow, summary_lines, wri
 from bus_monai.report.mammogram_report import DETECTION_COLUMNS, TRUTH_COLUMNS, write_detections, write_truths
 from bus_monai.report.page import (
     CONFUSION_FILE,
+    DATA_FILE,
     DETECTIONS_FILE,
     FROC_FILE,
     ROC_FILE,
     SHAPE_ROWS_FILE,
     SHAPES_BY_COLUMN_FILE,
     TRUTHS_FILE,
+    number,
     summary_text,
 )
-from bus_monai.report.paper import save_figure
+from bus_monai.report.paper import TABLES_FOLDER, save_figure, write_paper_table
 from bus_monai.report.score_figures import froc_figure
 from bus_monai.report.shape_report import read_column, write_shape_report, write_shapes_by_column
 
@@ -90,19 +92,23 @@ class CaseReport(_Report):
     Args:
         metric: collects the rows.
         folder: where the files go.
+        data: what is evaluated, written as ``data.json``.
 
     Raises:
         UserError: the folder cannot be written to, or holds a file of such a name that this package did not write.
     """
 
     tables: ClassVar[Mapping[str, Sequence[str]]] = {CASES_FILE: CASE_COLUMNS}
-    beside = (SUMMARY_FILE,)
+    beside = (SUMMARY_FILE, DATA_FILE)
 
-    def __init__(self, *, metric: CaseMetric, folder: str | Path) -> None:
+    def __init__(self, *, metric: CaseMetric, folder: str | Path, data: Mapping[str, Any] | None = None) -> None:
         super().__init__(folder)
         self.metric = metric
+        self.data = data
 
     def _write(self) -> None:
+        if self.data is not None:
+            write_json(self.folder / DATA_FILE, self.data)
         print(summary_text(write_scores(self.folder, self.metric.rows)))
 
 
@@ -153,6 +159,12 @@ class DetectionReport(_Report):
             "false_positives": len(counted) - len(finders),
         }
         write_json(self.folder / SUMMARY_FILE, summary)
+        if froc and metric.curve.average_precision is not None:
+            lines = [["Average precision", number(metric.curve.average_precision)]]
+            lines += [
+                [f"Sensitivity at {rate:g} false positives per image", number(found)] for rate, found in froc.items()
+            ]
+            write_paper_table(self.folder / TABLES_FOLDER, "detection", ["Measure", "Value"], lines)
         print(_text(summary))
 
 

@@ -24,15 +24,16 @@ from bus_monai.inference.write_outputs import job_tables
 from bus_monai.io.atomic import plain_cell, write_json, write_table
 from bus_monai.io.image import SourceImage
 from bus_monai.io.masks import write_mask
-from bus_monai.io.ours import PNG_MARK, check_replaced
+from bus_monai.io.ours import check_replaced
 from bus_monai.mammogram.reader import MammogramReader, MassReading, merge_masks
 from bus_monai.mammogram.stage_errors import MassOutcome, StageErrors, measure_stage_errors
 from bus_monai.mammogram.stages import load_stage
 from bus_monai.metrics.case_table import write_case_table
 from bus_monai.networks.shape_cnn import SHAPE_CLASSES
 from bus_monai.report.image_figures import mass_figure
-from bus_monai.report.mammogram_report import write_mammogram_report
+from bus_monai.report.mammogram_report import STAGES_TABLE, write_mammogram_report
 from bus_monai.report.page import REPORT_FILE
+from bus_monai.report.paper import check_paper_files, save_figure
 from bus_monai.sources.read import read_source
 
 MASSES_FILE = "masses.csv"
@@ -127,9 +128,10 @@ def read_mammograms(
     """
     results = []
     check_replaced(_replaced(items, out), option="--out")
+    check_paper_files(out, tables=[STAGES_TABLE], option="--out")
     columns = {MASSES_FILE: MASS_COLUMNS, IMAGES_FILE: ("image", "state", "masses", "reason")}
     with job_tables(out, columns, pictures="masks") as (masses, images):
-        for item in tqdm(items, desc="reading mammograms"):
+        for item in tqdm(items, desc="reading mammograms", disable=None):
             try:
                 source = read_source(item.source, item.frame)
                 image = torch.from_numpy(source.pixels.copy())[None]
@@ -150,13 +152,13 @@ def _replaced(items: Sequence[MammogramItem], out: Path) -> Iterator[Path]:
     yield out / REPORT_FILE
     yield out / RUN_FILE
     for item in items:
-        yield from (item.mask, item.overlay)
+        yield from (item.mask, item.overlay, item.overlay.with_suffix(".svg"))
 
 
 def _write_pictures(item: MammogramItem, source: SourceImage, readings: Sequence[MassReading]) -> None:
     item.mask.parent.mkdir(parents=True, exist_ok=True)
     write_mask(merge_masks(readings, source.pixels.shape), item.source, item.mask)
-    mass_figure(source.pixels, readings).savefig(item.overlay, metadata=PNG_MARK)
+    save_figure(mass_figure(source.pixels, readings), item.overlay)
 
 
 def _rows(name: str, readings: Sequence[MassReading], source: SourceImage) -> Iterator[tuple[object, ...]]:

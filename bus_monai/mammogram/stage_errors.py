@@ -122,7 +122,7 @@ def measure_stage_errors(reader: MammogramReader, cases: Sequence[Case], shapes:
     masses: list[MassOutcome] = []
     with_box: list[CaseRow] = []
     detected: list[CaseRow] = []
-    for case in tqdm(cases, desc="comparing with the truth"):
+    for case in tqdm(cases, desc="comparing with the truth", disable=None):
         source = read_source(case.image)
         image = torch.from_numpy(source.pixels.copy())[None]
         truths = [read_mask(path, source.pixels.shape) for path in case.masks]

@@ -30,6 +30,8 @@ from .findings import findings_curve as findings_curve
 from .findings import fit_calibration as fit_calibration
 from .findings import match_findings as match_findings
 from .findings import reliability as reliability
+from .folds import read_folds as read_folds
+from .folds import score_folds as score_folds
 from .ignite import CaseMetric as CaseMetric
 from .ignite import DetectionMetric as DetectionMetric
 from .ignite import ShapeMetric as ShapeMetric

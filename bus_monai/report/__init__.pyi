@@ -4,7 +4,6 @@ from .comparison_report import write_comparison_report as write_comparison_repor
 from .contact_sheet import draw_contact_sheet as draw_contact_sheet
 from .contact_sheet import write_contact_sheet as write_contact_sheet
 from .evaluation_report import write_evaluation_report as write_evaluation_report
-from .evaluation_report import write_run_report as write_run_report
 from .image_figures import contour_figure as contour_figure
 from .image_figures import detection_figure as detection_figure
 from .image_figures import mass_figure as mass_figure

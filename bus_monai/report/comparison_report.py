@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, astuple, dataclass, fields
 from importlib.resources import files
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from bus_monai.errors import check_choice
@@ -14,12 +15,15 @@ from bus_monai.io.atomic import check_writable, write_table
 from bus_monai.io.ours import check_run_files
 from bus_monai.metrics.aggregate import DETECTED_DISTANCES, DISTANCES, LOWER_IS_BETTER, RULES, means
 from bus_monai.metrics.case_table import CaseRow
-from bus_monai.metrics.compare import COMPARED_RULE, Comparison, PairedTest
+from bus_monai.metrics.compare import COMPARED_RULE, POWER, SIGNIFICANCE_LEVEL, Comparison, PairedTest
+from bus_monai.metrics.folds import FoldScores, fold_rows
 from bus_monai.metrics.operating_curves import operating_curves
 from bus_monai.report.page import COMPARISON_FILE, REPORT_FILE, interval, number, p_value, place, write_page
-from bus_monai.report.paper import TABLES_FOLDER, metric_name, write_paper_table
+from bus_monai.report.paper import TABLES_FOLDER, check_paper_files, metric_name, write_paper_table
 from bus_monai.report.score_figures import box_figure, operating_figure, rank_figure
 
+FIGURES = ("boxes", "operating_curves", "ranks")
+TABLES = ("scores", "tests", "ranks", "folds")
 COMPARED_METRICS = ("dice", "iou", "precision", "sensitivity", "specificity", "m_iou", *DISTANCES, *DETECTED_DISTANCES)
 
 
@@ -101,13 +105,31 @@ def published_text(table: Published, tables: Mapping[str, Sequence[CaseRow]]) ->
     return "\n".join(lines)
 
 
-def write_comparison_report(comparison: Comparison, folder: Path, *, published: Sequence[Published] = ()) -> Path:
+def check_comparison_files(folder: Path, published: Sequence[Published] = ()) -> None:
+    """Check, before models are evaluated, that what a comparison will replace is from an earlier one.
+
+    Raises:
+        UserError: a file is there that this package did not write.
+    """
+    check_run_files(folder, marked=[REPORT_FILE], option="--out")
+    names = [*TABLES, *(f"published_{i}" for i in range(1, 1 + len(published)))]
+    check_paper_files(folder, figures=FIGURES, tables=names, option="--out")
+
+
+def write_comparison_report(
+    comparison: Comparison,
+    folder: Path,
+    *,
+    published: Sequence[Published] = (),
+    folds: Mapping[str, FoldScores] = MappingProxyType({}),
+) -> Path:
     """Write ``report.html`` and ``comparison.csv``, and for a paper the folders ``figures`` and ``tables``.
 
     Args:
         comparison: of the models.
         folder: where all go.
         published: tables to print ours beside.
+        folds: of the models that were cross-validated, by their names.
 
     Raises:
         UserError: the folder cannot be written to.
@@ -117,11 +139,15 @@ def write_comparison_report(comparison: Comparison, folder: Path, *, published: 
     models = {name: {key: asdict(s) for key, s in part.items()} for name, part in comparison.summaries.items()}
     curves = {name: c for name, part in tables.items() if (c := operating_curves(part)) is not None}
     check_writable(folder)
-    check_run_files(folder, marked=[REPORT_FILE], option="--out")
+    check_comparison_files(folder, published)
     write_table(folder / COMPARISON_FILE, [field.name for field in fields(PairedTest)], map(astuple, comparison.tests))
     metrics = [name for name in COMPARED_METRICS if any(name in summary for summary in models.values())]
     beside = [beside_ours(table, tables) for table in published]
     _write_tables(folder / TABLES_FOLDER, comparison, models, metrics, beside)
+    by_model = {name: scores[comparison.metric] for name, scores in folds.items() if comparison.metric in scores}
+    fold_lines = [[name, *map(number, values)] for name, values in fold_rows(by_model)] if _alike(by_model) else []
+    if fold_lines:
+        write_paper_table(folder / TABLES_FOLDER, "folds", ["Fold", *by_model], fold_lines)
     return write_page(
         folder / REPORT_FILE,
         "comparison_report.html.jinja",
@@ -136,6 +162,10 @@ def write_comparison_report(comparison: Comparison, folder: Path, *, published: 
         metric=comparison.metric,
         lower=comparison.metric in LOWER_IS_BETTER,
         tests=comparison.tests,
+        power=POWER,
+        level=SIGNIFICANCE_LEVEL,
+        folds=fold_lines,
+        folded=list(by_model),
         ranking=comparison.ranking,
         ranks=place(rank_figure(comparison.ranking), folder, "ranks"),
         published=beside,
@@ -162,16 +192,23 @@ def _write_tables(
             p_value(t.p),
             p_value(t.p_holm),
             str(t.groups),
+            "none" if t.detectable is None else number(t.detectable),
         ]
         for t in comparison.tests
     ]
-    write_paper_table(folder, "tests", ["Models", "Difference [95 %]", "Effect", "p", "p (Holm)", "Groups"], tests)
+    holm = f"p (Holm, {len(tests)} test{'s' * (len(tests) > 1)})"
+    header = ["Models", "Difference [95 %]", "Effect", "p", holm, "Groups", f"Detectable (power {POWER:.0%})"]
+    write_paper_table(folder, "tests", header, tests)
     ranks = [[name, f"{rank:.2f}"] for name, rank in comparison.ranking.ranks.items()]
     write_paper_table(folder, "ranks", ["Model", "Mean rank"], ranks)
     for i, table in enumerate(published, start=1):
         rows = [[f"{row['name']} (ours)", *row["cells"]] for row in table["ours"]]
         rows += [[row["name"], *row["cells"]] for row in table["rows"]]
         write_paper_table(folder, f"published_{i}", ["Model", *table["columns"]], rows)
+
+
+def _alike(folds: Mapping[str, Sequence[float]]) -> bool:
+    return len({len(values) for values in folds.values()}) == 1
 
 
 def comparison_text(comparison: Comparison) -> str:
@@ -188,10 +225,13 @@ def comparison_text(comparison: Comparison) -> str:
     lines += ["", "mean ranks, 1 is best; models that differ by less than the critical difference are not told apart:"]
     lines += [f"{name:{width}}  {rank:.2f}" for name, rank in comparison.ranking.ranks.items()]
     lines += [f"critical difference {comparison.ranking.critical_difference:.2f}", ""]
-    lines += ["first minus second with paired 95 % interval; Wilcoxon signed rank, corrected by Holm:"]
+    lines.append(
+        "first minus second with paired 95 % interval; Wilcoxon signed rank, p corrected by Holm for all pairs;"
+    )
+    lines.append(f"detectable is the smallest true difference that is seen with a power of {POWER:.0%}:")
     lines += [
         f"{test.first} - {test.second}: {test.difference:+.4f} {interval(asdict(test))}, effect {test.effect:+.2f}, "
-        f"p {test.p_holm:.4g}"
+        f"p {test.p_holm:.4g}, detectable {'none' if test.detectable is None else number(test.detectable)}"
         for test in comparison.tests
     ]
     return "\n".join(lines)

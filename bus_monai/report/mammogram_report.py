@@ -10,9 +10,11 @@ from typing import Any
 from bus_monai.geometry.box import BOX_COLUMNS, Box
 from bus_monai.io.atomic import write_table
 from bus_monai.metrics.detection import Detection
-from bus_monai.report.page import REPORT_FILE, embed, write_page
+from bus_monai.report.page import REPORT_FILE, embed, interval, number, write_page
+from bus_monai.report.paper import TABLES_FOLDER, write_paper_table
 
 MAX_PICTURES = 12
+STAGES_TABLE = "stages"
 DETECTION_COLUMNS = ("id", "score", *BOX_COLUMNS, "matched")
 TRUTH_COLUMNS = ("id", *BOX_COLUMNS, "found", "score")
 
@@ -36,6 +38,10 @@ def write_mammogram_report(
     with masses.open(newline="", encoding="utf-8") as file:
         reader = csv.DictReader(file)
         rows = list(reader)
+    if stages is not None:
+        lines = [[s["stage"], s["given"], s["figure"], number(s["value"]), interval(s)] for s in stages]
+        header = ["Stage", "Given", "Figure", "Value", "95 % interval"]
+        write_paper_table(out / TABLES_FOLDER, STAGES_TABLE, header, lines)
     shown = dict(list(pictures.items())[:MAX_PICTURES])
     return write_page(
         out / REPORT_FILE,

@@ -16,6 +16,8 @@ from bus_monai.io.atomic import atomic_file
 from bus_monai.io.ours import RESEARCH, check_replaced
 from bus_monai.report.paper import FIGURES_FOLDER, METRIC_NAMES, metric_name, save_figure
 
+DATA_FILE = "data.json"
+"""What was evaluated: ids by section, the digest of the files, whether they are phantoms."""
 HISTORY_FILE = "history.csv"
 """Metrics per epoch, from training."""
 TRUSTED_FILE, TRUSTED_PICTURE = "trusted.csv", "trusted.png"
@@ -83,7 +85,9 @@ def place(figure: Figure, folder: Path, name: str) -> str:
 
 
 def read_history(folder: Path) -> list[dict[str, float]]:
-    """Read ``history.csv`` of ``folder``; an epoch lacks the values that it did not have."""
+    """Read ``history.csv`` of ``folder``, if there is one; an epoch lacks the values that it did not have."""
+    if not (folder / HISTORY_FILE).is_file():
+        return []
     with (folder / HISTORY_FILE).open(newline="", encoding="utf-8") as file:
         return [{key: float(value) for key, value in row.items() if value} for row in csv.DictReader(file)]
 

@@ -104,6 +104,27 @@ def save_figure(figure: Figure, path: Path) -> Path:
     return path
 
 
+def check_paper_files(
+    folder: Path, *, figures: Iterable[str] = (), tables: Iterable[str] = (), option: str = "its folder"
+) -> None:
+    """Check, before anything is drawn, that what will be replaced in ``figures`` and ``tables`` of a folder is ours.
+
+    Args:
+        folder: that holds both.
+        figures: names without ending.
+        tables: names without ending; a CSV is ours where its LaTeX is.
+        option: that names the folder.
+
+    Raises:
+        UserError: a file is there that this package did not write.
+    """
+    for name in figures:
+        check_replaced([folder / FIGURES_FOLDER / f"{name}.{kind}" for kind in ("png", "svg")], option=option)
+    for name in tables:
+        tex, table = (folder / TABLES_FOLDER / f"{name}.{kind}" for kind in ("tex", "csv"))
+        check_replaced([tex] if tex.exists() else [tex, table], option=option)
+
+
 def write_paper_table(folder: Path, name: str, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Write ``NAME.csv``, and ``NAME.tex`` for LaTeX's package ``booktabs``.
 
@@ -117,10 +138,10 @@ def write_paper_table(folder: Path, name: str, header: Sequence[str], rows: Iter
         UserError: there is a file that this package did not write.
     """
     table, tex = folder / f"{name}.csv", folder / f"{name}.tex"
-    check_replaced([tex], option="its folder")
+    check_paper_files(folder.parent, tables=[name])
     folder.mkdir(parents=True, exist_ok=True)
     rows = [list(row) for row in rows]
-    write_table(table, list(header), rows)
+    write_table(table, list(header), rows, known=0)
     lines = [" & ".join(map(_tex, line)) + r" \\" for line in (header, *rows)]
     body = [
         f"% {MARK}",

@@ -14,15 +14,15 @@ from bus_monai.io.atomic import write_json, write_table
 from bus_monai.metrics.aggregate import SUMMARY_FILE
 from bus_monai.metrics.shapes import ShapeRow, summarize_shapes, write_shape_rows
 from bus_monai.networks.shape_cnn import SHAPE_CLASSES
-from bus_monai.report.page import CONFUSION_FILE, ROC_FILE, SHAPE_ROWS_FILE
-from bus_monai.report.paper import save_figure
+from bus_monai.report.page import CONFUSION_FILE, ROC_FILE, SHAPE_ROWS_FILE, interval, number
+from bus_monai.report.paper import TABLES_FOLDER, save_figure, write_paper_table
 from bus_monai.report.score_figures import confusion_figure, roc_figure
 
 ColumnValues = Mapping[tuple[str, int | None], str]
 
 
 def write_shape_report(folder: Path, rows: Sequence[ShapeRow], **more: Any) -> dict[str, Any]:
-    """Write ``shapes.csv``, ``summary.json``, ``confusion.png`` and ``roc.png``; return the summary.
+    """Write ``shapes.csv``, ``summary.json``, ``confusion.png``, ``roc.png`` and a paper's table; return the summary.
 
     Args:
         folder: must exist.
@@ -33,6 +33,12 @@ def write_shape_report(folder: Path, rows: Sequence[ShapeRow], **more: Any) -> d
     summary = summarize_shapes(rows) | more
     write_json(folder / SUMMARY_FILE, summary)
     if "confusion" in summary:
+        lines = [
+            [name, number(summary[key]["value"]), interval(summary[key])]
+            for key, name in (("accuracy", "Accuracy"), ("macro_f1", "Macro F1"), ("macro_auc", "Macro AUC"))
+            if summary[key]
+        ]
+        write_paper_table(folder / TABLES_FOLDER, "shapes", ["Measure", "Value", "95 % interval"], lines)
         save_figure(confusion_figure(summary["confusion"]), folder / CONFUSION_FILE)
         save_figure(roc_figure(rows), folder / ROC_FILE)
     return summary

@@ -12,8 +12,10 @@ from scipy.stats import binomtest
 from bus_monai.data.audit.audit_folder import Audit
 from bus_monai.metrics.aggregate import summarize
 from bus_monai.metrics.case_table import CaseRow
-from bus_monai.report.page import REPORT_FILE, write_page
+from bus_monai.report.page import REPORT_FILE, interval, number, write_page
+from bus_monai.report.paper import TABLES_FOLDER, write_paper_table
 
+POINTS_TABLE = "points"
 MIN_IMAGES = 50
 """With a lesion, and without one: of fewer, a rate of a tenth has an interval that is wider than a fifth."""
 
@@ -68,6 +70,17 @@ def write_validation_report(
     """
     rows = next(iter(tables.values()))
     counts = {"with a lesion": sum(row.has_lesion for row in rows), "without": sum(not row.has_lesion for row in rows)}
+    points = {name: operating_point(of_point) for name, of_point in tables.items()}
+    lines = [
+        [
+            name,
+            *(_rate(point[key]) for key in ("found", "seen", "marked")),
+            f"{number(point['dice']['mean'])} {interval(point['dice'])}" if point["dice"] else "",
+        ]
+        for name, point in points.items()
+    ]
+    header = ["Sensitivity", "Lesions found", "Images with a lesion marked on one", "Normal images marked", "Dice"]
+    write_paper_table(folder / TABLES_FOLDER, POINTS_TABLE, header, lines)
     return write_page(
         folder / REPORT_FILE,
         "validation_report.html.jinja",
@@ -79,5 +92,9 @@ def write_validation_report(
         groups=len({row.group for row in rows}),
         findings={kind: len(found) for kind, found in audit.to_dict()["findings"].items() if found},
         duplicates=len(audit.duplicate_groups),
-        points={name: operating_point(of_point) for name, of_point in tables.items()},
+        points=points,
     )
+
+
+def _rate(rate: Mapping[str, Any]) -> str:
+    return f"{rate['mean']} [{rate['low']}, {rate['high']}] of {rate['of']}" if rate["of"] else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from monai.bundle.config_parser import ConfigParser
 
-from bus_monai.bundle.declared import check_plain, check_settings, declared_settings
+from bus_monai.bundle import declared
+from bus_monai.bundle.declared import check_plain, check_settings, declared_settings, described_settings
+from bus_monai.bundle.registry import find_bundle, list_bundles
+from bus_monai.bundle.settings import read_config
+from bus_monai.data.protocols import PROTOCOLS
 from bus_monai.errors import UserError
+from bus_monai.losses.adversarial import GAN_MODES
+from bus_monai.networks.encoders.resnet import STAGE_WIDTHS
+from bus_monai.networks.segmenters import SEGMENTER_NAMES
+from bus_monai.trainers.schedule import SCHEDULES
+from bus_monai.transforms.contrast import EQUALIZATION_METHODS
+from bus_monai.transforms.crop import CROP_KINDS
+from bus_monai.transforms.speckle import SPECKLE_METHODS
 from tests.user_errors import raises_user_error
 
 ANY_TEXT = st.text(st.sampled_from("$@%_ \n'atrge1"), max_size=8) | st.text(max_size=8) | st.just("_target_")
@@ -91,3 +103,37 @@ def test_what_is_declared_fits(bundle: Path, settings: dict[str, Any]) -> None:
 def test_what_is_not_declared_is_refused(bundle: Path, settings: dict[str, Any]) -> None:
     with raises_user_error(key=next(iter(settings))):
         check_settings(settings, bundle, "It")
+
+
+@pytest.mark.parametrize("name", [info.name for info in list_bundles()])
+def test_every_key_says_what_it_means(name: str) -> None:
+    described = described_settings(find_bundle(name))
+    assert [key for key, (_, meaning) in described.items() if not meaning] == []
+    assert described["max_epochs"][0] == declared_default(name)
+
+
+def declared_default(name: str) -> int:
+    return read_config(find_bundle(name) / "configs" / "train.json")["settings"]["max_epochs"]
+
+
+def test_a_meaning_is_no_word_of_a_key_that_is_gone() -> None:
+    known = {key for info in list_bundles() for key in described_settings(info.root)}
+    file = Path(declared.__file__).with_name("keys.json")
+    assert json.loads(file.read_text(encoding="utf-8")).keys() - known == set()
+
+
+def test_the_choices_of_a_key_are_those_of_the_code() -> None:
+    """Each name that the code takes is told."""
+    choices = {
+        "gan_mode": GAN_MODES[:-1],
+        "schedule": SCHEDULES,
+        "speckle": tuple(SPECKLE_METHODS),
+        "equalization": EQUALIZATION_METHODS,
+        "box": CROP_KINDS,
+        "protocol": tuple(PROTOCOLS),
+        "backbone": tuple(STAGE_WIDTHS),
+    }
+    meanings = json.loads(Path(declared.__file__).with_name("keys.json").read_text(encoding="utf-8"))
+    for key, names in choices.items():
+        assert [name for name in names if name not in meanings[key]] == [], key
+    assert described_settings(find_bundle("baseline"))["network_name"][1] == ", ".join(SEGMENTER_NAMES)

@@ -145,13 +145,17 @@ def test_frozen_encoders_keep_what_photographs_taught(small_phantoms: Path, tmp_
     assert int(trained["network.network.stages.0.1.num_batches_tracked"]) > 0
 
 
-@pytest.mark.parametrize("name", ["report.html", "curves_run.png", "test/summary.json", "test/examples.png"])
+@pytest.mark.parametrize(
+    "name",
+    ["report.html", "curves_run.png", "test/summary.json", "test/examples.png", "test/figures/boxes.svg",
+     "training/tables/scores.csv"],
+)  # fmt: skip
 def test_a_file_of_somebody_else_is_named_before_an_evaluation(
     name: str, whole: Path, small_phantoms: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     path = tmp_path / name
-    path.parent.mkdir(exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("mine")
     arguments = ["--data", str(small_phantoms), "--split", "training,test", "--out", str(tmp_path)]
     assert bus_monai(monkeypatch, "evaluate", f"run=multi_encoder_unet:{whole}/model.pt", *arguments) == 2

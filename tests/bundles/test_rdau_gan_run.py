@@ -64,10 +64,17 @@ def trained(small_phantoms: Path, tmp_path_factory: pytest.TempPathFactory) -> t
     return out, done.stdout
 
 
-def test_training_from_the_root_of_the_repository(trained: tuple[Path, str]) -> None:
+def test_training_from_the_root_of_the_repository(trained: tuple[Path, str], small_phantoms: Path) -> None:
     out, output = trained
     assert "is SYNTHETIC: generated phantoms, not patients." in output
     assert "epoch 3/3 (training)" in output
+    # a file has no bars, and its last lines say what there is and what is next
+    assert "\r" not in output
+    assert "it/s" not in output
+    *_, done, following = output.strip().splitlines()
+    assert done.endswith(f"Weights of the best validation: {out / 'model.pt'}")
+    assert following.startswith(f"Next: bus-monai evaluate rdau_gan:{out / 'model.pt'} --data {small_phantoms} ")
+    assert output.count("GHSA-873f-pvrv-4x83") <= 1
     rows = history(out)
     assert [row["epoch"] for row in rows] == ["1", "2", "3"]
     assert rows[0]["d_loss"] == ""
@@ -100,11 +107,16 @@ def test_the_run_in_mlflow_is_complete(trained: tuple[Path, str]) -> None:
     (run,) = client.search_runs([experiment.experiment_id])
     assert run.info.status == "FINISHED"
     assert run.data.params["max_epochs"] == "2"
-    assert run.data.params["train.trainer.weights.region"] == "@settings::lambda_seg"
-    assert len(run.data.params["data_digest"]) == 64
-    names = {"g_loss", "d_loss", "critic_gap", "g_gradient_norm", "d_gradient_norm", "g_learning_rate", "val_dice"}
+    assert run.data.params["lambda_seg"] == "1.0"
+    assert not [key for key in run.data.params if key.startswith("train")]
+    assert json.loads(run.inputs.dataset_inputs[0].dataset.profile)["training"] == 16
+    score = "val_dice_at_64x64"
+    names = {"g_loss", "d_loss", "critic_gap", "g_gradient_norm", "d_gradient_norm", "g_learning_rate", score}
     assert names <= set(run.data.metrics)
-    assert [m.step for m in client.get_metric_history(run.info.run_id, "val_dice")] == [1, 2, 3]
+    assert [m.step for m in client.get_metric_history(run.info.run_id, score)] == [1, 2, 3]
+    (model,) = client.search_logged_models([experiment.experiment_id])
+    best = max(client.get_metric_history(run.info.run_id, score), key=lambda m: m.value)
+    assert [(m.model_id, m.step) for m in run.outputs.model_outputs] == [(model.model_id, best.step)]
 
     def files(path: str = "") -> set[str]:
         found = set()
@@ -114,7 +126,7 @@ def test_the_run_in_mlflow_is_complete(trained: tuple[Path, str]) -> None:
 
     expected = {
         "config/config.json", "config/train.json", "config/metadata.json", "data/datalist.json", "environment.txt",
-        "results/model.pt", "results/history.csv", "validation/epoch_0003.png",
+        "results/history.csv", "validation/epoch_0003.png", "validation/epoch_0003.svg",
     }  # fmt: skip
     assert expected <= files()
 

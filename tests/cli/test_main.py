@@ -104,7 +104,7 @@ def test_help_of_a_bundle_lists_its_settings_only(
     with pytest.raises(SystemExit, match="0"):
         run("train", "rdau_gan", "--help", monkeypatch=monkeypatch)
     text = capsys.readouterr().out
-    assert re.search(r'--gan_mode +"wgan"', text)
+    assert re.search(r"--gan_mode wgan\n +wgan, wgan-gp, bce, none", text)
     assert "--network_def" not in text
 
 
@@ -114,7 +114,7 @@ def test_help_of_a_bundle_lists_its_settings_only(
         (["train", "rdau"], ["'rdau'", "'rdau_gan'", *(info.name for info in list_bundles())]),
         (["train", "rdau_gan", "max_epochs", "3"], ["'max_epochs'", "--KEY VALUE"]),
         (["train", "rdau_gan", "--max_epochs"], ["--max_epochs", "--max_epochs VALUE"]),
-        (["report", "/nowhere"], ["'/nowhere/history.csv'", "train", "--output_dir /nowhere"]),
+        (["report", "/nowhere"], ["'/nowhere/cases.csv'", "evaluate"]),
     ],
 )
 def test_a_users_error_is_one_line_and_exit_code_2(

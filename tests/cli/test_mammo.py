@@ -70,7 +70,9 @@ def table(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-@pytest.mark.parametrize("name", ["a_overlay.png", "a_mask.png", "report.html", "run.json", "masses.csv"])
+@pytest.mark.parametrize(
+    "name", ["a_overlay.png", "a_overlay.svg", "a_mask.png", "report.html", "run.json", "masses.csv"]
+)
 def test_only_what_an_earlier_run_wrote_is_replaced(
     run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
 ) -> None:

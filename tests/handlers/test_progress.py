@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,7 +12,9 @@ import torch
 from ignite.engine import Engine, Events
 from monai.utils.enums import AdversarialKeys
 
-from bus_monai.handlers.progress import EpochMeans, TrustedMasks
+from bus_monai.bundle.registry import find_bundle
+from bus_monai.data.dataset import default_dataset_dir
+from bus_monai.handlers.progress import EpochMeans, TrustedMasks, next_command
 from bus_monai.report.score_figures import curves_figure
 from tests.user_errors import raises_user_error
 
@@ -36,6 +40,23 @@ def test_a_loss_that_is_not_finite_ends_the_run_with_advice(bad: float) -> None:
 
 def test_an_infinite_gradient_norm_is_reported_and_no_error() -> None:
     assert run([{"g_gradient_norm": torch.tensor(float("inf"))}]) == {"g_gradient_norm": float("inf")}
+
+
+def test_what_comes_next_is_said_for_each_kind_of_bundle() -> None:
+    weights, data = Path("runs/my run/model.pt"), Path("BUSI")
+    assert next_command(find_bundle("rdau_gan"), weights, data) == (
+        "bus-monai evaluate 'rdau_gan:runs/my run/model.pt' --data BUSI --out 'runs/my run_evaluation'"
+    )
+    assert "--data" not in next_command(find_bundle("rdau_gan"), weights, Path(default_dataset_dir()))
+    shapes = next_command(find_bundle("mass_shape"), weights, data)
+    assert shapes.startswith("python -m monai.bundle run evaluating --config_file ")
+    assert shapes.endswith("evaluate.json --ckpt_path 'runs/my run/model.pt' --dataset_dir BUSI")
+
+
+def test_a_bundle_of_others_is_named_by_its_folder(tmp_path: Path) -> None:
+    bundle = Path(shutil.copytree(find_bundle("rdau_gan") / "configs", tmp_path / "rdau_gan" / "configs")).parent
+    command = next_command(bundle, Path("model.pt"), Path("BUSI"))
+    assert command.startswith(f"bus-monai evaluate {bundle}:model.pt --trust --data BUSI ")
 
 
 def test_the_count_is_a_metric_in_epochs_that_see_unlabeled_images() -> None:

@@ -11,7 +11,15 @@ from hypothesis import strategies as st
 
 from bus_monai.metrics.aggregate import summarize
 from bus_monai.metrics.case_table import CaseRow
-from bus_monai.metrics.compare import Comparison, _holm, compare_robustness, paired_tests, ranking
+from bus_monai.metrics.compare import (
+    Comparison,
+    _detectable,
+    _holm,
+    _wilcoxon,
+    compare_robustness,
+    paired_tests,
+    ranking,
+)
 from bus_monai.metrics.segmentation import score_case
 from tests.user_errors import raises_user_error
 
@@ -173,3 +181,16 @@ def test_without_normal_images_there_is_no_rate() -> None:
 def test_other_cases_are_refused_robustness() -> None:
     with pytest.raises(ValueError, match=r"^the images under 'x' are others than the undisturbed, such as 'n2'\.$"):
         compare_robustness(PLAIN, {"x": PLAIN[:4]})
+
+
+def test_what_so_few_groups_could_show() -> None:
+    """A difference of the size that is called detectable is found in four of five studies."""
+    rng = np.random.default_rng(0)
+    noise = rng.normal(0, 0.1, (200, 30))
+    found = [_detectable(sample, 1) for sample in noise]
+    p = [_wilcoxon(sample + np.mean(found)) for sample in noise]
+    assert np.mean(np.array(p) < 0.05) == pytest.approx(0.8, abs=0.06)
+    # five signs alike are of p 0.0625, six of 0.031
+    assert (_detectable(noise[0, :5], 1), _detectable(noise[0, :6], 2)) == (None, None)
+    assert _detectable(noise[0, :6], 1) is not None
+    assert _detectable(noise[0], 10) > _detectable(noise[0], 1)

@@ -29,13 +29,17 @@ from tests.user_errors import raises_user_error
 def test_page_and_table_hold_the_tests(tmp_path: Path, good: list[CaseRow], bad: list[CaseRow]) -> None:
     models = {"good": good, "bad": bad}
     comparison = Comparison.of(models)
-    page = write_comparison_report(comparison, tmp_path, published=published_tables("rdau")).read_text("utf-8")
+    folds = {"good": {"dice": [0.8, 0.9]}, "bad": {"dice": [0.5, 0.7]}}
+    page = write_comparison_report(comparison, tmp_path, published=published_tables("rdau"), folds=folds).read_text()
     [test] = comparison.tests
     assert test.difference > 0
     assert test.p_holm < 0.05
     with (tmp_path / "comparison.csv").open(newline="") as file:
         [row] = csv.DictReader(file)
     assert float(row["p_holm"]) == test.p_holm
+    assert float(row["low"]) <= float(row["difference"]) <= float(row["high"])
+    assert float(row["detectable"]) == test.detectable
+    assert "by Holm for the 1 test of this table" in page
     assert (row["first"], row["second"], int(row["groups"])) == ("good", "bad", test.groups)
     assert f"<td>{number(test.effect)}</td>" in page
     for rows in models.values():
@@ -43,7 +47,7 @@ def test_page_and_table_hold_the_tests(tmp_path: Path, good: list[CaseRow], bad:
     assert "RDA-NET-GAN, 57 test images" in unescape(page)
     assert not re.findall(r'(?:src|href)="(?!data:)', page)
     told = unescape(re.sub("<[^>]+>", "", page))
-    for name in ("scores", "tests", "ranks", "published_1"):
+    for name in ("scores", "tests", "ranks", "folds", "published_1"):
         with (tmp_path / "tables" / f"{name}.csv").open(newline="", encoding="utf-8") as file:
             header, *lines = csv.reader(file)
         tex = (tmp_path / "tables" / f"{name}.tex").read_text("utf-8")

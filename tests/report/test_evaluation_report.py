@@ -16,9 +16,10 @@ from PIL import Image
 
 from bus_monai.metrics.aggregate import summarize_all
 from bus_monai.metrics.case_table import CaseRow, read_case_table, write_case_table
+from bus_monai.metrics.folds import write_folds
 from bus_monai.metrics.operating_curves import bland_altman, operating_curves
 from bus_monai.metrics.segmentation import score_case
-from bus_monai.report.evaluation_report import write_evaluation_report, write_run_report
+from bus_monai.report.evaluation_report import write_evaluation_report
 from bus_monai.report.image_figures import contour_figure
 from bus_monai.report.page import number, read_history, summary_text
 from bus_monai.report.paper import LINE_COLORS, metric_name
@@ -64,9 +65,9 @@ def test_scores_are_those_of_the_table(tmp_path: Path, page: str) -> None:
     curves, agreement = operating_curves(rows), bland_altman(rows)
     assert curves is not None
     assert agreement is not None
-    assert by_rule["curves"]["area under ROC"] == number(curves.auc)
-    assert by_rule["curves"]["expected calibration error"] == number(curves.calibration_error)
-    assert f'<b id="bias">{number(agreement.bias)}</b>' in page
+    assert by_rule["measures"]["Area under ROC, all pixels"] == number(curves.auc)
+    assert by_rule["measures"]["Expected calibration error, all pixels"] == number(curves.calibration_error)
+    assert by_rule["measures"][f"Predicted minus true area ({agreement.unit})"] == number(agreement.bias)
     for name in ("benign", "malignant"):
         line = next(line for line in found["By diagnosis"] if line[0] == name)
         part = [r for r in lesions if r.diagnosis == name]
@@ -123,46 +124,54 @@ def folder(tmp_path: Path) -> Path:
         for i in range(4)
     ]
     (tmp_path / "summary.json").write_text(json.dumps(summarize_all(rows)))
+    write_case_table(tmp_path / "cases.csv", rows)
     figure = contour_figure([truth] * 2, [truth] * 2, [np.roll(truth, 2, 0)] * 2, ["one", "two"])
     figure.savefig(tmp_path / "examples.png")
     return tmp_path
 
 
-def test_every_figure_comes_from_the_summary(folder: Path) -> None:
-    page = write_run_report(folder).read_text()
-    summary = json.loads((folder / "summary.json").read_text())
-    for rule in summary.values():
-        for metric, value in rule["metrics"].items():
-            row = re.search(rf"<tr><td>{re.escape(metric_name(metric))}</td><td>([-\d.]+)</td>", page)
-            assert row is not None
-            assert f"{value['mean']:.4f}" in page or f"{value['mean']:.1f}" in page
-    assert summary["lesion"]["text"].split(";")[0] in page
-    assert "not for clinical use" in page
-
-
-def test_the_page_stands_alone_and_opens_in_a_browser(folder: Path, chromium: str) -> None:
-    path = write_run_report(folder)
-    assert not re.search(r'(src|href)="(?!data:)', path.read_text())
+def test_the_page_tells_of_training_data_folds_and_other_files(folder: Path, chromium: str) -> None:
+    data = {"digest": "0123456789abcdef" * 4, "synthetic": True}
+    (folder / "data.json").write_text(json.dumps(data))
+    write_folds(folder / "folds.csv", {"dice": [0.5, 0.7], "iou": [0.4, 0.5]})
+    picture = folder / "examples.png"
+    path = write_evaluation_report(folder, segmented=picture)
+    page = path.read_text()
+    assert not re.search(r'(src|href)="(?!data:|#)', page)
+    assert "0123456789abcdef<" in page
+    assert "generated phantoms" in page
+    assert "bus-monai segment FOLDER" in page
+    assert tables(page)["folds"] == [
+        ["Fold", "Dice", "IoU"],
+        ["0", "0.5000", "0.4000"],
+        ["1", "0.7000", "0.5000"],
+        ["mean", "0.6000", "0.4500"],
+        ["standard deviation", "0.1414", "0.0707"],
+    ]
+    with (folder / "tables" / "folds.csv").open(newline="") as file:
+        assert list(csv.reader(file)) == tables(page)["folds"]
+    with (folder / "tables" / "measures.csv").open(newline="") as file:
+        assert list(csv.reader(file))[1:] == tables(page)["measures"]
     options = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
     options += ["--disable-component-update", "--disable-sync", f"--user-data-dir={folder / 'profile'}"]
     command = [chromium, *options, "--virtual-time-budget=4000", "--dump-dom", path.as_uri()]
     dom = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
-    assert "<h2>Curves</h2>" in dom
-    assert dom.count("data:image/png;base64") == 2
-    assert "95 % interval" in dom
+    assert "<h2>Training</h2>" in dom
+    assert dom.count("data:image/png;base64") == 6
 
 
-@pytest.mark.parametrize(("missing", "step"), [("history.csv", "train"), ("summary.json", "evaluate")])
-def test_what_is_missing_is_named_with_the_step_that_makes_it(folder: Path, missing: str, step: str) -> None:
-    (folder / missing).unlink()
-    with raises_user_error(step, f"--output_dir {folder}", path=folder / missing):
-        write_run_report(folder)
+def test_real_images_are_not_called_phantoms(folder: Path) -> None:
+    (folder / "data.json").write_text(json.dumps({"digest": "0" * 64, "synthetic": False}))
+    assert "phantoms" not in write_evaluation_report(folder).read_text()
 
 
-def test_a_broken_summary_is_named(folder: Path) -> None:
-    (folder / "summary.json").write_text("")
-    with raises_user_error("evaluate", f"--output_dir {folder}", path=folder / "summary.json"):
-        write_run_report(folder)
+@pytest.mark.parametrize("name", ["cases.csv", "data.json", "folds.csv"])
+def test_what_is_missing_or_broken_is_named(folder: Path, name: str) -> None:
+    (folder / name).unlink(missing_ok=True)
+    if name != "cases.csv":
+        (folder / name).write_text("{")
+    with raises_user_error("evaluate" if name != "folds.csv" else "cross-validate", path=folder / name):
+        write_evaluation_report(folder)
 
 
 def test_history_leaves_out_what_an_epoch_did_not_have(folder: Path) -> None:

@@ -94,7 +94,7 @@ def audit_folder(folder: str | Path) -> Audit:
     images: list[ListedImage] = []
     squares: list[NDArray[np.float32]] = []
     digests: list[str] = []
-    for image in tqdm(listed, desc="reading images", disable=len(listed) < 100, leave=False):
+    for image in tqdm(listed, desc="reading images", disable=len(listed) < 100 or None, leave=False):
         try:
             pixels = read_source(image.path).pixels
         except UserError as error:

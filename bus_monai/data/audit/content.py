@@ -22,8 +22,11 @@ from bus_monai.io.opened import source_kind
 
 MAX_STROKE_PX = 9
 """Pixels: wider bright regions are tissue."""
-TEXT_CONTRAST = 0.4
+TEXT_CONTRASTS = (0.2, 0.25, 0.3, 0.4)
+"""Of letters: the lower see gray ones, the higher part them from bright tissue."""
 GLYPH_HEIGHTS_PX = (5, 40)
+MAX_GLYPH_GAP = 1.5
+"""Between letters, and words, in heights."""
 MIN_GLYPHS = 4
 """In a line of text."""
 CALIPER_CONTRASTS = (0.3, 0.4)
@@ -65,8 +68,11 @@ def count_text_lines(contrast: NDArray[np.float32]) -> int:
     Args:
         contrast: of strokes, (H, W) in [0, 1].
     """
+    return max(_count_lines(_strokes(contrast >= least)) for least in TEXT_CONTRASTS)
+
+
+def _count_lines(strokes: list[_Stroke]) -> int:
     low, high = GLYPH_HEIGHTS_PX
-    strokes = _strokes(contrast >= TEXT_CONTRAST)
     glyphs = [s for s in strokes if low <= s.box.height <= high and s.box.width <= 1.5 * s.box.height]
     glyphs.sort(key=lambda stroke: stroke.box.left)
     lines: list[list[_Stroke]] = []
@@ -112,7 +118,7 @@ def _continues(last: _Stroke, glyph: _Stroke) -> bool:
     return (
         abs(last.box.bottom - glyph.box.bottom) <= 0.2 * last.box.height
         and 0.7 <= glyph.box.height / last.box.height <= 1.4
-        and -1 <= glyph.box.left - last.box.right <= last.box.height
+        and -1 <= glyph.box.left - last.box.right <= MAX_GLYPH_GAP * last.box.height
     )
 
 

@@ -71,7 +71,7 @@ def write_phantom_set(
     with whole_folder(folder, last=DATALIST_FILE) as partial:
         for kind in (IMAGE_FOLDER, MASK_FOLDER):
             (partial / kind).mkdir()
-        bar = tqdm(phantoms, desc="generating phantoms", total=count, leave=False)
+        bar = tqdm(phantoms, desc="generating phantoms", total=count, leave=False, disable=None)
         for i, phantom in enumerate(bar):
             id = f"{name}_{i:04d}"
             case = Case(id, partial / IMAGE_FOLDER / f"{id}.png", (), id, phantom.diagnosis)

@@ -111,14 +111,15 @@ def test_marks_and_margins(folder: Path) -> None:
         ImageDraw.Draw(dark).line((x - 5, y, x + 5, y), fill=255)
         ImageDraw.Draw(dark).line((x, y - 5, x, y + 5), fill=255)
     dark.save(place / "a2.png")
-    lettered = image(folder, "a3.png").point(lambda value: value // 3)
-    ImageDraw.Draw(lettered).text((20, 70), "LEFT BREAST", fill=255)
-    lettered.save(place / "a3.png")
+    for name, gray in (("a3.png", 255), ("a4.png", 120)):
+        lettered = image(folder, name).point(lambda value: value // 3)
+        ImageDraw.Draw(lettered).text((20, 70), "LEFT   BREAST", fill=gray)
+        lettered.save(place / name)
     assert found(folder) == {
         "letterbox": [(["benign/a0.png"], "left 10 %, right 10 %")],
         "colour": [(["benign/a1.png"], "1.0 % of the pixels")],
         "calipers": [(["benign/a2.png"], "2 marks")],
-        "text": [(["benign/a3.png"], "1 line")],
+        "text": [(["benign/a3.png"], "1 line"), (["benign/a4.png"], "1 line")],
     }
 
 
