@@ -265,7 +265,10 @@ def explanation_figure(explanation: Explanation, name: str) -> Figure:
     # from the image's form, so that the panels touch
     wide = PAGE_INCHES / EXPLANATION_COLUMNS
     tall = wide * min(max(height / width, 0.5), 1.4)
-    figure, axes = image_grid(2 + len(explanation.maps), (wide, tall + 0.3), below=0.5, columns=EXPLANATION_COLUMNS)
+    count = 2 + len(explanation.maps)
+    heights = [tall] * -(-count // EXPLANATION_COLUMNS)
+    around = 0.5 + 0.3 * len(heights)
+    figure, axes = image_grid(count, wide, heights, around=around, columns=EXPLANATION_COLUMNS)
     axes[0].imshow(explanation.image, cmap="gray", vmin=0, vmax=1)
     axes[0].set_title("image")
     axes[1].imshow(explanation.image, cmap="gray", vmin=0, vmax=1)

@@ -55,7 +55,7 @@ class BlandAltman:
 def bland_altman(rows: Sequence[CaseRow]) -> BlandAltman | None:
     """Compare predicted and true areas of the cases with a lesion; ``None`` with fewer than two of them.
 
-    The unit is ``mm²`` where the spacing of every case is known, else ``pixels``.
+    The unit is ``mm²`` where the spacing of every case is known, else ``px``.
 
     Example:
         >>> from bus_monai.metrics.segmentation import score_case
@@ -64,11 +64,11 @@ def bland_altman(rows: Sequence[CaseRow]) -> BlandAltman | None:
         >>> rows = [CaseRow.of(case, id=id, group=id, diagnosis="benign") for id, case in scores.items()]
         >>> agreement = bland_altman(rows)
         >>> agreement.difference, agreement.bias, agreement.unit
-        (array([-1.,  0.]), -0.5, 'pixels')
+        (array([-1.,  0.]), -0.5, 'px')
     """
     rows = [row for row in rows if row.has_lesion]
     known = all(row.true_area_mm2 is not None for row in rows)
-    suffix, unit = ("mm2", "mm²") if known else ("px", "pixels")
+    suffix, unit = ("mm2", "mm²") if known else ("px", "px")
     predicted, true = ([getattr(row, f"{name}_area_{suffix}") for row in rows] for name in ("predicted", "true"))
     return BlandAltman.of(predicted, true, unit)
 

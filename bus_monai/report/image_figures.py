@@ -28,32 +28,36 @@ from bus_monai.report.paper import (
 
 GRID_COLUMNS = 3
 IMAGE_INCHES = PAGE_INCHES / GRID_COLUMNS
+TITLE_INCHES, LEGEND_INCHES = 0.25, 0.3
 OUTCOME_OPACITY = 0.45
 
 
 def image_grid(
-    count: int, size: tuple[float, float], *, below: float, columns: int = GRID_COLUMNS
+    count: int, width: float, heights: Sequence[float], *, around: float, columns: int = GRID_COLUMNS
 ) -> tuple[Figure, list[Axes]]:
     """Return a figure with room for ``count`` images, and at least as many axes without frames.
 
     Args:
         count: 1 or more.
-        size: width and height of an axis in inches.
-        below: inches for the legend.
+        width: of an axis in inches.
+        heights: of the axes of each row in inches.
+        around: inches for all titles and the legend.
         columns: most images per row.
     """
     columns = min(columns, count)
-    rows = -(-count // columns)
-    figure = Figure(figsize=(size[0] * columns, size[1] * rows + below), layout="constrained")
-    axes = list(figure.subplots(rows, columns, squeeze=False).flat)
+    figure = Figure(figsize=(width * columns, sum(heights) + around), layout="constrained")
+    axes = list(figure.subplots(len(heights), columns, squeeze=False, height_ratios=heights).flat)
     for axis in axes:
         axis.axis("off")
+        # the images of a row, and their titles, begin at one height
+        axis.set_anchor("N")
     return figure, axes
 
 
-def _tallest(sizes: Iterable[tuple[int, ...]]) -> float:
-    """Return the inches of the image (H, W) that is the tallest for its width."""
-    return IMAGE_INCHES * max(height / width for height, width in sizes)
+def _row_heights(sizes: Sequence[tuple[int, ...]]) -> list[float]:
+    """Return, for each row of images (H, W), the inches of the one that is the tallest for its width."""
+    inches = [IMAGE_INCHES * height / width for height, width in sizes]
+    return [max(inches[i : i + GRID_COLUMNS]) for i in range(0, len(inches), GRID_COLUMNS)]
 
 
 def add_legend(figure: Figure, colors: Mapping[str, str]) -> None:
@@ -85,7 +89,9 @@ def contour_figure(
     Returns:
         A figure with up to three images per row.
     """
-    figure, axes = image_grid(len(images), (IMAGE_INCHES, _tallest(image.shape for image in images) + 0.25), below=0.3)
+    heights = _row_heights([image.shape for image in images])
+    around = LEGEND_INCHES + TITLE_INCHES * len(heights)
+    figure, axes = image_grid(len(images), IMAGE_INCHES, heights, around=around)
     for axis, image, truth, probability, title in zip(axes, images, truths, probabilities, titles, strict=False):
         axis.imshow(image, cmap="gray", vmin=0, vmax=1)
         draw_contour(axis, truth, 0.5, TRUTH_COLOR)
@@ -115,8 +121,9 @@ def detection_figure(
     Returns:
         A figure with up to three images per row.
     """
-    tall = _tallest(one.size for one in detections)
-    figure, axes = image_grid(len(images), (IMAGE_INCHES, tall + 0.25), below=0.3)
+    heights = _row_heights([one.size for one in detections])
+    around = LEGEND_INCHES + TITLE_INCHES * len(heights)
+    figure, axes = image_grid(len(images), IMAGE_INCHES, heights, around=around)
     for axis, image, one in zip(axes, images, detections, strict=False):
         height, width = one.size
         axis.imshow(image, cmap="gray", vmin=0, vmax=1, extent=(0, width, height, 0))
@@ -199,20 +206,17 @@ def overlay_figure(
     """Draw each image above the same image with its pixels colored by :data:`OUTCOME_COLORS`; see
     :func:`contour_figure` for the arguments.
     """
-    columns = min(GRID_COLUMNS, len(images))
-    blocks = -(-len(images) // columns)
-    tall = _tallest(image.shape for image in images)
-    figure = Figure(figsize=(IMAGE_INCHES * columns, (2 * tall + 0.45) * blocks + 0.3), layout="constrained")
-    axes = figure.subplots(2 * blocks, columns, squeeze=False)
+    heights = [height for height in _row_heights([image.shape for image in images]) for _ in range(2)]
+    # on two lines, titles are no wider than the image; each second row has none
+    around = LEGEND_INCHES + TITLE_INCHES * len(heights)
+    figure, axes = image_grid(len(images), IMAGE_INCHES, heights, around=around)
+    columns = len(axes) // len(heights)
     for i, (image, truth, probability) in enumerate(zip(images, truths, probabilities, strict=True)):
-        row, column = 2 * (i // columns), i % columns
+        above = 2 * columns * (i // columns) + i % columns
         gray = np.repeat(np.clip(image, 0, 1)[..., None], 3, axis=2)
-        axes[row, column].imshow(gray)
-        # on two lines, which are no wider than the image
-        axes[row, column].set_title(titles[i].replace(": ", ":\n", 1))
-        axes[row + 1, column].imshow(_colored(gray, truth > 0.5, probability >= threshold))
-    for axis in axes.flat:
-        axis.axis("off")
+        axes[above].imshow(gray)
+        axes[above].set_title(titles[i].replace(": ", ":\n", 1))
+        axes[above + columns].imshow(_colored(gray, truth > 0.5, probability >= threshold))
     figure.legend(
         handles=[Patch(color=color, label=name) for name, color in OUTCOME_COLORS.items()],
         loc="outside lower center",

@@ -54,7 +54,9 @@ def agreement_figure(
         (agreement.high, "+1.96 SD", "--"),
     ):
         axis.axhline(value, color=MARK_COLOR, linestyle=style, linewidth=1)
-        axis.annotate(f"{text} {value:.4g}", (1, value), xycoords=("axes fraction", "data"), ha="right", va="bottom")
+        # beside the axes, where it hides no point
+        told = f"{text}\n{value:,.0f}" if abs(value) >= 100 else f"{text}\n{value:.3g}"
+        axis.annotate(told, (1.02, value), xycoords=("axes fraction", "data"), va="center")
     axis.set(
         xlabel=f"mean {what} of {names[0]} and {names[1]} ({agreement.unit})",
         ylabel=f"{what}, {names[0]} - {names[1]} ({agreement.unit})",
@@ -93,25 +95,25 @@ def curves_figure(history: Sequence[dict[str, float]]) -> Figure:
     panels = 3 + trusts
     figure = Figure(figsize=(PAGE_INCHES, 2.2 if panels == 3 else 4.2), layout="constrained")
     region, adversarial, validation, *more = figure.subplots(1 if panels == 3 else 2, panels if panels == 3 else 2).flat
-    _draw(region, history, REGION_CURVES)
+    _draw(region, history, REGION_CURVES, "loss")
     region.set_title("Region loss")
-    _draw(adversarial, history, ADVERSARIAL_CURVES)
+    _draw(adversarial, history, ADVERSARIAL_CURVES, "loss")
     adversarial.set_title("Adversarial losses")
-    _draw(validation, history, VALIDATION_CURVES)
+    _draw(validation, history, VALIDATION_CURVES, "score")
     validation.set_ylim(0, 1)
     validation.set_title("Validation, cases with a lesion")
     for axis in more:
-        _draw(axis, history, TRUSTED_CURVES)
+        _draw(axis, history, TRUSTED_CURVES, "images")
         axis.set_title("Unlabeled images trusted")
     return figure
 
 
-def _draw(axis: Axes, history: Sequence[dict[str, float]], names: dict[str, str]) -> None:
+def _draw(axis: Axes, history: Sequence[dict[str, float]], names: dict[str, str], ylabel: str) -> None:
     for name, text in names.items():
         points = [(row["epoch"], row[name]) for row in history if name in row]
         if points:
             axis.plot(*zip(*points, strict=True), label=text, marker="." if len(points) < 30 else None)
-    axis.set_xlabel("epoch")
+    axis.set(xlabel="epoch", ylabel=ylabel)
     axis.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axis.grid(alpha=0.3)
     if axis.lines:
@@ -167,9 +169,10 @@ def _draw_froc(axis: Axes, curve: DetectionCurve, rates: Sequence[float], what: 
     axis.step([*false, max(float(false[-1]), most)], [*found, found[-1]], where="post")
     points = curve.froc(rates) or {}
     axis.plot(list(points), list(points.values()), "o")
-    for rate, value in points.items():
-        axis.annotate(f"{value:.2f}", (rate, value), xytext=(3, -12), textcoords="offset points")
-    axis.set(xlabel="false positives per image", ylabel="sensitivity", xlim=(-0.02, most + 0.1), ylim=(-0.02, 1.02))
+    for i, (rate, value) in enumerate(points.items()):
+        # in turn below and above: the first rates lie close together
+        axis.annotate(f"{value:.2f}", (rate, value), xytext=(3, 5 if i % 2 else -12), textcoords="offset points")
+    axis.set(xlabel="false positives per image", ylabel="sensitivity", xlim=(-0.02, most + 0.1), ylim=(-0.02, 1.08))
     axis.set_title(f"FROC, {curve.truths} {what} in {curve.images} images")
     axis.grid(alpha=0.3)
 
@@ -202,7 +205,7 @@ def operating_figure(curves: Mapping[str, OperatingCurves]) -> Figure:
 def rank_figure(ranking: Ranking) -> Figure:
     """Draw the mean rank of each model; bars join the models that are not told apart (Demsar, JMLR 7, 2006)."""
     names, ranks = list(ranking.ranks), list(ranking.ranks.values())
-    figure = Figure(figsize=(COLUMN_INCHES, 0.9 + 0.22 * len(names)), layout="constrained")
+    figure = Figure(figsize=(COLUMN_INCHES, 0.9 + 0.25 * len(names)), layout="constrained")
     axis = figure.subplots()
     axis.plot(ranks, range(len(names)), "o", color=POINT_COLOR)
     bars = [
@@ -213,11 +216,12 @@ def rank_figure(ranking: Ranking) -> Figure:
     bars = [bar for i, bar in enumerate(bars) if bar[1] > bar[0] and (i == 0 or bar[1] > bars[i - 1][1])]
     for k, (first, last) in enumerate(bars):
         height = len(names) - 0.4 + 0.25 * k
-        axis.plot([ranks[first] - 0.03, ranks[last] + 0.03], [height, height], color="#444", linewidth=4)
+        axis.plot([ranks[first] - 0.03, ranks[last] + 0.03], [height, height], "-", color="#444", linewidth=4)
     axis.set_xlim(0.9, len(names) + 0.1)
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     axis.set_yticks(range(len(names)), [f"{name}  {rank:.2f}" for name, rank in ranking.ranks.items()])
-    axis.invert_yaxis()
+    # the first at the top, and the bars clear of the axis
+    axis.set_ylim(len(names) - 0.3 + 0.25 * len(bars), -0.5)
     axis.set_xlabel(f"mean rank, 1 is best\n(critical difference {ranking.critical_difference:.2f})")
     axis.spines[["left", "right", "top"]].set_visible(False)
     return figure
@@ -237,7 +241,7 @@ def confusion_figure(confusion: Sequence[Sequence[int]]) -> Figure:
     ticks = range(len(SHAPE_CLASSES))
     axis.set(xticks=ticks, yticks=ticks, xticklabels=SHAPE_CLASSES, yticklabels=SHAPE_CLASSES)
     axis.set(xlabel="predicted shape", ylabel="true shape")
-    figure.colorbar(picture, ax=axis, label="share of the true shape")
+    figure.colorbar(picture, ax=axis, label="share of the true shape", shrink=0.7)
     return figure
 
 
@@ -252,7 +256,7 @@ def roc_figure(rows: Sequence[ShapeRow]) -> Figure:
             axis.plot(*roc_curve(scores[:, c], true == c), label=f"{name}, AUC {area:.3f}")
     mean = macro_roc(scores, true)
     if mean is not None:
-        axis.plot(ROC_GRID, mean, color="black", linewidth=2, label="mean of the shapes")
+        axis.plot(ROC_GRID, mean, "-", color="black", linewidth=2, label="mean of the shapes")
         axis.legend(loc="lower right")
     return figure
 
@@ -267,10 +271,10 @@ def fold_roc_figure(curves: Sequence[NDArray[np.float64]], areas: Sequence[float
     """
     figure, axis = _axis("ROC, mean of the shapes, averaged over folds")
     for curve in curves:
-        axis.plot(ROC_GRID, curve, color="#999", linewidth=0.8)
+        axis.plot(ROC_GRID, curve, "-", color="#999", linewidth=0.8)
     mean, spread = np.mean(curves, axis=0), np.std(curves, axis=0)
     label = f"mean of {len(curves)} folds, AUC {np.mean(areas):.3f} ± {np.std(areas):.3f}"
-    axis.plot(ROC_GRID, mean, color="black", linewidth=2, label=label)
+    axis.plot(ROC_GRID, mean, "-", color="black", linewidth=2, label=label)
     axis.fill_between(ROC_GRID, mean - spread, np.minimum(mean + spread, 1), alpha=0.2)
     axis.legend(loc="lower right")
     return figure

@@ -130,7 +130,7 @@ def server(tmp_path: Path) -> Iterator[str]:
         process = subprocess.Popen([sys.executable, "-m", "mlflow", *words], stdout=log, stderr=log, cwd=tmp_path)
     url = f"http://127.0.0.1:{port}"
     try:
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 400
         while True:
             assert process.poll() is None, (tmp_path / "log").read_text()
             assert time.monotonic() < deadline

@@ -23,7 +23,7 @@ def test_bias_and_limits() -> None:
     assert result.mean.tolist() == [11, 20, 28]
     assert result.bias == pytest.approx(-2 / 3)
     assert result.high - result.bias == pytest.approx(1.96 * np.std([2, 0, -4], ddof=1))
-    assert result.unit == "pixels"
+    assert result.unit == "px"
 
 
 def test_square_millimeters_where_all_are_known() -> None:
@@ -33,7 +33,7 @@ def test_square_millimeters_where_all_are_known() -> None:
     assert (result.unit, result.difference.tolist()) == ("mm²", [0.5, 0])
     mixed = bland_altman([*known, row("c", 3, 3)])
     assert mixed is not None
-    assert mixed.unit == "pixels"
+    assert mixed.unit == "px"
     assert bland_altman(known[:1]) is None
 
 

@@ -147,6 +147,15 @@ def test_ranks_end_at_the_number_of_models() -> None:
     assert axis.get_xlim() == pytest.approx((0.9, 2.1))
 
 
+def test_a_bar_of_models_that_are_not_told_apart_is_whole() -> None:
+    (axis,) = score_figures.rank_figure(ranking(tables(5))).axes
+    bars = [line for line in axis.lines if line.get_linewidth() == 4]
+    assert len(bars) > 1
+    assert {bar.get_linestyle() for bar in bars} == {"-"}
+    lowest, _ = axis.get_ylim()
+    assert max(bar.get_ydata()[0] for bar in bars) < lowest
+
+
 def test_a_figure_is_a_picture_for_print_and_a_drawing(tmp_path: Path) -> None:
     path = save_figure(FIGURES["ranks of 2"](), tmp_path / "figures" / "ranks.png")
     with Image.open(path) as picture:
