@@ -42,7 +42,8 @@ def validate(
     from bus_monai.metrics.case_table import read_case_table
     from bus_monai.report.audit_report import write_audit
     from bus_monai.report.evaluation_report import check_evaluation_folders, write_evaluation_report
-    from bus_monai.report.validation_report import write_validation_report
+    from bus_monai.report.paper import check_paper_files
+    from bus_monai.report.validation_report import POINTS_TABLE, write_validation_report
 
     (trained,) = parse_models([model], segmenters=True, trust=trust)
     require_ultrasound(trained.bundle)
@@ -54,6 +55,7 @@ def validate(
     points = SENSITIVITIES if has_operating_points(trained) else ("balanced",)
     folders = {(point, part): out / point / part for point in points for part in sections}
     check_evaluation_folders(out, [out / point for point in points], folders.values(), names=[trained.name])
+    check_paper_files(out, tables=[POINTS_TABLE], option="--out")
     audit = audit_folder(site_data)
     write_audit(audit, out / "audit")
     tables: dict[str, list[CaseRow]] = {point: [] for point in points}

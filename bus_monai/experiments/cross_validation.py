@@ -28,11 +28,11 @@ from bus_monai.metrics.folds import FOLDS_FILE, fold_rows, score_folds, write_fo
 from bus_monai.metrics.segmentation import score_case
 from bus_monai.metrics.shapes import SHAPE_COLUMNS, found_scores, read_shape_rows, summary_lines
 from bus_monai.networks.mutual_generators import GENERATOR_USES
-from bus_monai.report.evaluation_report import write_evaluation_report
+from bus_monai.report.evaluation_report import FIGURES, TABLES, write_evaluation_report
 from bus_monai.report.page import CONFUSION_FILE, FOLD_ROC_FILE, REPORT_FILE, ROC_FILE, SHAPE_ROWS_FILE
-from bus_monai.report.paper import save_figure
+from bus_monai.report.paper import check_paper_files, save_figure
 from bus_monai.report.score_figures import fold_roc_figure
-from bus_monai.report.shape_report import write_shape_report
+from bus_monai.report.shape_report import SHAPES_TABLE, write_shape_report
 from bus_monai.sources.read import read_source
 from bus_monai.transforms.image_region import find_regions
 
@@ -114,6 +114,8 @@ def cross_validate(bundle: Path, out: Path, overrides: Mapping[str, Any]) -> Pat
     table, columns, marked, pool = POOLED_TABLES[kind]
     check_writable(out)
     check_run_files(out, tables={table: columns}, beside=[SUMMARY_FILE, FOLDS_FILE], marked=marked, option="--out")
+    figures, tables = (FIGURES, TABLES) if kind == "segmentation" else ((), (SHAPES_TABLE,))
+    check_paper_files(out, figures=figures, tables=tables, option="--out")
     folders = [out / f"fold{fold}" for fold in range(FOLDS)]
     with ParentRun(out, experiment=bundle.name, name=f"{bundle.name}, {FOLDS} folds") as parent:
         for fold, folder in enumerate(folders):

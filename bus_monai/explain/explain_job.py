@@ -29,11 +29,13 @@ from bus_monai.report.paper import (
     PREDICTION_COLOR,
     TABLES_FOLDER,
     TRUTH_COLOR,
+    check_paper_files,
     paper_style,
     save_figure,
     write_paper_table,
 )
 
+ENERGIES_TABLE = "energies"
 MAPS_FILE = "explain.csv"
 """One row per map."""
 IMAGES_FILE = "images.csv"
@@ -104,6 +106,7 @@ def explain_images(
     """
     results = []
     check_replaced(_replaced(items, out, maps), option="--out")
+    check_paper_files(out, tables=[ENERGIES_TABLE], option="--out")
     columns = {MAPS_FILE: tuple(ExplainedMap.__dataclass_fields__), IMAGES_FILE: ("image", "state", "reason")}
     with job_tables(out, columns, pictures="pictures") as (table, images):
         for item in tqdm(items, desc="explaining", disable=None):
@@ -217,7 +220,7 @@ def write_explanation_report(
             [e["method"], e["layer"], str(e["images"]), number(e["energy"]), number(e["chance"])] for e in energies
         ]
         header = ["Method", "Layer", "Images", "Inside the lesion", "Chance"]
-        write_paper_table(out / TABLES_FOLDER, "energies", header, lines)
+        write_paper_table(out / TABLES_FOLDER, ENERGIES_TABLE, header, lines)
     return write_page(
         out / REPORT_FILE,
         "explanation_report.html.jinja",

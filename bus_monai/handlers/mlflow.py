@@ -36,7 +36,7 @@ from monai.utils.misc import path_to_sqlite_uri
 from bus_monai import __version__
 from bus_monai.bundle.declared import check_plain
 from bus_monai.bundle.models import BUNDLE_TAG
-from bus_monai.bundle.registry import TRAINED_FILE, input_modality, output_format
+from bus_monai.bundle.registry import TRAINED_FILE, input_modality, list_bundles, output_format
 from bus_monai.data.datalist import SECTIONS
 from bus_monai.errors import UserError, first_line
 from bus_monai.handlers.checkpoint import TrainingCheckpoint
@@ -331,7 +331,11 @@ class MLflowTracker(MLFlowHandler):
 
     def _log_model(self, checkpoint: TrainingCheckpoint) -> None:
         bundle, weights = Path(str(self.config.get("bundle_root"))), checkpoint.folder / TRAINED_FILE
-        if not weights.is_file() or output_format(bundle) != "segmentation" or input_modality(bundle) != "US":
+        # what loads it knows the bundles of the package alone
+        known = bundle.resolve() in [info.root.resolve() for info in list_bundles()]
+        if not (known and weights.is_file() and output_format(bundle) == "segmentation"):
+            return
+        if input_modality(bundle) != "US":
             return
         experiment = self.experiment.experiment_id
         model = self.client.create_logged_model(

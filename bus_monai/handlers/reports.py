@@ -31,13 +31,14 @@ from bus_monai.report.page import (
     number,
     summary_text,
 )
-from bus_monai.report.paper import TABLES_FOLDER, save_figure, write_paper_table
+from bus_monai.report.paper import TABLES_FOLDER, check_paper_files, save_figure, write_paper_table
 from bus_monai.report.score_figures import froc_figure
-from bus_monai.report.shape_report import read_column, write_shape_report, write_shapes_by_column
+from bus_monai.report.shape_report import SHAPES_TABLE, read_column, write_shape_report, write_shapes_by_column
 
 logger = logging.getLogger("bus_monai")
 Row = TypeVar("Row")
 MAX_NAMED = 5
+DETECTION_TABLE = "detection"
 
 
 class _Report:
@@ -56,10 +57,13 @@ class _Report:
     """Other files without a mark."""
     marked: ClassVar[tuple[str, ...]] = ()
     """Figures."""
+    paper: ClassVar[tuple[str, ...]] = ()
+    """Tables for a paper, without ending."""
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = check_writable(folder)
         check_run_files(self.folder, tables=self.tables, beside=self.beside, marked=self.marked)
+        check_paper_files(self.folder, tables=self.paper, option="output_dir")
 
     def attach(self, engine: Engine) -> None:
         """Attach to an evaluator."""
@@ -129,6 +133,7 @@ class DetectionReport(_Report):
     tables: ClassVar[Mapping[str, Sequence[str]]] = {DETECTIONS_FILE: DETECTION_COLUMNS, TRUTHS_FILE: TRUTH_COLUMNS}
     beside = (SUMMARY_FILE,)
     marked = (FROC_FILE,)
+    paper = (DETECTION_TABLE,)
 
     def __init__(self, *, metric: DetectionMetric, folder: str | Path) -> None:
         super().__init__(folder)
@@ -164,7 +169,7 @@ class DetectionReport(_Report):
             lines += [
                 [f"Sensitivity at {rate:g} false positives per image", number(found)] for rate, found in froc.items()
             ]
-            write_paper_table(self.folder / TABLES_FOLDER, "detection", ["Measure", "Value"], lines)
+            write_paper_table(self.folder / TABLES_FOLDER, DETECTION_TABLE, ["Measure", "Value"], lines)
         print(_text(summary))
 
 
@@ -226,6 +231,7 @@ class ShapeReport(_Report):
     tables: ClassVar[Mapping[str, Sequence[str]]] = {SHAPE_ROWS_FILE: SHAPE_COLUMNS}
     beside = (SUMMARY_FILE, SHAPES_BY_COLUMN_FILE)
     marked = (CONFUSION_FILE, ROC_FILE)
+    paper = (SHAPES_TABLE,)
 
     def __init__(
         self, *, metric: ShapeMetric, folder: str | Path, column_table: str | None = None, column: str | None = None

@@ -18,6 +18,7 @@ from bus_monai.report.page import CONFUSION_FILE, ROC_FILE, SHAPE_ROWS_FILE, int
 from bus_monai.report.paper import TABLES_FOLDER, save_figure, write_paper_table
 from bus_monai.report.score_figures import confusion_figure, roc_figure
 
+SHAPES_TABLE = "shapes"
 ColumnValues = Mapping[tuple[str, int | None], str]
 
 
@@ -38,7 +39,7 @@ def write_shape_report(folder: Path, rows: Sequence[ShapeRow], **more: Any) -> d
             for key, name in (("accuracy", "Accuracy"), ("macro_f1", "Macro F1"), ("macro_auc", "Macro AUC"))
             if summary[key]
         ]
-        write_paper_table(folder / TABLES_FOLDER, "shapes", ["Measure", "Value", "95 % interval"], lines)
+        write_paper_table(folder / TABLES_FOLDER, SHAPES_TABLE, ["Measure", "Value", "95 % interval"], lines)
         save_figure(confusion_figure(summary["confusion"]), folder / CONFUSION_FILE)
         save_figure(roc_figure(rows), folder / ROC_FILE)
     return summary

@@ -167,7 +167,7 @@ def setting(workflow: ConfigWorkflow, name: str) -> Any:
 def test_settings_are_given_by_their_plain_names_or_in_the_group(given: dict[str, Any]) -> None:
     workflow = complete(BUNDLES["rdau_gan"] / "train.json", **given)
     assert setting(workflow, "max_epochs") == 3
-    assert workflow.parser.get_parsed_content("config")["max_epochs"] == 3
+    assert workflow.parser.get_parsed_content("config")["settings"]["max_epochs"] == 3
     assert "max_epochs" not in workflow.parser.get()
 
 
