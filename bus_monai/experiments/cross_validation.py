@@ -56,7 +56,8 @@ def pool_cases(out: Path, folds: Sequence[Path]) -> Pooled:
     shown = {key: scores[key] for key in ("dice", "iou") if key in scores}
     for name, values in fold_rows(shown):
         print(f"{name:>18}  " + "  ".join(f"{key} {value:.3f}" for key, value in zip(shown, values, strict=True)))
-    return means(rows, "lesion"), [out / CASES_FILE, out / SUMMARY_FILE, out / FOLDS_FILE, page]
+    pooled = {f"{key}_at_source": value for key, value in means(rows, "lesion").items()}
+    return pooled, [out / CASES_FILE, out / SUMMARY_FILE, out / FOLDS_FILE, page]
 
 
 def pool_shapes(out: Path, folds: Sequence[Path]) -> Pooled:

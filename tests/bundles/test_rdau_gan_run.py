@@ -109,7 +109,7 @@ def test_the_run_in_mlflow_is_complete(trained: tuple[Path, str]) -> None:
     assert run.data.params["max_epochs"] == "2"
     assert run.data.params["lambda_seg"] == "1.0"
     assert not [key for key in run.data.params if key.startswith("train")]
-    assert json.loads(run.inputs.dataset_inputs[0].dataset.profile)["training"] == 16
+    assert json.loads(run.inputs.dataset_inputs[0].dataset.profile)["training"] == 18
     score = "val_dice_at_64x64"
     names = {"g_loss", "d_loss", "critic_gap", "g_gradient_norm", "d_gradient_norm", "g_learning_rate", score}
     assert names <= set(run.data.metrics)

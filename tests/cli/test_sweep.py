@@ -91,7 +91,7 @@ def test_folds_are_tested_once_each_and_go_on_where_they_stopped(
     experiment = client.get_experiment_by_name("baseline")
     assert experiment is not None
     parent = client.get_run((tmp_path / "mlflow_run").read_text().strip())
-    assert parent.data.metrics["test_dice"] == pytest.approx(
+    assert parent.data.metrics["test_dice_at_source"] == pytest.approx(
         json.loads((tmp_path / "summary.json").read_text())["lesion"]["metrics"]["dice"]["mean"]
     )
     names = [
