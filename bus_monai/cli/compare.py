@@ -44,8 +44,7 @@ def compare(
     from bus_monai.data.readers.own_images import is_label_folder
     from bus_monai.metrics.aggregate import CASES_FILE, SUMMARY_FILE
     from bus_monai.metrics.case_table import read_case_table
-    from bus_monai.metrics.compare import Comparison
-    from bus_monai.metrics.folds import read_folds
+    from bus_monai.metrics.compare import Comparison, read_folds
     from bus_monai.report.agreement_report import read_annotator, report_agreement
     from bus_monai.report.comparison_report import (
         comparison_text,

@@ -24,7 +24,7 @@ from bus_monai.io.ours import check_run_files
 from bus_monai.metrics.aggregate import CASES_FILE, SUMMARY_FILE, means, write_scores
 from bus_monai.metrics.case_table import CASE_COLUMNS, read_case_table
 from bus_monai.metrics.classification import macro_auc, macro_roc
-from bus_monai.metrics.folds import FOLDS_FILE, fold_rows, score_folds, write_folds
+from bus_monai.metrics.compare import FOLDS_FILE, fold_rows, score_folds, write_folds
 from bus_monai.metrics.segmentation import score_case
 from bus_monai.metrics.shapes import SHAPE_COLUMNS, found_scores, read_shape_rows, summary_lines
 from bus_monai.networks.mutual_generators import GENERATOR_USES

@@ -356,8 +356,9 @@ def grid_figure(rows: Mapping[str, Sequence[Explanation]], models: Sequence[str]
     """
     wide = PAGE_INCHES / (1 + len(models))
     tallest = max(height / width for height, width in (row[0].image.shape for row in rows.values()))
-    size = (wide, wide * min(max(tallest, 0.5), 1.4) + 0.4)
-    figure, axes = image_grid(len(rows) * (1 + len(models)), size, below=0.5, columns=1 + len(models))
+    heights = [wide * min(max(tallest, 0.5), 1.4)] * len(rows)
+    around = 0.5 + 0.4 * len(rows)
+    figure, axes = image_grid(len(rows) * (1 + len(models)), wide, heights, around=around, columns=1 + len(models))
     cells = iter(axes)
     for number, (name, row) in enumerate(rows.items()):
         first = next(cells)

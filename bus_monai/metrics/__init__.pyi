@@ -19,6 +19,8 @@ from .compare import PairedTest as PairedTest
 from .compare import Ranking as Ranking
 from .compare import paired_tests as paired_tests
 from .compare import ranking as ranking
+from .compare import read_folds as read_folds
+from .compare import score_folds as score_folds
 from .detection import DetectionCurve as DetectionCurve
 from .detection import detection_curve as detection_curve
 from .detection import match_detections as match_detections
@@ -30,8 +32,6 @@ from .findings import findings_curve as findings_curve
 from .findings import fit_calibration as fit_calibration
 from .findings import match_findings as match_findings
 from .findings import reliability as reliability
-from .folds import read_folds as read_folds
-from .folds import score_folds as score_folds
 from .ignite import CaseMetric as CaseMetric
 from .ignite import DetectionMetric as DetectionMetric
 from .ignite import ShapeMetric as ShapeMetric

@@ -28,7 +28,7 @@ from bus_monai.metrics.operating_curves import BlandAltman, cohen_kappa
 from bus_monai.metrics.segmentation import mask_dice, surface_distances
 from bus_monai.report.image_figures import contour_figure
 from bus_monai.report.page import REPORT_FILE, interval, number, place, write_page
-from bus_monai.report.paper import metric_name
+from bus_monai.report.paper import TABLES_FOLDER, metric_name, write_paper_table
 from bus_monai.report.score_figures import agreement_figure
 from bus_monai.sources.read import read_all_frames
 
@@ -249,14 +249,14 @@ def field_agreement(found: Agreement, asked: Sequence[CaseField]) -> list[dict[s
 
 
 def long_axes(found: Agreement) -> BlandAltman | None:
-    """Compare the long axes of the lesions that both find, in mm where all are known, else in pixels."""
+    """Compare the long axes of the lesions that both find, in mm where all are known, else in pixels (``px``)."""
     known = len(found.axes_mm) == len(found.axes_px)
-    pairs, unit = (found.axes_mm, "mm") if known else (found.axes_px, "pixels")
+    pairs, unit = (found.axes_mm, "mm") if known else (found.axes_px, "px")
     return BlandAltman.of([a for a, _ in pairs], [b for _, b in pairs], unit)
 
 
 def write_agreement(found: Agreement, names: tuple[str, str], asked: Sequence[CaseField], out: Path) -> Path:
-    """Write ``report.html`` and ``agreement.csv``, and for a paper the folder ``figures``; return the page's path.
+    """Write ``report.html``, ``agreement.csv``, and for a paper ``figures`` and ``tables``; return the page's path.
 
     Args:
         found: both readings.
@@ -271,7 +271,8 @@ def write_agreement(found: Agreement, names: tuple[str, str], asked: Sequence[Ca
     check_writable(out)
     check_run_files(out, tables={AGREEMENT_FILE: columns}, marked=[REPORT_FILE], option="--out")
     write_table(out / AGREEMENT_FILE, columns, map(astuple, found.rows))
-    axes = long_axes(found)
+    axes, summary, words = long_axes(found), summarize_agreement(found), field_agreement(found, asked)
+    _write_tables(out / TABLES_FOLDER, summary, words)
     count = {key: sum(getattr(row, f"lesions_{key}") for row in found.rows) for key in ("first", "second", "both")}
     pictures = (
         contour_figure(
@@ -294,14 +295,32 @@ def write_agreement(found: Agreement, names: tuple[str, str], asked: Sequence[Ca
         groups=len({row.group for row in found.rows}),
         frames=len(found.rows),
         count=count,
-        summary=summarize_agreement(found),
-        words=field_agreement(found, asked),
+        summary=summary,
+        words=words,
         axes=axes,
         lesions=count["both"],
         axes_figure=place(agreement_figure(axes, what="long axis", names=names), out, "long_axes") if axes else None,
         pictures=place(pictures, out, "least_agreed") if pictures else None,
         rows=sorted(found.rows, key=lambda row: (2.0 if row.dice is None else row.dice, row.image, row.frame or 0)),
     )
+
+
+def _write_tables(folder: Path, summary: Mapping[str, Mapping[str, Any]], words: Sequence[Mapping[str, Any]]) -> None:
+    lines = [
+        [metric_name(key), f"{number(score['mean'])} {interval(score)}", str(score["images"])]
+        for key, score in summary.items()
+    ]
+    write_paper_table(folder, "outlines", ["Metric", "Mean [95 %]", "Images"], lines)
+    lines = [
+        [
+            row["title"],
+            f"{number(row['kappa']['value'])} {interval(row['kappa'])}" if row["kappa"] else "",
+            f"{100 * row['same']:.0f} %",
+            str(row["images"]),
+        ]
+        for row in words
+    ]
+    write_paper_table(folder, "fields", ["Field", "Kappa [95 %]", "Alike", "Images"], lines)
 
 
 def agreement_text(found: Agreement, asked: Sequence[CaseField]) -> str:

@@ -15,8 +15,15 @@ from bus_monai.io.atomic import check_writable, write_table
 from bus_monai.io.ours import check_run_files
 from bus_monai.metrics.aggregate import DETECTED_DISTANCES, DISTANCES, LOWER_IS_BETTER, RULES, means
 from bus_monai.metrics.case_table import CaseRow
-from bus_monai.metrics.compare import COMPARED_RULE, POWER, SIGNIFICANCE_LEVEL, Comparison, PairedTest
-from bus_monai.metrics.folds import FoldScores, fold_rows
+from bus_monai.metrics.compare import (
+    COMPARED_RULE,
+    POWER,
+    SIGNIFICANCE_LEVEL,
+    Comparison,
+    FoldScores,
+    PairedTest,
+    fold_rows,
+)
 from bus_monai.metrics.operating_curves import operating_curves
 from bus_monai.report.page import COMPARISON_FILE, REPORT_FILE, interval, number, p_value, place, write_page
 from bus_monai.report.paper import TABLES_FOLDER, check_paper_files, metric_name, write_paper_table

@@ -18,9 +18,8 @@ from bus_monai.metrics.aggregate import (
     summarize_all,
 )
 from bus_monai.metrics.case_table import CASE_COLUMNS, CaseRow, by_diagnosis, by_lesion_size, read_case_table
-from bus_monai.metrics.compare import COMPARED_RULE, ROBUSTNESS_FILE
+from bus_monai.metrics.compare import COMPARED_RULE, ROBUSTNESS_FILE, FoldScores, fold_rows, read_folds
 from bus_monai.metrics.findings import FINDING_RATES, findings_curve, reliability
-from bus_monai.metrics.folds import FoldScores, fold_rows, read_folds
 from bus_monai.metrics.operating_curves import bland_altman, operating_curves
 from bus_monai.report.comparison_report import check_comparison_files
 from bus_monai.report.page import (

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,8 +21,12 @@ from bus_monai.metrics.compare import (
     compare_robustness,
     paired_tests,
     ranking,
+    read_folds,
+    score_folds,
+    write_folds,
 )
 from bus_monai.metrics.segmentation import score_case
+from tests.report.conftest import make_table
 from tests.user_errors import raises_user_error
 
 
@@ -194,3 +200,22 @@ def test_what_so_few_groups_could_show() -> None:
     assert (_detectable(noise[0, :5], 1), _detectable(noise[0, :6], 2)) == (None, None)
     assert _detectable(noise[0, :6], 1) is not None
     assert _detectable(noise[0], 10) > _detectable(noise[0], 1)
+
+
+def test_scores_of_folds_come_back(tmp_path: Path) -> None:
+    scores = score_folds([make_table(0, 0.5), make_table(1, 4.0)])
+    assert scores["dice"][0] > scores["dice"][1]
+    write_folds(tmp_path / "folds.csv", scores)
+    assert read_folds(tmp_path) == scores
+    with (tmp_path / "folds.csv").open(newline="") as file:
+        rows = {row["fold"]: float(row["dice"]) for row in csv.DictReader(file)}
+    one, other = scores["dice"]
+    assert rows["mean"] == pytest.approx((one + other) / 2)
+    assert rows["standard deviation"] == pytest.approx(abs(one - other) / 2**0.5)
+
+
+def test_what_is_no_table_of_folds(tmp_path: Path) -> None:
+    assert read_folds(tmp_path) is None
+    (tmp_path / "folds.csv").write_text("fold,dice\n0,many\n")
+    with raises_user_error(path=tmp_path / "folds.csv"):
+        read_folds(tmp_path)

@@ -56,7 +56,7 @@ def test_outlines_lesions_and_long_axes(both: tuple[Path, Path]) -> None:
     assert summary["hd95_px"]["images"] == 2
     axes = long_axes(found)
     assert axes is not None
-    assert axes.unit == "pixels"
+    assert axes.unit == "px"
     assert len(axes.difference) == 3
     assert axes.bias == pytest.approx(np.mean(axes.difference))
     assert found.worst[0][1].startswith("sub/b c")
@@ -107,7 +107,7 @@ def test_a_cine_counts_by_frame_and_in_millimeters(tmp_path: Path) -> None:
     axes = long_axes(found)
     assert axes is not None
     # one of the three files says no size of its pixels
-    assert axes.unit == "pixels"
+    assert axes.unit == "px"
     np.testing.assert_allclose(axes.difference, 0, atol=1e-9)
 
 

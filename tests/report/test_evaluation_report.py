@@ -16,7 +16,7 @@ from PIL import Image
 
 from bus_monai.metrics.aggregate import summarize_all
 from bus_monai.metrics.case_table import CaseRow, read_case_table, write_case_table
-from bus_monai.metrics.folds import write_folds
+from bus_monai.metrics.compare import write_folds
 from bus_monai.metrics.operating_curves import bland_altman, operating_curves
 from bus_monai.metrics.segmentation import score_case
 from bus_monai.report.evaluation_report import write_evaluation_report
