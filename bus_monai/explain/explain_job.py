@@ -360,13 +360,13 @@ def grid_figure(rows: Mapping[str, Sequence[Explanation]], models: Sequence[str]
     around = 0.5 + 0.4 * len(rows)
     figure, axes = image_grid(len(rows) * (1 + len(models)), wide, heights, around=around, columns=1 + len(models))
     cells = iter(axes)
-    for number, (name, row) in enumerate(rows.items()):
+    for i, (name, row) in enumerate(rows.items()):
         first = next(cells)
         first.imshow(row[0].image, cmap="gray", vmin=0, vmax=1)
         if row[0].truth is not None:
             draw_contour(first, row[0].truth, 0.5, TRUTH_COLOR)
         first.set_title(name)
         for model, explanation in zip(models, row, strict=True):
-            draw_map(next(cells), explanation.maps[0], explanation, title=model if number == 0 else "")
+            draw_map(next(cells), explanation.maps[0], explanation, title=model if i == 0 else "")
     add_legend(figure, {"truth": TRUTH_COLOR, "prediction": PREDICTION_COLOR})
     return figure
