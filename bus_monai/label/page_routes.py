@@ -6,6 +6,7 @@ import io
 import os
 import re
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from bus_monai.data.datalist import check_fields
 from bus_monai.data.readers.own_images import ORIGINAL_TAG
 from bus_monai.dicom.read import header_text
 from bus_monai.errors import UserError, check_number
-from bus_monai.geometry.lesion import measure_lesions
+from bus_monai.geometry.lesion import label_components, measure_lesions
 from bus_monai.io.masks import read_labels, usual_suffix, write_labels
 from bus_monai.io.opened import open_source
 from bus_monai.label.contours import (
@@ -48,7 +49,7 @@ IMPORTED = "imported"
 DRAFTS_FOLDER = "drafts"
 USUAL_FRAME_MS = 50.0
 """Of a cine that does not say."""
-MEASURES = ("area", "long_axis", "short_axis", "depth_width_ratio", "unit")
+MEASURES = ("long_axis", "short_axis", "unit")
 STATIC = Path(monailabel.__file__).parent / "endpoints" / "static"
 # a resource of DICOMweb and none of what else the server offers, PS3.18 10.4 and 10.6
 RESOURCE = re.compile(r"(studies|series|instances)(/(?!\.+(/|$))[\w.,-]+)*")
@@ -158,20 +159,16 @@ def _drop_draft(image: str, annotator: str) -> None:
 
 
 def _measure(image: str, sent: JsonBody, frame: int = 0) -> list[dict[str, Any]]:
-    """Return the measures of the lesions that outlines of one frame are around."""
+    """Return the measures of the lesions of one frame by their outlines: axes of the largest part, area of all."""
     shown = read_source(_store().image_path(image), frame)
     labels = fill_contours(sent.get("contours"), (shown.frames, *shown.pixels.shape))[frame]
-    measures = {
-        int(number): measure_lesions(
-            (labels == number).astype(np.int32),
-            spacing_mm=shown.spacing_mm,
-            regions=shown.regions,
-            aspect=shown.aspect,
-        )[0]
-        for number in np.unique(labels)
-        if number
-    }
-    return [{"label": number} | {key: getattr(one, key) for key in MEASURES} for number, one in measures.items()]
+    measure = partial(measure_lesions, spacing_mm=shown.spacing_mm, regions=shown.regions, aspect=shown.aspect)
+    found = []
+    for number in (int(value) for value in np.unique(labels) if value):
+        parts = measure(label_components(labels == number)[0])
+        measures = {key: getattr(parts[0], key) for key in MEASURES}
+        found.append({"label": number, **measures, "area": sum(part.area for part in parts)})
+    return found
 
 
 def _interpolate(image: str, sent: JsonBody, tolerance: float = OUTLINE_TOLERANCE_PX) -> Any:
