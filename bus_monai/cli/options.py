@@ -78,7 +78,7 @@ def tls_files(certificate: Path | None, key: Path | None, authority: Path | None
     from bus_monai.pacs.address import TlsFiles
 
     if bool(certificate) != bool(key) or (authority and not certificate):
-        raise UserError("TLS needs --tls-cert and --tls-key: give both, or neither and no --tls-ca.")
+        raise UserError("TLS needs --tls-cert and --tls-key: give both, or nothing of TLS.")
     return TlsFiles(certificate, key, authority) if certificate and key else None
 
 

@@ -19,8 +19,9 @@ ONE_SOURCE = ["INPUT", "--dicomweb URL", "--study UID"]
 @pytest.mark.parametrize(
     ("words", "named"),
     [
-        ([*SERVE, "--tls-cert", "x.pem"], ["--tls-cert", "--tls-key", "--tls-ca"]),
-        ([*SERVE, "--tls-ca", "x.pem"], ["--tls-cert", "--tls-key", "--tls-ca"]),
+        ([*SERVE, "--tls-cert", "x.pem"], ["--tls-cert", "--tls-key"]),
+        ([*SERVE, "--tls-ca", "x.pem"], ["--tls-cert", "--tls-key"]),
+        (["label", "--studies", ".", "--tls-key", "x.pem"], ["--tls-cert", "--tls-key"]),
         ([*SERVE[:3], "--send-to", "PACS"], ["--send-to", "'PACS'", "AET@HOST:PORT"]),
         ([*SERVE, "--aet", "A TITLE MUCH TOO LONG"], ["--aet", "'A TITLE MUCH TOO LONG'", 16]),
         (["serve", "--config", "none.toml"], ["none.toml"]),
