@@ -391,7 +391,8 @@ def test_drafts_survive_a_reload_and_a_kill_of_the_server(ann: Page, page_server
     ann.wait(f"fetch({json.dumps(page_server.page)}).then((answer) => answer.ok)")
     ann.wait(f"{kept} === 'Draft kept'")
     ann.browser.open(page_server.page)
-    ann.wait("document.querySelector('#count')?.textContent")
+    # one thing at a time: the first image is opened, or said to be broken, first
+    ann.wait("document.querySelector('#status')?.textContent.startsWith(\"'\")")
     ann.open("phantom_0005", "Your draft")
     assert ann.lesions == ["Lesion 1", "Lesion 2"]
     ann.key("Ctrl+z")
