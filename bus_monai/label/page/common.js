@@ -33,19 +33,18 @@ export function say(text, error = false) {
   $("status").className = error ? "error" : "";
 }
 
-// one thing at a time, with its error in words
-let busy = false;
-export async function during(text, work) {
-  if (busy) return;
-  busy = true;
-  say(text);
-  try {
-    say((await work()) ?? "");
-  } catch (error) {
-    say(error.message, true);
-  } finally {
-    busy = false;
-  }
+// one thing after the other, each with its error in words
+let turn = Promise.resolve();
+export function during(text, work) {
+  turn = turn.then(async () => {
+    say(text);
+    try {
+      say((await work()) ?? "");
+    } catch (error) {
+      say(error.message, true);
+    }
+  });
+  return turn;
 }
 
 export function make(tag, attributes = {}, ...children) {

@@ -6,7 +6,7 @@ export class Frames {
   #files = new Map(); // frame -> promise of a file
   #bitmaps = new Map(); // frame -> promise of what can be drawn, the last used at the end
   #closed = false;
-  playing = false;
+  playing = null;
 
   constructor(address, count) {
     this.address = address;
@@ -40,19 +40,24 @@ export class Frames {
 
   // show frame after frame, each as long as it lasts; a frame that is late is waited for
   async play(from, frame_ms, show) {
-    this.playing = true;
+    const run = {}; // until it is stopped, or another begins
+    const ended = () => this.playing !== run || this.#closed;
+    this.playing = run;
     let due = performance.now();
-    for (let frame = from; this.playing && !this.#closed; frame = (frame + 1) % this.count) {
+    for (let frame = from; !ended(); frame = (frame + 1) % this.count) {
       const bitmap = await this.bitmap(frame).catch(() => null);
       this.bitmap((frame + 1) % this.count).catch(() => null); // decoded by then
       const wait = due - performance.now();
       if (wait > 0) await new Promise((wake) => setTimeout(wake, wait));
-      if (!this.playing || this.#closed) break;
       await new Promise((wake) => requestAnimationFrame(wake));
+      if (ended()) return;
       if (bitmap) show(frame);
       due = Math.max(due + frame_ms, performance.now());
     }
-    this.playing = false;
+  }
+
+  stop() {
+    this.playing = null;
   }
 
   close() {

@@ -45,13 +45,13 @@ async function refine(image, drawing, state, frame) {
   drawing.change({ ...state, contours: found.contours, edited: true }, frame);
 }
 
-export async function click(image, drawing, [column, row], adds, frame) {
+export async function click(image, drawing, frame, [column, row], adds) {
   const clicks = [...drawing.state.clicks, [column, row, frame, Number(adds)]];
   await refine(image, drawing, { ...drawing.state, clicks }, frame);
   return `${clicks.length} click${clicks.length > 1 ? "s" : ""}`;
 }
 
-export async function fillBox(image, drawing, from, to, frame) {
+export async function fillBox(image, drawing, frame, from, to) {
   const { state } = drawing;
   const [[left, right], [top, bottom]] = [0, 1].map((axis) => [from[axis], to[axis]].sort((a, b) => a - b));
   const after = state.roi || state.clicks.length ? { base: state.contours, clicks: [] } : {};

@@ -56,8 +56,8 @@ const tools = new Tools(view, {
     drawing.edit([...drawing.state.contours.filter((contour) => !touched.includes(contour)), ...made], shown);
     if (adds) chooseLesion(label);
   },
-  click: (pixel, adds) => during("Changing the outlines ...", () => click(image, drawing, pixel, adds, shown)),
-  box: (from, to) => during("Filling the box ...", () => fillBox(image, drawing, from, to, shown)),
+  click: (pixel, adds) => here("Changing the outlines ...", click, pixel, adds),
+  box: (from, to) => here("Filling the box ...", fillBox, from, to),
   windowed: showWindow,
   color: () => colorOf(lesion ?? drawing.freeNumber()),
   length: (from, to) => {
@@ -66,6 +66,12 @@ const tools = new Tools(view, {
     return text;
   },
 });
+
+// in its turn, if the image is still the one that was meant
+function here(text, work, ...more) {
+  const [meant, frame] = [image, shown];
+  return image && during(text, () => (meant === image ? work(image, drawing, frame, ...more) : ""));
+}
 
 const elsewhere = () => drawing.state.contours.filter((contour) => contour.frame !== shown);
 
@@ -180,7 +186,7 @@ const neighbor = (step) => () => {
   buttons[buttons.findIndex((one) => one.ariaCurrent === "true") + step]?.click();
 };
 const step = (count) => () => image && stopPlaying() === undefined && showFrame(shown + count);
-const stopPlaying = () => { frames.playing = false; };
+const stopPlaying = () => frames.stop();
 const useTool = (name) => () => {
   document.querySelector(`[name=tool][value=${name}]`).checked = true;
   tools.use(name);
@@ -189,7 +195,7 @@ const useTool = (name) => () => {
 };
 
 const commands = {
-  outline: () => image && during("The model looks ...", () => outline(image, drawing, shown)),
+  outline: () => here("The model looks ...", outline),
   save: () => image && during("Saving ...", async () => {
     checkFinished();
     const version = await saving.save();
@@ -249,7 +255,7 @@ const commands = {
   "ten-before": step(-10),
   "first-frame": () => step(-image.frames)(),
   "last-frame": () => step(image.frames)(),
-  interpolate: () => image && during("Filling the frames between ...", () => interpolate(image, drawing, shown)),
+  interpolate: () => here("Filling the frames between ...", interpolate),
 };
 for (const { value } of document.querySelectorAll("[name=tool]")) commands[value] = useTool(value);
 bind(commands, (name) => name === "hide" && view.outlines.show());
