@@ -91,6 +91,6 @@ class Container:
         assert self.process is not None
         self.process.terminate()
         try:
-            return self.process.wait(60)
+            return self.process.wait(240)
         finally:
             self.process.kill()
