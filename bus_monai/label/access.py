@@ -14,7 +14,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from fastapi import APIRouter, HTTPException, Request
 
-from bus_monai.label.received import FormBody
+from bus_monai.label.request import FormBody
 from bus_monai.pacs.address import is_loopback
 
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")

@@ -28,8 +28,8 @@ from bus_monai.interaction.refine import refine
 from bus_monai.io.masks import usual_suffix, write_labels
 from bus_monai.io.opened import OpenedSource, open_source
 from bus_monai.label.contours import fill_contours, keep_numbers, label_contours
-from bus_monai.label.infer_request import DEFAULT_SENSITIVITY, RESULT_SUFFIXES, InferOptions, read_prompts
 from bus_monai.label.model_versions import ModelVersions
+from bus_monai.label.request import DEFAULT_SENSITIVITY, RESULT_SUFFIXES, InferOptions, read_prompts
 from bus_monai.sources.read import image_shape, read_source
 from bus_monai.transforms.image_region import find_regions
 
@@ -178,7 +178,7 @@ CLICKS_SUFFIX = "_clicks"
 class ClickTask(InferTask):
     """Change what the active version of a model finds, or the contours sent along, by clicks and a box.
 
-    The request holds prompts, see :func:`~bus_monai.label.infer_request.read_prompts`, and may hold ``contours``, what
+    The request holds prompts, see :func:`~bus_monai.label.request.read_prompts`, and may hold ``contours``, what
     is lesion so far in place of the model's result. Only frames with prompts change, and the numbers of lesions stay.
     To go on, ask again with one click more; to undo, with one less.
 

@@ -36,8 +36,8 @@ from bus_monai.label.contours import (
     label_contours,
     read_polygons,
 )
-from bus_monai.label.received import JsonBody
 from bus_monai.label.records import Drafts, read_record
+from bus_monai.label.request import JsonBody
 from bus_monai.label.store import LabelStore, final_labels
 from bus_monai.pacs.dicomweb import MAX_BYTES, TIMEOUTS_S, TOKEN_VARIABLE, BoundedSession
 from bus_monai.sources.read import image_shape, read_source

@@ -19,7 +19,7 @@ from bus_monai.data.readers.own_images import split_suffix
 from bus_monai.errors import UserError, check_choice
 from bus_monai.io.masks import label_suffix
 from bus_monai.io.opened import CHUNK_BYTES
-from bus_monai.label.received import Form, FormBody, scratch, uploaded
+from bus_monai.label.request import Form, FormBody, scratch, uploaded
 from bus_monai.label.store import LabelStore, final_labels
 
 ONLY_USER = "admin"

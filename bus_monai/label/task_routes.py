@@ -19,7 +19,7 @@ from requests_toolbelt import MultipartEncoder
 from starlette.datastructures import UploadFile
 
 from bus_monai.errors import UserError, did_you_mean
-from bus_monai.label.received import FormBody, JsonBody, uploaded
+from bus_monai.label.request import FormBody, JsonBody, uploaded
 from bus_monai.label.store_routes import ONLY_USER, sent_name
 
 Kind: TypeAlias = Literal["train", "scoring", "batch_infer"]

@@ -26,7 +26,7 @@ RESAMPLES = 2000
 DISTANCES = ("hd95_px", "assd_px", "hd95_mm", "assd_mm")
 DETECTED_DISTANCES = ("hd95_px_detected", "hd95_mm_detected")
 """Of lesions of which a pixel was found: what the diagonal of the missed ones hides."""
-OVERLAPS = ("dice", "iou", "f1", "precision", "sensitivity")
+OVERLAPS = ("dice", "iou", "precision", "sensitivity")
 BATCH_PIXELS = 128 * 128
 """Pixels that each image counts as in a batch, those that it has when RDAU-NET and its GAN see it."""
 LOWER_IS_BETTER = frozenset(
@@ -144,7 +144,6 @@ RULES: Mapping[str, Rule] = {
         fractions={
             "dice": lambda row: (2 * row.tp, 2 * row.tp + row.fp + row.fn),
             "iou": lambda row: (row.tp, row.tp + row.fp + row.fn),
-            "f1": lambda row: (2 * row.tp, 2 * row.tp + row.fp + row.fn),
             "precision": lambda row: (row.tp, row.tp + row.fp),
             "sensitivity": lambda row: (row.tp, row.tp + row.fn),
             "accuracy": lambda row: (row.tp + row.tn, row.tp + row.fp + row.fn + row.tn),
@@ -158,7 +157,6 @@ RULES: Mapping[str, Rule] = {
         select=_all_if_lesions,
         fractions={
             "dice": _soft_dice,
-            "f1": partial(_scaled, lambda row: (2 * row.tp, 2 * row.tp + row.fp + row.fn)),
             "precision": partial(_scaled, lambda row: (row.tp, row.tp + row.fp)),
             "sensitivity": partial(_scaled, lambda row: (row.tp, row.tp + row.fn)),
             "accuracy": partial(_scaled, lambda row: (row.tp + row.tn, row.tp + row.fp + row.fn + row.tn)),
@@ -255,7 +253,7 @@ def summarize(rows: Iterable[CaseRow], rule: str, *, resamples: int = RESAMPLES,
         >>> truth = np.array([[1, 1, 0, 0]])
         >>> scores = {"a": score_case(np.array([[0.9, 0.1, 0.1, 0.1]]), truth), "b": score_case(1.0 * truth, truth)}
         >>> rows = [CaseRow.of(case, id=id, group=id, diagnosis="benign") for id, case in scores.items()]
-        >>> one = summarize(rows, "lesion")[3]
+        >>> one = summarize(rows, "lesion")[2]
         >>> one.metric, one.mean, one.low, one.high, one.n_groups
         ('precision', 1.0, 1.0, 1.0, 2)
     """
@@ -284,8 +282,7 @@ def summarize_all(rows: Iterable[CaseRow], *, resamples: int = RESAMPLES, seed: 
     rows = list(rows)
     result: dict[str, dict[str, Any]] = {}
     for rule in RULES:
-        # F1 is Dice; papers that print it are given it by their own tables
-        summaries = [asdict(s) for s in summarize(rows, rule, resamples=resamples, seed=seed) if s.metric != "f1"]
+        summaries = [asdict(s) for s in summarize(rows, rule, resamples=resamples, seed=seed)]
         if summaries:
             metrics = {s["metric"]: {k: v for k, v in s.items() if k not in ("rule", "metric")} for s in summaries}
             result[rule] = {"text": RULES[rule].text, "metrics": metrics}

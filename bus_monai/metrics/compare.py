@@ -308,8 +308,8 @@ def fold_rows(scores: FoldScores) -> list[tuple[str, list[float]]]:
     """Return a row for each fold, and those of mean and sample standard deviation, as papers give them.
 
     Example:
-        >>> fold_rows({"dice": [0.5, 0.7]})[2:]
-        [('mean', [0.6]), ('standard deviation', [0.1414213562373095])]
+        >>> [(name, [round(value, 3) for value in row]) for name, row in fold_rows({"dice": [0.5, 0.7]})[2:]]
+        [('mean', [0.6]), ('standard deviation', [0.141])]
     """
     values = np.array(list(scores.values())).T
     rows = [(str(fold), part.tolist()) for fold, part in enumerate(values)]

@@ -152,12 +152,11 @@ class CaseScores:
         fn: lesion pixels predicted as background.
         tn: background pixels predicted as background.
         accuracy: share of right pixels.
-        dice: 2 tp / (2 tp + fp + fn).
+        dice: 2 tp / (2 tp + fp + fn); F1, which some papers print beside it, is the same.
         iou: tp / (tp + fp + fn).
         precision: tp / (tp + fp), and 0 where nothing is predicted.
         sensitivity: tp / (tp + fn).
         specificity: tn / (tn + fp); ``None`` where the lesion fills the image.
-        f1: harmonic mean of precision and sensitivity; equal to ``dice``, and kept since papers print both.
         m_iou: mean of the IoU of lesion and of background, averaged over :data:`M_IOU_THRESHOLDS` (Negi et al. 2020).
         hd95_px: larger of the two directed 95th percentiles of the boundary distances, in pixels.
         assd_px: mean of the boundary distances of both directions, in pixels.
@@ -188,7 +187,6 @@ class CaseScores:
     precision: float | None
     sensitivity: float | None
     specificity: float | None
-    f1: float | None
     m_iou: float | None
     hd95_px: float | None
     assd_px: float | None
@@ -263,7 +261,6 @@ def score_case(
         precision=precision,
         sensitivity=sensitivity,
         specificity=tn / (tn + fp) if tn + fp else None,
-        f1=2 * precision * sensitivity / (precision + sensitivity) if precision and sensitivity else precision,
         m_iou=_m_iou(probability, truth) if lesion else None,
         hd95_px=hd95_px,
         assd_px=assd_px,

@@ -11,7 +11,7 @@ from monai.transforms.transform import MapTransform, RandomizableTransform
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from bus_monai.transforms.gray import as_image, unit_pixels
+from bus_monai.transforms.gray import as_image, check_gray
 
 MARGIN_SHARE, SOFT_SHARE = 0.02, 0.012
 """How far beyond its outline a lesion is covered, and how softly the cover ends, as shares of the side."""
@@ -45,7 +45,8 @@ class RandCoverLesiond(RandomizableTransform, MapTransform):
         mask = np.asarray(item[label][0]) > 0
         if not self._do_transform or not mask.any():
             return item
-        pixels, covers_lesion = unit_pixels(item[image], "RandCoverLesiond"), self.R.uniform() < 0.5
+        check_gray(item[image], "RandCoverLesiond")
+        pixels, covers_lesion = np.asarray(item[image][0]), self.R.uniform() < 0.5
         place = mask if covers_lesion else _elsewhere(mask, self.R)
         covered = None if place is None else cover(pixels, place, self.R)
         if covered is not None:

@@ -21,7 +21,7 @@ from scipy.ndimage import gaussian_filter
 from torch import Tensor
 from torch.nn import functional as F
 
-from bus_monai.transforms.gray import as_image, check_gray, unit_pixels
+from bus_monai.transforms.gray import as_image, check_gray
 
 Pixels: TypeAlias = NDArray[np.float32]
 """(H, W), gray values in [0, 1]; every function returns new pixels of this kind."""
@@ -182,7 +182,9 @@ class _RandEffectd(RandomizableTransform, MapTransform):
         if self._do_transform:
             effect = self.draw(tuple(item[self.first_key(item)].shape[1:]))
             for key in self.key_iterator(item):
-                item[key] = as_image(effect(unit_pixels(item[key], type(self).__name__)), item[key])
+                check_gray(item[key], type(self).__name__)
+                # sharpened and scaled before, values may lie a little outside of [0, 1], where they end clipped
+                item[key] = as_image(effect(np.asarray(item[key][0])), item[key])
         return item
 
     @abstractmethod

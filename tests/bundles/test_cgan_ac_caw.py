@@ -86,7 +86,9 @@ def test_gamma_changes_three_images_of_ten(small_phantoms: Path, tmp_path: Path)
     assert changed == pytest.approx(150, abs=25)
 
 
-@pytest.mark.parametrize("name", BUNDLES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=() if name in CROPPED else pytest.mark.slow) for name in BUNDLES]
+)
 def test_every_ultrasound_bundle_crops_to_lesions(name: str, small_phantoms: Path, tmp_path: Path) -> None:
     """Training sees squares, each a quarter lesion; evaluation has a row per lesion, of the crop's own size."""
     cases = read_datalist(small_phantoms)

@@ -46,6 +46,10 @@ EXPORTED = [
 """By MONAI's commands; ``tests/inference`` exports every segmenter by ours, ``tests/networks`` every network."""
 
 
+RUN = [pytest.param(name, marks=() if name in ("baseline", "cgan_ac_caw") else pytest.mark.slow) for name in BUNDLES]
+"""The others are trained, resumed and evaluated by tests of their own."""
+
+
 @pytest.fixture(scope="module", params=BUNDLES)
 def configs(request: pytest.FixtureRequest) -> Path:
     return BUNDLES[request.param]
@@ -198,6 +202,7 @@ def test_each_bundle_has_a_card_and_a_license(configs: Path) -> None:
     assert "Apache License" in (configs.parent / "LICENSE").read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize("configs", RUN, indirect=True)
 @pytest.mark.usefixtures("few_channels")
 def test_a_bundle_trains_resumes_and_is_evaluated(configs: Path, small_phantoms: Path, tmp_path: Path) -> None:
     # the device by its name, as the command line gives it

@@ -79,7 +79,8 @@ def test_the_run_is_recorded(trained: Path) -> None:
     assert run.info.status == "FINISHED"
     names = {"val_ap50", "val_froc_0.25", "val_froc_0.5", "val_froc_1", "val_froc_2", "val_false_positives", "g_loss"}
     assert names <= set(run.data.metrics)
-    assert [f.path for f in client.list_artifacts(run.info.run_id, "validation")] == ["validation/epoch_0003.png"]
+    figures = [f.path for f in client.list_artifacts(run.info.run_id, "validation")]
+    assert figures == ["validation/epoch_0003.png", "validation/epoch_0003.svg"]
     settings = json.loads((trained / "settings.json").read_text())
     assert settings["network_name"] == "ssd_lite"
 

@@ -164,21 +164,21 @@ def test_a_file_of_somebody_else_is_named_before_an_evaluation(
     assert path.read_text() == "mine"
 
 
-def test_three_splits_in_one_figure_under_the_papers_rule(
+def test_splits_in_one_figure_under_the_papers_rule(
     whole: Path, small_phantoms: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model, out = f"run=multi_encoder_unet:{whole}/model.pt", tmp_path / "out"
-    arguments = ["--data", str(small_phantoms), "--split", "training,validation,test", "--out", str(out)]
+    arguments = ["--data", str(small_phantoms), "--split", "validation,test", "--out", str(out)]
     assert bus_monai(monkeypatch, "evaluate", model, *arguments) == 0
     content = json.loads((small_phantoms / "datalist.json").read_text())
-    for split in ("training", "validation", "test"):
+    for split in ("validation", "test"):
         rows = read_case_table(out / split / "cases.csv")
         assert {row.id for row in rows} == {item["id"] for item in content[split]}
         summary = json.loads((out / split / "summary.json").read_text())
         assert summary["all_cases_zero"]["metrics"]["dice"]["mean"] == means(rows, "all_cases_zero")["dice"]
     assert Image.open(out / "curves_run.png").size[0] > 1000
     page = (out / "report.html").read_text()
-    for split in ("training", "validation", "test"):
+    for split in ("validation", "test"):
         assert f'<a href="{split}/report.html">{split}</a></td><td>{len(content[split])}</td>' in page
         assert (out / split / "report.html").is_file()
     assert bus_monai(monkeypatch, "evaluate", model, "--split", "training,tests") == 2

@@ -108,9 +108,8 @@ def history(folder: Path) -> list[dict[str, str]]:
 
 
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize(
-    "name", [name if name == DEFAULT_RUN else pytest.param(name, marks=pytest.mark.slow) for name in BUNDLES]
-)
+@pytest.mark.slow  # tests/trainers/test_two_processes.py holds two processes against one
+@pytest.mark.parametrize("name", BUNDLES)
 def test_two_processes_train_and_resume_with_one_and_back(name: str, small_phantoms: Path, tmp_path: Path) -> None:
     assert len(read_datalist(small_phantoms).validation) % 2, "the processes' shares must be uneven"
     configs = BUNDLES[name]

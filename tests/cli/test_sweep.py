@@ -58,6 +58,7 @@ def bus_monai(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
     return run
 
 
+@pytest.mark.slow  # tests/bundles/test_mass_shape.py pools folds, and a grid goes on after each stop
 def test_folds_are_tested_once_each_and_go_on_where_they_stopped(
     phantoms: Path, tmp_path: Path, bus_monai: Callable[..., int], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -108,6 +108,7 @@ def test_the_label_server_starts_with_the_environment_of_the_image(
     assert [path.is_symlink() for path in (tmp_path / "home").glob(".cache/bus_monai/monailabel-*")] == [True]
 
 
+@pytest.mark.slow
 def test_mlflow_answers_to_its_names_and_who_logs_in_alone(installed: Path, certificates: Path, tmp_path: Path) -> None:
     def ask(name: str, *login: str) -> int:
         url = f"https://127.0.0.1:{mlflow.port}/api/2.0/mlflow/experiments/search"

@@ -31,7 +31,8 @@ def test_each_fold_with_mean_and_standard_deviation(tmp_path: Path, capsys: pyte
     with (tmp_path / "folds.csv").open(newline="") as file:
         table = {row["fold"]: float(row["dice"]) for row in csv.DictReader(file)}
     assert [table[str(fold)] for fold in range(3)] == dices
-    assert table["mean"] == pytest.approx(np.mean(dices)) == pooled["dice"]
+    assert table["mean"] == pytest.approx(np.mean(dices)) == pooled["dice_at_source"]
     assert table["standard deviation"] == pytest.approx(np.std(dices, ddof=1))
     assert f"mean  dice {np.mean(dices):.3f}" in capsys.readouterr().out
-    assert pooled == means(read_case_table(tmp_path / "cases.csv"), "lesion")
+    scores = means(read_case_table(tmp_path / "cases.csv"), "lesion")
+    assert pooled == {f"{name}_at_source": value for name, value in scores.items()}

@@ -87,7 +87,10 @@ def test_int8_holds_integers(model: TrainedModel, small_phantoms: Path, tmp_path
     assert "DequantizeLinear" not in {made.get(name) for node in products for name in node.input}
 
 
-@pytest.mark.parametrize("name", SEGMENTERS)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=() if name in ("lite_unet", "mammo_cgan") else pytest.mark.slow) for name in SEGMENTERS],
+)
 def test_every_segmenter_is_exported(name: str, small_phantoms: Path, tmp_path: Path) -> None:
     """With filters and a crop before the network, too; OpenVINO reads the graph that ONNX Runtime runs."""
     config = next(info.root for info in list_bundles() if info.name == name) / "configs" / "inference.json"

@@ -132,7 +132,7 @@ def killed_and_started_again(tmp_path: Path, files: int, kills: int) -> list[int
 
 
 def test_killed_at_random_moments(tmp_path: Path) -> None:
-    counts = killed_and_started_again(tmp_path, files=20, kills=2)
+    counts = killed_and_started_again(tmp_path, files=12, kills=2)
     assert counts == sorted(counts)
 
 

@@ -237,6 +237,7 @@ def test_learning_and_rolling_back(server: Server, truth: dict[str, np.ndarray],
     check_sentence(refused.json()["detail"], f"'{MODEL}'")
 
 
+@pytest.mark.slow
 def test_killed_while_training_no_label_is_lost(server: Server, truth: dict[str, np.ndarray], tmp_path: Path) -> None:
     client = server.client()
     _save_all(client, truth, tmp_path)

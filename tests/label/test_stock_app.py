@@ -95,7 +95,7 @@ def test_it_offers_them(server: Server) -> None:
 
 
 @pytest.mark.parametrize("image", IMAGES)
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", [MODELS[0], pytest.param(MODELS[1], marks=pytest.mark.slow)])
 def test_its_masks_are_ours(name: str, image: str, server: Server, app: Path, tmp_path: Path) -> None:
     from monailabel.client.client import MONAILabelClient
 

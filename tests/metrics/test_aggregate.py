@@ -59,7 +59,7 @@ def test_pooled_dice_is_not_the_mean_dice() -> None:
     rows = [row("large", tp=90, fp=5, fn=5, tn=100), row("small", tp=1, fp=4, fn=4, tn=191)]
     assert means(rows, "lesion")["dice"] == pytest.approx((180 / 190 + 2 / 10) / 2)
     pooled = means(rows, "pooled")
-    assert pooled["dice"] == pooled["f1"] == pytest.approx(182 / 200)
+    assert pooled["dice"] == pytest.approx(182 / 200)
     assert pooled["iou"] == pytest.approx(91 / 109)
     assert pooled["precision"] == pooled["sensitivity"] == pytest.approx(91 / 100)
     assert pooled["accuracy"] == pytest.approx(382 / 400)
@@ -107,12 +107,6 @@ def test_the_rules_count_normal_cases_as_they_say() -> None:
     assert means(rows, "normal") == pytest.approx(
         {"false_positive_rate": 1 / 2, "false_area_px": 2.0, "false_area_mm2": 2.0, "specificity": 0.8}
     )
-
-
-def test_a_summary_says_dice_once() -> None:
-    found = summarize_all([row("a", tp=3, fp=1, fn=0, tn=6), row("b", tp=0, fp=0, fn=0, tn=10)])
-    assert all("f1" not in rule["metrics"] for rule in found.values())
-    assert found["lesion"]["metrics"]["dice"]["mean"] == pytest.approx(6 / 7)
 
 
 def test_an_all_background_model_has_precision_zero() -> None:

@@ -35,7 +35,7 @@ def test_table_begins_with_the_case_and_leaves_none_empty(tmp_path: Path) -> Non
     write_case_table(tmp_path / "cases.csv", [NORMAL])
     header, line = (tmp_path / "cases.csv").read_text(encoding="utf-8").splitlines()
     assert header.startswith("id,group,diagnosis,has_lesion,tp,fp,fn,tn,accuracy,dice,iou,precision,sensitivity,")
-    assert line == "case-2,p2,normal,False,0,0,0,3,1.0,,,,,1.0,,,,,,,0,0,,,False,0,0,0,,,0:3"
+    assert line == "case-2,p2,normal,False,0,0,0,3,1.0,,,,,1.0,,,,,,0,0,,,False,0,0,0,,,0:3"
 
 
 def test_rows_come_back_as_they_were(tmp_path: Path) -> None:

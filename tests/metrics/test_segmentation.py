@@ -27,7 +27,7 @@ from bus_monai.metrics.segmentation import (
 )
 
 SHAPES = st.tuples(st.integers(1, 9), st.integers(1, 9))
-FOREGROUND = ("dice", "iou", "f1", "precision", "sensitivity")
+FOREGROUND = ("dice", "iou", "precision", "sensitivity")
 DISTANCES = ("hd95_px", "assd_px", "hd95_mm", "assd_mm")
 
 
@@ -54,7 +54,6 @@ def test_scores_of_a_small_mask_computed_by_hand() -> None:
     assert (scores.tp, scores.fp, scores.fn, scores.tn) == (2, 2, 2, 14)
     assert scores.accuracy == pytest.approx(16 / 20)
     assert scores.dice == pytest.approx(1 / 2)
-    assert scores.f1 == pytest.approx(1 / 2)
     assert scores.iou == pytest.approx(1 / 3)
     assert scores.precision == pytest.approx(1 / 2)
     assert scores.sensitivity == pytest.approx(1 / 2)
@@ -85,7 +84,7 @@ def test_perfect_prediction() -> None:
     truth = np.zeros((6, 6), dtype=np.uint8)
     truth[2:4, 1:5] = 1
     scores = score_case(truth.astype(np.float32), truth, spacing_mm=(0.1, 0.2))
-    assert [getattr(scores, name) for name in (*FOREGROUND, "accuracy", "specificity", "m_iou")] == [1.0] * 8
+    assert [getattr(scores, name) for name in (*FOREGROUND, "accuracy", "specificity", "m_iou")] == [1.0] * 7
     assert [getattr(scores, name) for name in DISTANCES] == [0.0] * 4
 
 
@@ -93,7 +92,7 @@ def test_a_lesion_for_which_nothing_is_predicted_is_the_diagonal_away() -> None:
     truth = np.zeros((30, 40))
     truth[10:20, 10:20] = 1
     scores = score_case(np.zeros((30, 40)), truth, spacing_mm=(0.2, 0.1))
-    assert [getattr(scores, name) for name in FOREGROUND] == [0.0] * 5
+    assert [getattr(scores, name) for name in FOREGROUND] == [0.0] * 4
     assert (scores.hd95_px, scores.assd_px) == (50.0, 50.0)
     assert scores.hd95_mm == scores.assd_mm == pytest.approx(math.hypot(6, 4))
     assert scores.specificity == 1.0
@@ -105,7 +104,7 @@ def test_a_prediction_beside_the_lesion_misses_it_but_has_its_true_distance() ->
     truth[2, 1] = predicted[2, 5] = 1
     scores = score_case(predicted, truth)
     assert scores.missed
-    assert (scores.dice, scores.f1, scores.hd95_px, scores.assd_px) == (0.0, 0.0, 4.0, 4.0)
+    assert (scores.dice, scores.hd95_px, scores.assd_px) == (0.0, 4.0, 4.0)
 
 
 @pytest.mark.parametrize("area", [0, 3])
@@ -114,7 +113,7 @@ def test_a_normal_case_has_specificity_and_area_and_no_overlap(area: int) -> Non
     predicted[0, :area] = 1
     scores = score_case(predicted, np.zeros((4, 5)), spacing_mm=(0.5, 2.0))
     assert not scores.has_lesion
-    assert [getattr(scores, name) for name in (*FOREGROUND, "m_iou", *DISTANCES)] == [None] * 10
+    assert [getattr(scores, name) for name in (*FOREGROUND, "m_iou", *DISTANCES)] == [None] * 9
     assert scores.specificity == scores.accuracy == pytest.approx(1 - area / 20)
     assert scores.false_positive == (area > 0)
     assert (scores.predicted_area_px, scores.predicted_area_mm2, scores.true_area_mm2) == (area, area * 1.0, 0.0)
@@ -183,7 +182,6 @@ def test_counts_and_identities(masks: tuple[NDArray, NDArray]) -> None:
         assert scores.dice is not None
         assert scores.iou is not None
         assert scores.dice == pytest.approx(2 * scores.iou / (1 + scores.iou))
-        assert scores.f1 == pytest.approx(scores.dice)
 
 
 @given(pair(), st.tuples(st.floats(0.01, 2), st.floats(0.01, 2)))

@@ -71,6 +71,7 @@ def test_a_whole_file_among_them_is_segmented(rows: dict[str, dict[str, str]]) -
     assert rows["whole"]["state"] == "done"
 
 
+@pytest.mark.slow
 def test_bombs_stop_no_node(bombs: Path, tmp_path: Path) -> None:
     pytest.importorskip("pynetdicom")
     from tests.pacs.serving import Serving, images, store

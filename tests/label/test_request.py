@@ -6,7 +6,7 @@ import pytest
 
 from bus_monai.geometry.box import Box
 from bus_monai.interaction.outline import Click
-from bus_monai.label.infer_request import InferOptions, read_number, read_prompts
+from bus_monai.label.request import InferOptions, read_number, read_prompts
 from tests.user_errors import raises_user_error
 
 
