@@ -3,8 +3,7 @@
     make demo && .venv/bin/python docs/make_images.py [demo]
 
 Needs Chromium for the pages, and BUS-BRA below ``BUS_MONAI_SHARED`` for the one image of a patient.
-``docs/images/scale.png`` comes from ``benchmarks/scale.py`` and
-``learning_loop.png`` from ``benchmarks/learning_loop.py``.
+``learning_loop.png`` comes from ``benchmarks/learning_loop.py``.
 """
 
 from __future__ import annotations
