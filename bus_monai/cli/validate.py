@@ -11,6 +11,7 @@ from bus_monai.bundle.registry import DEFAULT_MODEL
 from bus_monai.cli.options import Model, Trust, stoppable
 
 if TYPE_CHECKING:
+    from bus_monai.data.datalist import Datalist
     from bus_monai.metrics.case_table import CaseRow
 
 
@@ -47,9 +48,7 @@ def validate(
 
     (trained,) = parse_models([model], segmenters=True, trust=trust)
     require_ultrasound(trained.bundle)
-    sections = [
-        name for name, cases in load_dataset(site_data, protocol=ALL_IMAGES).sections() if cases and name != "unlabeled"
-    ]
+    sections = outlined_sections(load_dataset(site_data, protocol=ALL_IMAGES))
     if not sections:
         raise UserError(f"'{site_data}' holds no outlined image: outline some first.", path=site_data)
     points = SENSITIVITIES if has_operating_points(trained) else ("balanced",)
@@ -75,3 +74,17 @@ def validate(
 
 ALL_IMAGES = "all_train"
 """The protocol that leaves none out: nothing is trained here, so that all images are test images."""
+
+
+def outlined_sections(datalist: Datalist) -> list[str]:
+    """Return the sections that together hold each outlined image once.
+
+    Of a data set without sections the protocol trains on all images, and validates on some of the same.
+    """
+    known: set[str] = set()
+    names = []
+    for name, cases in datalist.sections():
+        if name != "unlabeled" and not known >= {case.id for case in cases}:
+            names.append(name)
+            known |= {case.id for case in cases}
+    return names

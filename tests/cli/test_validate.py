@@ -10,7 +10,10 @@ from pathlib import Path
 import pytest
 
 from bus_monai.cli import main as cli
+from bus_monai.cli.validate import outlined_sections
+from bus_monai.data.datalist import Case, Datalist
 from bus_monai.data.phantoms.ultrasound import write_phantoms
+from bus_monai.data.protocols import all_train
 from bus_monai.metrics.case_table import read_case_table
 from tests.user_errors import check_said
 
@@ -44,6 +47,13 @@ def test_all_images_at_every_operating_point(tmp_path: Path, monkeypatch: pytest
     assert "Too few images with a lesion" in page
     assert (out / "audit" / "audit.html").is_file()
     assert re.search("[0-9a-f]{64}", page)
+
+
+def test_each_image_counts_once() -> None:
+    cases = [Case(f"c{n}", Path(f"{n}.png"), (Path(f"m{n}.png"),), f"g{n}", "benign") for n in range(20)]
+    assert outlined_sections(all_train(cases, seed=0)) == ["training"]
+    apart = Datalist(training=cases[:8], validation=cases[8:10], test=cases[10:18], unlabeled=cases[18:])
+    assert outlined_sections(apart) == ["training", "validation", "test"]
 
 
 def test_what_is_no_data_set_is_one_sentence(
