@@ -29,6 +29,7 @@ from bus_monai.data.readers.own_images import (
     write_gray,
 )
 from bus_monai.errors import UserError, check_choice, writing
+from bus_monai.geometry.box import Box
 from bus_monai.geometry.lesion import label_components
 from bus_monai.io.atomic import plain_cell, whole_folder, write_json, write_table
 from bus_monai.io.image import NIFTI_SUFFIXES, RASTER_SUFFIXES, image_stem, read_mask, read_mask_values
@@ -125,8 +126,7 @@ def _write_coco(folder: Path, labels: Sequence[LabeledImage], out: Path) -> None
         images.append(image | {"fields": one.fields})
         for number in _numbers(frame.labels):
             inside = frame.labels == number
-            rows, columns = (np.flatnonzero(inside.any(axis=axis)) for axis in (1, 0))
-            top, left = int(rows[0]), int(columns[0])
+            box = Box.from_mask(inside)
             annotations.append(
                 {
                     "id": len(annotations) + 1,
@@ -134,7 +134,7 @@ def _write_coco(folder: Path, labels: Sequence[LabeledImage], out: Path) -> None
                     "category_id": 1,
                     "segmentation": {"size": [height, width], "counts": run_lengths(inside)},
                     "area": int(np.count_nonzero(inside)),
-                    "bbox": [left, top, int(columns[-1]) - left + 1, int(rows[-1]) - top + 1],
+                    "bbox": [box.left, box.top, box.width, box.height],
                     "iscrowd": 0,
                 }
             )

@@ -264,10 +264,8 @@ def explanation_figure(explanation: Explanation, name: str) -> Figure:
         explanation: of the image.
         name: of the image.
     """
-    height, width = explanation.image.shape
-    # from the image's form, so that the panels touch
     wide = PAGE_INCHES / EXPLANATION_COLUMNS
-    tall = wide * min(max(height / width, 0.5), 1.4)
+    tall = _panel_height(wide, [explanation])
     count = 2 + len(explanation.maps)
     heights = [tall] * -(-count // EXPLANATION_COLUMNS)
     around = 0.5 + 0.3 * len(heights)
@@ -288,6 +286,12 @@ def explanation_figure(explanation: Explanation, name: str) -> Figure:
     add_legend(figure, outlines)
     figure.suptitle(name)
     return figure
+
+
+def _panel_height(wide: float, shown: Sequence[Explanation]) -> float:
+    """Return the inches of panels so wide, from the tallest image's form, so that panels touch."""
+    tallest: float = max(height / width for height, width in (one.image.shape for one in shown))
+    return wide * min(max(tallest, 0.5), 1.4)
 
 
 def draw_map(axis: Axes, one: ExplanationMap, explanation: Explanation, *, title: str) -> None:
@@ -355,8 +359,7 @@ def grid_figure(rows: Mapping[str, Sequence[Explanation]], models: Sequence[str]
         models: names of the models, in the same order.
     """
     wide = PAGE_INCHES / (1 + len(models))
-    tallest = max(height / width for height, width in (row[0].image.shape for row in rows.values()))
-    heights = [wide * min(max(tallest, 0.5), 1.4)] * len(rows)
+    heights = [_panel_height(wide, [row[0] for row in rows.values()])] * len(rows)
     around = 0.5 + 0.4 * len(rows)
     figure, axes = image_grid(len(rows) * (1 + len(models)), wide, heights, around=around, columns=1 + len(models))
     cells = iter(axes)
