@@ -31,8 +31,7 @@ $(READY): pyproject.toml constraints.txt
 	@touch $@
 
 demo: $(READY)
-	$(BIN)/bus-monai train rdau_gan --batch_size 8 --pretrain_epochs 8 --max_epochs 4 \
-		--ckpt_dir $(DEMO)/models --output_dir $(DEMO)
+	$(BIN)/bus-monai train rdau_gan --ckpt_dir $(DEMO)/models --output_dir $(DEMO)
 	$(BIN)/python -m monai.bundle run evaluating --config_file $(CONFIGS)/evaluate.json \
 		--ckpt_path $(DEMO)/models/model.pt --output_dir $(DEMO)
 	$(BIN)/python -m bus_monai.data.demo_files $(DEMO)/dicom
