@@ -74,13 +74,22 @@ def test_schedules_by_name() -> None:
 
 
 @pytest.mark.parametrize(
-    ("device", "supported", "gains"), [("cuda", False, True), ("cpu", True, True), ("cpu", False, False)]
+    ("device", "supported", "kind", "instructions", "gains"),
+    [
+        ("cuda", False, "AVX2", False, True),
+        ("cpu", False, "AVX2", False, False),
+        ("cpu", True, "AVX512", True, True),
+        ("cpu", True, "AVX512", False, False),
+        ("cpu", True, "SVE256", False, True),
+    ],
 )
 def test_processors_must_be_fast_in_it(
-    device: str, supported: bool, gains: bool, monkeypatch: pytest.MonkeyPatch
+    device: str, supported: bool, kind: str, instructions: bool, gains: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: True)
     monkeypatch.setattr(torch.ops, "mkldnn", SimpleNamespace(_is_mkldnn_bf16_supported=lambda: supported))
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: kind)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: instructions)
     assert gains_by_half_precision(torch.device(device)) is gains
 
 
