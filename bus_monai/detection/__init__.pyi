@@ -6,5 +6,6 @@ from .loss import DetectorLoss as DetectorLoss
 from .loss import MultiBoxLoss as MultiBoxLoss
 from .loss import hard_negatives as hard_negatives
 from .ssd import SSD300 as SSD300
+from .ssd import SSDEfficientNet as SSDEfficientNet
 from .ssd import SSDLite as SSDLite
 from .ssd import make_detector as make_detector

@@ -1,4 +1,4 @@
-"""Single-shot detectors of masses: SSD300, a light one, and both by name."""
+"""Single-shot detectors of masses: SSD300, a light one, one on EfficientNet-Lite0, and all by name."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bus_monai.detection.boxes import BOXES_PER_CELL, INPUT_SIDE
+from bus_monai.detection.boxes import BOXES_PER_CELL, INPUT_SIDE, MAP_SIDES
 from bus_monai.errors import UserError, check_choice
+from bus_monai.networks.encoders.efficientnet import EfficientNetLiteEncoder
 from bus_monai.networks.wrappers import Standardized
 
 CLASS_COUNT = 2
@@ -31,6 +32,8 @@ SSD_LITE_MAPS = (
 )
 """The convolutions of the first five maps, each behind the one before."""
 SSD_LITE_WIDTHS = (64, 128, 128, 128, 128, 128)
+PYRAMID_WIDTH = 128
+"""Channels of each map of :class:`SSDEfficientNet`."""
 
 
 class SSD(nn.Module):
@@ -194,7 +197,52 @@ def _conv(before: int, after: int, stride: int) -> nn.Sequential:
     )
 
 
-DETECTOR_CLASSES: Mapping[str, Callable[[], SSD]] = {"ssd300": SSD300, "ssd_lite": SSDLite}
+class SSDEfficientNet(SSD):
+    """SSD300's boxes on the feature pyramid of an EfficientNet-Lite0, whose weights learned on photographs can be had.
+
+    Ours, of no paper: what the deep maps know is added to the fine ones, which have the boxes of small masses (Lin et
+    al., Feature Pyramid Networks, CVPR 2017, doi 10.1109/CVPR.2017.106). 4,112,756 parameters.
+
+    Shape:
+        As :class:`~bus_monai.detection.ssd.SSD`.
+    """
+
+    def __init__(self) -> None:
+        super().__init__((PYRAMID_WIDTH,) * len(BOXES_PER_CELL))
+        self.encoder = EfficientNetLiteEncoder("efficientnet_lite0", in_channels=1)
+        self.sides = MAP_SIDES[:3]
+        self.lateral = nn.ModuleList(nn.Conv2d(width, PYRAMID_WIDTH, 1) for width in self.encoder.widths[2:])
+        self.smooth = nn.ModuleList(_conv(PYRAMID_WIDTH, PYRAMID_WIDTH, 1) for _ in self.lateral)
+        self.coarser = nn.ModuleList(_conv(PYRAMID_WIDTH, PYRAMID_WIDTH, 2) for _ in range(2))
+        self.last = nn.Sequential(nn.Conv2d(PYRAMID_WIDTH, PYRAMID_WIDTH, 3), nn.ReLU())
+
+    def maps(self, x: Tensor) -> list[Tensor]:
+        """Return the six feature maps of ``x``, finest first."""
+        features = self.encoder(x)[2:]
+        pyramid: list[Tensor] = []
+        for i, layer in enumerate(self.lateral):
+            # the encoder's maps have a cell less per side than the boxes
+            pyramid.append(_resized(layer(features[i]), self.sides[i]))
+        pyramid[1] = pyramid[1] + _resized(pyramid[2], self.sides[1])
+        pyramid[0] = pyramid[0] + _resized(pyramid[1], self.sides[0])
+        maps: list[Tensor] = []
+        for i, layer in enumerate(self.smooth):
+            maps.append(layer(pyramid[i]))
+        for layer in self.coarser:
+            maps.append(layer(maps[-1]))
+        maps.append(self.last(maps[-1]))
+        return maps
+
+
+def _resized(x: Tensor, side: int) -> Tensor:
+    return F.interpolate(x, size=[side, side], mode="bilinear")
+
+
+DETECTOR_CLASSES: Mapping[str, Callable[[], SSD]] = {
+    "ssd300": SSD300,
+    "ssd_lite": SSDLite,
+    "ssd_efficientnet": SSDEfficientNet,
+}
 DETECTOR_NAMES = tuple(DETECTOR_CLASSES)
 
 

@@ -43,19 +43,19 @@ def test_first_cell_of_each_map() -> None:
     boxes = as_centers(default_boxes())
     first = boxes[[0, 5776, 7942, 8542, 8692, 8728]]
     torch.testing.assert_close(first[:, 0] * 300, torch.tensor([4.0, 8, 16, 32, 50, 150]))
-    torch.testing.assert_close(first[:, 2] * 300, torch.tensor([30.0, 60, 111, 162, 213, 264]))
-    torch.testing.assert_close(boxes[-4:, 2] * 300, torch.tensor([264, 288.37475, 373.35238, 186.67619]))
+    torch.testing.assert_close(first[:, 2] * 300, torch.tensor([21.0, 45, 99, 153, 207, 261]))
+    torch.testing.assert_close(boxes[-4:, 2] * 300, torch.tensor([261, 286.73158, 369.10974, 184.55487]))
 
 
 def test_against_loops() -> None:
     expected = []
     for side, step, low, high, ratios in (
-        (38, 8, 30, 60, (2,)),
-        (19, 16, 60, 111, (2, 3)),
-        (10, 32, 111, 162, (2, 3)),
-        (5, 64, 162, 213, (2, 3)),
-        (3, 100, 213, 264, (2,)),
-        (1, 300, 264, 315, (2,)),
+        (38, 8, 21, 45, (2,)),
+        (19, 16, 45, 99, (2, 3)),
+        (10, 32, 99, 153, (2, 3)),
+        (5, 64, 153, 207, (2, 3)),
+        (3, 100, 207, 261, (2,)),
+        (1, 300, 261, 315, (2,)),
     ):
         for row in range(side):
             for column in range(side):

@@ -22,13 +22,16 @@ def test_one_tensor_is_taken_apart_again() -> None:
     assert all(torch.equal(a, b) for a, b in zip(split_output(output), expected, strict=True))
 
 
-@pytest.mark.parametrize(("name", "count"), [("ssd300", 23_745_908), ("ssd_lite", 1_555_940)])
+@pytest.mark.parametrize(
+    ("name", "count"), [("ssd300", 23_745_908), ("ssd_lite", 1_555_940), ("ssd_efficientnet", 4_112_756)]
+)
 def test_parameters(name: str, count: int) -> None:
     assert sum(p.numel() for p in make_detector(name).parameters()) == count
 
 
-def test_every_parameter_of_the_light_one_learns() -> None:
-    net = make_detector("ssd_lite")
+@pytest.mark.parametrize("name", ["ssd_lite", "ssd_efficientnet"])
+def test_every_parameter_of_ours_learns(name: str) -> None:
+    net = make_detector(name)
     net(torch.rand(1, 1, 300, 300)).square().mean().backward()
     assert [name for name, p in net.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0] == []
 
