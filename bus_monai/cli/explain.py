@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from bus_monai.cli.options import Trust, stoppable
-from bus_monai.errors import check_choice
+from bus_monai.errors import UserError, check_choice
 from bus_monai.explain.explanation import EXPLAIN_METHODS, parse_methods
 
 if TYPE_CHECKING:
@@ -54,25 +54,27 @@ def explain(
     """
     from bus_monai.bundle.models import parse_models
     from bus_monai.data.datalist import SECTIONS
-    from bus_monai.explain.explain_job import explain_items
+    from bus_monai.explain.explain_job import GRID_METHOD, IMAGES_FILE, explain_items
     from bus_monai.io.atomic import check_writable
 
     check_choice("--split", split, SECTIONS)
     if maps is not None:
         check_choice("--maps", maps, ("png", "npy"))
     chosen = parse_methods(methods) if methods else None
+    if beside and chosen and GRID_METHOD not in chosen:
+        raise UserError(f"--beside shows {GRID_METHOD} of all models: add it to --methods.", key="--methods")
     trained = parse_models([model, *(beside or ())], segmenters=True, trust=trust)
     items = explain_items(source, split=split, settings=trained[0].settings, cases=cases)
 
-    from bus_monai.explain.explain_job import IMAGES_FILE, explain_images, write_explanation_report, write_grid
+    from bus_monai.explain.explain_job import GradCamGrid, explain_images, write_explanation_report
     from bus_monai.explain.explainer import Explainer
 
     check_writable(out)
-    cams = {one.name: Explainer.load(one, methods=["grad_cam"]) for one in trained} if beside else {}
     explainer = Explainer.load(trained[0], methods=chosen, layer=layer, samples=samples)
-    results = explain_images(explainer, items, out, maps=cast("MapFormat | None", maps))
-    grid = write_grid(cams, items, out) if cams else None
-    print(write_explanation_report(out, trained[0].name, results, grid=grid))
+    others = {one.name: Explainer.load(one, methods=[GRID_METHOD]) for one in trained[1:]}
+    grid = GradCamGrid(trained[0].name, others) if others else None
+    results = explain_images(explainer, items, out, maps=cast("MapFormat | None", maps), grid=grid)
+    print(write_explanation_report(out, trained[0].name, results, grid=grid.write(out) if grid else None))
     failed = sum(result.figure is None for result in results)
     if failed:
         print(f"{failed} of {len(results)} images could not be explained, see '{out / IMAGES_FILE}'.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any, Literal, TypeAlias
@@ -41,7 +41,7 @@ MAPS_FILE = "explain.csv"
 IMAGES_FILE = "images.csv"
 """One row per image, also of those that could not be read."""
 MAPS_FOLDER = "maps"
-GRID_FILE, MAX_GRID_ROWS = "grad_cam_grid.png", 6
+GRID_FILE, GRID_METHOD, MAX_GRID_ROWS = "grad_cam_grid.png", "grad_cam", 6
 """Of several models."""
 MAX_PICTURES = 12
 """On the page."""
@@ -88,7 +88,12 @@ class ExplainedImage:
 
 
 def explain_images(
-    explainer: Explainer, items: Sequence[ExplainItem], out: Path, *, maps: MapFormat | None = None
+    explainer: Explainer,
+    items: Sequence[ExplainItem],
+    out: Path,
+    *,
+    maps: MapFormat | None = None,
+    grid: GradCamGrid | None = None,
 ) -> list[ExplainedImage]:
     """Write ``<name>_explain.png`` of each image, ``explain.csv`` and ``images.csv``.
 
@@ -100,6 +105,7 @@ def explain_images(
         out: folder of the results, made where missing.
         maps: also write each map to ``maps/<name>_<method>``, with the layer where there are several: ``png`` for
             pictures from 0 (black) to 1 (white), ``npy`` for float32 arrays.
+        grid: takes the first images; the explainer needs the method ``grad_cam``.
 
     Raises:
         UserError: something cannot be written.
@@ -120,6 +126,8 @@ def explain_images(
                 images.writerow((item.name, "failed", sentence))
                 continue
             results.append(_write(item, explanation, out, maps))
+            if grid is not None:
+                grid.add(item, explanation)
             table.writerows(
                 (row.image, row.method, row.layer, _number(row.energy_inside), _number(row.chance))
                 for row in results[-1].maps
@@ -211,7 +219,7 @@ def write_explanation_report(
         out: the folder.
         title: names the model.
         results: what became of each image.
-        grid: picture of several models, see :func:`write_grid`.
+        grid: picture of several models, see :class:`GradCamGrid`.
     """
     drawn = [result for result in results if result.figure is not None]
     energies = energy_table(results)
@@ -320,34 +328,42 @@ def _contours(axis: Axes, explanation: Explanation) -> None:
     draw_contour(axis, explanation.prediction, 0.5, PREDICTION_COLOR)
 
 
-def write_grid(explainers: Mapping[str, Explainer], items: Sequence[ExplainItem], out: Path) -> Path | None:
-    """Write ``grad_cam_grid.png`` of the first images that all models can explain.
+class GradCamGrid:
+    """Grad-CAM of several models for the first six images that all of them can explain.
 
     Args:
-        explainers: one per model, by its name, each with the method ``grad_cam`` alone.
-        items: images to explain, of which six are taken.
-        out: folder of the results.
-
-    Returns:
-        The picture, or ``None`` where no image could be explained.
-
-    Raises:
-        UserError: the picture cannot be written.
+        first: name of the model whose explanations come with the images.
+        beside: the others, by their names, each with the method ``grad_cam`` alone.
     """
-    rows: dict[str, list[Explanation]] = {}
-    for item in items:
-        if len(rows) == MAX_GRID_ROWS:
-            break
+
+    def __init__(self, first: str, beside: Mapping[str, Explainer]) -> None:
+        self.models = [first, *beside]
+        self.beside = beside
+        self._rows: dict[str, list[Explanation]] = {}
+
+    def add(self, item: ExplainItem, explanation: Explanation) -> None:
+        """Add a row, unless there are six, or a model cannot explain the image: a row of ``images.csv`` is for one."""
+        if len(self._rows) == MAX_GRID_ROWS:
+            return
+        cam = [one for one in explanation.maps if one.method == GRID_METHOD]
         try:
-            rows[item.name] = [explainer(item) for explainer in explainers.values()]
+            others = [explainer(item) for explainer in self.beside.values()]
         except (UserError, RuntimeError) as error:
-            # a row of images.csv says why
             if user_error(error) is None:
                 raise
-    if not rows:
-        return None
-    save_figure(grid_figure(rows, list(explainers)), out / GRID_FILE)
-    return out / GRID_FILE
+            return
+        self._rows[item.name] = [replace(explanation, maps=cam), *others]
+
+    def write(self, out: Path) -> Path | None:
+        """Write ``grad_cam_grid.png`` into ``out``; return ``None`` where no image could be explained.
+
+        Raises:
+            UserError: the picture cannot be written.
+        """
+        if not self._rows:
+            return None
+        save_figure(grid_figure(self._rows, self.models), out / GRID_FILE)
+        return out / GRID_FILE
 
 
 @paper_style

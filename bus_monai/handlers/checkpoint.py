@@ -6,6 +6,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+from ignite import distributed as idist
 from ignite.engine import Engine, Events
 from torch import nn
 
@@ -25,6 +26,8 @@ class TrainingCheckpoint:
     ``model.pt`` is the plain state dict of the segmenter, which MONAI's export commands take; ``checkpoint.pt`` is
     written last at the end of an epoch, after validation and logging, so a run that is killed goes on from a moment at
     which all of them agree. Both are written beside their place and renamed: at any moment the file is whole.
+
+    A trainer that pre-trains its generator goes on from the best of these epochs, not from the last.
 
     Args:
         folder: where the files go; made when missing.
@@ -66,9 +69,17 @@ class TrainingCheckpoint:
         """Attach to the trainer; load the latest state at once when resuming."""
         if self.resume:
             self._load(engine)
+        engine.add_event_handler(Events.EPOCH_STARTED, self._take_best_of_pretraining)
         if self.enabled:
             self.evaluator.add_event_handler(Events.COMPLETED, self._save_best)
             engine.add_event_handler(Events.EPOCH_COMPLETED, self._save_latest)
+
+    def _take_best_of_pretraining(self, engine: ResumableTrainer) -> None:
+        is_first_after = 0 < engine.pretrain_epochs == engine.state.epoch - 1
+        if is_first_after and self.evaluator.state.best_metric_epoch > 0:
+            # the first process may still be writing
+            idist.barrier()
+            engine.start_from(read_weights(self.folder / TRAINED_FILE))
 
     def _save_best(self, evaluator: Engine) -> None:
         if self._is_best(evaluator):

@@ -115,6 +115,7 @@ class AdversarialTrainer(ResumableTrainer):
                 "never learn: give more epochs, or leave it out.",
                 key="pretrain_epochs",
             )
+        self.pretrain_epochs = self.schedule.pretrain_epochs
         self.epochs = SeededEpochs(train_data_loader, seed=seed)
         self.batches = len(train_data_loader)
         super().__init__(
@@ -135,13 +136,18 @@ class AdversarialTrainer(ResumableTrainer):
     @property
     def is_pretraining(self) -> bool:
         """Whether the current epoch is one of pre-training."""
-        pretraining: bool = self.state.epoch <= self.schedule.pretrain_epochs
+        pretraining: bool = self.state.epoch <= self.pretrain_epochs
         return pretraining
 
     @property
     def stage(self) -> str:
         """``pre-training`` or ``training``."""
         return "pre-training" if self.is_pretraining else "training"
+
+    def start_from(self, weights: Mapping[str, Tensor]) -> None:
+        """Take other weights of the generator; its optimizer starts anew."""
+        plain(self.generator.network).load_state_dict(weights)
+        self.generator.optimizer.state.clear()
 
     def epoch_iterations(self) -> Iterator[list[Step]]:
         """Yield the steps of each iteration of the current epoch."""
@@ -189,7 +195,7 @@ class AdversarialTrainer(ResumableTrainer):
             loss = region
         else:
             with frozen(plain(d.network), training=d.batches == "separate") as critic, self._autocast():
-                fake_logits = critic(_shown(d, image, logits.sigmoid())).float()
+                fake_logits = critic(d.shown(image, logits.sigmoid())).float()
             output[AdversarialKeys.FAKE_LOGITS] = fake_logits.detach()
             fire(AdversarialIterationEvents.GENERATOR_DISCRIMINATOR_FORWARD_COMPLETED)
             adversarial = d.objective.generator_loss(fake_logits)
@@ -209,7 +215,7 @@ class AdversarialTrainer(ResumableTrainer):
         assert self.discriminator is not None
         output, fire, d = self.state.output, self.fire_event, self.discriminator
         output[AdversarialKeys.FAKES] = fake_mask
-        real, fake = _shown(d, image, mask), _shown(d, image, fake_mask)
+        real, fake = d.shown(image, mask, real=True), d.shown(image, fake_mask)
 
         d.network.train()
         d.optimizer.zero_grad(set_to_none=True)
@@ -248,7 +254,3 @@ class AdversarialTrainer(ResumableTrainer):
             yield "d_network", plain(self.discriminator.network)
             yield "d_optimizer", self.discriminator.optimizer
             yield "d_scaler", self.d_scaler
-
-
-def _shown(discriminator: Discriminator, image: Tensor, mask: Tensor) -> Tensor:
-    return torch.cat([image, mask], dim=1) if discriminator.conditional else mask

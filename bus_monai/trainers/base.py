@@ -188,6 +188,12 @@ class ResumableTrainer(Trainer):
     """
 
     epochs: SeededEpochs
+    pretrain_epochs = 0
+    """First epochs, after which training goes on from the best of them."""
+
+    def start_from(self, weights: Mapping[str, Tensor]) -> None:
+        """Take other weights of what was pre-trained, without the memory that its optimizer has of the old ones."""
+        raise NotImplementedError
 
     def _set_up(self, *, seed: int, updates: Updates) -> None:
         # MONAI keeps a name such as 'cpu' as it was given

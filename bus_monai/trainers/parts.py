@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+import torch
 from monai.inferers.inferer import Inferer, SimpleInferer
-from torch import nn
+from monai.networks.layers.simplelayers import GaussianFilter
+from torch import Tensor, nn
+from torch.nn import functional as F
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 from torch.optim.swa_utils import AveragedModel
 
-from bus_monai.errors import UserError, check_choice
+from bus_monai.errors import UserError, check_choice, check_number
 from bus_monai.losses.adversarial import AdversarialObjective
 
 DISCRIMINATOR_BATCHES = ("joint", "separate")
+BLUR_REACH = 4
+"""Standard deviations at which MONAI cuts a Gaussian off."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,17 +71,31 @@ class Discriminator(Learner):
             batch normalization knows of a mask is then the statistics of its own kind alone, in both networks' steps:
             in a joint batch those of both kinds tell one from the other. A critic without an activation between batch
             normalization and its mean score needs the joint batch, since separate ones make the two mean scores equal.
+        real_blur: standard deviation in pixels of a Gaussian that blurs the real masks that it learns from, at least 0:
+            predicted ones have soft outlines, by which alone it may tell them from hard ones.
 
     Raises:
-        UserError: unknown ``batches``.
+        UserError: unknown ``batches``, or ``real_blur`` below 0.
     """
 
     objective: AdversarialObjective
     conditional: bool = True
     batches: str = "joint"
+    real_blur: float = 0.0
 
     def __post_init__(self) -> None:
         check_choice("discriminator_batches", self.batches, DISCRIMINATOR_BATCHES)
+        check_number("real_blur", self.real_blur, at_least=0)
+
+    def shown(self, image: Tensor, mask: Tensor, *, real: bool = False) -> Tensor:
+        """Return what it sees of images and masks (B, 1, H, W): both, (B, 2, H, W), or the mask; real masks blurred."""
+        if real and self.real_blur:
+            margin = BLUR_REACH * math.ceil(self.real_blur)
+            # beyond the border the mask goes on: zeros there would fade a lesion that is cut off
+            around = F.pad(mask, [margin] * 4, mode="replicate")
+            blurred = GaussianFilter(2, self.real_blur, truncated=BLUR_REACH).to(mask.device)(around)
+            mask = blurred[..., margin:-margin, margin:-margin]
+        return torch.cat([image, mask], dim=1) if self.conditional else mask
 
 
 @dataclass(frozen=True, kw_only=True)

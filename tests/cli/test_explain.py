@@ -15,6 +15,8 @@ import torch
 from PIL import Image
 
 from bus_monai.cli import main as cli
+from bus_monai.explain.explainer import Explainer
+from bus_monai.explain.explanation import ExplainItem, Explanation
 from bus_monai.networks.segmenters import make_segmenter
 from tests.user_errors import check_said, check_sentence
 
@@ -149,6 +151,7 @@ def test_only_what_an_earlier_run_wrote_is_replaced(
         ),
         (["--split", "train"], "--split", ["'train'", "training", "validation", "test", "unlabeled"]),
         (["--maps", "jpg"], "--maps", ["jpg", "png", "npy"]),
+        (["--methods", "occlusion", "--beside", "lite_unet"], "--methods", ["--beside", "grad_cam"]),
     ],
 )
 def test_what_is_wrong_is_named(
@@ -178,15 +181,26 @@ def test_an_ensemble_is_refused(
     check_said(capsys.readouterr().err, "ensemble")
 
 
-def test_models_stand_beside_one_another(
+def test_models_stand_beside_one_another_each_explained_once(
     weights: Path, small_phantoms: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "out"
+    asked: list[str] = []
+    explained = Explainer.__call__
+
+    def count(self: Explainer, item: ExplainItem) -> Explanation:
+        asked.append(self.layer)
+        return explained(self, item)
+
+    monkeypatch.setattr(Explainer, "__call__", count)
+    layer = "network.network.decoder.0"
     run(
         f"trained=baseline:{weights}", small_phantoms, "--out", out, "--split", "training", "--cases", 1,
-        "--methods", "grad_cam", "--beside", f"again=baseline:{weights}", "--beside", "lite_unet",
+        "--methods", "grad_cam", "--layer", layer, "--beside", f"again=baseline:{weights}", "--beside", "lite_unet",
         code=0, monkeypatch=monkeypatch,
     )  # fmt: skip
+    assert len(asked) == 3
+    assert asked[0] == layer
     # letters are outlines there, each word a comment before its own
     words = re.findall(r"<!-- (\w+) -->", (out / "grad_cam_grid.svg").read_text())
     assert [word for word in words if word in ("trained", "again", "lite_unet")] == ["trained", "again", "lite_unet"]

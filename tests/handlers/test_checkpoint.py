@@ -49,10 +49,11 @@ def test_the_lowest_loss_travels_with_the_checkpoint(tmp_path: Path) -> None:
     assert extra == {"lowest": 0.2}
 
 
-def parts(scores: list[float]) -> tuple[Any, Engine, nn.Linear]:
+def parts(scores: list[float], pretrain_epochs: int = 0) -> tuple[Any, Engine, nn.Linear]:
     """Make a trainer whose network holds the number of the epoch, and an evaluator with these scores."""
     network = nn.Linear(1, 1)
     trainer: Any = Engine(lambda engine, batch: None)
+    trainer.pretrain_epochs = pretrain_epochs
     trainer.is_due = lambda interval: trainer.state.epoch % interval == 0 or trainer.state.epoch == len(scores)
     trainer.state_dict = lambda: {"epoch": trainer.state.epoch}
     trainer.loaded = []
@@ -99,6 +100,22 @@ def test_the_best_weights_and_the_latest_state_are_kept(tmp_path: Path) -> None:
     resumed.attach(trainer)
     assert trainer.loaded == [{"epoch": 5}]
     assert (evaluator.state.best_metric, evaluator.state.best_metric_epoch, resumed.extra) == (0.5, 2, {"seen": 7})
+
+
+@pytest.mark.parametrize(
+    ("scores", "taken"), [([0.1, 0.5, 0.4, 0.6], [(4, 2)]), ([-2, -2, -2, 0.6], []), ([0.1, 0.5, 0.4], [])]
+)
+def test_training_goes_on_from_the_best_epoch_of_pretraining(
+    scores: list[float], taken: list[tuple[int, int]], tmp_path: Path
+) -> None:
+    trainer, evaluator, network = parts(scores, pretrain_epochs=3)
+    started: list[tuple[int, int]] = []
+    trainer.start_from = lambda weights: started.append((trainer.state.epoch, int(weights["weight"])))
+    TrainingCheckpoint(folder=tmp_path, evaluator=evaluator, network=network).attach(trainer)
+    # of a run that was here before, and never the start of this one
+    torch.save({"weight": torch.tensor([[9.0]])}, tmp_path / TRAINED_FILE)
+    trainer.run([0], max_epochs=len(scores))
+    assert started == taken
 
 
 def test_other_processes_read_and_do_not_write(tmp_path: Path) -> None:

@@ -35,6 +35,17 @@ def test_only_the_network_whose_turn_it_is_changes(gan_mode: str, conditional: b
     assert turns == pretraining + [{"d"}] * BATCHES + [{"g"}] * BATCHES
 
 
+def test_other_weights_are_taken_without_the_old_ones_moments() -> None:
+    trainer = make_trainer(gan_mode="none", max_epochs=1)
+    before = copy.deepcopy(trainer.generator.network.state_dict())
+    trainer.run()
+    assert trainer.generator.optimizer.state
+    trainer.start_from(before)
+    after = trainer.generator.network.state_dict()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    assert not trainer.generator.optimizer.state
+
+
 def test_interleaved_takes_n_critic_steps_before_each_generator_step() -> None:
     trainer = make_trainer(kind=partial(Interleaved, n_critic=4), max_epochs=1, pretrain_epochs=0)
     order: list[str] = []

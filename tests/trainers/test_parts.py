@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -10,6 +11,8 @@ from ignite.engine import Events
 from monai.utils.enums import AdversarialIterationEvents, AdversarialKeys
 from torch import nn
 
+from bus_monai.losses.adversarial import BCEObjective
+from bus_monai.trainers.parts import Discriminator
 from bus_monai.trainers.schedule import Paired
 from tests.trainers.small_run import make_trainer
 from tests.user_errors import raises_user_error
@@ -68,6 +71,27 @@ def test_a_joint_batch_is_one_pass_and_the_generator_is_judged_in_evaluation_mod
     assert float(network.norm.running_mean) == pytest.approx(float(network.calls[0][1].mean()), abs=1e-5)
 
 
-def test_unknown_batches_are_refused() -> None:
+@pytest.mark.parametrize("blur", [0.0, 1.5])
+def test_real_masks_alone_are_blurred_and_keep_their_area(blur: float) -> None:
+    network = nn.Identity()
+    part = Discriminator(
+        network=network, optimizer=torch.optim.SGD([torch.zeros(1)], 1.0), objective=BCEObjective(), real_blur=blur
+    )
+    image, mask = torch.rand(1, 1, 32, 32), torch.zeros(1, 1, 32, 32)
+    mask[..., 8:20, :] = 1  # cut off at both sides
+    assert torch.equal(part.shown(image, mask), torch.cat([image, mask], dim=1))
+    seen = part.shown(image, mask, real=True)
+    assert torch.equal(seen[:, :1], image)
+    real = seen[0, 1]
+    torch.testing.assert_close(real.sum(), mask.sum(), rtol=1e-3, atol=0)
+    # beside a step the integral of the Gaussian, and the same at the border as inside
+    inside = 0.5 * (1 + math.erf(0.5 / (blur * math.sqrt(2)))) if blur else 1.0
+    assert float(real[8, 16]) == pytest.approx(inside, abs=0.02)
+    torch.testing.assert_close(real[:, 0], real[:, 16])
+
+
+def test_unknown_batches_and_a_blur_below_nothing_are_refused() -> None:
     with raises_user_error(key="discriminator_batches"):
         make_trainer(batches="apart")
+    with raises_user_error(key="real_blur"):
+        replace(make_trainer().discriminator, real_blur=-1.0)
