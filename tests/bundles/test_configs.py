@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import sys
 from collections.abc import Iterator
@@ -58,13 +59,16 @@ def test_settings_are_a_group_and_plain_values(configs: Path) -> None:
     assert not any(isinstance(value, dict) and "_target_" in value for value in settings.values())
 
 
+def measured_settings(configs: Path) -> dict[str, Any]:
+    """Return those that a training does not know, since they are measured with its weights."""
+    return {key: value for key, value in read(configs, "evaluate")["settings"].items() if key == "lesion_calibration"}
+
+
 def test_every_setting_declares_a_type_that_its_default_has(configs: Path) -> None:
     declared = declared_settings(configs.parent)
     assert [key for key, schema in declared.items() if "type" not in schema] == []
     defaults = read_config(configs / "train.json")["settings"]
-    # a training knows no calibration, which is measured with its weights
-    measured = {"lesion_calibration"} & read(configs, "evaluate")["settings"].keys()
-    assert declared.keys() == {*defaults, "val_interval"} | measured
+    assert declared.keys() == {*defaults, "val_interval", *measured_settings(configs)}
     for choice in (
         {},
         {"paper_literal": True},
@@ -76,6 +80,50 @@ def test_every_setting_declares_a_type_that_its_default_has(configs: Path) -> No
         parser = ConfigParser({"settings": defaults | known})
         # as a training writes them beside its weights
         check_settings(json.loads(json.dumps(parser.get_parsed_content("settings"))), configs.parent, "It")
+
+
+def plain_text(value: Any) -> str:
+    """Write a default as the cards do."""
+    if isinstance(value, list):
+        return f"[{', '.join(map(plain_text, value))}]"
+    if isinstance(value, float):
+        return f"{value:g}"
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def first_words(text: str, separator: str) -> list[str]:
+    """Return with what each part of a cell begins, where separators in brackets are none."""
+    parts = re.split(rf"{separator}\s*(?![^\[(]*[\])])", text)
+    begins = (re.match(r"`?(\[[^\]]*\]|[\w.-]+)", part.strip()) for part in parts)
+    words = [begin[1] if begin else "" for begin in begins]
+    return [f"{float(word):g}" if re.fullmatch(r"[\d.]+(e-?\d+)?", word) else word for word in words]
+
+
+def test_cards_tell_the_defaults(configs: Path) -> None:
+    """In tables whose head says "default first": of one key, or of several at once, or their values by semicolons."""
+    defaults = {
+        name: ConfigParser({"settings": read_config(folder / "train.json")["settings"] | measured_settings(folder)})
+        for name, folder in BUNDLES.items()
+    }
+
+    def told(bundle: str, key: str) -> str:
+        return plain_text(defaults[bundle].get_parsed_content(f"settings#{key}"))
+
+    card = (configs.parent / "docs" / "README.md").read_text(encoding="utf-8")
+    wrong = []
+    for table in re.findall(r"^\|[^\n]*default first[^\n]*\n\|[-|]+\n((?:\|.*\n)+)", card, flags=re.MULTILINE):
+        for keys, values in re.findall(r"^\| (.*?) \| (.*) \|$", table, flags=re.MULTILINE):
+            names = re.findall(r"`(\w+)`", keys)
+            other = re.match(r"as in `(\w+)`", values)
+            expected = [told(configs.parent.name, name) for name in names]
+            if other:
+                readings = [[told(other[1], name) for name in names]]
+            else:
+                readings = [first_words(values.partition(";")[0], ",")[: len(names)], first_words(values, ";")]
+                readings[1] = readings[1][: len(names)]
+            if expected not in readings:
+                wrong.append((keys, expected, readings))
+    assert wrong == []
 
 
 def test_presets_are_of_declared_types(configs: Path) -> None:
