@@ -137,7 +137,7 @@ def evaluate_generators(model: TrainedModel, folder: Path, settings: Mapping[str
     """Evaluate a model; with ``used_generator`` ``each`` both generators of ASSGAN, each case of theirs a row.
 
     The means over the table are then the mean of the two generators' scores, which the paper prints (Zhai et al.,
-    Neurocomputing 493, 2022, doi 10.1016/j.neucom.2022.04.021).
+    Neurocomputing 493, 2022, doi 10.1016/j.neucom.2022.04.021); pooled pixels are those of both.
 
     Args:
         model: what to evaluate.
