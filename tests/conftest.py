@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import shutil
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from filelock import FileLock
 from hypothesis import settings
 
 from bus_monai.data.phantoms.ultrasound import make_phantom, write_phantoms
@@ -31,6 +33,9 @@ SMALL = {"base_width": 4, "depth": 5}
 settings.register_profile("bus_monai", deadline=None)
 settings.load_profile("bus_monai")
 
+# nothing that is imported with the tests is garbage, and to look for some takes seconds
+gc.disable()
+
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # so a shell starts what it puts in the background
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -41,6 +46,11 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:
     from tests.scheduler import FilesTogether
 
     return FilesTogether(config, log)
+
+
+def pytest_collection_finish() -> None:
+    gc.enable()
+    gc.freeze()
 
 
 _failed = pytest.StashKey[bool]()
@@ -153,20 +163,37 @@ def _mlflow_template(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]
         return
     from mlflow.store.db import utils
 
-    template = tmp_path_factory.mktemp("mlflow") / "template.db"
+    own = tmp_path_factory.getbasetemp()
+    # the workers of pytest-xdist have folders beside one another
+    template = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "mlflow.db"
     initialize = utils._initialize_tables
+
+    def copy(source: str | Path, target: str | Path) -> None:
+        with closing(sqlite3.connect(source)) as read, closing(sqlite3.connect(target)) as write:
+            read.backup(write)
 
     def copy_template(engine: Engine) -> None:
         database = engine.url.database
         if engine.dialect.name != "sqlite" or not database:
             initialize(engine)
             return
-        source, target = (template, database) if template.exists() else (database, template)
-        if target == template:
-            initialize(engine)
-        with closing(sqlite3.connect(source)) as read, closing(sqlite3.connect(target)) as write:
-            read.backup(write)
+        with FileLock(template.with_suffix(".lock")):
+            if not template.exists():
+                initialize(engine)
+                copy(database, template)
+                return
+        copy(template, database)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(utils, "_initialize_tables", copy_template)
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _small_pictures() -> Iterator[None]:
+    """Draw figures for a screen, where those for print take twice as long; ``tests/report/test_paper.py`` has these."""
+    with pytest.MonkeyPatch.context() as patch:
+        # no test here draws where it is not loaded, which takes half a second
+        if paper := sys.modules.get("bus_monai.report.paper"):
+            patch.setattr(paper, "DPI", 100)
         yield

@@ -75,7 +75,7 @@ def _workflow_with(settings: Mapping[str, Any]) -> ConfigWorkflow:
     """Return the workflow whose config has these very settings, which MONAI does not hand to its expressions."""
     # the youngest objects first, among which it is, and not the million of a large process
     objects = (item for generation in range(GENERATIONS) for item in gc.get_objects(generation))
-    workflows: Iterator[ConfigWorkflow] = (item for item in objects if issubclass(type(item), ConfigWorkflow))
+    workflows: Iterator[ConfigWorkflow] = (item for item in objects if ConfigWorkflow in type(item).__mro__)
     own = (item for item in workflows if item.parser.ref_resolver.resolved_content.get("settings") is settings)
     found = next(own, None)
     if found is None:

@@ -96,6 +96,11 @@ def save_figure(figure: Figure, path: Path) -> Path:
     drawing = path.with_suffix(".svg")
     check_replaced([path, drawing], option="its folder")
     path.parent.mkdir(parents=True, exist_ok=True)
+    figure.dpi = DPI
+    if layout := figure.get_layout_engine():
+        # once for both files, which would lay it out anew, and draw it once more for that
+        layout.execute(figure)
+        figure.set_layout_engine(None)
     with atomic_file(path) as partial:
         figure.savefig(partial, format="png", dpi=DPI, metadata=PNG_MARK)
     # the same figure is the same file

@@ -137,10 +137,11 @@ def test_metadata_with_a_wrong_type_are_caught(configs: Path, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("config", ["train", "inference"])
-def test_network_takes_and_gives_what_the_metadata_say(config: str, configs: Path) -> None:
+def test_network_takes_and_gives_what_the_metadata_say(config: str, configs: Path, small_phantoms: Path) -> None:
     verify_net_in_out(
-        net_id="network_def", meta_file=meta(configs), config_file=str(configs / f"{config}.json"), device="cpu"
-    )
+        net_id="network_def", meta_file=meta(configs), config_file=str(configs / f"{config}.json"), device="cpu",
+        dataset_dir=str(small_phantoms),
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize("configs", EXPORTED, indirect=True)

@@ -65,8 +65,10 @@ def train(data: Path, out: Path, **more: Any) -> dict[str, Any]:
     return torch.load(out / "checkpoint.pt", weights_only=True)
 
 
-def test_the_networks_are_those_of_the_paper() -> None:
-    workflow = create_workflow(config_file=str(CONFIGS / "train.json"), workflow_type="train")
+def test_the_networks_are_those_of_the_paper(mammograms: Path) -> None:
+    workflow = create_workflow(
+        config_file=str(CONFIGS / "train.json"), workflow_type="train", dataset_dir=str(mammograms)
+    )
     parser = workflow.parser
     assert sum(p.numel() for p in parser.get_parsed_content("network_def").parameters()) == 54_413_313
     critic = parser.get_parsed_content("critic_def")

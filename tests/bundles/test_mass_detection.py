@@ -24,6 +24,8 @@ from bus_monai.geometry.box import BOX_COLUMNS, Box
 from bus_monai.io.image import read_mask
 from bus_monai.mammogram.stages import MassDetector
 from bus_monai.metrics.detection import Detection, detection_curve
+from bus_monai.report import paper
+from bus_monai.report.paper import COLUMN_INCHES
 from bus_monai.sources.read import read_source
 from tests.user_errors import raises_user_error
 
@@ -135,7 +137,7 @@ def test_evaluation_can_be_computed_again_from_its_tables(trained: Path, data: P
     assert summary["found"] == sum(row["found"] == "True" for row in truths)
     assert summary["false_positives"] == sum(row["matched"] == "False" for row in counted)
     for name in ("examples.png", "froc.png"):
-        assert Image.open(tmp_path / name).size[0] > 500
+        assert Image.open(tmp_path / name).size[0] >= round(COLUMN_INCHES * paper.DPI)
 
 
 def test_inference_and_the_stage_agree(trained: Path, data: Path, tmp_path: Path) -> None:

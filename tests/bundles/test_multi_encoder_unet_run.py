@@ -19,6 +19,8 @@ from bus_monai.experiments.search import parse_space, read_preset
 from bus_monai.metrics.aggregate import means
 from bus_monai.metrics.case_table import read_case_table
 from bus_monai.networks.encoders.weights import from_torchvision
+from bus_monai.report import paper
+from bus_monai.report.paper import PAGE_INCHES
 from tests.networks.torchvision_layout import photographs
 from tests.user_errors import check_said
 
@@ -69,9 +71,12 @@ def bus_monai(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int | str | N
     ],
 )
 def test_models_and_options_that_win_over_them(
-    settings: dict[str, Any], total: int, trainable: int, loss: set[str]
+    settings: dict[str, Any], total: int, trainable: int, loss: set[str], small_phantoms: Path
 ) -> None:
-    parser = create_workflow(config_file=str(CONFIGS / "train.json"), workflow_type="train", **settings).parser
+    parser = create_workflow(
+        config_file=str(CONFIGS / "train.json"), workflow_type="train", dataset_dir=str(small_phantoms),
+        image_size=[32, 32], **settings,
+    ).parser  # fmt: skip
     parameters = list(parser.get_parsed_content("network_def").parameters())
     assert sum(p.numel() for p in parameters) == total
     assert sum(p.numel() for p in parameters if p.requires_grad) == trainable
@@ -86,8 +91,10 @@ def test_presets_are_the_papers_models_and_learning_rates() -> None:
     assert grid == {"lr": (1e-5, 1e-4, 1e-3), "batch_size": (8, 16, 32), "dropout": (0.2, 0.3, 0.4, 0.5)}
 
 
-def test_the_published_size(small_phantoms: Path, tmp_path: Path) -> None:
-    parser = create_workflow(config_file=str(CONFIGS / "train.json"), workflow_type="train").parser
+def test_the_published_size(small_phantoms: Path) -> None:
+    parser = create_workflow(
+        config_file=str(CONFIGS / "train.json"), workflow_type="train", dataset_dir=str(small_phantoms)
+    ).parser
     assert parser.get_parsed_content("settings#image_size") == [224, 224]
     seen: list[tuple[int, ...]] = []
     network = parser.get_parsed_content("network_def").eval()
@@ -176,7 +183,7 @@ def test_splits_in_one_figure_under_the_papers_rule(
         assert {row.id for row in rows} == {item["id"] for item in content[split]}
         summary = json.loads((out / split / "summary.json").read_text())
         assert summary["all_cases_zero"]["metrics"]["dice"]["mean"] == means(rows, "all_cases_zero")["dice"]
-    assert Image.open(out / "curves_run.png").size[0] > 1000
+    assert Image.open(out / "curves_run.png").size[0] == round(PAGE_INCHES * paper.DPI)
     page = (out / "report.html").read_text()
     for split in ("validation", "test"):
         assert f'<a href="{split}/report.html">{split}</a></td><td>{len(content[split])}</td>' in page

@@ -18,6 +18,8 @@ from bus_monai.cli import main as cli
 from bus_monai.explain.explainer import Explainer
 from bus_monai.explain.explanation import ExplainItem, Explanation
 from bus_monai.networks.segmenters import make_segmenter
+from bus_monai.report import paper
+from bus_monai.report.paper import COLUMN_INCHES
 from tests.user_errors import check_said, check_sentence
 
 
@@ -59,7 +61,7 @@ def test_a_data_set_with_truth(
     assert table[0]["layer"] == "network.network.decoder.9"
     assert table[2]["layer"] == ""
     for case in cases:
-        assert Image.open(out / f"{case['id']}_explain.png").width > 1000
+        assert Image.open(out / f"{case['id']}_explain.png").width > COLUMN_INCHES * paper.DPI
         mask = np.zeros((64, 64), bool)
         for path in case["masks"]:
             mask |= np.asarray(Image.open(small_phantoms / path)) > 0

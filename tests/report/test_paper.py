@@ -20,7 +20,7 @@ from bus_monai.metrics.case_table import CaseRow
 from bus_monai.metrics.compare import ranking
 from bus_monai.metrics.findings import findings_curve, reliability
 from bus_monai.metrics.operating_curves import bland_altman, operating_curves
-from bus_monai.report import image_figures, score_figures
+from bus_monai.report import image_figures, paper, score_figures
 from bus_monai.report.paper import (
     DPI,
     LETTERS_POINTS,
@@ -156,11 +156,12 @@ def test_a_bar_of_models_that_are_not_told_apart_is_whole() -> None:
     assert max(bar.get_ydata()[0] for bar in bars) < lowest
 
 
-def test_a_figure_is_a_picture_for_print_and_a_drawing(tmp_path: Path) -> None:
+def test_a_figure_is_a_picture_for_print_and_a_drawing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(paper, "DPI", DPI)
     path = save_figure(FIGURES["ranks of 2"](), tmp_path / "figures" / "ranks.png")
     with Image.open(path) as picture:
-        assert picture.info["dpi"] == pytest.approx((DPI, DPI), abs=0.1)
-        assert picture.width == pytest.approx(3.5 * DPI, abs=1)
+        assert picture.info["dpi"] == pytest.approx((300, 300), abs=0.1)
+        assert picture.width == pytest.approx(3.5 * 300, abs=1)
     drawing = path.with_suffix(".svg").read_bytes()
     # again, over its own files, and to the same bytes
     assert save_figure(FIGURES["ranks of 2"](), path) == path
