@@ -158,25 +158,49 @@ def outline(
         shape, rng.uniform(0.7, 1.35)
     )
     tilt = rng.uniform(-0.4, 0.4)
-    rows, columns = np.ogrid[: size[0], : size[1]]
+    waves: list[tuple[float, float, float]] = []
+    spicules: list[tuple[float, float, float]] = []
+    if shape == "lobular":
+        waves = [(int(rng.integers(2, 5)), 0.30, rng.uniform(0, 6.3))]
+    elif shape == "irregular":
+        waves = [(k, rng.normal(0, 0.28 / np.sqrt(k)), rng.uniform(0, 6.3)) for k in range(3, 10)]
+        spicules = [
+            (rng.uniform(0, 6.3), rng.uniform(0.08, 0.35), rng.uniform(0.06, 0.14)) for _ in range(rng.integers(3, 8))
+        ]
+    # beyond its farthest point nothing is computed
+    reach = radius * (1 + sum(abs(height) for _, height, _ in (*waves, *spicules)))
+    reach *= np.sqrt(max(aspect, 1 / aspect))
+    box = _around(center, reach + 1, size)
+    rows, columns = np.ogrid[box]
     down, right = rows - center[0], columns - center[1]
     u = (right * np.cos(tilt) + down * np.sin(tilt)) / np.sqrt(aspect)
     v = (down * np.cos(tilt) - right * np.sin(tilt)) * np.sqrt(aspect)
     angle, distance = np.arctan2(v, u), np.hypot(u, v)
-    limit = np.ones(size)
-    if shape == "lobular":
-        lobes = int(rng.integers(2, 5))
-        # the absolute value of a wave has round tops and narrow notches between them
-        limit += 0.30 * (np.abs(np.cos(lobes * angle / 2 + rng.uniform(0, 6.3))) - 0.6)
-    elif shape == "irregular":
-        for k in range(3, 10):
-            limit += rng.normal(0, 0.28 / np.sqrt(k)) * np.cos(k * angle + rng.uniform(0, 6.3))
-        for _ in range(int(rng.integers(3, 8))):
-            off = np.angle(np.exp(1j * (angle - rng.uniform(0, 6.3))))
-            limit += rng.uniform(0.08, 0.35) * np.exp(-((off / rng.uniform(0.06, 0.14)) ** 2))
+    limit = np.ones(angle.shape)
+    for k, height, phase in waves:
+        if shape == "lobular":
+            # the absolute value of a wave has round tops and narrow notches between them
+            limit += height * (np.abs(np.cos(k * angle / 2 + phase)) - 0.6)
+        else:
+            limit += height * np.cos(k * angle + phase)
+    for at, height, width in spicules:
+        off = np.angle(np.exp(1j * (angle - at)))
+        limit += height * np.exp(-((off / width) ** 2))
+    if shape == "irregular":
         limit = np.maximum(limit, 0.4)
+    mask = np.zeros(size, dtype=bool)
     # on a coarse grid the tip of a thin spicule may stand alone
-    return np.asarray(label_components(distance <= radius * limit)[0] == 1)
+    mask[box] = label_components(distance <= radius * limit)[0] == 1
+    return mask
+
+
+def _around(center: tuple[float, float], reach: float, size: tuple[int, int]) -> tuple[slice, slice]:
+    """Return the part of an image of this size within ``reach`` pixels of a point, by rows and columns."""
+    first, second = (
+        slice(max(int(middle - reach), 0), max(min(int(middle + reach) + 2, side), 0))
+        for middle, side in zip(center, size, strict=True)
+    )
+    return first, second
 
 
 def _border(width: int, level: float, wave: float, rng: np.random.Generator) -> NDArray[np.float64]:
