@@ -157,6 +157,7 @@ RULES: Mapping[str, Rule] = {
         select=_all_if_lesions,
         fractions={
             "dice": _soft_dice,
+            "f1": partial(_scaled, lambda row: (2 * row.tp, 2 * row.tp + row.fp + row.fn)),
             "precision": partial(_scaled, lambda row: (row.tp, row.tp + row.fp)),
             "sensitivity": partial(_scaled, lambda row: (row.tp, row.tp + row.fn)),
             "accuracy": partial(_scaled, lambda row: (row.tp + row.tn, row.tp + row.fp + row.fn + row.tn)),

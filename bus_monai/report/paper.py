@@ -41,6 +41,7 @@ STYLE: Any = {
 METRIC_NAMES = {
     "dice": "Dice",
     "iou": "IoU",
+    "f1": "F1",
     "precision": "Precision",
     "sensitivity": "Sensitivity",
     "specificity": "Specificity",

@@ -85,6 +85,10 @@ def test_batch_wise_soft_dice_is_that_of_all_probabilities_together() -> None:
     # probabilities are known to an eighth of a logit
     assert found["dice"] == pytest.approx(2 * products / sums, abs=0.01)
     assert abs(found["dice"] - means(rows, "lesion")["dice"]) > 0.05
+    # thresholded, as precision and sensitivity are
+    precision, sensitivity = found["precision"], found["sensitivity"]
+    assert found["f1"] == pytest.approx(2 * precision * sensitivity / (precision + sensitivity))
+    assert abs(found["f1"] - found["dice"]) > 0.05
 
 
 def test_the_rules_count_normal_cases_as_they_say() -> None:
