@@ -25,15 +25,16 @@ from bus_monai.inference.backends.backend import (
     Precision,
     Prediction,
     Sensitivity,
+    multiplies_int8,
 )
-from bus_monai.inference.backends.chain import CHAIN_FILE, GRAPH_FILE, Chain
+from bus_monai.inference.backends.chain import CHAIN_FILE, GRAPH_FILE, INT8_FILE, Chain
 from bus_monai.io.atomic import cache_folder, whole_folder
 from bus_monai.metrics.findings import CALIBRATION_KEY, Calibration
 from bus_monai.transforms.image_region import find_regions
 
-BackendName: TypeAlias = Literal["auto", "openvino", "onnx", "torch"]
+BackendName: TypeAlias = Literal["auto", "openvino", "openvino-int8", "onnx", "torch"]
 logger = logging.getLogger("bus_monai")
-BACKEND_PACKAGES = {"openvino": "openvino", "onnx": "onnxruntime"}
+BACKEND_PACKAGES = {"openvino": "openvino", "openvino-int8": "openvino", "onnx": "onnxruntime"}
 
 
 class Predictor:
@@ -41,7 +42,9 @@ class Predictor:
 
     Args:
         model: of a bundle for ultrasound.
-        backend: ``auto`` is OpenVINO where it is installed and can run the model, else PyTorch, and a warning says why.
+        backend: ``auto`` is OpenVINO where it is installed and can run the model, else PyTorch, and a warning says why;
+            in eight bits, ``openvino-int8``, where the model comes with their ranges, the processor multiplies them
+            fast and the precision is ``fast``.
         precision: ``fp32``, or ``fast``, which is bfloat16 where the processor computes in it.
         tta: also segment the image mirrored left to right, and average.
         sensitivity: which of the operating points that were measured with the weights, see the card of the bundle.
@@ -170,8 +173,9 @@ def _make_backend(
             key="--sensitivity",
         )
     if name == "auto":
+        is_faster = precision == "fast" and multiplies_int8() and _shipped_graph(model, INT8_FILE).is_file()
         try:
-            return _make_backend(model, "openvino", precision, sensitivity, threads)
+            return _make_backend(model, "openvino-int8" if is_faster else "openvino", precision, sensitivity, threads)
         except UserError as error:
             # not every chain can be exported; where something else is wrong, PyTorch says so
             made = _make_backend(model, "torch", precision, sensitivity, threads)
@@ -191,6 +195,12 @@ def _make_backend(
         from bus_monai.inference.backends.openvino import OpenVinoBackend
 
         return OpenVinoBackend(graph, chain, precision, threads)
+    if name == "openvino-int8":
+        from bus_monai.inference.backends.openvino import Int8Ranges, OpenVinoBackend
+
+        if not (folder / INT8_FILE).is_file():
+            raise UserError(f"The model '{model.name}' comes without eight-bit ranges: use --backend openvino.")
+        return OpenVinoBackend(graph, chain, precision, threads, Int8Ranges.read(folder / INT8_FILE))
     from bus_monai.inference.backends.onnx import OnnxBackend
 
     return OnnxBackend(graph, chain)
@@ -209,12 +219,15 @@ def find_graph(model: TrainedModel) -> Path:
     Raises:
         UserError: the model cannot be exported, or the cache cannot be written to.
     """
-    name = graph_name(model)
-    folders = (model.bundle / "models" / name, cache_folder() / "graphs" / name)
+    folders = (_shipped_graph(model), cache_folder() / "graphs" / graph_name(model))
     for folder in folders:
         if (folder / GRAPH_FILE).is_file() and (folder / CHAIN_FILE).is_file():
             return folder
     return _make(model, folders[-1])
+
+
+def _shipped_graph(model: TrainedModel, file: str = "") -> Path:
+    return model.bundle / "models" / graph_name(model) / file
 
 
 def _make(model: TrainedModel, folder: Path) -> Path:

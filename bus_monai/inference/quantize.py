@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,8 +18,12 @@ from bus_monai.data.datalist import Case
 from bus_monai.data.dataset import default_dataset_dir, default_mammogram_dir
 from bus_monai.data.items import inference_items, training_split
 from bus_monai.errors import UserError, need_package
+from bus_monai.inference.backends.chain import Chain
 from bus_monai.io.image import read_masks
 from bus_monai.sources.read import read_source
+
+if TYPE_CHECKING:
+    from bus_monai.inference.backends.openvino import Int8Ranges
 
 MAX_IMAGES = 64
 """Images of each of the two kinds, taken evenly from what there is."""
@@ -139,3 +143,58 @@ def quantize_openvino(model: Any, calibration: Sequence[Inputs]) -> Any:
         subset_size=len(calibration),
         ignored_scope=nncf.IgnoredScope(types=["MatMul"], validate=False),
     )
+
+
+FLOAT_LAYERS = frozenset({"/encoder/stem/conv/Conv", "/encoder/blocks.0/depthwise/conv/Conv"})
+"""Of EfficientNet-Lite0, which stay in floats: what the stem finds has one range for strong and weak channels, and the
+filters behind it enlarge the error. With the latter in eight bits ``lite_unet`` lost 0.0115 of Dice on BUS-UCLM."""
+
+
+def calibrate_int8(graph: Path, chain: Chain, images: Iterable[NDArray[np.float32]]) -> Int8Ranges:
+    """Return the ranges in which OpenVINO computes an exported graph in eight bits.
+
+    They are the extremes over the images and their mirror images: narrower ones cost more at the gate of ``lite_unet``,
+    which sums up all of the deepest features, than they win elsewhere.
+
+    Args:
+        graph: the ONNX file.
+        chain: what surrounds its network.
+        images: (H, W) gray values in [0, 1], black where they show no ultrasound.
+    """
+    import openvino
+    from openvino import opset8 as ops
+
+    from bus_monai.inference.backends.openvino import (
+        FLOAT32_HINT,
+        Int8Ranges,
+        convolutions,
+        given_to,
+        network_alone,
+        quantize,
+    )  # fmt: skip
+
+    core = openvino.Core()
+    seen = [turned for image in map(chain.shrink, images) for turned in (image, np.ascontiguousarray(image[:, ::-1]))]
+
+    def run(model: Any) -> list[list[float]]:
+        compiled = core.compile_model(model, "CPU", FLOAT32_HINT)
+        found = (compiled({"seen": image, **chain.shift()}) for image in seen)
+        return [[float(value.ravel()[0]) for value in values.values()] for values in found]
+
+    model = network_alone(core.read_model(graph), chain)
+    layers = [node for node in convolutions(model) if node.get_friendly_name() not in FLOAT_LAYERS]
+    names, given = (
+        [node.get_friendly_name() for node in layers],
+        [given_to(node).get_source_output() for node in layers],
+    )
+    ends = [ops.result(reduced(value, [0, 1, 2, 3])) for reduced in (ops.reduce_min, ops.reduce_max) for value in given]
+    distances = model.get_results()[1:]
+    found = np.array(run(openvino.Model([*ends, *distances], model.get_parameters(), "ends")))
+    lows, highs = found[:, : len(names)].min(0).tolist(), found[:, len(names) : 2 * len(names)].max(0).tolist()
+    ranges = dict(zip(names, zip(lows, highs, strict=True), strict=True))
+    if not distances:
+        return Int8Ranges(ranges)
+    model = network_alone(core.read_model(graph), chain)
+    quantize(model, ranges)
+    rounded = np.array(run(openvino.Model(model.get_results()[1:], model.get_parameters(), "distance")))
+    return Int8Ranges(ranges, round(float(np.mean(rounded[:, 0] - found[:, -1])), 4))

@@ -1,6 +1,7 @@
 """Make a trained model small and put it into its bundle.
 
     python -m bus_monai.inference.ship_model BUNDLE:WEIGHTS [DATA [OTHERS ...]] [--findings CASES ...] [--name NAME]
+        [--int8 IMAGES ...]
 
 writes ``models/model.safetensors`` and ``models/graph-KEY`` into the bundle's folder. It needs the extra ``export``.
 With a name the weights become ``models/NAME.safetensors`` beside the bundle's own, which ``BUNDLE:NAME`` speaks of, and
@@ -8,6 +9,8 @@ their graph is made where they are first used.
 With DATA, what the model was trained on, it also learns which images it knows, and with OTHERS, folders of images of
 other kinds, which it does not. With the tables ``cases.csv`` of evaluations of the same recipe on images that were held
 out it learns the chance that what it finds is a lesion.
+With IMAGES, folders or data sets, the graph can also be computed in eight bits, in the ranges that its values have on
+them; without, those that were found for the same weights stay.
 """
 
 from __future__ import annotations
@@ -23,6 +26,7 @@ from typing import Any
 import numpy as np
 import onnx
 from monai.bundle.scripts import create_workflow
+from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor
 
@@ -33,13 +37,16 @@ from bus_monai.bundle.settings import keep_null, path_text
 from bus_monai.data.dataset import default_dataset_dir, load_dataset, to_items
 from bus_monai.data.items import inference_items
 from bus_monai.errors import UserError
-from bus_monai.inference.backends.chain import GRAPH_FILE
+from bus_monai.inference.backends.chain import CHAIN_FILE, GRAPH_FILE, INT8_FILE, Chain
 from bus_monai.inference.backends.export_graph import export_graph
+from bus_monai.inference.backends.openvino import Int8Ranges
 from bus_monai.inference.predictor import graph_name
+from bus_monai.inference.quantize import calibrate_int8, export_images
 from bus_monai.metrics.case_table import read_case_table
 from bus_monai.metrics.findings import CALIBRATION_KEY, fit_calibration
 from bus_monai.networks.lite_unet import LiteUNet
 from bus_monai.networks.weights import read_weights, save_shipped
+from bus_monai.transforms.image_region import find_regions
 
 
 def ship_model(
@@ -48,6 +55,7 @@ def ship_model(
     others: Sequence[Path] = (),
     tables: Sequence[Path] = (),
     name: str | None = None,
+    int8: Sequence[Path] = (),
 ) -> list[Path]:
     """Write weights and graph of a model into its bundle, in place of those that are there.
 
@@ -58,6 +66,8 @@ def ship_model(
         others: images of other kinds, see there.
         tables: ``cases.csv`` of evaluations without a calibration; none leave that of the model as it is.
         name: of weights beside the bundle's own.
+        int8: images on which the ranges of eight bits are found, see
+            :func:`~bus_monai.inference.quantize.calibrate_int8`; ``()`` keeps those of the same weights.
 
     Returns:
         The file of weights, and the folder of the graph where they are the bundle's own.
@@ -76,17 +86,33 @@ def ship_model(
         state, settings = fit_known_images(model, data, others)
     if tables:
         settings = settings | {CALIBRATION_KEY: _calibration(tables)}
+    before = weights.read_bytes() if weights.is_file() else b""
     save_shipped(state, weights, settings)
     if name:
         return [weights]
     shipped = TrainedModel(model.name, model.bundle, str(weights), settings)
+    ranges = None
     for old in folder.glob("graph-*"):
+        if (old / INT8_FILE).is_file() and weights.read_bytes() == before:
+            ranges = Int8Ranges.read(old / INT8_FILE)
         shutil.rmtree(old)
     graph = folder / graph_name(shipped)
     graph.mkdir()
     export_graph(shipped, graph)
     halve_graph(graph / GRAPH_FILE)
+    if int8:
+        ranges = calibrate_int8(graph / GRAPH_FILE, Chain.read(graph / CHAIN_FILE), _calibration_images(shipped, int8))
+    if ranges is not None:
+        ranges.write(graph / INT8_FILE)
     return [weights, graph]
+
+
+def _calibration_images(model: TrainedModel, sources: Sequence[Path]) -> Iterator[NDArray[np.float32]]:
+    for source in sources:
+        known, _ = export_images(model, source, calibrate=True)
+        for pixels in (image.pixels() for image in known):
+            for region in find_regions(pixels):
+                yield np.where(region.inside(), pixels[region.box.slices], np.float32(0))
 
 
 def _calibration(tables: Sequence[Path]) -> list[float]:
@@ -187,9 +213,12 @@ if __name__ == "__main__":
         "--findings", nargs="+", type=Path, default=[], metavar="CASES", help="tables of evaluations on held-out images"
     )
     arguments.add_argument("--name", help="of weights beside the bundle's own")
+    arguments.add_argument(
+        "--int8", nargs="+", type=Path, default=[], metavar="IMAGES", help="on which ranges of eight bits are found"
+    )
     given = arguments.parse_intermixed_args()
     try:
-        for written in ship_model(given.model, given.data, given.others, given.findings, given.name):
+        for written in ship_model(given.model, given.data, given.others, given.findings, given.name, given.int8):
             print(written)
     except UserError as error:
         sys.exit(str(error))

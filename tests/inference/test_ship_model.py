@@ -22,6 +22,7 @@ from bus_monai.bundle.registry import SHIPPED_FILE, TRAINED_FILE, find_bundle, l
 from bus_monai.data.phantoms.ultrasound import make_phantom
 from bus_monai.errors import NotAssessedError
 from bus_monai.inference.backends.backend import SENSITIVITIES
+from bus_monai.inference.backends.chain import INT8_FILE
 from bus_monai.inference.batch import segment_inputs
 from bus_monai.inference.predictor import Predictor, graph_name
 from bus_monai.inference.segment_file import SegmentSettings
@@ -90,6 +91,40 @@ def test_more_weights_are_known_by_name_beside_the_own(bundle: Path, small_weigh
     assert (found.name, own.name) == ("baseline:more_data", "baseline")
     with raises_user_error("baseline:more_date", path="more_date"):
         parse_models(["baseline:more_date"])
+
+
+def test_ranges_of_int8_are_shipped_and_stay_with_the_weights(
+    bundle: Path, small_weights: Path, small_phantoms: Path
+) -> None:
+    _, graph = ship_model(f"baseline:{small_weights}", int8=[small_phantoms])
+    known = (graph / INT8_FILE).read_bytes()
+    layers = json.loads(known)["ranges"]
+    assert len(layers) > 3
+    assert all(low <= 0 < high for low, high in layers.values())
+    ship_model("baseline")
+    assert (graph / INT8_FILE).read_bytes() == known
+    (graph / INT8_FILE).write_text('{"ranges": {"a": [1]}}')
+    with raises_user_error(path=graph / INT8_FILE):
+        Predictor.from_bundle("baseline", backend="openvino-int8")
+    (graph / INT8_FILE).unlink()
+    with raises_user_error("baseline", "--backend openvino"):
+        Predictor.from_bundle("baseline", backend="openvino-int8")
+
+
+def test_int8_is_taken_where_it_is_faster_and_finds_the_same_lesion(monkeypatch: pytest.MonkeyPatch) -> None:
+    pixels = np.asarray(make_phantom(7).image / 255, np.float32)
+    chosen = {}
+    for fast in (False, True):
+        monkeypatch.setattr("bus_monai.inference.predictor.multiplies_int8", lambda fast=fast: fast)
+        chosen[fast] = Predictor.from_bundle("lite_unet")
+    assert [predictor.backend for predictor in chosen.values()] == ["openvino", "openvino-int8"]
+    made_anew, _ = chosen[True].__reduce__()
+    assert made_anew.keywords["backend"] == "openvino-int8"
+    assert Predictor.from_bundle("lite_unet", precision="fp32").backend == "openvino"
+    whole, rounded = (predictor.assess(pixels) for predictor in chosen.values())
+    assert mask_dice(whole.probability >= 0.5, rounded.probability >= 0.5) > 0.98
+    assert np.abs(whole.probability - rounded.probability).max() > 0
+    assert abs(whole.distance - rounded.distance) < 0.05
 
 
 def test_loaded_weights_are_float32(bundle: Path, small_weights: Path) -> None:

@@ -50,7 +50,7 @@ class LocalExecutor:
 
     def __call__(self, segment: SegmentFile, tasks: Iterator[Task], record: Record) -> None:
         """Segment every file and record each in the order of the tasks, of which few are drawn ahead."""
-        several = self.processes > 1 and segment.predictor.backend == "openvino"
+        several = self.processes > 1 and segment.predictor.backend.startswith("openvino")
         threads = self.processes if several else WORKER_THREADS
         most_ahead = MAX_FILES_AHEAD * self.processes if several else MAX_FILES_AHEAD
         pending: deque[tuple[Task, Future[Outcome]]] = deque()
