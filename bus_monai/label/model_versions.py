@@ -10,6 +10,7 @@ import os
 import secrets
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -47,6 +48,8 @@ class ModelVersions:
 
     def __init__(self, folder: Path, start: TrainedModel) -> None:
         self.folder, self.start = folder, start
+        # one object, which a thread that trains may take again to activate what it trained
+        self._lock = FileLock(folder / ".lock")
         for number in sorted(self._written() - {*self._numbers()}):
             logger.warning(
                 "Left out: '%s' was not trained by this user on this machine; to use it, name its %s with --bundles.",
@@ -58,7 +61,7 @@ class ModelVersions:
     def active(self) -> int:
         """Number of the version that serves."""
         history = self._history()
-        return history[-1] if history else 0
+        return int(history[-1]["version"]) if history else 0
 
     def model(self, number: int | None = None) -> TrainedModel:
         """Return the active model, or another version.
@@ -73,26 +76,42 @@ class ModelVersions:
         check_choice("version", number, self._numbers(), where=f"'{self.start.name}'")
         return replace(self.start, weights=str(weights), settings=read_settings(weights))
 
-    def activate(self, number: int) -> None:
+    def activate(self, number: int, by: str | None = None) -> None:
         """Let a version serve.
 
+        Args:
+            number: of the version.
+            by: name of the annotator who wants it, ``None`` for the gate.
+
         Raises:
-            UserError: there is no such version.
+            UserError: there is no such version, or the model is being trained, to be compared with the active one.
         """
-        self.model(number)
-        self._write_history([*self._history(), number])
+        with self._changing():
+            self.model(number)
+            self._write_history([*self._history(), {"version": number, "by": by, "ts": int(time.time())}])
 
     def roll_back(self) -> int:
         """Let the version serve that did before the active one; return its number.
 
         Raises:
-            UserError: the model as it came is active.
+            UserError: the model as it came is active, or it is being trained.
         """
-        history = self._history()
-        if not history:
-            raise UserError(f"'{self.start.name}' is as it came: there is nothing to roll back to.")
-        self._write_history(history[:-1])
-        return self.active
+        with self._changing():
+            history = self._history()
+            if not history:
+                raise UserError(f"'{self.start.name}' is as it came: there is nothing to roll back to.")
+            self._write_history(history[:-1])
+            return self.active
+
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            held = self._lock.acquire(blocking=False)
+        except Timeout as error:
+            raise UserError(f"'{self.start.name}' is being trained already: wait for its end, or stop it.") from error
+        with held:
+            yield
 
     @contextmanager
     def training(self) -> Iterator[Path]:
@@ -101,13 +120,7 @@ class ModelVersions:
         Raises:
             UserError: the model is being trained already.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(self.folder / ".lock")
-        try:
-            held = lock.acquire(blocking=False)
-        except Timeout as error:
-            raise UserError(f"'{self.start.name}' is being trained already: wait for its end, or stop it.") from error
-        with held:
+        with self._changing():
             number = 1 + max(self._numbers())
             while (self._of(number) / REPORT_FILE).exists():  # somebody else's
                 number += 1
@@ -128,9 +141,10 @@ class ModelVersions:
         return number
 
     def info(self) -> dict[str, Any]:
-        """Return the number of the active version, and the reports of all."""
+        """Return the number of the active version, the reports of all, and who activated which one when, in order."""
         paths = [self._of(number) / REPORT_FILE for number in self._numbers() if number]
-        return {"active": self.active, "versions": [json.loads(path.read_text(encoding="utf-8")) for path in paths]}
+        reports = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
+        return {"active": self.active, "versions": reports, "activations": self._history()}
 
     def progress(self) -> dict[str, Any]:
         """Return what the last training said of itself."""
@@ -164,16 +178,19 @@ class ModelVersions:
         files = [file_hash(self._of(number) / name) for name in (TRAINED_FILE, SETTINGS_FILE)]
         return json.dumps([self.start.bundle.name, number, *files, report]).encode()
 
-    def _history(self) -> list[int]:
+    def _history(self) -> list[dict[str, Any]]:
         path = self.folder / ACTIVE_FILE
         if not path.is_file():
             return []
         with reading(path, "JSON", errors=(ValueError,), remedy="remove it"):
             content = json.loads(path.read_text(encoding="utf-8"))
         known = self._numbers()
-        return [number for number in content if number in known] if isinstance(content, list) else []
+        listed = content if isinstance(content, list) else []
+        # a number alone is of before there were names
+        entries = [one if isinstance(one, dict) else {"version": one} for one in listed]
+        return [one for one in entries if isinstance(one.get("version"), int) and one["version"] in known]
 
-    def _write_history(self, history: list[int]) -> None:
+    def _write_history(self, history: list[dict[str, Any]]) -> None:
         with atomic_file(self.folder / ACTIVE_FILE) as partial:
             partial.write_text(json.dumps(history) + "\n", encoding="utf-8")
 

@@ -36,7 +36,7 @@ from bus_monai.label.contours import (
     label_contours,
     read_polygons,
 )
-from bus_monai.label.records import Drafts, read_record
+from bus_monai.label.records import Drafts, check_annotator, read_record
 from bus_monai.label.request import JsonBody
 from bus_monai.label.store import LabelStore, final_labels
 from bus_monai.pacs.dicomweb import MAX_BYTES, TIMEOUTS_S, TOKEN_VARIABLE, BoundedSession
@@ -185,8 +185,9 @@ def _roll_back(model: str) -> dict[str, int]:
     return {"active": app_instance().versions(model).roll_back()}
 
 
-def _activate(model: str, number: int) -> dict[str, int]:
-    app_instance().versions(model).activate(number)
+def _activate(model: str, number: int, sent: JsonBody) -> dict[str, int]:
+    annotator = check_annotator(sent.get("annotator"))
+    app_instance().versions(model).activate(number, annotator)
     return {"active": number}
 
 

@@ -6,6 +6,7 @@ import json
 import re
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal, TypedDict
 
@@ -16,6 +17,8 @@ ANNOTATOR = re.compile(r"[^\W_][\w .'-]*")
 MAX_ANNOTATOR = 64
 """Bytes of a name."""
 ORIGINS = ("drawn", "edited", "accepted")
+EXTERNAL = "external client"
+"""Origin of a label that another program than the page has sent, which does not say how it was made."""
 
 
 class LabelRecord(TypedDict):
@@ -63,6 +66,18 @@ def read_record(sent: Mapping[str, Any]) -> LabelRecord:
         "seconds": float(sent["seconds"]),
         "normal": sent.get("normal", False),
     }
+
+
+def client_record(sent: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is kept with a label that another program sends, such as 3D Slicer.
+
+    Args:
+        sent: by the program; its ``client_id`` is taken for who saved it, where that is a name.
+    """
+    name = sent.get("client_id")
+    with suppress(UserError):
+        return {**sent, "origin": EXTERNAL, "annotator": check_annotator(name)}
+    return {**sent, "origin": EXTERNAL, "annotator": None}
 
 
 def check_annotator(name: Any) -> str:

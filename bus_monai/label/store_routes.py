@@ -19,6 +19,7 @@ from bus_monai.data.readers.own_images import split_suffix
 from bus_monai.errors import UserError, check_choice
 from bus_monai.io.masks import label_suffix
 from bus_monai.io.opened import CHUNK_BYTES
+from bus_monai.label.records import client_record
 from bus_monai.label.request import Form, FormBody, scratch, uploaded
 from bus_monai.label.store import LabelStore, final_labels
 
@@ -104,7 +105,8 @@ def save_label(form: FormBody, image: str, tag: str = "") -> dict[str, str]:
     file = form.file("label")
     suffix = label_suffix(Path(file.filename or "label.nii.gz").name)
     with uploaded(file, f"label{suffix}") as path:
-        label = _store().save_label(image, str(path), tag or DefaultLabelTag.FINAL.value, form.object("params"))
+        record = client_record(form.object("params"))
+        label = _store().save_label(image, str(path), tag or DefaultLabelTag.FINAL.value, record)
     return {"image": image, "label": label}
 
 

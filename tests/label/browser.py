@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import copy
+import itertools
 import json
 import os
 import select
@@ -36,16 +38,21 @@ class Browser:
         )
         os.close(theirs)
         os.close(back)
-        self._count, self._rest = 0, b""
+        self._count, self._rest = itertools.count(1), bytearray()
         self._answers: dict[int, dict[str, Any]] = {}
         self.errors: list[str] = []
         self._session: str | None = None
+        self._attach()
+
+    def _attach(self) -> None:
         target = self._call("Target.createTarget", url="about:blank")["targetId"]
         self._session = self._call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         for domain in ("Page", "Runtime", "Log"):
             self._call(f"{domain}.enable")
 
     def open(self, url: str) -> None:
+        """Open an address, in front of other tabs."""
+        self._call("Page.bringToFront")
         self._call("Page.navigate", url=url)
 
     def read(self, script: str) -> Any:
@@ -102,6 +109,16 @@ class Browser:
         middle = f"(one => (b => [b.x + b.width / 2, b.y + b.height / 2])({seen}))"
         self.mouse(tuple(self.read(f"{middle}(document.querySelector({json.dumps(selector)}))")))
 
+    def resize(self, width: int, height: int = 900) -> None:
+        self._call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
+
+    def tab(self) -> Browser:
+        """Return another tab of this browser, which remembers the same."""
+        other = copy.copy(self)
+        other._session = None
+        other._attach()
+        return other
+
     def picture(self, path: Path) -> None:
         path.write_bytes(base64.b64decode(self._call("Page.captureScreenshot", format="png")["data"]))
 
@@ -114,12 +131,12 @@ class Browser:
         return self._answer(self._send(method, **params))
 
     def _send(self, method: str, **params: Any) -> int:
-        self._count += 1
-        message = {"id": self._count, "method": method, "params": params}
+        number = next(self._count)
+        message = {"id": number, "method": method, "params": params}
         if self._session:
             message["sessionId"] = self._session
         os.write(self._to, json.dumps(message).encode() + b"\0")
-        return self._count
+        return number
 
     def _answer(self, number: int) -> dict[str, Any]:
         while number not in self._answers:
@@ -140,5 +157,6 @@ class Browser:
             found = os.read(self._from, 1 << 20)
             assert found, "the browser has ended"
             self._rest += found
-        line, _, self._rest = self._rest.partition(b"\0")
+        line, _, rest = self._rest.partition(b"\0")
+        self._rest[:] = rest  # in place: tabs share it
         return dict(json.loads(line))

@@ -1,4 +1,4 @@
-"""A server of ``bus-monai label`` in a process of its own, and MONAI Label's client."""
+"""A server of ``bus-monai label`` in a process of its own, MONAI Label's client, and the page in a browser."""
 
 from __future__ import annotations
 
@@ -21,9 +21,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from bus_monai.data.datalist import read_datalist
+from bus_monai.data.demo_files import write_demo_files
+from bus_monai.data.phantoms.ultrasound import make_phantom
 from bus_monai.errors import UserError
 from bus_monai.io.image import read_masks
 from tests.conftest import skip
+from tests.label.browser import Browser
+from tests.label.page import Page
 
 START_S = 400
 MODEL = "small"
@@ -206,3 +210,55 @@ def serve(label_python: Path, small_weights: Path) -> Iterator[Callable[..., Ser
     yield start
     for server in servers:
         server.stop()
+
+
+@pytest.fixture(scope="session")
+def browsers(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], Browser]]:
+    """Start browsers, each with what it remembers of its own."""
+    started: list[Browser] = []
+
+    def start() -> Browser:
+        started.append(Browser(chromium, tmp_path_factory.mktemp("profile")))
+        return started[-1]
+
+    yield start
+    for browser in started:
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def page_server(
+    made_environment: Path, small_phantoms: Path, small_weights: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
+    """A server of phantoms and a calibrated cine, which all tests of the page share."""
+    folder = tmp_path_factory.mktemp("page")
+    studies = fill_studies(folder / "studies", small_phantoms)
+    # those that are smaller do not look like ultrasound to the model that ships
+    for name in ("phantom_0002", "phantom_0003"):
+        Image.fromarray(make_phantom(8, (160, 200)).image).save(studies / f"{name}.png")
+    for number in range(7):
+        shutil.copy(studies / "phantom_0000.png", studies / f"other_{number}.png")
+    write_demo_files(folder / "demo")[3].rename(studies / "cine.dcm")
+    server = Server(studies, small_weights, None, "--bundles", f"{MODEL}=baseline:{small_weights},lite_unet").start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def anns_page(browsers: Callable[[], Browser], page_server: Server) -> Page:
+    browser = browsers()
+    browser.open(f"{page_server.url}/bus/")
+    assert "token" in browser.wait("document.body?.innerText")
+    page = Page(browser, page_server, "Ann")
+    # the first image by name cannot be read
+    assert ".png'" in page.said("'")
+    assert browser.read("location.href") == f"{page_server.url}/bus/"
+    assert browser.read("document.cookie") == ""
+    return page
+
+
+@pytest.fixture
+def ann(anns_page: Page, label_python: Path) -> Iterator[Page]:
+    """The page of somebody called Ann, whose scripts did not fail."""
+    yield anns_page
+    assert not anns_page.browser.errors

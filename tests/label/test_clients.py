@@ -109,6 +109,8 @@ def test_calls_of_3d_slicer(server: Server, tmp_path: Path) -> None:
 
     SimpleITK.WriteImage(labels, str(tmp_path / "label.nii.gz"))
     client.save_label(IMAGE, str(tmp_path / "label.nii.gz"), "final", {})
+    record = client.datastore()["objects"][IMAGE]["labels"]["final"]["info"]
+    assert (record["origin"], record["annotator"]) == ("external client", "user-xyz")
     kept = nib.load(client.download_label(IMAGE, "final"))
     np.testing.assert_array_equal(np.asarray(kept.dataobj)[..., 0].T, np.asarray(Image.open(usual)))
 

@@ -48,11 +48,18 @@ def test_the_model_as_it_came_is_version_0(versions: ModelVersions) -> None:
 def test_versions_are_kept_activated_and_rolled_back(versions: ModelVersions) -> None:
     assert [_trained(versions, 0.2), _trained(versions, 0.3)] == [1, 2]
     assert versions.active == 0
+    (versions.folder / "active.json").write_text("[2]")  # as before there were names
     versions.activate(1)
-    versions.activate(2)
+    versions.activate(2, "Ann")
+    assert [(one["version"], one.get("by")) for one in versions.info()["activations"]] == [
+        (2, None),
+        (1, None),
+        (2, "Ann"),
+    ]
+    assert versions.info()["activations"][2]["ts"] > 1_700_000_000
     assert versions.model().settings == {"lr": 0.3}
     assert versions.model().files == [versions.folder / "0002" / "model.pt"]
-    assert [versions.roll_back(), versions.roll_back()] == [1, 0]
+    assert [versions.roll_back(), versions.roll_back(), versions.roll_back()] == [1, 2, 0]
     assert [report["version"] for report in versions.info()["versions"]] == [1, 2]
 
 
@@ -135,14 +142,23 @@ def test_what_a_killed_training_left_is_no_version(versions: ModelVersions) -> N
     with versions.training() as folder:
         (folder / "model.pt").write_bytes(b"half")
     assert versions.active == 0
-    assert versions.info() == {"active": 0, "versions": []}
+    assert versions.info() == {"active": 0, "versions": [], "activations": []}
     with versions.training() as folder:
         assert not list(folder.iterdir())
 
 
-def test_one_training_at_a_time(versions: ModelVersions) -> None:
-    with versions.training(), raises_user_error("'net'"), versions.training():
-        pass
+def test_while_a_model_is_trained_nobody_else_changes_it(versions: ModelVersions) -> None:
+    number = _trained(versions, 0.2)
+    other = ModelVersions(versions.folder, versions.start)
+    with versions.training():
+        with raises_user_error("'net'"), other.training():
+            pass
+        with raises_user_error("'net'"):
+            other.activate(number)
+        with raises_user_error("'net'"):
+            other.roll_back()
+        versions.activate(number)  # by the gate
+    assert other.roll_back() == 0
 
 
 def test_a_version_must_be_better_on_enough_images() -> None:

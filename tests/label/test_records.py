@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from bus_monai.label.records import Drafts, read_record
+from bus_monai.label.records import Drafts, client_record, read_record
 from tests.user_errors import raises_user_error
 
 SENT = {"annotator": "Dr. Müller-2", "origin": "edited", "model": "lite_unet", "model_version": 3, "seconds": 12}
@@ -35,6 +35,12 @@ def test_a_record_has_what_is_known_of_a_label_and_nothing_else() -> None:
 def test_what_is_no_record_is_refused(key: str, value: Any) -> None:
     with raises_user_error(key=key):
         read_record({**SENT, key: value})
+
+
+@pytest.mark.parametrize(("client", "annotator"), [("user-xyz", "user-xyz"), ("../x", None), (None, None)])
+def test_a_label_of_another_program_says_so(client: str | None, annotator: str | None) -> None:
+    record = client_record({"client_id": client, "origin": "drawn", "label_info": []})
+    assert record == {"client_id": client, "origin": "external client", "annotator": annotator, "label_info": []}
 
 
 def test_drafts_are_apart_by_image_and_annotator(tmp_path: Path) -> None:

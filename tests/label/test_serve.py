@@ -228,7 +228,10 @@ def test_learning_and_rolling_back(server: Server, truth: dict[str, np.ndarray],
     version = Path(server.studies) / ".bus_monai" / "models" / MODEL / f"{number:04d}"
     assert (version / "mlflow.db").is_file()
 
-    assert server.ask("POST", f"/bus/models/{MODEL}/activate/{number}").json() == {"active": number}
+    activate = f"/bus/models/{MODEL}/activate/{number}"
+    check_sentence(server.ask("POST", activate).json()["detail"], key="annotator")
+    assert server.ask("POST", activate, json={"annotator": "ann"}).json() == {"active": number}
+    assert server.ask("GET", "/bus/models").json()[MODEL]["activations"][-1]["by"] == "ann"
     assert client.infer(MODEL, "phantom_0001", {})[1]["model_version"] == number
     while server.ask("POST", f"/bus/models/{MODEL}/rollback").json()["active"]:
         pass

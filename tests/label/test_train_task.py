@@ -103,7 +103,7 @@ def test_a_training_that_may_not_go_on_leaves_nothing(
     train_task: ModuleType, versions: ModelVersions, write_data: WriteData
 ) -> None:
     assert train_task.fine_tune(versions, write_data, ONE_EPOCH, go_on=lambda: False) == {"stopped": True}
-    assert versions.info() == {"active": 0, "versions": []}
+    assert versions.info() == {"active": 0, "versions": [], "activations": []}
 
 
 @pytest.mark.parametrize(

@@ -36,8 +36,9 @@ export class Drawing {
     return this.state !== this.#saved;
   }
 
-  saved() {
-    this.#saved = this.state;
+  // what was saved, which may have been changed since
+  saved(state) {
+    this.#saved = state;
   }
 
   change(part, frame) {

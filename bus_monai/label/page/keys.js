@@ -27,7 +27,7 @@ const TABLE = {
     close: ["Enter", "Close the outline that is drawn"],
     cancel: ["Escape", "Give up what is drawn, choose nothing"],
     delete: ["Delete", "Delete the chosen outline, or the last corner", "Backspace"],
-    lesion: ["1", "Draw lesion 1, and so on to 9", "2", "3", "4", "5", "6", "7", "8", "9"],
+    lesion: ["1", "Draw lesion 1 to 9", "2", "3", "4", "5", "6", "7", "8", "9"],
     "new-lesion": ["0", "Draw a new lesion"],
     smaller: ["[", "Smaller brush"],
     larger: ["]", "Larger brush"],
@@ -53,7 +53,7 @@ const TABLE = {
     interpolate: ["I", "Fill the frames between those that are outlined"],
   },
 };
-const COMMANDS = Object.assign({}, ...Object.values(TABLE));
+export const COMMANDS = Object.assign({}, ...Object.values(TABLE));
 const BY_KEY = new Map(
   Object.entries(COMMANDS).flatMap(([name, [key, , ...others]]) => [key, ...others].map((one) => [one, name])),
 );
@@ -94,9 +94,10 @@ export function bind(commands, released) {
 
 export function showKeys() {
   const tables = Object.entries(TABLE).map(([part, commands]) => {
-    const rows = Object.values(commands).map(([key, title]) =>
-      make("tr", {}, make("td", {}, make("kbd", { textContent: words(key) })), make("td", { textContent: title })),
-    );
+    const rows = Object.values(commands).map(([key, title, ...others]) => {
+      const keys = [key, ...others].flatMap((one) => [make("kbd", { textContent: words(one) }), " "]);
+      return make("tr", {}, make("td", {}, ...keys), make("td", { textContent: title }));
+    });
     return make("table", {}, make("caption", { textContent: part }), make("tbody", {}, ...rows));
   });
   return choose("Keys", make("div", { id: "keys" }, ...tables), { close: "Close" });

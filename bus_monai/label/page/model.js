@@ -26,7 +26,8 @@ export async function outline(image, drawing, frame) {
     const all = [...contours, ...beside(found.contours, contours)];
     drawing.change({ ...from, contours: all, base: all, edited: true }, frame);
   } else drawing.change({ ...from, contours: found.contours, base: null, edited: false }, frame);
-  return `Version ${found.model_version} found ${Object.keys(found.label_names).length}.`;
+  const count = Object.keys(found.label_names).length;
+  return `Version ${found.model_version} found ${count === 1 ? "1 lesion" : `${count || "no"} lesions`}.`;
 }
 
 // Return the lesions that lie on none of those that there are, with numbers of their own.

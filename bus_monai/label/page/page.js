@@ -9,10 +9,11 @@ import { Outlines } from "./outlines.js";
 import { askName, name, Saving } from "./save.js";
 import { length, listLesions, makeFields, showFields } from "./side.js";
 import { Tools } from "./tools.js";
-import { follow, stop, train } from "./training.js";
+import { chooseVersion, follow, stop, train } from "./training.js";
 import { PRESETS, View } from "./view.js";
 
 const FILLS = [0.15, 0, 0.4];
+const NOT_CLOSED = "An outline is not closed yet: Enter closes it, Escape gives it up.";
 const WINDOW = ["brightness", "contrast", "gamma-value"];
 let image = null; // {id, frames, rows, columns, ...}
 let frames = null;
@@ -29,8 +30,10 @@ const drawing = new Drawing((frame, another) => {
 });
 const saving = new Saving(drawing, {
   frame: () => shown,
+  lesion: () => lesion,
+  corners: () => tools.corners,
   bitmap: (frame) => frames.bitmap(frame),
-  kept: () => { $("kept").textContent = drawing.unsaved ? "Draft kept" : ""; },
+  kept: () => { $("kept").textContent = drawing.unsaved || tools.corners.length ? "Draft kept" : ""; },
   lost: (error) => {
     $("kept").textContent = "Draft not kept";
     say(`The draft is not kept: ${error.message}`, true);
@@ -58,6 +61,7 @@ const tools = new Tools(view, {
   },
   click: (pixel, adds) => here("Changing the outlines ...", click, pixel, adds),
   box: (from, to) => here("Filling the box ...", fillBox, from, to),
+  cornered: () => saving.keep(),
   windowed: showWindow,
   color: () => colorOf(lesion ?? drawing.freeNumber()),
   length: (from, to) => {
@@ -128,7 +132,7 @@ async function listImages() {
 }
 
 function checkFinished() {
-  if (tools.unfinished) throw new Error("An outline is not closed yet: Enter closes it, Escape gives it up.");
+  if (tools.corners.length) throw new Error(NOT_CLOSED);
 }
 
 async function open(id) {
@@ -155,11 +159,21 @@ async function open(id) {
   saving.open(image);
   const { model = null, model_version = null, origin, fields = {} } = found.record;
   const { contours } = found;
-  const made = { model, model_version, edited: origin === "edited", fields };
+  const made = { model, model_version, edited: origin !== "accepted", fields };
   drawing.start({ contours, base: contours, ...made }, found.draft);
+  goOn(found.draft);
   await listImages();
   const others = found.others.length ? ` ${found.others.join(", ")} has a draft of it too.` : "";
   return opened(found) + others;
+}
+
+// where the draft was left, within an outline too
+function goOn(draft) {
+  if (draft?.frame) showFrame(draft.frame);
+  if (!draft?.corners?.length) return;
+  commands.draw();
+  chooseLesion(draft.lesion);
+  tools.corners = draft.corners;
 }
 
 function opened({ draft, version, record, contours }) {
@@ -185,8 +199,14 @@ const neighbor = (step) => () => {
   const buttons = [...document.querySelectorAll("#images button")];
   buttons[buttons.findIndex((one) => one.ariaCurrent === "true") + step]?.click();
 };
-const step = (count) => () => image && stopPlaying() === undefined && showFrame(shown + count);
-const stopPlaying = () => frames.stop();
+// an outline belongs to the frame that it was begun on
+function turnTo(frame) {
+  frames.stop();
+  if (tools.corners.length && image.frames > 1) say(NOT_CLOSED, true);
+  else showFrame(frame);
+  $("frame").value = shown;
+}
+const step = (count) => () => image && turnTo(shown + count);
 const useTool = (name) => () => {
   document.querySelector(`[name=tool][value=${name}]`).checked = true;
   tools.use(name);
@@ -201,7 +221,7 @@ const commands = {
     const version = await saving.save();
     if (version === null) return "Not saved yet.";
     image.version = version;
-    $("kept").textContent = "";
+    if (!saving.pending) $("kept").textContent = "";
     await listImages();
     return `Saved as version ${version} of the label of ${image.id}.`;
   }),
@@ -246,7 +266,8 @@ const commands = {
   help: () => showKeys(),
   play: () => {
     if (!image || image.frames === 1) return;
-    if (frames.playing) stopPlaying();
+    if (frames.playing) frames.stop();
+    else if (tools.corners.length) say(NOT_CLOSED, true);
     else frames.play(shown, image.frame_ms, showFrame);
   },
   "frame-after": step(1),
@@ -272,10 +293,12 @@ $("train").onclick = () => {
   train(model, info.trainers[model].config).catch((error) => say(error.message, true));
 };
 $("stop").onclick = stop;
-$("frame").oninput = () => { stopPlaying(); showFrame(Number($("frame").value)); };
+$("versions-of").onclick = () => during("", () => chooseVersion($("model").value));
+$("frame").oninput = () => turnTo(Number($("frame").value));
 for (const id of WINDOW) $(id).oninput = () => { view.window = WINDOW.map((one) => Number($(one).value)); };
 $("fill").oninput = () => setFill(Number($("fill").value));
 $("annotator").onclick = () => during("", async () => {
+  checkFinished();
   await saving.flush();
   await askName();
   return image && open(image.id);

@@ -21,10 +21,12 @@ export async function askName() {
 
 export class Saving {
   #timer = 0;
+  #changes = 0;
+  #running = Promise.resolve(); // what is sent, which never fails
   #touched = 0;
   image = null; // {id, version, ...} of the server
 
-  // told: kept(), lost(error); asked: frame(), bitmap(frame)
+  // told: kept(), lost(error); asked: frame(), bitmap(frame), lesion(), corners() of an outline that is not closed
   constructor(drawing, told) {
     this.drawing = drawing;
     this.told = told;
@@ -47,42 +49,54 @@ export class Saving {
   // after a change
   keep() {
     this.pending = true;
+    this.#changes += 1;
     clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => this.#keep(), SOON_MS);
+    this.#timer = setTimeout(() => this.#keepInTurn(), SOON_MS);
   }
 
   // what waits is kept now
   async flush() {
     clearTimeout(this.#timer);
-    if (this.pending) await this.#keep();
+    await this.#running;
+    if (this.pending) await this.#keepInTurn();
+  }
+
+  #keepInTurn() {
+    return (this.#running = this.#running.then(() => this.#keep()));
   }
 
   async #keep() {
-    const state = this.drawing.state;
+    const { state, unsaved } = this.drawing;
+    const corners = this.told.corners();
+    const changes = this.#changes;
     const address = `/bus/draft?${query({ image: this.image.id, annotator: name() })}`;
     try {
-      if (this.drawing.unsaved) {
+      if (unsaved || corners.length) {
         // most often the clicks change what is drawn, which need not be sent twice
         const base = state.base === state.contours ? undefined : state.base;
-        await ask(address, "PUT", { ...state, base, seconds: this.seconds, replaces: this.replaces });
+        const { seconds, replaces } = this;
+        const place = { frame: this.told.frame(), lesion: this.told.lesion() };
+        await ask(address, "PUT", { ...state, base, corners, seconds, replaces, ...place });
       } else await ask(address, "DELETE");
-      if (state !== this.drawing.state) return;
+      if (changes !== this.#changes) return;
       this.pending = false;
       this.told.kept();
     } catch (error) {
       this.told.lost(error);
       clearTimeout(this.#timer);
       // what the server refuses is refused again
-      if (error.status === 0 || error.status === 401) this.#timer = setTimeout(() => this.#keep(), AGAIN_MS);
+      if (error.status === 0 || error.status === 401) this.#timer = setTimeout(() => this.#keepInTurn(), AGAIN_MS);
     }
   }
 
   // Return the number of the new version, or null where the annotator thinks again.
   async save() {
     const { drawing } = this;
-    const { contours, model, model_version, fields } = drawing.state;
+    const { state, origin } = drawing;
+    const { contours, model, model_version, fields } = state;
     const normal = contours.length === 0;
     if (normal) {
+      await this.flush(); // a question may stay open for long
       const answer = await choose("No lesion: normal?", "Nothing is outlined. Save that this image shows no lesion?", {
         normal: "Save as normal", back: "Back",
       });
@@ -90,21 +104,25 @@ export class Saving {
     }
     const label = {
       contours, model, model_version, fields, normal,
-      annotator: name(), origin: drawing.origin, seconds: this.seconds, replaces: this.replaces,
+      annotator: name(), origin, seconds: this.seconds, replaces: this.replaces,
     };
     clearTimeout(this.#timer);
+    await this.#running; // else a draft could come after the label
+    const changes = this.#changes;
     try {
       const { version } = await ask(`/bus/label?${query({ image: this.image.id })}`, "PUT", label);
       this.replaces = version;
       this.seconds = 0;
-      this.pending = false;
-      drawing.saved();
+      // what was drawn since is a draft
+      this.pending = changes !== this.#changes;
+      drawing.saved(state);
       return version;
     } catch (error) {
       if (error.status !== 409) {
         this.keep();
         throw error;
       }
+      await this.flush();
       return this.#settle();
     }
   }
@@ -137,7 +155,7 @@ export class Saving {
       const { contours } = theirs;
       const made = { model, model_version, edited, fields, clicks: [], roi: null };
       this.drawing.change({ contours, base: contours, ...made }, this.told.frame());
-      this.drawing.saved();
+      this.drawing.saved(this.drawing.state);
       this.keep();
       return null;
     }

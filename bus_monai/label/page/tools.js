@@ -13,8 +13,8 @@ export class Tools {
   name = "edit";
   radius = 12; // of the brush, in pixels of the image
 
-  // told: outline(points), stroke(points, radius, adds), click(pixel, adds), box(from, to), windowed(), color(),
-  // length(from, to) in words
+  // told: outline(points), cornered(), stroke(points, radius, adds), click(pixel, adds), box(from, to), windowed(),
+  // color(), length(from, to) in words
   constructor(view, told) {
     this.view = view;
     this.told = told;
@@ -48,22 +48,27 @@ export class Tools {
   }
 
   cancel() {
-    this.#corners = [];
+    if (this.#corners.length) this.corners = [];
     this.#drag = null;
     this.line.points([]);
     this.ruler.destroyChildren();
   }
 
-  // whether an outline is begun and not closed
-  get unfinished() {
-    return this.#corners.length > 0;
+  // of an outline that is begun and not closed
+  get corners() {
+    return this.#corners;
+  }
+
+  set corners(points) {
+    this.#corners = points;
+    this.#drawing();
+    this.told.cornered();
   }
 
   // take back the last corner; tell whether there was one
   back() {
     if (!this.#corners.length) return false;
-    this.#corners.pop();
-    this.#drawing();
+    this.corners = this.#corners.slice(0, -1);
     return true;
   }
 
@@ -120,8 +125,7 @@ export class Tools {
     const way = event.getCoalescedEvents().map((one) => this.view.at(one));
     drag.path.push(...way);
     if (drag.name === "draw" && drag.path.length > 2) {
-      this.#corners.push(...way);
-      this.#drawing();
+      this.corners = [...this.#corners, ...way];
     } else if (drag.name === "brush" || drag.name === "erase") this.#stroke();
     else if (drag.name === "box") {
       const [[left, top], [right, bottom]] = [drag.from, at];
@@ -154,8 +158,7 @@ export class Tools {
     if (first && near(first)) return this.close();
     // the second click of two at one place ends it
     if (first && near(this.#corners.at(-1))) return this.close();
-    this.#corners.push(at);
-    this.#drawing();
+    this.corners = [...this.#corners, at];
   }
 
   #drawing(at = null) {

@@ -1,5 +1,6 @@
 // A training on the labels: its settings, how far it is, and what came of it. It goes on while others label.
 import { $, ask, choose, make, say } from "./common.js";
+import { name } from "./save.js";
 
 export async function train(model, settings) {
   const inputs = Object.entries(settings).map(([name, value]) =>
@@ -27,6 +28,31 @@ export async function follow() {
 }
 
 export const stop = () => ask("/train/", "DELETE").catch((error) => say(error.message, true));
+
+// Choose which version serves; where the gate advised against it, only when asked again.
+export async function chooseVersion(model) {
+  const { active, versions, activations } = (await ask("/bus/models"))[model];
+  const verdicts = new Map([[0, `Version 0 is ${model} as it came.`], ...versions.map((one) => [one.version, one.verdict])]);
+  const last = activations.at(-1);
+  const rows = [...verdicts].map(([version, verdict]) => {
+    const input = make("input", { type: "radio", name: "version", value: version, checked: version === active });
+    const since = last && version === active
+      ? ` Activated by ${last.by ?? "the gate"}${last.ts ? `, ${new Date(1000 * last.ts).toLocaleString()}` : ""}.` : "";
+    const state = version === active ? ` It serves now.${since}` : "";
+    return make("label", {}, input, make("span", { textContent: verdict + state }));
+  });
+  const answers = { activate: "Activate", back: "Back" };
+  if (await choose(`Versions of ${model}`, make("div", { id: "versions" }, ...rows), answers) !== "activate") return "";
+  const chosen = Number($("dialog").querySelector(":checked").value);
+  if (chosen === active) return `Version ${chosen} of ${model} is active as it was.`;
+  if (versions.find((one) => one.version === chosen)?.activated === false) {
+    const title = `The gate advised against version ${chosen}`;
+    const sure = await choose(title, verdicts.get(chosen), { back: "Back", activate: "Activate it all the same" });
+    if (sure !== "activate") return "Nothing was changed.";
+  }
+  await ask(`/bus/models/${encodeURIComponent(model)}/activate/${chosen}`, "POST", { annotator: name() });
+  return `Version ${chosen} of ${model} is active now.`;
+}
 
 async function progress() {
   const { status, request, details = [] } = await ask("/train/");
