@@ -9,7 +9,8 @@ import re
 import sys
 import traceback
 import warnings
-from typing import Annotated
+from functools import cache
+from typing import Annotated, Any
 
 import typer
 
@@ -78,6 +79,12 @@ def _options(
     _debug = debug
 
 
+@cache
+def _command() -> Any:
+    # built once, for those who call it many times
+    return typer.main.get_command(app)
+
+
 def main() -> None:
     """Run the command line; a user's error is one sentence and exit code 2."""
     if isinstance(sys.stdout, io.TextIOWrapper):
@@ -87,7 +94,7 @@ def main() -> None:
     for folder in BUNDLE_FOLDERS:
         warnings.filterwarnings("ignore", f"parsing config_file {re.escape(str(folder))}{re.escape(os.sep)}")
     try:
-        app()
+        _command()()
     except Exception as error:
         sentence = as_user_error(error)
         if sentence is None or _debug:

@@ -14,6 +14,7 @@ from bus_monai.bundle.registry import find_bundle, list_bundles
 from bus_monai.cli import main as cli
 from bus_monai.metrics.case_table import read_case_table
 from bus_monai.networks.segmenters import make_segmenter
+from tests.conftest import SMALL
 from tests.user_errors import check_said
 
 BUNDLES = [info.name for info in list_bundles()]
@@ -23,7 +24,7 @@ BUNDLES = [info.name for info in list_bundles()]
 def runs(small_phantoms: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two epochs each of two networks, one with an option."""
     folder = tmp_path_factory.mktemp("runs")
-    for name, options in (("erfnet", {}), ("fcn", {"backbone": "resnet18"})):
+    for name, options in (("erfnet", {}), ("cgan", SMALL)):
         create_workflow(
             config_file=str(find_bundle("baseline") / "configs" / "train.json"),
             run_id="training",
@@ -32,27 +33,37 @@ def runs(small_phantoms: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
             output_dir=str(folder / name),
             network_name=name,
             network_options=options,
-            image_size=[64, 64],
+            image_size=[32, 32],
             batch_size=8,
             max_epochs=2,
         ).run()
     return folder
 
 
-def bus_monai(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> None:
-    monkeypatch.setattr(sys, "argv", ["bus-monai", *arguments])
-    with pytest.raises(SystemExit) as stop:
-        cli.main()
+def bus_monai(*arguments: str) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["bus-monai", *arguments])
+        with pytest.raises(SystemExit) as stop:
+            cli.main()
     assert stop.value.code == 0
 
 
+@pytest.fixture(scope="module")
+def evaluated(runs: Path, small_phantoms: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Both, the second by another name."""
+    out = tmp_path_factory.mktemp("evaluated")
+    models = [f"baseline:{runs}/erfnet/model.pt", f"second=baseline:{runs}/cgan/model.pt"]
+    bus_monai("evaluate", *models, "--data", str(small_phantoms), "--out", str(out))
+    return out
+
+
 def test_weights_are_of_the_named_network_and_its_settings_lie_beside(runs: Path) -> None:
-    network = make_segmenter("fcn", {"backbone": "resnet18"})
-    network.load_state_dict(torch.load(runs / "fcn" / "model.pt", weights_only=True))
-    settings = json.loads((runs / "fcn" / "settings.json").read_text())
-    assert settings["network_name"] == "fcn"
-    assert settings["network_options"] == {"backbone": "resnet18"}
-    assert settings["image_size"] == [64, 64]
+    network = make_segmenter("cgan", SMALL)
+    network.load_state_dict(torch.load(runs / "cgan" / "model.pt", weights_only=True))
+    settings = json.loads((runs / "cgan" / "settings.json").read_text())
+    assert settings["network_name"] == "cgan"
+    assert settings["network_options"] == SMALL
+    assert settings["image_size"] == [32, 32]
     assert not {"dataset_dir", "output_dir", "_meta_", "imports"} & settings.keys()
 
 
@@ -75,32 +86,25 @@ def test_a_last_batch_of_one_is_left_out_which_the_pooled_branch_cannot_normaliz
     assert (tmp_path / "model.pt").is_file()
 
 
-def test_models_are_evaluated_and_compared_without_being_told_their_settings(
-    runs: Path, small_phantoms: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    models = [f"baseline:{runs}/erfnet/model.pt", f"second=baseline:{runs}/fcn/model.pt"]
-    bus_monai(monkeypatch, "evaluate", *models, "--data", str(small_phantoms), "--out", str(tmp_path))
+def test_models_are_evaluated_and_compared_without_being_told_their_settings(evaluated: Path, tmp_path: Path) -> None:
     for name in ("erfnet", "second"):
         for file in ("cases.csv", "summary.json", "report.html", "overlays.png", "examples.png"):
-            assert (tmp_path / name / file).is_file(), f"{name}/{file}"
-        assert f"Evaluation: {name}" in (tmp_path / name / "report.html").read_text()
-    assert "erfnet - second" in (tmp_path / "report.html").read_text()
-    assert (tmp_path / "comparison.csv").read_text().splitlines()[1].startswith("erfnet,second,")
+            assert (evaluated / name / file).is_file(), f"{name}/{file}"
+        assert f"Evaluation: {name}" in (evaluated / name / "report.html").read_text()
+    assert "erfnet - second" in (evaluated / "report.html").read_text()
+    assert (evaluated / "comparison.csv").read_text().splitlines()[1].startswith("erfnet,second,")
 
-    out = tmp_path / "again"
-    folders = [str(tmp_path / name) for name in ("erfnet", "second")]
-    bus_monai(monkeypatch, "compare", *folders, "--out", str(out), "--published", "rdau")
-    assert "RDA-NET-GAN, 57 test images" in (out / "report.html").read_text()
+    folders = [str(evaluated / name) for name in ("erfnet", "second")]
+    bus_monai("compare", *folders, "--out", str(tmp_path), "--published", "rdau")
+    assert "RDA-NET-GAN, 57 test images" in (tmp_path / "report.html").read_text()
 
 
 def test_an_ensemble_of_one_model_twice_is_that_model(
-    runs: Path, small_phantoms: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    runs: Path, evaluated: Path, small_phantoms: Path, tmp_path: Path
 ) -> None:
     weights = f"{runs}/erfnet/model.pt"
-    for name, spec in (("one", weights), ("two", f"{weights},{weights}")):
-        arguments = ["--data", str(small_phantoms), "--out", str(tmp_path / name)]
-        bus_monai(monkeypatch, "evaluate", f"baseline:{spec}", *arguments)
-    one, two = (read_case_table(tmp_path / name / "cases.csv") for name in ("one", "two"))
+    bus_monai("evaluate", f"baseline:{weights},{weights}", "--data", str(small_phantoms), "--out", str(tmp_path))
+    one, two = (read_case_table(folder / "cases.csv") for folder in (evaluated / "erfnet", tmp_path))
     assert [row.tp + row.fp for row in one] == pytest.approx([row.tp + row.fp for row in two], abs=2)
 
 

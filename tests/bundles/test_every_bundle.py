@@ -39,11 +39,9 @@ QUICK = {
 CONFIGS = {"train": "train", "evaluate": "infer", "inference": "infer"}
 
 
-EXPORTED = [
-    pytest.param(name, marks=() if name in ("lite_unet", "mass_detection", "mass_shape") else pytest.mark.slow)
-    for name in BUNDLES
-]
-"""By MONAI's commands; ``tests/inference`` exports every segmenter by ours, ``tests/networks`` every network."""
+def exported(*names: str) -> list[Any]:
+    """By MONAI's commands; ``tests/inference`` exports every segmenter by ours, ``tests/networks`` every network."""
+    return [pytest.param(name, marks=() if name in names else pytest.mark.slow) for name in BUNDLES]
 
 
 RUN = [pytest.param(name, marks=() if name in ("baseline", "cgan_ac_caw") else pytest.mark.slow) for name in BUNDLES]
@@ -144,7 +142,7 @@ def test_network_takes_and_gives_what_the_metadata_say(config: str, configs: Pat
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("configs", EXPORTED, indirect=True)
+@pytest.mark.parametrize("configs", exported("lite_unet", "mass_detection", "mass_shape"), indirect=True)
 @pytest.mark.usefixtures("few_channels")
 def test_torchscript_export(configs: Path, network: nn.Module, weights: Path, tmp_path: Path) -> None:
     script = tmp_path / "model.ts"
@@ -155,7 +153,7 @@ def test_torchscript_export(configs: Path, network: nn.Module, weights: Path, tm
     assert_equals_eager(lambda x: torch.jit.load(str(script))(x).numpy(), network, input_shape(configs))
 
 
-@pytest.mark.parametrize("configs", EXPORTED, indirect=True)
+@pytest.mark.parametrize("configs", exported("mass_detection", "mass_shape"), indirect=True)
 @pytest.mark.usefixtures("few_channels")
 def test_onnx_export(
     configs: Path, network: nn.Module, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -173,10 +171,10 @@ def test_onnx_export(
     assert_equals_eager(lambda x: session.run(None, {name: x.numpy()})[0], network, input_shape(configs))
 
 
-def assert_equals_eager(exported: Callable[[torch.Tensor], np.ndarray], network: nn.Module, shape: list[int]) -> None:
+def assert_equals_eager(run: Callable[[torch.Tensor], np.ndarray], network: nn.Module, shape: list[int]) -> None:
     x = torch.rand(shape)
     with torch.no_grad():
-        np.testing.assert_allclose(exported(x), network(x).numpy(), atol=1e-4)
+        np.testing.assert_allclose(run(x), network(x).numpy(), atol=1e-4)
 
 
 @pytest.mark.usefixtures("few_channels")

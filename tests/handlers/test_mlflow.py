@@ -124,6 +124,8 @@ def server(tmp_path: Path) -> Iterator[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
+    # from the tests' template, since the server takes seconds to make it
+    mlflow.MlflowClient(f"sqlite:///{tmp_path / 's.db'}").search_experiments()
     words = ["server", "--port", str(port), "--workers", "1", "--backend-store-uri", f"sqlite:///{tmp_path / 's.db'}"]
     words += ["--artifacts-destination", str(tmp_path / "artifacts")]
     with (tmp_path / "log").open("w") as log:
