@@ -342,7 +342,7 @@ class GradCamGrid:
         self._rows: dict[str, list[Explanation]] = {}
 
     def add(self, item: ExplainItem, explanation: Explanation) -> None:
-        """Add a row, unless there are six, or a model cannot explain the image: a row of ``images.csv`` is for one."""
+        """Add a row, unless there are six already or another model cannot explain the image."""
         if len(self._rows) == MAX_GRID_ROWS:
             return
         cam = [one for one in explanation.maps if one.method == GRID_METHOD]

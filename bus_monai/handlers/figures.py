@@ -26,7 +26,7 @@ from bus_monai.trainers.mutual_supervision import MutualSupervisionTrainer
 
 EXAMPLE_COUNT = 6
 """Images of a figure."""
-TRUSTED_COLUMNS = ("gamma", "trusted_images")
+TRUSTED_COLUMNS = ("gamma", "trusted_images", "share")
 FIGURE_INTERVAL = 5
 """Epochs between two figures of what is trusted."""
 EXAMPLE_RANKS = ("best", "best but one", "median", "lower quartile", "worst but one", "worst")
@@ -177,7 +177,7 @@ class ValidationDetections:
 
 
 class TrustedFigure:
-    """Write ``trusted.csv`` and ``trusted.png``: how many unlabeled images of an epoch would be trusted over gamma.
+    """Write ``trusted.csv`` and ``trusted.png``: the share of an epoch's unlabeled images that is trusted over gamma.
 
     As in ASSGAN's study of gamma (Zhai et al., Neurocomputing 493, 2022, doi 10.1016/j.neucom.2022.04.021), but for one
     discriminator, which was trained with the gamma that is marked: a filter that filters trusts fewer with each step.
@@ -201,11 +201,14 @@ class TrustedFigure:
         if not engine.uses_unlabeled:
             return
         counts: Tensor = idist.all_reduce(engine.state.trusted_over_gamma.clone())
+        judged = idist.all_reduce(engine.state.judged_images)
         if self.enabled:
-            rows = list(zip(GAMMAS, counts.tolist(), strict=True))
-            write_table(self.folder / TRUSTED_FILE, TRUSTED_COLUMNS, rows)
+            # a generator alone has no pupil, and nobody judges its masks
+            shares = (counts / max(judged, 1)).tolist()
+            write_table(self.folder / TRUSTED_FILE, TRUSTED_COLUMNS, zip(GAMMAS, counts.tolist(), shares, strict=True))
             if engine.is_due(FIGURE_INTERVAL):
-                save_figure(trusted_figure(rows, engine.state.gamma), self.folder / TRUSTED_PICTURE)
+                figure = trusted_figure(list(zip(GAMMAS, shares, strict=True)), engine.state.gamma)
+                save_figure(figure, self.folder / TRUSTED_PICTURE)
 
 
 class ValidationFigure:

@@ -121,18 +121,18 @@ def _draw(axis: Axes, history: Sequence[dict[str, float]], names: dict[str, str]
 
 
 @paper_style
-def trusted_figure(counts: Sequence[tuple[float, float]], used: float) -> Figure:
-    """Draw the trusted images over gamma.
+def trusted_figure(shares: Sequence[tuple[float, float]], used: float) -> Figure:
+    """Draw the share of trusted images over gamma.
 
     Args:
-        counts: gamma and images.
+        shares: gamma and share, both in [0, 1].
         used: the gamma of the training, which is marked.
     """
     figure = Figure(figsize=(COLUMN_INCHES, 2.4), layout="constrained")
     axis: Any = figure.subplots()
-    axis.plot(*zip(*counts, strict=True), "o-", color=POINT_COLOR)
+    axis.plot(*zip(*shares, strict=True), "o-", color=POINT_COLOR)
     axis.axvline(used, color=MARK_COLOR, linestyle="--", linewidth=1)
-    axis.set(xlabel="gamma", ylabel="images", title="Trusted unlabeled images", xlim=(0, 1), ylim=(0, None))
+    axis.set(xlabel="gamma", ylabel="share", title="Trusted unlabeled images", xlim=(0, 1), ylim=(0, 1.05))
     axis.grid(alpha=0.3)
     return figure
 

@@ -113,7 +113,7 @@ class MutualSupervisionTrainer(ResumableTrainer):
 
     ``state`` holds ``phase``, ``gamma`` and ``trusted_images``, the images of the epoch so far with a trusted mask
     (with pixel-wise confidence the share of trusted pixels), and ``trusted_over_gamma``, what they would be at each of
-    :data:`~bus_monai.losses.mutual_supervision.GAMMAS`. The output of an iteration has MONAI's keys, and the mean
+    :data:`~bus_monai.losses.mutual_supervision.GAMMAS`, of the ``judged_images``. The output of an iteration has MONAI's keys, and the mean
     realism in [0, 1] of real and predicted masks as ``realism_real`` and ``realism_fake``.
 
     Args:
@@ -236,6 +236,7 @@ class MutualSupervisionTrainer(ResumableTrainer):
     def _start_epoch(self) -> None:
         self.state.phase, self.state.gamma = self.phase, self.losses.gamma
         self.state.trusted_images = torch.zeros((), device=self.state.device)
+        self.state.judged_images = 0
         self.state.trusted_over_gamma = torch.zeros(len(GAMMAS), device=self.state.device)
 
     def epoch_iterations(self) -> Iterator[SemiSupervisedBatches]:
@@ -341,6 +342,7 @@ class MutualSupervisionTrainer(ResumableTrainer):
         # an image counts once, whichever generator is trusted on it
         surest = torch.stack(sure).amax(dim=0)
         counts = [(surest > gamma).float().mean(dim=(1, 2, 3)).sum() for gamma in (self.losses.gamma, *GAMMAS)]
+        self.state.judged_images += len(surest)
         self.state.trusted_images += counts[0]
         self.state.trusted_over_gamma += torch.stack(counts[1:])
         teachers = reversed(range(len(logits)))

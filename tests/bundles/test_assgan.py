@@ -127,11 +127,13 @@ def test_the_mean_of_both_generators_is_one_command(
 
 def test_trusted_images_over_gamma(whole: Path) -> None:
     with (whole / "trusted.csv").open(newline="") as file:
-        rows = [(float(row["gamma"]), float(row["trusted_images"])) for row in csv.DictReader(file)]
-    assert [gamma for gamma, _ in rows] == list(GAMMAS)
-    counts = [count for _, count in rows]
-    assert counts == sorted(counts, reverse=True)
-    assert dict(rows)[0.5] == read_history(whole)[-1]["trusted_images"]
+        rows = [[float(value) for value in row.values()] for row in csv.DictReader(file)]
+    gammas, counts, shares = zip(*rows, strict=True)
+    assert gammas == GAMMAS
+    assert list(counts) == sorted(counts, reverse=True)
+    # two batches of four in an epoch
+    assert shares == pytest.approx([count / 8 for count in counts])
+    assert dict(zip(gammas, counts, strict=True))[0.5] == read_history(whole)[-1]["trusted_images"]
     assert (whole / "trusted.png").read_bytes().startswith(b"\x89PNG")
 
 

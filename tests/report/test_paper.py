@@ -119,7 +119,7 @@ FIGURES: dict[str, Callable[[], Figure]] = {
     "areas": lambda: score_figures.agreement_figure(bland_altman(make_table(0, 1.0))),
     "training": lambda: score_figures.curves_figure(HISTORY),
     "training with trusted images": lambda: score_figures.curves_figure([{**HISTORY[0], "trusted_images": 3.0}]),
-    "trusted": lambda: score_figures.trusted_figure([(0.0, 9.0), (0.5, 4.0)], 0.4),
+    "trusted": lambda: score_figures.trusted_figure([(0.0, 0.9), (0.5, 0.4)], 0.4),
     "confusion": lambda: score_figures.confusion_figure(np.diag([10, 2, 30, 4]).tolist()),
     "contours": lambda: image_figures.contour_figure(*examples(), TITLES),
     "overlays": lambda: image_figures.overlay_figure(*examples(), TITLES),
