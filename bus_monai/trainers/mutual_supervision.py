@@ -112,9 +112,10 @@ class MutualSupervisionTrainer(ResumableTrainer):
     labeled batches alone, so that it compares with the others epoch by epoch.
 
     ``state`` holds ``phase``, ``gamma`` and ``trusted_images``, the images of the epoch so far with a trusted mask
-    (with pixel-wise confidence the share of trusted pixels), and ``trusted_over_gamma``, what they would be at each of
-    :data:`~bus_monai.losses.mutual_supervision.GAMMAS`, of the ``judged_images``. The output of an iteration has MONAI's keys, and the mean
-    realism in [0, 1] of real and predicted masks as ``realism_real`` and ``realism_fake``.
+    (with pixel-wise confidence the share of trusted pixels), ``trusted_over_gamma``, what they would be at each of
+    :data:`~bus_monai.losses.mutual_supervision.GAMMAS`, and ``judged_images``, of how many. The output of an iteration
+    has MONAI's keys, and the mean realism in [0, 1] of real and predicted masks as ``realism_real`` and
+    ``realism_fake``.
 
     Args:
         device: where the networks are.
