@@ -30,7 +30,8 @@ from bus_monai.dicom.read import spacing_mm
 from bus_monai.dicom.segmentation import has_frame_numbers, tracking_uid
 from bus_monai.dicom.source_header import Algorithm, as_ultrasound, derived_uid, source_header, stamp
 from bus_monai.errors import UserError
-from bus_monai.geometry.lesion import CONTOUR_TOLERANCE_PX, Lesion, outer_contour, straightened
+from bus_monai.geometry.contour import outer_contour, straightened
+from bus_monai.geometry.lesion import CONTOUR_TOLERANCE_PX, Lesion
 from bus_monai.io.ours import RESEARCH
 
 SERIES_NUMBER = 904

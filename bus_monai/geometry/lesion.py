@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from bus_monai.geometry.box import Box
+from bus_monai.geometry.contour import farthest, hull, outer_contour, straightened
 
 MIN_LESION_MM = 2.0
 """A finding is at least so long across: the smallest of 745 lesions of ACRIN 6666 (Barr et al., Radiology 269, 2013,
@@ -233,16 +234,13 @@ def _measure(
     aspect: float | None,
     probability: NDArray[np.floating] | None,
 ) -> Lesion:
-    # here, since these take half a second, which a frame without a lesion need not wait for
-    from scipy.spatial import ConvexHull
-
     spacing = np.array(spacing_mm or ((aspect or 1.0) ** 0.5, (aspect or 1.0) ** -0.5))
     area = float(np.count_nonzero(inside) * spacing.prod())
     stairs = outer_contour(inside)
     contour = stairs * spacing
     straight = straightened(stairs, CONTOUR_TOLERANCE_PX) * spacing
     perimeter = float(np.linalg.norm(np.diff(straight, axis=0), axis=1).sum())
-    start, end = _farthest(stairs[ConvexHull(stairs).vertices] * spacing)
+    start, end = farthest(hull(stairs) * spacing)
     rows, columns = end - start
     across = contour @ np.array([columns, -rows]) / np.hypot(rows, columns)
     row, column = np.argwhere(inside).mean(axis=0)
@@ -261,25 +259,6 @@ def _measure(
         probability=None if probability is None else float(probability[inside].mean()),
         unit="px" if spacing_mm is None else "mm",
     )
-
-
-def outer_contour(inside: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Return the closed outer contour of one component (H, W), (N, 2) rows and columns, half way between pixels."""
-    from skimage.measure import find_contours
-
-    contours = find_contours(np.pad(inside, 1).astype(np.float64), 0.5, fully_connected="high")
-    # those of holes begin further down
-    return min(contours, key=lambda contour: contour[:, 0].min())
-
-
-def _farthest(corners: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    from scipy.spatial.distance import cdist
-
-    distances = cdist(corners, corners)
-    # a square has two diagonals: rounding must not choose between them
-    pairs = corners[np.argwhere(distances >= distances.max() * (1 - 1e-9))]
-    start, end = min(pairs.tolist())
-    return np.array(start), np.array(end)
 
 
 def _angle(down: float, right: float) -> float:
@@ -344,53 +323,3 @@ def _overlaps(before: NDArray[np.int32], after: NDArray[np.int32]) -> Iterator[t
     for pair, count in zip(pairs.tolist(), counts.tolist(), strict=True):
         one, other = divmod(pair, most)
         yield one, other, count / float(sizes_before[one] + sizes_after[other] - count)
-
-
-def straightened(line: NDArray[np.float64], tolerance: float) -> NDArray[np.float64]:
-    """Leave out points of a line as long as none is farther than a tolerance from what is left.
-
-    The algorithm of Douglas and Peucker 1973 (doi:10.3138/FM57-6770-U75U-7727), as ``approximate_polygon`` of
-    scikit-image has it, at a quarter of its time: a product of complex numbers says how far along and how far beside a
-    segment a point is.
-
-    Args:
-        line: (N, 2) points; a closed line ends where it begins.
-        tolerance: in its unit.
-
-    Returns:
-        (M, 2), some of the points, both ends among them.
-
-    Example:
-        >>> straightened(np.array([[0, 0], [0, 1], [0.2, 2], [0, 3], [3, 3.0]]), 0.5)
-        array([[0., 0.],
-               [0., 3.],
-               [3., 3.]])
-    """
-    points = line[:, 0] + 1j * line[:, 1]
-    kept = np.zeros(len(points), dtype=bool)
-    kept[[0, -1]] = True
-    segments = [(0, len(points) - 1)]
-    while segments:
-        start, end = segments.pop()
-        if end - start < 2:
-            continue
-        distances = _distances(points[start + 1 : end] - points[start], points[end] - points[start])
-        farthest = int(distances.argmax())
-        if distances[farthest] > tolerance:
-            middle = start + 1 + farthest
-            kept[middle] = True
-            segments += [(middle, end), (start, middle)]
-    return line[kept]
-
-
-def _distances(points: NDArray[np.complex128], end: complex) -> NDArray[np.float64]:
-    """Return the distances of points from the segment from 0 to ``end``."""
-    square = end.real**2 + end.imag**2
-    if not square:
-        return np.abs(points)
-    turned = points * np.conj(end)
-    along, distances = turned.real, np.abs(turned.imag) / np.sqrt(square)
-    beyond = (along <= 0) | (along >= square)
-    if beyond.any():
-        distances[beyond] = np.minimum(np.abs(points[beyond]), np.abs(points[beyond] - end))
-    return np.asarray(distances)

@@ -39,7 +39,6 @@ from bus_monai.data.items import inference_items
 from bus_monai.errors import UserError
 from bus_monai.inference.backends.chain import CHAIN_FILE, GRAPH_FILE, INT8_FILE, Chain
 from bus_monai.inference.backends.export_graph import export_graph
-from bus_monai.inference.backends.openvino import Int8Ranges
 from bus_monai.inference.predictor import graph_name
 from bus_monai.inference.quantize import calibrate_int8, export_images
 from bus_monai.metrics.case_table import read_case_table
@@ -91,19 +90,20 @@ def ship_model(
     if name:
         return [weights]
     shipped = TrainedModel(model.name, model.bundle, str(weights), settings)
-    ranges = None
+    ranges = b""
     for old in folder.glob("graph-*"):
         if (old / INT8_FILE).is_file() and weights.read_bytes() == before:
-            ranges = Int8Ranges.read(old / INT8_FILE)
+            ranges = (old / INT8_FILE).read_bytes()
         shutil.rmtree(old)
     graph = folder / graph_name(shipped)
     graph.mkdir()
     export_graph(shipped, graph)
     halve_graph(graph / GRAPH_FILE)
     if int8:
-        ranges = calibrate_int8(graph / GRAPH_FILE, Chain.read(graph / CHAIN_FILE), _calibration_images(shipped, int8))
-    if ranges is not None:
-        ranges.write(graph / INT8_FILE)
+        images = _calibration_images(shipped, int8)
+        calibrate_int8(graph / GRAPH_FILE, Chain.read(graph / CHAIN_FILE), images).write(graph / INT8_FILE)
+    elif ranges:
+        (graph / INT8_FILE).write_bytes(ranges)
     return [weights, graph]
 
 

@@ -63,7 +63,7 @@ def resize_matrix(source: int, target: int, *, anti_aliasing: bool) -> NDArray[n
         array([[0.5, 0.5]], dtype=float32)
     """
     first, weights = _weights(source, target, anti_aliasing)
-    matrix = _placed(first, weights, 0, source)
+    matrix = _placed(first, weights, np.zeros(target, np.intp), source)
     matrix.flags.writeable = False
     return matrix
 
@@ -77,11 +77,14 @@ def resize_bands(source: int, target: int, *, anti_aliasing: bool) -> tuple[Band
         [(slice(0, 16, None), slice(0, 32, None)), (slice(16, 20, None), slice(32, 40, None))]
     """
     first, weights = _weights(source, target, anti_aliasing)
+    starts = range(0, target, BAND_LINES)
+    begins = np.maximum(first[::BAND_LINES], 0)
+    matrix = _placed(first, weights, np.repeat(begins, BAND_LINES)[:target], source)
     bands = []
-    for start in range(0, target, BAND_LINES):
+    for start, begin in zip(starts, begins.tolist(), strict=True):
         lines = slice(start, min(start + BAND_LINES, target))
-        begin, end = max(int(first[start]), 0), min(int(first[lines][-1]) + weights.shape[1], source)
-        bands.append(Band(lines, slice(begin, end), _placed(first[lines], weights[lines], begin, end)))
+        used = slice(begin, min(int(first[lines.stop - 1]) + weights.shape[1], source))
+        bands.append(Band(lines, used, matrix[lines, : used.stop - begin]))
     return tuple(bands)
 
 
@@ -100,12 +103,15 @@ def _weights(source: int, target: int, anti_aliasing: bool) -> tuple[NDArray[np.
     return left - len(kernel) // 2, weights
 
 
-def _placed(first: NDArray[np.intp], weights: NDArray[np.float64], begin: int, end: int) -> NDArray[np.float32]:
-    """Return the lines as a matrix over the pixels from ``begin`` to ``end``; weights of others are left out."""
-    columns = first[:, None] + np.arange(weights.shape[1]) - begin
-    lines, places = np.nonzero((columns >= 0) & (columns < end - begin))
-    matrix = np.zeros((len(first), end - begin), np.float32)
-    matrix[lines, columns[lines, places]] = weights[lines, places]
+def _placed(
+    first: NDArray[np.intp], weights: NDArray[np.float64], begin: NDArray[np.intp], source: int
+) -> NDArray[np.float32]:
+    """Return the lines as a matrix, each from its ``begin`` on; weights beyond the edges are left out."""
+    pixels = first[:, None] + np.arange(weights.shape[1])
+    lines, places = np.nonzero((pixels >= 0) & (pixels < source))
+    columns = pixels[lines, places] - begin[lines]
+    matrix = np.zeros((len(first), source if not begin.any() else int(columns.max()) + 1), np.float32)
+    matrix[lines, columns] = weights[lines, places]
     return matrix
 
 
@@ -119,7 +125,7 @@ def _resize_rows(bands: Sequence[Band], image: NDArray[np.float32]) -> NDArray[n
 def _resize_columns(bands: Sequence[Band], image: NDArray[np.float32]) -> NDArray[np.float32]:
     resized = np.empty((len(image), bands[-1].lines.stop), np.float32)
     for lines, used, matrix in bands:
-        resized[:, lines] = image[:, used] @ matrix.T
+        np.matmul(image[:, used], matrix.T, out=resized[:, lines])
     return resized
 
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from io import BytesIO
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -18,9 +22,11 @@ from bus_monai.errors import UserError, reading
 from bus_monai.geometry.box import Region
 from bus_monai.inference.backends.backend import Precision, Prediction, wanted_threads
 from bus_monai.inference.backends.chain import Chain, resize_matrix
+from bus_monai.io.atomic import cache_folder, whole_folder
 
 FLOAT32_HINT = {"INFERENCE_PRECISION_HINT": "f32"}
 CONVOLUTIONS = frozenset({"Convolution", "GroupConvolution"})
+COMPILED_FILE, DIGEST_BYTES = "model.blob", 32
 LEVELS, WEIGHT_LEVELS = 256, 255
 """Of a value and of a weight in eight bits; weights leave one out, so that they are as many below 0 as above."""
 
@@ -111,16 +117,36 @@ class OpenVinoBackend:
         return Prediction(self.chain.enlarge(found, image.shape), *distances)
 
 
-def _compile(graph: Path, chain: Chain, int8: Int8Ranges | None, settings: dict[str, Any]) -> Any:
+def _compile(graph: Path, chain: Chain, int8: Int8Ranges | None, settings: Mapping[str, Any]) -> Any:
     core = openvino.Core()
+    try:
+        return _compiled(core, graph, chain, int8, settings)
+    except RuntimeError:
+        # it takes bfloat16 where the processor has it, also where ONEDNN_MAX_CPU_ISA keeps its kernels from using it
+        return _compiled(core, graph, chain, int8, {**settings, **FLOAT32_HINT})
+
+
+def _compiled(core: Any, graph: Path, chain: Chain, int8: Int8Ranges | None, settings: Mapping[str, Any]) -> Any:
+    """Return what was compiled for this processor before, a quarter of the work; else compile it, and keep it."""
+    processor = [str(core.get_property("CPU", name)) for name in ("FULL_DEVICE_NAME", "OPTIMIZATION_CAPABILITIES")]
+    parts = [openvino.__version__, processor, os.environ.get("ONEDNN_MAX_CPU_ISA"), repr(chain), repr(int8), settings]
+    key = hashlib.sha256(json.dumps(parts).encode())
+    key.update(graph.read_bytes())
+    kept = cache_folder() / "compiled" / key.hexdigest()[:16] / COMPILED_FILE
+    with suppress(OSError, RuntimeError):
+        content = kept.read_bytes()
+        # OpenVINO trusts what it imports: it must be what was written, whatever became of the disk
+        if hashlib.sha256(content[DIGEST_BYTES:]).digest() == content[:DIGEST_BYTES]:
+            return core.import_model(BytesIO(content[DIGEST_BYTES:]), "CPU", dict(settings))
     model = network_alone(core.read_model(graph), chain)
     if int8 is not None:
         quantize(model, int8.ranges)
-    try:
-        return core.compile_model(model, "CPU", settings)
-    except RuntimeError:
-        # it takes bfloat16 where the processor has it, also where ONEDNN_MAX_CPU_ISA keeps its kernels from using it
-        return core.compile_model(model, "CPU", settings | FLOAT32_HINT)
+    compiled = core.compile_model(model, "CPU", dict(settings))
+    with suppress(OSError, RuntimeError):  # without it, the next process compiles it too
+        exported = compiled.export_model().getvalue()
+        with whole_folder(kept.parent, last=kept.name) as partial:
+            (partial / kept.name).write_bytes(hashlib.sha256(exported).digest() + exported)
+    return compiled
 
 
 def network_alone(model: Any, chain: Chain) -> Any:

@@ -19,8 +19,7 @@ from PIL import Image
 
 from bus_monai.inference.batch import segment_inputs
 from bus_monai.inference.executors import local
-from bus_monai.inference.executors.local import LocalExecutor
-from bus_monai.inference.executors.worker import MAX_TRIES, Worker
+from bus_monai.inference.executors.local import MAX_TRIES, LocalExecutor, Worker
 from bus_monai.inference.segment_file import SegmentFile, SegmentSettings
 from tests.inference.bright_predictor import BrightPredictor
 from tests.inference.segment_files import PNG, contents, draw, table, ultrasound
@@ -168,7 +167,7 @@ STARTED = """
 import signal, sys
 from datetime import datetime, timezone
 from pathlib import Path
-from bus_monai.inference.executors.worker import Worker
+from bus_monai.inference.executors.local import Worker
 from bus_monai.inference.segment_file import SegmentFile, SegmentSettings
 from tests.inference.bright_predictor import BrightPredictor
 folder = Path(sys.argv[1])

@@ -1,12 +1,14 @@
-"""Straightened outlines against scikit-image."""
+"""Contours, straightened ones and their hulls against scikit-image and SciPy."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import ndimage
+from scipy.spatial import ConvexHull
 from skimage.measure import approximate_polygon, find_contours
 
-from bus_monai.geometry.lesion import straightened
+from bus_monai.geometry.contour import hull, outer_contour, straightened
 
 
 def outline(seed: int) -> np.ndarray:
@@ -32,3 +34,17 @@ def test_lines_without_an_inside() -> None:
     there_and_back = np.array([[0.0, 0], [0, 5], [0, 0]])
     np.testing.assert_array_equal(straightened(there_and_back, 0.9), there_and_back)
     np.testing.assert_array_equal(straightened(there_and_back, 6), there_and_back[[0, 2]])
+
+
+def test_contours_and_hulls_are_those_of_scikit_image_and_scipy() -> None:
+    random = np.random.default_rng(0)
+    for smooth in (0, 0, 0.7, 0.7, 2, 2, 4, 4) * 4:
+        field = ndimage.gaussian_filter(random.random(random.integers(1, 50, 2)), smooth)
+        labels, _ = ndimage.label(field >= np.quantile(field, 0.9 * random.random()), np.ones((3, 3)))
+        for number, box in enumerate(ndimage.find_objects(labels)[:3], start=1):
+            inside = labels[box] == number
+            found = find_contours(np.pad(inside, 1).astype(float), 0.5, fully_connected="high")
+            contour = outer_contour(inside)
+            np.testing.assert_array_equal(contour, min(found, key=lambda line: line[:, 0].min()))
+            corners = contour[ConvexHull(contour).vertices]
+            assert set(map(tuple, hull(contour))) == set(map(tuple, corners))
