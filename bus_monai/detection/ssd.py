@@ -21,8 +21,8 @@ CONV4_3_RELU = 22
 SSD300_EXTRA = ((1024, 256, 512, 2), (512, 128, 256, 2), (256, 128, 256, 1), (256, 128, 256, 1))
 """Channels in, between and out of the four blocks behind VGG-16, and stride."""
 SSD300_WIDTHS = (512, 1024, 512, 256, 256, 256)
-SSD_LITE_STEM = ((1, 16, 2), (16, 32, 2), (32, 32, 1))
-"""Channels in and out of the convolutions before the first map, and stride."""
+SSD_LITE_STEM = ((16, 2), (32, 2), (32, 1))
+"""Channels out of the convolutions before the first map, and stride."""
 SSD_LITE_MAPS = (
     ((32, 64, 2), (64, 64, 1), (64, 64, 1)),
     ((64, 128, 2), (128, 128, 1), (128, 128, 1)),
@@ -44,17 +44,19 @@ class SSD(nn.Module):
 
     Args:
         widths: channels of the six maps.
+        in_channels: of the image.
 
     Shape:
-        (B, 1, 300, 300) to offsets (B, 8732, 4) from the boxes of
+        (B, in_channels, 300, 300) to offsets (B, 8732, 4) from the boxes of
         :func:`~bus_monai.detection.boxes.default_boxes`, and logits (B, 8732, 2), background first.
 
     Raises:
         UserError: an input of another size.
     """
 
-    def __init__(self, widths: Sequence[int]) -> None:
+    def __init__(self, widths: Sequence[int], *, in_channels: int = 1) -> None:
         super().__init__()
+        self.in_channels = in_channels
         counts = list(zip(widths, BOXES_PER_CELL, strict=True))
         self.offsets = nn.ModuleList(nn.Conv2d(width, 4 * boxes, 3, padding=1) for width, boxes in counts)
         self.logits = nn.ModuleList(nn.Conv2d(width, CLASS_COUNT * boxes, 3, padding=1) for width, boxes in counts)
@@ -76,9 +78,12 @@ class SSD(nn.Module):
         raise NotImplementedError
 
     def _check(self, x: Tensor) -> None:
-        if x.shape[1:] != (1, INPUT_SIDE, INPUT_SIDE):
-            name = type(self).__name__
-            raise UserError(f"{name} got an input of shape {tuple(x.shape)}: give (B, 1, {INPUT_SIDE}, {INPUT_SIDE}).")
+        expected = (self.in_channels, INPUT_SIDE, INPUT_SIDE)
+        if x.shape[1:] != expected:
+            raise UserError(
+                f"{type(self).__name__} got an input of shape {tuple(x.shape)}: give (B, "
+                f"{', '.join(map(str, expected))})."
+            )
 
 
 def _by_box(head: Tensor, values: int) -> Tensor:
@@ -93,17 +98,21 @@ class SSD300(SSD):
     10.1007/978-3-319-46448-0_2 (arXiv 1512.02325). ``features`` is numbered as in torchvision's VGG-16, so that weights
     learned on photographs fit; 23,745,908 parameters, as torchvision's ``ssd300_vgg16`` with two classes has.
 
+    Args:
+        in_channels: of the image; a gray one is repeated to three.
+
     Shape:
-        (B, 1, 300, 300) with values in [0, 1], repeated to three channels, to offsets (B, 8732, 4) from the boxes of
+        (B, in_channels, 300, 300) with values in [0, 1] to offsets (B, 8732, 4) from the boxes of
         :func:`~bus_monai.detection.boxes.default_boxes`, and logits (B, 8732, 2), background first.
 
     Raises:
         UserError: an input of another size.
     """
 
-    def __init__(self) -> None:
-        super().__init__(SSD300_WIDTHS)
-        self.features = _vgg16()
+    def __init__(self, *, in_channels: int = 1) -> None:
+        super().__init__(SSD300_WIDTHS, in_channels=in_channels)
+        self.repeats = in_channels == 1
+        self.features = _vgg16(3 if self.repeats else in_channels)
         self.conv4_3 = CONV4_3_RELU
         # as in Liu et al. (ParseNet, 2015): these features are larger than those of deeper maps
         self.scale = nn.Parameter(torch.full((512,), 20.0))
@@ -130,7 +139,8 @@ class SSD300(SSD):
 
     def maps(self, x: Tensor) -> list[Tensor]:
         """Return the six feature maps of ``x``, finest first."""
-        x = x.expand(-1, 3, -1, -1)
+        if self.repeats:
+            x = x.expand(-1, 3, -1, -1)
         maps: list[Tensor] = []
         for i, layer in enumerate(self.features):
             x = layer(x)
@@ -144,9 +154,9 @@ class SSD300(SSD):
         return maps
 
 
-def _vgg16() -> nn.Sequential:
+def _vgg16(in_channels: int) -> nn.Sequential:
     layers: list[nn.Module] = []
-    before = 3
+    before = in_channels
     for width in VGG16:
         if isinstance(width, int):
             conv = nn.Conv2d(before, width, 3, padding=1)
@@ -169,13 +179,17 @@ class SSDLite(SSD):
     Ours, of no paper: VGG-16 without batch norm starts from weights learned on photographs, and takes some forty times
     as long. 1,555,940 parameters.
 
+    Args:
+        in_channels: of the image.
+
     Shape:
         As :class:`~bus_monai.detection.ssd.SSD`.
     """
 
-    def __init__(self) -> None:
-        super().__init__(SSD_LITE_WIDTHS)
-        self.stem = nn.Sequential(*(_conv(*step) for step in SSD_LITE_STEM))
+    def __init__(self, *, in_channels: int = 1) -> None:
+        super().__init__(SSD_LITE_WIDTHS, in_channels=in_channels)
+        before = (in_channels, *(width for width, _ in SSD_LITE_STEM))
+        self.stem = nn.Sequential(*(_conv(width, *step) for width, step in zip(before, SSD_LITE_STEM, strict=False)))
         self.blocks = nn.ModuleList(nn.Sequential(*(_conv(*step) for step in steps)) for steps in SSD_LITE_MAPS)
         # a map of one cell has no statistics of its own in a batch of one image
         self.last = nn.Sequential(nn.Conv2d(SSD_LITE_WIDTHS[-2], SSD_LITE_WIDTHS[-1], 3), nn.ReLU())
@@ -203,13 +217,16 @@ class SSDEfficientNet(SSD):
     Ours, of no paper: what the deep maps know is added to the fine ones, which have the boxes of small masses (Lin et
     al., Feature Pyramid Networks, CVPR 2017, doi 10.1109/CVPR.2017.106). 4,112,756 parameters.
 
+    Args:
+        in_channels: of the image.
+
     Shape:
         As :class:`~bus_monai.detection.ssd.SSD`.
     """
 
-    def __init__(self) -> None:
-        super().__init__((PYRAMID_WIDTH,) * len(BOXES_PER_CELL))
-        self.encoder = EfficientNetLiteEncoder("efficientnet_lite0", in_channels=1)
+    def __init__(self, *, in_channels: int = 1) -> None:
+        super().__init__((PYRAMID_WIDTH,) * len(BOXES_PER_CELL), in_channels=in_channels)
+        self.encoder = EfficientNetLiteEncoder("efficientnet_lite0", in_channels=in_channels)
         self.sides = MAP_SIDES[:3]
         self.lateral = nn.ModuleList(nn.Conv2d(width, PYRAMID_WIDTH, 1) for width in self.encoder.widths[2:])
         self.smooth = nn.ModuleList(_conv(PYRAMID_WIDTH, PYRAMID_WIDTH, 1) for _ in self.lateral)

@@ -49,6 +49,11 @@ class BCEObjective(AdversarialObjective):
     Args:
         real_label: what the discriminator is to say of real pairs, in (0.5, 1]; below 1 for one-sided label smoothing
             (Salimans et al., NeurIPS 2016, arXiv 1606.03498, section 3.4), which keeps it from being too sure.
+
+    Example:
+        >>> real, fake = torch.tensor([[2.0], [1.0]]), torch.tensor([[-2.0], [1.0]])
+        >>> float(BCEObjective().measure(real, fake))
+        0.75
     """
 
     discriminator_metric = "d_accuracy"
@@ -75,6 +80,11 @@ class ParentLiteralObjective(BCEObjective):
 
     The discriminator learns by cross-entropy on sigmoid outputs and is not clipped; the generator minimizes the mean
     of ``sigmoid(D)``, which *lowers* its realism: a sign error. There is no mask term either; set its weight to 0.
+
+    Example:
+        >>> losses = [ParentLiteralObjective().generator_loss(torch.tensor([[score]])) for score in (-1.0, 1.0)]
+        >>> bool(losses[0] < losses[1])
+        True
     """
 
     def generator_loss(self, fake_logits: Tensor) -> Tensor:
@@ -91,6 +101,14 @@ class WassersteinObjective(AdversarialObjective):
 
     Args:
         clip_value: bound of the critic's weights after each of its steps; the paper's 0.01.
+
+    Example:
+        >>> critic, objective = nn.Conv2d(2, 1, 4), WassersteinObjective()
+        >>> objective.after_discriminator_step(critic)
+        >>> round(float(critic.weight.detach().abs().max()), 4)
+        0.01
+        >>> float(objective.discriminator_loss(torch.tensor([[3.0]]), torch.tensor([[1.0]])))
+        -2.0
     """
 
     discriminator_metric = "critic_gap"
@@ -125,6 +143,11 @@ class WassersteinGPObjective(WassersteinObjective):
 
     Args:
         weight: of the penalty ``(|grad D| - 1)^2``; the paper's 10.
+
+    Example:
+        >>> images = torch.rand(2, 1, 2, 2)
+        >>> float(WassersteinGPObjective().penalty(lambda x: x.sum(dim=(1, 2, 3)), images, images))
+        10.0
     """
 
     def __init__(self, *, weight: float = 10.0) -> None:
@@ -157,6 +180,12 @@ def make_objective(
 
     Raises:
         UserError: unknown name.
+
+    Example:
+        >>> make_objective("wgan").discriminator_metric
+        'critic_gap'
+        >>> make_objective("none") is None
+        True
     """
     check_choice("gan_mode", gan_mode, GAN_MODES)
     match gan_mode:

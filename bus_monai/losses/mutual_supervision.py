@@ -29,6 +29,12 @@ class MutualSupervision:
 
     Raises:
         UserError: gamma outside (0, 1) or unknown confidence.
+
+    Example:
+        >>> import torch
+        >>> realism = torch.tensor([2.0, -2.0]).reshape(2, 1, 1, 1)
+        >>> MutualSupervision().trusted(realism, (1, 2)).flatten().tolist()
+        [1.0, 1.0, 0.0, 0.0]
     """
 
     def __init__(self, *, gamma: float = 0.5, confidence: str = "mask_mean") -> None:

@@ -80,6 +80,10 @@ def make_region_loss(name: str) -> RegionLoss:
 
     Raises:
         UserError: unknown name.
+
+    Example:
+        >>> {name for name, weight in make_region_loss("bce_dice").weights.items() if weight} == {"bce", "dice"}
+        True
     """
     check_choice("loss", name, NAMED_WEIGHTS)
     return RegionLoss(**NAMED_WEIGHTS[name])
@@ -100,6 +104,11 @@ class LiteLoss(nn.Module):
 
     Shape:
         what the network gives while training, (B, C, H, W), and mask (B, 1, H, W) with values in {0, 1} to a scalar.
+
+    Example:
+        >>> mask = torch.tensor([[[[0.0, 1.0], [0.0, 1.0]]]])
+        >>> bool(LiteLoss()(20 * (2 * mask - 1), mask) < 0.01 < LiteLoss()(torch.zeros(1, 1, 2, 2), mask))
+        True
     """
 
     def __init__(

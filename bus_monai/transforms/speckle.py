@@ -66,6 +66,11 @@ def frost(image: Pixels, *, size: int = 7, damping: float = 2.0) -> Pixels:
 
     Returns:
         (H, W), values in [0, 1].
+
+    Example:
+        >>> noisy = np.random.default_rng(0).random((32, 32), dtype=np.float32)
+        >>> bool(frost(noisy).std() < noisy.std())
+        True
     """
     half = size // 2
     rate = damping * squared_variation(*local_mean_variance(image, size))
@@ -98,6 +103,11 @@ def lee(image: Pixels, *, size: int = 7) -> Pixels:
 
     Returns:
         (H, W), values in [0, 1].
+
+    Example:
+        >>> noisy = np.random.default_rng(0).random((32, 32), dtype=np.float32)
+        >>> bool(lee(noisy).std() < noisy.std())
+        True
     """
     mean, variance = local_mean_variance(image, size)
     noise = noise_variation(mean, variance)
@@ -121,6 +131,11 @@ def srad(image: Pixels, *, iterations: int = 20, time_step: float = 0.2) -> Pixe
 
     Returns:
         (H, W), values in [0, 1].
+
+    Example:
+        >>> noisy = np.random.default_rng(0).random((32, 32), dtype=np.float32)
+        >>> bool(srad(noisy).std() < noisy.std())
+        True
     """
     scale = noise_variation(*local_mean_variance(image, NOISE_WINDOW))
     if scale <= 0:

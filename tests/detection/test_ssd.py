@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 
 from bus_monai.detection.boxes import default_boxes
-from bus_monai.detection.ssd import DETECTOR_NAMES, SSD300, make_detector, split_output
+from bus_monai.detection.ssd import DETECTOR_CLASSES, DETECTOR_NAMES, SSD, SSD300, make_detector, split_output
 from tests.detection.corners import as_centers
 from tests.user_errors import raises_user_error
 
@@ -27,6 +29,17 @@ def test_one_tensor_is_taken_apart_again() -> None:
 )
 def test_parameters(name: str, count: int) -> None:
     assert sum(p.numel() for p in make_detector(name).parameters()) == count
+
+
+@pytest.mark.parametrize("make", DETECTOR_CLASSES.values())
+def test_color_images(make: Callable[..., SSD]) -> None:
+    net, image = make(in_channels=3).eval(), torch.rand(1, 3, 300, 300)
+    with torch.no_grad():
+        (offsets, logits), turned = net(image), net(image.roll(1, dims=1))
+    assert (offsets.shape, logits.shape) == ((1, 8732, 4), (1, 8732, 2))
+    assert not torch.equal(turned[0], offsets)
+    with raises_user_error("(1, 1, 300, 300)", "(B, 3, 300, 300)"):
+        net(image[:, :1])
 
 
 @pytest.mark.parametrize("name", ["ssd_lite", "ssd_efficientnet"])

@@ -27,23 +27,27 @@ MAKERS: dict[str, Callable[[], nn.Module]] = {
     **{name: lambda name=name: make_segmenter(name, COLOR | SMALL.get(name, {})) for name in SEGMENTER_NAMES},
 }
 
+SCRIPTED = {"lite", "mutual", "fcn", "multi_encoder"}
+"""Where the number of channels decides what runs, or what no other test scripts; all else is in ``architectures``."""
+
 
 @pytest.mark.parametrize("name", MAKERS)
 def test_color_images_and_classes(name: str) -> None:
     torch.manual_seed(0)
     net = MAKERS[name]().train()
-    x = torch.rand(2, 3, 65, 77)
+    x = torch.rand(2, 3, 33, 45)
     logits = net(x)
-    assert logits.shape == (2, 4, 65, 77)
-    nn.functional.cross_entropy(logits, torch.randint(4, (2, 65, 77))).backward()
+    assert logits.shape == (2, 4, 33, 45)
+    nn.functional.cross_entropy(logits, torch.randint(4, (2, 33, 45))).backward()
     without = [n for n, p in net.named_parameters() if p.grad is None or not bool(p.grad.isfinite().all())]
     assert without == []
     net.eval()
     with torch.no_grad():
-        expected = net(x)
-        torch.testing.assert_close(torch.jit.script(net)(x), expected, atol=1e-3, rtol=1e-3)
+        expected, turned = net(x), net(x.roll(1, dims=1))
+        if name in SCRIPTED:
+            torch.testing.assert_close(torch.jit.script(net)(x), expected, atol=1e-3, rtol=1e-3)
         # all three colors count
-        assert all(not torch.equal(net(x.roll(1, dims=1))[:, i], expected[:, i]) for i in range(4))
+        assert all(not torch.equal(turned[:, i], expected[:, i]) for i in range(4))
 
 
 @pytest.mark.parametrize("name", ["lite", "mutual"])

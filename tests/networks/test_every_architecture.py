@@ -39,6 +39,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "cgan": {"base_width": 4, "ac_channels": 4},
     "deeplabv3_plus": {"backbone": "resnet18"},
     "fcn": {"backbone": "resnet18"},
+    "multi_encoder": {"encoders": ("resnet18", "densenet121")},
     "pspnet": {"backbone": "resnet18"},
     "resnet_unet": {"backbone": "resnet18"},
     "swin_unet": {"features": 12},

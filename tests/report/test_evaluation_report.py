@@ -41,14 +41,20 @@ def mean(rows: list[CaseRow], metric: str) -> str:
     return number(float(np.mean([getattr(row, metric) for row in rows])))
 
 
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory, bad: list[CaseRow]) -> Path:
+    folder = tmp_path_factory.mktemp("page")
+    write_case_table(folder / "cases.csv", bad)
+    return write_evaluation_report(folder)
+
+
 @pytest.fixture
-def page(tmp_path: Path, bad: list[CaseRow]) -> str:
-    write_case_table(tmp_path / "cases.csv", bad)
-    return write_evaluation_report(tmp_path).read_text(encoding="utf-8")
+def page(written: Path) -> str:
+    return written.read_text(encoding="utf-8")
 
 
-def test_scores_are_those_of_the_table(tmp_path: Path, page: str) -> None:
-    rows = read_case_table(tmp_path / "cases.csv")
+def test_scores_are_those_of_the_table(written: Path, page: str) -> None:
+    rows = read_case_table(written.with_name("cases.csv"))
     lesions, normals = [r for r in rows if r.has_lesion], [r for r in rows if not r.has_lesion]
     found = tables(page)
     by_rule = {rule: {line[0]: line[1] for line in lines} for rule, lines in found.items()}
@@ -94,13 +100,13 @@ def test_a_set_without_lesions_has_a_page(tmp_path: Path, bad: list[CaseRow]) ->
     assert set(tables(page)) == {"normal", "cases"}
 
 
-def test_the_page_is_one_file_and_a_browser_draws_it(tmp_path: Path, bad: list[CaseRow], chromium: str) -> None:
-    write_case_table(tmp_path / "cases.csv", bad)
-    page = write_evaluation_report(tmp_path)
-    assert not re.findall(r'(?:src|href)="(?!data:)', page.read_text(encoding="utf-8"))
+def test_the_page_is_one_file_and_a_browser_draws_it(tmp_path: Path, written: Path, page: str, chromium: str) -> None:
+    assert not re.findall(r'(?:src|href)="(?!data:)', page)
     picture = tmp_path / "page.png"
     command = [chromium, "--headless", "--no-sandbox", "--disable-gpu", "--window-size=1100,3000"]
-    subprocess.run([*command, f"--screenshot={picture}", page.as_uri()], check=True, capture_output=True, timeout=120)
+    subprocess.run(
+        [*command, f"--screenshot={picture}", written.as_uri()], check=True, capture_output=True, timeout=120
+    )
     colors = np.asarray(Image.open(picture).convert("RGB")).reshape(-1, 3)
     # curves in the first color
     blue = np.round(255 * np.array(to_rgb(LINE_COLORS[0])))
