@@ -144,6 +144,11 @@ class CropToBoxd(Cropd):
                 "right) in pixels."
             ) from error
         if self.box == "lesion_crops":
+            if AREA_KEY not in item:
+                raise UserError(
+                    "A lesion crop is as large as the lesion, which is not known here: train with box 'loose'.",
+                    key="box",
+                )
             return lesion_crop(box, float(item[AREA_KEY]), _lesion_share(str(item["id"])), size)
         if self.box == "loose":
             return loose_box(box, self.loose_scale, size)

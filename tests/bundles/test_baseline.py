@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from monai.bundle.scripts import create_workflow
 
+from bus_monai.bundle.models import parse_models
 from bus_monai.bundle.registry import find_bundle, list_bundles
 from bus_monai.cli import main as cli
+from bus_monai.geometry.box import Box, loose_box
+from bus_monai.mammogram.stages import load_stage
 from bus_monai.metrics.case_table import read_case_table
 from bus_monai.networks.segmenters import make_segmenter
 from tests.conftest import SMALL
-from tests.user_errors import check_said
+from tests.user_errors import check_said, raises_user_error
 
 BUNDLES = [info.name for info in list_bundles()]
 
@@ -55,6 +60,23 @@ def evaluated(runs: Path, small_phantoms: Path, tmp_path_factory: pytest.TempPat
     models = [f"baseline:{runs}/erfnet/model.pt", f"second=baseline:{runs}/cgan/model.pt"]
     bus_monai("evaluate", *models, "--data", str(small_phantoms), "--out", str(out))
     return out
+
+
+def test_any_network_outlines_what_is_in_a_box_of_a_mammogram(runs: Path) -> None:
+    image, box = torch.rand(1, 90, 70), Box(10, 20, 43, 50)
+
+    def stage(kind: str) -> Any:
+        (model,) = parse_models([f"baseline:{runs}/erfnet/model.pt"])
+        # all that it sees is more probable than nothing
+        return load_stage(replace(model, settings=model.settings | {"box": kind, "threshold": 1e-9}))
+
+    for kind, seen in (("tight", box), ("loose", loose_box(box, 1.5, (90, 70))), ("full", Box.of_image((90, 70)))):
+        mask = stage(kind)(image, box)
+        assert mask.shape == image.shape
+        assert Box.from_mask(mask[0].numpy()) == seen
+        assert int(mask.sum()) == seen.area
+    with raises_user_error("loose", key="box", wrapped=True):
+        stage("lesion_crops")(image, box)
 
 
 def test_weights_are_of_the_named_network_and_its_settings_lie_beside(runs: Path) -> None:

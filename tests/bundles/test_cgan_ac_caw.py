@@ -46,7 +46,14 @@ def test_the_papers_losses_without_a_dice_term_on_two_passes(small_phantoms: Pat
     get = parts("cgan_ac_caw", small_phantoms, tmp_path)
     assert get("region_loss").weights == {"l1": 10.0, "ssim": 5.0, "dice": 0.0, "bce": 0.0}
     assert get("train#trainer#discriminator").batches == "separate"
-    assert get("objective").real_label == 1.0
+    assert (get("objective").real_label, get("train#trainer#discriminator").real_blur) == (1.0, 0.0)
+
+
+@pytest.mark.parametrize("name", ["cgan_ac_caw", "mammo_cgan"])
+def test_a_discriminator_that_wins_sees_soft_truth(name: str, small_phantoms: Path, tmp_path: Path) -> None:
+    get = parts(name, small_phantoms, tmp_path, real_label=0.9, real_blur=1.5)
+    seen = get("train#trainer#discriminator")
+    assert (seen.objective.real_label, seen.real_blur) == (0.9, 1.5)
 
 
 def test_dcgan_is_the_generator_without_its_parts_and_the_adversary_alone(small_phantoms: Path, tmp_path: Path) -> None:
