@@ -7,6 +7,7 @@ import re
 import shutil
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +92,16 @@ def plain_text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
+@cache
+def parsed_settings(bundle: str) -> ConfigParser:
+    settings = read_config(BUNDLES[bundle] / "train.json")["settings"] | measured_settings(BUNDLES[bundle])
+    return ConfigParser({"settings": settings})
+
+
+def told(bundle: str, key: str) -> str:
+    return plain_text(parsed_settings(bundle).get_parsed_content(f"settings#{key}"))
+
+
 def first_words(text: str, separator: str) -> list[str]:
     """Return with what each part of a cell begins, where separators in brackets are none."""
     parts = re.split(rf"{separator}\s*(?![^\[(]*[\])])", text)
@@ -101,14 +112,6 @@ def first_words(text: str, separator: str) -> list[str]:
 
 def test_cards_tell_the_defaults(configs: Path) -> None:
     """In tables whose head says "default first": of one key, or of several at once, or their values by semicolons."""
-    defaults = {
-        name: ConfigParser({"settings": read_config(folder / "train.json")["settings"] | measured_settings(folder)})
-        for name, folder in BUNDLES.items()
-    }
-
-    def told(bundle: str, key: str) -> str:
-        return plain_text(defaults[bundle].get_parsed_content(f"settings#{key}"))
-
     card = (configs.parent / "docs" / "README.md").read_text(encoding="utf-8")
     wrong = []
     for table in re.findall(r"^\|[^\n]*default first[^\n]*\n\|[-|]+\n((?:\|.*\n)+)", card, flags=re.MULTILINE):
