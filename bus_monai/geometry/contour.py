@@ -49,29 +49,25 @@ def outer_contour(inside: NDArray[np.bool_]) -> NDArray[np.float64]:
 
 
 def hull(points: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the corners of the convex hull of points (N, 2) on a grid of half pixels, by the chains on its two sides.
+    """Return the corners of the convex hull of a contour (N, 2) in halves of pixels.
 
-    Andrew 1979, doi:10.1016/0020-0190(79)90072-3.
+    On both sides those are left out, again and again, that lie on the line between their neighbors or within it.
     """
     rows = np.rint(2 * points[:, 0]).astype(np.intp)
     rows -= rows.min()
     corners = []
     for sign in (1, -1):
-        side = np.full(int(rows.max()) + 1, -np.inf)
-        np.maximum.at(side, rows, sign * points[:, 1])
-        chain: list[tuple[int, float]] = []
-        for row, column in enumerate(side.tolist()):
-            while len(chain) > 1 and _is_within(chain[-2], chain[-1], (row, column)):
-                chain.pop()
-            chain.append((row, column))
-        corners += [(row / 2, sign * column) for row, column in chain]
-    return np.asarray(np.array(corners) + np.array([points[:, 0].min(), 0]))
-
-
-def _is_within(before: tuple[int, float], point: tuple[int, float], after: tuple[int, float]) -> bool:
-    """Whether a point lies on the line from the one before to the one after it, or within."""
-    run = (point[1] - before[1]) * (after[0] - before[0])
-    return run <= (after[1] - before[1]) * (point[0] - before[0])
+        reach = np.full(int(rows.max()) + 1, -np.inf)
+        np.maximum.at(reach, rows, sign * points[:, 1])
+        row, within = np.flatnonzero(np.isfinite(reach)), np.ones(1, dtype=bool)
+        reach = reach[row]
+        while within.any():
+            before, after = row[1:-1] - row[:-2], row[2:] - row[:-2]
+            within = (reach[1:-1] - reach[:-2]) * after <= (reach[2:] - reach[:-2]) * before
+            kept = np.concatenate([[True], ~within, [True]])
+            row, reach = row[kept], reach[kept]
+        corners.append(np.stack([row / 2 + points[:, 0].min(), sign * reach], axis=1))
+    return np.concatenate(corners)
 
 
 def farthest(corners: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -18,11 +18,11 @@ from bus_monai.errors import UserError, reading
 from bus_monai.io.atomic import atomic_file
 from bus_monai.io.nifti import nifti_header, nifti_values, stored_order
 from bus_monai.io.opened import OpenedSource, open_source, source_kind
-from bus_monai.io.ours import MARK, PNG_MARK, png_mark
+from bus_monai.io.ours import MARK, PNG_MARK
 
 PACKING_LEVEL = 2
 """Of zlib: speckle hardly packs; level 3 takes half as long again for an eighth less, the default, 6, four times."""
-_COLOR, _BITS, _FROM_LEFT = 2, 8, 1
+_GRAY, _COLOR, _BITS, _AS_IT_IS, _FROM_LEFT = 0, 2, 8, 0, 1
 
 
 def write_mask(mask: NDArray[np.bool_], source: Path, output: Path) -> None:
@@ -50,9 +50,13 @@ def source_affine(source: Path) -> NDArray[np.float64]:
 
 def write_png_mask(mask: NDArray[np.bool_], output: Path) -> None:
     """Write a mask (H, W) as PNG with 0 and 255, marked as ours."""
+    height, width = mask.shape
+    lines = np.empty((height, 1 + width), np.uint8)
+    lines[:, 0] = _AS_IT_IS
+    np.multiply(mask, 255, out=lines[:, 1:], dtype=np.uint8, casting="unsafe")
+    packing = zlib.compressobj(1, strategy=zlib.Z_RLE)
     with atomic_file(output) as partial:
-        picture = Image.fromarray(mask.astype(np.uint8) * 255)
-        picture.save(partial, format="PNG", pnginfo=png_mark(), compress_level=1, compress_type=zlib.Z_RLE)
+        _write_png(partial, width, height, _GRAY, packing.compress(lines.data) + packing.flush())
 
 
 def write_nifti_mask(
@@ -117,12 +121,16 @@ def write_color_png(picture: NDArray[np.uint8], path: Path) -> None:
     lines[:, 0] = _FROM_LEFT
     lines[:, 1:4] = picture[:, 0]
     np.subtract(picture[:, 1:], picture[:, :-1], out=lines[:, 4:].reshape(height, width - 1, 3))
+    _write_png(path, width, height, _COLOR, zlib.compress(lines.data, PACKING_LEVEL))
+
+
+def _write_png(path: Path, width: int, height: int, kind: int, packed: bytes) -> None:
     with path.open("wb") as file:
         file.write(b"\x89PNG\r\n\x1a\n")
-        file.write(_chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, _BITS, _COLOR, 0, 0, 0)))
+        file.write(_chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, _BITS, kind, 0, 0, 0)))
         for word, text in PNG_MARK.items():
             file.write(_chunk(b"tEXt", word.encode("latin-1") + b"\0" + text.encode("latin-1")))
-        file.write(_chunk(b"IDAT", zlib.compress(lines.data, PACKING_LEVEL)))
+        file.write(_chunk(b"IDAT", packed))
         file.write(_chunk(b"IEND", b""))
 
 
