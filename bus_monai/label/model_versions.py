@@ -232,7 +232,7 @@ def is_better(comparison: Mapping[str, Any]) -> bool:
 
 
 def verdict(model: str, number: int, before: int, comparison: Mapping[str, Any]) -> str:
-    """Say in a sentence what a comparison found, and which version is active.
+    """Say in a sentence what a comparison found, and which version was active then.
 
     Args:
         model: its name.
@@ -241,7 +241,7 @@ def verdict(model: str, number: int, before: int, comparison: Mapping[str, Any])
         comparison: of both.
     """
     images, least = comparison["independent"], comparison["at_least"]
-    state = "is active now" if is_better(comparison) else f"is kept, and version {before} stays active"
+    state = "became active" if is_better(comparison) else f"was kept, and version {before} stayed active"
     start = f"Version {number} of {model} {state}: compared on {images} independent images"
     if images < least:
         return f"{start}, and it takes {least}."

@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-PATIENCE_S = 90
+PATIENCE_S = 180
 CTRL, SHIFT = 2, 8
 """Modifiers of an event."""
 CODES = {"Enter": 13, "Escape": 27, "Delete": 46}

@@ -27,7 +27,7 @@ def test_an_image_is_outlined_changed_and_saved(ann: Page) -> None:
     client = ann.server.client()
     ann.open("phantom_0002", "No label yet.")
     # a model with operating points lets one choose among them
-    assert ann.read("document.getElementById('find').hidden")
+    assert ann.read("document.getElementById('find').getClientRects().length") == 0
     ann.choose("model", "lite_unet")
     points = "[...document.getElementById('sensitivity').options].map((one) => one.value).join()"
     assert ann.read(points) == "balanced,high,specific"

@@ -88,6 +88,11 @@ def _draw_on_another(page: Page) -> None:
     page.draw(SQUARE)
 
 
+def _open_the_last(page: Page) -> None:
+    page.choose("strategy", "first")
+    page.open("phantom_0005")
+
+
 TOOLS = {
     "d": "draw", "b": "brush", "e": "erase", "a": "add", "r": "remove", "x": "box", "m": "ruler", "g": "pan",
     "w": "window", "v": "edit",
@@ -143,7 +148,7 @@ PRESSINGS = (
     Pressing("choose nothing", CORNERS, (("Escape", 0),), _choose_outline),
     Pressing("delete", LESIONS, (("Delete", ""), ("Ctrl+z", "Lesion 1")), _choose_outline),
     Pressing("images", CURRENT, (("PageDown", "other_0"), ("PageUp", "cine"))),
-    Pressing("next", f"{CURRENT} !== 'cine' && !{STATUS}.endsWith('...')", (("n", True),)),
+    Pressing("next", f"{CURRENT} !== 'phantom_0005' && !{STATUS}.endsWith('...')", (("n", True),), _open_the_last),
     Pressing("outline", f"{STATUS}.startsWith('Version 0 found')", (("o", True),), lambda page: page.open("other_0")),
     Pressing("save", f"{STATUS}.startsWith('Saved as version')", (("s", True),), _draw_on_another),
 )
@@ -163,7 +168,7 @@ def drawn(anns_page: Page, label_python: Path) -> Page:
 def cine(drawn: Page, ann: Page) -> Page:
     """That page as it was drawn."""
     if ann.read(CURRENT) != "cine":
-        ann.open("cine", "Your draft")
+        ann.open("cine")
     for key in ("Escape", "Home", "f", "v"):
         ann.key(key)
     assert ann.lesions == ["Lesion 1"]
@@ -297,6 +302,16 @@ def test_tools_draw_brush_and_measure(cine: Page) -> None:
     label = cine.label("cine")
     assert label["record"]["fields"] == {"birads": "4A"}
     assert sorted({contour["frame"] for contour in label["contours"]}) == [0, 1, 2, 3, 4, CINE_FRAMES - 1]
+
+
+def test_next_outlines_at_once(cine: Page) -> None:
+    cine.save()
+    for image in cine.server.ask("GET", "/bus/images").json():
+        cine.server.ask("DELETE", f"/bus/draft?image={image['id']}&annotator=Ann")
+    cine.press("#at-once")
+    cine.key("n")
+    cine.said("Version 0 found")
+    cine.press("#at-once")
 
 
 @pytest.mark.parametrize("width", [1024, 1200, 1440, 1920])

@@ -62,7 +62,7 @@ export async function choose(title, content, answers) {
   dialog.replaceChildren(make("h2", { id: "dialog-title", textContent: title }), form);
   dialog.returnValue = "";
   dialog.showModal();
-  form.querySelector("input")?.focus();
+  (form.querySelector("input:checked") ?? form.querySelector("input"))?.focus();
   await new Promise((closed) => dialog.addEventListener("close", closed, { once: true }));
   return dialog.returnValue || null;
 }
