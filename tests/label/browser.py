@@ -50,9 +50,12 @@ class Browser:
         for domain in ("Page", "Runtime", "Log"):
             self._call(f"{domain}.enable")
 
+    def front(self) -> None:
+        self._call("Page.bringToFront")
+
     def open(self, url: str) -> None:
         """Open an address, in front of other tabs."""
-        self._call("Page.bringToFront")
+        self.front()
         self._call("Page.navigate", url=url)
 
     def read(self, script: str) -> Any:

@@ -238,6 +238,7 @@ def test_nothing_is_lost_by_a_reload_or_a_kill_of_the_server_at_any_moment(ann: 
     pages = {image: Page(ann.browser.tab(), page_server) for image in MOMENTS}
     for image, page in pages.items():
         moment = MOMENTS[image]
+        page.browser.front()
         page.said("'")
         page.open(image, "No label yet.")
         moment.draw(page, image)
@@ -248,6 +249,7 @@ def test_nothing_is_lost_by_a_reload_or_a_kill_of_the_server_at_any_moment(ann: 
         moment.go_on(page)
     page_server.kill()
     first = pages["other_0"]
+    first.browser.front()
     first.draw(AROUND)
     assert "not kept" in first.said("The draft")
     page_server.start()
@@ -260,8 +262,10 @@ def test_nothing_is_lost_by_a_reload_or_a_kill_of_the_server_at_any_moment(ann: 
         MOMENTS[image].check(page, image)
     assert first.label("other_1")["record"]["annotator"] == "Ben"
     assert first.label("other_3")["version"] == 0
+    pages["other_4"].browser.front()
     pages["other_4"].key("Enter")
     assert pages["other_4"].lesions == ["Lesion 1"]
+    first.browser.front()
     first.key("Ctrl+z")
     assert first.lesions == []
     first.key("Ctrl+Shift+z")

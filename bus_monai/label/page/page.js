@@ -33,6 +33,7 @@ const saving = new Saving(drawing, {
   lesion: () => lesion,
   corners: () => tools.corners,
   bitmap: (frame) => frames.bitmap(frame),
+  changed: () => { $("kept").textContent = ""; },
   kept: () => { $("kept").textContent = drawing.unsaved || tools.corners.length ? "Draft kept" : ""; },
   lost: (error) => {
     $("kept").textContent = "Draft not kept";

@@ -26,7 +26,8 @@ export class Saving {
   #touched = 0;
   image = null; // {id, version, ...} of the server
 
-  // told: kept(), lost(error); asked: frame(), bitmap(frame), lesion(), corners() of an outline that is not closed
+  // told: changed(), kept(), lost(error); asked: frame(), bitmap(frame), lesion(), and corners() of an outline that is
+  // not closed
   constructor(drawing, told) {
     this.drawing = drawing;
     this.told = told;
@@ -49,6 +50,7 @@ export class Saving {
   // after a change
   keep() {
     this.pending = true;
+    this.told.changed();
     this.#changes += 1;
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => this.#keepInTurn(), SOON_MS);
