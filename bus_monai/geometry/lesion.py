@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from math import atan2, degrees, pi
-from typing import Literal, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -288,20 +288,21 @@ def track_lesions(labels: Iterable[NDArray[np.int32]]) -> list[dict[int, int]]:
     tracks: list[dict[int, int]] = []
     ends: list[int] = []
     # of the last frames alone, so that a long cine takes no longer a frame than a short one
-    recent: deque[tuple[int, NDArray[np.int32], dict[int, int]]] = deque(maxlen=MAX_GAP_FRAMES + 1)
-    for frame, current in enumerate(labels):
+    recent: deque[tuple[int, _Numbered, dict[int, int]]] = deque(maxlen=MAX_GAP_FRAMES + 1)
+    for frame, numbered in enumerate(labels):
+        current = _Numbered.of(numbered)
         pairs = sorted(
             (-iou, frame - earlier, number, before, owners[before])
             for earlier, numbers, owners in recent
             if any(ends[track] == earlier for track in owners.values())
-            for before, number, iou in _overlaps(numbers, current)
+            for before, number, iou in _overlaps(numbers, current, numbered)
             if ends[owners[before]] == earlier
         )
         joined: dict[int, int] = {}
         for *_, number, _, track in pairs:
             if number not in joined and track not in joined.values():
                 joined[number] = track
-        for number in (int(n) for n in np.unique(current) if n):
+        for number in np.flatnonzero(current.sizes).tolist():
             if number not in joined:
                 joined[number] = len(tracks)
                 tracks.append({})
@@ -312,14 +313,29 @@ def track_lesions(labels: Iterable[NDArray[np.int32]]) -> list[dict[int, int]]:
     return tracks
 
 
-def _overlaps(before: NDArray[np.int32], after: NDArray[np.int32]) -> Iterator[tuple[int, int, float]]:
-    """Yield the numbers of two components that share pixels, and their intersection over union."""
-    most = int(after.max()) + 1
-    shared = (before > 0) & (after > 0)
-    pairs, counts = np.unique(before[shared].astype(np.int64) * most + after[shared], return_counts=True)
-    if not len(pairs):
-        return
-    sizes_before, sizes_after = np.bincount(before.ravel()), np.bincount(after.ravel())
-    for pair, count in zip(pairs.tolist(), counts.tolist(), strict=True):
+class _Numbered(NamedTuple):
+    """The pixels of the components of a frame: where they lie, whose they are, and how many each has."""
+
+    places: NDArray[np.intp]
+    numbers: NDArray[np.int64]
+    sizes: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, labels: NDArray[np.int32]) -> _Numbered:
+        places = np.flatnonzero(labels)
+        numbers = labels.ravel()[places].astype(np.int64)
+        return cls(places, numbers, np.bincount(numbers))
+
+
+def _overlaps(before: _Numbered, after: _Numbered, labels: NDArray[np.int32]) -> Iterator[tuple[int, int, float]]:
+    """Yield the numbers of two components that share pixels, and their intersection over union.
+
+    Labels (H, W) are those that ``after`` was made of.
+    """
+    most = len(after.sizes)
+    there = labels.ravel()[before.places]
+    shared = there > 0
+    counts = np.bincount(before.numbers[shared] * most + there[shared]) if shared.any() else np.zeros(0, np.intp)
+    for pair in np.flatnonzero(counts).tolist():
         one, other = divmod(pair, most)
-        yield one, other, count / float(sizes_before[one] + sizes_after[other] - count)
+        yield one, other, int(counts[pair]) / float(before.sizes[one] + after.sizes[other] - counts[pair])

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bus_monai.errors import NotAssessedError
-from bus_monai.geometry.box import Region, mask_of
+from bus_monai.geometry.box import Box, Region, mask_of
 from bus_monai.geometry.lesion import MAX_LESIONS, find_findings
 from bus_monai.inference.predictor import Predictor
 from bus_monai.io.gray import check_signal
@@ -59,7 +59,7 @@ class PackedLabels(Sequence[NDArray[np.uint16]]):
     def __init__(self) -> None:
         self._file = SpooledTemporaryFile(max_size=MAX_KEPT_BYTES)  # noqa: SIM115 (it ends with the labels)
         self._turn = Lock()
-        self._places: list[tuple[tuple[int, ...], int, int]] = []
+        self._places: list[tuple[tuple[int, ...], Box, int, int]] = []
         self._only: NDArray[np.uint16] | None = None
 
     def append(self, labels: NDArray[np.uint16]) -> None:
@@ -74,10 +74,12 @@ class PackedLabels(Sequence[NDArray[np.uint16]]):
         self._pack(labels)
 
     def _pack(self, labels: NDArray[np.uint16]) -> None:
-        packed = zlib.compress(labels.tobytes(), 1)
+        # the rest is 0
+        box = Box.from_mask(labels > 0) if labels.any() else Box(0, 0, 0, 0)
+        packed = zlib.compress(labels[box.slices].tobytes(), 1)
         with self._turn:
             self._file.seek(0, SEEK_END)
-            self._places.append((labels.shape, self._file.tell(), len(packed)))
+            self._places.append((labels.shape, box, self._file.tell(), len(packed)))
             self._file.write(packed)
 
     @overload
@@ -91,11 +93,13 @@ class PackedLabels(Sequence[NDArray[np.uint16]]):
             return [self[frame] for frame in range(*index.indices(len(self)))]
         if self._only is not None:
             return (self._only,)[index]
-        shape, start, length = self._places[index]
+        shape, box, start, length = self._places[index]
         with self._turn:
             self._file.seek(start)
             packed = self._file.read(length)
-        return np.frombuffer(zlib.decompress(packed), np.uint16).reshape(shape)
+        labels = np.zeros(shape, np.uint16)
+        labels[box.slices] = np.frombuffer(zlib.decompress(packed), np.uint16).reshape(box.height, box.width)
+        return labels
 
     def __len__(self) -> int:
         return len(self._places) or int(self._only is not None)
