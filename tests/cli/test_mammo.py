@@ -182,5 +182,5 @@ def test_a_stage_leaves_its_bundle_as_it_is(tmp_path: Path, stages: list[str]) -
 
 
 def test_another_bundle_is_no_stage(tmp_path: Path) -> None:
-    with raises_user_error("baseline", "inference.json"):
-        load_stage(TrainedModel("shape", find_bundle("baseline"), str(tmp_path / "model.pt")))
+    with raises_user_error("lite_unet", "inference.json"):
+        load_stage(TrainedModel("shape", find_bundle("lite_unet"), str(tmp_path / "model.pt")))
