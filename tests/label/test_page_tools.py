@@ -330,11 +330,11 @@ def test_nothing_scrolls_sideways(cine: Page, width: int) -> None:
         (cine.press if key.startswith("#") else cine.key)(key)
         cine.wait(DIALOG)
         assert cine.too_wide() == []
-        assert cine.hindrances() == [] or width != 1200
+        assert width != 1200 or cine.hindrances() == []
         cine.key("Escape")
         cine.wait(f"!({DIALOG})")
     cine.key("t")
-    assert cine.hindrances() == [] or width != 1200
+    assert width != 1200 or cine.hindrances() == []
     cine.key("t")
 
 
