@@ -8,7 +8,8 @@ warms the other; the rate is that of the second half of the images, when models 
 have begun, and the processor's time is that of all of them. Dice is that of the masks of
 the job's backend and of PyTorch in float32, and how it changes against the true lesions, before specks are left out. A
 cold start is the command for one image with its graph exported already. Memory is the most that all processes of the
-job have at a time, what they share counted once, by number of files, which are the images again and again.
+job have at a time, what they share counted once, by number of files, which are the images again and again. The limit
+of a core is what OpenVINO reaches in a large convolution of the same precision.
 """
 
 from __future__ import annotations
@@ -21,8 +22,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import cycle, islice
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +49,8 @@ print(json.dumps({
 
 
 FEATURES = ("avx2", "avx512f", "avx512_bf16", "avx512_vnni", "avx_vnni", "amx_bf16", "amx_int8")
+LIMIT_LAYERS = 6
+"""Convolutions one after the other, by which the limit of a core is measured."""
 SAMPLED = 50
 """Images after which memory is looked at."""
 
@@ -175,6 +179,48 @@ def dice_of_backend(spec: str, source: Path, out: Path, backend: str) -> None:
     tell({"dice": values, "changes": changes, "backend": ours.backend})
 
 
+def share_of_limit(spec: str, source: Path, out: Path, backend: str) -> None:
+    """Tell how fast the network alone is, and convolutions of 512 to 512 channels at 64 x 64, the limit."""
+    import openvino
+    from openvino import opset8 as ops
+
+    from bus_monai.bundle.models import parse_models
+    from bus_monai.inference.backends.chain import CHAIN_FILE, GRAPH_FILE, Chain
+    from bus_monai.inference.backends.openvino import OpenVinoBackend, convolutions, network_alone, quantize
+    from bus_monai.inference.predictor import Predictor, find_graph
+
+    predictor = Predictor(parse_models([spec])[0], backend=backend, threads=1)  # type: ignore[arg-type]
+    network = predictor._backend
+    if not isinstance(network, OpenVinoBackend):
+        tell({})
+        return
+    folder, core = find_graph(predictor.model), openvino.Core()
+    chain = Chain.read(folder / CHAIN_FILE)
+    layers = convolutions(network_alone(core.read_model(folder / GRAPH_FILE), chain))
+    operations = 2 * sum(prod(node.output(0).shape) * prod(list(node.input_value(1).shape)[-3:]) for node in layers)
+    given = value = ops.parameter([1, 512, 64, 64], np.float32)
+    weights = ops.constant(np.random.default_rng(0).standard_normal((512, 512, 1, 1), np.float32) / 16)
+    for _ in range(LIMIT_LAYERS):
+        value = ops.relu(ops.convolution(value, weights, [1, 1], [0, 0], [0, 0], [1, 1]))
+    limit = openvino.Model([ops.reduce_max(value, ops.constant([0, 1, 2, 3]))], [given], "limit")
+    if network.name == "openvino-int8":
+        quantize(limit, {node.get_friendly_name(): (0.0, 4.0) for node in convolutions(limit)})
+    compiled = core.compile_model(limit, "CPU", {"INFERENCE_NUM_THREADS": 1})
+    noise, seen = np.random.default_rng(0).random((1, 512, 64, 64), np.float32), np.zeros(chain.size, np.float32)
+    most = LIMIT_LAYERS * 2 * 512 * 512 * 64 * 64 / fastest(lambda: compiled([noise]))
+    tell({"network": operations / fastest(lambda: network._model({"seen": seen, **chain.shift()})), "limit": most})
+
+
+def fastest(run: Callable[[], object]) -> float:
+    """Return the seconds of the processor of the fastest of some runs."""
+    seconds = []
+    for _ in range(20):
+        began = time.process_time()
+        run()
+        seconds.append(time.process_time() - began)
+    return min(seconds)
+
+
 def tell(found: dict[str, Any]) -> None:
     print(json.dumps(found))
 
@@ -216,8 +262,8 @@ def main() -> None:
     options = parser.parse_args()
     if options.child:
         kind, source, out = options.child
-        run = {"monai": monai_loop, "job": our_job, "dice": dice_of_backend}[kind]
-        more = (options.backend,) if kind in ("job", "dice") else ()
+        run = {"monai": monai_loop, "job": our_job, "dice": dice_of_backend, "share": share_of_limit}[kind]
+        more = () if kind == "monai" else (options.backend,)
         run(options.model, Path(source), Path(out), *more)  # type: ignore[operator]
         return
     paths = [path for path in sorted(options.data.glob("*/*.png")) if "_mask" not in path.stem]
@@ -248,6 +294,11 @@ def measure(options: argparse.Namespace, paths: Sequence[Path], folder: Path) ->
     print_ratio(
         "seconds of the processor, MONAI loop/job", [monai["processor"] / job["processor"] for job, monai in pairs]
     )
+    if share := child("share", model, source, folder / "share", backend):
+        print(
+            f"network alone: {share['network'] / 1e9:.0f} of {share['limit'] / 1e9:.0f} billion operations a second, "
+            f"{share['network'] / share['limit']:.2f} of one core's limit"
+        )
     image = next(source.glob("*.png"))
     starts = [cold_start(model, image, folder / f"cold{turn}", backend) for turn in range(options.rounds)]
     best = min(starts, key=lambda found: found["processor"])
