@@ -57,6 +57,12 @@ def executor() -> Iterator[RayExecutor]:
             yield RayExecutor(workers=WORKERS)
 
 
+@pytest.fixture
+def alone(executor: RayExecutor) -> RayExecutor:
+    """With one worker, since to start another takes seconds."""
+    return RayExecutor(workers=1)
+
+
 def draw_many(source: Path, files: int) -> None:
     for number in range(files):
         draw(source / f"{number % 3}" / f"{number:02d}.png", (2, 2, 8 + number % 9, 9 + number % 7))
@@ -96,7 +102,7 @@ def test_results_are_those_of_one_process(
             assert b"PLANTED" not in kept.read_bytes(), kept
 
 
-def test_a_worker_that_dies_loses_nothing(executor: RayExecutor, tmp_path: Path) -> None:
+def test_a_worker_that_dies_loses_nothing(alone: RayExecutor, tmp_path: Path) -> None:
     """One file ends its first worker alone, another every worker."""
     source, out = tmp_path / "in", tmp_path / "out"
     draw_many(source, 8)
@@ -108,7 +114,7 @@ def test_a_worker_that_dies_loses_nothing(executor: RayExecutor, tmp_path: Path)
     segment_inputs([source], tmp_path / "undisturbed", predictor, SegmentSettings(PNG))
     (tmp_path / "24").write_text("1")
     (tmp_path / "26").write_text("99")
-    totals = segment_inputs([source], out, predictor, SegmentSettings(PNG), executor=executor)
+    totals = segment_inputs([source], out, predictor, SegmentSettings(PNG), executor=alone)
     assert (totals["done"], totals["failed"]) == (9, 1)
     assert [(tmp_path / name).read_text() for name in ("24", "26")] == ["0", "96"]
     reasons = {row["file"]: row["reason"] for row in table(out) if row["reason"]}
@@ -119,7 +125,7 @@ def test_a_worker_that_dies_loses_nothing(executor: RayExecutor, tmp_path: Path)
     assert contents(out) == contents(tmp_path / "undisturbed")
 
 
-def test_interrupted_what_was_begun_is_recorded(executor: RayExecutor, bright: Any, tmp_path: Path) -> None:
+def test_interrupted_what_was_begun_is_recorded(alone: RayExecutor, bright: Any, tmp_path: Path) -> None:
     source, out = tmp_path / "in", tmp_path / "out"
     draw_many(source, 60)
     segment_inputs([source], tmp_path / "whole", bright, SegmentSettings(PNG))
@@ -134,7 +140,7 @@ def test_interrupted_what_was_begun_is_recorded(executor: RayExecutor, bright: A
     watching = threading.Thread(target=interrupt)
     watching.start()
     with pytest.raises(KeyboardInterrupt):
-        segment_inputs([source], out, bright, SegmentSettings(PNG), executor=executor)
+        segment_inputs([source], out, bright, SegmentSettings(PNG), executor=alone)
     watching.join()
     known = [row["output"] for row in table(out)]
     assert 0 < len(known) < 60
@@ -146,16 +152,16 @@ def test_interrupted_what_was_begun_is_recorded(executor: RayExecutor, bright: A
 
 
 def test_what_ends_the_job_is_one_sentence(
-    executor: RayExecutor, bright: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    alone: RayExecutor, bright: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source, out = tmp_path / "in", tmp_path / "out"
     draw_many(source, 4)
     with monkeypatch.context() as patch:
         patch.setattr(ray_engine, "model_key", lambda model: "that of another version")
         with raises_user_error("bus_monai", "worker"):
-            segment_inputs([source], out, bright, SegmentSettings(PNG), executor=executor)
+            segment_inputs([source], out, bright, SegmentSettings(PNG), executor=alone)
     assert table(out) == []
     assert segment_inputs([source], out, bright, SegmentSettings(PNG))["done"] == 4
     # with nothing left no worker is started
     monkeypatch.setattr(ray_engine, "ray_session", None)
-    assert segment_inputs([source], out, bright, SegmentSettings(PNG), executor=executor)["done"] == 4
+    assert segment_inputs([source], out, bright, SegmentSettings(PNG), executor=alone)["done"] == 4
