@@ -24,7 +24,7 @@ def outer_contour(inside: NDArray[np.bool_]) -> NDArray[np.float64]:
 
     Example:
         >>> outer_contour(np.ones((1, 1), bool)).tolist()
-        [[1.0, 0.5], [1.5, 1.0], [1.0, 1.5], [0.5, 1.0], [1.0, 0.5]]
+        [[1.5, 1.0], [1.0, 0.5], [0.5, 1.0], [1.0, 1.5], [1.5, 1.0]]
     """
     padded = np.pad(inside, 1).view(np.uint8)
     kinds = padded[:-1, :-1] + 2 * padded[:-1, 1:] + 4 * padded[1:, :-1] + 8 * padded[1:, 1:]
