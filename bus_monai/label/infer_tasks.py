@@ -29,6 +29,7 @@ from bus_monai.io.masks import usual_suffix, write_labels
 from bus_monai.io.opened import OpenedSource, open_source
 from bus_monai.label.contours import fill_contours, keep_numbers, label_contours
 from bus_monai.label.model_versions import ModelVersions
+from bus_monai.label.records import mask_digest
 from bus_monai.label.request import DEFAULT_SENSITIVITY, RESULT_SUFFIXES, InferOptions, read_prompts
 from bus_monai.sources.read import image_shape, read_source
 from bus_monai.transforms.image_region import find_regions
@@ -74,8 +75,9 @@ class ResultFiles:
 
 
 def describe(labels: Sequence[NDArray[np.integer]], tolerance: float) -> dict[str, Any]:
-    """Return the names of the label values (H, W) that there are, and their contours, straightened by ``tolerance``."""
+    """Return the names of the labels (H, W) that there are, contours straightened by ``tolerance``, and a hash."""
     return {
+        "mask_sha256": mask_digest(labels),
         "label_names": {name: n for name, n in LESION_NAMES.items() if any((frame == n).any() for frame in labels)},
         "contours": label_contours(labels, tolerance=tolerance),
     }

@@ -25,6 +25,7 @@ from bus_monai.bundle.registry import TRAINED_FILE
 from bus_monai.bundle.settings import SETTINGS_FILE, read_settings
 from bus_monai.errors import UserError, check_choice, reading, writing
 from bus_monai.io.atomic import atomic_file
+from bus_monai.label.records import read_kept
 from bus_monai.metrics.aggregate import grouped_mean
 
 ACTIVE_FILE = "active.json"
@@ -148,11 +149,7 @@ class ModelVersions:
 
     def progress(self) -> dict[str, Any]:
         """Return what the last training said of itself."""
-        path = self.folder / PROGRESS_FILE
-        if not path.is_file():
-            return {}
-        with reading(path, "JSON", errors=(ValueError, TypeError), remedy="remove it"):
-            return dict(json.loads(path.read_text(encoding="utf-8")))
+        return read_kept(self.folder / PROGRESS_FILE) or {}
 
     def _of(self, number: int) -> Path:
         return self.folder / f"{number:04d}"

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal, TypedDict
+
+import numpy as np
+from numpy.typing import NDArray
 
 from bus_monai.errors import UserError, check_choice, check_number, reading
 from bus_monai.io.atomic import write_json
@@ -18,7 +22,8 @@ MAX_ANNOTATOR = 64
 """Bytes of a name."""
 ORIGINS = ("drawn", "edited", "accepted")
 EXTERNAL = "external client"
-"""Origin of a label that another program than the page has sent, which does not say how it was made."""
+"""Origin of a label that another program than the page has sent, which does not say how it was made; what is a model's
+result to the pixel was accepted, see :class:`Results`."""
 
 
 class LabelRecord(TypedDict):
@@ -95,6 +100,53 @@ def check_annotator(name: Any) -> str:
     return name
 
 
+def read_kept(path: Path) -> dict[str, Any] | None:
+    """Return what a JSON file of the server holds, ``None`` where there is none.
+
+    Raises:
+        UserError: it is broken.
+    """
+    if not path.is_file():
+        return None
+    with reading(path, "JSON", errors=(ValueError, TypeError), remedy="remove it"):
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+
+
+class Results:
+    """What models found in images, so that a label that another program than the page sends back as it was is known.
+
+    Args:
+        folder: a file for each image, of hashes; need not exist.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def keep(self, image: str, digest: str, model: str, version: int) -> None:
+        """Remember the :func:`mask_digest` of what a version of a model gave."""
+        path = self._path(image)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_json(path, {**self._read(image), digest: {"model": model, "model_version": version}})
+
+    def find(self, image: str, digest: str) -> dict[str, Any] | None:
+        """Return the ``model`` and ``model_version`` that gave a mask, ``None`` where none did."""
+        return self._read(image).get(digest)
+
+    def _read(self, image: str) -> dict[str, Any]:
+        return read_kept(self._path(image)) or {}
+
+    def _path(self, image: str) -> Path:
+        return self.folder / f"{image}.json"
+
+
+def mask_digest(labels: Iterable[NDArray[np.integer]]) -> str:
+    """Return the SHA-256 of where there are lesions in labels (H, W), one per frame, whatever their numbers."""
+    total = hashlib.sha256()
+    for frame in labels:
+        total.update(np.packbits(frame > 0).tobytes())
+    return total.hexdigest()
+
+
 class Drafts:
     """What annotators have drawn and not saved yet: a file for each image and annotator, whole or not there.
 
@@ -113,11 +165,7 @@ class Drafts:
 
     def read(self, image: str, annotator: str) -> dict[str, Any] | None:
         """Return a draft as it was kept, with its time as ``ts``; ``None`` where there is none."""
-        path = self._path(image, annotator)
-        if not path.is_file():
-            return None
-        with reading(path, "JSON", errors=(ValueError, TypeError), remedy="remove it"):
-            return dict(json.loads(path.read_text(encoding="utf-8")))
+        return read_kept(self._path(image, annotator))
 
     def remove(self, image: str, annotator: str) -> None:
         """Remove a draft, if there is one."""

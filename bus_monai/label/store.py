@@ -25,11 +25,14 @@ from bus_monai.io.atomic import atomic_file, write_json
 from bus_monai.io.masks import LABEL_SUFFIXES, label_suffix, read_labels
 from bus_monai.io.opened import special_kind
 from bus_monai.io.ours import not_ours
+from bus_monai.label.records import EXTERNAL, Results, mask_digest
 from bus_monai.sources.listing import find_sources
 from bus_monai.sources.read import image_shape, read_source
 
 KEPT_FOLDER = ".bus_monai"
 """Folder beside the images for versions of labels and models."""
+RESULTS_FOLDER = "results"
+"""Below that, for what models found."""
 _NAME = re.compile(r"[^\W.][\w .+-]*(/[^\W.][\w .+-]*)*")
 _TAG = re.compile(r"\w[\w.-]*")
 MAX_NAME, MAX_TAG = 200, 64
@@ -68,6 +71,7 @@ class LabelStore(LocalDatastore):
         self._draft = local()
         self.folder = folder.resolve()
         self.kept = self.folder / KEPT_FOLDER
+        self.results = Results(self.kept / RESULTS_FOLDER)
         # one object, which a thread may take again; the parent makes one at each call, and would wait for itself
         self._lock = FileLock(_lock_file(self.folder))
         super().__init__(str(self.folder), extensions=[f"*{suffix}" for suffix in IMAGE_SUFFIXES])
@@ -145,12 +149,14 @@ class LabelStore(LocalDatastore):
         suffix = label_suffix(given.name)
         shape = image_shape(image)
         try:
-            read_labels(given, shape)
+            labels = read_labels(given, shape)
         except UserError as error:
             sentence = str(error).replace(str(given), given.name).replace(given.name, image_id + suffix)
             raise UserError(sentence) from error
         target = self.folder / LABELS_FOLDER / tag / (image_id + suffix)
         info = {**(label_info or {}), "ts": int(time.time()), "name": image_id + suffix}
+        if info.get("origin") == EXTERNAL and (result := self.results.find(image_id, mask_digest(labels))):
+            info |= {"origin": "accepted", **result}
         with self._changing():
             self.get_image_uri(image_id)  # another process may have removed it
             self._check_replaced(tag, image_id)

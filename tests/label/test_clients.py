@@ -110,9 +110,17 @@ def test_calls_of_3d_slicer(server: Server, tmp_path: Path) -> None:
     SimpleITK.WriteImage(labels, str(tmp_path / "label.nii.gz"))
     client.save_label(IMAGE, str(tmp_path / "label.nii.gz"), "final", {})
     record = client.datastore()["objects"][IMAGE]["labels"]["final"]["info"]
-    assert (record["origin"], record["annotator"]) == ("external client", "user-xyz")
+    assert (record["origin"], record["model"], record["model_version"]) == ("accepted", MODEL, 0)
     kept = nib.load(client.download_label(IMAGE, "final"))
     np.testing.assert_array_equal(np.asarray(kept.dataobj)[..., 0].T, np.asarray(Image.open(usual)))
+
+    edited = np.asarray(Image.open(usual)).copy()
+    edited[0, 0] = 1 - edited[0, 0]
+    Image.fromarray(edited).save(tmp_path / "label.png")
+    client.save_label(IMAGE, str(tmp_path / "label.png"), "final", {})
+    record = client.datastore()["objects"][IMAGE]["labels"]["final"]["info"]
+    assert (record["origin"], record["annotator"]) == ("external client", "user-xyz")
+    assert "model" not in record
 
 
 def test_the_archive_holds_images_labels_and_what_is_kept(server: Server) -> None:

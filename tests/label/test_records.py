@@ -3,9 +3,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from bus_monai.label.records import Drafts, client_record, read_record
+from bus_monai.label.records import Drafts, Results, client_record, mask_digest, read_record
 from tests.user_errors import raises_user_error
 
 SENT = {"annotator": "Dr. Müller-2", "origin": "edited", "model": "lite_unet", "model_version": 3, "seconds": 12}
@@ -66,3 +67,15 @@ def test_a_broken_draft_is_named(tmp_path: Path) -> None:
     (tmp_path / "a" / "Ann.json").write_text("{")
     with raises_user_error(path=tmp_path / "a" / "Ann.json"):
         drafts.read("a", "Ann")
+
+
+def test_results_are_known_by_their_lesions(tmp_path: Path) -> None:
+    results = Results(tmp_path / "results")
+    found = np.zeros((2, 3, 5), np.uint8)
+    found[1, 1, 2:4] = 1, 2
+    assert results.find("a/b", mask_digest(found)) is None
+    results.keep("a/b", mask_digest(list(found)), "lite_unet", 3)
+    assert results.find("a/b", mask_digest(np.minimum(found, 1))) == {"model": "lite_unet", "model_version": 3}
+    assert results.find("a/c", mask_digest(found)) is None
+    found[0, 0, 0] = 1
+    assert results.find("a/b", mask_digest(found)) is None

@@ -250,7 +250,7 @@ def test_a_long_cine_is_segmented_in_even_memory(bright: Any, tmp_path: Path) ->
         found = segment_frames(bright, source, 0.5, 1)
     assert isinstance(found.labels, PackedLabels)
     assert len(found.labels) == 500
-    assert sum(length for _, _, length in found.labels._places) < 500 * 16 * 16 * 2 / 10
+    assert sum(length for *_, length in found.labels._places) < 500 * 16 * 16 * 2 / 10
     (row,) = found.rows()
     assert (row["first_frame"], row["last_frame"], row["lesions"]) == (0, 499, 1)
     assert found.labels[-1][:, 0].tolist() == [1] * 16
