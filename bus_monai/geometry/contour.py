@@ -109,9 +109,9 @@ def straightened(line: NDArray[np.float64], tolerance: float) -> NDArray[np.floa
         if end - start < 2:
             continue
         distances = _distances(points[start + 1 : end] - points[start], points[end] - points[start])
-        farthest = int(distances.argmax())
-        if distances[farthest] > tolerance:
-            middle = start + 1 + farthest
+        most = int(distances.argmax())
+        if distances[most] > tolerance:
+            middle = start + 1 + most
             kept[middle] = True
             segments += [(middle, end), (start, middle)]
     return line[kept]

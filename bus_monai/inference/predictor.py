@@ -191,19 +191,17 @@ def _make_backend(
     need_package(BACKEND_PACKAGES[name])
     folder = find_graph(model)
     graph, chain = folder / GRAPH_FILE, Chain.read(folder / CHAIN_FILE).at(sensitivity)
-    if name == "openvino":
-        from bus_monai.inference.backends.openvino import OpenVinoBackend
+    if name == "onnx":
+        from bus_monai.inference.backends.onnx import OnnxBackend
 
-        return OpenVinoBackend(graph, chain, precision, threads)
-    if name == "openvino-int8":
-        from bus_monai.inference.backends.openvino import Int8Ranges, OpenVinoBackend
+        return OnnxBackend(graph, chain)
+    from bus_monai.inference.backends.openvino import Int8Ranges, OpenVinoBackend
 
-        if not (folder / INT8_FILE).is_file():
-            raise UserError(f"The model '{model.name}' comes without eight-bit ranges: use --backend openvino.")
-        return OpenVinoBackend(graph, chain, precision, threads, Int8Ranges.read(folder / INT8_FILE))
-    from bus_monai.inference.backends.onnx import OnnxBackend
-
-    return OnnxBackend(graph, chain)
+    ranges = folder / INT8_FILE
+    if name == "openvino-int8" and not ranges.is_file():
+        raise UserError(f"The model '{model.name}' comes without eight-bit ranges: use --backend openvino.")
+    int8 = Int8Ranges.read(ranges) if name == "openvino-int8" else None
+    return OpenVinoBackend(graph, chain, precision, threads, int8)
 
 
 def graph_name(model: TrainedModel) -> str:
