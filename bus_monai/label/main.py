@@ -107,7 +107,8 @@ class BreastUltrasoundApp(MONAILabelApp):
         # the parent opens whatever path of this computer it is asked for
         file, params = self.segment(self.store.image_path(request["image"]), request)
         model = request["model"].removesuffix(CLICKS_SUFFIX)
-        self.store.results.keep(request["image"], params["mask_sha256"], model, params["model_version"])
+        if not file.endswith(".json"):  # contours, of which nobody makes the same mask
+            self.store.results.keep(request["image"], params["mask_sha256"], model, params["model_version"])
         label = file
         if request.get("save_label"):
             tag = request.get("label_tag", DefaultLabelTag.ORIGINAL)

@@ -116,7 +116,7 @@ class Results:
     """What models found in images, so that a label that another program than the page sends back as it was is known.
 
     Args:
-        folder: a file for each image, of hashes; need not exist.
+        folder: a file for each image and mask, named by their hash; need not exist.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -124,19 +124,16 @@ class Results:
 
     def keep(self, image: str, digest: str, model: str, version: int) -> None:
         """Remember the :func:`mask_digest` of what a version of a model gave."""
-        path = self._path(image)
+        path = self._path(image, digest)
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_json(path, {**self._read(image), digest: {"model": model, "model_version": version}})
+        write_json(path, {"model": model, "model_version": version})
 
     def find(self, image: str, digest: str) -> dict[str, Any] | None:
         """Return the ``model`` and ``model_version`` that gave a mask, ``None`` where none did."""
-        return self._read(image).get(digest)
+        return read_kept(self._path(image, digest))
 
-    def _read(self, image: str) -> dict[str, Any]:
-        return read_kept(self._path(image)) or {}
-
-    def _path(self, image: str) -> Path:
-        return self.folder / f"{image}.json"
+    def _path(self, image: str, digest: str) -> Path:
+        return self.folder / image / f"{digest}.json"
 
 
 def mask_digest(labels: Iterable[NDArray[np.integer]]) -> str:

@@ -58,6 +58,8 @@ def infer(
     request = {**_settings(form.object("params")), "model": model, "image": image}
     if output == "dicom_seg":  # MONAI Label's own way there takes volumes alone
         request["result_extension"] = ".dcm"
+    elif output == "json" and not request.get("save_label"):  # so no mask is written that nobody gets
+        request["result_extension"] = ".json"
     if "file" in form.files:
         file, params = _segment_sent(form.file("file"), request)
     elif image:

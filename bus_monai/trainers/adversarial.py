@@ -173,14 +173,14 @@ class AdversarialTrainer(ResumableTrainer):
 
     def _predict(self, image: Tensor) -> Tensor:
         self.generator.network.train()
-        with self._autocast():
+        with self._forward_pass():
             logits: Tensor = self.generator.inferer(image, self.generator.network).float()
         self.state.output[Keys.PRED] = self.state.output[AdversarialKeys.FAKES] = logits
         self.fire_event(AdversarialIterationEvents.GENERATOR_FORWARD_COMPLETED)
         return logits
 
     def _frozen_prediction(self, image: Tensor) -> Tensor:
-        with torch.no_grad(), frozen(plain(self.generator.network)) as generator, self._autocast():
+        with torch.no_grad(), frozen(plain(self.generator.network)) as generator, self._forward_pass():
             logits: Tensor = generator(image)
             return logits.float().sigmoid()
 
@@ -194,7 +194,7 @@ class AdversarialTrainer(ResumableTrainer):
         if d is None or self.is_pretraining:
             loss = region
         else:
-            with frozen(plain(d.network), training=d.batches == "separate") as critic, self._autocast():
+            with frozen(plain(d.network), training=d.batches == "separate") as critic, self._forward_pass():
                 fake_logits = critic(d.shown(image, logits.sigmoid())).float()
             output[AdversarialKeys.FAKE_LOGITS] = fake_logits.detach()
             fire(AdversarialIterationEvents.GENERATOR_DISCRIMINATOR_FORWARD_COMPLETED)
@@ -219,7 +219,7 @@ class AdversarialTrainer(ResumableTrainer):
 
         d.network.train()
         d.optimizer.zero_grad(set_to_none=True)
-        with self._autocast():
+        with self._forward_pass():
             if d.batches == "separate":
                 real_logits, fake_logits = d.network(real).float(), d.network(fake).float()
             else:

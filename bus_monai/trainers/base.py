@@ -158,9 +158,18 @@ class SeededEpochs:
     Args:
         loader: the training loader. Its workers, if any, must not be persistent: they are seeded when they start.
         seed: of the whole run.
+
+    Raises:
+        UserError: the loader has no batch.
     """
 
     def __init__(self, loader: DataLoader[Any], *, seed: int) -> None:
+        if not len(loader):
+            raise UserError(
+                f"There is no batch of {loader.batch_size} images to train on: label more images, or make batch_size "
+                "smaller.",
+                key="batch_size",
+            )
         if loader.persistent_workers:
             raise ValueError("loader must not have persistent_workers: their random state outlives an epoch.")
         self.loader = loader
@@ -177,6 +186,10 @@ class SeededEpochs:
         if isinstance(self.loader.sampler, DistributedSampler):
             self.loader.sampler.set_epoch(number)
         yield from self.loader
+
+
+NEEDS_TWO_IMAGES = "Expected more than 1 value per channel"
+"""What batch norm of PyTorch says of a batch that is one image of one pixel at its depth."""
 
 
 class ResumableTrainer(Trainer):
@@ -249,11 +262,23 @@ class ResumableTrainer(Trainer):
     def _share_buffers(self) -> None:
         share_buffers(part for _, part in self._stateful_parts() if isinstance(part, nn.Module))
 
-    def _autocast(self) -> torch.autocast:
+    @contextmanager
+    def _forward_pass(self) -> Iterator[None]:
+        """Compute in half precision, where that gains, what a network makes of a batch."""
         # MONAI's engines ask for CUDA's autocast whatever the device is
         device_type = self.state.device.type
         dtype = torch.float16 if device_type == "cuda" else torch.bfloat16
-        return torch.autocast(device_type, dtype=dtype, enabled=self.mixed_precision)
+        try:
+            with torch.autocast(device_type, dtype=dtype, enabled=self.mixed_precision):
+                yield
+        except ValueError as error:
+            if NEEDS_TWO_IMAGES not in str(error):
+                raise
+            raise UserError(
+                "Batch norm of one image and one pixel has nothing to compare: make batch_size at least 2, or "
+                "image_size larger.",
+                key="batch_size",
+            ) from error
 
     def _make_scaler(self) -> torch.amp.GradScaler:
         return torch.amp.GradScaler("cuda", enabled=self.mixed_precision and self.state.device.type == "cuda")

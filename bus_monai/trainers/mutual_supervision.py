@@ -173,9 +173,11 @@ class MutualSupervisionTrainer(ResumableTrainer):
         self.generators, self.discriminator = tuple(generators), discriminator
         self.phases = phases
         self._check()
-        self._check_loaders(labeled_loader, unlabeled_loader)
+        self._check_loader(unlabeled_loader)
         self.epochs = SeededEpochs(labeled_loader, seed=seed)
-        self.unlabeled_epochs = None if unlabeled_loader is None else SeededEpochs(unlabeled_loader, seed=seed)
+        self.unlabeled_epochs = None
+        if unlabeled_loader is not None and self.unlabeled_batches:
+            self.unlabeled_epochs = SeededEpochs(unlabeled_loader, seed=seed)
         super().__init__(
             device=device,
             max_epochs=max_epochs,
@@ -209,15 +211,13 @@ class MutualSupervisionTrainer(ResumableTrainer):
         if not phases.phase2_use_labeled and (phases.method == "supervised" or alone):
             raise UserError("Without labeled images phase 2 has nothing to learn: set phase2_use_labeled to true.")
 
-    def _check_loaders(self, labeled: DataLoader[Any], unlabeled: DataLoader[Any] | None) -> None:
+    def _check_loader(self, unlabeled: DataLoader[Any] | None) -> None:
         self.unlabeled_batches = 0 if unlabeled is None else len(unlabeled)
         if self.phases.method != "supervised" and not self.unlabeled_batches:
             raise UserError(
                 f"The method {self.phases.method!r} learns from unlabeled images, and there is no batch of them: add "
                 "a section 'unlabeled' to the data set, give a labeled_fraction below 1, or set method to supervised."
             )
-        if not len(labeled):
-            raise UserError("There is no labeled batch: label more images, or make batch_size smaller.")
 
     @property
     def uses_unlabeled(self) -> bool:
@@ -307,7 +307,7 @@ class MutualSupervisionTrainer(ResumableTrainer):
         networks = [generator.network for generator in self.generators]
         for network in networks:
             network.train()
-        with self._autocast():
+        with self._forward_pass():
             return [torch.cat([network(part) for part in parts]).float() for network in networks]
 
     def _learn(self, losses: Sequence[Tensor]) -> None:
@@ -321,7 +321,7 @@ class MutualSupervisionTrainer(ResumableTrainer):
         """Return the discriminator's logits of each generator's masks in [0, 1]; none without a discriminator."""
         if self.discriminator is None:
             return []
-        with frozen(plain(self.discriminator.network)) as critic, self._autocast():
+        with frozen(plain(self.discriminator.network)) as critic, self._forward_pass():
             return [critic(mask).float() for mask in masks]
 
     def _adversarial(self, scores: Tensor, known: int) -> Tensor:
@@ -357,7 +357,7 @@ class MutualSupervisionTrainer(ResumableTrainer):
             fakes = [torch.cat([fake, (fake > 0.5).to(fake.dtype)]) for fake in fakes]
         d.network.train()
         d.optimizer.zero_grad(set_to_none=True)
-        with self._autocast():
+        with self._forward_pass():
             scores = d.network(torch.cat([mask, *fakes])).float()
         real, *fake = scores.split([len(mask), *(len(one) for one in fakes)])
         output[REALISM_REAL] = real.detach().sigmoid().mean()

@@ -180,6 +180,20 @@ def test_another_seed_gives_another_run() -> None:
     assert changed(weights(one), weights(two)) == {"g", "d"}
 
 
+def test_batch_norm_of_one_image_and_one_pixel_is_one_sentence() -> None:
+    network = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.BatchNorm2d(1), nn.Upsample(size=8))
+    item = {"image": torch.rand(1, 8, 8), "label": torch.ones(1, 8, 8)}
+    trainer = AdversarialTrainer(
+        device="cpu",
+        max_epochs=1,
+        train_data_loader=DataLoader(Dataset([item]), batch_size=1),
+        generator=Generator(network=network, optimizer=torch.optim.Adam(network.parameters())),
+        region_loss=DiceLoss(sigmoid=True),
+    )
+    with raises_user_error(2, key="batch_size"):
+        trainer.run()
+
+
 def test_state_of_another_network_is_refused_in_one_sentence() -> None:
     state = make_trainer().state_dict()
     state["g_network"] = nn.Conv2d(1, 2, 3).state_dict()

@@ -53,6 +53,11 @@ def test_persistent_workers_are_refused() -> None:
         SeededEpochs(loader, seed=0)
 
 
+def test_a_set_that_fills_no_batch_is_refused() -> None:
+    with raises_user_error(8, key="batch_size"):
+        SeededEpochs(DataLoader(Dataset([1, 2]), batch_size=8, drop_last=True), seed=0)
+
+
 @pytest.mark.parametrize("schedule", [GeneratorOnly(), Blocked(), Interleaved(n_critic=2)])
 @pytest.mark.parametrize("pretraining", [True, False])
 def test_length_is_the_number_of_iterations(schedule, pretraining: bool) -> None:
