@@ -54,7 +54,8 @@ def train_run(
         bundle: folder of the bundle.
         folder: gets weights, history and settings.
         overrides: keys of ``train.json``.
-        start: file of weights that the training begins with, else it begins anew.
+        start: file of weights that the training begins with, else it begins anew; the statistics of their batch norm
+            stay, since a few images of one scanner would put worse ones in their place.
         on_epoch: called after every validation; ``False`` ends the training.
 
     Returns:
@@ -72,7 +73,11 @@ def train_run(
         resume=(folder / CHECKPOINT_FILE).is_file(),
     )
     if start is not None:
-        load_network(workflow.parser.get_parsed_content("network"), start)
+        network: nn.Module = workflow.parser.get_parsed_content("network")
+        load_network(network, start)
+        for module in network.modules():
+            if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                module.register_forward_pre_hook(_keep_statistics)
     trainer, evaluator = (workflow.parser.get_parsed_content(key) for key in ("train#trainer", "validate#evaluator"))
 
     def report(engine: Engine) -> None:
@@ -84,6 +89,11 @@ def train_run(
     workflow.run()
     workflow.finalize()
     return float(evaluator.state.best_metric)
+
+
+def _keep_statistics(norm: nn.Module, _inputs: Any) -> None:
+    # trainers put the whole network into training mode before each step
+    norm.eval()
 
 
 @dataclass(frozen=True)

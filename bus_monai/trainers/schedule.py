@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Literal, NamedTuple
 
-from torch import nn
+from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from bus_monai.errors import check_choice, check_number
@@ -203,14 +203,30 @@ def make_schedule(name: str, *, n_critic: int = 5, gan_mode: str = "wgan", pretr
 def weight_average(network: nn.Module, decay: float) -> AveragedModel:
     """Return an exponential moving average of the weights and statistics of ``network``, a copy at first.
 
+    The share that update n keeps rises to ``decay`` as (1 + n) / (10 + n), after TensorFlow's
+    ``ExponentialMovingAverage``: a short training would else hardly leave the weights that it starts from.
+
     Args:
         network: what is trained.
-        decay: share of the average that an update keeps, in [0, 1); 0 for no average.
+        decay: share of the average that an update keeps in the end, in [0, 1); 0 for no average.
 
     Raises:
         UserError: ``decay`` outside its range.
+
+    Example:
+        >>> network = nn.Linear(1, 1)
+        >>> average = weight_average(network, 0.9)
+        >>> average.update_parameters(network)
+        >>> bool((average.module.weight == network.weight).all())
+        True
     """
     check_number("ema_decay", decay, at_least=0, below=1)
+
     # torch gives it no types
     make_update: Callable[[float], Callable[..., None]] = get_ema_multi_avg_fn
-    return AveragedModel(network, multi_avg_fn=make_update(decay), use_buffers=True)
+
+    def update(average: Sequence[Tensor], current: Sequence[Tensor], updates: Tensor | int) -> None:
+        done = int(updates)
+        make_update(min(decay, (1 + done) / (10 + done)))(average, current, updates)
+
+    return AveragedModel(network, multi_avg_fn=update, use_buffers=True)

@@ -58,14 +58,18 @@ def test_a_run_may_go_on_for_longer_than_it_was_planned() -> None:
     assert longer.get_last_lr() == [1.0]
 
 
-def test_first_update_copies_and_the_next_keep_a_share() -> None:
+def test_first_update_copies_and_the_next_keep_a_share_that_rises() -> None:
     network = nn.Linear(1, 1, bias=False)
     average = weight_average(network, 0.9)
     for value in (1.0, 2.0, 4.0):
         network.weight.data.fill_(value)
         average.update_parameters(network)
-    # 1, then 0.9 + 0.2, then 0.99 + 0.4
-    assert float(average.module.weight) == pytest.approx(1.39)
+    # 1, then 2/11 of it + 9/11 of 2, then 3/12 of that + 9/12 of 4
+    assert float(average.module.weight) == pytest.approx(38 / 11)
+    average.n_averaged.fill_(81)  # from here on 0.9
+    network.weight.data.fill_(0)
+    average.update_parameters(network)
+    assert float(average.module.weight) == pytest.approx(0.9 * 38 / 11)
 
 
 def test_without_decay_it_is_the_network() -> None:
