@@ -71,18 +71,27 @@ def read_config(path: Path) -> dict[str, Any]:
 def extended(config: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     """Return a config with the keys of the file in ``folder`` that it extends, and of the one which that extends.
 
-    A key stands as in the config itself where both have it, but settings are put together one by one, and imports
-    add up.
+    A key stands as in the config itself where both have it, but a group that does not say what it makes
+    (``_target_``) holds only what differs: its keys replace or join those of the same group below, at any depth.
+    Settings are put together one by one, and imports add up.
     """
     own = {key: value for key, value in config.items() if key != "extends"}
     if "extends" not in config:
         return own
     # another name for a key, such as for what the file runs, holds within the file alone
     base = {key: value for key, value in read_config(folder / config["extends"]).items() if not _alias(value)}
-    groups: dict[str, Any] = {"settings": base.get("settings", {}) | own.get("settings", {})}
+    whole: dict[str, Any] = _with_rest(own, base)
+    if "settings" in base:
+        whole["settings"] = base["settings"] | own.get("settings", {})
     if imports := [*base.get("imports", []), *own.get("imports", [])]:
-        groups["imports"] = imports
-    return base | own | groups
+        whole["imports"] = imports
+    return whole
+
+
+def _with_rest(own: Any, base: Any) -> Any:
+    if not (isinstance(own, Mapping) and isinstance(base, Mapping)) or "_target_" in own:
+        return own
+    return {**base, **{key: _with_rest(value, base[key]) if key in base else value for key, value in own.items()}}
 
 
 def set_by_user(config: Mapping[str, Any]) -> dict[str, Any]:

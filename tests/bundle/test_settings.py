@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bus_monai.bundle.models import parse_models
-from bus_monai.bundle.settings import parse_setting, parse_value, read_settings
+from bus_monai.bundle.settings import extended, parse_setting, parse_value, read_settings
 from tests.user_errors import raises_user_error
 
 JSON = st.recursive(
@@ -78,3 +78,20 @@ def test_settings_of_weights_trained_before_are_read(bundle: str, settings: dict
 def test_settings_of_weights_trained_before_have_their_names_of_today(tmp_path: Path) -> None:
     (tmp_path / "settings.json").write_text(json.dumps({"frame": "full", "loose_scale": 2.0}))
     assert read_settings(tmp_path / "model.pt") == {"box": "full", "loose_scale": 2.0}
+
+
+def test_a_config_that_extends_another_names_what_differs(tmp_path: Path) -> None:
+    loader = {"_target_": "DataLoader", "dataset": {"_target_": "Dataset", "data": "@items"}, "batch_size": 8}
+    base = {"settings": {"lr": 0.1, "options": {"depth": 5}}, "loader": loader, "network": {"_target_": "UNet", "n": 1}}
+    (tmp_path / "train.json").write_text(json.dumps(base))
+    own = {
+        "extends": "train.json",
+        "settings": {"options": {}},
+        "loader": {"dataset": {"data": "@other"}, "batch_size": 1},
+        "network": {"_target_": "LiteUNet"},
+    }
+    assert extended(own, tmp_path) == {
+        "settings": {"lr": 0.1, "options": {}},
+        "loader": {"_target_": "DataLoader", "dataset": {"_target_": "Dataset", "data": "@other"}, "batch_size": 1},
+        "network": {"_target_": "LiteUNet"},
+    }

@@ -166,13 +166,23 @@ def test_inference_and_training_share_the_defaults_of_settings(configs: Path) ->
     assert {key: train[key] for key in shared} == {key: inference[key] for key in shared}
 
 
+def same(own: Any, below: Any, path: str) -> Iterator[str]:
+    """Yield what a config repeats of the one below it, at any depth, but for what kind of component it is."""
+    if own == below:
+        yield path
+    elif isinstance(own, dict) and isinstance(below, dict) and own.get("_target_") == below.get("_target_"):
+        for key in own.keys() & below.keys() - {"_target_"}:
+            yield from same(own[key], below[key], f"{path}#{key}")
+
+
 def test_configs_hold_what_differs(configs: Path) -> None:
     """Nothing is repeated but the network, and what names or runs the config itself."""
     own = {"bundle_root", "config", "device", "settings", "network_def", "rdau_options", "cgan_options"}
     for name, base in (("train", "inference"), ("evaluate", "train")):
         content, below = read(configs, name), read_config(configs / f"{base}.json")
         assert content["extends"] == f"{base}.json"
-        assert {key for key in content.keys() & below.keys() - own if content[key] == below[key]} <= {"postprocessing"}
+        repeated = {path for key in content.keys() & below.keys() - own for path in same(content[key], below[key], key)}
+        assert repeated <= {"postprocessing"}
     train, several = (read(configs, name) for name in ("train", "multi_gpu_train"))
     parser = ConfigParser(train)
     assert [key for key, value in several.items() if key in parser and parser[key] == value] == []
