@@ -16,6 +16,7 @@ import argparse
 import itertools
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -34,7 +35,7 @@ from bus_monai.interaction.outline import Click  # noqa: E402
 from bus_monai.interaction.simulate_clicks import next_click  # noqa: E402
 from bus_monai.label.contours import fill_contours  # noqa: E402
 from bus_monai.metrics.segmentation import mask_dice  # noqa: E402
-from tests.label.browser import Browser  # noqa: E402
+from tests.label.page import Tab, open_chromium, wait  # noqa: E402
 
 KEY_S, POINT_S, PRESS_S, CHANGE_S = 0.28, 1.1, 0.2, 0.4
 SIZE = (384, 512)
@@ -64,34 +65,34 @@ PLACE = f"""window.Konva ? (s => {{ const b = s.container().getBoundingClientRec
 class Hand:
     """What a hand does on the page, counted."""
 
-    def __init__(self, browser: Browser, *, before: bool) -> None:
-        self.browser, self.before = browser, before
+    def __init__(self, tab: Tab, *, before: bool) -> None:
+        self.tab, self.before = tab, before
         self.clicks = self.keys = 0
         self.seconds, self.at = 0.0, "mouse"
 
     def do(self, command: str) -> None:
         if self.before:
             self._count("mouse")
-            self.browser.press(BUTTONS[command])
+            self.tab.click(BUTTONS[command])
         else:
             self._count("keys")
-            self.browser.key(KEYS[command])
+            self.tab.keyboard.press(KEYS[command])
 
     def click(self, click: Click) -> None:
         self._count("mouse")
-        left, top, scale = self.browser.read(PLACE)
-        self.browser.mouse((left + (click.column + 0.5) * scale, top + (click.row + 0.5) * scale))
+        left, top, scale = self.tab.evaluate(PLACE)
+        self.tab.mouse.click(left + (click.column + 0.5) * scale, top + (click.row + 0.5) * scale)
 
     def found(self, work: Any) -> np.ndarray:
         """Return the mask (H, W) that the page got after some work."""
-        self.browser.read("window.found = null")
+        self.tab.evaluate("window.found = null")
         work()
-        found = self.browser.wait("window.found && JSON.stringify(window.found.contours)")
-        self.browser.wait(f"!{STATUS}.endsWith('...')")
+        found = wait(self.tab, "window.found && JSON.stringify(window.found.contours)")
+        wait(self.tab, f"!{STATUS}.endsWith('...')")
         return np.asarray(fill_contours(json.loads(found), (1, *SIZE))[0] > 0)
 
     def said(self, start: str) -> None:
-        self.browser.wait(f"{STATUS}.startsWith({json.dumps(start)})")
+        wait(self.tab, f"{STATUS}.startsWith({json.dumps(start)})")
 
     def _count(self, where: str) -> None:
         self.seconds += CHANGE_S * (where != self.at)
@@ -123,7 +124,7 @@ def main() -> None:
     parser.add_argument("--before", action="store_true", help="that page has no keys")
     parser.add_argument("--images", type=int, default=10)
     parser.add_argument("--target", type=float, default=0.9, help="Dice that is good enough")
-    parser.add_argument("--browser", default="chromium")
+    parser.add_argument("--browser", default=shutil.which("chromium"), help="path of Chromium")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         studies = Path(folder) / "studies"
@@ -141,27 +142,26 @@ def main() -> None:
         server = subprocess.Popen(command, env=environment, cwd=options.checkout, stdout=subprocess.PIPE, text=True)
         assert server.stdout is not None
         server.stdout.readline()  # its address
-        browser = Browser(options.browser, Path(folder) / "profile")
         try:
-            browser.open(f"http://127.0.0.1:{port}/bus/")
-            if not options.before:
-                browser.wait("!!document.querySelector('dialog[open]')")
-                browser.write("Robot")
-                browser.key("Enter")
-            hand = Hand(browser, before=options.before)
-            hand.said("No label yet.")
-            browser.read(WATCH)
-            began, dice = time.perf_counter(), []
-            for number in range(len(phantoms)):
-                if number:
-                    hand.do("next")
-                    hand.said("No label yet.")
-                # what comes next may be drawn at random
-                shown = browser.read("document.querySelector('[aria-current=true]').textContent")
-                masks = phantoms[int(shown.removeprefix("phantom_"))].masks
-                dice.append(label(hand, np.any(masks, axis=0), options.target))
+            with open_chromium(options.browser) as open_page:
+                tab = open_page()
+                tab.goto(f"http://127.0.0.1:{port}/bus/")
+                if not options.before:
+                    tab.get_by_role("textbox", name="Your name").fill("Robot")
+                    tab.keyboard.press("Enter")
+                hand = Hand(tab, before=options.before)
+                hand.said("No label yet.")
+                tab.evaluate(WATCH)
+                began, dice = time.perf_counter(), []
+                for number in range(len(phantoms)):
+                    if number:
+                        hand.do("next")
+                        hand.said("No label yet.")
+                    # what comes next may be drawn at random
+                    shown = tab.inner_text("[aria-current=true]")
+                    masks = phantoms[int(shown.removeprefix("phantom_"))].masks
+                    dice.append(label(hand, np.any(masks, axis=0), options.target))
         finally:
-            browser.close()
             server.terminate()
             server.wait()
     print("| images | clicks | keys | hand, s | with the machine, s | least Dice | mean Dice |")

@@ -32,7 +32,7 @@ from bus_monai.inference.predictor import Predictor
 from bus_monai.inference.segment_file import SegmentSettings
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))
-from tests.label.browser import Browser
+from tests.label.page import open_chromium
 
 IMAGES = Path(__file__).parent / "images"
 NOTEBOOKS = Path(__file__).parent / "notebooks"
@@ -75,15 +75,17 @@ def run_notebook(path: Path, folder: Path) -> None:
     nbformat.write(notebook, path)
 
 
+def chromium() -> str:
+    """Return the path of a browser."""
+    return shutil.which("chromium") or shutil.which("google-chrome") or sys.exit("No browser: install chromium.")
+
+
 def save_page(url: str, name: str, height: int) -> None:
-    browser = shutil.which("chromium") or shutil.which("google-chrome")
-    if browser is None:
-        sys.exit("No browser: install chromium.")
     with tempfile.TemporaryDirectory() as folder:
         shot = Path(folder) / "page.png"
         options = ["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--virtual-time-budget=20000"]
         options += [f"--window-size=1100,{height}", f"--screenshot={shot}"]
-        subprocess.run([browser, *options, url], check=True, timeout=120)
+        subprocess.run([chromium(), *options, url], check=True, timeout=120)
         save_jpeg(shot, name, 1100)
 
 
@@ -113,14 +115,13 @@ def save_label_page(work: Path) -> None:
             label = {"label": ("label.png", found.content)}
             saved = requests.put(f"{url}/datastore/label?image={path.stem}&tag=final", files=label, timeout=60)
             saved.raise_for_status()
-        browser = Browser("chromium", work / "profile")
-        browser.open(f"{url}/bus/")
-        browser.wait("!!document.querySelector('dialog[open]')")
-        browser.write("Ann")
-        browser.key("Enter")
-        browser.wait("!!document.querySelector('#lesions td:nth-child(2)')?.textContent")
-        browser.picture(work / "label_page.png")
-        browser.close()
+        with open_chromium(chromium()) as open_page:
+            tab = open_page()
+            tab.goto(f"{url}/bus/")
+            tab.get_by_role("textbox", name="Your name").fill("Ann")
+            tab.keyboard.press("Enter")
+            tab.get_by_text("px²").or_(tab.get_by_text("mm²")).first.wait_for()
+            tab.screenshot(path=work / "label_page.png")
         save_jpeg(work / "label_page.png", "label_page.jpg", 1100)
     finally:
         server.terminate()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -9,13 +10,15 @@ from bus_monai.interaction.outline import Click
 
 
 class Screen:
-    """A browser whose image begins at (10, 20), two screen pixels a pixel."""
+    """A tab whose image begins at (10, 20), two screen pixels a pixel."""
 
     def __init__(self) -> None:
         self.did: list[Any] = []
-        self.press = self.key = self.mouse = self.did.append
+        self.keyboard = SimpleNamespace(press=self.did.append)
+        self.mouse = SimpleNamespace(click=lambda x, y: self.did.append((x, y)))
+        self.click = self.did.append
 
-    def read(self, script: str) -> list[float]:
+    def evaluate(self, script: str) -> list[float]:
         return [10, 20, 2]
 
 

@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -26,8 +26,9 @@ from bus_monai.data.phantoms.ultrasound import make_phantom
 from bus_monai.errors import UserError
 from bus_monai.io.image import read_masks
 from tests.conftest import skip
-from tests.label.browser import Browser
-from tests.label.page import Page
+
+if TYPE_CHECKING:
+    from tests.label.page import Page, Tab
 
 START_S = 400
 MODEL = "small"
@@ -212,18 +213,15 @@ def serve(label_python: Path, small_weights: Path) -> Iterator[Callable[..., Ser
         server.stop()
 
 
-@pytest.fixture(scope="session")
-def browsers(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], Browser]]:
-    """Start browsers, each with what it remembers of its own."""
-    started: list[Browser] = []
+@pytest.fixture(scope="module")
+def browsers(chromium: str) -> Iterator[Callable[[], Tab]]:
+    """Open pages in browsers, each with what it remembers of its own."""
+    # here, so that tests that need no browser start at once
+    from tests.label.page import open_chromium
 
-    def start() -> Browser:
-        started.append(Browser(chromium, tmp_path_factory.mktemp("profile")))
-        return started[-1]
-
-    yield start
-    for browser in started:
-        browser.close()
+    # it ends with the module, since others may run an event loop
+    with open_chromium(chromium) as open_page:
+        yield open_page
 
 
 @pytest.fixture(scope="session")
@@ -244,16 +242,18 @@ def page_server(
     server.stop()
 
 
-@pytest.fixture(scope="session")
-def anns_page(browsers: Callable[[], Browser], page_server: Server) -> Page:
-    browser = browsers()
-    browser.open(f"{page_server.url}/bus/")
-    assert "token" in browser.wait("document.body?.innerText")
-    page = Page(browser, page_server, "Ann")
+@pytest.fixture(scope="module")
+def anns_page(browsers: Callable[[], Tab], page_server: Server) -> Page:
+    from tests.label.page import Page
+
+    tab = browsers()
+    tab.goto(f"{page_server.url}/bus/")
+    assert "token" in tab.inner_text("body")
+    page = Page(tab, page_server, "Ann")
     # the first image by name cannot be read
     assert ".png'" in page.said("'")
-    assert browser.read("location.href") == f"{page_server.url}/bus/"
-    assert browser.read("document.cookie") == ""
+    assert tab.url == f"{page_server.url}/bus/"
+    assert page.read("document.cookie") == ""
     return page
 
 
@@ -261,4 +261,4 @@ def anns_page(browsers: Callable[[], Browser], page_server: Server) -> Page:
 def ann(anns_page: Page, label_python: Path) -> Iterator[Page]:
     """The page of somebody called Ann, whose scripts did not fail."""
     yield anns_page
-    assert not anns_page.browser.errors
+    assert not anns_page.errors

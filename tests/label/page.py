@@ -1,63 +1,142 @@
-"""The page for labeling as somebody sees it who labels."""
+"""The page for labeling as somebody sees it who labels, in Chromium by Playwright."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from tests.label.browser import Browser
+from playwright.sync_api import ConsoleMessage, expect, sync_playwright
+from playwright.sync_api import Page as Tab
 
 if TYPE_CHECKING:
     from tests.label.conftest import Server
 
+PATIENCE_MS = 180_000
 SQUARE = ((10, 10), (30, 10), (30, 30), (10, 30))
 STATUS = "document.getElementById('status').textContent"
 STAGE = "Konva.stages[0]"
-DIALOG = "document.querySelector('dialog[open]')?.innerText"
+
+expect.set_options(timeout=PATIENCE_MS)
+
+
+@contextmanager
+def open_chromium(program: str) -> Iterator[Callable[[], Tab]]:
+    """Start a browser, and give what opens a page in it that remembers nothing of others.
+
+    Until it ends, nothing else in this thread can run an event loop.
+    """
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(
+            executable_path=program, args=["--no-sandbox", "--disable-gpu"], timeout=PATIENCE_MS
+        )
+
+        def open_page() -> Tab:
+            context = chromium.new_context(viewport={"width": 1200, "height": 900})
+            context.set_default_timeout(PATIENCE_MS)
+            return context.new_page()
+
+        yield open_page
+        chromium.close()
+
+
+def wait(tab: Tab, script: str) -> Any:
+    """Return the value of an expression as soon as it is true.
+
+    ``Tab.wait_for_function`` evaluates again and again what the policy of the page forbids to.
+    """
+    look = f"""const value = await ({script}); if (value) return told(value);
+      if (performance.now() > end) throw new Error(document.body.innerText); setTimeout(again, 20);"""
+    return tab.evaluate(
+        f"""new Promise((told, failed) => {{ const end = performance.now() + {PATIENCE_MS};
+      const look = async () => {{ {look} }}; const again = () => look().catch(failed); again(); }})"""
+    )
 
 
 class Page:
-    """The page as somebody sees it who labels.
+    """The page as somebody sees it who labels; ``errors`` holds what scripts failed with, and what its policy forbade.
 
     Args:
-        browser: it is opened in.
+        tab: it is opened in; ``errors`` are those of all tabs that remember the same.
         server: it comes from.
         annotator: types this name, where the browser does not remember one.
     """
 
-    def __init__(self, browser: Browser, server: Server, annotator: str = "") -> None:
-        self.browser, self.server, self.annotator = browser, server, annotator
-        self.key, self.press, self.read, self.wait = browser.key, browser.press, browser.read, browser.wait
-        browser.open(server.page)
+    def __init__(self, tab: Tab, server: Server, annotator: str = "") -> None:
+        self.tab, self.server, self.annotator = tab, server, annotator
+        self.read, self.press = tab.evaluate, tab.click
+        self.dialog, self.kept = tab.locator("dialog[open]"), tab.locator("#kept")
+        self.errors: list[str] = []
+        tab.context.on("weberror", lambda failed: self.errors.append(str(failed.error)))
+        tab.context.on("console", self._hear)
+        tab.goto(server.page)
         if annotator:
-            self.wait(DIALOG)
-            browser.write(annotator)
+            self.dialog.get_by_role("textbox").fill(annotator)
             self.key("Enter")
+
+    def _hear(self, message: ConsoleMessage) -> None:
+        if message.type == "error" and not message.text.startswith("Failed to load resource"):
+            self.errors.append(message.text)
 
     def reload(self) -> None:
         """Open the address of the server anew, until the first image is opened, or said to be broken."""
-        self.browser.open(self.server.page)
-        self.wait("document.querySelector('#status')?.textContent.startsWith(\"'\")")
+        self.tab.goto(self.server.page)
+        self.said("'")
+
+    def wait(self, script: str) -> Any:
+        return wait(self.tab, script)
 
     def said(self, start: str) -> str:
         return str(self.wait(f"{STATUS}.startsWith({json.dumps(start)}) && {STATUS}"))
 
+    def asked(self) -> str:
+        """Return what the dialog says that is open, or opens."""
+        return self.dialog.inner_text()
+
     def open(self, image: str, says: str = "") -> None:
-        place = f"[...document.querySelectorAll('#images button')].findIndex(b => b.textContent === '{image}')"
-        self.press(f"#images li:nth-child({self.read(place) + 1}) button")
-        self.wait(f"document.querySelector('[aria-current=true]')?.textContent === '{image}'")
+        self.tab.locator("#images").get_by_text(image, exact=True).click()
+        expect(self.tab.locator("[aria-current=true]")).to_have_text(image)
         self.said(says)
         self.columns, self.rows = self.read(f"{STAGE}.findOne('Image').size()").values()
 
+    def key(self, keys: str) -> None:
+        """Press a key, such as ``s``, ``?``, ``Escape`` or ``Ctrl+Shift+z``."""
+        self.tab.keyboard.press(keys.replace("Ctrl", "Control"))
+
     def at(self, column: float, row: float) -> tuple[float, float]:
         """Return where on the screen the middle of a pixel is."""
-        left, top = self.read("(b => [b.x, b.y])(document.querySelector('#view').getBoundingClientRect())")
-        x, y, scale = self.read(f"(s => [s.x(), s.y(), s.scaleX()])({STAGE})")
-        return left + x + (column + 0.5) * scale, top + y + (row + 0.5) * scale
+        box = "document.querySelector('#view').getBoundingClientRect()"
+        left, top, scale = self.read(f"((b, s) => [b.x + s.x(), b.y + s.y(), s.scaleX()])({box}, {STAGE})")
+        return left + (column + 0.5) * scale, top + (row + 0.5) * scale
 
-    def drag(self, *way: tuple[float, float], **more: Any) -> None:
-        self.browser.mouse(*(self.at(*point) for point in way), **more)
+    def mouse(
+        self, *way: tuple[float, float], button: Literal["left", "middle", "right"] = "left", shift: bool = False
+    ) -> None:
+        """Click at a point of the screen, or drag over several."""
+        mouse = self.tab.mouse
+        if shift:
+            self.tab.keyboard.down("Shift")
+        if len(way) == 1:
+            mouse.click(*way[0], button=button)
+        else:
+            mouse.move(*way[0])
+            mouse.down(button=button)
+            for point in way[1:]:
+                mouse.move(*point)
+            mouse.up(button=button)
+        if shift:
+            self.tab.keyboard.up("Shift")
+
+    def drag(self, *way: tuple[float, float]) -> None:
+        """Click at a pixel, or drag over several."""
+        self.mouse(*(self.at(*point) for point in way))
+
+    def wheel(self, at: tuple[float, float], notches: int) -> None:
+        """Turn the wheel, away from the hand where ``notches`` are above 0."""
+        self.tab.mouse.move(*at)
+        self.tab.mouse.wheel(0, -120 * notches)
 
     def draw(self, corners: tuple[tuple[float, float], ...]) -> None:
         self.key("d")
@@ -67,15 +146,19 @@ class Page:
 
     @property
     def lesions(self) -> list[str]:
-        return list(self.read("[...document.querySelectorAll('#lesions button')].map((one) => one.textContent)"))
+        return self.tab.locator("#lesions button").all_text_contents()
 
     def answer(self, asks: str, button: str) -> None:
-        assert asks in self.wait(DIALOG)
+        assert asks in self.asked()
         self.press(f"dialog [value={button}]")
 
     def choose(self, field: str, value: str) -> None:
-        field = f"document.querySelector('#{field}, [name={field}]')"
-        self.read(f"(one => {{ one.value = {json.dumps(value)}; one.onchange?.(); }})({field})")
+        found = self.tab.locator(f"#{field}, [name={field}]")
+        if found.evaluate("(one) => one.matches('select')"):
+            found.select_option(value)
+        else:
+            found.fill(value)
+            found.blur()
 
     def save(self) -> str:
         self.key("s")

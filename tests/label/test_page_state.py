@@ -17,9 +17,8 @@ from bus_monai.bundle.registry import TRAINED_FILE
 from bus_monai.bundle.settings import SETTINGS_FILE
 from bus_monai.label.contours import fill_contours
 from bus_monai.label.model_versions import ModelVersions
-from tests.label.browser import Browser
 from tests.label.conftest import MODEL, Server
-from tests.label.page import DIALOG, SQUARE, STAGE, Page
+from tests.label.page import SQUARE, STAGE, Page, Tab, expect
 from tests.user_errors import check_sentence
 
 
@@ -54,8 +53,7 @@ def test_an_image_is_outlined_changed_and_saved(ann: Page) -> None:
     assert ann.read(corners) == 8
     ann.drag((30, 20), (34, 20), (40, 20))
     assert ann.read(corners) == 10
-    for _ in range(2):
-        ann.drag((40, 20))
+    ann.tab.mouse.dblclick(*ann.at(40, 20))
     assert ann.read(corners) == 8
     ann.choose("number", "3")
     assert ann.lesions == ["Lesion 3"]
@@ -91,7 +89,7 @@ def test_an_image_is_outlined_changed_and_saved(ann: Page) -> None:
 def test_nothing_is_saved_or_replaced_by_accident(ann: Page) -> None:
     ann.open("phantom_0003", "No label yet.")
     ann.key("s")
-    assert "No lesion: normal?" in ann.wait(DIALOG)
+    assert "No lesion: normal?" in ann.asked()
     assert ann.hindrances() == []
     ann.answer("No lesion: normal?", "back")
     ann.said("Not saved")
@@ -133,7 +131,7 @@ def test_nothing_is_saved_or_replaced_by_accident(ann: Page) -> None:
     assert ann.lesions == replaced
 
 
-def test_two_annotators_settle_a_conflict(ann: Page, browsers: Callable[[], Browser], page_server: Server) -> None:
+def test_two_annotators_settle_a_conflict(ann: Page, browsers: Callable[[], Tab], page_server: Server) -> None:
     ben = Page(browsers(), page_server, "Ben")
     ben.said("'")
     for page in (ann, ben):
@@ -141,7 +139,7 @@ def test_two_annotators_settle_a_conflict(ann: Page, browsers: Callable[[], Brow
     ann.draw(SQUARE)
     ann.save()
     ben.draw(((40, 40), (60, 40), (60, 60), (40, 60)))
-    ben.wait("document.getElementById('kept').textContent")
+    expect(ben.kept).not_to_be_empty()
     ben.key("s")
     ben.answer("Ann has saved", "back")
     assert (ann.label("phantom_0004")["record"]["annotator"], ann.label("phantom_0004")["version"]) == ("Ann", 1)
@@ -157,7 +155,7 @@ def test_two_annotators_settle_a_conflict(ann: Page, browsers: Callable[[], Brow
     kept = Path(page_server.studies) / ".bus_monai" / "labels" / "final" / "phantom_0004"
     records = [json.loads(path.read_text()) for path in sorted(kept.glob("*.json"))]
     assert [record["annotator"] for record in records] == ["Ann", "Ben"]
-    assert not ben.browser.errors
+    assert not ben.errors
 
 
 AROUND = ((40, 40), (60, 40), (60, 60), (40, 60))
@@ -182,7 +180,7 @@ class Moment:
     def go_on(self, page: Page) -> None:
         if self.key:
             (page.press if self.key.startswith("#") else page.key)(self.key)
-            assert self.asks in page.wait(DIALOG)
+            assert self.asks in page.asked()
 
     def check(self, page: Page, image: str) -> None:
         page.open(image, "Your draft")
@@ -234,38 +232,33 @@ MOMENTS = {
 
 
 def test_nothing_is_lost_by_a_reload_or_a_kill_of_the_server_at_any_moment(ann: Page, page_server: Server) -> None:
-    kept = "document.getElementById('kept').textContent"
-    pages = {image: Page(ann.browser.tab(), page_server) for image in MOMENTS}
+    pages = {image: Page(ann.tab.context.new_page(), page_server) for image in MOMENTS}
     for image, page in pages.items():
         moment = MOMENTS[image]
-        page.browser.front()
         page.said("'")
         page.open(image, "No label yet.")
         moment.draw(page, image)
         moment.go_on(page)
-        page.wait(f"{kept} === 'Draft kept'")
+        expect(page.kept).to_have_text("Draft kept")
         page.reload()
         moment.check(page, image)
         moment.go_on(page)
     page_server.kill()
     first = pages["other_0"]
-    first.browser.front()
     first.draw(AROUND)
     assert "not kept" in first.said("The draft")
     page_server.start()
     # as another tab does, which the new address is opened in
     first.wait(f"fetch({json.dumps(page_server.page)}).then((answer) => answer.ok)")
-    first.wait(f"{kept} === 'Draft kept'")
+    expect(first.kept).to_have_text("Draft kept")
     MOMENTS["other_0"].left = ("Lesion 1", "Lesion 2")
     for image, page in pages.items():
         page.reload()
         MOMENTS[image].check(page, image)
     assert first.label("other_1")["record"]["annotator"] == "Ben"
     assert first.label("other_3")["version"] == 0
-    pages["other_4"].browser.front()
     pages["other_4"].key("Enter")
     assert pages["other_4"].lesions == ["Lesion 1"]
-    first.browser.front()
     first.key("Ctrl+z")
     assert first.lesions == []
     first.key("Ctrl+Shift+z")
@@ -288,7 +281,6 @@ def test_a_version_is_activated_by_hand(ann: Page, page_server: Server, small_we
 
     def choose(number: int) -> None:
         ann.press("#versions-of")
-        ann.wait(DIALOG)
         ann.press(f"#versions [value='{number}']")
         ann.press("dialog [value=activate]")
 
@@ -304,7 +296,7 @@ def test_a_version_is_activated_by_hand(ann: Page, page_server: Server, small_we
     (activation,) = versions.info()["activations"]
     assert (activation["version"], activation["by"], activation["ts"] > 1_700_000_000) == (1, "Ann", True)
     ann.press("#versions-of")
-    assert "It serves now. Activated by Ann" in ann.wait(DIALOG)
+    assert "It serves now. Activated by Ann" in ann.asked()
     assert ann.hindrances() == []
     ann.key("Escape")
     choose(2)  # as the gate would

@@ -15,9 +15,8 @@ from pydicom.encaps import encapsulate, generate_frames
 
 from bus_monai.data.demo_files import CINE_FRAMES, write_demo_files
 from bus_monai.data.phantoms.ultrasound import make_phantom
-from tests.label.browser import Browser
 from tests.label.conftest import MODEL, Server
-from tests.label.page import DIALOG, SQUARE, STAGE, STATUS, Page
+from tests.label.page import SQUARE, STAGE, STATUS, Page, Tab, expect
 
 Corners = tuple[tuple[float, float], ...]
 
@@ -137,7 +136,9 @@ PRESSINGS = (
     Pressing("fill", FILL, (("c", "0,0"), ("c", "0.4,0.4"), ("c", "0.15,0.15"))),
     Pressing("hide", "window.seen.join()", (("h", "false,true"),), _watch_outlines),
     Pressing("theme", "document.documentElement.dataset.theme", (("t", "light"), ("t", "dark"))),
-    Pressing("help", f"({DIALOG} ?? '').startsWith('Keys')", (("?", True), ("Escape", False))),
+    Pressing(
+        "help", "document.querySelector('dialog[open] h2')?.textContent === 'Keys'", (("?", True), ("Escape", False))
+    ),
     Pressing(
         "undo",
         LESIONS,
@@ -149,7 +150,9 @@ PRESSINGS = (
     Pressing("delete", LESIONS, (("Delete", ""), ("Ctrl+z", "Lesion 1")), _choose_outline),
     Pressing("images", CURRENT, (("PageDown", "other_0"), ("PageUp", "cine"))),
     Pressing("next", f"{CURRENT} !== 'phantom_0005' && !{STATUS}.endsWith('...')", (("n", True),), _open_the_last),
-    Pressing("outline", f"{STATUS}.startsWith('Version 0 found')", (("o", True),), lambda page: page.open("other_0")),
+    Pressing(
+        "outline", f"{STATUS}.startsWith('Version 0 found')", (("o", True),), lambda page: page.open("phantom_0005")
+    ),
     Pressing("save", f"{STATUS}.startsWith('Saved as version')", (("s", True),), _draw_on_another),
 )
 
@@ -194,8 +197,7 @@ def test_each_key_of_the_list_is_tested_here(cine: Page) -> None:
     spelled = {"+".join(part.upper() if len(part) == 1 else part for part in key.split("+")) for key in pressed}
     assert spelled == {*listed}
     cine.key("?")
-    cine.wait(DIALOG)
-    assert cine.read("document.querySelectorAll('dialog kbd').length") == len(listed)
+    expect(cine.dialog.locator("kbd")).to_have_count(len(listed))
     assert cine.hindrances() == []
     cine.key("Escape")
     # every button and tool has a key, and says it
@@ -205,24 +207,24 @@ def test_each_key_of_the_list_is_tested_here(cine: Page) -> None:
 
 def test_the_pointer_zooms_pans_and_sets_brightness_with_any_tool(cine: Page) -> None:
     place = cine.at(320, 320)
-    cine.browser.wheel(place, 2)
+    cine.wheel(place, 2)
     cine.wait(f"{ZOOM} > 130")
     np.testing.assert_allclose(cine.at(320, 320), place, atol=1)
-    cine.browser.wheel(place, -2)
+    cine.wheel(place, -2)
     cine.wait(f"{ZOOM} === 100")
     before = cine.at(0, 0)
     way = place, (place[0] + 20, place[1]), (place[0] + 40, place[1] + 10)
     for more in ({"shift": True}, {"button": "middle"}):
-        cine.browser.mouse(*way, **more)
+        cine.mouse(*way, **more)
     cine.key("g")
-    cine.browser.mouse(*way)
+    cine.mouse(*way)
     np.testing.assert_allclose(cine.at(0, 0), (before[0] + 120, before[1] + 30), atol=0.5)
     cine.key("f")
     cine.key("b")
-    cine.browser.mouse(place, (place[0] + 40, place[1]), (place[0] + 400, place[1]), button="right")
+    cine.mouse(place, (place[0] + 40, place[1]), (place[0] + 400, place[1]), button="right")
     assert cine.read(LOOK) == "1,2,1,brightness(1) contrast(2)"
     cine.key("w")
-    cine.browser.mouse(place, (place[0] - 40, place[1] - 40), (place[0] - 400, place[1] - 200))
+    cine.mouse(place, (place[0] - 40, place[1] - 40), (place[0] - 400, place[1] - 200))
     assert cine.read(LOOK).startswith("1.4,1,1,brightness(1.41")
     cine.key("p")
     assert cine.read(LOOK) == "1,1,1,"
@@ -317,7 +319,7 @@ def test_next_outlines_at_once(cine: Page) -> None:
 @pytest.mark.parametrize("width", [1024, 1200, 1440, 1920])
 def test_nothing_scrolls_sideways(cine: Page, width: int) -> None:
     """However long names and measures are."""
-    cine.browser.resize(width)
+    cine.tab.set_viewport_size({"width": width, "height": 900})
     cine.wait("document.querySelector('#lesion-1 td:nth-child(3)').textContent")
     cine.read("document.querySelector('#lesion-1 button').textContent = 'Lesion 255'")
     for child, text in ((2, "3999 \N{MULTIPLICATION SIGN} 2999 px"), (3, "11996001 px²")):
@@ -328,11 +330,11 @@ def test_nothing_scrolls_sideways(cine: Page, width: int) -> None:
     cine.read("document.getElementById('annotator').textContent = 'Ann'")
     for key in ("?", "#train", "#versions-of"):
         (cine.press if key.startswith("#") else cine.key)(key)
-        cine.wait(DIALOG)
+        expect(cine.dialog).to_be_visible()
         assert cine.too_wide() == []
         assert width != 1200 or cine.hindrances() == []
         cine.key("Escape")
-        cine.wait(f"!({DIALOG})")
+        expect(cine.dialog).to_be_hidden()
     cine.key("t")
     assert width != 1200 or cine.hindrances() == []
     cine.key("t")
@@ -347,7 +349,7 @@ FRAME_TIMES = """new Promise((done) => { const gaps = []; let last = performance
 
 @pytest.mark.slow
 def test_large_images_and_long_cines_stay_fluid(
-    serve: Callable[..., Server], browsers: Callable[[], Browser], tmp_path: Path
+    serve: Callable[..., Server], browsers: Callable[[], Tab], tmp_path: Path
 ) -> None:
     studies = tmp_path / "studies"
     studies.mkdir()
@@ -366,8 +368,8 @@ def test_large_images_and_long_cines_stay_fluid(
     page.read(f"window.times = {FRAME_TIMES}; 1")
     for turn in range(20):
         way = [page.at(2000 + 20 * step, 1500 + 10 * step) for step in range(10)]
-        page.browser.mouse(*(way if turn % 2 else way[::-1]))
-        page.browser.wheel(way[0], 1 - 2 * (turn % 2))
+        page.mouse(*(way if turn % 2 else way[::-1]))
+        page.wheel(way[0], 1 - 2 * (turn % 2))
     times = page.read("window.times")
     assert times[len(times) // 2] < 40
 
