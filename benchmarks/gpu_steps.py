@@ -63,7 +63,7 @@ def training_step(bundle: Path, folder: Path, device: torch.device, settings: di
         UserError: a setting is wrong.
     """
     fixed = {"ckpt_dir": str(folder), "output_dir": str(folder), "device": str(device)}
-    workflow = _workflow(bundle, "train", fixed, settings)
+    workflow = workflow_of(bundle, "train", fixed, settings)
     trainer: Trainer = workflow.parser.get_parsed_content("train#trainer")
     trainer.epochs = OneBatch(trainer.epochs.loader)  # type: ignore[assignment]
     # the last epoch: behind all warming up, both networks learn
@@ -101,7 +101,7 @@ def inference(bundle: Path, device: torch.device, batch: int, settings: dict[str
         batch: images at once.
         settings: as above.
     """
-    workflow = _workflow(bundle, "inference", {}, settings)
+    workflow = workflow_of(bundle, "inference", {}, settings)
     get = workflow.parser.get_parsed_content
     shape = get("_meta_#network_data_format#inputs#image")
     size = workflow.parser.get("settings#image_size", shape["spatial_shape"])
@@ -115,16 +115,29 @@ def inference(bundle: Path, device: torch.device, batch: int, settings: dict[str
     return Work(run, batch, [network], (size[0], size[1]), "bfloat16")
 
 
-def _workflow(bundle: Path, config: str, fixed: dict[str, Any], settings: dict[str, Any]) -> ConfigWorkflow:
+def workflow_of(
+    bundle: Path, config: str, fixed: dict[str, Any], settings: dict[str, Any], *, whole: bool = False
+) -> ConfigWorkflow:
+    """Make ready what a config of a bundle says, of which nothing is built yet.
+
+    Args:
+        bundle: its folder.
+        config: ``train`` or ``inference``.
+        fixed: keys of the config, changed or new.
+        settings: changed settings; those that it has not are left out.
+        whole: as it is run; else one batch is all that is taken, and nothing is looked through or kept before.
+    """
     file = bundle / "configs" / f"{config}.json"
     content = read_config(file)
-    # nothing of the data is cached or looked through: one batch is all that is taken
-    caches = [
-        name for name, part in content.items() if isinstance(part, dict) and "num_workers" in part.get("dataset", ())
-    ]
-    # settings that the rest of ``initialize`` alone uses are named, since a setting that nothing uses is an error
-    named = [f"@settings#{key}" for key in content["settings"]]
-    fixed = fixed | {"initialize": ["@config", *named]} | {f"{name}#dataset#cache_num": 0 for name in caches}
+    if not whole:
+        caches = [
+            name
+            for name, part in content.items()
+            if isinstance(part, dict) and "num_workers" in part.get("dataset", ())
+        ]
+        # settings that the rest of ``initialize`` alone uses are named, since one that nothing uses is an error
+        named = [f"@settings#{key}" for key in content["settings"]]
+        fixed = fixed | {"initialize": ["@config", *named]} | {f"{name}#dataset#cache_num": 0 for name in caches}
     chosen = {key: value for key, value in settings.items() if key in set_by_user(content)}
     kind = {"train": "train", "inference": "infer"}[config]
     return create_workflow(config_file=str(file), workflow_type=kind, **(fixed | chosen))

@@ -33,7 +33,7 @@ BENCHMARKS: Mapping[str, Mapping[str, list[str]]] = {
     "ray_engine.py": {"--images": ["3"], "--size": ["64", "80"], "--rounds": ["1"]},
     "scale.py": {"--files": ["4"], "--size": ["64", "96"], "--rounds": ["1"], "--validate": ["4"]},
     "segment.py": {"--images": ["3"], "--rounds": ["1"], "--memory": ["2", "4"]},
-    "train_step.py": {"--images": ["4"], "--repeats": ["1"]},
+    "train_step.py": {"--bundles": ["lite_unet"], "--images": ["4"], "--size": ["64"], "--repeats": ["1"]},
 }  # fmt: skip
 
 
