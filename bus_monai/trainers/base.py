@@ -367,5 +367,6 @@ def gains_by_half_precision(device: torch.device) -> bool:
     has_kernels = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
     if not (has_kernels and torch.ops.mkldnn._is_mkldnn_bf16_supported()):
         return False
-    # of processors with AVX-512 the operator says so whether they have its BF16 or not
-    return torch.backends.cpu.get_cpu_capability() != "AVX512" or torch.cpu._is_avx512_bf16_supported()
+    # of processors with AVX-512 the operator says so whether they have its BF16 or not; what PyTorch's own kernels use
+    # is no answer, since ATEN_CPU_CAPABILITY sets it
+    return not torch.cpu._is_avx512_supported() or torch.cpu._is_avx512_bf16_supported()

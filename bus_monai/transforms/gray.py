@@ -70,15 +70,24 @@ def check_unit(pixels: NDArray[Any], what: str) -> None:
         )
 
 
+def gray_pixels(image: Tensor, what: str) -> NDArray[np.float32]:
+    """Return the pixels (H, W) of an image (1, H, W), rows first in memory.
+
+    Raises:
+        UserError: as :func:`check_gray`.
+    """
+    check_gray(image, what)
+    # ITK takes the axes of a column-major array in reverse
+    return np.ascontiguousarray(convert_to_numpy(image[0]), dtype=np.float32)
+
+
 def unit_pixels(image: Tensor, what: str) -> NDArray[np.float32]:
     """Return the pixels (H, W) of an image (1, H, W) with values in [0, 1], rows first in memory.
 
     Raises:
         UserError: as :func:`check_gray` and :func:`check_unit`.
     """
-    check_gray(image, what)
-    # ITK takes the axes of a column-major array in reverse
-    pixels = np.ascontiguousarray(convert_to_numpy(image[0]), dtype=np.float32)
+    pixels = gray_pixels(image, what)
     check_unit(pixels, what)
     return pixels
 

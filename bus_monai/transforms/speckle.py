@@ -13,7 +13,7 @@ from scipy.ndimage import median_filter, uniform_filter
 from torch import Tensor
 
 from bus_monai.errors import UserError, check_choice
-from bus_monai.transforms.gray import EachKeyd, as_image, check_unit, unit_pixels
+from bus_monai.transforms.gray import EachKeyd, as_image, check_unit, gray_pixels
 
 Pixels: TypeAlias = NDArray[np.float32]
 MIN_MEAN = 1e-3
@@ -23,15 +23,14 @@ SPECKLE_DECAY = 1 / 6
 NOISE_WINDOW = 7
 
 
-def local_mean_variance(image: Pixels, size: int) -> tuple[Pixels, Pixels]:
-    """Return mean and variance (H, W) in windows of ``size`` pixels per side.
-
-    Raises:
-        UserError: ``image`` is not (H, W) with values in [0, 1], as every filter here takes it.
-    """
+def _check_plane(image: Pixels, what: str) -> None:
     if image.ndim != 2:
-        raise UserError(f"A speckle filter takes an image (H, W), not {image.shape}: give one channel.")
-    check_unit(image, "A speckle filter")
+        raise UserError(f"{what} takes an image (H, W), not {image.shape}: give one channel.", key=what)
+    check_unit(image, what)
+
+
+def local_mean_variance(image: Pixels, size: int) -> tuple[Pixels, Pixels]:
+    """Return mean and variance (H, W) in windows of ``size`` pixels per side."""
     mean = uniform_filter(image, size, mode="reflect")
     square = uniform_filter(image * image, size, mode="reflect")
     return mean, np.maximum(square - mean * mean, 0)
@@ -67,11 +66,15 @@ def frost(image: Pixels, *, size: int = 7, damping: float = 2.0) -> Pixels:
     Returns:
         (H, W), values in [0, 1].
 
+    Raises:
+        UserError: ``image`` has another shape or range.
+
     Example:
         >>> noisy = np.random.default_rng(0).random((32, 32), dtype=np.float32)
         >>> bool(frost(noisy).std() < noisy.std())
         True
     """
+    _check_plane(image, "frost")
     half = size // 2
     rate = damping * squared_variation(*local_mean_variance(image, size))
     padded = np.pad(image, half, mode="symmetric")
@@ -104,11 +107,15 @@ def lee(image: Pixels, *, size: int = 7) -> Pixels:
     Returns:
         (H, W), values in [0, 1].
 
+    Raises:
+        UserError: ``image`` has another shape or range.
+
     Example:
         >>> noisy = np.random.default_rng(0).random((32, 32), dtype=np.float32)
         >>> bool(lee(noisy).std() < noisy.std())
         True
     """
+    _check_plane(image, "lee")
     mean, variance = local_mean_variance(image, size)
     noise = noise_variation(mean, variance)
     signal = np.maximum((variance - mean * mean * noise) / (1 + noise), 0)
@@ -132,11 +139,15 @@ def srad(image: Pixels, *, iterations: int = 20, time_step: float = 0.2) -> Pixe
     Returns:
         (H, W), values in [0, 1].
 
+    Raises:
+        UserError: ``image`` has another shape or range.
+
     Example:
         >>> noisy = np.random.default_rng(0).random((32, 32), dtype=np.float32)
         >>> bool(srad(noisy).std() < noisy.std())
         True
     """
+    _check_plane(image, "srad")
     scale = noise_variation(*local_mean_variance(image, NOISE_WINDOW))
     if scale <= 0:
         return image
@@ -181,6 +192,7 @@ def _differences(image: Pixels) -> tuple[Pixels, ...]:
 
 def median(image: Pixels, *, size: int = 5) -> Pixels:
     """Median of square windows of ``size`` pixels; the edge's pixels stand for those beyond it."""
+    _check_plane(image, "median")
     filtered: Pixels = median_filter(image, size=size, mode="nearest")
     return filtered
 
@@ -197,6 +209,7 @@ def nlm(image: Pixels, *, patch_size: int = 5, patch_distance: int = 5, strength
     """
     from skimage.restoration import denoise_nl_means
 
+    _check_plane(image, "nlm")
     h = strength * _noise(image)
     if h <= 0:
         return image
@@ -212,6 +225,7 @@ def curvature_diffusion(
     """Modified curvature diffusion (Whitaker and Xue, ICIP 2001), by ITK."""
     import itk
 
+    _check_plane(image, "curvature_diffusion")
     filtered: Pixels = itk.array_from_image(
         itk.curvature_anisotropic_diffusion_image_filter(
             itk.image_from_array(image),
@@ -230,6 +244,7 @@ def bilateral(image: Pixels, *, sigma_spatial: float = 2.0, strength: float = 2.
     """
     from skimage.restoration import denoise_bilateral
 
+    _check_plane(image, "bilateral")
     sigma = strength * _noise(image)
     return denoise_bilateral(image, sigma_color=sigma, sigma_spatial=sigma_spatial) if sigma > 0 else image
 
@@ -275,7 +290,8 @@ class SpeckleReduction(Transform):
         """Return the filtered image."""
         if self.method == "none":
             return image
-        pixels = unit_pixels(image, "SpeckleReduction")
+        # the filter checks the range
+        pixels = gray_pixels(image, "SpeckleReduction")
         return as_image(np.clip(SPECKLE_METHODS[self.method](pixels, **self.parameters), 0, 1), image)
 
 
