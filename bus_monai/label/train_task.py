@@ -52,6 +52,8 @@ class Progress:
     def __init__(self, path: Path, epochs: int) -> None:
         self.path, self.epochs = path, epochs
         self.best, self.best_epoch = -1.0, 0
+        self.ended_early = ""
+        """In a sentence, where it did."""
 
     def __call__(self, epoch: int, score: float) -> bool:
         """Tell the validation Dice of an epoch; return whether there is hope for a better one."""
@@ -60,6 +62,11 @@ class Progress:
         note = {"epoch": epoch, "max_epochs": self.epochs, "dice": round(score, 4)}
         write_json(self.path, note | {"best_dice": round(self.best, 4), "best_epoch": self.best_epoch})
         goes_on = epoch - self.best_epoch < PATIENCE
+        if not goes_on and epoch < self.epochs:
+            self.ended_early = (
+                f" The training stopped by itself after epoch {epoch} of {self.epochs}: the last {PATIENCE} brought no "
+                f"better Dice than epoch {self.best_epoch}."
+            )
         print(
             f"epoch {epoch} of {self.epochs}: validation Dice {score:.4f}, best {self.best:.4f} in epoch "
             f"{self.best_epoch}{'' if goes_on else f'; it stops, none of {PATIENCE} was better'}",
@@ -86,7 +93,8 @@ def fine_tune(
     Returns:
         The report of the new version: its number, when it was trained and on how many images, whether it was activated,
         the ``comparison`` with the one that was active before, see
-        :func:`~bus_monai.label.model_versions.compare_scores`, and the ``verdict``, which says so in a sentence.
+        :func:`~bus_monai.label.model_versions.compare_scores`, and the ``verdict``, which says so in a sentence, and in
+        another that the training stopped by itself, where it did.
 
     Raises:
         UserError: it is being trained already, it is an ensemble, or data or settings are wrong.
@@ -124,7 +132,7 @@ def fine_tune(
             "comparison": comparison,
             "activated": is_better(comparison),
         }
-        report["verdict"] = verdict(old.name, int(folder.name), before, comparison)
+        report["verdict"] = verdict(old.name, int(folder.name), before, comparison) + progress.ended_early
         number = versions.keep(folder, report)
         if report["activated"]:
             versions.activate(number)

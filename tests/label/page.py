@@ -71,6 +71,7 @@ class Page:
         self.errors: list[str] = []
         tab.context.on("weberror", lambda failed: self.errors.append(str(failed.error)))
         tab.context.on("console", self._hear)
+        self.front()
         tab.goto(server.page)
         if annotator:
             self.dialog.get_by_role("textbox").fill(annotator)
@@ -80,8 +81,13 @@ class Page:
         if message.type == "error" and not message.text.startswith("Failed to load resource"):
             self.errors.append(message.text)
 
+    def front(self) -> None:
+        """Be in front of other tabs, behind which the screen is seldom drawn."""
+        self.tab.bring_to_front()
+
     def reload(self) -> None:
         """Open the address of the server anew, until the first image is opened, or said to be broken."""
+        self.front()
         self.tab.goto(self.server.page)
         self.said("'")
 

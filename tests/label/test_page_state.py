@@ -115,6 +115,11 @@ def test_nothing_is_saved_or_replaced_by_accident(ann: Page) -> None:
     ann.said("Version 0 found")
     added = ann.lesions
     assert added[:2] == ["Lesion 1", "Lesion 2"]
+    # what lies on an outline is left out, and said to be
+    ann.key("o")
+    ann.answer("made by hand", "add")
+    assert ann.said("Version 0 found").endswith("on outlines that were there before: not added.")
+    assert ann.lesions == added
     ann.key("o")
     ann.answer("made by hand", "replace")
     ann.said("Version 0 found")
@@ -168,7 +173,7 @@ class Moment:
     Args:
         draw: what is done first.
         key: pressed then, or the selector of a button.
-        asks: what the dialog that opens says.
+        asks: what the dialog that opens says; without one a cine plays.
         left: the lesions that are there afterwards.
     """
 
@@ -180,7 +185,10 @@ class Moment:
     def go_on(self, page: Page) -> None:
         if self.key:
             (page.press if self.key.startswith("#") else page.key)(self.key)
-            assert self.asks in page.asked()
+            if self.asks:
+                assert self.asks in page.asked()
+            else:
+                page.wait("parseInt(document.getElementById('at').textContent) > 2")
 
     def check(self, page: Page, image: str) -> None:
         page.open(image, "Your draft")
@@ -224,17 +232,19 @@ MOMENTS = {
     "other_1": Moment(_also_ben, "s", "Ben has saved"),
     "other_2": Moment(_square, "o", "made by hand"),
     "other_3": Moment(_field, "s", "normal?", left=()),
-    "other_4": Moment(_corners, left=()),
+    "other_4": Moment(_corners, "#versions-of", "Version 0", left=()),
     "other_5": Moment(_square, "#train", "Train"),
     "other_6": Moment(_erased, "?", "Undo", left=("Lesion 1", "Lesion 2")),
+    "other_7": Moment(_square, "#annotator", "Your name"),
+    "cine": Moment(_square, " "),
 }
 """By image."""
 
 
 def test_nothing_is_lost_by_a_reload_or_a_kill_of_the_server_at_any_moment(ann: Page, page_server: Server) -> None:
-    pages = {image: Page(ann.tab.context.new_page(), page_server) for image in MOMENTS}
-    for image, page in pages.items():
-        moment = MOMENTS[image]
+    pages: dict[str, Page] = {}
+    for image, moment in MOMENTS.items():
+        pages[image] = page = Page(ann.tab.context.new_page(), page_server)
         page.said("'")
         page.open(image, "No label yet.")
         moment.draw(page, image)
@@ -245,6 +255,7 @@ def test_nothing_is_lost_by_a_reload_or_a_kill_of_the_server_at_any_moment(ann: 
         moment.go_on(page)
     page_server.kill()
     first = pages["other_0"]
+    first.front()
     first.draw(AROUND)
     assert "not kept" in first.said("The draft")
     page_server.start()
@@ -257,14 +268,19 @@ def test_nothing_is_lost_by_a_reload_or_a_kill_of_the_server_at_any_moment(ann: 
         MOMENTS[image].check(page, image)
     assert first.label("other_1")["record"]["annotator"] == "Ben"
     assert first.label("other_3")["version"] == 0
+    pages["other_4"].front()
     pages["other_4"].key("Enter")
     assert pages["other_4"].lesions == ["Lesion 1"]
+    first.front()
     first.key("Ctrl+z")
     assert first.lesions == []
     first.key("Ctrl+Shift+z")
     first.save()
     assert first.label("other_0")["draft"] is None
     assert first.label("other_0")["record"]["seconds"] > 0
+    page_server.ask("DELETE", "/bus/draft?image=cine&annotator=Ann").raise_for_status()
+    for page in pages.values():
+        page.tab.close()
     ann.reload()
 
 
@@ -303,6 +319,37 @@ def test_a_version_is_activated_by_hand(ann: Page, page_server: Server, small_we
     ann.said(f"Version 2 of {MODEL} is active now.")
     choose(0)
     ann.said(f"Version 0 of {MODEL} is active now.")
+
+
+def test_a_training_shows_how_far_it_is_and_ends_where_it_is_stopped_or_learns_nothing(ann: Page) -> None:
+    told, bar, begin, stop = (ann.tab.locator(f"#{name}") for name in ("training", "trained", "train", "stop"))
+    ann.choose("model", MODEL)
+
+    def train() -> None:
+        begin.click()
+        expect(ann.dialog.get_by_label("Epochs at most")).to_have_value("10")
+        ann.dialog.get_by_label("Learning rate").fill("0")
+        ann.key("Enter")
+        expect(told).to_have_text(f"Training of {MODEL} (epochs at most 10, learning rate 0): it starts")
+        expect(bar).to_be_visible()
+        expect(begin).to_be_disabled()
+
+    train()
+    stop.click()
+    expect(told).to_have_text("The training was stopped.")
+    expect(bar).to_be_hidden()
+    expect(stop).to_be_disabled()
+    train()
+    expect(told).to_contain_text(" of 10: validation Dice 0.")
+    assert bar.evaluate("(one) => [one.value >= 1, one.max]") == [True, 10]
+    assert ann.hindrances() == []
+    expect(told).to_contain_text(
+        "stopped by itself after epoch 4 of 10: the last 3 brought no better Dice than epoch 1."
+    )
+    expect(begin).to_be_enabled()
+    ann.press("#versions-of")
+    assert told.inner_text() in ann.asked()
+    ann.key("Escape")
 
 
 def _mask(client: Any, name: str) -> np.ndarray:

@@ -56,7 +56,8 @@ export function make(tag, attributes = {}, ...children) {
 // Ask in a dialog; answers are {value: words}, the first is that of Enter. Escape gives null.
 export async function choose(title, content, answers) {
   const dialog = $("dialog");
-  const buttons = Object.entries(answers).map(([value, words]) => make("button", { value, textContent: words }));
+  const buttons = Object.entries(answers).map(([value, words]) =>
+    make("button", { value, textContent: words, formNoValidate: value === "back" }));
   const body = typeof content === "string" ? make("p", { textContent: content }) : content;
   const form = make("form", { method: "dialog" }, body, make("menu", {}, ...buttons));
   dialog.replaceChildren(make("h2", { id: "dialog-title", textContent: title }), form);

@@ -21,13 +21,21 @@ export async function outline(image, drawing, frame) {
     if (answer !== "add" && answer !== "replace") return "Nothing was changed.";
   }
   const found = await infer(image, model, {});
-  const from = { model, model_version: found.model_version, clicks: [], roi: null };
-  if (answer === "add") {
-    const all = [...contours, ...beside(found.contours, contours)];
-    drawing.change({ ...from, contours: all, base: all, edited: true }, frame);
-  } else drawing.change({ ...from, contours: found.contours, base: null, edited: false }, frame);
   const count = Object.keys(found.label_names).length;
-  return `Version ${found.model_version} found ${count === 1 ? "1 lesion" : `${count || "no"} lesions`}.`;
+  const says = `Version ${found.model_version} found ${count === 1 ? "1 lesion" : `${count || "no"} lesions`}`;
+  const from = { model, model_version: found.model_version, clicks: [], roi: null };
+  if (answer === "replace") {
+    drawing.change({ ...from, contours: found.contours, base: null, edited: false }, frame);
+    return `${says}.`;
+  }
+  const added = beside(found.contours, contours);
+  const all = [...contours, ...added];
+  // where nothing is added, what there is stays the work of a hand
+  if (added.length) drawing.change({ ...from, contours: all, base: all, edited: true }, frame);
+  const left = count - new Set(added.map((contour) => contour.label)).size;
+  if (!left) return `${says}.`;
+  const which = count === 1 ? "it" : `${left} of them`;
+  return `${says}; ${which} ${left === 1 ? "lies" : "lie"} on outlines that were there before: not added.`;
 }
 
 // Return the lesions that lie on none of those that there are, with numbers of their own.

@@ -2,10 +2,16 @@
 import { $, ask, choose, make, say } from "./common.js";
 import { name } from "./save.js";
 
+const SETTINGS = {
+  max_epochs: "Epochs at most", lr: "Learning rate",
+  g_lr: "Learning rate of the generator", d_lr: "Learning rate of the discriminator",
+};
+
 export async function train(model, settings) {
-  const inputs = Object.entries(settings).map(([name, value]) =>
-    make("label", {}, name.replace(/lr$/, "learning rate").replaceAll("_", " "), make("input", { type: "number", step: "any", name, value })),
-  );
+  const inputs = Object.entries(settings).map(([name, value]) => {
+    const input = make("input", { type: "number", step: "any", min: 0, required: true, name, value });
+    return make("label", {}, SETTINGS[name] ?? name, input);
+  });
   const answer = await choose(`Train ${model}`, make("div", {}, ...inputs), { train: "Train", back: "Back" });
   if (answer !== "train") return;
   const chosen = $("dialog").querySelectorAll("input");
@@ -21,7 +27,12 @@ export async function follow() {
   do {
     note = await progress().catch((error) => ({ text: error.message }));
     $("training").textContent = note.text;
-    if (note.running) await new Promise((wake) => setTimeout(wake, 1000));
+    $("trained").hidden = !note.running;
+    const [epoch, epochs] = note.done ?? [];
+    $("trained").max = epochs ?? 1;
+    if (epoch) $("trained").value = epoch;
+    else $("trained").removeAttribute("value"); // it moves until there is something to show
+    if (note.running) await new Promise((wake) => setTimeout(wake, 500));
   } while (note.running);
   $("train").disabled = false;
   $("stop").disabled = true;
@@ -58,7 +69,10 @@ async function progress() {
   const { status, request, details = [] } = await ask("/train/");
   if (status === "RUNNING" || status === "SUBMITTED") {
     const last = details.findLast((line) => line.startsWith("epoch ")) ?? "it starts";
-    return { running: true, text: `Training of ${request.model}: ${last}` };
+    const settings = Object.entries(SETTINGS).filter(([name]) => name in request);
+    const words = settings.map(([name, title]) => `${title.toLowerCase()} ${request[name]}`).join(", ");
+    const text = `Training of ${request.model}${words && ` (${words})`}: ${last}`;
+    return { running: true, text, done: last.match(/^epoch (\d+) of (\d+)/)?.slice(1).map(Number) };
   }
   if (status !== "DONE") return { text: status === "STOPPED" ? "The training was stopped." : details.at(-1) };
   // on how many images it was compared with which version, and the interval
