@@ -21,6 +21,8 @@ from bus_monai.metrics.shapes import ShapeRow, found_scores
 from bus_monai.networks.shape_cnn import SHAPE_CLASSES
 from bus_monai.report.paper import COLUMN_INCHES, MARK_COLOR, PAGE_INCHES, POINT_COLOR, metric_name, paper_style
 
+LABEL_SHARE = 0.16
+"""Of the height of an axis, that two lines of text take."""
 SPREAD_METRICS = ("dice", "iou", "precision", "sensitivity", "hd95_px")
 REGION_CURVES = {"g_region_loss": "region loss"}
 ADVERSARIAL_CURVES = {"g_adversarial_loss": "generator", "d_loss": "critic"}
@@ -48,21 +50,27 @@ def agreement_figure(
     figure = Figure(figsize=(COLUMN_INCHES, 2.8), layout="constrained")
     axis = figure.subplots()
     axis.plot(agreement.mean, agreement.difference, ".", color=POINT_COLOR, alpha=0.7)
-    for value, text, style in (
-        (agreement.bias, "bias", "-"),
-        (agreement.low, "-1.96 SD", "--"),
-        (agreement.high, "+1.96 SD", "--"),
-    ):
+    limits = (
+        (agreement.low, "-1.96 SD", "--", -1),
+        (agreement.bias, "bias", "-", 0),
+        (agreement.high, "+1.96 SD", "--", 1),
+    )
+    for value, _, style, _ in limits:
         axis.axhline(value, color=MARK_COLOR, linestyle=style, linewidth=1)
-        # beside the axes, where it hides no point
+    axis.margins(y=0.2)
+    bottom, top = axis.get_ylim()
+    axis.set_ylim(bottom, top)
+    apart = max(agreement.high - agreement.bias, LABEL_SHARE * (top - bottom))
+    for value, text, _, side in limits:
+        # beside the axes, where it hides no point, and apart where lines lie together
         told = f"{text}\n{value:,.0f}" if abs(value) >= 100 else f"{text}\n{value:.3g}"
-        axis.annotate(told, (1.02, value), xycoords=("axes fraction", "data"), va="center")
+        place = agreement.bias + side * apart
+        axis.annotate(told, (1.02, place), xycoords=("axes fraction", "data"), va="center", annotation_clip=False)
     axis.set(
         xlabel=f"mean {what} of {names[0]} and {names[1]} ({agreement.unit})",
         ylabel=f"{what}, {names[0]} - {names[1]} ({agreement.unit})",
         title=f"Bland-Altman, {what}",
     )
-    axis.margins(y=0.2)
     axis.grid(alpha=0.3)
     return figure
 

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-import pytest
+from itertools import pairwise
 
-from bus_monai.report.score_figures import curves_figure
+import numpy as np
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+from bus_monai.metrics.operating_curves import BlandAltman
+from bus_monai.report.score_figures import agreement_figure, curves_figure
 
 
 @pytest.mark.parametrize("epochs", [1, 2, 3, 40])
@@ -15,3 +20,19 @@ def test_ticks_are_whole_epochs(epochs: int) -> None:
         ticks = [tick for tick in axis.get_xticks() if low <= tick <= high]
         assert all(tick == int(tick) for tick in ticks)
         assert len(ticks) >= min(epochs, 2) or not axis.lines
+
+
+@pytest.mark.parametrize("most", [0.0, 40.0])
+def test_limits_of_agreement_can_be_read_where_they_lie_together(most: float) -> None:
+    first = np.linspace(5, 30, 300)
+    agreement = BlandAltman.of([*first, 20 + most], [*first, 20], "mm")
+    assert agreement is not None
+    figure = agreement_figure(agreement, what="long axis")
+    FigureCanvasAgg(figure).draw()
+    boxes = sorted((text.get_window_extent() for text in figure.axes[0].texts), key=lambda box: box.y0)
+    assert len(boxes) == 3
+    assert all(below.y1 <= above.y0 for below, above in pairwise(boxes))
+    told = [text.get_text().split() for text in figure.axes[0].texts]
+    assert [float(value) for *_, value in told] == pytest.approx(
+        [agreement.low, agreement.bias, agreement.high], rel=5e-3
+    )
