@@ -87,8 +87,8 @@ def training_step(bundle: Path, folder: Path, device: torch.device, settings: di
 
     run()
     image = trainer.state.output[Keys.IMAGE]
-    autocast = trainer._autocast()
-    precision = autocast.fast_dtype if autocast._enabled else torch.float32
+    half = torch.float16 if device.type == "cuda" else torch.bfloat16
+    precision = half if trainer.mixed_precision else torch.float32
     return Work(run, len(image), networks, tuple(image.shape[-2:]), _name(precision))
 
 

@@ -143,6 +143,10 @@ def by_hand(steps: list[Step], loader: DataLoader) -> Callable[[], None]:
     return epoch
 
 
+def in_bfloat16() -> torch.autocast:
+    return torch.autocast("cpu", torch.bfloat16)
+
+
 def load(loader: DataLoader) -> None:
     for _ in loader:
         pass
@@ -217,7 +221,10 @@ def row(name: str, folder: Path, options: argparse.Namespace) -> str:
     trainer, loader = get("train#trainer"), get("train#dataloader")
     half = trainer.mixed_precision
     make = BARE[name]
-    runs = {"bare": by_hand(make(trainer, trainer._autocast), loader), "loading": lambda: load(loader)}
+    runs = {
+        "bare": by_hand(make(trainer, in_bfloat16 if half else nullcontext), loader),
+        "loading": lambda: load(loader),
+    }
     if half:
         runs["float32"] = by_hand(make(trainer, nullcontext), loader)
     measure(trainer, runs, measured)

@@ -20,7 +20,7 @@ from monai.data.utils import set_rnd
 from monai.engines.trainer import Trainer
 from monai.utils.enums import AdversarialIterationEvents
 from torch import Tensor, nn
-from torch.nn.utils import clip_grad_norm_
+from torch.nn.utils import clip_grad_norm_, get_total_norm
 from torch.optim import Optimizer
 from torch.utils.data import DataLoader, Dataset
 from torch.utils.data.distributed import DistributedSampler
@@ -285,7 +285,10 @@ class ResumableTrainer(Trainer):
 
     def _update(self, network: nn.Module, optimizer: Optimizer, scaler: torch.amp.GradScaler) -> Tensor:
         scaler.unscale_(optimizer)
-        norm = clip_grad_norm_(network.parameters(), self.max_grad_norm or float("inf"))
+        if self.max_grad_norm:
+            norm = clip_grad_norm_(network.parameters(), self.max_grad_norm)
+        else:  # without a bound PyTorch would multiply every gradient by 1
+            norm = get_total_norm(one.grad for one in network.parameters() if one.grad is not None)
         scaler.step(optimizer)
         scaler.update()
         return norm

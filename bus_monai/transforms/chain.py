@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from typing import Any
@@ -71,8 +71,7 @@ class PlainCacheDataset(CacheDataset):
         super().__init__(data, transform, hash_as_key=False, **options)
 
     def _load_cache_item(self, idx: int) -> dict[Any, Any]:
-        item = super()._load_cache_item(idx)
-        return {key: value.as_tensor() if isinstance(value, MetaTensor) else value for key, value in item.items()}
+        return _plain(super()._load_cache_item(idx))
 
     def _transform(self, index: int) -> Any:
         kept = self._cache[index] if index % len(self) < self.cache_num else None
@@ -81,7 +80,12 @@ class PlainCacheDataset(CacheDataset):
         if first is None:
             return item
         with _without_metadata():
-            return self.transform(deepcopy(item), start=first)
+            # some transforms, such as Lambdad, make a MetaTensor of whatever they get
+            return _plain(self.transform(deepcopy(item), start=first))
+
+
+def _plain(item: Mapping[Any, Any]) -> dict[Any, Any]:
+    return {key: value.as_tensor() if isinstance(value, MetaTensor) else value for key, value in item.items()}
 
 
 def _is_random(transform: object) -> bool:

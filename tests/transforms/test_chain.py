@@ -45,6 +45,7 @@ def test_plain_items_are_those_of_monai(kept: int) -> None:
             RandAffined(keys, prob=1.0, rotate_range=0.3, translate_range=2.0, scale_range=0.2, mode=modes),
             RandLetterboxd(keys, prob=1.0, mode=["bilinear", "nearest-exact"]),
             RandSpeckled("image", prob=1.0),
+            Lambdad("image", lambda x: x.clamp(0, 1)),
         ]
     )
     data = [{"image": MetaTensor(torch.rand(1, 12, 16)), "label": MetaTensor(torch.ones(1, 12, 16))} for _ in range(2)]
