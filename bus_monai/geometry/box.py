@@ -270,6 +270,21 @@ def mask_of(regions: Sequence[Region], size: Sequence[int]) -> NDArray[np.bool_]
     return mask
 
 
+def only_inside(regions: Sequence[Region], values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the values of a screen (H, W) in some regions, 0 elsewhere.
+
+    Example:
+        >>> only_inside([Region(Box(0, 1, 2, 3))], np.ones((2, 4), np.float32))
+        array([[0., 1., 1., 0.],
+               [0., 1., 1., 0.]], dtype=float32)
+    """
+    kept = np.zeros_like(values, order="C")
+    for region in regions:
+        part = region.box.slices
+        np.copyto(kept[part], values[part], where=True if region.spans is None else region.inside())
+    return kept
+
+
 def box_around(regions: Sequence[Region]) -> Box:
     """Return the smallest box that holds all of some regions, at least one."""
     boxes = [region.box for region in regions]

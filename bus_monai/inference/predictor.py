@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from bus_monai.bundle.models import TrainedModel, find_model, model_key, weights_hash
 from bus_monai.bundle.registry import bundle_version, require_ultrasound
 from bus_monai.errors import UserError, check_choice, need_package, writing
-from bus_monai.geometry.box import Region, mask_of
+from bus_monai.geometry.box import Region, only_inside
 from bus_monai.inference.backends.backend import (
     KNOWN_KEY,
     SENSITIVITIES,
@@ -147,14 +147,13 @@ class Predictor:
         if pixels.ndim != 2 or not pixels.size:
             raise ValueError(f"pixels must have the shape (H, W), got {pixels.shape}.")
         regions = find_regions(pixels) if regions is None else regions
-        inside = mask_of(regions, pixels.shape)
-        pixels = np.ascontiguousarray(np.where(inside, pixels, 0), dtype=np.float32)
+        pixels = only_inside(regions, np.asarray(pixels, np.float32))
         probability, distance = self._backend(pixels, regions)
         if self.tta:
             turned = [region.mirrored(pixels.shape[1]) for region in regions]
             mirrored = self._backend(np.ascontiguousarray(pixels[:, ::-1]), turned).probability
             probability = np.float32(0.5) * (probability + mirrored[:, ::-1])
-        return Prediction(np.where(inside, np.clip(probability, 0, 1), np.float32(0)), distance)
+        return Prediction(only_inside(regions, np.clip(probability, 0, 1)), distance)
 
 
 def has_operating_points(model: TrainedModel) -> bool:

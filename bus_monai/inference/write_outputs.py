@@ -177,9 +177,10 @@ class FileWriter:
             parent = (self.out / self.name).parent
             if not self.out.is_dir():  # or it would be made again, without what was in it
                 raise OutputError(f"'{self.out}' was removed while the job ran: run the command again.", path=self.out)
-            parent.mkdir(parents=True, exist_ok=True)
-            if not parent.resolve().is_relative_to(self.out.resolve()):
-                raise UserError(f"'{parent}' leads outside '{self.out}': remove that link.")
+            if parent != self.out:
+                parent.mkdir(parents=True, exist_ok=True)
+                if not parent.resolve().is_relative_to(self.out.resolve()):
+                    raise UserError(f"'{parent}' leads outside '{self.out}': remove that link.")
             if "png" in kinds:
                 self._write_masks(result)
             if "overlay" in kinds:

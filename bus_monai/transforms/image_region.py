@@ -172,8 +172,10 @@ def peel_borders(pixels: NDArray[np.uint8]) -> Box:
     """
     region = Box.of_image(pixels.shape)
     # an axis is seen more clearly when the borders of the other one are gone
-    for share in (PURE_SHARE, PURE_SHARE, WRITTEN_SHARE, WRITTEN_SHARE):
-        region = _peel(pixels, region, share)
+    for share in (PURE_SHARE, WRITTEN_SHARE):
+        peeled = _peel(pixels, region, share)
+        # where nothing was cut, a second look sees the same
+        region = _peel(pixels, peeled, share) if peeled != region else region
     top, left, bottom, right = region.sides
     if region.height < (1 - MAX_CUT_SHARE) * pixels.shape[0]:
         top, bottom = 0, pixels.shape[0]

@@ -254,8 +254,9 @@ def segment_regions(
     probability = np.zeros(pixels.shape, dtype=np.float32)
     distances = []
     for region in regions:
-        inside = region.inside()
-        found = run(np.where(inside, pixels[region.box.slices], np.float32(0)))
+        part = pixels[region.box.slices]
+        inside: NDArray[np.bool_] | bool = True if region.spans is None else region.inside()
+        found = run(np.ascontiguousarray(part) if inside is True else np.where(inside, part, np.float32(0)))
         np.copyto(probability[region.box.slices], found.probability, where=inside)
         distances.append(found.distance)
     return Prediction(probability, min(distances))
