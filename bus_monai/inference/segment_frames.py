@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
@@ -11,7 +12,7 @@ from os import SEEK_END
 from pathlib import Path
 from tempfile import SpooledTemporaryFile
 from threading import Lock
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, TypeAlias, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 from bus_monai.errors import NotAssessedError
 from bus_monai.geometry.box import Box, Region, mask_of
 from bus_monai.geometry.lesion import MAX_LESIONS, find_findings
+from bus_monai.inference.backends.backend import Prediction
 from bus_monai.inference.predictor import Predictor
 from bus_monai.io.gray import check_signal
 from bus_monai.io.image import SourceImage
@@ -42,6 +44,8 @@ MAX_DISTANCE = 1.0
 """From the images that a model knows, see :class:`~bus_monai.networks.blocks.mahalanobis.MahalanobisDistance`."""
 
 
+MAX_AHEAD_PIXELS = 4_000_000
+"""Of a frame: of larger ones one at a time is in memory."""
 MAX_KEPT_BYTES = 8_000_000
 """Of packed labels, in memory."""
 
@@ -207,14 +211,15 @@ def segment_frames(
     found: list[list[Lesion]] = []
     spacing, summary, shown, most, signal = None, 0, None, -1, False
     specks = surplus = unlike = oversized = 0
-    regions = FrameRegions()
     notes: dict[str, None] = {}
     # closed here, while the file is still open
-    with closing(images() if images else read_images(source)) as decoded:
-        for image in decoded:
-            shows = regions(image.pixels, image.images)
-            probability, distance = predictor.assess(image.pixels, shows)
-            if distance > MAX_DISTANCE and not any_body_part:
+    with (
+        closing(images() if images else read_images(source)) as decoded,
+        closing(_one_ahead(_assessed(predictor, decoded))) as assessed,
+    ):
+        for image, shows, predicted in assessed:
+            probability = predicted.probability
+            if predicted.distance > MAX_DISTANCE and not any_body_part:
                 probability, unlike = np.zeros_like(probability), unlike + 1
             findings = find_findings(
                 probability,
@@ -251,6 +256,33 @@ def segment_frames(
     return SegmentedFile(
         labels, found, spacing, summary, shown, specks, surplus, unlike, oversized, flickers, tuple(notes)
     )
+
+
+_Assessed: TypeAlias = tuple[SourceImage, tuple[Region, ...], Prediction]
+
+
+def _assessed(predictor: Predictor, images: Iterable[SourceImage]) -> Generator[_Assessed, None, None]:
+    regions = FrameRegions()
+    for image in images:
+        shows = regions(image.pixels, image.images)
+        yield image, shows, predictor.assess(image.pixels, shows)
+
+
+def _one_ahead(frames: Generator[_Assessed, None, None]) -> Generator[_Assessed, None, None]:
+    """Yield the frames of a cine, of which another thread computes the next meanwhile."""
+    first = next(frames, None)
+    if first is None:
+        return
+    if first[0].frames == 1 or first[0].pixels.size > MAX_AHEAD_PIXELS:
+        yield first
+        yield from frames
+        return
+    with ThreadPoolExecutor(1, thread_name_prefix="frames") as thread:
+        frame: _Assessed | None = first
+        while frame is not None:
+            following = thread.submit(next, frames, None)
+            yield frame
+            frame = following.result()
 
 
 def _may_name_a_patient(source: OpenedSource, pixels: NDArray[np.float32], shows: Sequence[Region]) -> bool:
