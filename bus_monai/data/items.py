@@ -24,7 +24,7 @@ from bus_monai.io.masks import frame_mark
 from bus_monai.io.opened import source_kind
 from bus_monai.io.ours import check_replaced
 from bus_monai.networks.shape_cnn import SHAPE_CLASSES
-from bus_monai.sources.listing import list_sources
+from bus_monai.sources.listing import list_files
 from bus_monai.sources.read import read_source
 from bus_monai.transforms.crop import AREA_KEY, BOX_KEY, CROP_KINDS
 from bus_monai.transforms.load import components, crop_mass, read_mask_file
@@ -282,21 +282,20 @@ def inference_items(folder: str | Path, output: str | Path) -> list[dict[str, An
     folder, output = Path(folder), Path(output)
     if not folder.exists():
         raise UserError(f"'{folder}' does not exist: give a folder of PNG, JPEG, NIfTI or DICOM files.")
-    sources = list_sources(folder)
-    if not sources:
+    files = [(path, kind, count) for path, kind, count in list_files(folder) if count]
+    if not files:
         raise UserError(f"'{folder}' holds no PNG, JPEG, NIfTI or DICOM file: give another folder.")
     root = _root(folder)
-    frames = Counter(path for path, _ in sources)
-    stems = Counter(path.with_name(image_stem(path.name)) for path in frames)
+    stems = Counter(path.with_name(image_stem(path.name)) for path, _, _ in files)
     items = []
-    for path, frame in sources:
+    for path, kind, count in files:
         stem = path.with_name(image_stem(path.name))
         name = path.name.replace(".", "_") if stems[stem] > 1 else stem.name
-        if frames[path] > 1:
-            name += frame_mark(frame, frames[path])
-        suffix = "_mask.nii.gz" if source_kind(path) == "nifti" else "_mask.png"
-        target = output / path.parent.relative_to(root) / (name + suffix)
-        items.append({"image": str(path), "source": str(path), "frame": frame, "output": str(target)})
+        suffix = "_mask.nii.gz" if kind == "nifti" else "_mask.png"
+        for frame in range(count):
+            mark = frame_mark(frame, count) if count > 1 else ""
+            target = output / path.parent.relative_to(root) / (name + mark + suffix)
+            items.append({"image": str(path), "source": str(path), "frame": frame, "output": str(target)})
     if output != Path():
         check_replaced((Path(str(item["output"])) for item in items), option="output_dir")
     return items

@@ -11,6 +11,7 @@ from bus_monai.io.image import NIFTI_SUFFIXES, RASTER_SUFFIXES, image_stem
 from bus_monai.io.opened import (
     DICOM_SUFFIXES,
     HEAD_BYTES,
+    Kind,
     OpenedSource,
     SpecialFileError,
     kind_of,
@@ -26,12 +27,15 @@ def list_sources(folder: Path) -> list[tuple[Path, int]]:
 
     DICOM objects that are no images (reports, segmentations) are left out, as is what :func:`find_sources` leaves out.
     """
-    sources: list[tuple[Path, int]] = []
-    for path in find_sources(folder):
-        if not path.is_file():
-            continue
-        sources += [(path, frame) for frame in range(_count_frames(path))]
-    return sources
+    return [(path, frame) for path, _, frames in list_files(folder) for frame in range(frames)]
+
+
+def list_files(folder: Path) -> list[tuple[Path, Kind | None, int]]:
+    """List the image files below ``folder``, sorted, or the file itself: path, kind and frames, 0 of what is no image.
+
+    Each is opened once.
+    """
+    return [(path, *_kind_and_frames(path)) for path in find_sources(folder) if path.is_file()]
 
 
 def find_sources(
@@ -103,14 +107,16 @@ def may_be_image(path: Path) -> bool:
         return True
 
 
-def _count_frames(path: Path) -> int:
+def _kind_and_frames(path: Path) -> tuple[Kind | None, int]:
     from bus_monai.dicom.read import count_frames
 
+    kind = None
     try:
         with open_source(path) as source:
-            return count_frames(source) if source.kind == "dicom" else 1
+            kind = source.kind
+            return kind, count_frames(source) if kind == "dicom" else 1
     except UserError:
-        return 1  # reading it will say what is wrong
+        return kind, 1  # reading it will say what is wrong
 
 
 _UNPACK = "unpack it and give its folder"

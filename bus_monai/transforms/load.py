@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +19,11 @@ from torch.nn import functional as F
 from bus_monai.errors import UserError
 from bus_monai.geometry.box import Box, loose_box
 from bus_monai.io.gray import check_signal
-from bus_monai.io.image import read_any_mask, read_mask, read_masks
+from bus_monai.io.image import SourceImage, read_any_mask, read_mask, read_masks
 from bus_monai.io.mask_content import lesion_of
 from bus_monai.io.opened import source_kind
 from bus_monai.networks.shape_cnn import SHAPE_INPUT_SIZE
-from bus_monai.sources.read import read_source
+from bus_monai.sources.read import read_all_frames, read_source
 from bus_monai.transforms.crop import IMAGES_META
 
 UNKNOWN_SPACING = (float("nan"), float("nan"))
@@ -43,7 +43,8 @@ class LoadUltrasoundd(MapTransform):
 
     The result is a float32 ``MetaTensor`` (1, H, W), rows first, values in [0, 1]. Its metadata: ``filename_or_obj``,
     ``source_shape`` (H, W), ``spacing_mm`` (rows, columns; NaN where the file does not say), ``frame`` and ``images``,
-    where the file says that ultrasound is on the screen (8, 4), zeros where it does not.
+    where the file says that ultrasound is on the screen (8, 4), zeros where it does not. A cine whose frames come one
+    after another is opened once.
 
     Args:
         keys: paths to read; of several frames that whose number, from 0, the item has as ``frame``, else the first.
@@ -51,13 +52,27 @@ class LoadUltrasoundd(MapTransform):
 
     Raises:
         UserError: a file cannot be read, or holds no signal.
+
+    Example:
+        >>> from pydicom.data import get_testdata_file
+        >>> image = LoadUltrasoundd("image")({"image": get_testdata_file("examples_rgb_color.dcm")})["image"]
+        >>> image.shape, image.dtype, bool(image.max() <= 1)
+        (torch.Size([1, 240, 320]), torch.float32, True)
     """
+
+    def __init__(self, keys: KeysCollection, allow_missing_keys: bool = False) -> None:
+        super().__init__(keys, allow_missing_keys)
+        self._next: dict[tuple[str, int], Iterator[SourceImage]] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        # an open file goes to no other process
+        return self.__dict__ | {"_next": {}}
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Replace each path by its image."""
         item = dict(data)
         for key in self.key_iterator(item):
-            source = read_source(item[key], int(item.get("frame", 0)))
+            source = self._read(item[key], int(item.get("frame", 0)))
             check_signal(item[key], bool(source.pixels.any()))
             meta = {
                 "filename_or_obj": str(item[key]),
@@ -69,6 +84,17 @@ class LoadUltrasoundd(MapTransform):
             }
             item[key] = MetaTensor(torch.from_numpy(source.pixels.copy())[None], meta=meta)
         return item
+
+    def _read(self, path: str | Path, frame: int) -> SourceImage:
+        # taken out, so that threads share no file; what another one holds is read by its number
+        images = self._next.pop((str(path), frame), None) or (read_all_frames(Path(path)) if frame == 0 else None)
+        if images is None:
+            return read_source(path, frame)
+        image = next(images)
+        self._next.clear()
+        if frame + 1 < image.frames:
+            self._next[str(path), frame + 1] = images
+        return image
 
 
 def _rows(images: Sequence[Box]) -> NDArray[np.int64]:

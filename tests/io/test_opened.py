@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import pickle
 import shutil
 import sys
 from collections import Counter
@@ -22,11 +23,13 @@ import pytest
 from PIL import Image
 from pydicom.data import get_testdata_file
 
+from bus_monai.data.items import inference_items
 from bus_monai.inference.batch import segment_inputs
 from bus_monai.inference.segment_file import SegmentSettings
 from bus_monai.io.opened import open_source
 from bus_monai.sources.listing import list_sources
 from bus_monai.sources.read import read_all_frames, read_image, read_images, read_source
+from bus_monai.transforms.load import LoadUltrasoundd
 from tests.dicom.objects import CINE
 from tests.inference.bright_predictor import BrightPredictor
 from tests.user_errors import raises_user_error
@@ -105,6 +108,21 @@ def test_a_listing_opens_a_cine_once_and_a_picture_not_at_all_before_it_is_asked
     before = openings(cine)
     assert list_sources(tmp_path) == [(cine, frame) for frame in range(30)]
     assert openings(cine) - before == 1
+
+
+def test_inference_opens_a_cine_to_list_it_and_to_read_it(tmp_path: Path, openings: Callable[[Path], int]) -> None:
+    cine = dicom(tmp_path / "a.dcm", CINE)
+    before = openings(cine)
+    items = inference_items(tmp_path, tmp_path / "out")
+    assert openings(cine) - before == 1
+    load = LoadUltrasoundd("image")
+    frames = [load(item)["image"] for item in items]
+    assert openings(cine) - before == 2
+    assert [frame.meta["frame"] for frame in frames] == list(range(30))
+    # in another order, and in another process, each is read by itself
+    other = pickle.loads(pickle.dumps(load))
+    for number in (7, 3):
+        assert np.array_equal(other(items[number])["image"], frames[number])
 
 
 def test_an_opened_source_knows_its_content_and_gives_its_frames_again_and_again(tmp_path: Path) -> None:
