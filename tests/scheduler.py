@@ -8,6 +8,8 @@ SHARED = {
     "tests/bundles/test_processes.py": "a process that has imported MONAI",
     "tests/bundles/test_rdau_gan_run.py": "a process that has imported MONAI",
     "tests/label/test_clients.py": "the label server",
+    "tests/label/test_page_state.py": "the page in a browser, and its server",
+    "tests/label/test_page_tools.py": "the page in a browser, and its server",
     "tests/label/test_requests.py": "the label server",
     "tests/label/test_serve.py": "the label server",
 }

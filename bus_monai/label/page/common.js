@@ -62,9 +62,13 @@ export async function choose(title, content, answers) {
   const form = make("form", { method: "dialog" }, body, make("menu", {}, ...buttons));
   dialog.replaceChildren(make("h2", { id: "dialog-title", textContent: title }), form);
   dialog.returnValue = "";
+  // nothing is done while it asks
+  const doing = $("status").textContent;
+  if (doing.endsWith("...")) say("");
   dialog.showModal();
   (form.querySelector("input:checked") ?? form.querySelector("input"))?.focus();
   await new Promise((closed) => dialog.addEventListener("close", closed, { once: true }));
+  if (doing.endsWith("...")) say(doing);
   return dialog.returnValue || null;
 }
 

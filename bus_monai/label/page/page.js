@@ -293,7 +293,7 @@ $("train").onclick = () => {
   const model = $("model").value;
   train(model, info.trainers[model].config).catch((error) => say(error.message, true));
 };
-$("stop").onclick = stop;
+$("stop").onclick = () => stop().catch((error) => say(error.message, true));
 $("versions-of").onclick = () => during("", () => chooseVersion($("model").value));
 $("frame").oninput = () => turnTo(Number($("frame").value));
 for (const id of WINDOW) $(id).oninput = () => { view.window = WINDOW.map((one) => Number($(one).value)); };

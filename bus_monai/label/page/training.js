@@ -1,5 +1,5 @@
 // A training on the labels: its settings, how far it is, and what came of it. It goes on while others label.
-import { $, ask, choose, make, say } from "./common.js";
+import { $, ask, choose, make } from "./common.js";
 import { name } from "./save.js";
 
 const SETTINGS = {
@@ -12,7 +12,8 @@ export async function train(model, settings) {
     const input = make("input", { type: "number", step: "any", min: 0, required: true, name, value });
     return make("label", {}, SETTINGS[name] ?? name, input);
   });
-  const answer = await choose(`Train ${model}`, make("div", {}, ...inputs), { train: "Train", back: "Back" });
+  const ends = make("p", { textContent: "It stops by itself when nothing improves." });
+  const answer = await choose(`Train ${model}`, make("div", {}, ...inputs, ends), { train: "Train", back: "Back" });
   if (answer !== "train") return;
   const chosen = $("dialog").querySelectorAll("input");
   const wanted = Object.fromEntries([...chosen].map((input) => [input.name, Number(input.value)]));
@@ -38,7 +39,10 @@ export async function follow() {
   $("stop").disabled = true;
 }
 
-export const stop = () => ask("/train/", "DELETE").catch((error) => say(error.message, true));
+export async function stop() {
+  // a training that was only just asked for cannot be stopped yet
+  while (!$("stop").disabled && !(await ask("/train/", "DELETE"))) await new Promise((wake) => setTimeout(wake, 200));
+}
 
 // Choose which version serves; where the gate advised against it, only when asked again.
 export async function chooseVersion(model) {
