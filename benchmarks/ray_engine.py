@@ -2,14 +2,15 @@
 
     python benchmarks/ray_engine.py [--model BUNDLE[:WEIGHTS]] [--images 200] [--workers 1 2] [--rounds 3]
 
-Phantoms as DICOM become masks, SEG and SR. The rate is that of the files recorded after the first batch, so that the
-start of the workers is no part of it; efficiency is the rate by that of the fewest workers, a worker. The numbers of
-workers take turns. The local engine stands beside them.
+Phantoms as DICOM become masks, SEG and SR. The rate is that of the files recorded after the first quarter, and at least
+after the first batch, so that the start of the workers is no part of it. ``by local`` is the rate by that of the local
+engine with as many processes, ``by worker`` that of a worker by that of one among the fewest. All take turns.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 import statistics
 import sys
 import tempfile
@@ -101,26 +102,34 @@ def main() -> None:
         folder = Path(below)
         source = write_phantoms(folder / "phantoms", options.images, tuple(options.size))
         predictor = Predictor(parse_models([options.model])[0], backend=options.backend)
-        engines: dict[str, Executor] = {"local": LocalExecutor()}
+        engines: dict[str, Executor] = {f"local {count}": LocalExecutor(processes=count) for count in options.workers}
         engines |= {f"ray {count}": RayExecutor(workers=count) for count in options.workers}
         found: dict[str, list[tuple[float, float]]] = {name: [] for name in engines}
         with ray_session("local", max(options.workers)):
             for turn in range(options.rounds):
                 for name, engine in engines.items():
-                    # what a worker is handed at once is recorded at once
-                    batch = 1 if name == "local" else RayExecutor.at_once(options.images, engine.workers)  # type: ignore[attr-defined]
+                    batch = math.ceil(options.images / 4)
+                    if isinstance(engine, RayExecutor):
+                        # what a worker is handed at once is recorded at once
+                        batch = max(batch, engine.at_once(options.images, engine.workers or 1))
                     found[name].append(measure(predictor, source, folder / f"{name}{turn}", engine, batch))
     tell(found, options.workers)
 
 
 def tell(found: dict[str, list[tuple[float, float]]], workers: list[int]) -> None:
-    rates = {name: statistics.median(rate for rate, _ in runs) for name, runs in found.items()}
     least = min(workers)
-    print("| engine | files/s | efficiency | seconds in all |\n|---|---:|---:|---:|")
+    print("| engine | files/s | by local | by worker | seconds in all |\n|---|---:|---:|---:|---:|")
     for name, runs in found.items():
-        gain = [rate / other for (rate, _), (other, _) in zip(runs, found[f"ray {least}"], strict=True)]
-        share = "-" if name == "local" else f"{statistics.median(gain) * least / int(name.split()[1]):.2f}"
-        print(f"| {name} | {rates[name]:.1f} | {share} | {statistics.median(seconds for _, seconds in runs):.1f} |")
+        kind, count = name.split()
+        rate = statistics.median(rate for rate, _ in runs)
+        by_local, by_worker = (_ratio(runs, found[other]) for other in (f"local {count}", f"{kind} {least}"))
+        seconds = statistics.median(seconds for _, seconds in runs)
+        print(f"| {name} | {rate:.1f} | {by_local:.2f} | {by_worker * least / int(count):.2f} | {seconds:.1f} |")
+
+
+def _ratio(runs: list[tuple[float, float]], others: list[tuple[float, float]]) -> float:
+    """Return the median over rounds of one rate by another."""
+    return statistics.median(rate / other for (rate, _), (other, _) in zip(runs, others, strict=True))
 
 
 if __name__ == "__main__":

@@ -95,7 +95,7 @@ def blocked(trainer: AdversarialTrainer, autocast: Autocast) -> list[Step]:
 
 def paired(trainer: AdversarialTrainer, autocast: Autocast) -> list[Step]:
     """cGAN+AC+CAW: both networks on each batch, on the same prediction."""
-    g, d, g_optimizer, d_optimizer = _pair(trainer, 2e-4, (0.5, 0.999), (0.5, 0.999))
+    g, d, g_optimizer, d_optimizer = _pair(trainer, 2e-4, (0.5, 0.999), (0.5, 0.999), fused=True)
     objective, region_loss = BCEObjective(), trainer.region_loss
     g.train(), d.train()
 
@@ -123,11 +123,12 @@ BARE = {"lite_unet": lite, "rdau_gan": blocked, "cgan_ac_caw": paired}
 
 
 def _pair(
-    trainer: AdversarialTrainer, rate: float, g_betas: tuple[float, float], d_betas: tuple[float, float]
+    trainer: AdversarialTrainer, rate: float, g_betas: tuple[float, float], d_betas: tuple[float, float], **options: Any
 ) -> tuple[nn.Module, nn.Module, Adam, Adam]:
     assert trainer.discriminator is not None
     g, d = deepcopy(trainer.generator.network), deepcopy(trainer.discriminator.network)
-    return g, d, Adam(g.parameters(), rate, betas=g_betas), Adam(d.parameters(), rate, betas=d_betas)
+    g_optimizer = Adam(g.parameters(), rate, betas=g_betas, **options)
+    return g, d, g_optimizer, Adam(d.parameters(), rate, betas=d_betas, **options)
 
 
 def _beside(image: Tensor, mask: Tensor) -> Tensor:
