@@ -56,6 +56,10 @@ class MaskDiscriminator(nn.Sequential):
 
     Raises:
         UserError: a smaller image.
+
+    Example:
+        >>> MaskDiscriminator()(torch.zeros(1, 1, 64, 64)).shape
+        torch.Size([1, 1, 2, 2])
     """
 
     def __init__(self, *, in_channels: int = 1) -> None:
@@ -94,6 +98,10 @@ class PatchDiscriminator(nn.Module):
 
     Raises:
         UserError: a smaller image.
+
+    Example:
+        >>> PatchDiscriminator(base_width=8)(torch.zeros(1, 2, 64, 64)).shape
+        torch.Size([1, 1, 2, 2])
     """
 
     def __init__(self, *, in_channels: int = 2, base_width: int = 64, tail_padding: int = 0) -> None:
@@ -138,6 +146,10 @@ class RDACritic(nn.Module):
 
     Raises:
         UserError: unknown norm, or a smaller image.
+
+    Example:
+        >>> RDACritic()(torch.zeros(2, 2, 64, 64)).shape
+        torch.Size([2, 1])
     """
 
     def __init__(self, *, in_channels: int = 2, norm: str = "batch") -> None:

@@ -27,6 +27,11 @@ class FCN(nn.Module):
 
     Raises:
         UserError: unknown ``backbone``.
+
+    Example:
+        >>> import torch
+        >>> FCN(backbone="resnet18")(torch.zeros(1, 1, 64, 64)).shape
+        torch.Size([1, 1, 64, 64])
     """
 
     def __init__(self, *, in_channels: int = 1, out_channels: int = 1, backbone: str = "resnet50") -> None:

@@ -74,6 +74,10 @@ class MultiEncoderUNet(Padded):
     Raises:
         UserError: unknown encoder, attention or skip, no encoder, ``add`` with EfficientNets alone, or ``dropout``
             outside its range.
+
+    Example:
+        >>> MultiEncoderUNet(encoders=["resnet18"])(torch.zeros(1, 1, 64, 64)).shape
+        torch.Size([1, 1, 64, 64])
     """
 
     def __init__(

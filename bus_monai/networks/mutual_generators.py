@@ -36,6 +36,11 @@ class MutualGenerators(nn.Module):
 
     Raises:
         UserError: unknown ``backbone``, another number of generators, or a ``used`` one that there is not.
+
+    Example:
+        >>> import torch
+        >>> MutualGenerators(backbone="resnet18").eval()(torch.zeros(1, 1, 64, 64)).shape
+        torch.Size([1, 1, 64, 64])
     """
 
     used: int

@@ -30,6 +30,10 @@ class PSPNet(nn.Module):
 
     Raises:
         UserError: unknown ``backbone``.
+
+    Example:
+        >>> PSPNet(backbone="resnet18").eval()(torch.zeros(1, 1, 64, 64)).shape
+        torch.Size([1, 1, 64, 64])
     """
 
     def __init__(self, *, in_channels: int = 1, out_channels: int = 1, backbone: str = "resnet101") -> None:

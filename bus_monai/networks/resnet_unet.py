@@ -31,6 +31,10 @@ class ResNetUNet(Padded):
 
     Raises:
         UserError: unknown ``backbone``.
+
+    Example:
+        >>> ResNetUNet(backbone="resnet18")(torch.zeros(1, 1, 64, 64)).shape
+        torch.Size([1, 1, 64, 64])
     """
 
     def __init__(self, *, in_channels: int = 1, out_channels: int = 1, backbone: str = "resnet101") -> None:

@@ -27,6 +27,10 @@ class SegNet(Padded):
 
     Shape:
         (B, in_channels, H, W) with values in [0, 1] to logits (B, out_channels, H, W), any H and W.
+
+    Example:
+        >>> SegNet()(torch.zeros(1, 1, 64, 64)).shape
+        torch.Size([1, 1, 64, 64])
     """
 
     def __init__(self, *, in_channels: int = 1, out_channels: int = 1) -> None:

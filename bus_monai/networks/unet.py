@@ -66,6 +66,11 @@ class AttentionUNet(Padded):
 
     Raises:
         UserError: ``features`` are not five numbers of at least 1.
+
+    Example:
+        >>> import torch
+        >>> AttentionUNet(features=(8, 16, 32, 64, 128))(torch.zeros(1, 1, 64, 64)).shape
+        torch.Size([1, 1, 64, 64])
     """
 
     def __init__(
@@ -91,6 +96,11 @@ class UNetPlusPlus(Padded):
 
     Shape:
         (B, in_channels, H, W) with values in [0, 1] to logits (B, out_channels, H, W), any H and W.
+
+    Example:
+        >>> import torch
+        >>> UNetPlusPlus(features=(8, 8, 16, 32, 64, 8))(torch.zeros(1, 1, 64, 64)).shape
+        torch.Size([1, 1, 64, 64])
     """
 
     def __init__(

@@ -63,6 +63,11 @@ class Padded(nn.Module):
 
     Shape:
         (B, C, H, W) to (B, K, H, W), any H and W.
+
+    Example:
+        >>> halved = nn.Sequential(nn.MaxPool2d(2), nn.Upsample(scale_factor=2))
+        >>> Padded(halved, 2)(torch.zeros(1, 1, 7, 9)).shape
+        torch.Size([1, 1, 7, 9])
     """
 
     multiple: int

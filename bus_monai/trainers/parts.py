@@ -106,6 +106,10 @@ class Updates:
         max_grad_norm: clip the norm of each network's gradient; ``None`` leaves it.
         lr_schedulers: stepped between epochs.
         amp: mixed precision, bfloat16 on processors that are fast in it and float16 with loss scaling on CUDA.
+
+    Example:
+        >>> Updates(max_grad_norm=1.0, amp=True).lr_schedulers
+        ()
     """
 
     max_grad_norm: float | None = None
@@ -118,6 +122,12 @@ def learners(networks: Iterable[nn.Module], optimizers: Iterable[Optimizer]) -> 
 
     Raises:
         UserError: one of them is missing.
+
+    Example:
+        >>> import torch
+        >>> networks = [nn.Conv2d(1, 1, 3) for _ in range(2)]
+        >>> len(learners(networks, [torch.optim.Adam(network.parameters()) for network in networks]))
+        2
     """
     networks, optimizers = list(networks), list(optimizers)
     if len(networks) != len(optimizers):

@@ -113,7 +113,13 @@ class Schedule(ABC):
 
 
 class GeneratorOnly(Schedule):
-    """Plain supervised training: every iteration is a generator step."""
+    """Plain supervised training: every iteration is a generator step.
+
+    Example:
+        >>> steps = GeneratorOnly().iterations(iter([["a", "b"]] * 9), batches=2, pretraining=False)
+        >>> [[(step.network[0], step.batch) for step in iteration] for iteration in steps]
+        [[('g', 'a')], [('g', 'b')]]
+    """
 
     def iterations(self, passes: Iterator[Iterable[Batch]], *, batches: int, pretraining: bool) -> Iterator[list[Step]]:
         """Yield a generator step per batch."""
@@ -125,6 +131,11 @@ class Blocked(Schedule):
     """All discriminator steps of an epoch, then all generator steps, each block one pass over the data.
 
     Algorithm 1 of RDA-NET-GAN (Enobun et al.): sigma critic steps, then sigma generator steps.
+
+    Example:
+        >>> steps = Blocked().iterations(iter([["a", "b"]] * 9), batches=2, pretraining=False)
+        >>> [[(step.network[0], step.batch) for step in iteration] for iteration in steps]
+        [[('d', 'a')], [('d', 'b')], [('g', 'a')], [('g', 'b')]]
     """
 
     iterations_per_batch = 2
@@ -147,6 +158,11 @@ class Interleaved(Schedule):
     Args:
         n_critic: discriminator steps before each generator step; 5 in Arjovsky et al. (2017).
         pretrain_epochs: as in :class:`Schedule`.
+
+    Example:
+        >>> steps = Interleaved(n_critic=2).iterations(iter([["a", "b"]] * 9), batches=2, pretraining=False)
+        >>> [[(step.network[0], step.batch) for step in iteration] for iteration in steps]
+        [[('d', 'a'), ('d', 'b'), ('g', 'a')], [('d', 'a'), ('d', 'b'), ('g', 'b')]]
     """
 
     def __init__(self, *, n_critic: int = 5, pretrain_epochs: int = 0) -> None:
@@ -167,6 +183,11 @@ class Paired(Schedule):
     """A discriminator step and a generator step on the same batch and the same prediction, as in pix2pix.
 
     Isola et al., CVPR 2017, arXiv 1611.07004; also cGAN+AC+CAW (Singh et al., ESWA 2020).
+
+    Example:
+        >>> steps = Paired().iterations(iter([["a", "b"]] * 9), batches=2, pretraining=False)
+        >>> [[(step.network[0], step.batch) for step in iteration] for iteration in steps]
+        [[('b', 'a')], [('b', 'b')]]
     """
 
     def iterations(self, passes: Iterator[Iterable[Batch]], *, batches: int, pretraining: bool) -> Iterator[list[Step]]:

@@ -31,6 +31,16 @@ class RandCoverLesiond(RandomizableTransform, MapTransform):
     Args:
         keys: the image, and the mask.
         prob: that the lesion is covered, and that another place is; at most 0.5.
+
+    Example:
+        >>> import torch
+        >>> tissue = 0.2 + 0.1 * torch.rand(1, 64, 64, generator=torch.Generator().manual_seed(0))
+        >>> label = torch.zeros(1, 64, 64)
+        >>> label[0, 24:36, 24:36] = 1
+        >>> covers = RandCoverLesiond(prob=0.5).set_random_state(seed=1)
+        >>> kept = [int(covers({"image": tissue - 0.1 * label, "label": label})["label"].sum()) for _ in range(4)]
+        >>> sorted(set(kept))
+        [0, 144]
     """
 
     def __init__(self, keys: KeysCollection = ("image", "label"), prob: float = 0.2) -> None:

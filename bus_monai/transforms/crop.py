@@ -55,6 +55,11 @@ class RandBoxJitterd(Randomizable, Transform):
 
     Raises:
         UserError: ``jitter`` outside its range.
+
+    Example:
+        >>> moved = RandBoxJitterd(0.1).set_random_state(seed=0)({"box": [20, 20, 60, 60]})["box"]
+        >>> bool(((moved - torch.tensor([20, 20, 60, 60])).abs() <= 4).all())
+        True
     """
 
     def __init__(self, jitter: float = 0.1) -> None:
@@ -101,6 +106,11 @@ class CropToBoxd(Cropd):
 
     Raises:
         UserError: unknown ``box``, ``loose_scale`` below 1, or, when called, a box outside the image.
+
+    Example:
+        >>> item = {"image": MetaTensor(torch.rand(1, 40, 40)), "box": [10, 10, 20, 18]}
+        >>> CropToBoxd("image", box="tight")(item)["image"].shape, CropToBoxd("image", box="loose")(item)["image"].shape
+        (torch.Size([1, 10, 8]), torch.Size([1, 15, 15]))
     """
 
     def __init__(
@@ -172,6 +182,12 @@ class CropImageRegiond(Cropd):
     Args:
         keys: images of one size with values in [0, 1]; the region is that of the first.
         allow_missing_keys: leave out keys that the item lacks.
+
+    Example:
+        >>> screen = torch.zeros(1, 96, 128)
+        >>> screen[:, 16:80, 32:96] = 0.1 + 0.8 * torch.rand(1, 64, 64, generator=torch.Generator().manual_seed(0))
+        >>> CropImageRegiond("image")({"image": MetaTensor(screen)})["image"].shape
+        torch.Size([1, 64, 64])
     """
 
     def __init__(self, keys: KeysCollection, allow_missing_keys: bool = False) -> None:

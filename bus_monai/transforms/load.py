@@ -111,6 +111,10 @@ class LoadMasksd(MapTransform):
 
     Raises:
         UserError: a mask cannot be read or has another size than the item's ``image``, which is loaded before.
+
+    Example:
+        >>> LoadMasksd()({"image": torch.zeros(1, 6, 8), "masks": []})["label"].shape
+        torch.Size([1, 6, 8])
     """
 
     def __init__(self, keys: KeysCollection = "masks") -> None:

@@ -56,7 +56,15 @@ class Morphology(Transform):
 
 
 class Morphologyd(EachKeyd):
-    """Dictionary version of :class:`Morphology`."""
+    """Dictionary version of :class:`Morphology`.
+
+    Example:
+        >>> import torch
+        >>> line = torch.zeros(1, 9, 9)
+        >>> line[0, 4] = 1
+        >>> float(Morphologyd("pred")({"pred": line})["pred"].sum())
+        0.0
+    """
 
     def __init__(self, keys: KeysCollection, allow_missing_keys: bool = False) -> None:
         super().__init__(keys, Morphology(), allow_missing_keys)
@@ -86,6 +94,13 @@ class SaveMaskd(MapTransform):
 
     Raises:
         UserError: the mask cannot be written, or there are several channels or values outside of [0, 1].
+
+    Example:
+        >>> import torch
+        >>> from monai.data import MetaTensor
+        >>> pred = MetaTensor(torch.tensor([[[0.2, 0.8]]]), meta={"filename_or_obj": "a.png"})
+        >>> SaveMaskd()({"pred": pred})["pred"].flatten().tolist()
+        [0, 1]
     """
 
     def __init__(self, keys: KeysCollection = "pred", *, threshold: float = 0.5) -> None:

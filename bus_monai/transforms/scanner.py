@@ -227,6 +227,11 @@ class RandSpeckled(_RandEffectd):
         prob: of a change.
         strength: the noise's standard deviation is drawn from 0 to this.
         length: its correlation length in pixels is drawn from 0 to this.
+
+    Example:
+        >>> image = torch.full((1, 16, 16), 0.5)
+        >>> bool(RandSpeckled("image", prob=1.0).set_random_state(seed=0)({"image": image})["image"].std() > 0)
+        True
     """
 
     def __init__(self, keys: KeysCollection, prob: float = 0.5, *, strength: float = 0.4, length: float = 3.0) -> None:
@@ -242,7 +247,13 @@ class RandSpeckled(_RandEffectd):
 
 
 class RandBurnInd(_RandEffectd):
-    """Words and calipers burned into the image, in Pillow's own font."""
+    """Words and calipers burned into the image, in Pillow's own font.
+
+    Example:
+        >>> image = torch.zeros(1, 64, 64)
+        >>> bool(RandBurnInd("image", prob=1.0).set_random_state(seed=0)({"image": image})["image"].any())
+        True
+    """
 
     def __init__(self, keys: KeysCollection, prob: float = 0.3) -> None:
         super().__init__(keys, prob)
@@ -260,6 +271,12 @@ class RandJPEGd(_RandEffectd):
         keys: images.
         prob: of a change.
         quality: least quality and most.
+
+    Example:
+        >>> image = torch.rand(1, 16, 16, generator=torch.Generator().manual_seed(0))
+        >>> packed = RandJPEGd("image", prob=1.0).set_random_state(seed=0)({"image": image})["image"]
+        >>> packed.shape == image.shape, bool((packed == image).all())
+        (True, False)
     """
 
     def __init__(self, keys: KeysCollection, prob: float = 0.3, *, quality: tuple[int, int] = (20, 90)) -> None:
@@ -280,6 +297,12 @@ class RandLetterboxd(RandomizableTransform, MapTransform):
         prob: of a change.
         max_share: each of the four borders is drawn from 0 to this share of the side.
         mode: interpolation, one for each key.
+
+    Example:
+        >>> image = torch.full((1, 16, 16), 0.5)
+        >>> boxed = RandLetterboxd("image", prob=1.0).set_random_state(seed=0)({"image": image})["image"]
+        >>> boxed.shape, bool((boxed == image).all())
+        (torch.Size([1, 16, 16]), False)
     """
 
     def __init__(

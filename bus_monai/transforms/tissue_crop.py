@@ -40,6 +40,15 @@ class RandTissueCropd(RandomizableTransform, MapTransform):
         free: share of the changed images of which a part clear of the lesion is taken.
         min_share: sides of a part are at least this share of the image's, and its area at least :data:`MIN_AREA`.
         mode: interpolation, one for each key.
+
+    Example:
+        >>> import torch
+        >>> label = torch.zeros(1, 64, 64)
+        >>> label[0, 4:10, 4:10] = 1
+        >>> crop = RandTissueCropd(("image", "label"), prob=1.0, free=1.0, mode=("bilinear", "nearest-exact"))
+        >>> item = crop.set_random_state(seed=0)({"image": torch.rand(1, 64, 64), "label": label})
+        >>> item["image"].shape, int(item["label"].sum())
+        (torch.Size([1, 64, 64]), 0)
     """
 
     def __init__(
