@@ -17,7 +17,7 @@ import pytest
 from pydicom.dataset import Dataset
 from typer.main import get_command
 
-from bus_monai.cli.main import app
+from bus_monai.cli.main import app, main
 from bus_monai.pacs.journal import KEY_VARIABLE, Journal, read_study
 from tests.pacs.orthanc_server import OrthancServer
 from tests.pacs.serving import Serving, images, store
@@ -148,7 +148,9 @@ def test_a_kill_loses_no_row(tmp_path: Path) -> None:
         assert base.execute("PRAGMA integrity_check").fetchone() == ("ok",)
 
 
-def test_the_journal_of_a_node(orthanc: OrthancServer, tmp_path: Path) -> None:
+def test_the_journal_of_a_node(
+    orthanc: OrthancServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     sources = images(tmp_path / "in", 3)
     other = pydicom.dcmread(sources[2])
     other.BodyPartExamined = "LIVER"
@@ -159,9 +161,13 @@ def test_the_journal_of_a_node(orthanc: OrthancServer, tmp_path: Path) -> None:
         serving.wait(lambda: serving.count("received") + serving.count("done") == 0)
         words = [sys.executable, "-m", "bus_monai", "serve", "audit", "--study"]
         done = subprocess.run([*words, study, "--spool", serving.spool], capture_output=True, text=True, check=True)
-        before = [*words[:-2], "--spool", str(serving.spool), *words[-2:]]
-        assert subprocess.run([*before, study], capture_output=True, text=True, check=True).stdout == done.stdout
-        assert subprocess.run([*before, "1.2.3"], capture_output=True, text=True).returncode == 2
+        before = ["bus-monai", "serve", "--spool", str(serving.spool), "audit", "--study"]
+        capsys.readouterr()
+        for asked, code, said in ((study, 0, done.stdout), ("1.2.3", 2, "")):
+            monkeypatch.setattr(sys, "argv", [*before, asked])
+            with pytest.raises(SystemExit) as stop:
+                main()
+            assert (stop.value.code, capsys.readouterr().out) == (code, said)
         assert serving.end(signal.SIGTERM) == 0
     rows = [json.loads(line) for line in done.stdout.splitlines()]
     assert [row["state"] for row in rows] == ["done", "done", "not assessed"]
