@@ -35,7 +35,10 @@ from bus_monai.sources.read import image_shape
 
 SHORT_TRAINING = {"max_epochs": 10, "pretrain_epochs": 0, "phase1_epochs": 5, "encoder_weights": None}
 """Of a training that starts from a trained model, as far as its bundle has these keys."""
-SHOWN_SETTINGS = ("max_epochs", "lr", "g_lr", "d_lr")
+RATES = ("lr", "g_lr", "d_lr")
+RATE_SHARE = 0.1
+"""Of the bundle's learning rates: these themselves made the model worse for patients that it was not trained on."""
+SHOWN_SETTINGS = ("max_epochs", *RATES)
 """That clients offer to set, as far as a bundle has them: epochs and learning rates."""
 PATIENCE = 3
 """Epochs without a better validation Dice after which a training stops."""
@@ -149,14 +152,21 @@ def independent_cases(datalist: Datalist) -> list[Case]:
 
 def _choose_settings(model: TrainedModel, datalist: Datalist, settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return what is set in ``train.json``: as it was for the model, but short, and as is asked for."""
-    known = set_by_user(read_config(model.bundle / "configs" / "train.json"))
     # every label counts: what has none is unlabeled, and nothing else
     labeled = {"labeled_fraction": None if datalist.unlabeled else 1}
-    wanted = model.settings | SHORT_TRAINING | labeled | dict(settings)
+    known = set_by_user(read_config(model.bundle / "configs" / "train.json"))
+    wanted = model.settings | _short_training(known) | labeled | dict(settings)
     chosen = {key: value for key, value in wanted.items() if key in known}
     if "phase1_epochs" in chosen:
         chosen["phase1_epochs"] = min(int(chosen["phase1_epochs"]), max(int(chosen["max_epochs"]) - 1, 0))
     return chosen
+
+
+def _short_training(known: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings of a training that starts from a trained model, by those of the bundle."""
+    # of the bundle's rates, since the model's own may be a share of them
+    rates = {key: float(f"{RATE_SHARE * known[key]:.3g}") for key in RATES if key in known}
+    return SHORT_TRAINING | rates
 
 
 HELD_OUT_LIMITS = {"test": 0.2, "validation": 0.3}
@@ -265,7 +275,7 @@ class FineTuneTask(TrainTask):
         """Return what clients offer to set: epochs and learning rates."""
         start = self.versions.start
         known = set_by_user(read_config(start.bundle / "configs" / "train.json"))
-        known |= start.settings | SHORT_TRAINING
+        known |= start.settings | _short_training(known)
         return {key: known[key] for key in SHOWN_SETTINGS if key in known}
 
     def stats(self) -> dict[str, Any]:

@@ -52,7 +52,7 @@ def test_the_app_offers_its_parts(server: Server) -> None:
     assert info["labels"]["lesion 1"] == 1
     assert list(info["trainers"]) == [MODEL]
     assert list(info["strategies"]) == ["random", "first", "uncertainty", "diversity"]
-    assert info["trainers"][MODEL]["config"] == {"max_epochs": 10, "lr": 0.0003}
+    assert info["trainers"][MODEL]["config"] == {"max_epochs": 10, "lr": 3e-05}
     assert info["fields"][0]["values"] == ["0", "1", "2", "3", "4A", "4B", "4C", "5", "6"]
     assert list(info["scoring"]) == ["dice", "uncertainty"]
     assert info["datastore"]["total"] == len(list(Path(server.studies).glob("*.png")))

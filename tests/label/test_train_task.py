@@ -152,7 +152,7 @@ def test_assgan_learns_from_images_without_labels(
 
     torch.manual_seed(0)
     torch.save(MutualGenerators(backbone="resnet18").state_dict(), tmp_path / "model.pt")
-    settings = {"image_size": [32, 32], "labeled_fraction": 0.2}
+    settings = {"image_size": [32, 32], "labeled_fraction": 0.2, "g_lr": 0.5}
     model = TrainedModel("assgan", find_bundle("assgan"), str(tmp_path / "model.pt"), settings)
     _scores(monkeypatch, [0.0, 0.0], [0.1, 0.1])
     monkeypatch.setattr("bus_monai.label.model_versions.MIN_INDEPENDENT", 2)
@@ -160,6 +160,7 @@ def test_assgan_learns_from_images_without_labels(
     train_task.fine_tune(versions, write_data, {"max_epochs": 2, "batch_size": 2})
     weights = versions.model().files[0]
     assert read_settings(weights)["labeled_fraction"] is None
+    assert read_settings(weights)["g_lr"] == 1e-5  # a tenth of the bundle's
     assert ["trusted_images" in row for row in read_history(weights.parent)] == [False, True]
 
 
