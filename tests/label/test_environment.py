@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from importlib.metadata import Distribution, distribution, distributions
 from pathlib import Path
 
@@ -8,10 +10,20 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from bus_monai.bundle.registry import list_bundles
 from bus_monai.errors import UserError
-from bus_monai.label.environment import CONSTRAINTS, LABEL_PACKAGES, READY_MARK, label_environment
+from bus_monai.label.environment import (
+    CONSTRAINTS,
+    LABEL_PACKAGES,
+    READY_MARK,
+    check_login,
+    check_studies,
+    label_environment,
+    offered_models,
+    warn_if_open,
+)
 from tests.conftest import ROOT
-from tests.user_errors import check_names
+from tests.user_errors import check_names, raises_user_error
 
 
 def test_without_a_package_index_there_is_no_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -73,3 +85,41 @@ def test_all_that_it_asks_for_is_in_it_or_comes_with_this_package(made_environme
 
 def extras_of(asked: Requirement) -> str:
     return f"[{','.join(asked.extras)}]" if asked.extras else ""
+
+
+def test_segmenters_with_weights_are_offered(monkeypatch: pytest.MonkeyPatch, small_weights: Path) -> None:
+    infos = [replace(info, weights=small_weights) for info in list_bundles() if info.name != "lite_unet"]
+    monkeypatch.setattr("bus_monai.label.environment.list_bundles", lambda: infos)
+    monkeypatch.setattr("bus_monai.label.environment.parse_models", lambda specs, segmenters, trust: [])
+    assert offered_models("") == ["assgan", "baseline", "cgan_ac_caw", "multi_encoder_unet", "rdau_gan"]
+    assert offered_models(f"baseline:{small_weights}, ") == [f"baseline:{small_weights}"]
+    monkeypatch.setattr("bus_monai.label.environment.list_bundles", list)
+    with raises_user_error("BUNDLE:WEIGHTS", key="--bundles"):
+        offered_models("")
+
+
+def test_a_model_of_mammograms_is_refused(small_weights: Path) -> None:
+    with raises_user_error("mammo_cgan"):
+        offered_models(f"mammo_cgan:{small_weights}")
+
+
+def test_studies_that_are_no_folder(tmp_path: Path) -> None:
+    assert check_studies("http://host/dicom-web/") == "http://host/dicom-web"
+    assert check_studies(str(tmp_path)) == str(tmp_path)
+    with raises_user_error("DICOMweb", path="nowhere", key="--studies"):
+        check_studies("nowhere")
+
+
+@pytest.mark.parametrize(("host", "warnings"), [("127.0.0.1", 0), ("::1", 0), ("localhost", 0), ("0.0.0.0", 1)])
+def test_an_open_server_warns(host: str, warnings: int, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING, "bus_monai"):
+        warn_if_open(host)
+    assert len(caplog.records) == warnings
+
+
+def test_a_login_that_lets_nobody_in_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MONAI_LABEL_AUTH_ENABLE", "False")
+    check_login()
+    monkeypatch.setenv("MONAI_LABEL_AUTH_ENABLE", "true")
+    with raises_user_error("unset", key="MONAI_LABEL_AUTH_ENABLE"):
+        check_login()
