@@ -325,6 +325,7 @@ def test_a_version_is_activated_by_hand(ann: Page, page_server: Server, small_we
 
 def test_a_training_shows_how_far_it_is_and_ends_where_it_is_stopped_or_learns_nothing(ann: Page) -> None:
     told, bar, begin, stop = (ann.tab.locator(f"#{name}") for name in ("training", "trained", "train", "stop"))
+    ann.tab.set_viewport_size({"width": 1024, "height": 700})
     ann.choose("model", MODEL)
     ann.open("phantom_0001")
     place = ann.at(0, 0)  # where somebody may be drawing meanwhile
@@ -335,7 +336,7 @@ def test_a_training_shows_how_far_it_is_and_ends_where_it_is_stopped_or_learns_n
         ann.dialog.get_by_label("Learning rate").fill("0")
         ann.key("Enter")
         expect(told).to_have_text(f"Training of {MODEL} (epochs at most 10, learning rate 0): it starts")
-        expect(bar).to_be_visible()
+        expect(bar).to_be_in_viewport()
         expect(begin).to_be_disabled()
 
     train()
@@ -352,6 +353,7 @@ def test_a_training_shows_how_far_it_is_and_ends_where_it_is_stopped_or_learns_n
         "stopped by itself after epoch 4 of 10: the last 3 brought no better Dice than epoch 1."
     )
     expect(begin).to_be_enabled()
+    expect(told).to_be_in_viewport(ratio=1)
     assert ann.at(0, 0) == place
     ann.press("#versions-of")
     assert told.inner_text() in ann.asked()

@@ -24,6 +24,8 @@ export async function train(model, settings) {
 export async function follow() {
   $("train").disabled = true;
   $("stop").disabled = false;
+  const panel = document.querySelector("aside");
+  let follows = true; // the end of the panel stays in sight, until somebody scrolls
   let note;
   do {
     note = await progress().catch((error) => ({ text: error.message }));
@@ -33,7 +35,9 @@ export async function follow() {
     $("trained").max = epochs ?? 1;
     if (epoch) $("trained").value = epoch;
     else $("trained").removeAttribute("value"); // it moves until there is something to show
+    if (follows) panel.scrollTop = panel.scrollHeight;
     if (note.running) await new Promise((wake) => setTimeout(wake, 500));
+    follows = panel.scrollTop + panel.clientHeight > panel.scrollHeight - 2;
   } while (note.running);
   $("train").disabled = false;
   $("stop").disabled = true;
