@@ -141,13 +141,13 @@ def monai_loop(spec: str, source: Path, out: Path) -> None:
 
 def our_job(spec: str, source: Path, out: Path, backend: str) -> None:
     from bus_monai.bundle.models import parse_models
-    from bus_monai.bundle.process import share_one_heap
+    from bus_monai.bundle.process import prepare_to_segment
     from bus_monai.inference.batch import segment_inputs
     from bus_monai.inference.executors.local import MAX_PROCESSES, LocalExecutor, usable_cores
     from bus_monai.inference.predictor import Predictor
     from bus_monai.inference.segment_file import SegmentSettings
 
-    share_one_heap()  # as the command does
+    prepare_to_segment()  # as the command does
     clock = Clock(sum(1 for _ in source.glob("*.png")))
 
     class Timed(LocalExecutor):

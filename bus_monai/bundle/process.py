@@ -61,13 +61,17 @@ def keep_freed_memory() -> None:
     _set_allocator(M_TRIM_THRESHOLD, NEVER)
 
 
-def share_one_heap() -> None:
-    """Let all threads take memory from one heap, as those do that begin after this call.
+def prepare_to_segment() -> None:
+    """Let all threads take memory from one heap, as those do that begin after this call, and OpenCV start none.
 
     By default each thread frees into a heap of its own, where what others free is of no use to it: a job over a
-    thousand images went on growing. Does nothing on systems without glibc.
+    thousand images went on growing. Does nothing of this on systems without glibc. OpenCV would wake a thread for each
+    core to number the pixels of one lesion.
     """
+    import cv2
+
     _set_allocator(M_ARENA_MAX, 1)
+    cv2.setNumThreads(1)
 
 
 def _set_allocator(name: int, value: int) -> None:

@@ -94,10 +94,10 @@ def load_predictor(model: str, backend: str, tta: bool, sensitivity: str, trust:
             :class:`~bus_monai.inference.predictor.Predictor`.
     """
     from bus_monai.bundle.models import parse_models
-    from bus_monai.bundle.process import share_one_heap
+    from bus_monai.bundle.process import prepare_to_segment
     from bus_monai.inference.predictor import Predictor
 
-    share_one_heap()
+    prepare_to_segment()
     (trained,) = parse_models([model], segmenters=True, trust=trust)
     chosen, point = cast("BackendName", backend), cast("Sensitivity", sensitivity)
     return Predictor(trained, backend=chosen, tta=tta, sensitivity=point, threads=threads)

@@ -2,72 +2,51 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-# of a square of four pixels, by 1, 2, 4 and 8 for those inside (upper left and right, lower left and right): the lines
-# through it, each from and to the middle of a side (0 upper, 1 lower, 2 left, 3 right), the inside on the left
-_LINES = {
-    1: [(0, 2)], 2: [(3, 0)], 3: [(3, 2)], 4: [(2, 1)], 5: [(0, 1)], 6: [(2, 0), (3, 1)], 7: [(3, 1)], 8: [(1, 3)],
-    9: [(0, 3), (1, 2)], 10: [(1, 0)], 11: [(1, 2)], 12: [(2, 3)], 13: [(0, 3)], 14: [(2, 0)],
-}  # fmt: skip
-_FROM, _TO = np.array([(_LINES.get(kind, []) + [(-1, -1)] * 2)[:2] for kind in range(16)]).transpose(2, 0, 1)
-_SIDES = np.array([[0, 1], [2, 1], [1, 0], [1, 2]])
-"""Middles of the sides, rows and columns in halves of a pixel from the middle of the upper left one."""
+# clockwise from the right, rows down: the steps between neighbors, of which every second one crosses a side of a pixel
+_STEPS = np.array([[0, 1], [1, 1], [1, 0], [1, -1], [0, -1], [-1, -1], [-1, 0], [-1, 1]])
+_NUMBERS = np.zeros((3, 3), np.intp)
+_NUMBERS[tuple(_STEPS.T + 1)] = np.arange(8)
+_SIDES = np.full((8, 8, 4), -1)
+"""Of a step to the pixel before and one to the next: the sides that are crossed from the one to the other."""
+for _before in range(8):
+    for _next in range(8):
+        _turn = [step % 8 for step in range(_before + 1, _before + ((_next - _before - 1) % 8) + 1) if step % 2 == 0]
+        _SIDES[_before, _next, : len(_turn)] = _turn
 
 
 def outer_contour(inside: NDArray[np.bool_]) -> NDArray[np.float64]:
     """Return the closed outer contour of one component (H, W), (N, 2) rows and columns, half way between pixels.
 
-    Marching squares (Lorensen and Cline 1987, doi:10.1145/37402.37422), point for point what ``find_contours`` of
-    scikit-image finds at 0.5 in the mask with a border of one pixel, in less than half of its time.
+    It goes through the sides that the pixels of OpenCV's contour have in common with the outside: point for point what
+    ``find_contours`` of scikit-image finds at 0.5 in the mask with a border of one pixel, in a tenth of its time.
 
     Example:
         >>> outer_contour(np.ones((1, 1), bool)).tolist()
         [[1.5, 1.0], [1.0, 0.5], [0.5, 1.0], [1.0, 1.5], [1.5, 1.0]]
     """
-    padded = np.pad(inside, 1).view(np.uint8)
-    kinds = padded[:-1, :-1] + 2 * padded[:-1, 1:] + 4 * padded[1:, :-1] + 8 * padded[1:, 1:]
-    squares = np.argwhere((kinds > 0) & (kinds < 15))
-    of_square = kinds[tuple(squares.T)]
-    exists = _FROM[of_square].ravel() >= 0
-    corners = np.repeat(2 * squares, 2, axis=0)[exists]
-    begin, end = (corners + _SIDES[sides[of_square].ravel()[exists]] for sides in (_FROM, _TO))
-    wide = 2 * padded.shape[1]
-    begins = begin @ [wide, 1]
-    order = np.argsort(begins)
-    following = order[np.searchsorted(begins, end @ [wide, 1], sorter=order)].tolist()
-    # the first line is of the outer contour: those of holes begin further down
-    line, chain = following[0], [0]
-    while line:
-        chain.append(line)
-        line = following[line]
-    # begun behind its last line
-    start = int(np.argmax(chain)) + 1
-    points = end[chain[start - 1 :] + chain[:start]] / 2
-    return np.asarray(points)
+    (traced,), _ = cv2.findContours(inside.view(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    pixels = traced[::-1, 0, ::-1]
+    if len(pixels) == 1:
+        places, sides = np.zeros(4, np.intp), np.array([2, 4, 6, 0])
+    else:
+        steps = np.diff(pixels, axis=0, append=pixels[:1])
+        following = _NUMBERS[steps[:, 0] + 1, steps[:, 1] + 1]
+        crossed = _SIDES[(np.roll(following, 1) + 4) % 8, following]
+        places, kept = np.nonzero(crossed >= 0)
+        sides = crossed[places, kept]
+    points = pixels[places] + 1 + 0.5 * _STEPS[sides]
+    # begun below the last of its pixels
+    start = int(np.lexsort((points[:, 1], points[:, 0]))[-1])
+    return np.concatenate([points[start:], points[: start + 1]])
 
 
 def hull(points: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the corners of the convex hull of a contour (N, 2) in halves of pixels.
-
-    On both sides those are left out, again and again, that lie on the line between their neighbors or within it.
-    """
-    rows = np.rint(2 * points[:, 0]).astype(np.intp)
-    rows -= rows.min()
-    corners = []
-    for sign in (1, -1):
-        reach = np.full(int(rows.max()) + 1, -np.inf)
-        np.maximum.at(reach, rows, sign * points[:, 1])
-        row, within = np.flatnonzero(np.isfinite(reach)), np.ones(1, dtype=bool)
-        reach = reach[row]
-        while within.any():
-            before, after = row[1:-1] - row[:-2], row[2:] - row[:-2]
-            within = (reach[1:-1] - reach[:-2]) * after <= (reach[2:] - reach[:-2]) * before
-            kept = np.concatenate([[True], ~within, [True]])
-            row, reach = row[kept], reach[kept]
-        corners.append(np.stack([row / 2 + points[:, 0].min(), sign * reach], axis=1))
-    return np.concatenate(corners)
+    """Return the corners of the convex hull of a contour (N, 2) in halves of pixels."""
+    return np.asarray(cv2.convexHull(np.rint(2 * points).astype(np.int32))[:, 0] / 2)
 
 
 def farthest(corners: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
-from scipy import ndimage
 
 from bus_monai.geometry.box import Box
 from bus_monai.io.ours import RESEARCH
@@ -88,7 +88,10 @@ def _outline(image: NDArray[np.uint8], labels: NDArray[np.integer]) -> None:
     if not inside.any():
         return
     box = Box.from_mask(inside).slices  # beyond which there is no lesion, as beyond the image
-    part = labels[box]
-    low, high = (each(part, size, mode="constant") for each in (ndimage.minimum_filter, ndimage.maximum_filter))
+    part = labels[box].astype(np.uint16)
+    around = np.ones((size, size), np.uint8)
+    low, high = (
+        each(part, around, borderType=cv2.BORDER_CONSTANT, borderValue=(0,)) for each in (cv2.erode, cv2.dilate)
+    )
     outline = (part > 0) & (low != high)
     image[box][outline] = LESION_COLORS[(part[outline] - 1) % len(LESION_COLORS)]

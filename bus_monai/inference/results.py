@@ -32,7 +32,8 @@ LESION_COLUMNS = (
     "height", "width", "probability", "note", "reason",
 )  # fmt: skip
 RECORDED_PACKAGES = (
-    "numpy", "scipy", "scikit-image", "pillow", "pydicom", "highdicom", "openvino", "onnxruntime", "torch", "monai",
+    "numpy", "scipy", "opencv-python-headless", "scikit-image", "pillow", "pydicom", "highdicom", "openvino",
+    "onnxruntime", "torch", "monai",
 )  # fmt: skip
 
 

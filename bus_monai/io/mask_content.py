@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from bus_monai.errors import UserError
 
@@ -120,20 +120,20 @@ def _stands_out(values: NDArray[np.float32], path: Path, *, is_drawn: bool) -> N
     if ground > top * (1 - NOISE_SHARE):
         return np.asarray(values > top / 2)  # nearly all is lesion, which the border tells
     contrast = np.clip((values - ground) / (top - ground), 0, None)
-    parts, count = ndimage.label(contrast > NOISE_SHARE, structure=np.ones((3, 3)))
-    peaks = np.zeros(count + 1, np.float32)
-    peaks[1:] = ndimage.maximum(contrast, parts, np.arange(1, count + 1)) if count else 0
+    count, parts = cv2.connectedComponents((contrast > NOISE_SHARE).view(np.uint8), connectivity=8)
+    peaks = np.zeros(count, np.float32)
+    np.maximum.at(peaks, parts, contrast)
+    peaks[0] = 0
     share = contrast / np.maximum(peaks, 1e-6)[parts]
     inside = parts > 0
     lesion = np.asarray(inside & (share >= 0.5))
-    flat = ndimage.maximum_filter(contrast, FLAT_PX) - ndimage.minimum_filter(contrast, FLAT_PX) <= FLAT_RANGE
+    flat = _ranges(contrast) <= FLAT_RANGE
     shaded = inside & (share < 1 - NOISE_SHARE) & ~flat
     if shaded.mean() > MAX_SHADED_SHARE:
         raise MaskContentError(
             f"The mask '{path}' has as many grays as a picture: give the mask, black and white.", path=path
         )
-    uniform = ndimage.maximum_filter(values, FLAT_PX) == ndimage.minimum_filter(values, FLAT_PX)
-    faint = uniform & ~inside & (values > ground) if is_drawn else np.zeros_like(inside)
+    faint = (_ranges(values) == 0) & ~inside & (values > ground) if is_drawn else np.zeros_like(inside)
     if (inside & ~lesion & flat).any() or faint.any():
         raise MaskContentError(
             f"The mask '{path}' has areas of a gray between black and white, which may be lesion or not: make them "
@@ -141,3 +141,9 @@ def _stands_out(values: NDArray[np.float32], path: Path, *, is_drawn: bool) -> N
             path=path,
         )
     return lesion
+
+
+def _ranges(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return by how much the values around each pixel differ."""
+    around = np.ones((FLAT_PX, FLAT_PX), np.uint8)
+    return np.asarray(cv2.dilate(values, around) - cv2.erode(values, around))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from bus_monai.geometry.box import Box, Region
 
@@ -48,7 +48,7 @@ MIN_IMAGE_SHARE = 0.05
 """Share of the screen that an image has at least; where there is none, the screen is not understood."""
 MIN_OTHER_SHARE = 0.3
 """Share of the largest image that another one has at least; smaller ones are pictures of earlier images."""
-_AROUND = np.ones((3, 3), dtype=bool)
+_AROUND = np.ones((3, 3), np.uint8)
 _BITS = np.array([value.bit_count() for value in range(256)], dtype=np.uint8)
 
 
@@ -59,7 +59,7 @@ def outline_region(cells: NDArray[np.bool_], texture: Texture) -> Region:
         cells: those of one image, see :func:`~bus_monai.transforms.region_outline.image_cells`.
         texture: of the screen.
     """
-    cells = ndimage.binary_fill_holes(cells)
+    cells = _without_holes(cells)
     core = Box(*(CELL_PX * side for side in Box.from_mask(cells).sides))
     ground = _ground(core, texture)
     if np.count_nonzero(cells) < MIN_BOX_SHARE * Box.from_mask(cells).area and not _is_filled(cells, texture, ground):
@@ -67,6 +67,11 @@ def outline_region(cells: NDArray[np.bool_], texture: Texture) -> Region:
         if np.count_nonzero(fan.inside()) < MIN_BOX_SHARE * fan.box.area:
             return fan
     return Region(_exact(core, texture, ground))
+
+
+def _without_holes(cells: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    _, numbers = cv2.connectedComponents(np.pad(~cells, 1, constant_values=True).view(np.uint8), connectivity=4)
+    return np.asarray(numbers[1:-1, 1:-1] != numbers[0, 0])
 
 
 def _ground(core: Box, texture: Texture) -> int | None:
@@ -244,15 +249,15 @@ def image_cells(texture: Texture) -> list[NDArray[np.bool_]]:
     share = texture.share
     if min(texture.gray.shape) < MIN_SCREEN_SIDE_PX:
         return []
-    dense = ndimage.binary_opening(share >= DENSE_SHARE, _AROUND)
+    dense = _opened(share >= DENSE_SHARE)
     faint = np.maximum(share, COARSE_SHARE * _changing_cells(texture.gray))
-    near = ndimage.uniform_filter(faint, 3, mode="nearest") >= FAINT_NEIGHBORS_SHARE
+    near = cv2.blur(faint, _AROUND.shape, borderType=cv2.BORDER_REPLICATE) >= FAINT_NEIGHBORS_SHARE
     faint = near & (faint > FAINT_SHARE) & (_cell_ranges(texture.gray) <= MAX_FAINT_RANGE)
-    cells = ndimage.binary_opening(faint | dense, _AROUND) | dense
-    numbers, count = ndimage.label(cells)
-    sizes = np.bincount(numbers.ravel(), minlength=count + 1)
+    cells = _opened(faint | dense) | dense
+    count, numbers = cv2.connectedComponents(cells.view(np.uint8), connectivity=4)
+    sizes = np.bincount(numbers.ravel(), minlength=count)
     # an image has dense cells, and ground has the number 0
-    sizes *= np.bincount(numbers.ravel(), weights=dense.ravel(), minlength=count + 1) > 0
+    sizes *= np.bincount(numbers.ravel(), weights=dense.ravel(), minlength=count) > 0
     sizes[0] = 0
     if sizes.max() < MIN_IMAGE_SHARE * share.size:
         return []
@@ -266,6 +271,14 @@ def image_cells(texture: Texture) -> list[NDArray[np.bool_]]:
                 image |= group
         groups = [*beside, image]
     return groups
+
+
+def _opened(cells: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    # beyond the border there is nothing, which OpenCV else takes for more of the same
+    opened = cv2.morphologyEx(
+        cells.view(np.uint8), cv2.MORPH_OPEN, _AROUND, borderType=cv2.BORDER_CONSTANT, borderValue=(0,)
+    )
+    return np.asarray(opened.view(bool))
 
 
 def count_along(mask: NDArray[np.bool_], axis: int) -> NDArray[np.uint32]:

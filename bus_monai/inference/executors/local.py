@@ -18,7 +18,7 @@ from queue import LifoQueue
 from threading import Condition, Thread
 from typing import IO, Protocol, TypeAlias
 
-from bus_monai.bundle.process import share_one_heap
+from bus_monai.bundle.process import prepare_to_segment
 from bus_monai.errors import UserError
 from bus_monai.inference.manifest import Entry, Outcome
 from bus_monai.inference.segment_file import LargeFrameError, SegmentFile
@@ -276,7 +276,7 @@ def serve() -> None:
     for stop in (signal.SIGINT, signal.SIGTERM):
         signal.signal(stop, signal.SIG_IGN)
     end_with_parent()
-    share_one_heap()
+    prepare_to_segment()
     with os.fdopen(os.dup(1), "wb") as answers, quiet_decoders(), suppress(EOFError, BrokenPipeError):
         # what a library prints is no answer, and may quote the file
         nothing = os.open(os.devnull, os.O_WRONLY)
