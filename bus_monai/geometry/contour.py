@@ -104,6 +104,6 @@ def _distances(points: NDArray[np.complex128], end: complex) -> NDArray[np.float
     turned = points * np.conj(end)
     along, distances = turned.real, np.abs(turned.imag) / np.sqrt(square)
     beyond = (along <= 0) | (along >= square)
-    if beyond.any():
+    if np.count_nonzero(beyond):
         distances[beyond] = np.minimum(np.abs(points[beyond]), np.abs(points[beyond] - end))
     return np.asarray(distances)

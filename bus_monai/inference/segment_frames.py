@@ -6,7 +6,7 @@ import zlib
 from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from itertools import islice
 from os import SEEK_END
 from pathlib import Path
@@ -347,6 +347,6 @@ def _followed(labels: PackedLabels, lesions: list[list[Lesion]]) -> tuple[Packed
 
 def _columns(lesion: Lesion) -> dict[str, Any]:
     box = {"top": lesion.box.top, "left": lesion.box.left, "height": lesion.box.height, "width": lesion.box.width}
-    values = asdict(lesion) | box
+    values = vars(lesion) | box
     del values["box"]
     return {key: round(value, 4) if isinstance(value, float) else value for key, value in values.items()}

@@ -12,6 +12,8 @@ from bus_monai.errors import NotAssessedError
 
 LUMA_WEIGHTS = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 """Shares of red, green and blue in gray, ITU-R BT.601."""
+GRAYS = np.arange(256, dtype=np.float32) / np.float32(255)
+"""In [0, 1], of values of 8 bits."""
 MIN_BRIGHT = 16
 """From which value on the brightest pixel of broken numbers stands for one of 255, and not for a share of 1."""
 MIN_GRAYS = 8

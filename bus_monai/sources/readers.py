@@ -12,16 +12,18 @@ import subprocess
 import sys
 import weakref
 from collections.abc import Generator, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from queue import Empty, LifoQueue
 from threading import TIMEOUT_MAX, Lock, Timer
 from typing import IO, Any
 
+import cv2
 import numpy as np
 
 from bus_monai.errors import UserError
 from bus_monai.geometry.box import Box
 from bus_monai.io.budget import Budget
+from bus_monai.io.gray import GRAYS
 from bus_monai.io.image import SourceImage
 from bus_monai.io.opened import OpenedSource
 
@@ -29,6 +31,8 @@ MAX_TRIES = 3
 """Processes that may die of a file before it counts as broken."""
 MAX_PROCESSES = 3
 """As many as files are segmented at once."""
+PIPE_BYTES = 1 << 20
+"""That a process may have sent and nobody taken yet, the most that Linux gives without asking."""
 PATIENCE_S = 0.3
 """Seconds that a file waits for a process that reads another one, before one more is started."""
 
@@ -148,10 +152,10 @@ class Reading:
         self._deaths = 0
         self._late: Timer | None = None
         self._turn = Lock()
-        self._process = readers.take()
+        self._process: _Process | None = None
 
     def open(self) -> None:
-        """Open the file.
+        """Open the file, in a process that is free.
 
         Raises:
             UnreadableError: as :meth:`Readers.open`.
@@ -159,9 +163,10 @@ class Reading:
         """
         head = None
         while head is None:
-            self._process.wait()
+            process = self._process = self._process or self._readers.take()
+            process.wait()
             with self._in_time():
-                head = self._process.ask(self._request)
+                head = process.ask(self._request)
         self.pixels, self.modality, self._failure = head["pixels"], head["modality"], head["failure"]
 
     def check(self) -> None:
@@ -176,24 +181,36 @@ class Reading:
     def images(self) -> Generator[SourceImage, None, None]:
         """Yield the frames, one in memory at a time; again from the first at each call.
 
+        Of a file that holds one image the process is free for the next file as soon as it has sent it.
+
         Raises:
             UnreadableError: as :meth:`Readers.open`; the frames before the broken one are yielded.
             NoReaderError: so too.
         """
-        done, is_open, is_whole = 0, True, False
+        done, is_whole, alone = 0, False, None
+        is_open = self._process is not None
         while not is_whole:
             if not is_open:
                 self.open()
             is_open = False
+            assert self._process is not None
             with self._in_time():
                 for image in self._process.images(done):
                     done += 1
+                    if image.frames == 1:
+                        alone = image
+                        continue
                     yield image
                 is_whole = True
+        if alone is not None:
+            self.close()
+            yield alone
 
     def close(self) -> None:
         """Let the process go."""
-        self._readers.give(self._process)
+        if self._process is not None:
+            self._readers.give(self._process)
+            self._process = None
 
     @contextmanager
     def _in_time(self) -> Iterator[None]:
@@ -217,8 +234,7 @@ class Reading:
                 raise UnreadableError(
                     f"'{self._path}' ended the process that read it ({MAX_TRIES} times): remove it.", path=self._path
                 ) from None
-            self._readers.give(self._process)
-            self._process = self._readers.take()
+            self.close()
         finally:
             with self._turn:
                 timer.cancel()
@@ -226,7 +242,7 @@ class Reading:
 
     def _end(self, timer: Timer) -> None:
         with self._turn:
-            if self._late is timer:
+            if self._late is timer and self._process is not None:
                 self._late = None
                 self._process.kill()
 
@@ -256,6 +272,11 @@ class _Process:
         assert self._popen.stdout is not None
         self._requests: IO[bytes] = self._popen.stdin
         self._answers: Any = self._popen.stdout
+        with suppress(ImportError, AttributeError, OSError):  # where the system can
+            import fcntl
+
+            # so that a picture of 8 bits is sent before anybody asks for it
+            fcntl.fcntl(self._answers, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
         self._is_ready = False
         self._is_amid_frames = False
 
@@ -298,9 +319,10 @@ class _Process:
         self._is_amid_frames = True
         answer = self.ask({"first": first})
         while "shape" in answer:
-            pixels = np.empty(answer["shape"], np.float32)
-            if self._answers.readinto(pixels.data.cast("B")) < pixels.nbytes:
+            sent = np.empty(answer["shape"], answer["kind"])
+            if self._answers.readinto(sent.data.cast("B")) < sent.nbytes:
                 raise EOFError
+            pixels = cv2.LUT(sent, GRAYS) if sent.dtype == np.uint8 else sent
             spacing = answer["spacing"]
             yield SourceImage(
                 pixels,

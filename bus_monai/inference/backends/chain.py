@@ -68,7 +68,7 @@ def resize_matrix(source: int, target: int, *, anti_aliasing: bool) -> NDArray[n
     return matrix
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=256)  # four for each size of image, of some 30 kB each
 def resize_bands(source: int, target: int, *, anti_aliasing: bool) -> tuple[Band, ...]:
     """Return the matrix of :func:`resize_matrix` in bands, which take a seventh of its multiplications.
 

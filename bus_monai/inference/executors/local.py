@@ -63,7 +63,8 @@ class LocalExecutor:
     def __call__(self, segment: SegmentFile, tasks: Iterator[Task], record: Record) -> None:
         """Segment every file and record each in the order of the tasks, of which few are drawn ahead."""
         several = self.processes > 1 and segment.predictor.backend.startswith("openvino")
-        threads = self.processes if several else WORKER_THREADS
+        # one more than processes: while one of the files of this process is computed, the next is decoded
+        threads = self.processes + 1 if several else WORKER_THREADS
         most_ahead = MAX_FILES_AHEAD * self.processes if several else MAX_FILES_AHEAD
         pending: deque[tuple[Task, Future[Outcome]]] = deque()
         # both apart from ``pending`` and the pool, since an interruption may come between any two steps of this thread,
@@ -72,7 +73,7 @@ class LocalExecutor:
         done: dict[str, tuple[Task, Outcome]] = {}
         changed = Condition()
         free: LifoQueue[SegmentOne] = LifoQueue()
-        for _ in range(1 if several else WORKER_THREADS):
+        for _ in range(2 if several else WORKER_THREADS):
             free.put(segment)
 
         def run(task: Task) -> Outcome:
