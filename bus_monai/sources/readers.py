@@ -168,6 +168,7 @@ class Reading:
             with self._in_time():
                 head = process.ask(self._request)
         self.pixels, self.modality, self._failure = head["pixels"], head["modality"], head["failure"]
+        self._follows = head["follows"]
 
     def check(self) -> None:
         """Check that the header of a DICOM file could be read, before it is read anywhere else.
@@ -195,7 +196,7 @@ class Reading:
             is_open = False
             assert self._process is not None
             with self._in_time():
-                for image in self._process.images(done):
+                for image in self._process.images(None if self._follows else done):
                     done += 1
                     if image.frames == 1:
                         alone = image
@@ -225,10 +226,11 @@ class Reading:
         timer.start()
         try:
             yield
+            if self._late is None:
+                raise self._too_slow()
         except EOFError:
             if self._late is None:
-                late = self._readers.budget.too_slow(self._path)
-                raise UnreadableError(*late.args, path=late.path, key=late.key) from None
+                raise self._too_slow() from None
             self._deaths += 1
             if self._deaths == MAX_TRIES:
                 raise UnreadableError(
@@ -239,6 +241,10 @@ class Reading:
             with self._turn:
                 timer.cancel()
                 self._late = None
+
+    def _too_slow(self) -> UnreadableError:
+        late = self._readers.budget.too_slow(self._path)
+        return UnreadableError(*late.args, path=late.path, key=late.key)
 
     def _end(self, timer: Timer) -> None:
         with self._turn:
@@ -314,10 +320,10 @@ class _Process:
             raise EOFError from error
         return self._answer()
 
-    def images(self, first: int) -> Iterator[SourceImage]:
-        """Yield the frames of the file that is open, see :meth:`ask`."""
+    def images(self, first: int | None) -> Iterator[SourceImage]:
+        """Yield the frames of the file that is open from the first on, see :meth:`ask`; ``None`` where they follow."""
         self._is_amid_frames = True
-        answer = self.ask({"first": first})
+        answer = self._answer() if first is None else self.ask({"first": first})
         while "shape" in answer:
             sent = np.empty(answer["shape"], answer["kind"])
             if self._answers.readinto(sent.data.cast("B")) < sent.nbytes:
@@ -345,6 +351,8 @@ class _Process:
         if "error" in answer:
             self._is_amid_frames = False
             raise _unreadable(answer)
+        if answer.get("follows"):
+            self._is_amid_frames = True
         return answer
 
 

@@ -24,6 +24,8 @@ from bus_monai.io.image import SourceImage
 from bus_monai.io.opened import OpenedSource, open_source, quiet_decoders
 from bus_monai.sources.read import declared_pixels, read_images
 
+MAX_AT_ONCE_PIXELS = 1_000_000
+"""Of a picture that is sent with its head."""
 HEADER_SHARE = 0.55
 """Of the memory, for what comes before the pixels."""
 
@@ -54,6 +56,12 @@ def set_limit(name: str, most: int) -> None:
         resource.setrlimit(number, (most, resource.getrlimit(number)[1]))
 
 
+def _set_limits(budget: Budget) -> None:
+    set_limit("RLIMIT_AS", budget.memory_bytes)
+    # should the process that asks die meanwhile
+    set_limit("RLIMIT_CPU", int(time.process_time()) + budget.file_seconds + 1)
+
+
 class _Answers:
     """Answers to requests: each a line of JSON, and the values of a frame behind its line."""
 
@@ -75,17 +83,21 @@ class _Answers:
         budget = Budget.current()
         if "path" in request:
             budget = replace(budget, memory_bytes=int(budget.memory_bytes * HEADER_SHARE))
-        set_limit("RLIMIT_AS", budget.memory_bytes)
-        # should the process that asks die meanwhile
-        set_limit("RLIMIT_CPU", int(time.process_time()) + budget.file_seconds + 1)
+        _set_limits(budget)
         try:
+            first = request.get("first", 0)
             if "path" in request:
                 opened.close()
                 self._source = None
                 self._source = opened.enter_context(open_source(request["path"]))
-                self.tell(_head(self._source, request["identity"], budget))
-            elif self._source is not None:
-                for image in islice(read_images(self._source), request["first"], None):
+                head = _head(self._source, request["identity"], budget)
+                self.tell(head)
+                if not head["follows"]:
+                    return
+                budget = Budget.current()
+                _set_limits(budget)
+            if self._source is not None:
+                for image in islice(read_images(self._source), first, None):
                     self._tell_image(image)
                 self.tell({"end": True})
         except BrokenPipeError:
@@ -124,7 +136,10 @@ def _head(source: OpenedSource, identity: list[int], budget: Budget) -> dict[str
             source.header  # noqa: B018 (it is read here before anyone else reads it)
         except UserError as error:
             failure = _failure(error, source, budget)
-    return {"pixels": declared_pixels(source), "modality": modality, "failure": failure}
+    pixels = declared_pixels(source)
+    # about a picture there is nothing to ask before it is read
+    follows = source.kind == "raster" and 0 < pixels <= MAX_AT_ONCE_PIXELS
+    return {"pixels": pixels, "modality": modality, "failure": failure, "follows": follows}
 
 
 def _failure(error: Exception, source: OpenedSource | None, budget: Budget) -> dict[str, Any]:
