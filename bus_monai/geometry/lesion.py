@@ -68,7 +68,8 @@ def find_findings(
         chance: that a component is a lesion, of its mean probability, which it replaces.
     """
 
-    labels, sizes, boxes = _components(probability >= threshold)
+    parts = _Components.of(probability >= threshold)
+    sizes, boxes = parts.sizes, parts.boxes
     spacings = [spacing_at(box, spacing_mm, regions) for box in boxes]
     height = probability.shape[0]
     is_large = np.array(
@@ -80,10 +81,7 @@ def find_findings(
     )
     large = int(np.count_nonzero(is_large))
     kept = np.flatnonzero(is_large)[:MAX_LESIONS]
-    if len(kept) < len(sizes):
-        renumbered = np.zeros(len(sizes) + 1, dtype=np.int32)
-        renumbered[kept + 1] = np.arange(1, len(kept) + 1)
-        labels = renumbered[labels]
+    labels = parts.labels(kept)
     lesions = [
         _measure(number, labels, boxes[before], spacings[before], aspect, probability)
         for number, before in enumerate(kept.tolist(), start=1)
@@ -181,28 +179,45 @@ def label_components(mask: NDArray[np.bool_]) -> tuple[NDArray[np.int32], NDArra
     Returns:
         (H, W) labels, 0 outside, and the pixels of each component in the order of their numbers.
     """
-    labels, sizes, _ = _components(mask)
-    return labels, sizes
+    parts = _Components.of(mask)
+    return parts.labels(np.arange(len(parts.sizes))), parts.sizes
 
 
-def _components(mask: NDArray[np.bool_]) -> tuple[NDArray[np.int32], NDArray[np.int64], list[Box]]:
-    """Return the labels, sizes and boxes of the components of a mask (H, W), the largest first."""
-    labels = np.zeros(mask.shape, np.int32)
-    left, top, width, height = cv2.boundingRect(mask.view(np.uint8))
-    if not width:
-        return labels, np.zeros(0, np.int64), []
-    # lesions are a small part of most images
-    inside = Box(top, left, top + height, left + width).slices
-    count, found, stats, _ = cv2.connectedComponentsWithStats(mask[inside].view(np.uint8), connectivity=8)
-    lefts, tops, widths, heights, sizes = stats[1:].T
-    # of equally large ones that is first whose first pixel is
-    first = [int(np.argmax(found[row] == number)) for number, row in enumerate(tops.tolist(), start=1)]
-    order = np.lexsort((first, tops, -sizes))
-    renumbered = np.zeros(count, np.int32)
-    renumbered[order + 1] = np.arange(1, count)
-    labels[inside] = renumbered[found]
-    sides = np.stack([top + tops, left + lefts, top + tops + heights, left + lefts + widths], axis=1)
-    return labels, sizes[order].astype(np.int64), [Box(*corners) for corners in sides[order].tolist()]
+@dataclass(frozen=True)
+class _Components:
+    """The components of a mask (H, W), the largest first: how many pixels each has, the box around it, and its number
+    before in the box around all of them, beyond which most of a mask is empty.
+    """
+
+    shape: tuple[int, ...]
+    around: Box
+    found: NDArray[np.int32]
+    numbers: NDArray[np.intp]
+    sizes: NDArray[np.int64]
+    boxes: list[Box]
+
+    @classmethod
+    def of(cls, mask: NDArray[np.bool_]) -> _Components:
+        left, top, width, height = cv2.boundingRect(mask.view(np.uint8))
+        around = Box(top, left, top + height, left + width)
+        if not width:
+            return cls(mask.shape, around, np.zeros((0, 0), np.int32), np.zeros(0, np.intp), np.zeros(0, np.int64), [])
+        _, found, stats, _ = cv2.connectedComponentsWithStats(mask[around.slices].view(np.uint8), connectivity=8)
+        lefts, tops, widths, heights, sizes = stats[1:].T
+        # of equally large ones that is first whose first pixel is
+        first = [int(np.argmax(found[row] == number)) for number, row in enumerate(tops.tolist(), start=1)]
+        order = np.lexsort((first, tops, -sizes))
+        sides = np.stack([top + tops, left + lefts, top + tops + heights, left + lefts + widths], axis=1)
+        boxes = [Box(*corners) for corners in sides[order].tolist()]
+        return cls(mask.shape, around, found, order + 1, sizes[order].astype(np.int64), boxes)
+
+    def labels(self, kept: NDArray[np.intp]) -> NDArray[np.int32]:
+        """Return labels (H, W), 0 outside, in which some of them have numbers from 1 on."""
+        labels = np.zeros(self.shape, np.int32)
+        names = np.zeros(len(self.numbers) + 1, np.int32)
+        names[self.numbers[kept]] = np.arange(1, len(kept) + 1)
+        labels[self.around.slices] = names[self.found]
+        return labels
 
 
 def measure_lesions(

@@ -14,6 +14,7 @@ from tempfile import SpooledTemporaryFile
 from threading import Lock
 from typing import TYPE_CHECKING, Any, TypeAlias, overload
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -79,7 +80,8 @@ class PackedLabels(Sequence[NDArray[np.uint16]]):
 
     def _pack(self, labels: NDArray[np.uint16]) -> None:
         # the rest is 0
-        box = Box.from_mask(labels > 0) if labels.any() else Box(0, 0, 0, 0)
+        left, top, width, height = cv2.boundingRect((labels > 0).view(np.uint8))
+        box = Box(top, left, top + height, left + width)
         packed = zlib.compress(labels[box.slices].tobytes(), 1)
         with self._turn:
             self._file.seek(0, SEEK_END)
