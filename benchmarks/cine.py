@@ -23,7 +23,7 @@ from bus_monai.inference.predictor import Predictor
 from bus_monai.inference.segment_file import SegmentSettings
 from bus_monai.sources.read import read_all_frames
 
-REPEATS, FRAMES = 3, 120
+REPEATS = 3
 
 
 def rate(read: Callable[[Path], Iterable[Any]], path: Path) -> float:
@@ -45,7 +45,8 @@ def segmented(path: Path, kind: str, predictor: Predictor) -> tuple[float, float
             start, spent = time.perf_counter(), processor_seconds()
             segment_inputs([path], Path(out), predictor, settings, executor=LocalExecutor(usable_cores()))
             found.append((time.perf_counter() - start, processor_seconds() - spent))
-    return FRAMES / min(wall for wall, _ in found), 1000 * min(spent for _, spent in found) / FRAMES
+    frames = sum(1 for _ in read_all_frames(path))
+    return frames / min(wall for wall, _ in found), 1000 * min(spent for _, spent in found) / frames
 
 
 def processor_seconds() -> float:

@@ -16,9 +16,11 @@ def test_the_ratio_is_printed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
     # a short cine instead of the long one
     short = get_testdata_file("examples_ybr_color.dcm")
     monkeypatch.setitem(benchmark["main"].__globals__, "get_testdata_file", lambda name: short)
-    benchmark["main"]()
-    rgb, gray, ratio = capsys.readouterr().out.splitlines()
+    monkeypatch.setitem(benchmark["main"].__globals__, "REPEATS", 1)
+    benchmark["main"](["--kinds", "png"])
+    rgb, gray, ratio, segmented = capsys.readouterr().out.splitlines()
     assert rgb.startswith("pydicom to RGB")
     expected = float(gray.split()[-2]) / float(rgb.split()[-2])
     assert float(ratio.removeprefix("ratio ")) == pytest.approx(expected, rel=0.1)
     assert expected > 2
+    assert 0 < float(segmented.split()[3]) < float(gray.split()[-2])
