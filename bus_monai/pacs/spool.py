@@ -8,6 +8,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from threading import Event, Lock
 from typing import Literal, TypeAlias
@@ -163,8 +164,11 @@ class Spool:
 
     def names(self, state: State) -> Sequence[str]:
         """Return the IDs of all instances in a state, the oldest first."""
-        images = (self.path / state).glob(f"*/{IMAGE_FILE}")
-        return [path.parent.name for path in sorted(images, key=lambda path: (path.stat().st_mtime_ns, path))]
+        images = []
+        for path in (self.path / state).glob(f"*/{IMAGE_FILE}"):
+            with suppress(FileNotFoundError):  # it has gone on meanwhile
+                images.append((path.stat().st_mtime_ns, path))
+        return [path.parent.name for _, path in sorted(images)]
 
     def describe(self) -> str:
         """Say how many instances there are in each state."""

@@ -26,9 +26,11 @@ def test_phantoms_are_timed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert seconds > 0
     assert len(list((tmp_path / "out").glob("*_sr.dcm"))) == 3
     assert len(list(tmp_path.glob("*.png"))) == 3
-    benchmark["tell"]({"local": [(9, 4), (9, 4)], "ray 1": [(5, 8), (4, 9)], "ray 2": [(8, 6), (6.4, 7)]}, [1, 2])
+    local = {"local 1": [(9, 4), (9, 4)], "local 2": [(18, 2), (18, 2)]}
+    benchmark["tell"](local | {"ray 1": [(5, 8), (4, 9)], "ray 2": [(8, 6), (6.4, 7)]}, [1, 2])
     assert capsys.readouterr().out.splitlines()[2:] == [
-        "| local | 9.0 | - | 4.0 |",
-        "| ray 1 | 4.5 | 1.00 | 8.5 |",
-        "| ray 2 | 7.2 | 0.80 | 6.5 |",
+        "| local 1 | 9.0 | 1.00 | 1.00 | 4.0 |",
+        "| local 2 | 18.0 | 1.00 | 1.00 | 2.0 |",
+        "| ray 1 | 4.5 | 0.50 | 1.00 | 8.5 |",
+        "| ray 2 | 7.2 | 0.40 | 0.80 | 6.5 |",
     ]

@@ -22,6 +22,14 @@ def files(spool: Spool) -> list[str]:
     return sorted(str(path.relative_to(spool.path)) for path in spool.path.rglob("*") if path.is_file())
 
 
+def test_what_goes_on_while_all_are_listed_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    glob = Path.glob
+    with closing(Spool(tmp_path / "spool", 1000)) as spool:
+        name = spool.receive(b"one")
+        monkeypatch.setattr(Path, "glob", lambda path, pattern: [path / "gone" / IMAGE_FILE, *glob(path, pattern)])
+        assert spool.names("received") == [name]
+
+
 def test_from_state_to_state_and_gone(tmp_path: Path) -> None:
     with closing(Spool(tmp_path / "spool", 1000)) as spool:
         name = spool.receive(b"one")
