@@ -8,15 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
 from bus_monai.data import near_duplicates
 from bus_monai.data.near_duplicates import find_pairs, group_near_duplicates, join_pairs
 from bus_monai.data.phantoms.ultrasound import make_phantom
-from bus_monai.data.registration import content_box, equalize, to_square
-from bus_monai.geometry.box import Box
+from bus_monai.data.registration import to_square
 from tests.user_errors import raises_user_error
 
 
@@ -143,22 +142,6 @@ def test_groups_are_the_closure_of_the_pairs(pairs: list[tuple[int, int]]) -> No
     groups = join_pairs(pairs, 10)
     assert {pair for group in groups for pair in combinations(group, 2)} == expected
     assert groups == sorted(groups)
-
-
-@settings(max_examples=20, deadline=None)
-@given(st.floats(0.5, 2), st.integers(0, 1000))
-def test_ranks_do_not_heed_gamma(gamma: float, seed: int) -> None:
-    values = np.random.default_rng(seed).random(50).astype(np.float32)
-    np.testing.assert_array_equal(equalize(values), equalize(values.astype(np.float64) ** gamma))
-    assert np.linalg.norm(equalize(values)) == pytest.approx(1)
-
-
-def test_black_margins_are_cut_off() -> None:
-    pixels = np.zeros((60, 80), np.float32)
-    assert content_box(pixels) == Box(0, 0, 60, 80)
-    pixels[10:50, 5:70] = 0.5
-    assert content_box(pixels) == Box(10, 5, 50, 70)
-    assert to_square(pixels).min() == 0.5
 
 
 def test_constant_images_are_no_copies() -> None:

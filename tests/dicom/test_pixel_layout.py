@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -11,64 +10,20 @@ import pydicom
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
-from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.encaps import encapsulate, generate_frames
+from pydicom.dataset import Dataset
+from pydicom.encaps import encapsulate
 from pydicom.uid import (
     UID,
-    ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
-    JPEG2000Lossless,
     JPEGBaseline8Bit,
-    JPEGLSLossless,
-    RLELossless,
-    UltrasoundImageStorage,
 )
 
 from bus_monai.dicom.calibration import calibration
 from bus_monai.dicom.pixel_layout import _is_turned
 from bus_monai.geometry.lesion import measure_lesions
 from bus_monai.sources.read import read_all_frames, read_source
+from tests.dicom.pixel_files import BASE, COLUMNS, FRAMES, RGB, ROWS, jpeg, written
 from tests.user_errors import raises_user_error
-
-ROWS, COLUMNS = 48, 64
-BASE = np.fromfunction(lambda y, x: 127 + 100 * np.sin(y / 9) * np.cos(x / 11), (ROWS, COLUMNS)).astype(np.uint8)
-BASE[:6] = 0
-FRAMES = np.stack([BASE, BASE[:, ::-1], BASE // 2 + 40])
-RGB = np.repeat(BASE[..., None], 3, axis=2)
-
-
-def written(folder: Path, pixels: np.ndarray, **values: Any) -> Path:
-    """Write an ultrasound object whose header says what the pixels are, but for ``values``; ``None`` leaves one out."""
-    color = pixels.shape[-1] == 3
-    data = Dataset()
-    data.file_meta = FileMetaDataset()
-    data.file_meta.TransferSyntaxUID = UID(values.pop("syntax", ExplicitVRLittleEndian))
-    data.SOPClassUID, data.SOPInstanceUID, data.Modality = UltrasoundImageStorage, "1.2.3", "US"
-    data.Rows, data.Columns = ROWS, COLUMNS
-    if pixels.ndim - color == 3:
-        data.NumberOfFrames = len(pixels)
-    data.SamplesPerPixel = 3 if color else 1
-    data.PhotometricInterpretation = "RGB" if color else "MONOCHROME2"
-    data.PlanarConfiguration = 0
-    data.BitsAllocated = data.BitsStored = 8 * pixels.dtype.itemsize
-    data.HighBit, data.PixelRepresentation = data.BitsStored - 1, int(pixels.dtype.kind == "i")
-    data.PixelData = pixels.tobytes()
-    for key, value in values.items():
-        if value is None:
-            delattr(data, key)
-        else:
-            setattr(data, key, value)
-    data["PixelData"].VR = "OB" if pixels.dtype.itemsize == 1 else "OW"
-    data["PixelData"].is_undefined_length = data.file_meta.TransferSyntaxUID.is_encapsulated
-    data.save_as(folder / "a.dcm", enforce_file_format=True)
-    return folder / "a.dcm"
-
-
-def jpeg(pixels: np.ndarray, **options: Any) -> bytes:
-    file = BytesIO()
-    Image.fromarray(pixels).save(file, "JPEG", quality=98, **options)
-    return file.getvalue() + b"\0" * (file.tell() % 2)
 
 
 @pytest.mark.parametrize("said", [None, 1, 2, 3])
@@ -115,70 +70,6 @@ def test_three_samples_are_not_three_frames(tmp_path: Path) -> None:
         read_source(path)
 
 
-def j2k(pixels: np.ndarray) -> bytes:
-    file = BytesIO()
-    Image.fromarray(pixels).save(file, "JPEG2000", no_jp2=True)
-    return file.getvalue() + b"\0" * (file.tell() % 2)
-
-
-def compressed(pixels: np.ndarray, syntax: UID) -> bytes:
-    data = Dataset()
-    data.file_meta = FileMetaDataset()
-    data.Rows, data.Columns, data.SamplesPerPixel = ROWS, COLUMNS, 3 if pixels.ndim == 3 else 1
-    data.BitsAllocated = data.BitsStored = 8 * pixels.dtype.itemsize
-    data.PixelRepresentation, data.NumberOfFrames = 0, 1
-    data.PhotometricInterpretation, data.PlanarConfiguration = "RGB" if pixels.ndim == 3 else "MONOCHROME2", 0
-    data.SOPClassUID = data.SOPInstanceUID = "1.2.3"
-    data.compress(syntax, pixels, generate_instance_uid=False)
-    return next(generate_frames(data.PixelData, number_of_frames=1))
-
-
-ENCODED = {
-    JPEGBaseline8Bit: jpeg,
-    JPEG2000Lossless: j2k,
-    JPEGLSLossless: lambda pixels: compressed(pixels, JPEGLSLossless),
-    RLELossless: lambda pixels: compressed(pixels, RLELossless),
-}
-
-
-@pytest.mark.parametrize("syntax", ENCODED)
-@pytest.mark.parametrize(
-    ("pixels", "wrong"),
-    [
-        (BASE, {"Rows": COLUMNS, "Columns": ROWS}),
-        (RGB, {"Rows": COLUMNS, "Columns": ROWS}),
-        (BASE, {"BitsAllocated": 16, "BitsStored": 16, "HighBit": 15}),
-        (BASE, {"BitsStored": 6, "HighBit": 5}),
-        (RGB, {"BitsStored": 6, "HighBit": 5}),
-        (BASE, {"SamplesPerPixel": 3, "PhotometricInterpretation": "RGB"}),
-        (RGB, {"SamplesPerPixel": 1, "PhotometricInterpretation": "MONOCHROME2"}),
-        (BASE, {"PixelRepresentation": 1}),
-        (RGB, {"PixelRepresentation": 1}),
-        (BASE, {"BitsAllocated": None}),
-    ],
-)
-def test_what_a_compressed_image_says_of_itself_counts(
-    tmp_path: Path, syntax: UID, pixels: np.ndarray, wrong: dict[str, Any]
-) -> None:
-    data = encapsulate([ENCODED[syntax](pixels)])
-    found = read_source(written(tmp_path, pixels, syntax=syntax, PixelData=data, **wrong))
-    assert found.pixels.shape == (ROWS, COLUMNS)
-    assert np.abs(found.pixels - BASE / 255).max() < 0.03
-    assert any("Rows and Columns are 48 and 64" in note for note in found.notes) == ("Rows" in wrong)
-
-
-@pytest.mark.parametrize("syntax", [JPEG2000Lossless, JPEGLSLossless, RLELossless])
-@pytest.mark.parametrize(
-    "wrong", [{"BitsAllocated": 8, "BitsStored": 8, "HighBit": 7}, {"BitsStored": 10}, {"PixelRepresentation": 1}]
-)
-def test_twelve_bits_of_a_compressed_image_count(tmp_path: Path, syntax: UID, wrong: dict[str, Any]) -> None:
-    wide = BASE.astype(np.uint16) * 16
-    data = encapsulate([compressed(wide, syntax)])
-    words = {"BitsStored": 12, "HighBit": 11} | wrong
-    found = read_source(written(tmp_path, wide, syntax=syntax, PixelData=data, **words))
-    np.testing.assert_allclose(found.pixels, wide / wide.max(), atol=0.001)
-
-
 @pytest.mark.parametrize("pixels", [BASE, RGB, BASE.astype(np.uint16) * 200])
 def test_rows_and_columns_that_are_swapped_are_told_by_the_bytes(tmp_path: Path, pixels: np.ndarray) -> None:
     found = read_source(written(tmp_path, pixels, Rows=COLUMNS, Columns=ROWS))
@@ -198,27 +89,6 @@ def test_a_true_size_is_never_swapped(rows: int, columns: int, kind: str, turned
     assert not _is_turned(np.ascontiguousarray(plane).ravel(), *plane.shape)
 
 
-def test_an_overlay_in_the_bits_of_the_pixels_is_no_part_of_the_picture(tmp_path: Path) -> None:
-    drawn = BASE.astype(np.uint16) * 16
-    drawn[10:20, 5:50] |= 0x1000
-    path = written(tmp_path, drawn, BitsStored=12, HighBit=11)
-    data = pydicom.dcmread(path)
-    data.add_new(0x60000102, "US", 12)
-    data.save_as(path)
-    np.testing.assert_allclose(read_source(path).pixels, BASE / np.float32(BASE.max()), atol=0.001)
-
-
-@pytest.mark.parametrize("syntax", [JPEGBaseline8Bit, JPEG2000Lossless, RLELossless, ExplicitVRLittleEndian])
-@pytest.mark.parametrize("kind", [JPEGBaseline8Bit, JPEG2000Lossless])
-def test_compressed_bytes_of_another_syntax_are_read(tmp_path: Path, syntax: UID, kind: UID) -> None:
-    path = written(tmp_path, BASE, syntax=kind, PixelData=encapsulate([ENCODED[kind](BASE)]))
-    width = max(len(kind), len(syntax))
-    content = path.read_bytes()
-    assert len(kind) == width
-    path.write_bytes(content.replace(kind.encode(), syntax.encode().ljust(width, b"\0"), 1))
-    assert np.abs(read_source(path).pixels - BASE / 255).max() < 0.03
-
-
 def test_elements_of_the_other_kind_than_the_syntax_says_are_read(tmp_path: Path) -> None:
     path = written(tmp_path, BASE)
     explicit, implicit = b"1.2.840.10008.1.2.1\0", b"1.2.840.10008.1.2\0\0\0"
@@ -229,65 +99,6 @@ def test_elements_of_the_other_kind_than_the_syntax_says_are_read(tmp_path: Path
     data.save_as(path, implicit_vr=True, little_endian=True)
     path.write_bytes(path.read_bytes().replace(b"\x12\0" + implicit[:18], b"\x14\0" + explicit, 1))
     np.testing.assert_array_equal(read_source(path).pixels, BASE / np.float32(255))
-
-
-def test_rows_of_rle_that_are_too_few_are_refused(tmp_path: Path) -> None:
-    data = encapsulate([compressed(BASE, RLELossless)])
-    path = written(tmp_path, BASE, syntax=RLELossless, PixelData=data, Rows=ROWS - 8)
-    with raises_user_error(path=path):
-        read_source(path)
-
-
-YBR = np.asarray(Image.fromarray(RGB).convert("YCbCr"))
-
-
-@pytest.mark.parametrize(
-    ("pixels", "wrong"),
-    [
-        (YBR, {"PhotometricInterpretation": "YBR_FULL_422"}),
-        (YBR, {"PhotometricInterpretation": "RGB"}),
-        (RGB, {"PhotometricInterpretation": "YBR_FULL"}),
-        (RGB, {"PlanarConfiguration": 1}),
-        (np.ascontiguousarray(RGB.transpose(2, 0, 1)).reshape(ROWS, COLUMNS, 3), {}),
-        (RGB, {"SamplesPerPixel": 1}),
-        (RGB, {"PhotometricInterpretation": "MONOCHROME2"}),
-        (BASE, {"PixelRepresentation": 1}),
-        (BASE, {"PhotometricInterpretation": "RGB"}),
-    ],
-)
-def test_a_wrong_color_model_is_seen_by_the_bytes(tmp_path: Path, pixels: np.ndarray, wrong: dict[str, Any]) -> None:
-    np.testing.assert_allclose(read_source(written(tmp_path, pixels, **wrong)).pixels, BASE / 255, atol=1.01 / 255)
-
-
-@pytest.mark.parametrize(
-    "model", ["RGB", "YBR_FULL", "YBR_FULL_422", "YBR_PARTIAL_422", "YBR_PARTIAL_420", "MONOCHROME2"]
-)
-@pytest.mark.parametrize("options", [{}, {"keep_rgb": True}])
-def test_a_jpeg_says_itself_what_its_colors_are(tmp_path: Path, model: str, options: dict[str, Any]) -> None:
-    vivid = np.dstack([BASE, 255 - BASE, BASE // 3])
-    data = encapsulate([jpeg(vivid, subsampling=0, **options)])
-    path = written(tmp_path, vivid, syntax=JPEGBaseline8Bit, PixelData=data, PhotometricInterpretation=model)
-    expected = vivid @ np.array([0.299, 0.587, 0.114]) / 255
-    assert np.abs(read_source(path).pixels - expected).mean() < 0.01
-
-
-@pytest.mark.parametrize(
-    ("pixels", "words"),
-    [
-        (BASE.astype(np.uint16) * 16, {"WindowCenter": "2040.5", "WindowWidth": "4081"}),
-        (BASE.astype(np.uint16), {"WindowCenter": "128", "WindowWidth": "256"}),
-        (BASE.astype(np.int16), {"WindowCenter": "128", "WindowWidth": "256"}),
-        (BASE.astype(np.uint16), {}),
-        (BASE.astype(np.uint16), {"WindowCenter": "9000", "WindowWidth": "10"}),
-        (BASE.astype(np.int16) - 1000, {"RescaleSlope": "1", "RescaleIntercept": "1000", "WindowCenter": "128",
-                                        "WindowWidth": "256"}),
-        (255 - BASE, {"PhotometricInterpretation": "MONOCHROME1"}),
-        (255 - BASE, {"RescaleSlope": "-1", "RescaleIntercept": "255"}),
-        (BASE, {"WindowCenter": ["128", "40"], "WindowWidth": ["256", "80"]}),
-    ],
-)  # fmt: skip
-def test_the_same_picture_is_the_same_gray(tmp_path: Path, pixels: np.ndarray, words: dict[str, Any]) -> None:
-    np.testing.assert_allclose(read_source(written(tmp_path, pixels, **words)).pixels, BASE / 255, atol=0.005)
 
 
 def region(left: int, top: int, right: int, bottom: int, delta: float) -> Dataset:

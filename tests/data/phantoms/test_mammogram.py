@@ -13,7 +13,6 @@ from scipy.ndimage import binary_dilation
 
 from bus_monai.data.datalist import read_datalist
 from bus_monai.data.phantoms import mammogram as mammo_phantoms
-from bus_monai.data.phantoms.anatomy import breast, power_law_noise
 from bus_monai.data.phantoms.mammogram import (
     SHAPE_COUNTS,
     MammoPhantom,
@@ -30,43 +29,6 @@ SMALL = (128, 100)
 @pytest.fixture(scope="module")
 def many() -> list[MammoPhantom]:
     return [make_mammo_phantom(seed, SMALL) for seed in range(300)]
-
-
-def slope(patch: np.ndarray) -> float:
-    """The exponent of the radially averaged power of a square patch, from 3 cycles per side to a third of Nyquist."""
-    side = len(patch)
-    window = np.outer(np.hanning(side), np.hanning(side))
-    power = np.abs(np.fft.fft2((patch - np.average(patch, weights=window)) * window)) ** 2
-    cycles = np.fft.fftfreq(side, 1 / side)
-    radius = np.hypot(cycles[:, None], cycles).round().astype(int).ravel()
-    mean = np.bincount(radius, power.ravel()) / np.maximum(np.bincount(radius), 1)
-    band = np.arange(3, side // 6)
-    return float(np.polyfit(np.log(band), np.log(mean[band]), 1)[0])
-
-
-def test_power_spectrum_of_noise_and_parenchyma_falls_as_the_third_power() -> None:
-    rng = np.random.default_rng(0)
-    noise = [slope(power_law_noise((256, 256), rng)[64:192, 64:192]) for _ in range(20)]
-    tissue = [slope(breast((512, 400), np.random.default_rng(seed))[0][192:320, 20:148]) for seed in range(10)]
-    assert np.mean(noise) == pytest.approx(-3, abs=0.15)
-    assert np.mean(tissue) == pytest.approx(-3, abs=0.25)
-
-
-def test_the_image_keeps_the_slope_of_mammograms() -> None:
-    """Masses, calcifications and noise included; 2.5 to 3.5 is found in life."""
-    slopes = []
-    for seed in range(12):
-        phantom = make_mammo_phantom(seed)
-        image = phantom.image if phantom.laterality == "L" else np.fliplr(phantom.image)
-        slopes.append(slope(image[192:320, 20:148].astype(float)))
-    assert -3.5 < np.median(slopes) < -2.5
-
-
-def test_noise_is_standardized() -> None:
-    noise = power_law_noise((65, 40), np.random.default_rng(1))
-    assert noise.shape == (65, 40)
-    assert noise.mean() == pytest.approx(0, abs=1e-12)
-    assert noise.std() == pytest.approx(1)
 
 
 def test_same_seed_same_phantom() -> None:
@@ -161,12 +123,6 @@ def test_table_of_shapes_has_the_columns_of_cbis_ddsm(tmp_path: Path) -> None:
     assert rows[0] == ["id", "mass", "shape"]
     assert rows[1][:2] == ["mammo_0000", "1"]
     assert {row[2] for row in rows[1:]} <= {"IRREGULAR", "LOBULATED", "OVAL", "ROUND"}
-
-
-def test_too_few_are_said_and_leave_nothing(tmp_path: Path) -> None:
-    with raises_user_error(2, 3):
-        write_mammo_phantoms(tmp_path / "set", count=2, size=(64, 64))
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_cached_set_is_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

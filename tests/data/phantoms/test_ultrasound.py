@@ -6,7 +6,6 @@ import math
 import subprocess
 import sys
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -16,11 +15,10 @@ from hypothesis import strategies as st
 from PIL import Image
 from scipy.ndimage import binary_dilation
 from scipy.stats import kstest
-from skimage.measure import label, regionprops
+from skimage.measure import label
 
-from bus_monai.data.datalist import Shape, read_datalist
+from bus_monai.data.datalist import read_datalist
 from bus_monai.data.phantoms import ultrasound as phantoms
-from bus_monai.data.phantoms.anatomy import draw_lesion, outline
 from bus_monai.data.phantoms.ultrasound import (
     AXIAL_SIGMA,
     LATERAL_SIGMA,
@@ -149,26 +147,6 @@ def test_malignant_lesions_shadow_and_benign_ones_enhance(many: list[Phantom]) -
     assert np.mean(differences["benign"]) > 2
 
 
-def test_shapes_are_ordered_by_circularity() -> None:
-    rng = np.random.default_rng(0)
-
-    def circularity(shape: Shape) -> float:
-        values = []
-        for _ in range(30):
-            mask = outline((200, 200), shape, (100, 100), 40, False, rng)
-            region = max(regionprops(label(mask)), key=lambda r: r.area)
-            values.append(4 * np.pi * region.area / region.perimeter_crofton**2)
-        return float(np.mean(values))
-
-    round_, oval, lobular, irregular = (circularity(s) for s in ("round", "oval", "lobular", "irregular"))
-    assert round_ > oval > lobular > irregular
-
-
-def test_no_place_left_gives_no_lesion() -> None:
-    everywhere = np.ones((64, 64), dtype=bool)
-    assert draw_lesion((64, 64), "round", False, np.random.default_rng(0), apart_from=[everywhere]) is None
-
-
 def test_too_small_is_refused() -> None:
     with raises_user_error("32 x 256", 64):
         make_phantom(0, (32, 256))
@@ -188,81 +166,12 @@ def test_written_data_set_reads_back(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["set"]
 
 
-def test_two_runs_write_the_same_bytes(tmp_path: Path) -> None:
-    def contents(folder: Path) -> dict[str, bytes]:
-        write_phantoms(folder, count=6, size=(64, 64), seed=2)
-        return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
-
-    one, two = contents(tmp_path / "a" / "set"), contents(tmp_path / "b" / "set")
-    assert one == two
-    assert len(one) > 12
-
-
-def test_others_may_read_what_was_written(tmp_path: Path) -> None:
-    (tmp_path / "usual").mkdir()
-    folder = write_phantoms(tmp_path / "set", count=3, size=(64, 64))
-    assert folder.stat().st_mode == (tmp_path / "usual").stat().st_mode
-
-
-def test_a_folder_with_other_content_is_left_alone(tmp_path: Path) -> None:
-    (tmp_path / "set").mkdir()
-    (tmp_path / "set" / "mine.txt").write_text("mine")
-    with pytest.raises(OSError, match="not empty"):
-        write_phantoms(tmp_path / "set", count=3, size=(64, 64))
-    assert [path.name for path in tmp_path.rglob("*")] == ["set", "mine.txt"]
-
-
-def test_interrupted_generation_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted(seed: int, size: tuple[int, int]) -> Phantom:
-        if seed == 3:
-            raise KeyboardInterrupt
-        return make_phantom(seed, size)
-
-    monkeypatch.setattr(phantoms, "make_phantom", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        write_phantoms(tmp_path / "set", count=5, size=(64, 64))
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_of_two_writers_the_loser_takes_the_winners_folder(tmp_path: Path) -> None:
-    winner = write_phantoms(tmp_path / "set", count=4, size=(64, 64))
-    stamp = (winner / "datalist.json").stat().st_mtime_ns
-    assert write_phantoms(tmp_path / "set", count=4, size=(64, 64)) == winner
-    assert (winner / "datalist.json").stat().st_mtime_ns == stamp
-
-
 def test_cached_set_is_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BUS_MONAI_CACHE", str(tmp_path))
     first = phantom_dataset(count=4, size=(64, 64))
     monkeypatch.setattr(phantoms, "write_phantoms", None)
     assert phantom_dataset(count=4, size=(64, 64)) == first
     assert first.parent == tmp_path
-
-
-@pytest.mark.parametrize("lost", ["datalist.json", "images/phantom_0002.png"])
-def test_cached_set_that_lost_a_file_is_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lost: str) -> None:
-    monkeypatch.setenv("BUS_MONAI_CACHE", str(tmp_path))
-    folder = phantom_dataset(count=4, size=(64, 64))
-    before = (folder / lost).read_bytes()
-    (folder / lost).unlink()
-    assert phantom_dataset(count=4, size=(64, 64)) == folder
-    assert (folder / lost).read_bytes() == before
-    assert list(tmp_path.iterdir()) == [folder]
-
-
-def test_many_at_a_time_share_one_cached_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("BUS_MONAI_CACHE", str(tmp_path))
-    with ThreadPoolExecutor(4) as pool:
-        folders = set(pool.map(lambda _: phantom_dataset(count=6, size=(64, 64)), range(4)))
-    assert list(tmp_path.iterdir()) == list(folders)
-    assert sum(len(cases) for _, cases in read_datalist(folders.pop()).sections()) == 6
-
-
-def test_cache_that_cannot_be_written_to_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "file").touch()
-    monkeypatch.setenv("BUS_MONAI_CACHE", str(tmp_path / "file"))
-    with raises_user_error(key="BUS_MONAI_CACHE"):
-        phantom_dataset(count=4, size=(64, 64))
 
 
 def test_neither_torch_nor_monai_is_needed() -> None:
