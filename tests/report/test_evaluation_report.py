@@ -21,7 +21,7 @@ from bus_monai.metrics.operating_curves import bland_altman, operating_curves
 from bus_monai.metrics.segmentation import score_case
 from bus_monai.report.evaluation_report import write_evaluation_report
 from bus_monai.report.image_figures import contour_figure
-from bus_monai.report.page import number, read_history, summary_text
+from bus_monai.report.page import number
 from bus_monai.report.paper import LINE_COLORS, metric_name
 from tests.user_errors import raises_user_error
 
@@ -178,14 +178,3 @@ def test_what_is_missing_or_broken_is_named(folder: Path, name: str) -> None:
         (folder / name).write_text("{")
     with raises_user_error("evaluate" if name != "folds.csv" else "cross-validate", path=folder / name):
         write_evaluation_report(folder)
-
-
-def test_history_leaves_out_what_an_epoch_did_not_have(folder: Path) -> None:
-    assert "d_loss" not in read_history(folder)[0]
-    assert read_history(folder)[4]["d_loss"] == -5
-
-
-def test_summary_as_text_names_each_rule_and_interval(folder: Path) -> None:
-    text = summary_text(json.loads((folder / "summary.json").read_text()))
-    assert "lesion: Mean over the cases with a lesion" in text
-    assert re.search(r"Dice +0\.\d{4} +\[0\.\d{4}, 0\.\d{4}\] +4 cases", text)
