@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -14,26 +13,17 @@ from PIL import Image
 
 from bus_monai.bundle.models import TrainedModel, parse_models
 from bus_monai.bundle.registry import list_bundles, output_format
-from bus_monai.data.datalist import Datalist, read_datalist, write_datalist
 from bus_monai.inference.backends.backend import Prediction
 from bus_monai.inference.backends.chain import Chain
 from bus_monai.inference.export import Drift, Format, export_model, measure_drift, open_exported
 from bus_monai.inference.predictor import Predictor
-from bus_monai.inference.quantize import export_images
 from tests.bundles.test_every_bundle import quick
 from tests.user_errors import raises_user_error
 
 ENDINGS = {"onnx": "onnx", "openvino": "xml", "torchscript": "ts"}
 FP32 = 1e-5
 """Greatest difference of probability in float32."""
-INT8 = 0.15
-"""The same in int8, of a network of four channels that has learned nothing and whose logits are steep."""
 SEGMENTERS = [info.name for info in list_bundles() if output_format(info.root) == "segmentation"]
-
-
-@pytest.fixture(scope="module")
-def model(small_weights: Path) -> TrainedModel:
-    return parse_models([f"baseline:{small_weights}"])[0]
 
 
 @pytest.mark.parametrize(("format", "ending"), ENDINGS.items())
@@ -58,33 +48,6 @@ def test_a_file_gives_what_the_predictor_gives(
     exported = open_exported(out, format, Chain.read(tmp_path / "a.json"))
     pixels = np.random.default_rng(0).random((75, 40), dtype=np.float32)
     np.testing.assert_allclose(exported(pixels).probability, predictor.predict(pixels), atol=FP32)
-
-
-@pytest.mark.parametrize("format", ["onnx", "openvino"])
-def test_int8_stays_near(model: TrainedModel, format: Format, small_phantoms: Path, tmp_path: Path) -> None:
-    if format == "openvino":
-        pytest.importorskip("nncf")
-    out = tmp_path / f"a.{ENDINGS[format]}"
-    drift = export_model(model, out, format=format, int8=True, images=small_phantoms)
-    assert FP32 < drift.largest < INT8
-    assert abs(drift.dice_change) < 0.05
-    assert json.loads((tmp_path / "a.json").read_text())["int8"] is True
-    assert {path.suffix for path in tmp_path.iterdir()} <= {out.suffix, ".bin", ".json"}
-
-
-def test_int8_holds_integers(model: TrainedModel, small_phantoms: Path, tmp_path: Path) -> None:
-    import onnx
-
-    export_model(model, tmp_path / "a.onnx", format="onnx", int8=True, images=small_phantoms / "images")
-    graph = onnx.load(tmp_path / "a.onnx").graph
-    made = {name: node.op_type for node in graph.node for name in node.output}
-    convolutions = [node for node in graph.node if node.op_type == "Conv"]
-    assert len(convolutions) > 3
-    assert {made[name] for node in convolutions for name in node.input} == {"DequantizeLinear"}
-    resizing = {"rows", "columns", "rows_back", "columns_back"}
-    products = [node for node in graph.node if node.op_type == "MatMul" and resizing & set(node.input)]
-    assert len(products) == 4
-    assert "DequantizeLinear" not in {made.get(name) for node in products for name in node.input}
 
 
 @pytest.mark.parametrize(
@@ -134,24 +97,6 @@ def test_drift_of_known_masks() -> None:
     assert (
         str(Drift(2, 0.25, -1 / 6)) == "largest difference of probability 0.25, mean change of Dice -0.1667, 2 images"
     )
-
-
-def test_calibration_and_comparison_share_no_image(model: TrainedModel, small_phantoms: Path, tmp_path: Path) -> None:
-    known, unseen = export_images(model, small_phantoms, calibrate=True)
-    assert (len(known), len(unseen)) == (18, 3)
-    folder = small_phantoms / "images"
-    every_second, others = export_images(model, folder, calibrate=True)
-    assert (len(every_second), len(others)) == (12, 12)
-    shutil.copytree(small_phantoms, tmp_path / "all")
-    write_datalist(tmp_path / "all", Datalist(training=read_datalist(tmp_path / "all").training))
-    halves = export_images(model, tmp_path / "all", calibrate=True)
-    assert [len(half) for half in halves] == [9, 9]
-    assert halves[1][0].truth() is not None
-    for one, other in ((known, unseen), (every_second, others), halves):
-        assert not {image.source for image in one} & {image.source for image in other}
-    assert len(export_images(model, folder, calibrate=False)[1]) == 24
-    assert others[0].truth() is None
-    assert unseen[0].truth().shape == (64, 64)  # type: ignore[union-attr]
 
 
 def test_what_is_wrong_is_said(

@@ -80,33 +80,6 @@ def test_results_beside_the_images_are_no_input(bright: Any, tmp_path: Path) -> 
     assert sorted(path.name for path in find_sources(tmp_path)) == ["a.png", "b.png"]
 
 
-def test_a_killed_run_knows_its_own_files(bright: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from bus_monai.inference.manifest import Manifest
-
-    def killed(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    draw(tmp_path / "a.png", (4, 4, 12, 20))
-    with monkeypatch.context() as patch:
-        patch.setattr(Manifest, "finish", killed)
-        with pytest.raises(KeyboardInterrupt):
-            segment_inputs([tmp_path], tmp_path, bright, SETTINGS)
-    assert (tmp_path / "a_mask.png").exists()
-    assert segment_inputs([tmp_path], tmp_path, bright, SETTINGS)["done"] == 1
-
-
-def test_a_table_that_took_the_place_of_ours_is_not_replaced(bright: Any, tmp_path: Path) -> None:
-    draw(tmp_path / "in" / "a.png", (4, 4, 12, 20))
-    out = tmp_path / "out"
-    for name in ("results.csv", "run.json"):
-        segment_inputs([tmp_path / "in"], out, bright, SETTINGS)
-        (out / name).write_text("my notes\n")
-        with raises_user_error(path=out / name, key="--out"):
-            segment_inputs([tmp_path / "in"], out, bright, SETTINGS)
-        assert (out / name).read_text() == "my notes\n"
-        (out / name).unlink()
-
-
 def test_one_file_by_two_paths_is_one_row_of_two_runs_too(bright: Any, tmp_path: Path) -> None:
     draw(tmp_path / "in" / "a.png", (4, 4, 12, 20))
     (tmp_path / "link").symlink_to(tmp_path / "in")
@@ -114,23 +87,6 @@ def test_one_file_by_two_paths_is_one_row_of_two_runs_too(bright: Any, tmp_path:
     for source in ("in", "link"):
         segment_inputs([tmp_path / source], tmp_path / "out", bright, SETTINGS)
         assert len(rows(tmp_path / "out")) == 1
-
-
-def test_a_modality_is_one_in_small_letters_too(bright: Any, tmp_path: Path) -> None:
-    ultrasound(tmp_path / "in" / "a.dcm", Modality="us")
-    assert segment_inputs([tmp_path / "in"], tmp_path / "out", bright, SETTINGS)["done"] == 1
-
-
-def test_a_database_of_another_is_left_alone(bright: Any, tmp_path: Path) -> None:
-    import sqlite3
-
-    draw(tmp_path / "in" / "a.png", (4, 4, 12, 20))
-    (tmp_path / "out").mkdir()
-    base = sqlite3.connect(tmp_path / "out" / "manifest.sqlite")
-    base.execute("CREATE TABLE mine (a)")
-    base.close()
-    with raises_user_error(path=tmp_path / "out" / "manifest.sqlite", key="--out"):
-        segment_inputs([tmp_path / "in"], tmp_path / "out", bright, SETTINGS)
 
 
 def test_masks_of_inferring_replace_their_own_kind_alone(tmp_path: Path) -> None:
@@ -193,18 +149,3 @@ def test_a_dicomdir_leads_to_its_images(bright: Any, tmp_path: Path) -> None:
     totals = segment_inputs([tmp_path / "disc" / "DICOMDIR"], tmp_path / "out", bright, SETTINGS)
     assert (totals["done"], totals["failed"]) == (1, 1)
     assert sorted(set(rows(tmp_path / "out"))) == ["IM2", "im1"]
-
-
-def test_an_odd_element_costs_nothing(bright: Any, tmp_path: Path) -> None:
-    path = ultrasound(tmp_path / "in" / "a.dcm", BurnedInAnnotation="YES")
-    data = pydicom.dcmread(path)
-    with pydicom.config.disable_value_validation():
-        data.add_new(0x60000010, "US", 24)
-        data.add_new(0x50000020, "CS", "ECG")
-        data.add_new(0x00189999, "DS", "1.5")
-        data.add_new(0x00100030, "DA", "19500101-")
-        data.save_as(path)
-    totals = segment_inputs([path], tmp_path / "out", bright, SegmentSettings(("seg", "sr", "sc", *PNG)))
-    assert totals["done"] == 1
-    assert not any(part.startswith("no ") for row in table(tmp_path / "out") for part in row["note"].split("; "))
-    assert np.asarray(Image.open(tmp_path / "out" / "a_mask.png")).any()

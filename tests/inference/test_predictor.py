@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import pickle
 import shutil
 import subprocess
@@ -20,8 +19,8 @@ from PIL import Image
 from bus_monai.bundle.registry import find_bundle
 from bus_monai.geometry.box import Box, Region
 from bus_monai.inference.backends.backend import Prediction
-from bus_monai.inference.backends.chain import CHAIN_FILE, GRAPH_FILE, Chain
-from bus_monai.inference.predictor import BackendName, Predictor, find_graph
+from bus_monai.inference.backends.chain import Chain
+from bus_monai.inference.predictor import BackendName, Predictor
 from tests.user_errors import check_sentence, raises_user_error
 
 SIZES = ((32, 32), (1, 1), (20, 90), (75, 33), (240, 320))
@@ -32,11 +31,6 @@ BF16 = 0.02
 
 def image(shape: tuple[int, int], seed: int = 0) -> NDArray[np.float32]:
     return np.random.default_rng(seed).random(shape, dtype=np.float32)
-
-
-@pytest.fixture(scope="module")
-def reference(small_weights: Path) -> Predictor:
-    return Predictor.from_bundle("baseline", small_weights, "torch", precision="fp32")
 
 
 @pytest.fixture
@@ -132,46 +126,6 @@ def test_where_openvino_refuses_the_graph_torch_is_taken_and_said(
     assert Predictor.from_bundle("baseline", small_weights).backend == "torch"
     (warning,) = said
     check_sentence(warning, "PyTorch", "OpenVINO", "could not create a primitive descriptor")
-
-
-def test_without_kernels_for_half_precision_openvino_computes_in_float32(
-    reference: Predictor, small_weights: Path, tmp_path: Path
-) -> None:
-    pytest.importorskip("openvino")
-    pixels = image((40, 50))
-    np.save(tmp_path / "pixels.npy", pixels)
-    code = (
-        "import numpy as np\n"
-        "from bus_monai.inference.predictor import Predictor\n"
-        f"p = Predictor.from_bundle('baseline', {str(small_weights)!r})\n"
-        "print(p.backend)\n"
-        "np.save('probability.npy', p.predict(np.load('pixels.npy')))"
-    )
-    environment = os.environ | {"ONEDNN_MAX_CPU_ISA": "AVX2"}
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
-    )
-    assert (done.stdout, done.stderr) == ("openvino\n", "")
-    np.testing.assert_allclose(np.load(tmp_path / "probability.npy"), reference.predict(pixels), atol=FP32)
-
-
-def test_what_was_compiled_is_kept_whole_or_made_anew(
-    reference: Predictor, small_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    pytest.importorskip("openvino")
-    from bus_monai.inference.backends.openvino import OpenVinoBackend
-
-    graph = find_graph(reference.model)
-    monkeypatch.setenv("BUS_MONAI_CACHE", str(tmp_path))
-    backend, chain = "bus_monai.inference.backends.openvino", Chain.read(graph / CHAIN_FILE)
-    expected = OpenVinoBackend(graph / GRAPH_FILE, chain)(image((40, 50))).probability
-    (kept,) = tmp_path.rglob("*.blob")
-    with monkeypatch.context() as patched:
-        patched.setattr(f"{backend}.network_alone", None)  # nothing is compiled any more
-        found = OpenVinoBackend(graph / GRAPH_FILE, chain)(image((40, 50))).probability
-    np.testing.assert_array_equal(found, expected)
-    kept.write_bytes(kept.read_bytes()[:-1])
-    np.testing.assert_array_equal(OpenVinoBackend(graph / GRAPH_FILE, chain)(image((40, 50))).probability, expected)
 
 
 def test_mirroring_and_ensembles(reference: Predictor, small_weights: Path, tmp_path: Path) -> None:
