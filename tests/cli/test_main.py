@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-import json
-import re
 import resource
-import signal
 import subprocess
 import sys
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated
 
 import pytest
-import typer
-from hypothesis import given
-from hypothesis import strategies as st
 
 from bus_monai.bundle.registry import list_bundles
 from bus_monai.cli import main as cli
-from bus_monai.cli.options import stoppable
-from bus_monai.cli.train import parse_overrides
-from tests.user_errors import check_said, raises_user_error
+from tests.user_errors import check_said
 
 BUNDLES = ", ".join(info.name for info in list_bundles())
 
@@ -98,16 +89,6 @@ def test_info_tells_versions_and_bundles(monkeypatch: pytest.MonkeyPatch, capsys
     assert "rdau_gan" in output
 
 
-def test_help_of_a_bundle_lists_its_settings_only(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    with pytest.raises(SystemExit, match="0"):
-        run("train", "rdau_gan", "--help", monkeypatch=monkeypatch)
-    text = capsys.readouterr().out
-    assert re.search(r"--gan_mode wgan\n +wgan, wgan-gp, bce, none", text)
-    assert "--network_def" not in text
-
-
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
@@ -125,53 +106,3 @@ def test_a_users_error_is_one_line_and_exit_code_2(
     assert stop.value.code == 2
     (line,) = capsys.readouterr().err.strip().splitlines()
     check_said(line, *named)
-
-
-def test_overrides_are_json_or_text() -> None:
-    words = [
-        "--max_epochs",
-        "3",
-        "--gan_mode=wgan-gp",
-        "--use_gate",
-        "false",
-        "--image_size",
-        "[64, 64]",
-        "--x",
-        "null",
-    ]
-    expected = {"max_epochs": 3, "gan_mode": "wgan-gp", "use_gate": False, "image_size": [64, 64], "x": None}
-    assert parse_overrides(words) == expected
-
-
-@given(
-    st.dictionaries(
-        st.from_regex(r"\A[a-z_]{1,8}\Z"), st.none() | st.booleans() | st.integers() | st.lists(st.integers())
-    )
-)
-def test_any_json_value_goes_through(values: dict) -> None:
-    words = [word for key, value in values.items() for word in (f"--{key}", json.dumps(value))]
-    assert parse_overrides(words) == values
-
-
-def test_an_option_that_is_none_is_refused() -> None:
-    with raises_user_error("'--'"):
-        parse_overrides(["--", "3"])
-
-
-@pytest.mark.parametrize(
-    ("how", "sentence"), [((), "run the command again"), (("the same command goes on",), "the same command goes on")]
-)
-def test_a_stopped_command_says_how_to_go_on(
-    how: tuple[str, ...], sentence: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    app = typer.Typer()
-
-    @app.command()
-    @stoppable(*how)
-    def wait(count: Annotated[int, typer.Argument()]) -> None:
-        signal.raise_signal(signal.SIGINT)
-
-    with pytest.raises(SystemExit) as stop:
-        app(["3"])
-    assert stop.value.code == 130
-    assert capsys.readouterr().out == f"Stopped: {sentence}.\n"

@@ -1,0 +1,25 @@
+"""Which runs ``bus-monai compare`` and ``bus-monai report`` take."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bus_monai.cli.compare import compare, report
+from bus_monai.metrics.aggregate import CASES_FILE
+from tests.user_errors import raises_user_error
+
+
+def test_two_runs_of_one_name_are_refused(tmp_path: Path) -> None:
+    runs = [str(tmp_path / folder / "run") for folder in ("one", "two")]
+    with raises_user_error("'run'"):
+        compare(runs, out=tmp_path / "out")
+    # under names of their own they are looked at
+    with raises_user_error(path=tmp_path / "one" / "run" / CASES_FILE):
+        compare([f"first={runs[0]}", f"second={runs[1]}"], out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_report_is_of_what_evaluate_or_segment_wrote(tmp_path: Path) -> None:
+    with raises_user_error("evaluate", path=tmp_path / CASES_FILE):
+        report(tmp_path)
+    assert not list(tmp_path.iterdir())
