@@ -1,4 +1,4 @@
-"""Images of a real DICOM server."""
+"""The store over a real DICOM server."""
 
 from __future__ import annotations
 

@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bus_monai.errors import UserError
 from tests.security.test_no_file_stops_a_job import special_files
 from tests.user_errors import raises_user_error
 
@@ -212,26 +211,3 @@ def test_who_reads_while_others_change_sees_whole_lists(open_store: Open, tmp_pa
         at_work = False
     assert {reader.result().pop() for reader in readers} == {(("a", "b"), ("a",))}
     assert store.get_image_info("b")["n"] == 19
-
-
-def test_all_images_are_segmented_but_those_that_cannot_be(
-    open_store: Open, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    from bus_monai.label.main import segment_all
-
-    store = open_store()
-    asked = []
-
-    def infer(request: dict[str, Any], _: LabelStore) -> dict[str, Any]:
-        asked.append((request["image"], request["save_label"], request["label_tag"]))
-        if request["image"] == "a":
-            raise UserError("'a.png' is broken: remove it.")
-        return {"file": _label(tmp_path, 1), "params": {"lesions": 1}}
-
-    request = {"images": "unlabeled", "label_tag": "original"}
-    assert segment_all(request, store, infer) == {"b": {"lesions": 1}}
-    assert asked == [("a", True, "original"), ("b", True, "original")]
-    assert "'a.png' is broken" in capsys.readouterr().out
-    assert not list(tmp_path.parent.glob(f"{tmp_path.name}_1.png"))
-    store.save_label("b", _label(tmp_path, 2), "final", {})
-    assert segment_all({"images": "unlabeled", "label_tag": "x"}, store, infer) == {}

@@ -1,4 +1,4 @@
-"""Which calls of real clients a server answers: MONAI Label's own, 3D Slicer, a browser, whoever fetches the store."""
+"""Images and labels of the store, as real clients ask for them: MONAI Label's own, 3D Slicer, a browser."""
 
 from __future__ import annotations
 

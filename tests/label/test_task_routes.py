@@ -1,4 +1,4 @@
-"""What a real server makes of odd, hostile and large requests."""
+"""Inference and trainings of a real server, asked for by odd, hostile and large requests."""
 
 from __future__ import annotations
 

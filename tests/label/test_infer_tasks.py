@@ -1,0 +1,72 @@
+"""Files of results, and what is said of their labels, without a server."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from pathlib import Path
+from types import ModuleType
+
+import nibabel as nib
+import numpy as np
+import pytest
+from PIL import Image
+
+from bus_monai.inference.segment_frames import SegmentedFile
+from bus_monai.io.opened import open_source
+from tests.label.conftest import png_of
+from tests.user_errors import raises_user_error
+
+LABELS = np.zeros((64, 64), np.uint8)
+LABELS[10:20, 30:50] = 2
+
+
+@pytest.fixture(scope="module")
+def tasks(label_python: Path) -> ModuleType:
+    """Imported once MONAI Label can be, on which it builds."""
+    importlib.import_module("bus_monai.label.compatibility")
+    return importlib.import_module("bus_monai.label.infer_tasks")
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> Path:
+    (tmp_path / "a.png").write_bytes(png_of())
+    return tmp_path / "a.png"
+
+
+def test_labels_are_named_outlined_and_written_in_the_kind_that_is_asked_for(tasks: ModuleType, image: Path) -> None:
+    params = tasks.describe([LABELS], 0.3)
+    assert params["label_names"] == {"lesion 2": 2}
+    (contour,) = params["contours"]
+    assert (contour["label"], contour["frame"]) == (2, 0)
+    # the same mask under another number, and another mask
+    assert params["mask_sha256"] == tasks.describe([LABELS // 2], 0.3)["mask_sha256"]
+    assert params["mask_sha256"] != tasks.describe([LABELS[::-1]], 0.3)["mask_sha256"]
+
+    files = tasks.ResultFiles()
+    usual = files.write([LABELS], image, None, params)
+    assert usual.suffix == ".png"
+    np.testing.assert_array_equal(np.asarray(Image.open(usual)), LABELS)
+    volume = np.asarray(nib.load(files.write([LABELS], image, ".nii.gz", params)).dataobj)
+    np.testing.assert_array_equal(volume.squeeze().T, LABELS)
+    assert json.loads(files.write([LABELS], image, ".json", params).read_text()) == params["contours"]
+
+
+def test_a_result_that_cannot_be_written_leaves_no_file(tasks: ModuleType) -> None:
+    files, begun = tasks.ResultFiles(), []
+
+    def fail(path: Path) -> None:
+        begun.append(path)
+        path.write_bytes(b"half")
+        raise OSError("full")
+
+    with pytest.raises(OSError, match="full"):
+        files.make(".png", fail)
+    assert not begun[0].exists()
+
+
+def test_a_picture_has_no_dicom_object(tasks: ModuleType, image: Path) -> None:
+    found = SegmentedFile([LABELS], [[]], None, 0, np.zeros((64, 64), np.float32))
+    with open_source(image) as source, raises_user_error(".png", ".nii.gz", ".json", path="a.png"):
+        tasks.write_object(found, source, image.with_suffix(".dcm"), None, None)
+    assert not image.with_suffix(".dcm").exists()

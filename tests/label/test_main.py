@@ -1,0 +1,50 @@
+"""The app without a server: what it makes of all images, and of a store."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from bus_monai.errors import UserError
+from tests.label.conftest import png_of
+
+if TYPE_CHECKING:
+    from bus_monai.label.store import LabelStore
+
+
+@pytest.fixture(scope="module")
+def app(label_python: Path) -> ModuleType:
+    """Imported once MONAI Label can be, on which it builds."""
+    importlib.import_module("bus_monai.label.compatibility")
+    return importlib.import_module("bus_monai.label.main")
+
+
+def test_all_images_are_segmented_but_those_that_cannot_be(
+    app: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    studies, found = tmp_path / "studies", tmp_path / "found.png"
+    studies.mkdir()
+    for name in ("a", "b"):
+        (studies / f"{name}.png").write_bytes(png_of((4, 5), 100))
+    store = app.LabelStore(studies)
+    asked = []
+
+    def infer(request: dict[str, Any], _: LabelStore) -> dict[str, Any]:
+        asked.append((request["image"], request["save_label"], request["label_tag"]))
+        if request["image"] == "a":
+            raise UserError("'a.png' is broken: remove it.")
+        found.write_bytes(png_of((4, 5)))
+        return {"file": str(found), "params": {"lesions": 1}}
+
+    request = {"images": "unlabeled", "label_tag": "original"}
+    assert app.segment_all(request, store, infer) == {"b": {"lesions": 1}}
+    assert asked == [("a", True, "original"), ("b", True, "original")]
+    assert "'a.png' is broken" in capsys.readouterr().out
+    assert not found.exists()
+    found.write_bytes(png_of((4, 5)))
+    store.save_label("b", str(found), "final", {})
+    assert app.segment_all({"images": "unlabeled", "label_tag": "x"}, store, infer) == {}
