@@ -10,17 +10,12 @@ from bus_monai.bundle.models import TrainedModel
 from bus_monai.inference.backends.export_graph import write_torchscript
 from bus_monai.inference.backends.torch import TorchBackend, TorchScriptBackend
 from bus_monai.inference.predictor import Predictor
-from tests.inference.backends.tiny_graph import CHAIN, tiny_network, tiny_probability
+from tests.inference.backends.tiny_graph import CHAIN, check_at_any_size, tiny_network
 
 
 def test_torchscript_gives_what_its_network_means_at_any_size(tmp_path: Path) -> None:
     write_torchscript(tiny_network(), CHAIN, tmp_path / "model.ts")
-    backend = TorchScriptBackend(tmp_path / "model.ts", CHAIN)
-    for shape in ((8, 6), (1, 1), (33, 20)):
-        pixels = np.random.default_rng(0).random(shape, np.float32)
-        found = backend(pixels)
-        np.testing.assert_allclose(found.probability, tiny_probability(pixels), atol=1e-5)
-        assert found.distance == 0
+    check_at_any_size(TorchScriptBackend(tmp_path / "model.ts", CHAIN))
 
 
 def test_float32_is_never_computed_in_less_and_the_image_stays(model: TrainedModel, reference: Predictor) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import nn
 
+from bus_monai.inference.backends.backend import Backend
 from bus_monai.inference.backends.chain import Chain
 
 CHAIN = Chain((8, 6))
@@ -21,6 +21,11 @@ def tiny_network() -> nn.Module:
     return network
 
 
-def tiny_probability(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return what it makes of an image of any size (H, W)."""
-    return CHAIN.enlarge(1 / (1 + np.exp(2 - 4 * CHAIN.shrink(pixels))), pixels.shape)
+def check_at_any_size(backend: Backend) -> None:
+    """Check that a backend gives of an image (H, W) what that network means."""
+    for shape in ((8, 6), (1, 1), (33, 20)):
+        pixels = np.random.default_rng(0).random(shape, np.float32)
+        found = backend(pixels)
+        expected = CHAIN.enlarge(1 / (1 + np.exp(2 - 4 * CHAIN.shrink(pixels))), shape)
+        np.testing.assert_allclose(found.probability, expected, atol=1e-5)
+        assert found.distance == 0
