@@ -7,7 +7,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bus_monai.data.registration import content_box, equalize, to_square
+from bus_monai.data.phantoms.ultrasound import make_phantom
+from bus_monai.data.registration import (
+    content_box,
+    correlate_registered,
+    equalize,
+    find_candidates,
+    to_coarse,
+    to_square,
+)
 from bus_monai.geometry.box import Box
 
 
@@ -25,3 +33,20 @@ def test_black_margins_are_cut_off() -> None:
     pixels[10:50, 5:70] = 0.5
     assert content_box(pixels) == Box(10, 5, 50, 70)
     assert to_square(pixels).min() == 0.5
+
+
+def test_a_mirrored_crop_of_another_gamma_is_found_and_fits_and_another_image_does_not() -> None:
+    one, other = (make_phantom(seed, (200, 200)).image / np.float32(255) for seed in (0, 1))
+    crop = one[12:190, 16:196][:, ::-1] ** np.float32(0.7)
+    squares = [to_square(image) for image in (crop, one, other)]
+    found = {(c.first, c.second): c for c in find_candidates(squares)}[0, 1]
+    assert found.flip == "horizontal"
+
+    def fitted(index: int) -> float:
+        coarse_first, coarse_second = to_coarse(squares[0]), to_coarse(squares[index])
+        return correlate_registered(
+            squares[0], squares[index], coarse_first, coarse_second, flip=found.flip, window=found.window
+        )
+
+    assert fitted(1) > 0.9
+    assert abs(fitted(2)) < 0.3
