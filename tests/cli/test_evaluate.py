@@ -17,9 +17,9 @@ def test_a_split_that_there_is_not_is_refused(split: str, tmp_path: Path) -> Non
     assert not (tmp_path / "out").exists()
 
 
-def test_a_setting_without_a_value_and_a_mammogram_under_robustness_are_refused(tmp_path: Path) -> None:
+def test_a_setting_without_a_value_and_a_model_that_segments_nothing_are_refused(tmp_path: Path) -> None:
     with raises_user_error("'a'", key="--set"):
         evaluate(["lite_unet"], out=tmp_path / "out", settings=["a"])
-    with raises_user_error("mass_shape"):
+    with raises_user_error("'mass_shape'", "configs/evaluate.json"):
         evaluate(["mass_shape"], out=tmp_path / "out")
     assert not (tmp_path / "out").exists()
