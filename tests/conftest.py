@@ -42,6 +42,13 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # so a shell starts what 
 
 
 @pytest.hookimpl(optionalhook=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what shares a server or a browser: it waits most, and at the end the others would wait for it."""
+    from tests.scheduler import SHARED
+
+    items.sort(key=lambda item: item.nodeid.partition("::")[0] not in SHARED)
+
+
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:
     # here, so that tests run without pytest-xdist too
     from tests.scheduler import FilesTogether

@@ -66,10 +66,10 @@ def _calls_of_a_client(client: Any, server: Server, folder: Path) -> None:
     from monailabel.client.client import MONAILabelClientException
 
     assert MODEL in client.info()["models"]
-    chosen = client.next_sample("first", {})
-    assert Path(chosen["path"]).is_file()
     (folder / "new.png").write_bytes((Path(server.studies) / "phantom_0003.png").read_bytes())
     assert client.upload_image(str(folder / "new.png"), "new") == {"image": "new"}
+    chosen = client.next_sample("first", {})
+    assert Path(chosen["path"]).is_file()
     found, params = client.infer(MODEL, "new", {"threshold": 0.4})
     assert params["model_version"] == 0
     again, _ = client.infer(MODEL, "", {"threshold": 0.4}, file=str(folder / "new.png"))
