@@ -41,7 +41,6 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # so a shell starts what 
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-@pytest.hookimpl(optionalhook=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with what shares a server or a browser: it waits most, and at the end the others would wait for it."""
     from tests.scheduler import SHARED
@@ -49,6 +48,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.nodeid.partition("::")[0] not in SHARED)
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:
     # here, so that tests run without pytest-xdist too
     from tests.scheduler import FilesTogether
