@@ -22,6 +22,7 @@ from hypothesis import settings
 
 from bus_monai.data.phantoms.ultrasound import make_phantom, write_phantoms
 from tests.kept_readers import kept_readers
+from tests.sharing import SHARED
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Engine
@@ -43,8 +44,6 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # so a shell starts what 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with what shares a server or a browser: it waits most, and at the end the others would wait for it."""
-    from tests.scheduler import SHARED
-
     items.sort(key=lambda item: item.nodeid.partition("::")[0] not in SHARED)
 
 
