@@ -240,8 +240,13 @@ class Region:
     def mask(self, size: Sequence[int]) -> NDArray[np.bool_]:
         """Return its pixels in a screen of ``size`` (height, width)."""
         mask = np.zeros(tuple(size), dtype=bool)
-        mask[self.box.slices] = True if self.spans is None else self.inside()
+        mask[self.box.slices] = self.where
         return mask
+
+    @property
+    def where(self) -> NDArray[np.bool_] | bool:
+        """Its pixels within its box, ``True`` where these are all, as NumPy takes it."""
+        return True if self.spans is None else self.inside()
 
     def inside(self) -> NDArray[np.bool_]:
         """Return its pixels within its box."""
@@ -281,7 +286,7 @@ def only_inside(regions: Sequence[Region], values: NDArray[np.float32]) -> NDArr
     kept = np.zeros_like(values, order="C")
     for region in regions:
         part = region.box.slices
-        np.copyto(kept[part], values[part], where=True if region.spans is None else region.inside())
+        np.copyto(kept[part], values[part], where=region.where)
     return kept
 
 

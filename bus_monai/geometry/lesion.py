@@ -173,6 +173,12 @@ class Lesion:
     unit: Literal["mm", "px"]
 
 
+def bounding_box(mask: NDArray[np.bool_]) -> Box:
+    """Return the smallest box that holds all pixels of a mask (H, W), one without pixels where there is none."""
+    left, top, width, height = cv2.boundingRect(mask.view(np.uint8))
+    return Box(top, left, top + height, left + width)
+
+
 def label_components(mask: NDArray[np.bool_]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
     """Number the 8-connected components of a mask (H, W), the largest first.
 
@@ -198,16 +204,16 @@ class _Components:
 
     @classmethod
     def of(cls, mask: NDArray[np.bool_]) -> _Components:
-        left, top, width, height = cv2.boundingRect(mask.view(np.uint8))
-        around = Box(top, left, top + height, left + width)
-        if not width:
+        around = bounding_box(mask)
+        if not around.width:
             return cls(mask.shape, around, np.zeros((0, 0), np.int32), np.zeros(0, np.intp), np.zeros(0, np.int64), [])
         _, found, stats, _ = cv2.connectedComponentsWithStats(mask[around.slices].view(np.uint8), connectivity=8)
         lefts, tops, widths, heights, sizes = stats[1:].T
         # of equally large ones that is first whose first pixel is
         first = [int(np.argmax(found[row] == number)) for number, row in enumerate(tops.tolist(), start=1)]
         order = np.lexsort((first, tops, -sizes))
-        sides = np.stack([top + tops, left + lefts, top + tops + heights, left + lefts + widths], axis=1)
+        tops, lefts = around.top + tops, around.left + lefts
+        sides = np.stack([tops, lefts, tops + heights, lefts + widths], axis=1)
         boxes = [Box(*corners) for corners in sides[order].tolist()]
         return cls(mask.shape, around, found, order + 1, sizes[order].astype(np.int64), boxes)
 

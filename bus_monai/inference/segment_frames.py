@@ -14,13 +14,12 @@ from tempfile import SpooledTemporaryFile
 from threading import Lock
 from typing import TYPE_CHECKING, Any, TypeAlias, overload
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from bus_monai.errors import NotAssessedError
 from bus_monai.geometry.box import Box, Region, mask_of
-from bus_monai.geometry.lesion import MAX_LESIONS, find_findings
+from bus_monai.geometry.lesion import MAX_LESIONS, bounding_box, find_findings
 from bus_monai.inference.backends.backend import Prediction
 from bus_monai.inference.predictor import Predictor
 from bus_monai.io.gray import check_signal
@@ -80,8 +79,7 @@ class PackedLabels(Sequence[NDArray[np.uint16]]):
 
     def _pack(self, labels: NDArray[np.uint16]) -> None:
         # the rest is 0
-        left, top, width, height = cv2.boundingRect((labels > 0).view(np.uint8))
-        box = Box(top, left, top + height, left + width)
+        box = bounding_box(labels > 0)
         packed = zlib.compress(labels[box.slices].tobytes(), 1)
         with self._turn:
             self._file.seek(0, SEEK_END)

@@ -21,6 +21,13 @@ from tests.inference.segment_files import PNG, draw, table
 from tests.user_errors import raises_user_error
 
 
+@pytest.fixture
+def cine(tmp_path: Path) -> Path:
+    """Thirty frames."""
+    source = str(get_testdata_file("examples_ybr_color.dcm", download=False))
+    return Path(shutil.copy(source, tmp_path / "c.dcm"))
+
+
 def test_specks_and_hundreds_of_components_are_left_out(bright: Any, tmp_path: Path) -> None:
     source, out = tmp_path / "in", tmp_path / "out"
     squares = [(top, left, top + 6, left + 6) for top in (10, 30, 50, 70, 90) for left in range(10, 60, 10)]
@@ -41,8 +48,9 @@ def test_specks_and_hundreds_of_components_are_left_out(bright: Any, tmp_path: P
         segment_inputs([source], out, bright, SegmentSettings(PNG))
 
 
-def test_a_lesion_of_a_cine_is_one_row(bright: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    cine = shutil.copy(str(get_testdata_file("examples_ybr_color.dcm", download=False)), tmp_path / "c.dcm")
+def test_a_lesion_of_a_cine_is_one_row(
+    bright: Any, cine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     frame = iter(range(30))
 
     def predict(pixels: np.ndarray) -> np.ndarray:
@@ -52,7 +60,7 @@ def test_a_lesion_of_a_cine_is_one_row(bright: Any, tmp_path: Path, monkeypatch:
         return probability
 
     monkeypatch.setattr(bright, "predict", predict)
-    segment_inputs([Path(cine)], tmp_path / "out", bright, SegmentSettings(PNG))
+    segment_inputs([cine], tmp_path / "out", bright, SegmentSettings(PNG))
     (row,) = table(tmp_path / "out")
     assert [row[key] for key in ("lesions", "frame", "first_frame", "last_frame")] == ["1", "8", "5", "8"]
     assert row["probability"] == "0.75"
@@ -91,9 +99,8 @@ def test_what_is_too_large_for_a_lesion_is_said(bright: Any, tmp_path: Path) -> 
 
 
 def test_what_one_frame_of_a_cine_alone_shows_is_noise(
-    bright: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    bright: Any, cine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cine = shutil.copy(str(get_testdata_file("examples_ybr_color.dcm", download=False)), tmp_path / "c.dcm")
     frame = iter(range(30))
 
     def predict(pixels: np.ndarray) -> np.ndarray:
@@ -105,7 +112,7 @@ def test_what_one_frame_of_a_cine_alone_shows_is_noise(
         return probability
 
     monkeypatch.setattr(bright, "predict", predict)
-    segment_inputs([Path(cine)], tmp_path / "out", bright, SegmentSettings(PNG))
+    segment_inputs([cine], tmp_path / "out", bright, SegmentSettings(PNG))
     (row,) = table(tmp_path / "out")
     assert [row[key] for key in ("lesions", "frame", "first_frame", "last_frame")] == ["1", "23", "20", "23"]
     assert row["note"] == "1 seen in one frame alone left out"
@@ -116,9 +123,8 @@ def test_what_one_frame_of_a_cine_alone_shows_is_noise(
 
 
 def test_lesions_of_a_cine_are_followed_through_gaps(
-    bright: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    bright: Any, cine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cine = shutil.copy(str(get_testdata_file("examples_ybr_color.dcm", download=False)), tmp_path / "c.dcm")
     frame = iter(range(30))
 
     def predict(pixels: np.ndarray) -> np.ndarray:
@@ -132,7 +138,7 @@ def test_lesions_of_a_cine_are_followed_through_gaps(
         return probability
 
     monkeypatch.setattr(bright, "predict", predict)
-    segment_inputs([Path(cine)], tmp_path / "out", bright, SegmentSettings(PNG))
+    segment_inputs([cine], tmp_path / "out", bright, SegmentSettings(PNG))
     seen = [(row["lesion"], row["first_frame"], row["last_frame"]) for row in table(tmp_path / "out")]
     assert seen == [("1", "2", "7"), ("2", "3", "19"), ("3", "26", "29")]
     assert {row["lesions"] for row in table(tmp_path / "out")} == {"3"}

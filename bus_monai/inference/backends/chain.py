@@ -255,7 +255,7 @@ def segment_regions(
     distances = []
     for region in regions:
         part = pixels[region.box.slices]
-        inside: NDArray[np.bool_] | bool = True if region.spans is None else region.inside()
+        inside = region.where
         found = run(np.ascontiguousarray(part) if inside is True else np.where(inside, part, np.float32(0)))
         np.copyto(probability[region.box.slices], found.probability, where=inside)
         distances.append(found.distance)
