@@ -22,7 +22,7 @@ from hypothesis import settings
 
 from bus_monai.data.phantoms.ultrasound import make_phantom, write_phantoms
 from tests.kept_readers import kept_readers
-from tests.sharing import SHARED
+from tests.sharing import LONG, SHARED
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Engine
@@ -43,8 +43,13 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # so a shell starts what 
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with what shares a server or a browser: it waits most, and at the end the others would wait for it."""
-    items.sort(key=lambda item: item.nodeid.partition("::")[0] not in SHARED)
+    """Begin with what shares a server or a browser, or is long: at the end the others would wait for it."""
+
+    def place(item: pytest.Item) -> tuple[bool, bool]:
+        file = item.nodeid.partition("::")[0]
+        return file not in SHARED, file not in LONG
+
+    items.sort(key=place)
 
 
 @pytest.hookimpl(optionalhook=True)

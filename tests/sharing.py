@@ -1,4 +1,4 @@
-"""Which files of tests share what is dear to start, and what that is."""
+"""Which files of tests share what is dear to start, and what that is; and which of the others take longest."""
 
 from __future__ import annotations
 
@@ -16,3 +16,13 @@ SHARED = {
     "tests/label/test_strategies.py": "a process that has imported MONAI Label",
     "tests/label/test_task_routes.py": "the label server",
 }
+
+LONG = (
+    "tests/inference/executors/test_ray.py",
+    "tests/pacs/test_serve.py",
+    "tests/data/readers/test_ultrasound.py",
+    "tests/networks/test_every_architecture.py",
+    "tests/bundles/test_every_bundle.py",
+    "tests/docker/test_install.py",
+)
+"""Files of a minute or more, begun early, so that no worker ends long after the others."""

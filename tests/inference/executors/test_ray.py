@@ -53,6 +53,7 @@ def executor() -> Iterator[RayExecutor]:
     here = Path(__file__).parents[1]
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", os.pathsep.join((str(here), str(here.parents[1]))))
+        patch.setenv("RAY_worker_niceness", "0")  # else they wait for the tests that run beside
         with ray_session("local", WORKERS):
             yield RayExecutor(workers=WORKERS)
 
