@@ -10,7 +10,6 @@ import pydicom
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate
 from pydicom.uid import (
     UID,
@@ -18,9 +17,7 @@ from pydicom.uid import (
     JPEGBaseline8Bit,
 )
 
-from bus_monai.dicom.calibration import calibration
 from bus_monai.dicom.pixel_layout import _is_turned
-from bus_monai.geometry.lesion import measure_lesions
 from bus_monai.sources.read import read_all_frames, read_source
 from tests.dicom.pixel_files import BASE, COLUMNS, FRAMES, RGB, ROWS, jpeg, written
 from tests.user_errors import raises_user_error
@@ -99,78 +96,6 @@ def test_elements_of_the_other_kind_than_the_syntax_says_are_read(tmp_path: Path
     data.save_as(path, implicit_vr=True, little_endian=True)
     path.write_bytes(path.read_bytes().replace(b"\x12\0" + implicit[:18], b"\x14\0" + explicit, 1))
     np.testing.assert_array_equal(read_source(path).pixels, BASE / np.float32(255))
-
-
-def region(left: int, top: int, right: int, bottom: int, delta: float) -> Dataset:
-    item = Dataset()
-    item.RegionSpatialFormat, item.PhysicalUnitsXDirection, item.PhysicalUnitsYDirection = 1, 3, 3
-    item.PhysicalDeltaX = item.PhysicalDeltaY = delta
-    item.RegionLocationMinX0, item.RegionLocationMinY0 = left, top
-    item.RegionLocationMaxX1, item.RegionLocationMaxY1 = right, bottom
-    return item
-
-
-SAME_REGIONS = [region(0, 0, 9, 9, 0.01), region(9, 0, 19, 9, 0.01000001)]
-
-
-def test_a_lesion_is_measured_by_the_calibration_of_its_region() -> None:
-    header = Dataset()
-    header.SequenceOfUltrasoundRegions = [region(0, 0, 31, 47, 0.01), region(32, 0, 63, 47, 0.02)]
-    size = calibration(header)
-    labels = np.zeros((ROWS, COLUMNS), np.int32)
-    labels[10:20, 4:24] = 1
-    labels[10:20, 36:56] = 2
-    labels[30:40, 20:50] = 3
-    found = measure_lesions(labels, spacing_mm=size.spacing_mm, regions=size.regions)
-    assert [(lesion.unit, lesion.area) for lesion in found] == [
-        ("mm", pytest.approx(2.0)), ("mm", pytest.approx(8.0)), ("px", 300.0),
-    ]  # fmt: skip
-    assert size.notes
-
-
-@pytest.mark.parametrize(
-    ("words", "spacing", "noted"),
-    [
-        ({"PixelSpacing": ["0.1", "0.2"]}, (0.1, 0.2), False),
-        ({"PixelSpacing": "0.1"}, None, True),
-        ({"PixelSpacing": ["0", "0.2"]}, None, True),
-        ({"PixelSpacing": ["-0.1", "0.2"]}, None, True),
-        ({"PixelAspectRatio": ["2", "1"]}, None, True),
-        ({"PixelAspectRatio": ["1", "1"]}, None, False),
-        (
-            {"SequenceOfUltrasoundRegions": SAME_REGIONS},
-            (0.1, 0.1),
-            False,
-        ),
-        ({"SequenceOfUltrasoundRegions": [region(0, 0, 9, 9, 0.0)], "PixelSpacing": ["0.3", "0.3"]}, (0.3, 0.3), False),
-        ({"SequenceOfUltrasoundRegions": [region(0, 0, 9, 9, 1e-9)]}, None, True),
-        ({"SequenceOfUltrasoundRegions": [region(0, 0, 9, 9, 9e9)], "PixelSpacing": ["0.3", "0.3"]}, (0.3, 0.3), False),
-        ({"PixelSpacing": ["300", "300"]}, None, True),
-    ],
-)
-def test_geometry_is_obeyed_or_said_to_be_unknown(words: dict[str, Any], spacing: Any, noted: bool) -> None:
-    header = Dataset()
-    for key, value in words.items():
-        setattr(header, key, value)
-    found = calibration(header)
-    assert found.spacing_mm == (None if spacing is None else pytest.approx(spacing, rel=1e-3))
-    assert bool(found.notes) == noted
-
-
-def test_functional_groups_say_the_spacing_of_a_frame() -> None:
-    header, shared, own, one, other = (Dataset() for _ in range(5))
-    one.PixelSpacing, other.PixelSpacing = ["0.1", "0.1"], ["0.2", "0.3"]
-    shared.PixelMeasuresSequence, own.PixelMeasuresSequence = [one], [other]
-    header.SharedFunctionalGroupsSequence, header.PerFrameFunctionalGroupsSequence = [shared], [Dataset(), own]
-    assert [calibration(header, frame).spacing_mm for frame in (0, 1)] == [(0.1, 0.1), (0.2, 0.3)]
-
-
-def test_pixels_that_are_not_square_do_not_flatten_a_lesion() -> None:
-    labels = np.zeros((40, 40), np.int32)
-    labels[10:20, 10:30] = 1
-    (lesion,) = measure_lesions(labels, aspect=2.0)
-    assert lesion.depth_width_ratio == pytest.approx(1.0)
-    assert (lesion.unit, lesion.area) == ("px", pytest.approx(200))
 
 
 @pytest.mark.parametrize("syntax", ["1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2"])

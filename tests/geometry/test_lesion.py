@@ -229,3 +229,11 @@ def test_every_component_is_in_exactly_one_track(seed: int, density: float) -> N
         assert all(later - earlier <= MAX_GAP_FRAMES + 1 for earlier, later in itertools.pairwise(seen))
         for earlier, later in itertools.pairwise(seen):
             assert ((labels[earlier] == track[earlier]) & (labels[later] == track[later])).any()
+
+
+def test_pixels_that_are_not_square_do_not_flatten_a_lesion() -> None:
+    labels = np.zeros((40, 40), np.int32)
+    labels[10:20, 10:30] = 1
+    (lesion,) = measure_lesions(labels, aspect=2.0)
+    assert lesion.depth_width_ratio == pytest.approx(1.0)
+    assert (lesion.unit, lesion.area) == ("px", pytest.approx(200))

@@ -11,7 +11,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -61,6 +63,13 @@ def label_python(made_environment: Path) -> Iterator[Path]:
     sys.path.append(str(packages))
     yield made_environment
     sys.path.remove(str(packages))
+
+
+@pytest.fixture(scope="module")
+def label_module(label_python: Path) -> Callable[[str], ModuleType]:
+    """Import a module of ``bus_monai.label`` that builds on MONAI Label, which can be imported once this is needed."""
+    import_module("bus_monai.label.compatibility")
+    return lambda name: import_module(f"bus_monai.label.{name}")
 
 
 def fill_studies(folder: Path, phantoms: Path) -> Path:

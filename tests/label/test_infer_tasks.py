@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
 import json
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -22,10 +22,8 @@ LABELS[10:20, 30:50] = 2
 
 
 @pytest.fixture(scope="module")
-def tasks(label_python: Path) -> ModuleType:
-    """Imported once MONAI Label can be, on which it builds."""
-    importlib.import_module("bus_monai.label.compatibility")
-    return importlib.import_module("bus_monai.label.infer_tasks")
+def tasks(label_module: Callable[[str], ModuleType]) -> ModuleType:
+    return label_module("infer_tasks")
 
 
 @pytest.fixture

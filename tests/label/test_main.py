@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -17,10 +17,8 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(scope="module")
-def app(label_python: Path) -> ModuleType:
-    """Imported once MONAI Label can be, on which it builds."""
-    importlib.import_module("bus_monai.label.compatibility")
-    return importlib.import_module("bus_monai.label.main")
+def app(label_module: Callable[[str], ModuleType]) -> ModuleType:
+    return label_module("main")
 
 
 def test_all_images_are_segmented_but_those_that_cannot_be(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -15,10 +15,8 @@ from tests.label.conftest import png_of
 
 
 @pytest.fixture(scope="module")
-def routes(label_python: Path) -> ModuleType:
-    """Imported once MONAI Label can be, on which it builds."""
-    importlib.import_module("bus_monai.label.compatibility")
-    return importlib.import_module("bus_monai.label.page_routes")
+def routes(label_module: Callable[[str], ModuleType]) -> ModuleType:
+    return label_module("page_routes")
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -15,10 +15,8 @@ from tests.data.label_folder import save_labels, write_pictures
 
 
 @pytest.fixture(scope="module")
-def strategies(label_python: Path) -> ModuleType:
-    """Imported once MONAI Label can be, on which it builds."""
-    importlib.import_module("bus_monai.label.compatibility")
-    return importlib.import_module("bus_monai.label.strategies")
+def strategies(label_module: Callable[[str], ModuleType]) -> ModuleType:
+    return label_module("strategies")
 
 
 def test_a_sample_is_the_same_each_time(strategies: ModuleType) -> None:

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import importlib
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -30,10 +29,8 @@ WriteData = Callable[[Path], Datalist]
 
 
 @pytest.fixture(scope="module")
-def train_task(label_python: Path) -> ModuleType:
-    """Imported once MONAI Label can be, on which it builds."""
-    importlib.import_module("bus_monai.label.compatibility")
-    return importlib.import_module("bus_monai.label.train_task")
+def train_task(label_module: Callable[[str], ModuleType]) -> ModuleType:
+    return label_module("train_task")
 
 
 @pytest.fixture
