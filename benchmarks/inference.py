@@ -1,10 +1,10 @@
-"""Images per second of each published network: as PyTorch runs it, and under the fastest setting that changes nothing.
+"""Images per second of the networks: as PyTorch runs it, and under the fastest setting that changes nothing.
 
     python benchmarks/inference.py [--networks rdau cgan] [--settings eager compile] [--rounds 5] [--calls 5]
 
-One image at a time on the processor, in float32, at the paper's size. A setting is exact where no pixel's probability
-differs by 1e-4 or more from eager PyTorch. The settings take turns, so that a machine whose speed drifts does not
-favor one; rates are medians. Weights are random: they change no time.
+One image at a time on the processor, in float32, at the size of the README's table. A setting is exact where no
+pixel's probability differs by 1e-4 or more from eager PyTorch. The settings take turns, so that a machine whose speed
+drifts does not favor one; rates are medians. Weights are random: they change no time.
 """
 
 import argparse
@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from bus_monai.data.phantoms.ultrasound import make_phantom
+from bus_monai.networks.mutual_generators import MutualGenerators
 from bus_monai.networks.segmenters import make_segmenter
 
 Run = Callable[[Tensor], Tensor]
@@ -46,11 +47,18 @@ NETWORKS = {
     "segnet": Network("SegNet", lambda: make_segmenter("segnet"), published=17.71),
     "erfnet": Network("ERFNet", lambda: make_segmenter("erfnet"), published=78.78),
     "fcn": Network("FCN", lambda: make_segmenter("fcn"), published=35.15),
+    "deeplabv3_plus": Network("DeepLabV3+", lambda: make_segmenter("deeplabv3_plus")),
+    "lite_unet": Network("`lite_unet`", lambda: make_segmenter("lite_unet"), size=256),
+    "multi_encoder": Network("multi-encoder U-Net, model 1", lambda: make_segmenter("multi_encoder"), size=224),
+    "multi_encoder_lite": Network(
+        "multi-encoder U-Net, model 21", lambda: make_segmenter("multi_encoder", {"model_id": 21}), size=224
+    ),
+    "assgan": Network("ASSGAN, both on ResNet-18", lambda: MutualGenerators(backbone="resnet18"), size=64),
 }
 NOTE = """\
 Images per second, one at a time; ~ marks a setting that is not exact, - one that does not run here.
 Published: Singh et al., Expert Systems with Applications 2020, doi 10.1016/j.eswa.2020.113870, frames per second on the
-authors' GPU, which are not comparable with ours; for DCGAN, which this package has not, 18.27."""
+authors' GPU, which are not comparable with ours; for DCGAN, here a preset of cgan_ac_caw, 18.27."""
 
 
 def channels_last(net: nn.Module, image: Tensor) -> Run:
