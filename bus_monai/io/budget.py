@@ -1,10 +1,15 @@
-"""How much one file may ask for, told from what it declares and before anything of it is decoded."""
+"""How much one file may ask for, told before anything of it is decoded, and alarms that ring when its time is over."""
 
 from __future__ import annotations
 
+import math
 import os
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
+from threading import TIMEOUT_MAX, Condition, Thread
 
 from bus_monai.errors import UserError
 
@@ -149,3 +154,64 @@ def _limit(name: str, default: int) -> int:
             key=VARIABLE_PREFIX + name,
         )
     return int(text[:20])
+
+
+class Alarms:
+    """Alarms of one thread, which may be set and stopped from any: a timer is a thread of its own.
+
+    Example:
+        >>> alarms = Alarms()
+        >>> alarm = alarms.set(lambda: print("too late"), 900)
+        >>> alarms.is_set(alarm), alarms.stop(alarm), alarms.is_set(alarm)
+        (True, None, False)
+    """
+
+    def __init__(self) -> None:
+        self._changed = Condition()
+        self._due: dict[object, tuple[float, Callable[[], None]]] = {}
+        self._next = math.inf
+        self._thread = Thread(target=self._run, daemon=True)
+
+    def set(self, ring: Callable[[], None], seconds: float) -> object:
+        """Call ``ring`` after some seconds, unless the alarm is stopped before.
+
+        Args:
+            ring: short, since other alarms wait for it.
+            seconds: at most some hundred years.
+
+        Returns:
+            The alarm.
+        """
+        alarm, at = object(), time.monotonic() + min(seconds, TIMEOUT_MAX)
+        with self._changed:
+            self._due[alarm] = at, ring
+            if not self._thread.is_alive():
+                self._thread = Thread(target=self._run, name="alarms", daemon=True)
+                self._thread.start()
+            elif at < self._next:
+                self._changed.notify()
+        return alarm
+
+    def is_set(self, alarm: object) -> bool:
+        """Tell whether an alarm has neither rung nor been stopped."""
+        with self._changed:
+            return alarm in self._due
+
+    def stop(self, alarm: object) -> None:
+        """Let an alarm not ring; one that rings is waited for."""
+        with self._changed:
+            self._due.pop(alarm, None)
+
+    def _run(self) -> None:
+        with self._changed:
+            while True:
+                now = time.monotonic()
+                for at, alarm in sorted(((at, alarm) for alarm, (at, _) in self._due.items()), key=itemgetter(0)):
+                    if at <= now:
+                        self._due.pop(alarm)[1]()
+                # mostly what is set later rings later, too, and need not wake this thread
+                self._next = min((at for at, _ in self._due.values()), default=math.inf)
+                self._changed.wait(None if self._next == math.inf else self._next - now)
+
+
+ALARMS = Alarms()

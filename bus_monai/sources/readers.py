@@ -14,7 +14,7 @@ import weakref
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from queue import Empty, LifoQueue
-from threading import TIMEOUT_MAX, Lock, Timer
+from threading import Lock
 from typing import IO, Any
 
 import cv2
@@ -22,7 +22,7 @@ import numpy as np
 
 from bus_monai.errors import UserError
 from bus_monai.geometry.box import Box
-from bus_monai.io.budget import Budget
+from bus_monai.io.budget import ALARMS, Budget
 from bus_monai.io.gray import GRAYS
 from bus_monai.io.image import SourceImage
 from bus_monai.io.opened import OpenedSource
@@ -150,8 +150,6 @@ class Reading:
         self._path, self._readers = source.path, readers
         self._request = {"path": str(source.path), "identity": source.identity}
         self._deaths = 0
-        self._late: Timer | None = None
-        self._turn = Lock()
         self._process: _Process | None = None
 
     def open(self) -> None:
@@ -213,6 +211,11 @@ class Reading:
             self._readers.give(self._process)
             self._process = None
 
+    def kill(self) -> None:
+        """End the process that has the file open."""
+        if self._process is not None:
+            self._process.kill()
+
     @contextmanager
     def _in_time(self) -> Iterator[None]:
         """End the process in the block when the time is over, and replace it where it has died.
@@ -220,16 +223,13 @@ class Reading:
         Raises:
             UnreadableError: the time is over, or it was the last process that may die.
         """
-        timer = Timer(min(self._readers.budget.file_seconds, TIMEOUT_MAX), lambda: self._end(timer))
-        timer.daemon = True
-        self._late = timer
-        timer.start()
+        alarm = ALARMS.set(self.kill, self._readers.budget.file_seconds)
         try:
             yield
-            if self._late is None:
+            if not ALARMS.is_set(alarm):
                 raise self._too_slow()
         except EOFError:
-            if self._late is None:
+            if not ALARMS.is_set(alarm):
                 raise self._too_slow() from None
             self._deaths += 1
             if self._deaths == MAX_TRIES:
@@ -238,19 +238,11 @@ class Reading:
                 ) from None
             self.close()
         finally:
-            with self._turn:
-                timer.cancel()
-                self._late = None
+            ALARMS.stop(alarm)
 
     def _too_slow(self) -> UnreadableError:
         late = self._readers.budget.too_slow(self._path)
         return UnreadableError(*late.args, path=late.path, key=late.key)
-
-    def _end(self, timer: Timer) -> None:
-        with self._turn:
-            if self._late is timer and self._process is not None:
-                self._late = None
-                self._process.kill()
 
 
 _BOOT = "import sys; sys.path[:] = sys.argv[1:]; from bus_monai.sources.reading_process import serve; serve()"

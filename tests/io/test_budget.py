@@ -1,12 +1,13 @@
-"""What a file may ask for, and the sentence where it asks for more."""
+"""What a file may ask for, the sentence where it asks for more, and alarms."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from threading import Event
 
 import pytest
 
-from bus_monai.io.budget import Budget
+from bus_monai.io.budget import Alarms, Budget
 from tests.user_errors import check_names, raises_user_error
 
 PATH = Path("a.dcm")
@@ -49,3 +50,27 @@ def test_the_environment_sets_each_number(name: str, monkeypatch: pytest.MonkeyP
         monkeypatch.setenv(variable, text)
         with raises_user_error(f"'{text}'", key=variable):
             Budget.current()
+
+
+def test_alarms_ring_in_the_order_of_their_times_and_stopped_ones_do_not() -> None:
+    alarms, rung, done = Alarms(), [], Event()
+    last = alarms.set(done.set, 0.3)
+    stopped = alarms.set(lambda: rung.append("stopped"), 0.05)
+    alarms.stop(stopped)
+    alarms.set(lambda: rung.append("second"), 0.1)
+    alarms.set(lambda: rung.append("first"), 0.02)
+    assert done.wait(20)
+    alarms.stop(last)
+    assert rung == ["first", "second"]
+    assert not alarms.is_set(last)
+
+
+def test_an_alarm_that_is_set_when_all_others_have_rung_rings_too() -> None:
+    alarms = Alarms()
+    for _ in range(3):
+        rung = Event()
+        alarms.set(rung.set, 0)
+        assert rung.wait(20)
+    thread = alarms._thread
+    alarms.stop(alarms.set(rung.clear, 900))
+    assert alarms._thread is thread
