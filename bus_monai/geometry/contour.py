@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from math import sqrt
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -10,12 +13,13 @@ from numpy.typing import NDArray
 _STEPS = np.array([[0, 1], [1, 1], [1, 0], [1, -1], [0, -1], [-1, -1], [-1, 0], [-1, 1]])
 _NUMBERS = np.zeros((3, 3), np.intp)
 _NUMBERS[tuple(_STEPS.T + 1)] = np.arange(8)
-_SIDES = np.full((8, 8, 4), -1)
-"""Of a step to the pixel before and one to the next: the sides that are crossed from the one to the other."""
+_BESIDE = 1 + 0.5 * _STEPS
+_SIDES = np.full((64, 4), -1)
+"""Of a step to the pixel before, eight times, and one to the next: the sides that are crossed from one to the other."""
 for _before in range(8):
     for _next in range(8):
         _turn = [step % 8 for step in range(_before + 1, _before + ((_next - _before - 1) % 8) + 1) if step % 2 == 0]
-        _SIDES[_before, _next, : len(_turn)] = _turn
+        _SIDES[8 * _before + _next, : len(_turn)] = _turn
 
 
 def outer_contour(inside: NDArray[np.bool_]) -> NDArray[np.float64]:
@@ -33,14 +37,16 @@ def outer_contour(inside: NDArray[np.bool_]) -> NDArray[np.float64]:
     if len(pixels) == 1:
         places, sides = np.zeros(4, np.intp), np.array([2, 4, 6, 0])
     else:
-        steps = np.diff(pixels, axis=0, append=pixels[:1])
-        following = _NUMBERS[steps[:, 0] + 1, steps[:, 1] + 1]
-        crossed = _SIDES[(np.roll(following, 1) + 4) % 8, following]
-        places, kept = np.nonzero(crossed >= 0)
-        sides = crossed[places, kept]
-    points = pixels[places] + 1 + 0.5 * _STEPS[sides]
+        closed = np.concatenate([pixels, pixels[:1]])
+        steps = closed[1:] - closed[:-1]
+        following = _NUMBERS.take(3 * steps[:, 0] + steps[:, 1] + 4)
+        before = np.concatenate([following[-1:], following[:-1]]) ^ 4
+        crossed = _SIDES.take(8 * before + following, axis=0)
+        is_crossed = crossed >= 0
+        places, sides = np.nonzero(is_crossed)[0], crossed[is_crossed]
+    points = pixels.take(places, axis=0) + _BESIDE.take(sides, axis=0)
     # begun below the last of its pixels
-    start = int(np.lexsort((points[:, 1], points[:, 0]))[-1])
+    start = int((points[:, 0] * 2 * inside.shape[1] + points[:, 1]).argmax())
     return np.concatenate([points[start:], points[: start + 1]])
 
 
@@ -57,6 +63,10 @@ def farthest(corners: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray
     pairs = corners[np.argwhere(distances >= distances.max() * (1 - 1e-9))]
     start, end = min(pairs.tolist())
     return np.array(start), np.array(end)
+
+
+FEW = 32
+"""Points that are sooner looked at one by one than as arrays."""
 
 
 def straightened(line: NDArray[np.float64], tolerance: float) -> NDArray[np.float64]:
@@ -80,6 +90,7 @@ def straightened(line: NDArray[np.float64], tolerance: float) -> NDArray[np.floa
                [3., 3.]])
     """
     points = line[:, 0] + 1j * line[:, 1]
+    rows, columns = line.T.tolist()
     kept = np.zeros(len(points), dtype=bool)
     kept[[0, -1]] = True
     segments = [(0, len(points) - 1)]
@@ -87,13 +98,35 @@ def straightened(line: NDArray[np.float64], tolerance: float) -> NDArray[np.floa
         start, end = segments.pop()
         if end - start < 2:
             continue
-        distances = _distances(points[start + 1 : end] - points[start], points[end] - points[start])
-        most = int(distances.argmax())
-        if distances[most] > tolerance:
-            middle = start + 1 + most
+        found = _farthest_of_few(rows, columns, start, end) if end - start <= FEW else None
+        if found is None:
+            distances = _distances(points[start + 1 : end] - points[start], points[end] - points[start])
+            most = int(distances.argmax())
+            found = start + 1 + most, float(distances[most])
+        middle, distance = found
+        if distance > tolerance:
             kept[middle] = True
             segments += [(middle, end), (start, middle)]
     return line[kept]
+
+
+def _farthest_of_few(rows: Sequence[float], columns: Sequence[float], start: int, end: int) -> tuple[int, float] | None:
+    """Return which point between two is farthest from their segment, and its distance, as :func:`_distances` has it.
+
+    ``None`` where a point lies beyond an end of the segment.
+    """
+    row, column = rows[start], columns[start]
+    down, right = rows[end] - row, columns[end] - column
+    square = down**2 + right**2
+    length, farthest_one, most = sqrt(square), start, -1.0
+    for place in range(start + 1, end):
+        y, x = rows[place] - row, columns[place] - column
+        if not 0 < y * down + x * right < square:
+            return None
+        distance = abs(x * down - y * right) / length
+        if distance > most:
+            farthest_one, most = place, distance
+    return farthest_one, most
 
 
 def _distances(points: NDArray[np.complex128], end: complex) -> NDArray[np.float64]:

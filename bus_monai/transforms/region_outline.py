@@ -224,7 +224,7 @@ def _cell_shares(changes: NDArray[np.bool_]) -> NDArray[np.float32]:
     height, width = (side // CELL_PX for side in changes.shape)
     # eight pixels are one byte, whose bits are counted by a table
     packed = np.packbits(changes[: height * CELL_PX, : width * CELL_PX], axis=1)
-    counts = _BITS[packed].reshape(height, CELL_PX, width).sum(axis=1, dtype=np.float32)
+    counts = _BITS.take(packed).reshape(height, CELL_PX, width).sum(axis=1, dtype=np.float32)
     return np.asarray(counts / CELL_PX**2, dtype=np.float32)
 
 
@@ -238,10 +238,18 @@ def _changing_cells(gray: NDArray[np.uint8]) -> NDArray[np.bool_]:
 
 
 def _cell_ranges(gray: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return _cell_extremes(gray, np.maximum) - _cell_extremes(gray, np.minimum)
+
+
+def _cell_extremes(gray: NDArray[np.uint8], extreme: np.ufunc) -> NDArray[np.uint8]:
     height, width = (side // CELL_PX for side in gray.shape)
-    lines = gray[: height * CELL_PX, : width * CELL_PX].reshape(height, CELL_PX, -1)
-    high, low = (extreme.reshape(height, width, CELL_PX) for extreme in (lines.max(axis=1), lines.min(axis=1)))
-    return np.asarray(high.max(axis=2) - low.min(axis=2), dtype=np.uint8)
+    values = gray[: height * CELL_PX, : width * CELL_PX]
+    # in pairs, halved until one of a cell is left: a tenth of the time of reducing axes of eight
+    while len(values) > height:
+        values = extreme(values[::2], values[1::2])
+    while values.shape[1] > width:
+        values = extreme(values[:, ::2], values[:, 1::2])
+    return values
 
 
 def image_cells(texture: Texture) -> list[NDArray[np.bool_]]:
@@ -281,6 +289,6 @@ def _opened(cells: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return np.asarray(opened.view(bool))
 
 
-def count_along(mask: NDArray[np.bool_], axis: int) -> NDArray[np.uint32]:
-    """Count the pixels of a mask (H, W) along an axis, several times as fast as ``np.count_nonzero`` does."""
-    return np.asarray(mask.view(np.uint8).sum(axis=axis, dtype=np.uint32))
+def count_along(mask: NDArray[np.bool_], axis: int) -> NDArray[np.int32]:
+    """Count the pixels of a mask (H, W) along an axis, many times as fast as ``np.count_nonzero`` does."""
+    return np.asarray(cv2.reduce(mask.view(np.uint8), axis, cv2.REDUCE_SUM, dtype=cv2.CV_32S).ravel())
