@@ -14,7 +14,7 @@ from bus_monai import __version__
 from bus_monai.errors import NotAssessedError, UserError, user_error
 from bus_monai.inference.manifest import Outcome
 from bus_monai.inference.predictor import Predictor
-from bus_monai.inference.segment_frames import segment_frames
+from bus_monai.inference.segment_frames import FindInFrame, FoundFrame, Frame, Helpers, segment_frames
 from bus_monai.inference.write_outputs import FileWriter, OutputError
 from bus_monai.io.opened import OpenedSource, SpecialFileError, open_source
 from bus_monai.sources.readers import NoReaderError, Readers, UnreadableError
@@ -67,6 +67,7 @@ class SegmentFile:
         takes_large_frames: else it leaves them to the one process that does, see :data:`LARGE_FRAME_PIXELS`.
         check: is told of each file, and its modality, before anything is done with it; raises
             :class:`~bus_monai.errors.NotAssessedError` where it is not wanted.
+        helpers: what segments the frames of a cine at once; pickled, it has none.
     """
 
     predictor: Predictor
@@ -76,6 +77,7 @@ class SegmentFile:
     readers: Readers = field(default_factory=Readers, compare=False, repr=False)
     takes_large_frames: bool = True
     check: Callable[[OpenedSource, str], None] | None = field(default=None, compare=False, repr=False)
+    helpers: Helpers | None = field(default=None, compare=False, repr=False)
 
     def __call__(self, path: Path, name: str) -> Outcome:
         """Segment a file and write its outputs; whatever is wrong with the file is a reason, not an error.
@@ -89,6 +91,11 @@ class SegmentFile:
         if len(outcome.reason) <= MAX_REASON:
             return outcome
         return replace(outcome, reason=outcome.reason[:MAX_REASON] + "…")
+
+    def find(self, frame: Frame) -> FoundFrame:
+        """Find the lesions of one frame, as in a file."""
+        settings = self.settings
+        return FindInFrame(self.predictor, settings.threshold, settings.min_area, settings.any_body_part)(frame)
 
     def _outcome(self, path: Path, name: str) -> Outcome:
         try:
@@ -123,6 +130,7 @@ class SegmentFile:
                         self.settings.min_area,
                         reading.images,
                         any_body_part=self.settings.any_body_part,
+                        helpers=self.helpers,
                     )
                     model = f"{self.predictor.name} {self.predictor.version}, bus_monai {__version__}"
                     writer = FileWriter(source, self.out, name, self._algorithm, self.creation, reading.images, model)

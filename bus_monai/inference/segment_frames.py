@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-import zlib
-from collections.abc import Callable, Generator, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import islice
-from os import SEEK_END
 from pathlib import Path
-from tempfile import SpooledTemporaryFile
-from threading import Lock
-from typing import TYPE_CHECKING, Any, TypeAlias, overload
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bus_monai.errors import NotAssessedError
-from bus_monai.geometry.box import Box, Region, mask_of
-from bus_monai.geometry.lesion import MAX_LESIONS, bounding_box, find_findings
-from bus_monai.inference.backends.backend import Prediction
+from bus_monai.geometry.box import Region, mask_of
+from bus_monai.geometry.lesion import MAX_LESIONS, find_findings
 from bus_monai.inference.predictor import Predictor
-from bus_monai.io.gray import check_signal
+from bus_monai.io.gray import check_signal, packed_grays, unpacked_grays
 from bus_monai.io.image import SourceImage
+from bus_monai.io.masks import PackedFrame, PackedLabels
 from bus_monai.io.opened import OpenedSource
 from bus_monai.sources.read import read_images
 from bus_monai.transforms.image_region import FrameRegions
@@ -34,79 +31,18 @@ if TYPE_CHECKING:
 
 MIN_CINE_FRAMES = 10
 """Of a file, from which on its frames are neighbors: what is seen in one of them alone is noise."""
-MAX_LESION_SHARE, MAX_LESION_MM = 0.5, 100
-"""Share of the ultrasound image, and long axis, beyond which a finding is hardly a lesion: its note says so."""
 WRITTEN_NOTE = (
     "text stands beside the ultrasound, and BurnedInAnnotation says NO: look for a name before the image or a picture "
     "made of it leaves the house"
 )
+MAX_LESION_SHARE, MAX_LESION_MM = 0.5, 100
+"""Share of the ultrasound image, and long axis, beyond which a finding is hardly a lesion: its note says so."""
 MAX_DISTANCE = 1.0
 """From the images that a model knows, see :class:`~bus_monai.networks.blocks.mahalanobis.MahalanobisDistance`."""
-
-
 MAX_AHEAD_PIXELS = 4_000_000
 """Of a frame: of larger ones one at a time is in memory."""
-MAX_KEPT_BYTES = 8_000_000
-"""Of packed labels, in memory."""
-
-
-class PackedLabels(Sequence[NDArray[np.uint16]]):
-    """Labels (H, W) of frames, packed, beyond some megabytes in a temporary file: a cine of any length takes no more.
-
-    Example:
-        >>> labels = PackedLabels()
-        >>> labels.append(np.eye(2, dtype=np.uint16))
-        >>> len(labels), labels[0].tolist()
-        (1, [[1, 0], [0, 1]])
-    """
-
-    def __init__(self) -> None:
-        self._file = SpooledTemporaryFile(max_size=MAX_KEPT_BYTES)  # noqa: SIM115 (it ends with the labels)
-        self._turn = Lock()
-        self._places: list[tuple[tuple[int, ...], Box, int, int]] = []
-        self._only: NDArray[np.uint16] | None = None
-
-    def append(self, labels: NDArray[np.uint16]) -> None:
-        """Add a frame."""
-        # what is no cine is neither packed nor unpacked
-        if not self._places and self._only is None:
-            self._only = labels
-            return
-        if self._only is not None:
-            only, self._only = self._only, None
-            self._pack(only)
-        self._pack(labels)
-
-    def _pack(self, labels: NDArray[np.uint16]) -> None:
-        # the rest is 0
-        box = bounding_box(labels > 0)
-        packed = zlib.compress(labels[box.slices].tobytes(), 1)
-        with self._turn:
-            self._file.seek(0, SEEK_END)
-            self._places.append((labels.shape, box, self._file.tell(), len(packed)))
-            self._file.write(packed)
-
-    @overload
-    def __getitem__(self, index: int) -> NDArray[np.uint16]: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> list[NDArray[np.uint16]]: ...
-
-    def __getitem__(self, index: int | slice) -> NDArray[np.uint16] | list[NDArray[np.uint16]]:
-        if isinstance(index, slice):
-            return [self[frame] for frame in range(*index.indices(len(self)))]
-        if self._only is not None:
-            return (self._only,)[index]
-        shape, box, start, length = self._places[index]
-        with self._turn:
-            self._file.seek(start)
-            packed = self._file.read(length)
-        labels = np.zeros(shape, np.uint16)
-        labels[box.slices] = np.frombuffer(zlib.decompress(packed), np.uint16).reshape(box.height, box.width)
-        return labels
-
-    def __len__(self) -> int:
-        return len(self._places) or int(self._only is not None)
+MAX_BEGUN_PIXELS = 4 * MAX_AHEAD_PIXELS
+"""Of all frames of a cine that are begun, at most, however many processes there are."""
 
 
 @dataclass(frozen=True)
@@ -179,6 +115,106 @@ class SegmentedFile:
         ]
 
 
+@dataclass(frozen=True)
+class Frame:
+    """A frame, and what is known of it before it is segmented; pickled it takes little.
+
+    Args:
+        image: as read.
+        shows: where its ultrasound images are.
+    """
+
+    image: SourceImage
+    shows: tuple[Region, ...]
+
+    def __reduce__(self) -> tuple[Callable[..., Frame], tuple[object, ...]]:
+        return _unpickled, (replace(self.image, pixels=packed_grays(self.image.pixels)), self.shows)
+
+
+def _unpickled(image: SourceImage, shows: tuple[Region, ...]) -> Frame:
+    return Frame(replace(image, pixels=unpacked_grays(image.pixels)), shows)
+
+
+@dataclass(frozen=True)
+class FoundFrame:
+    """What one frame of a file shows, whatever the others do.
+
+    Args:
+        labels: (H, W), 0 outside; packed where it is one of several.
+        lesions: numbered as in the labels.
+        area: of all lesions, in pixels.
+        specks: components that were too small for a finding.
+        surplus: components beyond the largest.
+        oversized: findings that are hardly lesions.
+        unlike: it does not look like a breast, and no lesion is looked for.
+    """
+
+    labels: NDArray[np.uint16] | PackedFrame
+    lesions: list[Lesion]
+    area: int
+    specks: int
+    surplus: int
+    oversized: int
+    unlike: bool
+
+
+@dataclass(frozen=True)
+class FindInFrame:
+    """Find the lesions of one frame; threads may call it at once.
+
+    Args:
+        predictor: what finds them.
+        threshold: from which probability on a pixel is lesion.
+        min_area: of a lesion, see :func:`~bus_monai.geometry.lesion.find_findings`.
+        any_body_part: look for them also in what does not look like a breast.
+    """
+
+    predictor: Predictor
+    threshold: float
+    min_area: float | None = None
+    any_body_part: bool = False
+
+    def __call__(self, frame: Frame) -> FoundFrame:
+        """Return what a frame shows."""
+        image = frame.image
+        probability, distance = self.predictor.assess(image.pixels, frame.shows)
+        unlike = distance > MAX_DISTANCE and not self.any_body_part
+        findings = find_findings(
+            np.zeros_like(probability) if unlike else probability,
+            self.threshold,
+            spacing_mm=image.spacing_mm,
+            regions=image.regions,
+            aspect=image.aspect,
+            min_area=self.min_area,
+            chance=self.predictor.calibration,
+        )
+        labels = findings.labels
+        return FoundFrame(
+            PackedFrame.of(labels) if image.frames > 1 else labels.astype(np.uint16),
+            findings.lesions,
+            int(np.count_nonzero(labels)),
+            findings.specks,
+            findings.surplus,
+            sum(_is_oversized(lesion, labels, frame.shows) for lesion in findings.lesions),
+            unlike,
+        )
+
+
+Find: TypeAlias = Callable[[Frame], FoundFrame]
+
+
+class Helpers(Protocol):
+    """What segments frames of a cine at once."""
+
+    def at_once(self, frames: int) -> int:
+        """Return how many frames of a cine of so many may be begun at this moment."""
+        ...
+
+    def submit(self, find: Find, frame: Frame, /) -> Future[FoundFrame]:
+        """Begin a frame: what comes is what ``find`` returns here, or what as good a function does elsewhere."""
+        ...
+
+
 def segment_frames(
     predictor: Predictor,
     source: OpenedSource,
@@ -187,6 +223,7 @@ def segment_frames(
     images: Callable[[], Generator[SourceImage, None, None]] | None = None,
     *,
     any_body_part: bool = False,
+    helpers: Helpers | None = None,
 ) -> SegmentedFile:
     """Decode and segment a file frame by frame.
 
@@ -197,6 +234,8 @@ def segment_frames(
         min_area: of a lesion, see :func:`~bus_monai.geometry.lesion.find_findings`.
         images: what reads the frames, in this process where there is nothing else.
         any_body_part: segment it also where it shows something else than a breast, or says so.
+        helpers: what segments the frames of a cine at once, a thread of this process where there is nothing else; they
+            change no result.
 
     Raises:
         NotAssessedError: it says that it shows something else, most of its frames are unlike all that the model knows,
@@ -212,35 +251,24 @@ def segment_frames(
     spacing, summary, shown, most, signal = None, 0, None, -1, False
     specks = surplus = unlike = oversized = 0
     notes: dict[str, None] = {}
+    find = FindInFrame(predictor, threshold, min_area, any_body_part)
     # closed here, while the file is still open
     with (
         closing(images() if images else read_images(source)) as decoded,
-        closing(_one_ahead(_assessed(predictor, decoded))) as assessed,
+        closing(_in_order(find, _frames(decoded), helpers)) as segmented,
     ):
-        for image, shows, predicted in assessed:
-            probability = predicted.probability
-            if predicted.distance > MAX_DISTANCE and not any_body_part:
-                probability, unlike = np.zeros_like(probability), unlike + 1
-            findings = find_findings(
-                probability,
-                threshold,
-                spacing_mm=image.spacing_mm,
-                regions=image.regions,
-                aspect=image.aspect,
-                min_area=min_area,
-                chance=predictor.calibration,
-            )
+        for frame, here in segmented:
+            image = frame.image
             notes.update(dict.fromkeys(image.notes))
-            if image.frame == 0 and _may_name_a_patient(source, image.pixels, shows):
+            if image.frame == 0 and _may_name_a_patient(source, image.pixels, frame.shows):
                 notes[WRITTEN_NOTE] = None
-            labels.append(findings.labels.astype(np.uint16))
-            found.append(findings.lesions)
-            specks, surplus = specks + findings.specks, surplus + findings.surplus
-            oversized += sum(_is_oversized(lesion, findings.labels, shows) for lesion in findings.lesions)
+            labels.append(here.labels)
+            found.append(here.lesions)
+            specks, surplus = specks + here.specks, surplus + here.surplus
+            unlike, oversized = unlike + here.unlike, oversized + here.oversized
             spacing, signal = image.spacing_mm, signal or bool(image.pixels.any())
-            area = int(np.count_nonzero(findings.labels))
-            if area > most:
-                summary, shown, most = image.frame, image.pixels, area
+            if here.area > most:
+                summary, shown, most = image.frame, image.pixels, here.area
     check_signal(source.path, signal)
     assert shown is not None
     if unlike > len(labels) / 2:
@@ -258,31 +286,34 @@ def segment_frames(
     )
 
 
-_Assessed: TypeAlias = tuple[SourceImage, tuple[Region, ...], Prediction]
-
-
-def _assessed(predictor: Predictor, images: Iterable[SourceImage]) -> Generator[_Assessed, None, None]:
+def _frames(images: Iterable[SourceImage]) -> Iterator[Frame]:
     regions = FrameRegions()
     for image in images:
-        shows = regions(image.pixels, image.images)
-        yield image, shows, predictor.assess(image.pixels, shows)
+        yield Frame(image, regions(image.pixels, image.images))
 
 
-def _one_ahead(frames: Generator[_Assessed, None, None]) -> Generator[_Assessed, None, None]:
-    """Yield the frames of a cine, of which another thread computes the next meanwhile."""
-    first = next(frames, None)
-    if first is None:
-        return
-    if first[0].frames == 1 or first[0].pixels.size > MAX_AHEAD_PIXELS:
-        yield first
-        yield from frames
-        return
+def _in_order(
+    find: Find, frames: Iterable[Frame], helpers: Helpers | None
+) -> Generator[tuple[Frame, FoundFrame], None, None]:
+    """Yield frames of a file with what they show, while the next ones of a cine are read and segmented."""
+    begun: deque[tuple[Frame, Future[FoundFrame]]] = deque()
     with ThreadPoolExecutor(1, thread_name_prefix="frames") as thread:
-        frame: _Assessed | None = first
-        while frame is not None:
-            following = thread.submit(next, frames, None)
-            yield frame
-            frame = following.result()
+        try:
+            for frame in frames:
+                count, pixels = frame.image.frames, frame.image.pixels.size
+                if count == 1 or pixels > MAX_AHEAD_PIXELS:
+                    yield frame, find(frame)
+                    continue
+                begun.append((frame, (helpers or thread).submit(find, frame)))
+                at_once = helpers.at_once(count) if helpers else 2
+                while len(begun) >= min(at_once, MAX_BEGUN_PIXELS // pixels):
+                    done, found = begun.popleft()
+                    yield done, found.result()
+            for done, found in begun:
+                yield done, found.result()
+        finally:
+            for _, found in begun:
+                found.cancel()
 
 
 def _may_name_a_patient(source: OpenedSource, pixels: NDArray[np.float32], shows: Sequence[Region]) -> bool:
@@ -329,11 +360,10 @@ def _followed(labels: PackedLabels, lesions: list[list[Lesion]]) -> tuple[Packed
         for frame, before in track.items():
             maps[frame][before] = number
     renumbered = PackedLabels()
-    for names, numbers in zip(maps, labels, strict=True):
-        table = np.zeros(int(numbers.max()) + 1, dtype=np.uint16)
-        for before, after in names.items():
-            table[before] = after
-        renumbered.append(table[numbers])
+    for frame, names in enumerate(maps):
+        # mostly they are as they were
+        is_same = len(names) == len(lesions[frame]) and all(before == after for before, after in names.items())
+        renumbered.append(labels.packed(frame) if is_same else _renumbered(labels[frame], names))
     named = [
         [replace(lesion, number=names[lesion.number]) for lesion in of_frame if lesion.number in names]
         for names, of_frame in zip(maps, lesions, strict=True)
@@ -343,6 +373,13 @@ def _followed(labels: PackedLabels, lesions: list[list[Lesion]]) -> tuple[Packed
         [sorted(of_frame, key=lambda lesion: lesion.number) for of_frame in named],
         len(tracks) - len(kept),
     )
+
+
+def _renumbered(labels: NDArray[np.uint16], names: dict[int, int]) -> NDArray[np.uint16]:
+    table = np.zeros(int(labels.max()) + 1, dtype=np.uint16)
+    for before, after in names.items():
+        table[before] = after
+    return table[labels]
 
 
 def _columns(lesion: Lesion) -> dict[str, Any]:

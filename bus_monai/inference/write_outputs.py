@@ -18,10 +18,10 @@ import numpy as np
 
 from bus_monai.errors import UserError, check_choice, user_error, writing
 from bus_monai.inference.overlay import draw_overlay
-from bus_monai.inference.segment_frames import PackedLabels, SegmentedFile
+from bus_monai.inference.segment_frames import SegmentedFile
 from bus_monai.io.atomic import atomic_file, plain_cell
 from bus_monai.io.image import SourceImage, image_stem
-from bus_monai.io.masks import frame_mark, write_color_png, write_nifti_mask, write_png_mask
+from bus_monai.io.masks import PackedLabels, frame_mark, write_color_png, write_nifti_mask, write_png_mask
 from bus_monai.io.ours import OUTPUT_SUFFIXES as OUTPUT_SUFFIXES
 from bus_monai.io.ours import check_replaced
 from bus_monai.sources.reading_process import what_is_wrong

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -18,6 +19,26 @@ MIN_BRIGHT = 16
 """From which value on the brightest pixel of broken numbers stands for one of 255, and not for a share of 1."""
 MIN_GRAYS = 8
 """That a window must leave of a picture that has as many, or it is not of that picture."""
+
+
+def packed_grays(pixels: NDArray[np.float32]) -> NDArray[Any]:
+    """Return gray values as values of 8 bits, a quarter of the bytes, where these are all that they are made of.
+
+    Args:
+        pixels: (H, W) in [0, 1].
+
+    Example:
+        >>> packed_grays(np.array([[0, 1]], np.float32)), packed_grays(np.array([[0, 0.5]], np.float32))
+        (array([[  0, 255]], dtype=uint8), array([[0. , 0.5]], dtype=float32))
+    """
+    pixels = np.ascontiguousarray(pixels)
+    values = cv2.convertScaleAbs(pixels, alpha=255)
+    return values if np.array_equal(cv2.LUT(values, GRAYS), pixels) else pixels
+
+
+def unpacked_grays(packed: NDArray[Any]) -> NDArray[np.float32]:
+    """Return the gray values that :func:`packed_grays` was given."""
+    return np.asarray(cv2.LUT(packed, GRAYS)) if packed.dtype == np.uint8 else packed
 
 
 def to_unit_range(values: NDArray[Any], *, top: int = 255) -> NDArray[np.float32]:

@@ -7,8 +7,12 @@ import struct
 import warnings
 import zlib
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from os import SEEK_END
 from pathlib import Path
-from typing import Any
+from tempfile import SpooledTemporaryFile
+from threading import Lock
+from typing import Any, overload
 
 import cv2
 import numpy as np
@@ -16,6 +20,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from bus_monai.errors import UserError, reading
+from bus_monai.geometry.box import Box
+from bus_monai.geometry.lesion import bounding_box
 from bus_monai.io.atomic import atomic_file
 from bus_monai.io.nifti import nifti_header, nifti_values, stored_order
 from bus_monai.io.opened import OpenedSource, open_source, source_kind
@@ -259,3 +265,90 @@ def _check_size(path: Path, found: tuple[int, int, int], shape: tuple[int, int, 
     if found != shape:
         got, wanted = (" x ".join(map(str, size)) for size in (found, shape))
         raise UserError(f"The label '{path.name}' is {got} but its image {wanted} (frames, rows, columns): draw anew.")
+
+
+MAX_KEPT_BYTES = 8_000_000
+"""Of packed labels, in memory."""
+
+
+@dataclass(frozen=True)
+class PackedFrame:
+    """Labels of a frame, packed.
+
+    Args:
+        shape: (H, W).
+        box: beyond which all are 0.
+        values: those within, by zlib.
+    """
+
+    shape: tuple[int, ...]
+    box: Box
+    values: bytes
+
+    @classmethod
+    def of(cls, labels: NDArray[np.integer]) -> PackedFrame:
+        """Pack labels (H, W)."""
+        box = bounding_box(labels > 0)
+        return cls(labels.shape, box, zlib.compress(labels[box.slices].astype(np.uint16).tobytes(), 1))
+
+    def unpacked(self) -> NDArray[np.uint16]:
+        """Return the labels (H, W)."""
+        labels = np.zeros(self.shape, np.uint16)
+        values = np.frombuffer(zlib.decompress(self.values), np.uint16)
+        labels[self.box.slices] = values.reshape(self.box.height, self.box.width)
+        return labels
+
+
+class PackedLabels(Sequence[NDArray[np.uint16]]):
+    """Labels (H, W) of frames, packed, beyond some megabytes in a temporary file: a cine of any length takes no more.
+
+    Example:
+        >>> labels = PackedLabels()
+        >>> labels.append(np.eye(2, dtype=np.uint16))
+        >>> len(labels), labels[0].tolist()
+        (1, [[1, 0], [0, 1]])
+    """
+
+    def __init__(self) -> None:
+        self._file = SpooledTemporaryFile(max_size=MAX_KEPT_BYTES)  # noqa: SIM115 (it ends with the labels)
+        self._turn = Lock()
+        self._places: list[tuple[tuple[int, ...], Box, int, int]] = []
+        self._only: NDArray[np.uint16] | None = None
+
+    def append(self, labels: NDArray[np.uint16] | PackedFrame) -> None:
+        """Add a frame, which may be packed already."""
+        # what is no cine is neither packed nor unpacked
+        if not len(self) and not isinstance(labels, PackedFrame):
+            self._only = labels
+            return
+        if self._only is not None:
+            only, self._only = self._only, None
+            self._keep(PackedFrame.of(only))
+        self._keep(labels if isinstance(labels, PackedFrame) else PackedFrame.of(labels))
+
+    def _keep(self, packed: PackedFrame) -> None:
+        with self._turn:
+            self._file.seek(0, SEEK_END)
+            self._places.append((packed.shape, packed.box, self._file.tell(), len(packed.values)))
+            self._file.write(packed.values)
+
+    @overload
+    def __getitem__(self, index: int) -> NDArray[np.uint16]: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[NDArray[np.uint16]]: ...
+
+    def __getitem__(self, index: int | slice) -> NDArray[np.uint16] | list[NDArray[np.uint16]]:
+        if isinstance(index, slice):
+            return [self[frame] for frame in range(*index.indices(len(self)))]
+        return (self._only,)[index] if self._only is not None else self.packed(index).unpacked()
+
+    def packed(self, index: int) -> PackedFrame:
+        """Return a frame of several as it is kept."""
+        shape, box, start, length = self._places[index]
+        with self._turn:
+            self._file.seek(start)
+            return PackedFrame(shape, box, self._file.read(length))
+
+    def __len__(self) -> int:
+        return len(self._places) or int(self._only is not None)

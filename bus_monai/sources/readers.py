@@ -17,13 +17,12 @@ from queue import Empty, LifoQueue
 from threading import Lock
 from typing import IO, Any
 
-import cv2
 import numpy as np
 
 from bus_monai.errors import UserError
 from bus_monai.geometry.box import Box
 from bus_monai.io.budget import ALARMS, Budget
-from bus_monai.io.gray import GRAYS
+from bus_monai.io.gray import unpacked_grays
 from bus_monai.io.image import SourceImage
 from bus_monai.io.opened import OpenedSource
 
@@ -245,6 +244,14 @@ class Reading:
         return UnreadableError(*late.args, path=late.path, key=late.key)
 
 
+def widen(pipe: IO[bytes]) -> None:
+    """Let a picture of 8 bits lie in a pipe before anybody takes it, where the system can."""
+    with suppress(ImportError, AttributeError, OSError):
+        import fcntl
+
+        fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+
+
 _BOOT = "import sys; sys.path[:] = sys.argv[1:]; from bus_monai.sources.reading_process import serve; serve()"
 
 
@@ -270,11 +277,7 @@ class _Process:
         assert self._popen.stdout is not None
         self._requests: IO[bytes] = self._popen.stdin
         self._answers: Any = self._popen.stdout
-        with suppress(ImportError, AttributeError, OSError):  # where the system can
-            import fcntl
-
-            # so that a picture of 8 bits is sent before anybody asks for it
-            fcntl.fcntl(self._answers, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+        widen(self._answers)
         self._is_ready = False
         self._is_amid_frames = False
 
@@ -320,10 +323,9 @@ class _Process:
             sent = np.empty(answer["shape"], answer["kind"])
             if self._answers.readinto(sent.data.cast("B")) < sent.nbytes:
                 raise EOFError
-            pixels = cv2.LUT(sent, GRAYS) if sent.dtype == np.uint8 else sent
             spacing = answer["spacing"]
             yield SourceImage(
-                pixels,
+                unpacked_grays(sent),
                 spacing and (spacing[0], spacing[1]),
                 answer["frame"],
                 answer["frames"],

@@ -15,11 +15,10 @@ from pathlib import Path
 from typing import IO, Any
 
 import cv2
-import numpy as np
 
 from bus_monai.errors import UserError, first_line, user_error
 from bus_monai.io.budget import Budget
-from bus_monai.io.gray import GRAYS
+from bus_monai.io.gray import packed_grays
 from bus_monai.io.image import SourceImage
 from bus_monai.io.opened import OpenedSource, open_source, quiet_decoders
 from bus_monai.sources.read import declared_pixels, read_images
@@ -106,12 +105,9 @@ class _Answers:
             self.tell(_failure(error, self._source, budget))
 
     def _tell_image(self, image: SourceImage) -> None:
-        pixels = np.ascontiguousarray(image.pixels)
-        values = cv2.convertScaleAbs(pixels, alpha=255)
-        # a quarter of the bytes where these are all that the picture is made of
-        sent = values if np.array_equal(cv2.LUT(values, GRAYS), pixels) else pixels
+        sent = packed_grays(image.pixels)
         head = {
-            "shape": pixels.shape,
+            "shape": sent.shape,
             "kind": sent.dtype.str,
             "spacing": image.spacing_mm,
             "frame": image.frame,

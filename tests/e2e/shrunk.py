@@ -21,7 +21,7 @@ ASSGAN = {"max_epochs": "2"}
 PHANTOMS = {"--count": ["12"]}
 BENCHMARKS: Mapping[str, Mapping[str, list[str]]] = {
     "audit.py": {},
-    "cine.py": {},
+    "cine.py": {"--repeats": ["1"]},
     "clicks.py": {"--images": ["2"], "--methods": ["walk", "paint"]},
     "export.py": {"--rounds": ["1"], "--timed": ["1"]},
     "gpu.py": {"--bundles": ["lite_unet"]},

@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 import pydicom
+from numpy.typing import NDArray
 from PIL import Image
 from pydicom.data import get_testdata_file
+from pydicom.uid import UltrasoundMultiFrameImageStorage
 
 from bus_monai.inference.manifest import MANIFEST_FILE
 
@@ -31,6 +33,19 @@ def ultrasound(path: Path, **changes: Any) -> Path:
     for key, value in changes.items():
         setattr(data, key, value)
     path.parent.mkdir(parents=True, exist_ok=True)
+    data.save_as(path)
+    return path
+
+
+def write_cine(path: Path, pixels: NDArray[np.uint8]) -> Path:
+    """Write frames (N, H, W) as gray uncompressed DICOM without calibration."""
+    data = pydicom.dcmread(ultrasound(path, SOPClassUID=UltrasoundMultiFrameImageStorage))
+    for keyword in ("PlanarConfiguration", "SequenceOfUltrasoundRegions"):
+        data.pop(keyword, None)
+    data.file_meta.MediaStorageSOPClassUID = data.SOPClassUID
+    data.SamplesPerPixel, data.PhotometricInterpretation = 1, "MONOCHROME2"
+    data.NumberOfFrames, data.Rows, data.Columns = pixels.shape
+    data.PixelData = pixels.tobytes()
     data.save_as(path)
     return path
 

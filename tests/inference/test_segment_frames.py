@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import pickle
 import shutil
+from collections.abc import Generator
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +17,12 @@ from pydicom.data import get_testdata_file
 
 from bus_monai.data.demo_files import write_demo_files
 from bus_monai.data.items import inference_items
+from bus_monai.geometry.box import Box, Region
 from bus_monai.inference.batch import segment_inputs
 from bus_monai.inference.segment_file import SegmentSettings
-from bus_monai.inference.segment_frames import MAX_KEPT_BYTES, PackedLabels
+from bus_monai.inference.segment_frames import MAX_BEGUN_PIXELS, Find, FoundFrame, Frame, segment_frames
+from bus_monai.io.image import SourceImage
+from bus_monai.io.opened import open_source
 from tests.inference.segment_files import PNG, draw, table
 from tests.user_errors import raises_user_error
 
@@ -69,19 +75,6 @@ def test_a_lesion_of_a_cine_is_one_row(
     # a bundle's own inference calls them the same
     assert masks == [Path(item["output"]).name for item in inference_items(cine, tmp_path)]
     assert (np.asarray(Image.open(tmp_path / "out" / "c_frame006_mask.png")) > 0).sum() == 16 * 24
-
-
-def test_packed_labels_come_back_in_any_order() -> None:
-    chance, labels = np.random.default_rng(0), PackedLabels()
-    # noise, which cannot be packed: the last frames lie on the disk
-    frames = [chance.integers(0, 1 << 16, (700 + i, 600)).astype(np.uint16) for i in range(12)]
-    assert sum(frame.nbytes for frame in frames) > MAX_KEPT_BYTES
-    for i, frame in enumerate(frames):
-        labels.append(frame)
-        np.testing.assert_array_equal(labels[i // 2], frames[i // 2])
-    assert len(labels) == 12
-    for i in chance.permutation(12):
-        np.testing.assert_array_equal(labels[int(i)], frames[i])
 
 
 def test_what_is_too_large_for_a_lesion_is_said(bright: Any, tmp_path: Path) -> None:
@@ -162,3 +155,52 @@ def test_names_that_may_be_burnt_in_are_noted_where_the_header_denies_them(brigh
     segment_inputs([tmp_path / "in"], tmp_path / "out", bright, SegmentSettings(("png",)))
     told = {row["output"]: "BurnedInAnnotation" in row["note"] for row in table(tmp_path / "out")}
     assert told == {"yes": False, "no": True, "clean": False}
+
+
+class Counting:
+    """Begins as many frames as it is given, and notes how many there are at once, and of how many files."""
+
+    def __init__(self) -> None:
+        self.begun = self.most = 0
+        self.asked: set[int] = set()
+
+    def at_once(self, frames: int) -> int:
+        self.asked.add(frames)
+        return 100
+
+    def submit(self, find: Find, frame: Frame, /) -> Future[FoundFrame]:
+        self.begun += 1
+        self.most = max(self.most, self.begun)
+        counting = self
+
+        class Done(Future[FoundFrame]):
+            def result(self, timeout: float | None = None) -> FoundFrame:
+                counting.begun -= 1
+                return find(frame)
+
+        return Done()
+
+
+@pytest.mark.parametrize(("height", "most"), [(1, 9), (1600, MAX_BEGUN_PIXELS // 3_200_000), (2001, 0)])
+def test_frames_begun_are_bounded_by_their_pixels(bright: Any, tmp_path: Path, height: int, most: int) -> None:
+    def images() -> Generator[SourceImage, None, None]:
+        for number in range(9):
+            yield SourceImage(np.full((height, 2000), 0.25, np.float32), None, frame=number, frames=9)
+
+    helpers = Counting()
+    with open_source(draw(tmp_path / "a.png", (2, 2, 8, 8))) as source:
+        found = segment_frames(bright, source, 0.5, None, images, helpers=helpers)
+    assert (len(found.labels), helpers.most, helpers.begun) == (9, most, 0)
+    assert helpers.asked == ({9} if most else set())
+
+
+@pytest.mark.parametrize("value", [51 / 255, 0.2001])
+def test_a_frame_is_pickled_without_a_change(value: float) -> None:
+    image = SourceImage(np.full((9, 7), value, np.float32), (0.1, 0.2), 3, 4, notes=("odd",))
+    packed = pickle.dumps(frame := Frame(image, (Region(Box(0, 0, 9, 7), ((0, 9),) * 7),)))
+    other = pickle.loads(packed)
+    assert other.shows == frame.shows
+    assert vars(other.image) | {"pixels": 0} == vars(image) | {"pixels": 0}
+    assert other.image.pixels.dtype == np.float32
+    np.testing.assert_array_equal(other.image.pixels, image.pixels)
+    assert (b"float32" in packed or b"f4" in packed) == (value == 0.2001)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from PIL import Image
 
-from bus_monai.io.masks import label_suffix, read_labels, write_color_png, write_labels
+from bus_monai.io.masks import MAX_KEPT_BYTES, PackedLabels, label_suffix, read_labels, write_color_png, write_labels
 from bus_monai.io.ours import PNG_MARK, is_marked
 from tests.user_errors import raises_user_error
 
@@ -95,3 +95,16 @@ def test_labels_of_floats_and_further_axes_are_read(tmp_path: Path) -> None:
     nib.save(nib.Nifti1Image(values + 0.5, np.eye(4)), tmp_path / "a.nii.gz")
     with raises_user_error(0, 255, path="a.nii.gz"):
         read_labels(tmp_path / "a.nii.gz", (1, 4, 5))
+
+
+def test_packed_labels_come_back_in_any_order() -> None:
+    chance, labels = np.random.default_rng(0), PackedLabels()
+    # noise, which cannot be packed: the last frames lie on the disk
+    frames = [chance.integers(0, 1 << 16, (700 + i, 600)).astype(np.uint16) for i in range(12)]
+    assert sum(frame.nbytes for frame in frames) > MAX_KEPT_BYTES
+    for i, frame in enumerate(frames):
+        labels.append(frame)
+        np.testing.assert_array_equal(labels[i // 2], frames[i // 2])
+    assert len(labels) == 12
+    for i in chance.permutation(12):
+        np.testing.assert_array_equal(labels[int(i)], frames[i])

@@ -22,8 +22,9 @@ from bus_monai.data.readers.folder import raster_files
 from bus_monai.data.readers.own_images import read_plain_folder
 from bus_monai.inference.batch import segment_inputs
 from bus_monai.inference.segment_file import SegmentSettings
-from bus_monai.inference.segment_frames import PackedLabels, segment_frames
+from bus_monai.inference.segment_frames import segment_frames
 from bus_monai.inference.write_outputs import DATE_VARIABLE
+from bus_monai.io.masks import PackedLabels
 from bus_monai.io.opened import SpecialFileError, open_source, source_kind, special_kind
 from bus_monai.sources.listing import find_sources, list_sources
 from bus_monai.sources.readers import Readers

@@ -11,18 +11,19 @@ import sys
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from queue import LifoQueue
-from threading import Condition, Thread
+from threading import Condition, Lock, Thread
 from typing import IO, Protocol, TypeAlias
 
 from bus_monai.bundle.process import prepare_to_segment
 from bus_monai.errors import UserError
 from bus_monai.inference.manifest import Entry, Outcome
 from bus_monai.inference.segment_file import LargeFrameError, SegmentFile
+from bus_monai.inference.segment_frames import Find, FoundFrame, Frame
 from bus_monai.io.opened import quiet_decoders
+from bus_monai.sources.readers import widen
 
 WORKER_THREADS = 3
 """Threads of one process alone: while one file is segmented, the next is decoded and the last is written."""
@@ -32,11 +33,15 @@ FILES_BEFORE_WORKER = 8
 """Files for which one more process is started: it is ready after a second, when fewer would be done."""
 FILE_BYTES = 500_000
 """Of a file that counts as two, one of twice as many as three."""
+FRAMES_BEFORE_WORKER = 60
+"""Frames of a cine for which one more process is started."""
+FRAMES_HERE = 2
+"""Of all cines, segmented by this process at once: one is in the network while another one is measured."""
 MAX_PROCESSES = 16
 """By default; each takes some 150 MB."""
-SegmentOne: TypeAlias = Callable[[Path, str], Outcome]
 MAX_TRIES = 3
 """Processes that may die of a file before it counts as broken."""
+ENDED = f"ended the process that segmented it {MAX_TRIES} times"
 PR_SET_PDEATHSIG = 1
 _BOOT = "import sys; sys.path[:] = sys.argv[1:]; from bus_monai.inference.executors.local import serve; serve()"
 
@@ -62,31 +67,27 @@ class LocalExecutor:
 
     def __call__(self, segment: SegmentFile, tasks: Iterator[Task], record: Record) -> None:
         """Segment every file and record each in the order of the tasks, of which few are drawn ahead."""
-        several = self.processes > 1 and segment.predictor.backend.startswith("openvino")
+        processes = self.processes if segment.predictor.backend.startswith("openvino") else 1
         # one more than processes: while one of the files of this process is computed, the next is decoded
-        threads = self.processes + 1 if several else WORKER_THREADS
-        most_ahead = MAX_FILES_AHEAD * self.processes if several else MAX_FILES_AHEAD
+        threads, here = (processes + 1, 2) if processes > 1 else (WORKER_THREADS, WORKER_THREADS)
         pending: deque[tuple[Task, Future[Outcome]]] = deque()
         # both apart from ``pending`` and the pool, since an interruption may come between any two steps of this thread,
         # and while the pool starts one of its own
         running: set[str] = set()
         done: dict[str, tuple[Task, Outcome]] = {}
         changed = Condition()
-        free: LifoQueue[SegmentOne] = LifoQueue()
-        for _ in range(2 if several else WORKER_THREADS):
-            free.put(segment)
 
         def run(task: Task) -> Outcome:
             path = task.entry.path
             with changed:
                 running.add(path)
-            one = free.get()
+            one = workers.take()
             try:
                 outcome = one(task.path, task.entry.name)
                 done[path] = task, outcome
                 return outcome
             finally:
-                free.put(one)
+                workers.give(one)
                 with changed:
                     running.discard(path)
                     changed.notify_all()
@@ -97,13 +98,15 @@ class LocalExecutor:
             del done[task.entry.path]
             pending.popleft()
 
-        with _Workers(segment, free) as workers, ThreadPoolExecutor(threads, thread_name_prefix="segment") as pool:
+        with (
+            _Workers(segment, processes - 1, here) as workers,
+            ThreadPoolExecutor(threads, thread_name_prefix="segment") as pool,
+        ):
             try:
                 for task in tasks:
                     pending.append((task, pool.submit(run, task)))
-                    if several:
-                        workers.add(task, self.processes - 1)
-                    while len(pending) >= most_ahead:
+                    workers.add(task)
+                    while len(pending) >= MAX_FILES_AHEAD * processes:
                         record_first()
                 while pending:
                     record_first()
@@ -117,41 +120,97 @@ class LocalExecutor:
 
 
 class _Workers:
-    """Processes that are started as the files of a job turn out to be many, by the thread that runs it.
+    """Processes that are started as the files of a job, or the frames of a cine, turn out to be many.
+
+    A file waits for what is free. A frame of a cine, which this process reads, takes another process for itself alone,
+    where one is free and no file waits, else this one: so no frame waits for a file, and no file for a cine.
 
     Args:
         segment: what they do.
-        free: where each is put when it is ready.
+        most: processes beside this one.
+        here: files that this process may segment at once.
     """
 
-    def __init__(self, segment: SegmentFile, free: LifoQueue[SegmentOne]) -> None:
-        self._segment, self._free = segment, free
+    def __init__(self, segment: SegmentFile, most: int, here: int) -> None:
+        self._recipe, self._most = segment, most
+        self._segment, self._here = replace(segment, helpers=self), here
+        self._changed = Condition()
+        self._free: list[Worker] = []
+        self._waiting = self._files = self._weight = 0
+        self._starting = Lock()
         self._started: list[Worker] = []
-        self._files = self._weight = 0
+        self._frames_here = FRAMES_HERE
+        # kept through the job: with a thread ends the process that it started, see end_with_parent
+        self._threads = ThreadPoolExecutor(most + FRAMES_HERE, thread_name_prefix="frames")
 
     def __enter__(self) -> _Workers:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._threads.shutdown(cancel_futures=True)
         for worker in self._started:
             worker.close()
 
-    def add(self, task: Task, most: int) -> None:
-        """Note one more file, and start a process, of so many at most, where they are worth one."""
+    def take(self) -> SegmentFile | Worker:
+        """Wait for what is to segment a file: this process, else another one."""
+        with self._changed:
+            self._waiting += 1
+            self._changed.wait_for(lambda: self._here or self._free)
+            self._waiting -= 1
+            if not self._here:
+                return self._free.pop()
+            self._here -= 1
+            return self._segment
+
+    def give(self, one: SegmentFile | Worker) -> None:
+        """Let others have it."""
+        with self._changed:
+            if isinstance(one, SegmentFile):
+                self._here += 1
+            else:
+                self._free.append(one)
+            self._changed.notify_all()
+
+    def add(self, task: Task) -> None:
+        """Note one more file, and start a process where the files are worth one."""
         self._files += 1
         self._weight += 1
         with suppress(OSError):
             self._weight += task.path.stat().st_size // FILE_BYTES
-        wanted = min(most, self._files - 1, self._weight // FILES_BEFORE_WORKER)
-        if wanted > len(self._started):
-            with suppress(OSError):  # without it the job is slower
-                worker = Worker(self._segment)
-                self._started.append(worker)
-                Thread(target=self._put_when_ready, args=(worker,), daemon=True).start()
+        self._start(min(self._files - 1, self._weight // FILES_BEFORE_WORKER))
 
-    def _put_when_ready(self, worker: Worker) -> None:
+    def at_once(self, frames: int) -> int:
+        """Return how many frames of a cine may be begun, and start processes that so many are worth."""
+        self._start(frames // FRAMES_BEFORE_WORKER, reads=False)
+        return 2 * (len(self._started) + 1)
+
+    def submit(self, find: Find, frame: Frame, /) -> Future[FoundFrame]:
+        """Begin a frame, see :class:`~bus_monai.inference.segment_frames.Helpers`."""
+        return self._threads.submit(self._find, find, frame)
+
+    def _find(self, find: Find, frame: Frame) -> FoundFrame:
+        with self._changed:
+            self._changed.wait_for(lambda: self._frames_here or (self._free and not self._waiting))
+            worker = self._free.pop() if self._free and not self._waiting else None
+            self._frames_here -= worker is None
+        try:
+            return worker.find(frame, find) if worker else find(frame)
+        finally:
+            with self._changed:
+                self._frames_here += worker is None
+                self._free += [worker] if worker else []
+                self._changed.notify_all()
+
+    def _start(self, wanted: int, *, reads: bool = True) -> None:
+        with self._starting, suppress(OSError):  # without them the job is slower
+            while len(self._started) < min(wanted, self._most):
+                worker = Worker(self._recipe, reads=reads)
+                self._started.append(worker)
+                Thread(target=self._give_when_ready, args=(worker,), daemon=True).start()
+
+    def _give_when_ready(self, worker: Worker) -> None:
         if worker.is_ready():
-            self._free.put(worker)
+            self.give(worker)
 
 
 @dataclass(frozen=True)
@@ -197,14 +256,15 @@ class Worker:
 
     Args:
         segment: what it is made like.
+        reads: begin with the process that reads for it, which frames need not.
 
     Raises:
         OSError: the process cannot be started.
     """
 
-    def __init__(self, segment: SegmentFile) -> None:
+    def __init__(self, segment: SegmentFile, *, reads: bool = True) -> None:
         self._here = segment
-        self._recipe = pickle.dumps(segment)
+        self._recipe = pickle.dumps((segment, reads))
         self._start()
 
     def is_ready(self) -> bool:
@@ -222,20 +282,42 @@ class Worker:
             OutputError: nothing more can be written.
             NoReaderError: nothing more can be read.
         """
+        try:
+            answer = self._answer((path, name))
+        except EOFError:
+            return Outcome("failed", f"'{path}' {ENDED}.")
+        if answer is None or isinstance(answer, LargeFrameError):
+            return self._here(path, name)
+        if isinstance(answer, Exception):
+            raise answer
+        assert isinstance(answer, Outcome)
+        return answer
+
+    def find(self, frame: Frame, here: Find) -> FoundFrame:
+        """Find the lesions of one frame, in this process where the other one cannot.
+
+        Raises:
+            UserError: it ended the process :data:`MAX_TRIES` times.
+        """
+        try:
+            answer = self._answer(frame)
+        except EOFError:
+            raise UserError(f"Frame {frame.image.frame}, counted from 0, {ENDED}.") from None
+        return answer if isinstance(answer, FoundFrame) else here(frame)
+
+    def _answer(self, request: object) -> object:
+        """Return what it answers, or ``None`` where it has died and no other one can be started in its place.
+
+        Raises:
+            EOFError: several have died of it.
+        """
+        packed = pickle.dumps(request)
         for _ in range(MAX_TRIES):
-            try:
-                answer = self._ask(pickle.dumps((path, name)))
-            except (EOFError, OSError):
-                if self._replace():
-                    continue
-                return self._here(path, name)
-            if isinstance(answer, LargeFrameError):
-                return self._here(path, name)
-            if isinstance(answer, Exception):
-                raise answer
-            assert isinstance(answer, Outcome)
-            return answer
-        return Outcome("failed", f"'{path}' ended the process that segmented it {MAX_TRIES} times.")
+            with suppress(EOFError, OSError):
+                return self._ask(packed)
+            if not self._replace():
+                return None
+        raise EOFError
 
     def close(self) -> None:
         """End it at once, and so the process that reads for it."""
@@ -260,6 +342,7 @@ class Worker:
         )  # fmt: skip
         assert self._popen.stdin is not None
         assert self._popen.stdout is not None
+        widen(self._popen.stdin)
         self._requests: IO[bytes] = self._popen.stdin
         self._answers: IO[bytes] = self._popen.stdout
 
@@ -284,16 +367,23 @@ def serve() -> None:
         for number in (1, 2):
             os.dup2(nothing, number)
         asked = sys.stdin.buffer
-        made: SegmentFile = pickle.load(asked)  # noqa: S301 (the process that started this one wrote it)
-        with made.readers:
+        made, reads = pickle.load(asked)  # noqa: S301 (the process that started this one wrote it)
+        with made.readers if reads else closing(made.readers):
             segment = replace(made, takes_large_frames=False)
             _tell(answers, True)
             while True:
-                path, name = pickle.load(asked)  # noqa: S301
-                try:
-                    _tell(answers, segment(path, name))
-                except (LargeFrameError, UserError) as error:
-                    _tell(answers, error)
+                _tell(answers, _answer(segment, pickle.load(asked)))  # noqa: S301
+
+
+def _answer(segment: SegmentFile, request: Frame | tuple[Path, str]) -> object:
+    if isinstance(request, Frame):
+        with suppress(Exception):  # of a library; the process that asks tries it too, and says what is wrong
+            return segment.find(request)
+        return None
+    try:
+        return segment(*request)
+    except (LargeFrameError, UserError) as error:
+        return error
 
 
 def _tell(answers: IO[bytes], what: object) -> None:

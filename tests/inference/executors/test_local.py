@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -17,15 +18,22 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from bus_monai.geometry.box import Box, Region, only_inside
+from bus_monai.inference.backends.backend import Prediction
 from bus_monai.inference.batch import segment_inputs
 from bus_monai.inference.executors import local
 from bus_monai.inference.executors.local import MAX_TRIES, LocalExecutor, Worker
 from bus_monai.inference.segment_file import SegmentFile, SegmentSettings
+from bus_monai.inference.segment_frames import FoundFrame, Frame
+from bus_monai.io.image import SourceImage
 from tests.inference.bright_predictor import BrightPredictor
-from tests.inference.segment_files import PNG, contents, draw, table, ultrasound
+from tests.inference.segment_files import PNG, contents, draw, table, ultrasound, write_cine
+from tests.user_errors import raises_user_error
 
 TWO = LocalExecutor(2)
 OTHERS_READY_S = 60
+UNLIKE, TOO_MUCH = 13, 14
+"""Values of the lower left corner of a frame that is unlike a breast, and of one that only the first process takes."""
 
 
 class Spread(BrightPredictor):
@@ -56,9 +64,25 @@ class Spread(BrightPredictor):
         return {int(path.name.split("-")[1]) for path in self.folder.glob(f"seen-*-{height}")}
 
 
+class Looking(Spread):
+    """Also heeds the regions, and finds some frames unlike a breast, or too much for another process."""
+
+    def assess(self, pixels: NDArray[np.float32], regions: Sequence[Region] | None = None) -> Prediction:
+        corner = round(255 * float(pixels[-1, 0]))
+        if corner == TOO_MUCH and os.getpid() != self.first:
+            raise RuntimeError("no memory")
+        found = self.predict(pixels)
+        return Prediction(only_inside(regions, found) if regions else found, 2 if corner == UNLIKE else 0)
+
+
 @pytest.fixture
 def spread(tmp_path: Path) -> Any:
     return Spread(tmp_path / "weights")
+
+
+@pytest.fixture
+def looking(tmp_path: Path) -> Any:
+    return Looking(tmp_path / "weights")
 
 
 def draw_many(source: Path, files: int) -> None:
@@ -102,7 +126,7 @@ def test_few_files_start_no_process(spread: Any, tmp_path: Path, monkeypatch: py
 def test_without_other_processes_the_job_is_slower(
     spread: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(segment: SegmentFile) -> None:
+    def refuse(segment: SegmentFile, *, reads: bool) -> None:
         raise BlockingIOError(11, "Resource temporarily unavailable")
 
     monkeypatch.setattr(local, "Worker", refuse)
@@ -161,6 +185,159 @@ def test_a_worker_that_is_asked_no_more_ends_by_itself(spread: Any, tmp_path: Pa
     worker._requests.close()
     assert worker._popen.wait(60) == 0
     worker.close()
+
+
+SIZE = 240, 320
+
+
+def screens(frames: int) -> NDArray[np.uint8]:
+    """Draw a scanner's screen whose image is at another place from the middle on: a lesion, another one in one frame
+    alone, and frames that are unlike the others.
+    """
+    chance = np.random.default_rng(0)
+    pixels = np.full((frames, *SIZE), 25, np.uint8)
+    for number, frame in enumerate(pixels):
+        top, left = (60, 50) if number < frames // 2 else (70, 30)
+        frame[top : top + 150, left : left + 200] = chance.integers(30, 120, (150, 200))
+        frame[100 : 130 + number % 5, 90 + number // 2 : 130 + number // 2] = 200
+        frame[6:26, 270:300] = 200  # beside the image
+        if number == 4:
+            frame[180:200, 160:180] = 220
+    pixels[7::10, -1, 0] = UNLIKE
+    return pixels
+
+
+def test_frames_of_a_cine_are_spread_and_nothing_of_the_results_changes(
+    looking: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
+    monkeypatch.setattr(local, "FRAMES_BEFORE_WORKER", 10)
+    whole = screens(24)
+    write_cine(tmp_path / "whole.dcm", whole)
+    # speckle up to the border tells nothing of the next frame's regions
+    write_cine(tmp_path / "plain.dcm", whole[:, 80:200, 60:220])
+    for name, kinds in (("whole", ("seg", "png")), ("plain", ("png",))):
+        settings = SegmentSettings(kinds)
+        alone, several = tmp_path / f"{name}-alone", tmp_path / f"{name}-several"
+        first, looking.first = looking.first, 0
+        segment_inputs([tmp_path / f"{name}.dcm"], alone, looking, settings)
+        for seen in tmp_path.glob("seen-*"):
+            seen.unlink()
+        looking.first = first
+        assert segment_inputs([tmp_path / f"{name}.dcm"], several, looking, settings, executor=TWO)["done"] == 1
+        assert len(looking.processes()) == 2
+        assert contents(several) == contents(alone)
+    assert len(contents(tmp_path / "whole-several")) == 24 + 2
+    (row,) = table(tmp_path / "whole-several")
+    assert (row["first_frame"], row["last_frame"]) == ("0", "23")
+    left_out = ["1 seen in one frame alone left out", "2 of 24 frames do not look like a breast and are left out"]
+    assert row["note"] == "; ".join(left_out)
+
+
+def test_files_go_on_beside_a_cine(spread: Any, bright: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local, "FRAMES_BEFORE_WORKER", 20)
+    monkeypatch.chdir(tmp_path)
+    source = Path("in")
+    draw_many(source, 12)
+    for name in ("0/00a", "1/b", "2/c"):
+        write_cine(
+            source / f"{name}.dcm", np.where(screens(24) == 0, 1, screens(24)).astype(np.uint8)[:, 30:100, 30:120]
+        )
+    settings = SegmentSettings(PNG)
+    segment_inputs([source], Path("alone"), bright, settings)
+    assert segment_inputs([source], Path("several"), spread, settings, executor=LocalExecutor(3))["done"] == 15
+    assert contents(Path("several")) == contents(Path("alone"))
+    assert len(spread.processes()) > 1
+
+
+def test_a_short_cine_starts_no_process(spread: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local, "Worker", None)
+    spread.first = 0
+    write_cine(tmp_path / "a.dcm", screens(local.FRAMES_BEFORE_WORKER - 1)[:, :40, :40])
+    assert (
+        segment_inputs([tmp_path / "a.dcm"], tmp_path / "out", spread, SegmentSettings(PNG), executor=TWO)["done"] == 1
+    )
+
+
+def frame_of(pixels: NDArray[np.uint8]) -> Frame:
+    image = SourceImage(np.float32(pixels) / np.float32(255), None, frame=7, frames=9)
+    return Frame(image, (Region(Box.of_image(pixels.shape)),))
+
+
+def test_a_frame_that_ends_its_process_is_tried_again(looking: Any, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    segment = SegmentFile(looking, tmp_path / "out", SegmentSettings(PNG), datetime.now(timezone.utc))
+    white = frame_of(np.full((24, 32), 255, np.uint8))
+    worker = Worker(segment, reads=False)
+    here: list[Frame] = []
+
+    def find(frame: Frame) -> FoundFrame:
+        here.append(frame)
+        return segment.find(frame)
+
+    try:
+        assert worker.is_ready()
+        (tmp_path / "deaths").write_text("1")
+        found = worker.find(white, find)
+        assert (found.area, found.labels.unpacked().tolist(), here) == (24 * 32, [[1] * 32] * 24, [])  # type: ignore[union-attr]
+        (tmp_path / "deaths").write_text("99")
+        with raises_user_error("Frame 7", str(MAX_TRIES)):
+            worker.find(white, find)
+        assert (tmp_path / "deaths").read_text() == str(99 - MAX_TRIES)
+        # what fails there is tried here, which says why
+        failing = frame_of(np.full((24, 32), TOO_MUCH, np.uint8))
+        assert (worker.find(failing, find).area, here) == (0, [failing])
+        # and the process still segments files
+        assert worker(draw(tmp_path / "a.png", (2, 2, 8, 8)), "a").state == "done"
+    finally:
+        worker.close()
+
+
+def test_a_file_has_a_process_before_frames_do(spread: Any, tmp_path: Path) -> None:
+    segment = SegmentFile(spread, tmp_path, SegmentSettings(PNG), datetime.now(timezone.utc))
+    taken, frame = [], frame_of(np.zeros((4, 4), np.uint8))
+    with local._Workers(segment, 1, 0) as workers:
+        other = Worker(segment)
+        file = threading.Thread(target=lambda: taken.append(workers.take()))
+        file.start()
+        while not workers._waiting:
+            time.sleep(0.001)
+        workers._frames_here = 0  # all are busy
+        begun = workers.submit(segment.find, frame)
+        workers.give(other)
+        file.join()
+        assert (taken, begun.done()) == ([other], False)
+        other.is_ready()
+        workers.give(other)
+        assert begun.result().area == 0
+        other.close()
+
+
+def test_interrupted_a_cine_is_finished_and_recorded(
+    spread: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(local, "FRAMES_BEFORE_WORKER", 20)
+    spread.seconds = 0.02
+    write_cine(tmp_path / "in" / "a.dcm", screens(40)[:, 80:200, 60:220])
+
+    def interrupt() -> None:
+        deadline = time.monotonic() + OTHERS_READY_S
+        while len(spread.processes()) < 2 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        signal.raise_signal(signal.SIGINT)
+
+    started: list[Worker] = []
+    monkeypatch.setattr(
+        local, "Worker", lambda *args, **options: started.append(Worker(*args, **options)) or started[-1]
+    )
+    watching = threading.Thread(target=interrupt)
+    watching.start()
+    with pytest.raises(KeyboardInterrupt):
+        segment_inputs([tmp_path / "in"], tmp_path / "out", spread, SegmentSettings(PNG), executor=TWO)
+    watching.join()
+    assert [row["state"] for row in table(tmp_path / "out")] == ["done"]
+    assert len(list((tmp_path / "out").glob("*_mask.png"))) == 40
+    assert [worker._popen.poll() is None for worker in started] == [False]
 
 
 STARTED = """
