@@ -6,7 +6,7 @@ from .box import mask_of as mask_of
 from .box import tight_box as tight_box
 from .lesion import Findings as Findings
 from .lesion import Lesion as Lesion
+from .lesion import LesionTracks as LesionTracks
 from .lesion import find_findings as find_findings
 from .lesion import label_components as label_components
 from .lesion import measure_lesions as measure_lesions
-from .lesion import track_lesions as track_lesions

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from math import atan2, degrees, pi
 from typing import Literal, NamedTuple, TypeAlias
@@ -306,31 +306,38 @@ MAX_GAP_FRAMES = 3
 """Frames that a lesion may be missing and still be the same: a tenth of a second of a usual cine."""
 
 
-def track_lesions(labels: Iterable[NDArray[np.int32]]) -> list[dict[int, int]]:
+class LesionTracks:
     """Join the components of successive frames that overlap.
 
     A component joins the track whose last component, at most ``MAX_GAP_FRAMES`` frames missing between, it overlaps
     with the greatest intersection over union; pairs are made greedily, the best first, the nearer frame first among
     equals.
 
-    Args:
-        labels: (H, W) a frame, numbers from 1, 0 outside.
-
-    Returns:
-        For each lesion the number it has in each frame where it is seen, in the order in which they appear; every
-        component of every frame is in exactly one of them.
+    Example:
+        >>> tracks = LesionTracks()
+        >>> tracks.add(np.array([[1, 1, 0, 2]]))
+        >>> tracks.add(np.array([[0, 2, 2, 0]]))
+        >>> tracks.lesions
+        [{0: 1, 1: 2}, {0: 2}]
     """
-    tracks: list[dict[int, int]] = []
-    ends: list[int] = []
-    # of the last frames alone, so that a long cine takes no longer a frame than a short one
-    recent: deque[tuple[int, _Numbered, dict[int, int]]] = deque(maxlen=MAX_GAP_FRAMES + 1)
-    for frame, numbered in enumerate(labels):
-        current = _Numbered.of(numbered)
+
+    def __init__(self) -> None:
+        self.lesions: list[dict[int, int]] = []
+        """For each lesion the number it has in each frame where it is seen, in the order in which they appear; every
+        component of every frame is in exactly one of them."""
+        self._frames = 0
+        self._ends: list[int] = []
+        # of the last frames alone, so that a long cine takes no longer a frame than a short one
+        self._recent: deque[tuple[int, _Numbered, dict[int, int]]] = deque(maxlen=MAX_GAP_FRAMES + 1)
+
+    def add(self, labels: NDArray[np.integer]) -> None:
+        """Add the next frame, (H, W), numbers from 1, 0 outside."""
+        frame, current, ends = self._frames, _Numbered.of(labels), self._ends
         pairs = sorted(
             (-iou, frame - earlier, number, before, owners[before])
-            for earlier, numbers, owners in recent
+            for earlier, numbers, owners in self._recent
             if any(ends[track] == earlier for track in owners.values())
-            for before, number, iou in _overlaps(numbers, current, numbered)
+            for before, number, iou in _overlaps(numbers, current, labels)
             if ends[owners[before]] == earlier
         )
         joined: dict[int, int] = {}
@@ -339,13 +346,13 @@ def track_lesions(labels: Iterable[NDArray[np.int32]]) -> list[dict[int, int]]:
                 joined[number] = track
         for number in np.flatnonzero(current.sizes).tolist():
             if number not in joined:
-                joined[number] = len(tracks)
-                tracks.append({})
+                joined[number] = len(self.lesions)
+                self.lesions.append({})
                 ends.append(frame)
-            tracks[joined[number]][frame] = number
+            self.lesions[joined[number]][frame] = number
             ends[joined[number]] = frame
-        recent.append((frame, current, joined))
-    return tracks
+        self._recent.append((frame, current, joined))
+        self._frames += 1
 
 
 class _Numbered(NamedTuple):
@@ -356,13 +363,13 @@ class _Numbered(NamedTuple):
     sizes: NDArray[np.int64]
 
     @classmethod
-    def of(cls, labels: NDArray[np.int32]) -> _Numbered:
-        places = np.flatnonzero(labels)
+    def of(cls, labels: NDArray[np.integer]) -> _Numbered:
+        places = np.flatnonzero(labels > 0)  # of what is true or not, a third of the time
         numbers = labels.ravel()[places].astype(np.int64)
         return cls(places, numbers, np.bincount(numbers))
 
 
-def _overlaps(before: _Numbered, after: _Numbered, labels: NDArray[np.int32]) -> Iterator[tuple[int, int, float]]:
+def _overlaps(before: _Numbered, after: _Numbered, labels: NDArray[np.integer]) -> Iterator[tuple[int, int, float]]:
     """Yield the numbers of two components that share pixels, and their intersection over union.
 
     Labels (H, W) are those that ``after`` was made of.

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from bus_monai.errors import NotAssessedError
 from bus_monai.geometry.box import Region, mask_of
-from bus_monai.geometry.lesion import MAX_LESIONS, find_findings
+from bus_monai.geometry.lesion import MAX_LESIONS, LesionTracks, find_findings
 from bus_monai.inference.predictor import Predictor
 from bus_monai.io.gray import check_signal, packed_grays, unpacked_grays
 from bus_monai.io.image import SourceImage
@@ -246,7 +246,7 @@ def segment_frames(
         from bus_monai.dicom.body_part import check_body_part
 
         check_body_part(source)
-    labels = PackedLabels()
+    labels, tracks = PackedLabels(), LesionTracks()
     found: list[list[Lesion]] = []
     spacing, summary, shown, most, signal = None, 0, None, -1, False
     specks = surplus = unlike = oversized = 0
@@ -263,6 +263,8 @@ def segment_frames(
             if image.frame == 0 and _may_name_a_patient(source, image.pixels, frame.shows):
                 notes[WRITTEN_NOTE] = None
             labels.append(here.labels)
+            if isinstance(here.labels, PackedFrame):
+                tracks.add(here.labels.unpacked())
             found.append(here.lesions)
             specks, surplus = specks + here.specks, surplus + here.surplus
             unlike, oversized = unlike + here.unlike, oversized + here.oversized
@@ -275,7 +277,7 @@ def segment_frames(
         raise unlike_breast(source.path)
     flickers = 0
     if len(labels) > 1:
-        labels, found, flickers = _followed(labels, found)
+        found, flickers = _followed(labels, found, tracks.lesions)
     if flickers:
         areas = [int(np.count_nonzero(numbers)) for numbers in labels]
         if areas[summary] < most:
@@ -349,37 +351,23 @@ def unlike_breast(name: str | Path) -> NotAssessedError:
     )
 
 
-def _followed(labels: PackedLabels, lesions: list[list[Lesion]]) -> tuple[PackedLabels, list[list[Lesion]], int]:
+def _followed(
+    labels: PackedLabels, lesions: list[list[Lesion]], tracks: list[dict[int, int]]
+) -> tuple[list[list[Lesion]], int]:
     """Give each lesion one number through all frames; leave out, and count, what a cine shows in one frame alone."""
-    from bus_monai.geometry.lesion import track_lesions
-
-    tracks = track_lesions(numbers.astype(np.int32) for numbers in labels)
     kept = [track for track in tracks if len(track) > 1 or len(labels) < MIN_CINE_FRAMES]
-    maps: list[dict[int, int]] = [{} for _ in labels]
+    names = [np.zeros(len(of_frame) + 1, np.uint16) for of_frame in lesions]
     for number, track in enumerate(kept, start=1):
         for frame, before in track.items():
-            maps[frame][before] = number
-    renumbered = PackedLabels()
-    for frame, names in enumerate(maps):
-        # mostly they are as they were
-        is_same = len(names) == len(lesions[frame]) and all(before == after for before, after in names.items())
-        renumbered.append(labels.packed(frame) if is_same else _renumbered(labels[frame], names))
+            names[frame][before] = number
+    for frame, table in enumerate(names):
+        if (table != np.arange(len(table))).any():
+            labels.rename(frame, table)
     named = [
-        [replace(lesion, number=names[lesion.number]) for lesion in of_frame if lesion.number in names]
-        for names, of_frame in zip(maps, lesions, strict=True)
+        [replace(lesion, number=int(table[lesion.number])) for lesion in of_frame if table[lesion.number]]
+        for table, of_frame in zip(names, lesions, strict=True)
     ]
-    return (
-        renumbered,
-        [sorted(of_frame, key=lambda lesion: lesion.number) for of_frame in named],
-        len(tracks) - len(kept),
-    )
-
-
-def _renumbered(labels: NDArray[np.uint16], names: dict[int, int]) -> NDArray[np.uint16]:
-    table = np.zeros(int(labels.max()) + 1, dtype=np.uint16)
-    for before, after in names.items():
-        table[before] = after
-    return table[labels]
+    return [sorted(of_frame, key=lambda lesion: lesion.number) for of_frame in named], len(tracks) - len(kept)
 
 
 def _columns(lesion: Lesion) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import errno
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from copy import copy
 from datetime import datetime, timezone
@@ -79,6 +80,8 @@ def job_tables(out: Path, columns: Mapping[str, Sequence[str]], *, pictures: str
 
 DICOM_KINDS = frozenset({"seg", "sr", "sc", "gsps"})
 """Written for DICOM sources alone: they carry its patient and study."""
+WRITING_THREADS = 4
+"""Of the masks of a cine."""
 _LIKE_A_FRAME = re.compile(r"_frame\d+$")
 
 
@@ -204,8 +207,14 @@ class FileWriter:
 
     def _write_masks(self, result: SegmentedFile) -> None:
         frames = len(result.labels)
-        for frame, labels in enumerate(result.labels):
-            write_png_mask(labels > 0, self._path("png", frame if frames > 1 else None, frames))
+        if frames == 1:
+            write_png_mask(result.labels[0] > 0, self._path("png"))
+            return
+        paths = [self._path("png", frame, frames) for frame in range(frames)]
+        with ThreadPoolExecutor(WRITING_THREADS) as threads:
+            # a file waits for the disk, and others are packed meanwhile; the first error ends what is not begun
+            for _ in threads.map(lambda frame: write_png_mask(result.labels[frame] > 0, paths[frame]), range(frames)):
+                pass
 
     def _write_objects(self, result: SegmentedFile, kinds: Sequence[str]) -> None:
         header, algorithm = self._header(len(result.labels), *result.summary_pixels.shape), self.algorithm()

@@ -279,11 +279,13 @@ class PackedFrame:
         shape: (H, W).
         box: beyond which all are 0.
         values: those within, by zlib.
+        names: the label that stands for each of these, ``None`` where they are what they say.
     """
 
     shape: tuple[int, ...]
     box: Box
     values: bytes
+    names: NDArray[np.uint16] | None = None
 
     @classmethod
     def of(cls, labels: NDArray[np.integer]) -> PackedFrame:
@@ -295,7 +297,8 @@ class PackedFrame:
         """Return the labels (H, W)."""
         labels = np.zeros(self.shape, np.uint16)
         values = np.frombuffer(zlib.decompress(self.values), np.uint16)
-        labels[self.box.slices] = values.reshape(self.box.height, self.box.width)
+        named = values if self.names is None else self.names[values]
+        labels[self.box.slices] = named.reshape(self.box.height, self.box.width)
         return labels
 
 
@@ -313,6 +316,7 @@ class PackedLabels(Sequence[NDArray[np.uint16]]):
         self._file = SpooledTemporaryFile(max_size=MAX_KEPT_BYTES)  # noqa: SIM115 (it ends with the labels)
         self._turn = Lock()
         self._places: list[tuple[tuple[int, ...], Box, int, int]] = []
+        self._names: dict[int, NDArray[np.uint16]] = {}
         self._only: NDArray[np.uint16] | None = None
 
     def append(self, labels: NDArray[np.uint16] | PackedFrame) -> None:
@@ -341,14 +345,17 @@ class PackedLabels(Sequence[NDArray[np.uint16]]):
     def __getitem__(self, index: int | slice) -> NDArray[np.uint16] | list[NDArray[np.uint16]]:
         if isinstance(index, slice):
             return [self[frame] for frame in range(*index.indices(len(self)))]
-        return (self._only,)[index] if self._only is not None else self.packed(index).unpacked()
-
-    def packed(self, index: int) -> PackedFrame:
-        """Return a frame of several as it is kept."""
+        if self._only is not None:
+            return (self._only,)[index]
         shape, box, start, length = self._places[index]
         with self._turn:
             self._file.seek(start)
-            return PackedFrame(shape, box, self._file.read(length))
+            values = self._file.read(length)
+        return PackedFrame(shape, box, values, self._names.get(index % len(self))).unpacked()
+
+    def rename(self, index: int, names: NDArray[np.uint16]) -> None:
+        """Give the labels of a frame of several other numbers, the one that ``names`` has at the place of each."""
+        self._names[index] = names
 
     def __len__(self) -> int:
         return len(self._places) or int(self._only is not None)

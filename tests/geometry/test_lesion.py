@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterable
 from dataclasses import asdict
 from math import cos, hypot, pi, radians, sin
 
@@ -20,11 +21,11 @@ from bus_monai.geometry.lesion import (
     MAX_GAP_FRAMES,
     MAX_LESIONS,
     Lesion,
+    LesionTracks,
     find_findings,
     label_components,
     measure_lesions,
     smallest_area,
-    track_lesions,
 )
 
 
@@ -189,6 +190,13 @@ def frame(**boxes: tuple[int, int]) -> NDArray[np.int32]:
     for name, (start, stop) in boxes.items():
         labels[:, start:stop] = int(name[1:])
     return labels
+
+
+def track_lesions(frames: Iterable[NDArray[np.int32]]) -> list[dict[int, int]]:
+    tracks = LesionTracks()
+    for labels in frames:
+        tracks.add(labels)
+    return tracks.lesions
 
 
 def test_a_moving_lesion_is_one_though_its_number_changes() -> None:

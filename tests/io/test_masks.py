@@ -108,3 +108,12 @@ def test_packed_labels_come_back_in_any_order() -> None:
     assert len(labels) == 12
     for i in chance.permutation(12):
         np.testing.assert_array_equal(labels[int(i)], frames[i])
+
+
+def test_labels_of_a_frame_are_given_other_numbers() -> None:
+    labels = PackedLabels()
+    for number in (1, 2):
+        labels.append(np.array([[0, number, 3]], np.uint16))
+    labels.rename(1, np.array([0, 1, 0, 7], np.uint16))
+    assert [frame.tolist() for frame in labels] == [[[0, 1, 3]], [[0, 0, 7]]]
+    assert labels[-1].tolist() == labels[1].tolist()
