@@ -275,14 +275,26 @@ def mask_of(regions: Sequence[Region], size: Sequence[int]) -> NDArray[np.bool_]
     return mask
 
 
+def is_all(regions: Sequence[Region], size: Sequence[int]) -> bool:
+    """Tell whether a single image fills a screen of ``size`` (height, width).
+
+    Example:
+        >>> is_all([Region(Box(0, 0, 2, 3))], (2, 3)), is_all([Region(Box(0, 0, 2, 3))], (2, 4))
+        (True, False)
+    """
+    return len(regions) == 1 and regions[0] == Region(Box.of_image(size))
+
+
 def only_inside(regions: Sequence[Region], values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the values of a screen (H, W) in some regions, 0 elsewhere.
+    """Return the values of a screen (H, W) in some regions, 0 elsewhere; themselves where these are all.
 
     Example:
         >>> only_inside([Region(Box(0, 1, 2, 3))], np.ones((2, 4), np.float32))
         array([[0., 1., 1., 0.],
                [0., 1., 1., 0.]], dtype=float32)
     """
+    if is_all(regions, values.shape):
+        return np.ascontiguousarray(values)
     kept = np.zeros_like(values, order="C")
     for region in regions:
         part = region.box.slices

@@ -26,7 +26,7 @@ from bus_monai.inference.predictor import Predictor
 from bus_monai.inference.segment_frames import MAX_DISTANCE, unlike_breast
 from bus_monai.io.budget import Budget
 from bus_monai.io.gray import LUMA_WEIGHTS, check_signal, to_unit_range
-from bus_monai.io.image import SourceImage, gray_of, upright
+from bus_monai.io.image import SourceImage, upright
 from bus_monai.io.opened import OpenedSource, open_source
 from bus_monai.sources.read import read_image
 from bus_monai.transforms.image_region import find_regions
@@ -228,7 +228,7 @@ def as_source(image: Any, *, any_body_part: bool = False) -> SourceImage:
     if isinstance(image, Image.Image):
         with reading(IN_MEMORY, errors=(SyntaxError, ValueError, EOFError), remedy="give another"):
             Budget.current().check_frame(IN_MEMORY, image.height, image.width)
-            return SourceImage(gray_of(upright(image)), None)
+            return SourceImage.of_picture(upright(image))
     kinds = {f"{kind.__module__.partition('.')[0]}.{kind.__name__}" for kind in type(image).__mro__}
     if "torch.Tensor" in kinds:
         return SourceImage(_gray(_last(_array(image))), None)

@@ -18,7 +18,7 @@ from bus_monai.errors import NotAssessedError
 from bus_monai.geometry.box import Region, mask_of
 from bus_monai.geometry.lesion import MAX_LESIONS, LesionTracks, find_findings
 from bus_monai.inference.predictor import Predictor
-from bus_monai.io.gray import check_signal, packed_grays, unpacked_grays
+from bus_monai.io.gray import check_signal, unpacked_grays
 from bus_monai.io.image import SourceImage
 from bus_monai.io.masks import PackedFrame, PackedLabels
 from bus_monai.io.opened import OpenedSource
@@ -128,7 +128,7 @@ class Frame:
     shows: tuple[Region, ...]
 
     def __reduce__(self) -> tuple[Callable[..., Frame], tuple[object, ...]]:
-        return _unpickled, (replace(self.image, pixels=packed_grays(self.image.pixels)), self.shows)
+        return _unpickled, (replace(self.image, pixels=self.image.packed, levels=None), self.shows)
 
 
 def _unpickled(image: SourceImage, shows: tuple[Region, ...]) -> Frame:
@@ -291,7 +291,7 @@ def segment_frames(
 def _frames(images: Iterable[SourceImage]) -> Iterator[Frame]:
     regions = FrameRegions()
     for image in images:
-        yield Frame(image, regions(image.pixels, image.images))
+        yield Frame(image, regions(image.pixels, image.images, image.levels))
 
 
 def _in_order(

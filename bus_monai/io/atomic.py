@@ -29,8 +29,11 @@ def atomic_file(path: Path) -> Iterator[Path]:
     partial = path.with_name(".part-" + path.name)
     try:
         yield partial
-        with partial.open("rb") as file:
-            os.fsync(file.fileno())
+        handle = os.open(partial, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
         partial.replace(path)
     except BaseException as error:
         partial.unlink(missing_ok=True)

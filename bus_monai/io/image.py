@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePath
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,7 @@ from PIL import Image
 from bus_monai.errors import UserError, reading
 from bus_monai.geometry.box import Box
 from bus_monai.io.budget import Budget
-from bus_monai.io.gray import to_unit_range
+from bus_monai.io.gray import packed_grays, to_unit_range
 from bus_monai.io.mask_content import lesion_of
 from bus_monai.io.opened import CHUNK_BYTES, open_source
 
@@ -40,6 +40,8 @@ class SourceImage:
         aspect: height of a pixel by its width, where the file says nothing more of its size.
         notes: what the file says wrong of itself, or does not say, in words for the user.
         images: box of each ultrasound image on the screen, as far as the file names them.
+        levels: (H, W), the pixels in 8 bits, where these are all that they are made of, see
+            :data:`~bus_monai.io.gray.GRAYS`, and known.
     """
 
     pixels: NDArray[np.float32]
@@ -50,6 +52,24 @@ class SourceImage:
     aspect: float | None = None
     notes: tuple[str, ...] = ()
     images: tuple[Box, ...] = ()
+    levels: NDArray[np.uint8] | None = None
+
+    @property
+    def packed(self) -> NDArray[Any]:
+        """The pixels as values of 8 bits where these are all that they are made of, else themselves."""
+        return packed_grays(self.pixels) if self.levels is None else self.levels
+
+    @classmethod
+    def of_picture(cls, image: Image.Image) -> SourceImage:
+        """Return the gray values of a picture of Pillow's; an alpha channel means nothing."""
+        if image.mode.startswith(("I", "F")):
+            return cls(to_unit_range(np.asarray(image)), None)
+        # through RGB, so that neither an alpha channel nor the index of a palette is taken for gray
+        if image.mode == "La":
+            image = image.convert("LA")
+        gray = image if image.mode in ("L", "1") else image.convert("RGB")
+        levels = np.asarray(gray.convert("L"))
+        return cls(np.asarray(levels, dtype=np.float32) / np.float32(255), None, levels=levels)
 
 
 def is_pixel_size(rows_mm: float, columns_mm: float) -> bool:
@@ -153,24 +173,13 @@ def read_raster(path: Path) -> NDArray[np.float32]:
         UserError: the file is truncated, too large, or no such image.
     """
     with open_source(path) as source:
-        return decode_raster(path, source.file)
+        return decode_raster(path, source.file).pixels
 
 
-def decode_raster(path: Path, file: BinaryIO) -> NDArray[np.float32]:
+def decode_raster(path: Path, file: BinaryIO) -> SourceImage:
     """Decode an opened PNG or JPEG as :func:`read_raster` does; ``path`` names it in errors."""
     with opened_raster(path, file) as image:
-        return gray_of(image)
-
-
-def gray_of(image: Image.Image) -> NDArray[np.float32]:
-    """Return the gray values (H, W) in [0, 1] of a picture of Pillow's; an alpha channel means nothing."""
-    if image.mode.startswith(("I", "F")):
-        return to_unit_range(np.asarray(image))
-    # through RGB, so that neither an alpha channel nor the index of a palette is taken for gray
-    if image.mode == "La":
-        image = image.convert("LA")
-    gray = image if image.mode in ("L", "1") else image.convert("RGB")
-    return np.asarray(gray.convert("L"), dtype=np.float32) / np.float32(255)
+        return SourceImage.of_picture(image)
 
 
 @contextmanager

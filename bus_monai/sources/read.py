@@ -39,7 +39,7 @@ def read_image(source: OpenedSource, frame: int = 0) -> SourceImage:
         raise UserError(f"'{source.path}' holds one image: there is no frame {frame}, counted from 0.")
     if source.kind == "nifti":
         return read_nifti(source)
-    return SourceImage(decode_raster(source.path, source.file), None)
+    return decode_raster(source.path, source.file)
 
 
 def read_images(source: OpenedSource) -> Generator[SourceImage, None, None]:

@@ -333,6 +333,7 @@ class _Process:
                 answer["aspect"],
                 tuple(answer["notes"]),
                 tuple(Box(*box) for box in answer["images"]),
+                sent if sent.dtype == np.uint8 else None,
             )
             answer = self._answer()
         self._is_amid_frames = False

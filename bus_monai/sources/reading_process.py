@@ -18,7 +18,6 @@ import cv2
 
 from bus_monai.errors import UserError, first_line, user_error
 from bus_monai.io.budget import Budget
-from bus_monai.io.gray import packed_grays
 from bus_monai.io.image import SourceImage
 from bus_monai.io.opened import OpenedSource, open_source, quiet_decoders
 from bus_monai.sources.read import declared_pixels, read_images
@@ -105,7 +104,7 @@ class _Answers:
             self.tell(_failure(error, self._source, budget))
 
     def _tell_image(self, image: SourceImage) -> None:
-        sent = packed_grays(image.pixels)
+        sent = image.packed
         head = {
             "shape": sent.shape,
             "kind": sent.dtype.str,

@@ -122,6 +122,8 @@ def _span(shares: NDArray[np.float64], start: int, stop: int) -> tuple[int, int]
 
 def _longest_run(inside: NDArray[np.bool_], start: int, stop: int) -> tuple[int, int]:
     """Return the longest part of a span without a gap."""
+    if inside[start:stop].all():
+        return start, stop
     lines = start + np.flatnonzero(inside[start:stop])
     runs = np.split(lines, np.flatnonzero(np.diff(lines) > MAX_GAP_PX + 1) + 1)
     longest = max(runs, key=len)

@@ -17,6 +17,7 @@ import pytest
 from pydicom.data import get_testdata_file
 
 from bus_monai.errors import UserError
+from bus_monai.io.gray import GRAYS
 from bus_monai.io.image import SourceImage
 from bus_monai.io.opened import open_source
 from bus_monai.sources import readers as readers_module
@@ -102,6 +103,15 @@ def test_images_are_those_that_are_read_here(files: Path) -> None:
                     assert same(list(reading.images()), expected)
         assert len(readers._all) == 1
     assert not readers._all
+
+
+def test_a_picture_keeps_its_eight_bits(files: Path) -> None:
+    with Readers() as readers:
+        (image,), (wide,) = (read(readers, files / name) for name in ("a.png", "b.nii.gz"))
+    assert image.levels is not None
+    assert image.levels.max() == 200
+    np.testing.assert_array_equal(GRAYS[image.levels], image.pixels)
+    assert wide.levels is None
 
 
 def test_what_cannot_be_read_is_said_as_it_is_said_here(tmp_path: Path) -> None:

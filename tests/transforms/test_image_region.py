@@ -21,7 +21,7 @@ from bus_monai.data.phantoms.screen import ScreenLayout, draw_screen, images_of_
 from bus_monai.data.phantoms.ultrasound import make_phantom
 from bus_monai.data.readers.ultrasound import read_busi
 from bus_monai.geometry.box import Box, Region, mask_of
-from bus_monai.io.gray import LUMA_WEIGHTS
+from bus_monai.io.gray import GRAYS, LUMA_WEIGHTS
 from bus_monai.io.image import read_mask
 from bus_monai.sources.read import read_source
 from bus_monai.transforms.crop import IMAGES_META, CropImageRegiond
@@ -78,6 +78,8 @@ def test_tissue_without_echoes_stays_on_a_gray_ground() -> None:
 
 def test_two_images_are_found_from_left_to_right() -> None:
     assert find_regions(two_images()) == (Region(LEFT), Region(RIGHT))
+    levels = np.rint(two_images() * 255).astype(np.uint8)
+    assert find_regions(levels) == find_regions(GRAYS[levels]) == (Region(LEFT), Region(RIGHT))
 
 
 def test_what_the_file_says_counts_where_it_fits() -> None:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bus_monai.errors import UserError, reading
-from bus_monai.geometry.box import Region
+from bus_monai.geometry.box import Region, is_all
 from bus_monai.inference.backends.backend import SENSITIVITIES, Prediction, Sensitivity
 from bus_monai.transforms.image_region import find_regions
 
@@ -251,6 +251,8 @@ def segment_regions(
     Returns:
         The map, 0 where the screen shows something else, and the distance of the image that is nearest to known ones.
     """
+    if is_all(regions, pixels.shape):
+        return run(np.ascontiguousarray(pixels))
     probability = np.zeros(pixels.shape, dtype=np.float32)
     distances = []
     for region in regions:
