@@ -179,6 +179,9 @@ def peel_borders(pixels: NDArray[np.uint8]) -> Box:
         Box(top=20, left=10, bottom=80, right=100)
     """
     region = Box.of_image(pixels.shape)
+    # mostly the outermost lines tell that there is no border, and no other needs to be looked at
+    if not any(_is_border(line, WRITTEN_SHARE) for line in (pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1])):
+        return region
     # an axis is seen more clearly when the borders of the other one are gone
     for share in (PURE_SHARE, WRITTEN_SHARE):
         peeled = _peel(pixels, region, share)
@@ -204,11 +207,9 @@ def _peel(pixels: NDArray[np.uint8], region: Box, share: float) -> Box:
 
 def _border(lines: NDArray[np.uint8], share: float) -> int:
     """Return how many of the first lines are border."""
-    color = _median(lines[0])
-    # mostly the first line tells that there is no border, and the others need not be looked at
-    if np.count_nonzero(_alike(lines[0], color)) < share * lines.shape[1]:
+    if not _is_border(lines[0], share):
         return 0
-    plain = _is_plain(lines, color, share)
+    plain = _is_plain(lines, _median(lines[0]), share)
     if share == PURE_SHARE:
         return int(np.argmin(plain)) if not plain.all() else len(plain)
     # border goes on behind a mark when more of it follows than the mark is thick
@@ -221,6 +222,11 @@ def _border(lines: NDArray[np.uint8], share: float) -> int:
         if follows - marked > marked - end:
             end = int(follows)
     return end
+
+
+def _is_border(line: NDArray[np.uint8], share: float) -> bool:
+    """Tell whether nearly all pixels of the outermost line have its color."""
+    return bool(np.count_nonzero(_alike(line, _median(line))) >= share * len(line))
 
 
 def _median(values: NDArray[np.uint8]) -> int:
