@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -249,12 +250,8 @@ class Region:
         return True if self.spans is None else self.inside()
 
     def inside(self) -> NDArray[np.bool_]:
-        """Return its pixels within its box."""
-        if self.spans is None:
-            return np.ones((self.box.height, self.box.width), dtype=bool)
-        first, end = np.array(self.spans).T
-        rows = np.arange(self.box.top, self.box.bottom)[:, None]
-        return np.asarray((rows >= first) & (rows < end))
+        """Return its pixels within its box, to be read alone."""
+        return _inside(self)
 
     def shifted(self, rows: int, columns: int) -> Region:
         """Return the region moved down and to the right."""
@@ -265,6 +262,18 @@ class Region:
         """Return the region in a screen of ``width`` columns that is mirrored left to right."""
         box = Box(self.box.top, width - self.box.right, self.box.bottom, width - self.box.left)
         return Region(box, self.spans and self.spans[::-1])
+
+
+@lru_cache(maxsize=4)  # an image is asked for it several times, and all frames of a cine
+def _inside(region: Region) -> NDArray[np.bool_]:
+    if region.spans is None:
+        inside = np.ones((region.box.height, region.box.width), dtype=bool)
+    else:
+        first, end = np.array(region.spans).T
+        rows = np.arange(region.box.top, region.box.bottom)[:, None]
+        inside = np.asarray((rows >= first) & (rows < end))
+    inside.flags.writeable = False
+    return inside
 
 
 def mask_of(regions: Sequence[Region], size: Sequence[int]) -> NDArray[np.bool_]:

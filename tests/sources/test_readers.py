@@ -28,7 +28,7 @@ from tests.user_errors import check_sentence, raises_user_error
 
 ROOT = Path(__file__).parents[2]
 HOSTILE = """
-import os, signal
+import os, signal, sys
 from bus_monai.sources import reading_process
 
 read = reading_process.read_images
@@ -44,6 +44,8 @@ def read_images(source):
             signal.pause()
         if "large" in source.path.name:
             bytes(2_000_000_000)
+        if "cine" in source.path.name and sys.modules.get("requests"):
+            raise ValueError("what downloads is loaded")
         print("what a library prints is no answer")
         yield image
 
@@ -112,6 +114,10 @@ def test_a_picture_keeps_its_eight_bits(files: Path) -> None:
     assert image.levels.max() == 200
     np.testing.assert_array_equal(GRAYS[image.levels], image.pixels)
     assert wide.levels is None
+
+
+def test_nothing_that_downloads_is_loaded(hostile: Readers, files: Path) -> None:
+    assert same(read(hostile, files / "cine.dcm"), read_here(files / "cine.dcm"))
 
 
 def test_what_cannot_be_read_is_said_as_it_is_said_here(tmp_path: Path) -> None:

@@ -33,10 +33,10 @@ FILES_BEFORE_WORKER = 8
 """Files for which one more process is started: it is ready after a second, when fewer would be done."""
 FILE_BYTES = 500_000
 """Of a file that counts as two, one of twice as many as three."""
-FRAMES_BEFORE_WORKER = 60
-"""Frames of a cine for which one more process is started."""
-FRAMES_HERE = 2
-"""Of all cines, segmented by this process at once: one is in the network while another one is measured."""
+FRAMES_BEFORE_WORKER = 150
+"""Frames of a cine for which one more process is started: for fewer two cores are busy enough with this one."""
+FRAMES_HERE, FRAMES_AHEAD = 2, 3
+"""Of all cines, that this process segments at once, and of one, that are begun for each process."""
 MAX_PROCESSES = 16
 """By default; each takes some 150 MB."""
 MAX_TRIES = 3
@@ -98,10 +98,7 @@ class LocalExecutor:
             del done[task.entry.path]
             pending.popleft()
 
-        with (
-            _Workers(segment, processes - 1, here) as workers,
-            ThreadPoolExecutor(threads, thread_name_prefix="segment") as pool,
-        ):
+        with _Workers(segment, processes - 1, here) as workers, ThreadPoolExecutor(threads, "segment") as pool:
             try:
                 for task in tasks:
                     pending.append((task, pool.submit(run, task)))
@@ -140,7 +137,7 @@ class _Workers:
         self._starting = Lock()
         self._started: list[Worker] = []
         self._frames_here = FRAMES_HERE
-        # kept through the job: with a thread ends the process that it started, see end_with_parent
+        # kept through the job: with a thread ends the process that it started
         self._threads = ThreadPoolExecutor(most + FRAMES_HERE, thread_name_prefix="frames")
 
     def __enter__(self) -> _Workers:
@@ -182,7 +179,7 @@ class _Workers:
     def at_once(self, frames: int) -> int:
         """Return how many frames of a cine may be begun, and start processes that so many are worth."""
         self._start(frames // FRAMES_BEFORE_WORKER, reads=False)
-        return 2 * (len(self._started) + 1)
+        return FRAMES_AHEAD * (len(self._started) + 1)
 
     def submit(self, find: Find, frame: Frame, /) -> Future[FoundFrame]:
         """Begin a frame, see :class:`~bus_monai.inference.segment_frames.Helpers`."""
