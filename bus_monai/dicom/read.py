@@ -8,7 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pydicom
+from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.filereader import read_partial
 from pydicom.tag import Tag
@@ -117,7 +119,14 @@ def _image(decoded: Decoded, header: Dataset, layout: PixelLayout, frame: int) -
         aspect=size.aspect,
         notes=(*layout.notes, *size.notes),
         images=tissue_boxes(header),
+        levels=_levels(pixels, found),
     )
+
+
+def _levels(pixels: NDArray[Any], layout: PixelLayout) -> NDArray[np.uint8] | None:
+    """Return luma that is stored as 8 bits, which is gray as it is."""
+    is_stored = layout.is_ybr and pixels.ndim == 2 and layout.top == 255
+    return pixels if is_stored and pixels.dtype == np.uint8 else None
 
 
 @contextmanager

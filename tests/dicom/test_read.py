@@ -16,6 +16,7 @@ from pydicom.encaps import encapsulate, encapsulate_extended
 from pydicom.pixels import iter_pixels, pixel_array
 
 from bus_monai.dicom.read import count_frames, frame_size, spacing_mm
+from bus_monai.io.gray import GRAYS
 from bus_monai.io.opened import open_source
 from bus_monai.sources.read import read_all_frames, read_source
 from tests.dicom.objects import CINE, SOURCES, ULTRASOUND
@@ -41,6 +42,8 @@ def test_luma_is_the_first_channel_of_pydicom_to_one_gray_level(name: str) -> No
         difference = np.abs(source.pixels * 255 - reference[..., 0])
         assert difference.max() < 1.001
         assert difference.mean() < 0.1
+        assert source.levels is not None
+        np.testing.assert_array_equal(GRAYS[source.levels], source.pixels)
         if frame == 9:
             break
 
