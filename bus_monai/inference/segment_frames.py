@@ -39,6 +39,8 @@ MAX_LESION_SHARE, MAX_LESION_MM = 0.5, 100
 """Share of the ultrasound image, and long axis, beyond which a finding is hardly a lesion: its note says so."""
 MAX_DISTANCE = 1.0
 """From the images that a model knows, see :class:`~bus_monai.networks.blocks.mahalanobis.MahalanobisDistance`."""
+FRAMES_HERE, FRAMES_AHEAD = 2, 3
+"""Of cines, that a process segments at once, one in the network while another one is measured; and that are begun."""
 MAX_AHEAD_PIXELS = 4_000_000
 """Of a frame: of larger ones one at a time is in memory."""
 MAX_BEGUN_PIXELS = 4 * MAX_AHEAD_PIXELS
@@ -234,7 +236,7 @@ def segment_frames(
         min_area: of a lesion, see :func:`~bus_monai.geometry.lesion.find_findings`.
         images: what reads the frames, in this process where there is nothing else.
         any_body_part: segment it also where it shows something else than a breast, or says so.
-        helpers: what segments the frames of a cine at once, a thread of this process where there is nothing else; they
+        helpers: what segments the frames of a cine at once, threads of this process where there is nothing else; they
             change no result.
 
     Raises:
@@ -299,15 +301,15 @@ def _in_order(
 ) -> Generator[tuple[Frame, FoundFrame], None, None]:
     """Yield frames of a file with what they show, while the next ones of a cine are read and segmented."""
     begun: deque[tuple[Frame, Future[FoundFrame]]] = deque()
-    with ThreadPoolExecutor(1, thread_name_prefix="frames") as thread:
+    with ThreadPoolExecutor(FRAMES_HERE, "frames") as threads:
         try:
             for frame in frames:
                 count, pixels = frame.image.frames, frame.image.pixels.size
                 if count == 1 or pixels > MAX_AHEAD_PIXELS:
                     yield frame, find(frame)
                     continue
-                begun.append((frame, (helpers or thread).submit(find, frame)))
-                at_once = helpers.at_once(count) if helpers else 2
+                begun.append((frame, (helpers or threads).submit(find, frame)))
+                at_once = helpers.at_once(count) if helpers else FRAMES_AHEAD
                 while len(begun) >= min(at_once, MAX_BEGUN_PIXELS // pixels):
                     done, found = begun.popleft()
                     yield done, found.result()

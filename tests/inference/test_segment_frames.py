@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pickle
-import shutil
 from collections.abc import Generator
 from concurrent.futures import Future
 from pathlib import Path
@@ -13,7 +12,6 @@ import numpy as np
 import pydicom
 import pytest
 from PIL import Image
-from pydicom.data import get_testdata_file
 
 from bus_monai.data.demo_files import write_demo_files
 from bus_monai.data.items import inference_items
@@ -23,15 +21,21 @@ from bus_monai.inference.segment_file import SegmentSettings
 from bus_monai.inference.segment_frames import MAX_BEGUN_PIXELS, Find, FoundFrame, Frame, segment_frames
 from bus_monai.io.image import SourceImage
 from bus_monai.io.opened import open_source
-from tests.inference.segment_files import PNG, draw, table
+from tests.inference.segment_files import PNG, draw, table, write_cine
 from tests.user_errors import raises_user_error
 
 
 @pytest.fixture
 def cine(tmp_path: Path) -> Path:
-    """Thirty frames."""
-    source = str(get_testdata_file("examples_ybr_color.dcm", download=False))
-    return Path(shutil.copy(source, tmp_path / "c.dcm"))
+    """Thirty frames, each with its number in its first pixel."""
+    pixels = np.full((30, 240, 320), 60, np.uint8)
+    pixels[:, 0, 0] = np.arange(30)
+    return write_cine(tmp_path / "c.dcm", pixels)
+
+
+def number_of(pixels: np.ndarray) -> int:
+    # frames are segmented in any order
+    return round(255 * float(pixels[0, 0]))
 
 
 def test_specks_and_hundreds_of_components_are_left_out(bright: Any, tmp_path: Path) -> None:
@@ -57,10 +61,8 @@ def test_specks_and_hundreds_of_components_are_left_out(bright: Any, tmp_path: P
 def test_a_lesion_of_a_cine_is_one_row(
     bright: Any, cine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    frame = iter(range(30))
-
     def predict(pixels: np.ndarray) -> np.ndarray:
-        number, probability = next(frame), np.zeros(pixels.shape, np.float32)
+        number, probability = number_of(pixels), np.zeros(pixels.shape, np.float32)
         if 5 <= number < 9:
             probability[10 : 20 + number, 10 + number : 40] = 0.75
         return probability
@@ -94,10 +96,8 @@ def test_what_is_too_large_for_a_lesion_is_said(bright: Any, tmp_path: Path) -> 
 def test_what_one_frame_of_a_cine_alone_shows_is_noise(
     bright: Any, cine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    frame = iter(range(30))
-
     def predict(pixels: np.ndarray) -> np.ndarray:
-        number, probability = next(frame), np.zeros(pixels.shape, np.float32)
+        number, probability = number_of(pixels), np.zeros(pixels.shape, np.float32)
         if number == 3:  # larger than the lesion
             probability[10:110, 10:110] = 1
         if 20 <= number < 24:
@@ -118,10 +118,8 @@ def test_what_one_frame_of_a_cine_alone_shows_is_noise(
 def test_lesions_of_a_cine_are_followed_through_gaps(
     bright: Any, cine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    frame = iter(range(30))
-
     def predict(pixels: np.ndarray) -> np.ndarray:
-        number, probability = next(frame), np.zeros(pixels.shape, np.float32)
+        number, probability = number_of(pixels), np.zeros(pixels.shape, np.float32)
         if number in (2, 3, 6, 7):  # two frames missing between
             probability[50:80, 50:80] = 1
         if 3 <= number < 20:  # moves, and passes where the first was after it has gone

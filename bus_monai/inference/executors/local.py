@@ -21,7 +21,7 @@ from bus_monai.bundle.process import prepare_to_segment
 from bus_monai.errors import UserError
 from bus_monai.inference.manifest import Entry, Outcome
 from bus_monai.inference.segment_file import LargeFrameError, SegmentFile
-from bus_monai.inference.segment_frames import Find, FoundFrame, Frame
+from bus_monai.inference.segment_frames import FRAMES_AHEAD, FRAMES_HERE, Find, FoundFrame, Frame
 from bus_monai.io.opened import quiet_decoders
 from bus_monai.sources.readers import widen
 
@@ -35,8 +35,6 @@ FILE_BYTES = 500_000
 """Of a file that counts as two, one of twice as many as three."""
 FRAMES_BEFORE_WORKER = 150
 """Frames of a cine for which one more process is started: for fewer two cores are busy enough with this one."""
-FRAMES_HERE, FRAMES_AHEAD = 2, 3
-"""Of all cines, that this process segments at once, and of one, that are begun for each process."""
 MAX_PROCESSES = 16
 """By default; each takes some 150 MB."""
 MAX_TRIES = 3
