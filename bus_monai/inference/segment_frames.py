@@ -23,7 +23,7 @@ from bus_monai.io.image import SourceImage
 from bus_monai.io.masks import PackedFrame, PackedLabels
 from bus_monai.io.opened import OpenedSource
 from bus_monai.sources.read import read_images
-from bus_monai.transforms.image_region import FrameRegions
+from bus_monai.transforms.image_region import FrameRegions, find_regions
 
 if TYPE_CHECKING:
     from bus_monai.geometry.lesion import Lesion
@@ -293,7 +293,10 @@ def segment_frames(
 def _frames(images: Iterable[SourceImage]) -> Iterator[Frame]:
     regions = FrameRegions()
     for image in images:
-        yield Frame(image, regions(image.pixels, image.images, image.levels))
+        if image.frames > 1:
+            yield Frame(image, regions(image.pixels, image.images, image.levels))
+        else:
+            yield Frame(image, find_regions(image.pixels if image.levels is None else image.levels, image.images))
 
 
 def _in_order(

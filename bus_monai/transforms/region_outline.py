@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bus_monai.geometry.box import Box, Region
+from bus_monai.geometry.lesion import bounding_box
 
 MIN_LINE_SHARE, MIN_OUTER_SHARE = 0.4, 0.6
 """Share of a row's or a column's pixels that change, from which on it belongs to a rectangular image: within its cells
@@ -60,9 +61,10 @@ def outline_region(cells: NDArray[np.bool_], texture: Texture) -> Region:
         texture: of the screen.
     """
     cells = _without_holes(cells)
-    core = Box(*(CELL_PX * side for side in Box.from_mask(cells).sides))
+    around = bounding_box(cells)
+    core = Box(*(CELL_PX * side for side in around.sides))
     ground = _ground(core, texture)
-    if np.count_nonzero(cells) < MIN_BOX_SHARE * Box.from_mask(cells).area and not _is_filled(cells, texture, ground):
+    if np.count_nonzero(cells) < MIN_BOX_SHARE * around.area and not _is_filled(cells, texture, ground):
         fan = _fan(cells, texture)
         if np.count_nonzero(fan.inside()) < MIN_BOX_SHARE * fan.box.area:
             return fan
@@ -70,7 +72,9 @@ def outline_region(cells: NDArray[np.bool_], texture: Texture) -> Region:
 
 
 def _without_holes(cells: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    _, numbers = cv2.connectedComponents(np.pad(~cells, 1, constant_values=True).view(np.uint8), connectivity=4)
+    outside = np.ones((cells.shape[0] + 2, cells.shape[1] + 2), np.uint8)
+    outside[1:-1, 1:-1] = ~cells
+    _, numbers = cv2.connectedComponents(outside, connectivity=4)
     return np.asarray(numbers[1:-1, 1:-1] != numbers[0, 0])
 
 
