@@ -135,14 +135,16 @@ class _Workers:
         self._starting = Lock()
         self._started: list[Worker] = []
         self._frames_here = FRAMES_HERE
-        # kept through the job: with a thread ends the process that it started
+        # kept through the job: with a thread ends the process that it started; alone, none waits for another's turn
+        self._alone = ThreadPoolExecutor(FRAMES_HERE, thread_name_prefix="frames")
         self._threads = ThreadPoolExecutor(most + FRAMES_HERE, thread_name_prefix="frames")
 
     def __enter__(self) -> _Workers:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._threads.shutdown(cancel_futures=True)
+        for threads in (self._alone, self._threads):
+            threads.shutdown(cancel_futures=True)
         for worker in self._started:
             worker.close()
 
@@ -181,7 +183,7 @@ class _Workers:
 
     def submit(self, find: Find, frame: Frame, /) -> Future[FoundFrame]:
         """Begin a frame, see :class:`~bus_monai.inference.segment_frames.Helpers`."""
-        return self._threads.submit(self._find, find, frame)
+        return (self._threads if self._started else self._alone).submit(self._find, find, frame)
 
     def _find(self, find: Find, frame: Frame) -> FoundFrame:
         with self._changed:
