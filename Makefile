@@ -39,7 +39,7 @@ demo: $(READY)
 	$(BIN)/bus-monai report $(DEMO) $(DEMO)/segmented
 
 test: $(READY)
-	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder
+	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 test-slow: $(READY)
 	$(BIN)/pytest -m slow
