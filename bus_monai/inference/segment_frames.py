@@ -23,7 +23,7 @@ from bus_monai.io.image import SourceImage
 from bus_monai.io.masks import PackedFrame, PackedLabels
 from bus_monai.io.opened import OpenedSource
 from bus_monai.sources.read import read_images
-from bus_monai.transforms.image_region import FrameRegions, find_regions
+from bus_monai.transforms.image_region import FrameRegions
 
 if TYPE_CHECKING:
     from bus_monai.geometry.lesion import Lesion
@@ -293,10 +293,7 @@ def segment_frames(
 def _frames(images: Iterable[SourceImage]) -> Iterator[Frame]:
     regions = FrameRegions()
     for image in images:
-        if image.frames > 1:
-            yield Frame(image, regions(image.pixels, image.images, image.levels))
-        else:
-            yield Frame(image, find_regions(image.pixels if image.levels is None else image.levels, image.images))
+        yield Frame(image, regions(image.pixels, image.images, image.levels))
 
 
 def _in_order(

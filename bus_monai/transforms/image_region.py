@@ -139,6 +139,7 @@ class FrameRegions:
 
     def __init__(self) -> None:
         self._regions: tuple[Region, ...] = ()
+        self._shape: tuple[int, ...] = ()
         self._around: NDArray[np.bool_] | None = None
         self._before: NDArray[np.floating] | None = None
 
@@ -149,13 +150,17 @@ class FrameRegions:
         sampled = pixels[::SAMPLED_PX, ::SAMPLED_PX]
         if not self._is_same(sampled):
             self._regions = find_regions(pixels if levels is None else levels, declared)
-            self._around = ~mask_of(self._regions, pixels.shape)[::SAMPLED_PX, ::SAMPLED_PX]
-            self._before = sampled[self._around].copy()
+            self._shape, self._around, self._before = pixels.shape, None, sampled.copy()
         return self._regions
 
     def _is_same(self, sampled: NDArray[np.floating]) -> bool:
+        if self._before is None or (self._around is None and self._before.shape != sampled.shape):
+            return False
+        if self._around is None:  # looked at when there is a next frame
+            self._around = ~mask_of(self._regions, self._shape)[::SAMPLED_PX, ::SAMPLED_PX]
+            self._before = self._before[self._around]
         # a frame without interface tells nothing of the next one
-        if self._around is None or self._before is None or not self._before.size or self._around.shape != sampled.shape:
+        if not self._before.size or self._around.shape != sampled.shape:
             return False
         changed = np.abs(sampled[self._around] - self._before) > MAX_SAMPLED_CHANGE
         return bool(changed.mean() <= MAX_CHANGED_SHARE)
