@@ -139,6 +139,13 @@ class Page:
         """Click at a pixel, or drag over several."""
         self.mouse(*(self.at(*point) for point in way))
 
+    def slow_double_click(self, pixel: tuple[float, float]) -> None:
+        """Click twice in half a second, which a system may be set to take for a double click."""
+        self.tab.mouse.click(*self.at(*pixel))
+        self.tab.wait_for_timeout(500)
+        self.tab.mouse.down(click_count=2)
+        self.tab.mouse.up(click_count=2)
+
     def wheel(self, at: tuple[float, float], notches: int) -> None:
         """Turn the wheel, away from the hand where ``notches`` are above 0."""
         self.tab.mouse.move(*at)

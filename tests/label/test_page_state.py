@@ -53,7 +53,7 @@ def test_an_image_is_outlined_changed_and_saved(ann: Page) -> None:
     assert ann.read(corners) == 8
     ann.drag((30, 20), (34, 20), (40, 20))
     assert ann.read(corners) == 10
-    ann.tab.mouse.dblclick(*ann.at(40, 20))
+    ann.slow_double_click((40, 20))
     assert ann.read(corners) == 8
     ann.choose("number", "3")
     assert ann.lesions == ["Lesion 3"]
