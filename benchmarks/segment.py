@@ -23,6 +23,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import cycle, islice
 from math import prod
 from pathlib import Path
@@ -56,17 +57,20 @@ SAMPLED = 50
 
 
 class Clock:
-    """Rate, time of the processor and memory of this process and all below it, from the half of the images on."""
+    """Rate and time of the processor of this process and all below it, from the half of the images on; or their memory,
+    which takes time to look at.
+    """
 
-    def __init__(self, images: int) -> None:
+    def __init__(self, images: int, *, looks_at_memory: bool = False) -> None:
         self.images, self.half, self.seen, self.memory = images, images // 2, 0, 0.0
+        self.looks_at_memory = looks_at_memory
         self.wall = self.processor = 0.0
 
     def tick(self) -> None:
         self.seen += 1
         if self.seen == self.half:
             self.wall, self.processor = time.perf_counter(), processor_seconds()
-        if self.seen % SAMPLED == 0 or self.seen == self.images:
+        if self.looks_at_memory and (self.seen % SAMPLED == 0 or self.seen == self.images):
             self.memory = max(self.memory, memory_mib())
         if self.seen == self.images:
             count, wall = self.images - self.half, time.perf_counter() - self.wall
@@ -139,7 +143,7 @@ def monai_loop(spec: str, source: Path, out: Path) -> None:
             clock.tick()
 
 
-def our_job(spec: str, source: Path, out: Path, backend: str) -> None:
+def our_job(spec: str, source: Path, out: Path, backend: str, *, looks_at_memory: bool = False) -> None:
     from bus_monai.bundle.models import parse_models
     from bus_monai.bundle.process import prepare_to_segment
     from bus_monai.inference.batch import segment_inputs
@@ -148,7 +152,7 @@ def our_job(spec: str, source: Path, out: Path, backend: str) -> None:
     from bus_monai.inference.segment_file import SegmentSettings
 
     prepare_to_segment()  # as the command does
-    clock = Clock(sum(1 for _ in source.glob("*.png")))
+    clock = Clock(sum(1 for _ in source.glob("*.png")), looks_at_memory=looks_at_memory)
 
     class Timed(LocalExecutor):
         def __call__(self, segment: Any, tasks: Any, record: Any) -> None:
@@ -262,7 +266,8 @@ def main() -> None:
     options = parser.parse_args()
     if options.child:
         kind, source, out = options.child
-        run = {"monai": monai_loop, "job": our_job, "dice": dice_of_backend, "share": share_of_limit}[kind]
+        memory = partial(our_job, looks_at_memory=True)
+        run = {"monai": monai_loop, "job": our_job, "memory": memory, "dice": dice_of_backend}.get(kind, share_of_limit)
         more = () if kind == "monai" else (options.backend,)
         run(options.model, Path(source), Path(out), *more)  # type: ignore[operator]
         return
@@ -308,8 +313,8 @@ def measure(options: argparse.Namespace, paths: Sequence[Path], folder: Path) ->
     )
     for count in options.memory:
         many = link(paths, count, folder / f"many{count}")
-        found = child("job", model, many, folder / f"out{count}", backend)
-        print(f"{count:5} files: memory {found['peak_mib']:.0f} MiB, {found['rate']:.1f} images/s")
+        found = child("memory", model, many, folder / f"out{count}", backend)
+        print(f"{count:5} files: memory {found['peak_mib']:.0f} MiB")
 
 
 def print_ratio(what: str, ratios: list[float]) -> None:

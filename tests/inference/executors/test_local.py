@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,8 @@ from bus_monai.geometry.box import Box, Region, only_inside
 from bus_monai.inference.backends.backend import Prediction
 from bus_monai.inference.batch import segment_inputs
 from bus_monai.inference.executors import local
-from bus_monai.inference.executors.local import MAX_TRIES, LocalExecutor, Worker
+from bus_monai.inference.executors.local import LocalExecutor
+from bus_monai.inference.executors.worker import MAX_TRIES, Worker
 from bus_monai.inference.segment_file import SegmentFile, SegmentSettings
 from bus_monai.inference.segment_frames import FoundFrame, Frame
 from bus_monai.io.image import SourceImage
@@ -172,6 +174,38 @@ def test_a_file_that_ends_its_process_is_tried_again(spread: Any, tmp_path: Path
             outcome = worker(path, "white")
             assert (outcome.state, int((tmp_path / "deaths").read_text())) == (state, left)
             assert (str(path) in outcome.reason) == (state == "failed")
+    finally:
+        worker.close()
+
+
+class Both(Spread):
+    """Waits at each image until another one is in the same process, and dies of a white one beside it."""
+
+    def predict(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+        (self.folder / f"seen-{os.getpid()}-{len(pixels)}").touch()
+        deadline = time.monotonic() + OTHERS_READY_S
+        while len(list(self.folder.glob("seen-*"))) < 2 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        return super().predict(pixels)
+
+
+def test_a_file_is_segmented_beside_another_one_and_does_not_answer_for_it(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "deaths").write_text("99")
+    both = Both(tmp_path / "weights")
+    worker = Worker(SegmentFile(both, tmp_path / "out", SegmentSettings(PNG), datetime.now(timezone.utc)))
+    paths = [tmp_path / f"{height}.png" for height in (24, 25)]
+    Image.fromarray(np.full((24, 32), 255, np.uint8)).save(paths[0])
+    draw(paths[1], (2, 2, 8, 8), size=(25, 32))
+    try:
+        assert worker.is_ready()
+        began = worker._popen.pid
+        with ThreadPoolExecutor(2) as threads:
+            white, other = threads.map(lambda path: worker(path, path.stem), paths)
+        assert (white.state, other.state) == ("failed", "done")
+        assert both.processes(24) > {began}
+        assert began in both.processes(25)
+        assert (tmp_path / "deaths").read_text() == str(99 - MAX_TRIES)
     finally:
         worker.close()
 
@@ -344,7 +378,7 @@ STARTED = """
 import signal, sys
 from datetime import datetime, timezone
 from pathlib import Path
-from bus_monai.inference.executors.local import Worker
+from bus_monai.inference.executors.worker import Worker
 from bus_monai.inference.segment_file import SegmentFile, SegmentSettings
 from tests.inference.bright_predictor import BrightPredictor
 folder = Path(sys.argv[1])
