@@ -52,7 +52,7 @@ class Worker:
         self._here = segment
         self._recipe = pickle.dumps((segment, reads))
         self._changed = Condition()
-        self._asked, self._is_alone = 0, False
+        self._asked, self._is_alone, self._is_dead = 0, False, False
         self._start()
 
     def is_ready(self) -> bool:
