@@ -197,10 +197,10 @@ def opened_raster(path: Path, file: BinaryIO) -> Iterator[Image.Image]:
     try:
         with reading(path, "PNG or JPEG", errors=errors), warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            _check_scans(file)
             file.seek(0)
             with Image.open(file, formats=("PNG", "JPEG")) as image:
                 Budget.current().check_frame(path, image.height, image.width)
+                check_whole(image, file)
                 yield upright(image)
     except Image.DecompressionBombError as error:
         raise Budget.current().too_large(path) from error
@@ -221,6 +221,7 @@ _TURNS = {
 
 def upright(image: Image.Image) -> Image.Image:
     """Return a picture turned as its Exif data say, or itself where they say nothing that can be read."""
+    image.load()  # what is wrong with the pixels is not to be taken for a fault of the Exif data
     try:
         turn = _TURNS.get(image.getexif().get(_ORIENTATION_TAG, 1))
     except Exception:  # of many kinds, and no reason to lose the picture
@@ -238,17 +239,47 @@ MAX_SCANS = 1000
 """Of a JPEG: progressive ones have some ten, each of which takes the time of the whole image."""
 
 
+def check_whole(image: Image.Image, file: BinaryIO) -> None:
+    """Check that a PNG or JPEG, just opened, has its end, and a PNG its checksums: Pillow ignores those of pixels.
+
+    Damage within the pixels of a JPEG does not show: it has no checksum.
+
+    Raises:
+        ValueError: a part is missing or, of a PNG, not as it was written; or a JPEG has too many scans.
+    """
+    if image.format == "PNG":
+        _check_chunks(file)
+    else:
+        _check_scans(file)
+
+
+def _check_chunks(file: BinaryIO) -> None:
+    file.seek(8)
+    name = b""
+    while name != b"IEND":
+        length, name = file.read(4), file.read(4)
+        checksum, left = zlib.crc32(name), int.from_bytes(length, "big")
+        while left and (part := file.read(min(left, CHUNK_BYTES))):
+            checksum, left = zlib.crc32(part, checksum), left - len(part)
+        written = file.read(4)
+        if len(written) < 4:
+            raise ValueError("it is truncated")
+        if written != checksum.to_bytes(4, "big"):
+            raise ValueError("a checksum is wrong")
+
+
 def _check_scans(file: BinaryIO) -> None:
-    file.seek(0)
-    last = file.read(2)
-    if last != b"\xff\xd8":
-        return
-    scans = 0
+    # Pillow stands behind the head of the first scan: the end of a thumbnail, before it, is not the end of the image
+    scans, ended, last = 1, False, b""
     while part := file.read(CHUNK_BYTES):
-        scans += (last[-1:] + part).count(b"\xff\xda")
-        last = part
+        seen = last + part
+        scans += seen.count(b"\xff\xda")
+        ended = ended or b"\xff\xd9" in seen
+        last = part[-1:]
         if scans > MAX_SCANS:
             raise ValueError(f"it has more than {MAX_SCANS} scans")
+    if not ended:
+        raise ValueError("it is truncated")
 
 
 def raster_pixels(file: BinaryIO) -> int:

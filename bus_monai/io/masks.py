@@ -23,6 +23,7 @@ from bus_monai.errors import UserError, reading
 from bus_monai.geometry.box import Box
 from bus_monai.geometry.lesion import bounding_box
 from bus_monai.io.atomic import atomic_file
+from bus_monai.io.image import check_whole
 from bus_monai.io.nifti import nifti_header, nifti_values, stored_order
 from bus_monai.io.opened import OpenedSource, open_source, source_kind
 from bus_monai.io.ours import MARK, PNG_MARK
@@ -255,6 +256,7 @@ def _read_png(source: OpenedSource, shape: tuple[int, int, int]) -> NDArray[Any]
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         with Image.open(source.file, formats=("PNG",)) as image:
             _check_size(source.path, (1, image.height, image.width), shape)
+            check_whole(image, source.file)
             # the index of a palette is the number; a picture in colors is no label
             if image.mode not in ("L", "P", "1", "I;16", "I"):
                 raise UserError(f"The label '{source.path.name}' is in colors: send the number of the lesion as gray.")

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from PIL import Image
 from pydicom.data import get_testdata_file
 
@@ -26,12 +27,28 @@ GRAY = np.arange(6 * 5, dtype=np.uint8).reshape(6, 5) * 8
 RGB = np.random.default_rng(0).integers(0, 256, (6, 5, 3), dtype=np.uint8)
 
 
-def _png_header(width: int, height: int) -> bytes:
+def _png(width: int, height: int, packed: bytes, interlaced: int = 0) -> bytes:
     def chunk(name: bytes, body: bytes) -> bytes:
         return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
 
-    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0")) + chunk(b"IEND", b"")
+    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, interlaced)
+    parts = (packed[start : start + 30] for start in range(0, len(packed), 30))
+    pixels = b"".join(chunk(b"IDAT", part) for part in parts)
+    text = chunk(b"tEXt", b"Comment\0none")
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + pixels + text + chunk(b"IEND", b"")
+
+
+def _passes(values: NDArray[np.uint8]) -> bytes:
+    """Return the lines of an interlaced PNG."""
+    passes = ((0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1))
+    parts = (values[top::down, left::right] for top, left, down, right in passes)
+    return zlib.compress(b"".join(b"\0" + line.tobytes() for part in parts for line in part))
+
+
+def _saved(values: NDArray[np.uint8], kind: str, **settings: object) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(values).save(buffer, kind, **settings)
+    return buffer.getvalue()
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.nii", "a.nii.gz", "a.dcm", "noname"])
@@ -51,17 +68,81 @@ def test_missing_file_and_folder_and_text_are_named(tmp_path: Path) -> None:
         read_source(tmp_path / "a.png")
 
 
-def test_a_truncated_png_is_named(tmp_path: Path) -> None:
-    buffer = io.BytesIO()
-    Image.fromarray(np.random.default_rng(0).integers(0, 255, (90, 90), np.uint8)).save(buffer, "PNG")
-    (tmp_path / "half.png").write_bytes(buffer.getvalue()[:4000])
+NOISE = np.random.default_rng(0).integers(0, 256, (16, 12), dtype=np.uint8)
+ONE_GRAY = np.full((40, 30), 77, np.uint8)
+WHOLE = {
+    "noise.png": _saved(NOISE, "PNG"),
+    "one gray.png": _saved(ONE_GRAY, "PNG"),
+    "colors.png": _saved(RGB, "PNG"),
+    "interlaced.png": _png(12, 16, _passes(NOISE), 1),
+    "noise.jpg": _saved(NOISE, "JPEG"),
+    "one gray.jpg": _saved(ONE_GRAY, "JPEG"),
+    "progressive.jpg": _saved(NOISE, "JPEG", progressive=True),
+    "restarts.jpg": _saved(NOISE, "JPEG", restart_marker_rows=1),
+    "colors.bmp": _saved(RGB, "BMP"),
+    "colors.tif": _saved(RGB, "TIFF"),
+}
+
+
+def _places(whole: bytes) -> list[int]:
+    """Return some places before the end of a file, and all of the last ones but the last."""
+    return [*range(0, len(whole) - 30, 11), *range(max(len(whole) - 30, 0), len(whole) - 1)]
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_a_file_that_is_cut_anywhere_is_named(tmp_path: Path, name: str) -> None:
+    for length in (*_places(WHOLE[name]), len(WHOLE[name]) - 1):
+        (tmp_path / name).write_bytes(WHOLE[name][:length])
+        with raises_user_error(path=tmp_path / name):
+            read_source(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", [name for name in WHOLE if name.endswith((".png", ".jpg"))])
+def test_a_file_that_did_not_come_to_its_end_is_named(tmp_path: Path, name: str) -> None:
+    whole = WHOLE[name]
+    (tmp_path / name).write_bytes(whole)
+    read_source(tmp_path / name)
+    for length in _places(whole):
+        (tmp_path / name).write_bytes(whole[:length] + bytes(len(whole) - length))
+        with raises_user_error(path=tmp_path / name):
+            read_source(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", [name for name in WHOLE if name.endswith(".png")])
+def test_a_png_of_which_any_byte_is_wrong_is_named(tmp_path: Path, name: str) -> None:
+    for place in _places(WHOLE[name]):
+        content = bytearray(WHOLE[name])
+        content[place] ^= 0x11
+        (tmp_path / name).write_bytes(content)
+        with raises_user_error(path=tmp_path / name):
+            read_source(tmp_path / name)
+
+
+def test_pixels_that_an_interlaced_png_lacks_are_named(tmp_path: Path) -> None:
+    (tmp_path / "half.png").write_bytes(_png(12, 16, _passes(NOISE)[:100], 1))
     with raises_user_error("truncated", path=tmp_path / "half.png"):
         read_source(tmp_path / "half.png")
 
 
+def test_what_follows_the_end_of_an_image_is_nothing(tmp_path: Path) -> None:
+    for name in ("noise.png", "noise.jpg"):
+        (tmp_path / "whole").write_bytes(WHOLE[name])
+        (tmp_path / "more").write_bytes(WHOLE[name] + b"\0more\xff\xda\0")
+        np.testing.assert_array_equal(read_source(tmp_path / "more").pixels, read_source(tmp_path / "whole").pixels)
+
+
+def test_the_end_of_a_thumbnail_is_not_that_of_the_image(tmp_path: Path) -> None:
+    whole = _saved(NOISE, "JPEG", comment=WHOLE["one gray.jpg"])
+    (tmp_path / "a.jpg").write_bytes(whole)
+    assert read_source(tmp_path / "a.jpg").pixels.shape == NOISE.shape
+    (tmp_path / "a.jpg").write_bytes(whole[:-60] + bytes(60))
+    with raises_user_error("truncated", path=tmp_path / "a.jpg"):
+        read_source(tmp_path / "a.jpg")
+
+
 @pytest.mark.parametrize("side", [10_001, 60_000])
 def test_a_decompression_bomb_is_refused_by_its_header(tmp_path: Path, side: int) -> None:
-    (tmp_path / "bomb.png").write_bytes(_png_header(side, side))
+    (tmp_path / "bomb.png").write_bytes(_png(side, side, zlib.compress(b"\0")))
     with raises_user_error("25,000,000", path=tmp_path / "bomb.png"):
         read_source(tmp_path / "bomb.png")
 

@@ -27,8 +27,9 @@ from bus_monai.data.readers.folder import (
     write_masks,
 )
 from bus_monai.data.readers.shapes import write_shape_table
-from bus_monai.errors import UserError, reading
-from bus_monai.io.image import read_any_mask, read_raster
+from bus_monai.errors import UserError
+from bus_monai.io.image import opened_raster, read_any_mask, read_raster
+from bus_monai.io.opened import open_source
 
 BREAST_TABLE = "BrEaST-Lesions-USG-clinical-data-Dec-15-2023.xlsx"
 BREAST_COLUMNS = ("CaseID", "Image_filename", "Mask_tumor_filename", "Classification")
@@ -137,7 +138,7 @@ def _read_uclm_colors(folder: Path) -> list[Case]:
 
 
 def _color_diagnosis(mask: Path) -> Diagnosis:
-    with reading(mask, errors=(SyntaxError, ValueError)), Image.open(mask) as image:
+    with open_source(mask) as source, opened_raster(mask, source.file) as image:
         red, green, _ = np.asarray(image.convert("RGB")).transpose(2, 0, 1)
     if (red > green).any():
         return "malignant"

@@ -168,9 +168,11 @@ def test_colors_tell_the_set_without_table_but_gray_masks_do_not(layouts: dict[s
 def test_a_broken_colored_mask_is_named(layouts: dict[str, Callable[[], Path]]) -> None:
     folder = layouts["bus_uclm"]()
     (folder / "INFO.csv").unlink()
-    (folder / "masks" / "ALWI_000.png").write_bytes(b"\x89PNG")
-    with raises_user_error(path=folder / "masks" / "ALWI_000.png"):
-        read_bus_uclm(folder)
+    mask = folder / "masks" / "ALWI_000.png"
+    for broken in (mask.read_bytes()[:-1], b"\x89PNG"):
+        mask.write_bytes(broken)
+        with raises_user_error(path=mask):
+            read_bus_uclm(folder)
 
 
 def test_masks_are_written_without_colors(layouts: dict[str, Callable[[], Path]], tmp_path: Path) -> None:
