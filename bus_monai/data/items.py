@@ -76,9 +76,10 @@ def section_crops(datalist: Datalist, section: str, box: str) -> list[dict[str, 
 def _true_box(case: Case, number: int) -> dict[str, Any]:
     path = case.masks[number - 1]
     mask = read_any_mask(path)
-    if not mask.any():
+    box = Box.from_mask(mask)
+    if not box.area:
         raise UserError(f"The mask '{path}' is empty, so that there is nothing to crop around: remove it.")
-    return {BOX_KEY: np.array(Box.from_mask(mask).sides, dtype=np.int64), AREA_KEY: np.count_nonzero(mask)}
+    return {BOX_KEY: np.array(box.sides, dtype=np.int64), AREA_KEY: np.count_nonzero(mask)}
 
 
 def mass_items(folder: str | Path, cases: Sequence[Case], *, masks: str | Path = TRUTH_KEY) -> list[dict[str, Any]]:

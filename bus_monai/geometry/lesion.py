@@ -173,12 +173,6 @@ class Lesion:
     unit: Literal["mm", "px"]
 
 
-def bounding_box(mask: NDArray[np.bool_]) -> Box:
-    """Return the smallest box that holds all pixels of a mask (H, W), one without pixels where there is none."""
-    left, top, width, height = cv2.boundingRect(mask.view(np.uint8))
-    return Box(top, left, top + height, left + width)
-
-
 def label_components(mask: NDArray[np.bool_]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
     """Number the 8-connected components of a mask (H, W), the largest first.
 
@@ -204,8 +198,8 @@ class _Components:
 
     @classmethod
     def of(cls, mask: NDArray[np.bool_]) -> _Components:
-        around = bounding_box(mask)
-        if not around.width:
+        around = Box.from_mask(mask)
+        if not around.area:
             return cls(mask.shape, around, np.zeros((0, 0), np.int32), np.zeros(0, np.intp), np.zeros(0, np.int64), [])
         inside = mask[around.slices].view(np.uint8)
         count, found = cv2.connectedComponents(inside, connectivity=8)

@@ -84,14 +84,13 @@ def _outline(image: NDArray[np.uint8], labels: NDArray[np.integer]) -> None:
     width = max(1, round(max(labels.shape) / 300))
     # inside are the pixels of which all neighbors within the width have the same number
     size = 2 * width + 1
-    inside = labels > 0
-    if not inside.any():
+    lesions = Box.from_mask(labels > 0)  # beyond which there is no lesion, as beyond the image
+    if not lesions.area:
         return
-    box = Box.from_mask(inside).slices  # beyond which there is no lesion, as beyond the image
-    part = labels[box].astype(np.uint16)
+    part = labels[lesions.slices].astype(np.uint16)
     around = np.ones((size, size), np.uint8)
     low, high = (
         each(part, around, borderType=cv2.BORDER_CONSTANT, borderValue=(0,)) for each in (cv2.erode, cv2.dilate)
     )
     outline = (part > 0) & (low != high)
-    image[box][outline] = LESION_COLORS[(part[outline] - 1) % len(LESION_COLORS)]
+    image[lesions.slices][outline] = LESION_COLORS[(part[outline] - 1) % len(LESION_COLORS)]

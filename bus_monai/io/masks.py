@@ -21,7 +21,6 @@ from PIL import Image
 
 from bus_monai.errors import UserError, reading
 from bus_monai.geometry.box import Box
-from bus_monai.geometry.lesion import bounding_box
 from bus_monai.io.atomic import atomic_file
 from bus_monai.io.image import check_whole
 from bus_monai.io.nifti import nifti_header, nifti_values, stored_order
@@ -292,7 +291,7 @@ class PackedFrame:
     @classmethod
     def of(cls, labels: NDArray[np.integer]) -> PackedFrame:
         """Pack labels (H, W)."""
-        box = bounding_box(labels > 0)
+        box = Box.from_mask(labels > 0)
         return cls(labels.shape, box, zlib.compress(labels[box.slices].astype(np.uint16).tobytes(), 1))
 
     def unpacked(self) -> NDArray[np.uint16]:

@@ -160,10 +160,10 @@ class LoadMassBoxesd(MapTransform):
 
 
 def _box(path: Path, size: tuple[int, ...]) -> Box:
-    mask = read_mask(path, size)
-    if not mask.any():
+    box = Box.from_mask(read_mask(path, size))
+    if not box.area:
         raise UserError(f"The mask '{path}' is empty: draw the mass or remove the file from the data set.")
-    return Box.from_mask(mask)
+    return box
 
 
 def crop_mass(mask: Tensor) -> Tensor:

@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bus_monai.geometry.box import Box, Region
-from bus_monai.geometry.lesion import bounding_box
 
 MIN_LINE_SHARE, MIN_OUTER_SHARE = 0.4, 0.6
 """Share of a row's or a column's pixels that change, from which on it belongs to a rectangular image: within its cells
@@ -61,7 +60,7 @@ def outline_region(cells: NDArray[np.bool_], texture: Texture) -> Region:
         texture: of the screen.
     """
     cells = _without_holes(cells)
-    around = bounding_box(cells)
+    around = Box.from_mask(cells)
     core = Box(*(CELL_PX * side for side in around.sides))
     ground = _ground(core, texture)
     if np.count_nonzero(cells) < MIN_BOX_SHARE * around.area and not _is_filled(cells, texture, ground):

@@ -94,10 +94,10 @@ def draw_clear_part(mask: NDArray[np.bool_], min_share: float, random: np.random
         The part, or ``None`` where the lesion leaves no room.
     """
     whole = Box.of_image(mask.shape)
-    if not mask.any():
+    lesion = Box.from_mask(mask)
+    if not lesion.area:
         return _draw_within(whole, mask.shape, min_share, random)
     down, aside = (math.ceil(MARGIN_SHARE * side) for side in mask.shape)
-    lesion = Box.from_mask(mask)
     rooms = [
         replace(whole, bottom=lesion.top - down),
         replace(whole, top=lesion.bottom + down),
@@ -112,9 +112,9 @@ def draw_clear_part(mask: NDArray[np.bool_], min_share: float, random: np.random
 def draw_whole_part(mask: NDArray[np.bool_], min_share: float, random: np.random.RandomState) -> Box | None:
     """Draw a part that holds all of the lesion, or any part of an image without one; see :func:`draw_clear_part`."""
     box = _draw_within(Box.of_image(mask.shape), mask.shape, min_share, random)
-    if box is None or not mask.any():
-        return box
     lesion, (height, width) = Box.from_mask(mask), mask.shape
+    if box is None or not lesion.area:
+        return box
     top, bottom = _moved((box.top, box.bottom), (lesion.top, lesion.bottom), height)
     left, right = _moved((box.left, box.right), (lesion.left, lesion.right), width)
     return Box(top, left, bottom, right)

@@ -35,9 +35,17 @@ def test_the_smallest_box_that_holds_all_pixels(pixels: set[tuple[int, int]]) ->
     assert Box.from_slices(box.slices) == box
 
 
-def test_an_empty_mask_has_none() -> None:
-    with pytest.raises(ValueError, match="empty"):
-        Box.from_mask(np.zeros((3, 3), dtype=bool))
+@pytest.mark.parametrize("size", [(3, 4), (0, 4), (3, 0)])
+def test_that_of_an_empty_mask_has_no_pixel(size: tuple[int, int]) -> None:
+    assert Box.from_mask(np.zeros(size, dtype=bool)) == Box(0, 0, 0, 0)
+
+
+@pytest.mark.parametrize("kind", [bool, np.uint8, np.int64, np.float32])
+def test_a_mask_may_hold_numbers_in_any_order(kind: type) -> None:
+    mask = np.zeros((9, 6), kind)
+    mask[2:5, 3] = 256 if kind in (np.int64, np.float32) else 1
+    for same in (mask, np.asfortranarray(mask), np.repeat(mask, 2, axis=1)[:, ::2]):
+        assert Box.from_mask(same) == Box(2, 3, 5, 4)
 
 
 @given(ANY_BOXES)
