@@ -10,5 +10,6 @@ from .manifest import Manifest as Manifest
 from .predictor import Predictor as Predictor
 from .segment_file import SegmentFile as SegmentFile
 from .segment_file import SegmentSettings as SegmentSettings
+from .segment_frames import FindInFrame as FindInFrame
 from .segment_frames import SegmentedFile as SegmentedFile
 from .segment_frames import segment_frames as segment_frames

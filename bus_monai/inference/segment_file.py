@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ from bus_monai import __version__
 from bus_monai.errors import NotAssessedError, UserError, user_error
 from bus_monai.inference.manifest import Outcome
 from bus_monai.inference.predictor import Predictor
-from bus_monai.inference.segment_frames import FindInFrame, FoundFrame, Frame, Helpers, segment_frames
+from bus_monai.inference.segment_frames import FindInFrame, Helpers, segment_frames
 from bus_monai.inference.write_outputs import FileWriter, OutputError
 from bus_monai.io.opened import OpenedSource, SpecialFileError, open_source
 from bus_monai.sources.readers import NoReaderError, Readers, UnreadableError
@@ -92,10 +93,11 @@ class SegmentFile:
             return outcome
         return replace(outcome, reason=outcome.reason[:MAX_REASON] + "…")
 
-    def find(self, frame: Frame) -> FoundFrame:
-        """Find the lesions of one frame, as in a file."""
+    @cached_property
+    def find(self) -> FindInFrame:
+        """What finds the lesions of one frame."""
         settings = self.settings
-        return FindInFrame(self.predictor, settings.threshold, settings.min_area, settings.any_body_part)(frame)
+        return FindInFrame(self.predictor, settings.threshold, settings.min_area, settings.any_body_part)
 
     def _outcome(self, path: Path, name: str) -> Outcome:
         try:
@@ -123,15 +125,7 @@ class SegmentFile:
                 if reading.pixels > LARGE_FRAME_PIXELS and not self.takes_large_frames:
                     raise LargeFrameError
                 with _ONE_LARGE if reading.pixels > LARGE_FRAME_PIXELS else nullcontext():
-                    result = segment_frames(
-                        self.predictor,
-                        source,
-                        self.settings.threshold,
-                        self.settings.min_area,
-                        reading.images,
-                        any_body_part=self.settings.any_body_part,
-                        helpers=self.helpers,
-                    )
+                    result = segment_frames(self.find, source, reading.images, helpers=self.helpers)
                     model = f"{self.predictor.name} {self.predictor.version}, bus_monai {__version__}"
                     writer = FileWriter(source, self.out, name, self._algorithm, self.creation, reading.images, model)
                     outputs = writer.write(result, self.settings.kinds)

@@ -168,7 +168,7 @@ class FindInFrame:
         predictor: what finds them.
         threshold: from which probability on a pixel is lesion.
         min_area: of a lesion, see :func:`~bus_monai.geometry.lesion.find_findings`.
-        any_body_part: look for them also in what does not look like a breast.
+        any_body_part: look for them also in what does not look like a breast, or says so.
     """
 
     predictor: Predictor
@@ -218,24 +218,18 @@ class Helpers(Protocol):
 
 
 def segment_frames(
-    predictor: Predictor,
+    find: FindInFrame,
     source: OpenedSource,
-    threshold: float,
-    min_area: float | None = None,
     images: Callable[[], Generator[SourceImage, None, None]] | None = None,
     *,
-    any_body_part: bool = False,
     helpers: Helpers | None = None,
 ) -> SegmentedFile:
     """Decode and segment a file frame by frame.
 
     Args:
-        predictor: what finds the lesions.
+        find: what finds the lesions of each frame, and says whether a file is segmented that shows another body part.
         source: the file, opened; its frames are read in one pass.
-        threshold: from which probability on a pixel is lesion.
-        min_area: of a lesion, see :func:`~bus_monai.geometry.lesion.find_findings`.
         images: what reads the frames, in this process where there is nothing else.
-        any_body_part: segment it also where it shows something else than a breast, or says so.
         helpers: what segments the frames of a cine at once, threads of this process where there is nothing else; they
             change no result.
 
@@ -244,7 +238,7 @@ def segment_frames(
             or it holds no signal.
         UserError: the file cannot be read.
     """
-    if source.kind == "dicom" and not any_body_part:
+    if source.kind == "dicom" and not find.any_body_part:
         from bus_monai.dicom.body_part import check_body_part
 
         check_body_part(source)
@@ -253,7 +247,6 @@ def segment_frames(
     spacing, summary, shown, most, signal = None, 0, None, -1, False
     specks = surplus = unlike = oversized = 0
     notes: dict[str, None] = {}
-    find = FindInFrame(predictor, threshold, min_area, any_body_part)
     # closed here, while the file is still open
     with (
         closing(images() if images else read_images(source)) as decoded,

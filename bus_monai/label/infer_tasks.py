@@ -23,7 +23,7 @@ from bus_monai.errors import UserError
 from bus_monai.geometry.lesion import MAX_LESIONS
 from bus_monai.inference.backends.backend import SENSITIVITIES, Sensitivity
 from bus_monai.inference.predictor import Predictor, has_operating_points
-from bus_monai.inference.segment_frames import SegmentedFile, segment_frames
+from bus_monai.inference.segment_frames import FindInFrame, SegmentedFile, segment_frames
 from bus_monai.interaction.refine import refine
 from bus_monai.io.masks import usual_suffix, write_labels
 from bus_monai.io.opened import OpenedSource, open_source
@@ -145,10 +145,9 @@ class SegmentTask(InferTask):
         """
         image, options = Path(request["image"]), InferOptions.of(request, (*RESULT_SUFFIXES, ".dcm"))
         predictor, version = self.predictor(options.sensitivity)
+        find = FindInFrame(predictor, options.threshold, options.min_area, options.any_body_part)
         with open_source(image) as source:
-            found = segment_frames(
-                predictor, source, options.threshold, options.min_area, any_body_part=options.any_body_part
-            )
+            found = segment_frames(find, source)
             params = describe(found.labels, options.tolerance) | {"lesions": found.rows(), "model_version": version}
             if options.suffix == ".dcm":
                 made = datetime.now(timezone.utc)
@@ -235,7 +234,7 @@ def _belief(
 @lru_cache(maxsize=1)  # the image that is being clicked at, until it changes
 def _found(predictor: Predictor, image: Path, stamp: int) -> Sequence[NDArray[np.uint16]]:
     with open_source(image) as source:
-        return segment_frames(predictor, source, 0.5).labels
+        return segment_frames(FindInFrame(predictor, 0.5), source).labels
 
 
 @lru_cache(maxsize=1)

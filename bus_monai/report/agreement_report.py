@@ -17,7 +17,7 @@ from bus_monai.data.readers.own_images import LabeledImage, list_labels
 from bus_monai.errors import NotAssessedError, UserError
 from bus_monai.geometry.lesion import measure_lesions
 from bus_monai.inference.predictor import Predictor
-from bus_monai.inference.segment_frames import segment_frames
+from bus_monai.inference.segment_frames import FindInFrame, segment_frames
 from bus_monai.io.atomic import check_writable, write_table
 from bus_monai.io.image import SourceImage
 from bus_monai.io.opened import open_source
@@ -72,11 +72,12 @@ def _reading(one: LabeledImage) -> Reading:
 
 def read_model(predictor: Predictor) -> Reader:
     """Return what reads the findings of a model; images that it does not assess are left out with a warning."""
+    find = FindInFrame(predictor, 0.5)
 
     def read(one: LabeledImage) -> Reading | None:
         try:
             with open_source(one.image) as source:
-                return Reading(np.stack(list(segment_frames(predictor, source, 0.5).labels)))
+                return Reading(np.stack(list(segment_frames(find, source).labels)))
         except NotAssessedError as error:
             logger.warning("Left out: %s", error)
             return None

@@ -17,7 +17,7 @@ from bus_monai.bundle.registry import SHIPPED_FILE, find_bundle
 from bus_monai.geometry.lesion import find_findings
 from bus_monai.inference.backends.backend import Sensitivity
 from bus_monai.inference.predictor import BackendName, Predictor
-from bus_monai.inference.segment_frames import segment_frames
+from bus_monai.inference.segment_frames import FindInFrame, segment_frames
 from bus_monai.inference.ship_model import ship_model
 from bus_monai.io.opened import open_source
 from bus_monai.metrics.case_table import CaseRow, write_case_table
@@ -47,7 +47,7 @@ def test_command_and_python_tell_the_chance(model: TrainedModel, small_phantoms:
     means = [segment(image, plain, threshold=0, any_body_part=True).lesions[0].probability]
     chances = [segment(image, told, threshold=0, any_body_part=True).lesions[0].probability]
     with open_source(image) as source:
-        (frame,) = segment_frames(told, source, 0, any_body_part=True).lesions
+        (frame,) = segment_frames(FindInFrame(told, 0, any_body_part=True), source).lesions
     assert means[0] is not None
     assert chances == pytest.approx([Calibration(*SPREAD)(means[0])])
     assert frame[0].probability == pytest.approx(chances[0])

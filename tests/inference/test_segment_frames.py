@@ -18,7 +18,7 @@ from bus_monai.data.items import inference_items
 from bus_monai.geometry.box import Box, Region
 from bus_monai.inference.batch import segment_inputs
 from bus_monai.inference.segment_file import SegmentSettings
-from bus_monai.inference.segment_frames import MAX_BEGUN_PIXELS, Find, FoundFrame, Frame, segment_frames
+from bus_monai.inference.segment_frames import MAX_BEGUN_PIXELS, Find, FindInFrame, FoundFrame, Frame, segment_frames
 from bus_monai.io.image import SourceImage
 from bus_monai.io.opened import open_source
 from tests.inference.segment_files import PNG, draw, table, write_cine
@@ -187,7 +187,7 @@ def test_frames_begun_are_bounded_by_their_pixels(bright: Any, tmp_path: Path, h
 
     helpers = Counting()
     with open_source(draw(tmp_path / "a.png", (2, 2, 8, 8))) as source:
-        found = segment_frames(bright, source, 0.5, None, images, helpers=helpers)
+        found = segment_frames(FindInFrame(bright, 0.5), source, images, helpers=helpers)
     assert (len(found.labels), helpers.most, helpers.begun) == (9, most, 0)
     assert helpers.asked == ({9} if most else set())
 

@@ -19,7 +19,7 @@ from PIL import Image
 from bus_monai.data.label_exchange import import_masks
 from bus_monai.data.readers.own_images import list_labels
 from bus_monai.inference.predictor import Predictor
-from bus_monai.inference.segment_frames import segment_frames
+from bus_monai.inference.segment_frames import FindInFrame, segment_frames
 from bus_monai.io.opened import open_source
 from bus_monai.label.contours import fill_contours
 from tests.label.conftest import MODEL, Server
@@ -63,7 +63,7 @@ def test_lesions_are_numbered_and_outlined(server: Server) -> None:
     file, params = server.client().infer(MODEL, image.stem, LOW)
     predictor = Predictor.from_bundle("baseline", server.weights, "torch")
     with open_source(image) as source:
-        expected = segment_frames(predictor, source, LOW["threshold"], LOW["min_area"]).labels[0]
+        expected = segment_frames(FindInFrame(predictor, LOW["threshold"], LOW["min_area"]), source).labels[0]
     assert expected.max() > 1
     np.testing.assert_array_equal(_labels(file), expected)
     numbers = set(range(1, expected.max() + 1))

@@ -135,7 +135,7 @@ def test_nothing_in_common(both: tuple[Path, Path], tmp_path: Path) -> None:
 
 def test_a_model_reads_what_it_finds(both: tuple[Path, Path], small_weights: Path) -> None:
     from bus_monai.inference.predictor import Predictor
-    from bus_monai.inference.segment_frames import segment_frames
+    from bus_monai.inference.segment_frames import FindInFrame, segment_frames
     from bus_monai.io.opened import open_source
 
     predictor: Any = Predictor.from_bundle("baseline", small_weights, "torch")
@@ -143,5 +143,6 @@ def test_a_model_reads_what_it_finds(both: tuple[Path, Path], small_weights: Pat
     reading = read_model(predictor)(one)
     assert reading is not None
     with open_source(one.image) as source:
-        np.testing.assert_array_equal(reading.labels[0], segment_frames(predictor, source, 0.5).labels[0])
+        expected = segment_frames(FindInFrame(predictor, 0.5), source).labels[0]
+    np.testing.assert_array_equal(reading.labels[0], expected)
     assert reading.fields == {}

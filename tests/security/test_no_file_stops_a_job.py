@@ -22,7 +22,7 @@ from bus_monai.data.readers.folder import raster_files
 from bus_monai.data.readers.own_images import read_plain_folder
 from bus_monai.inference.batch import segment_inputs
 from bus_monai.inference.segment_file import SegmentSettings
-from bus_monai.inference.segment_frames import segment_frames
+from bus_monai.inference.segment_frames import FindInFrame, segment_frames
 from bus_monai.inference.write_outputs import DATE_VARIABLE
 from bus_monai.io.masks import PackedLabels
 from bus_monai.io.opened import SpecialFileError, open_source, source_kind, special_kind
@@ -248,7 +248,7 @@ def test_endless_cines_end_in_a_row(bright: Any, tmp_path: Path) -> None:
 def test_a_long_cine_is_segmented_in_even_memory(bright: Any, tmp_path: Path) -> None:
     path = cine(tmp_path / "cine.dcm", 500, size=16)
     with open_source(path) as source:
-        found = segment_frames(bright, source, 0.5, 1)
+        found = segment_frames(FindInFrame(bright, 0.5, 1), source)
     assert isinstance(found.labels, PackedLabels)
     assert len(found.labels) == 500
     assert sum(length for *_, length in found.labels._places) < 500 * 16 * 16 * 2 / 10
