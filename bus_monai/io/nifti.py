@@ -98,6 +98,7 @@ def nifti_values(source: OpenedSource) -> Iterator[tuple[Any, Any]]:
         if stored.kind not in "biuf" or stored.itemsize > 8:
             raise UserError(f"'{source.path}' holds {stored} values: give a NIfTI file of gray values.")
         yield header, ArrayProxy(content, header, mmap=False)
+        content.read(1)  # behind the last value what was packed has its checksum
 
 
 def _gray(proxy: Any, header: Any) -> NDArray[np.float32]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 
 import nibabel as nib
@@ -25,6 +26,17 @@ def test_nifti_x_is_the_column(tmp_path: Path, suffix: str, trailing: tuple[int,
     assert source.pixels.shape == (4, 7)
     assert np.argwhere(source.pixels == 1).tolist() == [[2, 5]]
     assert source.spacing_mm == pytest.approx((0.2, 0.3))
+
+
+def test_a_packed_nifti_that_is_cut_or_changed_anywhere_is_named(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (24, 20), dtype=np.uint8)
+    whole = gzip.compress(nib.Nifti1Image(noise, np.eye(4)).to_bytes(), mtime=0)
+    path = tmp_path / "a.nii.gz"
+    for place in range(10, len(whole), 3):
+        for broken in (whole[:place], whole[:place] + bytes([whole[place] ^ 0x11]) + whole[place + 1 :]):
+            path.write_bytes(broken)
+            with raises_user_error(path=path):
+                read_source(path)
 
 
 @pytest.mark.parametrize(
