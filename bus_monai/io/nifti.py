@@ -17,7 +17,7 @@ from bus_monai.errors import UserError, reading
 from bus_monai.io.budget import Budget
 from bus_monai.io.gray import to_unit_range, windowed
 from bus_monai.io.image import SourceImage, is_pixel_size
-from bus_monai.io.opened import OpenedSource, open_regular, open_source
+from bus_monai.io.opened import CHUNK_BYTES, OpenedSource, open_regular, open_source
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ def nifti_values(source: OpenedSource) -> Iterator[tuple[Any, Any]]:
         if stored.kind not in "biuf" or stored.itemsize > 8:
             raise UserError(f"'{source.path}' holds {stored} values: give a NIfTI file of gray values.")
         yield header, ArrayProxy(content, header, mmap=False)
-        content.read(1)  # behind the last value what was packed has its checksum
+        content.read(CHUNK_BYTES)  # behind the last value what was packed has its checksum
 
 
 def _gray(proxy: Any, header: Any) -> NDArray[np.float32]:
