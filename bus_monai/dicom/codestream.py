@@ -84,6 +84,8 @@ def read_codestream(encoded: bytes) -> Codestream | None:
 
 
 _SIZ = b"\xff\x4f\xff\x51"
+_SCAN, _DATA, _END = b"\xff\xda", b"\xff\x93", b"\xff\xd9"
+"""Begin of the pixels of JPEG and of JPEG 2000, and end of both."""
 _NO_LENGTH = frozenset({0x01, *range(0xD0, 0xD9)})
 _NO_FRAME = frozenset({0xC4, 0xC8, 0xCC})
 
@@ -174,7 +176,7 @@ def check_encoded(path: Path, encoded: bytes, syntax: str | None, rows: int, col
         columns: of each frame.
 
     Raises:
-        UserError: it declares another size or more components, or would unpack to more.
+        UserError: it declares another size or more components, would unpack to more, or has no end.
     """
     if syntax == RLELossless and encoded[:1] != b"\xff":
         _check_rle(path, encoded, rows * columns)
@@ -192,6 +194,9 @@ def check_encoded(path: Path, encoded: bytes, syntax: str | None, rows: int, col
         raise _broken(path, f"has a frame of {found.rows} x {found.columns} pixels where {rows} x {columns} are due")
     if found.components > MAX_COMPONENTS:
         raise _broken(path, f"has {found.components} values per pixel")
+    # decoders fill up what is missing, and zeros in its place are pixels to them
+    if encoded.rfind(_END) < encoded.find(_SCAN if encoded[:2] == b"\xff\xd8" else _DATA):
+        raise _broken(path, "has a frame that is cut off")
 
 
 def _check_rle(path: Path, encoded: bytes, size: int) -> None:

@@ -14,6 +14,7 @@ from pydicom.uid import UID, ExplicitVRLittleEndian, JPEG2000Lossless, JPEGBasel
 
 from bus_monai.sources.read import read_source
 from tests.dicom.pixel_files import BASE, COLUMNS, ENCODED, RGB, ROWS, compressed, jpeg, written
+from tests.user_errors import raises_user_error
 
 
 @pytest.mark.parametrize("syntax", ENCODED)
@@ -40,6 +41,17 @@ def test_what_a_compressed_image_says_of_itself_counts(
     assert found.pixels.shape == (ROWS, COLUMNS)
     assert np.abs(found.pixels - BASE / 255).max() < 0.03
     assert any("Rows and Columns are 48 and 64" in note for note in found.notes) == ("Rows" in wrong)
+
+
+@pytest.mark.parametrize("syntax", ENCODED)
+@pytest.mark.parametrize("share", [0.5, 0.9])
+def test_a_frame_that_ends_in_zeros_is_broken(tmp_path: Path, syntax: UID, share: float) -> None:
+    whole = ENCODED[syntax](RGB)
+    left = int(share * len(whole))
+    data = encapsulate([whole[:left] + bytes(len(whole) - left)])
+    path = written(tmp_path, RGB, syntax=syntax, PixelData=data)
+    with raises_user_error(path):
+        read_source(path)
 
 
 @pytest.mark.parametrize("syntax", [JPEG2000Lossless, JPEGLSLossless, RLELossless])
