@@ -17,7 +17,16 @@ from scipy.sparse.csgraph import connected_components
 from tqdm import tqdm
 
 from bus_monai.data.datalist import Case
-from bus_monai.data.registration import Flip, correlate_registered, find_candidates, to_coarse, to_square
+from bus_monai.data.registration import (
+    Candidate,
+    Flip,
+    correlate_registered,
+    find_candidates,
+    fit_windows,
+    flipped,
+    to_coarse,
+    to_square,
+)
 from bus_monai.errors import UserError, check_columns
 from bus_monai.io.atomic import atomic_file, cache_folder
 from bus_monai.io.image import read_raster
@@ -31,6 +40,8 @@ MIN_SCENE_CORRELATION = 0.4
 """Images of different lesions stay below 0.3."""
 PAIRS_VERSION = 1
 """Part of the cache's name: raise it whenever other pairs are found."""
+FITTED_AT_ONCE = 16
+"""Pairs: as many as stay in the cache of a core."""
 MIN_IMAGES_TO_CACHE = 100
 """Images; fewer are compared in less than two seconds."""
 
@@ -101,16 +112,27 @@ def find_pairs(squares: Sequence[NDArray[np.float32]], digests: Sequence[str]) -
     coarse = [to_coarse(squares[i]) for i in kept]
     best: dict[tuple[int, int], Pair] = {}
     candidates = list(find_candidates([squares[i] for i in kept]))
-    for c in tqdm(candidates, desc="comparing pairs", disable=len(candidates) < 500 or None, leave=False):
+    for c, window in _fitted(candidates, coarse):
         i, j = kept[c.first], kept[c.second]
-        correlation = correlate_registered(
-            squares[i], squares[j], coarse[c.first], coarse[c.second], flip=c.flip, window=c.window
-        )
+        correlation = correlate_registered(flipped(squares[i], c.flip), squares[j], window)
         pair = Pair(min(i, j), max(i, j), correlation, c.flip)
         known = best.get((pair.first, pair.second))
         if correlation >= MIN_SCENE_CORRELATION and (known is None or known.correlation < correlation):
             best[pair.first, pair.second] = pair
     return sorted([*equal, *best.values()], key=lambda pair: (pair.first, pair.second))
+
+
+def _fitted(
+    candidates: Sequence[Candidate], coarse: Sequence[NDArray[np.float32]]
+) -> Iterator[tuple[Candidate, NDArray[np.float64]]]:
+    """Yield candidates with the windows that fit."""
+    with tqdm(total=len(candidates), desc="comparing pairs", disable=len(candidates) < 500 or None, leave=False) as bar:
+        for begin in range(0, len(candidates), FITTED_AT_ONCE):
+            some = candidates[begin : begin + FITTED_AT_ONCE]
+            first = np.stack([flipped(coarse[c.first], c.flip) for c in some])
+            second = np.stack([coarse[c.second] for c in some])
+            yield from zip(some, fit_windows(first, second, np.array([c.window for c in some])), strict=True)
+            bar.update(len(some))
 
 
 def join_pairs(pairs: Iterable[tuple[int, int]], count: int) -> list[list[int]]:

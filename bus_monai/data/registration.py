@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from scipy.ndimage import gaussian_filter
 from scipy.stats import rankdata
 
 from bus_monai.geometry.box import Box
@@ -31,6 +31,8 @@ CANDIDATE_WINDOWS: tuple[Window, ...] = tuple(
 FLIP_STEPS: dict[Flip, tuple[int, int]] = {"none": (1, 1), "horizontal": (1, -1), "vertical": (-1, 1), "both": (-1, -1)}
 MIN_CORRELATION = 0.75
 MAX_CANDIDATES_PER_IMAGE = 5
+SCORED_AT_ONCE = 16
+"""Images: their scores with all windows of 2,000 others take 13 MB."""
 MAX_FIT_STEPS = 12
 MAX_STEP_SHARE = 0.05
 CONVERGED_STEP_SHARE = 1e-3
@@ -119,16 +121,18 @@ def find_candidates(squares: Sequence[NDArray[np.float32]]) -> Iterator[Candidat
     cut = np.stack([[_thumbnail(square, window) for square in squares] for window in CANDIDATE_WINDOWS])
     windows = equalize(cut.reshape(len(CANDIDATE_WINDOWS), len(squares), -1))
     whole = windows[0].reshape(-1, THUMBNAIL_SIDE_PX, THUMBNAIL_SIDE_PX)
-    flipped = {flip: whole[:, ::y, ::x].reshape(len(squares), -1) for flip, (y, x) in FLIP_STEPS.items()}
-    for i in range(len(squares)):
-        # (flip, window, image)
-        scores = np.stack([windows @ flipped[flip][i] for flip in FLIP_STEPS])
-        scores[:, :, i] = -1
-        best = scores.max(axis=(0, 1))
-        for j in np.argsort(-best)[:MAX_CANDIDATES_PER_IMAGE]:
-            if best[j] >= MIN_CORRELATION:
-                flip, window = np.unravel_index(scores[:, :, j].argmax(), scores.shape[:2])
-                yield Candidate(i, int(j), list(FLIP_STEPS)[flip], CANDIDATE_WINDOWS[window], float(best[j]))
+    turned = np.stack([whole[:, ::y, ::x].reshape(len(squares), -1) for y, x in FLIP_STEPS.values()], axis=1)
+    for begin in range(0, len(squares), SCORED_AT_ONCE):
+        some = turned[begin : begin + SCORED_AT_ONCE]
+        # (image, flip, window, other image)
+        products = some.reshape(-1, some.shape[-1]) @ windows.reshape(-1, windows.shape[-1]).T
+        for i, scores in enumerate(products.reshape(*some.shape[:2], *windows.shape[:2]), start=begin):
+            scores[:, :, i] = -1
+            best = scores.max(axis=(0, 1))
+            for j in np.argsort(-best)[:MAX_CANDIDATES_PER_IMAGE]:
+                if best[j] >= MIN_CORRELATION:
+                    flip, window = np.unravel_index(scores[:, :, j].argmax(), scores.shape[:2])
+                    yield Candidate(i, int(j), list(FLIP_STEPS)[flip], CANDIDATE_WINDOWS[window], float(best[j]))
 
 
 def _thumbnail(square: NDArray[np.float32], window: Window) -> NDArray[np.float32]:
@@ -141,89 +145,128 @@ def _thumbnail(square: NDArray[np.float32], window: Window) -> NDArray[np.float3
     ).ravel()
 
 
+def flipped(image: Plane, flip: Flip) -> Plane:
+    """Return an image (H, W) that is flipped."""
+    y, x = FLIP_STEPS[flip]
+    return image[::y, ::x]
+
+
 def to_coarse(square: Plane) -> Plane:
     """Return a square (128, 128) as the registration sees it, (64, 64): equalized and smoothed."""
-    smooth = gaussian_filter(equalize(square.ravel()).reshape(square.shape), COARSE_SIGMA_PX)
+    smooth = _smooth(equalize(square.ravel()).reshape(square.shape), COARSE_SIGMA_PX)
     return np.asarray(smooth.reshape(SQUARE_SIDE_PX // 2, 2, SQUARE_SIDE_PX // 2, 2).mean(axis=(1, 3)))
 
 
-def correlate_registered(
-    first: Plane, second: Plane, coarse_first: Plane, coarse_second: Plane, *, flip: Flip, window: Window
-) -> float:
-    """Fit the window of ``second`` that shows ``first``, and correlate the fine structure of the two there.
+def fit_windows(first: Plane, second: Plane, windows: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Fit the window of each ``second`` that shows its ``first``.
 
-    The window moves by Gauss-Newton steps on the squared difference of the coarse images, up to gain and offset
-    (Baker and Matthews, IJCV 56, 2004, doi 10.1023/B:VISI.0000011205.11775.fd). Before they are compared the brighter
-    image gets the gray values of the darker in the order of its own, which undoes a gamma without blowing noise up.
+    The windows move by Gauss-Newton steps on the squared difference, up to gain and offset (Baker and Matthews,
+    IJCV 56, 2004, doi 10.1023/B:VISI.0000011205.11775.fd).
 
     Args:
-        first: (128, 128), flipped before anything else.
-        second: (128, 128).
-        coarse_first: ``to_coarse`` of the first.
-        coarse_second: ``to_coarse`` of the second.
-        flip: of the first.
-        window: of the second, where to begin.
+        first: (B, 64, 64), as :func:`to_coarse` makes them, flipped where they are to be.
+        second: (B, 64, 64), as :func:`to_coarse` makes them.
+        windows: (B, 4), of the second, where to begin, in units of its sides as :data:`Window`.
 
     Returns:
-        Correlation in [-1, 1] of what a Gaussian of 3 pixels takes away, over the overlap.
+        (B, 4), the windows.
     """
-    y, x = FLIP_STEPS[flip]
-    first, coarse_first = first[::y, ::x], coarse_first[::y, ::x]
-    edges = np.asarray(window)
+    windows = np.array(windows, np.float64)
+    moving = np.arange(len(windows))
     for _ in range(MAX_FIT_STEPS):
-        change = _step(coarse_first, coarse_second, edges)
-        edges = edges + change
-        if edges[1] - edges[0] < MIN_WINDOW_SHARE or edges[3] - edges[2] < MIN_WINDOW_SHARE:
-            return 0.0
-        if np.abs(change).max() < CONVERGED_STEP_SHARE:
+        change = _steps(first[moving], second[moving], windows[moving])
+        windows[moving] += change
+        moving = moving[(np.abs(change).max(axis=1) >= CONVERGED_STEP_SHARE) & ~_is_small(windows[moving])]
+        if not moving.size:
             break
-    warped, inside = _warp(second, edges, SQUARE_SIDE_PX)
-    if inside.sum() < SQUARE_SIDE_PX * SQUARE_SIDE_PX / 4:
+    return windows
+
+
+def _is_small(windows: NDArray[np.float64]) -> NDArray[np.bool_]:
+    return np.asarray((np.diff(windows)[:, ::2] < MIN_WINDOW_SHARE).any(axis=1))
+
+
+def correlate_registered(first: Plane, second: Plane, window: NDArray[np.float64]) -> float:
+    """Correlate the fine structure of an image, and of the window of another one that shows it.
+
+    Before they are compared the brighter image gets the gray values of the darker in the order of its own, which undoes
+    a gamma without blowing noise up.
+
+    Args:
+        first: (128, 128), flipped where it is to be.
+        second: (128, 128).
+        window: (4,), of the second, see :func:`fit_windows`.
+
+    Returns:
+        Correlation in [-1, 1] of what a Gaussian of 3 pixels takes away, over the overlap; 0 where there is little.
+    """
+    if _is_small(window[None])[0]:
         return 0.0
-    dark, bright = (first, warped) if first[inside].mean() < warped[inside].mean() else (warped, first)
+    (warped,), (rows,), (columns,) = _warp(second[None], window[None], SQUARE_SIDE_PX)
+    if 4 * rows.sum() * columns.sum() < SQUARE_SIDE_PX * SQUARE_SIDE_PX:
+        return 0.0
+    inside = np.ix_(rows, columns)
+    one, other = first[inside], warped[inside]
+    dark, bright = (first, other) if one.mean() < other.mean() else (warped, one)
     matched = dark.copy()
-    matched[inside] = np.sort(dark[inside])[np.argsort(np.argsort(bright[inside]))]
+    ranked = np.empty(bright.size, np.float32)
+    ranked[np.argsort(bright, axis=None)] = np.sort(dark[inside], axis=None)
+    matched[inside] = ranked.reshape(bright.shape)
     return _correlate(_fine(dark)[inside], _fine(matched)[inside])
 
 
 def _fine(image: Plane) -> Plane:
-    return np.asarray(image - gaussian_filter(image, FINE_SIGMA_PX))
+    return image - _smooth(image, FINE_SIGMA_PX)
+
+
+def _smooth(image: Plane, sigma: float) -> Plane:
+    side = 2 * round(4 * sigma) + 1
+    return np.asarray(cv2.GaussianBlur(image, (side, side), sigma, borderType=cv2.BORDER_REFLECT))
 
 
 def _correlate(a: Plane, b: Plane) -> float:
-    a, b = a - a.mean(), b - b.mean()
+    a, b = (a - a.mean()).ravel(), (b - b.mean()).ravel()
     norm = float(np.linalg.norm(a) * np.linalg.norm(b))
     return float(a @ b) / norm if norm > 0 else 0.0
 
 
-def _step(fixed: Plane, moving: Plane, edges: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return how far a Gauss-Newton step moves the four edges of the window."""
-    side = len(fixed)
-    warped, inside = _warp(moving, edges, side)
-    dy, dx = np.gradient(warped)
+def _steps(fixed: Plane, moving: Plane, windows: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return how far a Gauss-Newton step moves the four edges (B, 4) of each window."""
+    count, side, _ = fixed.shape
+    warped, rows, columns = _warp(moving, windows, side)
+    height, width = np.diff(windows)[:, ::2].T.astype(np.float32)[..., None, None]
     # what a point shows follows the near edge in proportion to its distance from the far one
     far = ((np.arange(side) + 0.5) / side).astype(np.float32)
-    dy, dx = dy * side / (edges[1] - edges[0]), dx * side / (edges[3] - edges[2])
-    columns = (dy * (1 - far)[:, None], dy * far[:, None], dx * (1 - far), dx * far, warped, np.ones_like(warped))
-    design = np.stack([column[inside] for column in columns], axis=1).astype(np.float64)
-    gram = design.T @ design
+    down, right = np.gradient(warped, axis=(1, 2))
+    down, right = down * (side / height), right * (side / width)
+    inside = (rows[:, :, None] & columns[:, None, :]).astype(np.float32)
+    parts = (down * (1 - far)[:, None], down * far[:, None], right * (1 - far), right * far, warped, 1)
+    planes = np.empty((count, len(parts), side, side))
+    for number, part in enumerate(parts):
+        np.multiply(part, inside, out=planes[:, number])
+    design = planes.reshape(count, len(parts), -1)
+    gram = design @ design.transpose(0, 2, 1)
     # a flat image says nothing about the edges
-    gram[np.diag_indices(6)] += 1e-6 * np.trace(gram) / 6 + 1e-12
-    solution = np.linalg.solve(gram, design.T @ fixed[inside])
-    gain = solution[4] if abs(solution[4]) > 0.2 else 1.0
-    return np.asarray(np.clip(solution[:4] / gain, -MAX_STEP_SHARE, MAX_STEP_SHARE))
+    gram += (1e-6 * np.trace(gram, axis1=1, axis2=2)[:, None, None] / len(parts) + 1e-12) * np.eye(len(parts))
+    solution = np.linalg.solve(gram, design @ fixed.reshape(count, -1, 1))[..., 0]
+    gain = np.where(np.abs(solution[:, 4:5]) > 0.2, solution[:, 4:5], 1)
+    return np.asarray(np.clip(solution[:, :4] / gain, -MAX_STEP_SHARE, MAX_STEP_SHARE))
 
 
-def _warp(image: Plane, edges: NDArray[np.float64], side: int) -> tuple[Plane, NDArray[np.bool_]]:
-    """Sample the window at side x side points; say which of them lie inside the image."""
-    rows, rows_inside = _sampling(edges[0], edges[1], len(image), side)
-    columns, columns_inside = _sampling(edges[2], edges[3], len(image), side)
-    return (rows @ image @ columns.T).astype(np.float32), rows_inside[:, None] & columns_inside
+def _warp(images: Plane, windows: NDArray[np.float64], side: int) -> tuple[Plane, NDArray[np.bool_], NDArray[np.bool_]]:
+    """Sample each window at side x side points; say which rows and which columns of these lie inside the image."""
+    rows, rows_inside = _sampling(windows[:, :2], images.shape[1], side)
+    columns, columns_inside = _sampling(windows[:, 2:], images.shape[2], side)
+    return np.asarray(rows @ images @ columns.transpose(0, 2, 1), np.float32), rows_inside, columns_inside
 
 
-def _sampling(begin: float, end: float, source: int, side: int) -> tuple[Plane, NDArray[np.bool_]]:
-    """Return linear interpolation as a matrix (side, source), and which points lie inside."""
+def _sampling(spans: NDArray[np.float64], source: int, side: int) -> tuple[Plane, NDArray[np.bool_]]:
+    """Return linear interpolation as matrices (B, side, source), and which points lie inside."""
+    begin, end = spans[:, :1], spans[:, 1:]
     at = (begin + (end - begin) * (np.arange(side) + 0.5) / side) * source - 0.5
     inside = (at >= -0.5) & (at <= source - 0.5)
-    at = np.clip(at, 0, source - 1)
-    return np.maximum(0, 1 - np.abs(at[:, None] - np.arange(source))).astype(np.float32), inside
+    at = np.clip(at, 0, source - 1).astype(np.float32)
+    weights = at[:, :, None] - np.arange(source, dtype=np.float32)
+    np.abs(weights, out=weights)
+    np.subtract(1, weights, out=weights)
+    return np.maximum(weights, 0, out=weights), inside

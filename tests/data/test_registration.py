@@ -13,6 +13,8 @@ from bus_monai.data.registration import (
     correlate_registered,
     equalize,
     find_candidates,
+    fit_windows,
+    flipped,
     to_coarse,
     to_square,
 )
@@ -42,11 +44,14 @@ def test_a_mirrored_crop_of_another_gamma_is_found_and_fits_and_another_image_do
     found = {(c.first, c.second): c for c in find_candidates(squares)}[0, 1]
     assert found.flip == "horizontal"
 
+    coarse = [to_coarse(square) for square in squares]
+    first = flipped(coarse[0], found.flip)
+    windows = fit_windows(np.stack([first, first]), np.stack(coarse[1:]), np.array([found.window] * 2))
+
     def fitted(index: int) -> float:
-        coarse_first, coarse_second = to_coarse(squares[0]), to_coarse(squares[index])
-        return correlate_registered(
-            squares[0], squares[index], coarse_first, coarse_second, flip=found.flip, window=found.window
-        )
+        return correlate_registered(flipped(squares[0], found.flip), squares[index], windows[index - 1])
 
     assert fitted(1) > 0.9
     assert abs(fitted(2)) < 0.3
+    # of crops of 12 and 10 pixels above, 16 and 4 beside, of 200
+    np.testing.assert_allclose(windows[0], (0.06, 0.95, 0.08, 0.98), atol=0.01)
