@@ -266,8 +266,13 @@ def main() -> None:
     options = parser.parse_args()
     if options.child:
         kind, source, out = options.child
-        memory = partial(our_job, looks_at_memory=True)
-        run = {"monai": monai_loop, "job": our_job, "memory": memory, "dice": dice_of_backend}.get(kind, share_of_limit)
+        run = {
+            "monai": monai_loop,
+            "job": our_job,
+            "memory": partial(our_job, looks_at_memory=True),
+            "dice": dice_of_backend,
+            "share": share_of_limit,
+        }[kind]
         more = () if kind == "monai" else (options.backend,)
         run(options.model, Path(source), Path(out), *more)  # type: ignore[operator]
         return

@@ -121,7 +121,7 @@ def find_candidates(squares: Sequence[NDArray[np.float32]]) -> Iterator[Candidat
     cut = np.stack([[_thumbnail(square, window) for square in squares] for window in CANDIDATE_WINDOWS])
     windows = equalize(cut.reshape(len(CANDIDATE_WINDOWS), len(squares), -1))
     whole = windows[0].reshape(-1, THUMBNAIL_SIDE_PX, THUMBNAIL_SIDE_PX)
-    turned = np.stack([whole[:, ::y, ::x].reshape(len(squares), -1) for y, x in FLIP_STEPS.values()], axis=1)
+    turned = np.stack([flipped(whole, flip).reshape(len(squares), -1) for flip in FLIP_STEPS], axis=1)
     for begin in range(0, len(squares), SCORED_AT_ONCE):
         some = turned[begin : begin + SCORED_AT_ONCE]
         # (image, flip, window, other image)
@@ -146,9 +146,9 @@ def _thumbnail(square: NDArray[np.float32], window: Window) -> NDArray[np.float3
 
 
 def flipped(image: Plane, flip: Flip) -> Plane:
-    """Return an image (H, W) that is flipped."""
+    """Return an image (..., H, W) that is flipped."""
     y, x = FLIP_STEPS[flip]
-    return image[::y, ::x]
+    return image[..., ::y, ::x]
 
 
 def to_coarse(square: Plane) -> Plane:
