@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import threading
 import time
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -17,74 +13,16 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from PIL import Image
 
-from bus_monai.geometry.box import Box, Region, only_inside
-from bus_monai.inference.backends.backend import Prediction
 from bus_monai.inference.batch import segment_inputs
 from bus_monai.inference.executors import local
 from bus_monai.inference.executors.local import LocalExecutor
-from bus_monai.inference.executors.worker import MAX_TRIES, Worker
+from bus_monai.inference.executors.worker import Worker
 from bus_monai.inference.segment_file import SegmentFile, SegmentSettings
-from bus_monai.inference.segment_frames import FoundFrame, Frame
-from bus_monai.io.image import SourceImage
-from tests.inference.bright_predictor import BrightPredictor
+from tests.inference.executors.spread import OTHERS_READY_S, UNLIKE, frame_of
 from tests.inference.segment_files import PNG, contents, draw, table, ultrasound, write_cine
-from tests.user_errors import raises_user_error
 
 TWO = LocalExecutor(2)
-OTHERS_READY_S = 60
-UNLIKE, TOO_MUCH = 13, 14
-"""Values of the lower left corner of a frame that is unlike a breast, and of one that only the first process takes."""
-
-
-class Spread(BrightPredictor):
-    """Notes which process saw an image of which height; the first process waits until the other has seen one.
-
-    At an all white image another process than the first ends, as often as the file of that name says.
-    """
-
-    backend = "openvino"
-
-    def __init__(self, weights: Path, seconds: float = 0) -> None:
-        super().__init__(weights, seconds)
-        self.folder = weights.parent
-        self.first = os.getpid()
-
-    def predict(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
-        (self.folder / f"seen-{os.getpid()}-{len(pixels)}").touch()
-        deadline = time.monotonic() + OTHERS_READY_S
-        while os.getpid() == self.first and len(self.processes()) < 2 and time.monotonic() < deadline:
-            time.sleep(0.01)
-        left = self.folder / "deaths"
-        if os.getpid() != self.first and pixels.min() == 1 and (deaths := int(left.read_text())):
-            left.write_text(str(deaths - 1))
-            os.kill(os.getpid(), signal.SIGKILL)
-        return super().predict(pixels)
-
-    def processes(self, height: int | str = "*") -> set[int]:
-        return {int(path.name.split("-")[1]) for path in self.folder.glob(f"seen-*-{height}")}
-
-
-class Looking(Spread):
-    """Also heeds the regions, and finds some frames unlike a breast, or too much for another process."""
-
-    def assess(self, pixels: NDArray[np.float32], regions: Sequence[Region] | None = None) -> Prediction:
-        corner = round(255 * float(pixels[-1, 0]))
-        if corner == TOO_MUCH and os.getpid() != self.first:
-            raise RuntimeError("no memory")
-        found = self.predict(pixels)
-        return Prediction(only_inside(regions, found) if regions else found, 2 if corner == UNLIKE else 0)
-
-
-@pytest.fixture
-def spread(tmp_path: Path) -> Any:
-    return Spread(tmp_path / "weights")
-
-
-@pytest.fixture
-def looking(tmp_path: Path) -> Any:
-    return Looking(tmp_path / "weights")
 
 
 def draw_many(source: Path, files: int) -> None:
@@ -162,65 +100,6 @@ def test_interrupted_what_was_begun_is_recorded(spread: Any, bright: Any, tmp_pa
     assert contents(out) == contents(tmp_path / "whole")
 
 
-def test_a_file_that_ends_its_process_is_tried_again(spread: Any, tmp_path: Path) -> None:
-    path, out = tmp_path / "white.png", tmp_path / "out"
-    Image.fromarray(np.full((24, 32), 255, np.uint8)).save(path)
-    out.mkdir()
-    worker = Worker(SegmentFile(spread, out, SegmentSettings(PNG), datetime.now(timezone.utc)))
-    try:
-        assert worker.is_ready()
-        for deaths, state, left in ((1, "done", 0), (99, "failed", 99 - MAX_TRIES)):
-            (tmp_path / "deaths").write_text(str(deaths))
-            outcome = worker(path, "white")
-            assert (outcome.state, int((tmp_path / "deaths").read_text())) == (state, left)
-            assert (str(path) in outcome.reason) == (state == "failed")
-    finally:
-        worker.close()
-
-
-class Both(Spread):
-    """Waits at each image until another one is in the same process, and dies of a white one beside it."""
-
-    def predict(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
-        (self.folder / f"seen-{os.getpid()}-{len(pixels)}").touch()
-        deadline = time.monotonic() + OTHERS_READY_S
-        while len(list(self.folder.glob("seen-*"))) < 2 and time.monotonic() < deadline:
-            time.sleep(0.01)
-        return super().predict(pixels)
-
-
-def test_a_file_is_segmented_beside_another_one_and_does_not_answer_for_it(tmp_path: Path) -> None:
-    (tmp_path / "out").mkdir()
-    (tmp_path / "deaths").write_text("99")
-    both = Both(tmp_path / "weights")
-    worker = Worker(SegmentFile(both, tmp_path / "out", SegmentSettings(PNG), datetime.now(timezone.utc)))
-    paths = [tmp_path / f"{height}.png" for height in (24, 25)]
-    Image.fromarray(np.full((24, 32), 255, np.uint8)).save(paths[0])
-    draw(paths[1], (2, 2, 8, 8), size=(25, 32))
-    try:
-        assert worker.is_ready()
-        began = worker._popen.pid
-        with ThreadPoolExecutor(2) as threads:
-            white, other = threads.map(lambda path: worker(path, path.stem), paths)
-        assert (white.state, other.state) == ("failed", "done")
-        assert both.processes(24) > {began}
-        assert began in both.processes(25)
-        assert (tmp_path / "deaths").read_text() == str(99 - MAX_TRIES)
-    finally:
-        worker.close()
-
-
-def test_a_worker_that_is_asked_no_more_ends_by_itself(spread: Any, tmp_path: Path) -> None:
-    (tmp_path / "out").mkdir()
-    path = draw(tmp_path / "a.png", (2, 2, 8, 8))
-    worker = Worker(SegmentFile(spread, tmp_path / "out", SegmentSettings(PNG), datetime.now(timezone.utc)))
-    assert worker.is_ready()
-    assert worker(path, "a").state == "done"
-    worker._requests.close()
-    assert worker._popen.wait(60) == 0
-    worker.close()
-
-
 SIZE = 240, 320
 
 
@@ -293,40 +172,6 @@ def test_a_short_cine_starts_no_process(spread: Any, tmp_path: Path, monkeypatch
     )
 
 
-def frame_of(pixels: NDArray[np.uint8]) -> Frame:
-    image = SourceImage(np.float32(pixels) / np.float32(255), None, frame=7, frames=9)
-    return Frame(image, (Region(Box.of_image(pixels.shape)),))
-
-
-def test_a_frame_that_ends_its_process_is_tried_again(looking: Any, tmp_path: Path) -> None:
-    (tmp_path / "out").mkdir()
-    segment = SegmentFile(looking, tmp_path / "out", SegmentSettings(PNG), datetime.now(timezone.utc))
-    white = frame_of(np.full((24, 32), 255, np.uint8))
-    worker = Worker(segment, reads=False)
-    here: list[Frame] = []
-
-    def find(frame: Frame) -> FoundFrame:
-        here.append(frame)
-        return segment.find(frame)
-
-    try:
-        assert worker.is_ready()
-        (tmp_path / "deaths").write_text("1")
-        found = worker.find(white, find)
-        assert (found.area, found.labels.unpacked().tolist(), here) == (24 * 32, [[1] * 32] * 24, [])  # type: ignore[union-attr]
-        (tmp_path / "deaths").write_text("99")
-        with raises_user_error("Frame 7", str(MAX_TRIES)):
-            worker.find(white, find)
-        assert (tmp_path / "deaths").read_text() == str(99 - MAX_TRIES)
-        # what fails there is tried here, which says why
-        failing = frame_of(np.full((24, 32), TOO_MUCH, np.uint8))
-        assert (worker.find(failing, find).area, here) == (0, [failing])
-        # and the process still segments files
-        assert worker(draw(tmp_path / "a.png", (2, 2, 8, 8)), "a").state == "done"
-    finally:
-        worker.close()
-
-
 def test_a_file_has_a_process_before_frames_do(spread: Any, tmp_path: Path) -> None:
     segment = SegmentFile(spread, tmp_path, SegmentSettings(PNG), datetime.now(timezone.utc))
     taken, frame = [], frame_of(np.zeros((4, 4), np.uint8))
@@ -372,43 +217,3 @@ def test_interrupted_a_cine_is_finished_and_recorded(
     assert [row["state"] for row in table(tmp_path / "out")] == ["done"]
     assert len(list((tmp_path / "out").glob("*_mask.png"))) == 40
     assert [worker._popen.poll() is None for worker in started] == [False]
-
-
-STARTED = """
-import signal, sys
-from datetime import datetime, timezone
-from pathlib import Path
-from bus_monai.inference.executors.worker import Worker
-from bus_monai.inference.segment_file import SegmentFile, SegmentSettings
-from tests.inference.bright_predictor import BrightPredictor
-folder = Path(sys.argv[1])
-predictor, now = BrightPredictor(folder / "weights"), datetime.now(timezone.utc)
-worker = Worker(SegmentFile(predictor, folder, SegmentSettings(("png",)), now))
-assert worker.is_ready()
-print(worker._popen.pid, flush=True)
-signal.pause()
-"""
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="Linux alone kills a process with the one that started it")
-def test_killed_it_leaves_no_process_that_writes(tmp_path: Path) -> None:
-    path = os.pathsep.join((str(Path(__file__).parents[3]), os.environ.get("PYTHONPATH", "")))
-    with subprocess.Popen(
-        [sys.executable, "-c", STARTED, str(tmp_path)], stdout=subprocess.PIPE, env=os.environ | {"PYTHONPATH": path}
-    ) as run:
-        assert run.stdout is not None
-        worker = int(run.stdout.readline())
-        os.kill(worker, 0)
-        run.kill()
-    deadline = time.monotonic() + 10
-    while is_running(worker) and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert not is_running(worker)
-
-
-def is_running(process: int) -> bool:
-    try:
-        # what has ended may still be listed
-        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
