@@ -223,7 +223,7 @@ class AdversarialTrainer(ResumableTrainer):
             if d.batches == "separate":
                 real_logits, fake_logits = d.network(real).float(), d.network(fake).float()
             else:
-                # apart, batch norm before a linear head takes each half's own mean away, and with it their difference
+                # apart, batch norm takes each half's own mean away, and with it most of the difference of their scores
                 real_logits, fake_logits = d.network(torch.cat([real, fake])).float().chunk(2)
         output[AdversarialKeys.REAL_LOGITS] = real_logits.detach()
         fire(AdversarialIterationEvents.DISCRIMINATOR_REALS_FORWARD_COMPLETED)

@@ -69,8 +69,8 @@ class Discriminator(Learner):
         batches: ``joint`` shows it real and fake masks in one batch, and it is in evaluation mode in the generator's
             step; ``separate`` shows them in two passes, and it is in training mode then too, as in pix2pix. What
             batch normalization knows of a mask is then the statistics of its own kind alone, in both networks' steps:
-            in a joint batch those of both kinds tell one from the other. A critic without an activation between batch
-            normalization and its mean score needs the joint batch, since separate ones make the two mean scores equal.
+            in a joint batch those of both kinds tell one from the other. A Wasserstein critic with batch normalization,
+            whose loss is the difference of two mean scores, needs the joint batch: separate ones leave little of it.
         real_blur: standard deviation in pixels of a Gaussian that blurs the real masks that it learns from, at least 0:
             predicted ones have soft outlines, by which alone it may tell them from hard ones.
 
