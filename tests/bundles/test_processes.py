@@ -21,7 +21,7 @@ from bus_monai.data.datalist import read_datalist
 from tests.bundles.test_every_bundle import quick
 from tests.conftest import SMALL
 from tests.e2e.forked import start_forked
-from tests.pacs.orthanc_server import free_port
+from tests.free_port import free_port
 
 BUNDLES = {info.name: info.root / "configs" for info in list_bundles()}
 DEFAULT_RUN = "rdau_gan"

@@ -12,18 +12,14 @@ from typing import Any
 
 import yaml
 
+from tests.free_port import free_port
+
 DOCKER = Path(__file__).parents[2] / "docker"
 STATE, INSTALLED, CERTIFICATES = "/var/lib/busmonai", "/opt/bus_monai", "/certificates"
 
 
 def compose() -> dict[str, Any]:
     return yaml.safe_load((DOCKER / "compose.yaml").read_text())
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Container:

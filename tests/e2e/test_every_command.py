@@ -24,7 +24,8 @@ from tests.conftest import ROOT, skip
 from tests.e2e.forked import run_forked
 from tests.e2e.given import MAMMOGRAMS, SIZE, stand_ins, write_given
 from tests.e2e.shrunk import shrunk
-from tests.pacs.orthanc_server import OrthancServer, free_port
+from tests.free_port import free_port
+from tests.pacs.orthanc_server import OrthancServer
 from tests.test_documented_commands import lines, words_of
 
 NOT_RUN: Mapping[str, str] = {

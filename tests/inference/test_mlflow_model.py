@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import subprocess
 import sys
 import time
@@ -23,6 +22,7 @@ from bus_monai.bundle.registry import find_bundle
 from bus_monai.handlers.checkpoint import TrainingCheckpoint
 from bus_monai.inference.mlflow_model import _load_pyfunc
 from bus_monai.inference.predictor import Predictor
+from tests.free_port import free_port
 from tests.handlers.test_mlflow import engine, tracker
 from tests.user_errors import raises_user_error
 
@@ -30,9 +30,7 @@ from tests.user_errors import raises_user_error
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[str]:
     """A real server, which keeps runs and artifacts."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     # from the tests' template, since the server takes seconds to make it
     mlflow.MlflowClient(f"sqlite:///{tmp_path / 's.db'}").search_experiments()
     words = ["server", "--port", str(port), "--workers", "1", "--backend-store-uri", f"sqlite:///{tmp_path / 's.db'}"]

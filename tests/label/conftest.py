@@ -28,6 +28,7 @@ from bus_monai.data.phantoms.ultrasound import make_phantom
 from bus_monai.errors import UserError
 from bus_monai.io.image import read_masks
 from tests.conftest import skip
+from tests.free_port import free_port
 
 if TYPE_CHECKING:
     from tests.label.page import Page, Tab
@@ -107,10 +108,7 @@ class Server:
     """
 
     def __init__(self, studies: Path | str, weights: Path, home: Path | None = None, *options: str) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
-        self.weights = weights
+        self.weights, self.port = weights, free_port()
         self.studies, self.url = studies, f"http://127.0.0.1:{self.port}"
         # as the installed command begins: the folder at hand is no place of modules
         begin = "import sys; del sys.path[0]; from bus_monai.cli.main import main; main()"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 import subprocess
 import time
 from pathlib import Path
@@ -11,11 +10,7 @@ from typing import Any
 
 import requests
 
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+from tests.free_port import free_port
 
 
 class OrthancServer:
@@ -51,7 +46,7 @@ class OrthancServer:
         self.process = subprocess.Popen(
             [self.program, self.config], stdout=subprocess.DEVNULL, stderr=(self.config.parent / "log").open("ab")
         )
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 240
         while True:
             try:
                 requests.get(f"{self.url}/system", timeout=5).raise_for_status()

@@ -16,8 +16,8 @@ from pydicom.dataset import Dataset
 from pydicom.uid import generate_uid
 from pynetdicom import AE
 
+from tests.free_port import free_port
 from tests.inference.segment_files import ultrasound
-from tests.pacs.orthanc_server import free_port
 
 ROOT = Path(__file__).parents[2]
 COMMAND = """
@@ -28,12 +28,25 @@ from bus_monai.cli.main import main
 from bus_monai.bundle import models
 from bus_monai.inference import predictor
 
-trained = BrightPredictor(Path(sys.argv.pop(1)), float(sys.argv.pop(1)))
+folder, seconds, stop_at = Path(sys.argv.pop(1)), float(sys.argv.pop(1)), int(sys.argv.pop(1))
+trained = BrightPredictor(folder / "weights", seconds, (stop_at, folder / "go") if stop_at else None)
 models.parse_models = lambda *specs, **options: [trained.model]
 predictor.Predictor = lambda *arguments, **options: trained
 main()
 """
 NAME = "SECRET^ANNA"
+
+
+def command(folder: Path, *words: str, seconds: float = 0, stop_at: int = 0) -> list[str]:
+    """A command of ``bus-monai`` with a predictor that needs no network.
+
+    Args:
+        folder: of its model.
+        words: of the command.
+        seconds: that an image takes.
+        stop_at: number of the image, counted from each start, at which it waits until ``folder`` has a file ``go``.
+    """
+    return [sys.executable, "-c", COMMAND, str(folder), str(seconds), str(stop_at), *words]
 
 
 def images(folder: Path, count: int) -> list[Path]:
@@ -84,15 +97,24 @@ def store(port: int, paths: Sequence[Path], *, called: str = "BUSMONAI", calling
 
 
 class Serving:
-    def __init__(self, folder: Path, send_to: str, seconds: float = 0, *more: str) -> None:
+    """A node that can be started, ended and started again.
+
+    Args:
+        folder: of its spool, log and model.
+        send_to: where its results go.
+        seconds, stop_at: see ``command``.
+        more: words of the command.
+    """
+
+    def __init__(self, folder: Path, send_to: str, seconds: float = 0, *more: str, stop_at: int = 0) -> None:
         self.folder, self.spool, self.port, self.health_port = folder, folder / "spool", free_port(), free_port()
         self.process: subprocess.Popen[str] | None = None
         self.log_name = "node.log" if "--log-file" in more else "log"
-        self.words = [
-            sys.executable, "-c", COMMAND, str(folder / "weights"), str(seconds),
+        words = [
             "serve", "--allow", "SCANNER", "--allow", "ORTHANC", "--send-to", send_to,
             "--spool", str(self.spool), "--port", str(self.port), "--health-port", str(self.health_port), *more,
         ]  # fmt: skip
+        self.words = command(folder, *words, seconds=seconds, stop_at=stop_at)
 
     @property
     def log(self) -> str:

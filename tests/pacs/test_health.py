@@ -16,7 +16,8 @@ import requests
 
 from bus_monai.pacs.health import HealthServer, JsonLines
 from bus_monai.pacs.spool import Spool
-from tests.pacs.orthanc_server import OrthancServer, free_port
+from tests.free_port import free_port
+from tests.pacs.orthanc_server import OrthancServer
 from tests.pacs.serving import Serving, images, store
 from tests.user_errors import raises_user_error
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from bus_monai.pacs.segment_study import STORED_FILE, segment_study
 from tests.inference.bright_predictor import BrightPredictor
 from tests.inference.segment_files import table
 from tests.pacs.orthanc_server import OrthancServer
-from tests.pacs.serving import COMMAND, ROOT, images
+from tests.pacs.serving import ROOT, command, images
 from tests.user_errors import check_said, raises_user_error
 
 SETTINGS = SegmentSettings(("seg", "sr"))
@@ -105,14 +104,13 @@ def test_one_series_and_what_there_is_not(orthanc: OrthancServer, tmp_path: Path
 def test_command(orthanc: OrthancServer, tmp_path: Path) -> None:
     study = upload(orthanc, images(tmp_path / "in", 2))
     path = os.pathsep.join((str(ROOT / "tests" / "inference"), str(ROOT)))
-    words = ["segment", "--dicomweb", orthanc.dicomweb, "--study", study, "--out", str(tmp_path / "out")]
-    command = [sys.executable, "-c", COMMAND, str(tmp_path / "weights"), "0", *words]
-    run = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": path})
+    words = command(tmp_path, "segment", "--dicomweb", orthanc.dicomweb, "--study", study, "--out", f"{tmp_path}/out")
+    run = subprocess.run(words, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": path})
     assert run.returncode == 0, run.stderr
     assert run.stdout == f"1 lesions in 2 files: {tmp_path / 'out'}\n3 results are at {orthanc.dicomweb}.\n"
     assert "SECRET" not in run.stdout + run.stderr + (tmp_path / "out" / "results.csv").read_text()
     orthanc.stop()
-    run = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": path})
+    run = subprocess.run(words, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": path})
     assert run.returncode == 2
     (line,) = run.stderr.splitlines()
     check_said(line, f"'{orthanc.dicomweb}'", "run the command again")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from itertools import count
@@ -20,8 +21,8 @@ from bus_monai.pacs import spool as backoff
 from bus_monai.pacs.address import NodeAddress
 from bus_monai.pacs.send import ResultSender
 from bus_monai.pacs.spool import Backoff, Spool
+from tests.free_port import free_port
 from tests.pacs.certificates import Authority
-from tests.pacs.orthanc_server import free_port
 from tests.pacs.serving import images
 
 
@@ -79,10 +80,9 @@ def run(sender: ResultSender, until: Callable[[], bool]) -> None:
     stop = Event()
     thread = Thread(target=sender.run, args=(stop,))
     thread.start()
-    for _ in range(600):
-        if until():
-            break
-        stop.wait(0.05)
+    deadline = time.monotonic() + 240
+    while not until() and time.monotonic() < deadline:
+        time.sleep(0.05)
     stop.set()
     thread.join(60)
     assert until()

@@ -19,7 +19,8 @@ from pynetdicom import AE
 
 from bus_monai.io.ours import RESEARCH
 from bus_monai.pacs.spool import Spool
-from tests.pacs.orthanc_server import OrthancServer, free_port
+from tests.free_port import free_port
+from tests.pacs.orthanc_server import OrthancServer
 from tests.pacs.serving import NAME, ROOT, Serving, images, store
 
 
@@ -33,7 +34,8 @@ def test_from_scanner_to_pacs_and_none_lost_when_the_pacs_is_down(orthanc: Ortha
         echo.release()
 
         assert store(serving.port, sources[:3]) == [0, 0, 0]
-        serving.wait(lambda: orthanc.counts() == {"SEG": 2, "SR": 3})
+        serving.wait(lambda: serving.count("received") + serving.count("done") == 0)
+        assert orthanc.counts() == {"SEG": 2, "SR": 3}
         orthanc.stop()
         assert store(serving.port, sources[3:]) == [0] * 5
         serving.wait(lambda: serving.count("done") == 5)
@@ -71,15 +73,16 @@ def test_pictures_and_presentation_states_are_stored(orthanc: OrthancServer, tmp
 def test_killed_in_the_middle(orthanc: OrthancServer, tmp_path: Path) -> None:
     """What was acknowledged is segmented and sent once, whatever the moment; the sender sends again what was not."""
     sources = images(tmp_path / "in", 10)
-    with Serving(tmp_path, orthanc.send_to, seconds=0.3) as serving:
+    with Serving(tmp_path, orthanc.send_to, stop_at=2) as serving:
         assert store(serving.port, sources[:5]) == [0] * 5
-        serving.wait(lambda: serving.count("received") < 4)
+        serving.wait(lambda: serving.count("received") == 4)
         serving.end(signal.SIGKILL)
-        assert serving.count("received") > 0
+        assert serving.count("received") == 4
         serving.start()
         assert store(serving.port, sources[3:]) == [0] * 7  # two of them again
-        serving.wait(lambda: serving.count("received") < 3)
+        serving.wait(lambda: serving.count("received") == 8)
         serving.end(signal.SIGKILL)
+        (tmp_path / "go").touch()
         serving.start()
         serving.wait(lambda: serving.count("received") + serving.count("done") == 0)
         assert orthanc.counts() == {"SEG": 9, "SR": 10}
@@ -165,9 +168,10 @@ def test_orthanc_keeps_what_the_node_misses(orthanc_files: tuple[str, Path], tmp
         with serving:
             upload(sources[:2])
             serving.wait(lambda: orthanc.counts() == {"SEG": 1, "SR": 2, "US": 2})
+            serving.wait(lambda: serving.count("done") == 0)
             assert serving.end(signal.SIGTERM) == 0
         upload(sources[2:4])
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 240
         while "trying again" not in (tmp_path / "orthanc" / "log").read_text():
             requests.get(f"{orthanc.url}/system", timeout=30)  # as a health check does, which moves the queue on
             assert time.monotonic() < deadline
@@ -176,7 +180,9 @@ def test_orthanc_keeps_what_the_node_misses(orthanc_files: tuple[str, Path], tmp
         upload(sources[4:])
         with serving:
             serving.wait(lambda: orthanc.counts() == {"SEG": 4, "SR": 5, "US": 6})
-            assert serving.log.count("objects sent to") == 5
+            serving.wait(lambda: serving.count("done") == 0)
+            assert serving.end(signal.SIGTERM) == 0
+        assert serving.log.count("objects sent to") == 5
     finally:
         orthanc.stop()
 
