@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
+from bus_monai.bundle.registry import weights_file
+from bus_monai.bundle.settings import read_settings
 from bus_monai.data.datalist import DATALIST_FILE, Case, Datalist, read_datalist, to_item, write_datalist
 from bus_monai.data.phantoms.mammogram import mammo_phantom_dataset
 from bus_monai.data.phantoms.ultrasound import phantom_dataset
@@ -24,6 +26,8 @@ from bus_monai.sources.read import read_source
 if TYPE_CHECKING:
     from torch import Tensor
 logger = logging.getLogger("bus_monai")
+NAMED_FOLD = "kfold5:"
+"""A protocol that begins so splits prepared folders too."""
 
 
 def read_collection(folder: Path) -> list[Case] | None:
@@ -90,7 +94,7 @@ def load_dataset(dataset_dir: str | Path, *, protocol: str, seed: int = 0, skip_
         raise UserError(f"dataset_dir '{folder}' does not exist: give a folder that does.")
     if (folder / DATALIST_FILE).is_file():
         datalist = read_datalist(folder)
-        if protocol.startswith("kfold5:"):
+        if protocol.startswith(NAMED_FOLD):
             # folds share no case: sections of the folder's own would be tested five times
             labeled = [case for name, cases in datalist.sections() if name != "unlabeled" for case in cases]
             folds = apply_protocol(protocol, labeled, seed)
@@ -102,6 +106,35 @@ def load_dataset(dataset_dir: str | Path, *, protocol: str, seed: int = 0, skip_
     if datalist.synthetic:
         logger.warning("The data set '%s' is SYNTHETIC: generated phantoms, not patients.", folder)
     return datalist
+
+
+def warn_of_other_split(weights: str | Path | None, dataset_dir: str | Path, *, protocol: str, seed: int) -> None:
+    """Warn where weights that a training starts from may have learned from images that it validates or is tested on.
+
+    By which protocol and seed their data were split the settings beside them say. A folder with a ``datalist.json`` has
+    one split for all, and nothing is said of it unless the protocol is a fold.
+
+    Args:
+        weights: a file; ``None`` for a training from the start.
+        dataset_dir: as :func:`load_dataset` takes it, with ``protocol`` and ``seed``.
+        protocol: of the training.
+        seed: of the training.
+
+    Raises:
+        UserError: the settings beside the weights are broken.
+    """
+    is_split = (Path(dataset_dir).expanduser() / DATALIST_FILE).is_file() and not protocol.startswith(NAMED_FOLD)
+    if weights is None or is_split:
+        return
+    settings = read_settings(weights_file(Path(weights)))
+    before = settings.get("protocol", protocol), settings.get("seed", seed)
+    if before != (protocol, seed):
+        logger.warning(
+            "'%s' learned by the split of protocol %s and seed %s, and this training splits by %s and %s: if from the "
+            "same data set, it knows images that are tested here. Give both the same, or a folder of 'bus-monai data "
+            "prepare'.",
+            *(weights, *before, protocol, seed),
+        )
 
 
 def _read_published(folder: Path) -> list[Case]:

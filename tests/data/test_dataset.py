@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import shutil
 import subprocess
@@ -15,6 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from bus_monai.bundle.registry import list_bundles
 from bus_monai.data import dataset as collection
 from bus_monai.data import dataset as prepare
 from bus_monai.data.datalist import Case, Datalist, read_datalist, write_datalist
@@ -24,6 +26,7 @@ from bus_monai.data.dataset import (
     prepare_dataset,
     read_collection,
     to_items,
+    warn_of_other_split,
     without_broken,
 )
 from bus_monai.data.phantoms.ultrasound import write_phantoms
@@ -286,3 +289,43 @@ def test_a_broken_image_stops_preparing_unless_it_is_skipped(tmp_path: Path) -> 
     assert not (tmp_path / "out").exists()
     written = prepare_dataset("plain_folder", source, tmp_path / "out", protocol="rdau", skip_broken=True)
     assert {case.id for _, cases in written.sections() for case in cases} == {"b_2", "c"}
+
+
+@pytest.mark.parametrize(
+    ("before", "protocol", "prepared", "warns"),
+    [
+        ({"protocol": "rdau", "seed": 0}, "rdau", False, False),
+        ({"protocol": "rdau", "seed": 1}, "rdau", False, True),
+        ({"protocol": "rdau", "seed": 1}, "rdau", True, False),
+        # a fold splits prepared folders as well
+        ({"protocol": "rdau", "seed": 0}, "kfold5:1", True, True),
+        ({}, "rdau", False, False),
+    ],
+)
+def test_weights_of_another_split_may_know_what_is_tested(
+    before: dict[str, object], protocol: str, prepared: bool, warns: bool, tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    (tmp_path / "settings.json").write_text(json.dumps(before))
+    data = tmp_path / "data"
+    data.mkdir()
+    if prepared:
+        (data / "datalist.json").touch()
+    warn_of_other_split(tmp_path / "model.pt", data, protocol=protocol, seed=0)
+    warn_of_other_split(None, data, protocol=protocol, seed=0)
+    assert bool(caplog.messages) == warns
+    assert all("model.pt" in text and protocol in text for text in caplog.messages)
+
+
+def test_every_training_that_starts_from_a_file_asks_for_its_split() -> None:
+    asking = 0
+    for info in list_bundles():
+        settings = (config := json.loads((info.root / "configs" / "train.json").read_text()))["settings"]
+        keys = {key for key in ("generator_weights", "initial_weights") if key in settings}
+        asked = [
+            step for step in config["initialize"]
+            if isinstance(step, dict) and step["_target_"].endswith("warn_of_other_split")
+        ]  # fmt: skip
+        assert [step["weights"] for step in asked] == [f"@settings#{key}" for key in keys]
+        asking += len(asked)
+    assert asking == 4
