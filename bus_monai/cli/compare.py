@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -22,7 +23,7 @@ SEGMENTED_FILE = "results.csv"
 
 def compare(
     runs: Annotated[
-        list[str], typer.Argument(help="Folders with a cases.csv, or two label folders, each DIR or NAME=DIR.")
+        list[str], typer.Argument(help="Folders with a cases.csv, each DIR or NAME=DIR; or two label folders.")
     ],
     metric: Annotated[str, typer.Option(help="A column of cases.csv that is a number.")] = "dice",
     out: Annotated[Path, typer.Option(help="Folder of report.html and comparison.csv.")] = Path("comparison"),
@@ -37,6 +38,10 @@ def compare(
 ) -> None:
     """Compare evaluations of the same cases: paired tests and intervals, effect sizes, ranking, published figures.
 
+    Runs of one NAME are trainings of one model, such as one per seed: the tests take each group's mean over them.
+
+    bus-monai compare gan=results/gan0 gan=results/gan1 unet=results/unet0 unet=results/unet1
+
     A single run can be put beside published figures alone. --costs tells parameters, operations for an image, megabytes
     and images per second of each model that it names, beside its Dice. Two label folders are compared as
     'bus-monai data agreement' does.
@@ -44,7 +49,7 @@ def compare(
     from bus_monai.data.readers.own_images import is_label_folder
     from bus_monai.metrics.aggregate import CASES_FILE, SUMMARY_FILE
     from bus_monai.metrics.case_table import read_case_table
-    from bus_monai.metrics.compare import Comparison, read_folds
+    from bus_monai.metrics.compare import Comparison, pool_trainings, read_folds
     from bus_monai.report.agreement_report import read_annotator, report_agreement
     from bus_monai.report.comparison_report import (
         comparison_text,
@@ -56,18 +61,22 @@ def compare(
 
     papers = published_tables(published) if published else []
     folders = _names(runs)
-    if len(folders) == 2 and all(is_label_folder(folder) for folder in folders.values()):
-        (first, labels), (second, others) = folders.items()
+    single = {name: part[0] for name, part in folders.items() if len(part) == 1}
+    if len(folders) == len(single) == 2 and all(is_label_folder(folder) for folder in single.values()):
+        (first, labels), (second, others) = single.items()
         print("\n\n".join(map(str, report_agreement(labels, read_annotator(others), (first, second), out))))
         return
-    for folder in folders.values():
+    for folder in chain.from_iterable(folders.values()):
         if (folder / SHAPE_ROWS_FILE).is_file() and not (folder / CASES_FILE).is_file():
             raise UserError(f"'{folder}' holds shapes of masses, not scores of masks: read its {SUMMARY_FILE} instead.")
-    tables = {name: read_case_table(folder / CASES_FILE) for name, folder in folders.items()}
+    tables = {
+        name: pool_trainings(name, [read_case_table(folder / CASES_FILE) for folder in part])
+        for name, part in folders.items()
+    }
     models = _models(costs or [], tables, trust=trust)
     if len(tables) > 1 or not (papers or models):
         comparison = Comparison.of(tables, metric)
-        folds = {name: found for name, folder in folders.items() if (found := read_folds(folder))}
+        folds = {name: found for name, folder in single.items() if (found := read_folds(folder))}
         page = write_comparison_report(comparison, out, published=papers, folds=folds)
         print(comparison_text(comparison))
         print(f"\n{page}")
@@ -136,13 +145,13 @@ def report(
     print(write_evaluation_report(folder, segmented=write_contact_sheet(segmented) if segmented else None))
 
 
-def _names(runs: list[str]) -> dict[str, Path]:
-    folders: dict[str, Path] = {}
+def _names(runs: list[str]) -> dict[str, list[Path]]:
+    folders: dict[str, list[Path]] = {}
     for run in runs:
         name, equals, path = run.rpartition("=")
         folder = Path(path)
         name = name if equals else folder.resolve().name
-        if name in folders:
+        if name in folders and not equals:
             raise UserError(f"Two runs are called '{name}': name them, as in 'first={folder}'.")
-        folders[name] = folder
+        folders.setdefault(name, []).append(folder)
     return folders

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -237,7 +236,7 @@ def summarize(rows: Iterable[CaseRow], rule: str, *, resamples: int = RESAMPLES,
     each draw. Order of the rows does not matter; the same rows and seed give the same interval.
 
     Args:
-        rows: the table.
+        rows: the table; rows of one id are trainings of one model.
         rule: key of :data:`RULES`.
         resamples: how many draws.
         seed: of the draws.
@@ -247,7 +246,7 @@ def summarize(rows: Iterable[CaseRow], rule: str, *, resamples: int = RESAMPLES,
 
     Raises:
         UserError: there is no such rule.
-        ValueError: two rows have the same id, or ``resamples`` is less than 100.
+        ValueError: ``resamples`` is less than 100.
 
     Example:
         >>> from bus_monai.metrics.segmentation import score_case
@@ -293,26 +292,17 @@ def summarize_all(rows: Iterable[CaseRow], *, resamples: int = RESAMPLES, seed: 
 def _grouped_sums(rows: Iterable[CaseRow], rule: Rule) -> list[tuple[str, int, NDArray[np.float64]]]:
     """Return, for each metric, its name, its number of cases and the sums (2, groups) of its fractions."""
     # sums of floating-point numbers depend on their order, and so would the result on that of the rows
-    selected = rule.select(_sorted_by_id(rows))
+    selected = rule.select(sorted(rows, key=lambda row: (row.id, row.tp, row.fp, row.fn)))
     result = []
     for name, fraction in rule.fractions.items():
-        parts = [(row.group, part) for row in selected if (part := fraction(row)) is not None]
-        groups = {group: number for number, group in enumerate(sorted({group for group, _ in parts}))}
+        parts = [(row, part) for row in selected if (part := fraction(row)) is not None]
+        groups = {group: number for number, group in enumerate(sorted({row.group for row, _ in parts}))}
         sums = np.zeros((2, len(groups)))
-        for group, part in parts:
-            sums[:, groups[group]] += part
+        for row, part in parts:
+            sums[:, groups[row.group]] += part
         if parts:
-            result.append((name, len(parts), sums))
+            result.append((name, len({row.id for row, _ in parts}), sums))
     return result
-
-
-def _sorted_by_id(rows: Iterable[CaseRow]) -> list[CaseRow]:
-    rows = sorted(rows, key=lambda row: row.id)
-    counts = Counter(row.id for row in rows)
-    if len(counts) < len(rows):
-        twice = next(id for id, count in counts.items() if count > 1)
-        raise ValueError(f"rows holds the id {twice!r} more than once.")
-    return rows
 
 
 def _ratios(name: str, numerators: NDArray[np.float64], denominators: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -60,7 +61,7 @@ def read_case_table(path: str | Path) -> list[CaseRow]:
     """Read a table that :func:`write_case_table` wrote; rows equal those written.
 
     Raises:
-        UserError: the file cannot be read, lacks a column, or holds a value that does not fit its column.
+        UserError: the file cannot be read, lacks a column, holds a value that does not fit its column, or a case twice.
     """
     remedy = "give a table of cases, such as cases.csv"
     with (
@@ -69,7 +70,11 @@ def read_case_table(path: str | Path) -> list[CaseRow]:
     ):
         reader = csv.DictReader(file, strict=True)
         check_columns(path, CASE_COLUMNS, reader.fieldnames, remedy=remedy)
-        return [_to_row(record, f"'{path}', line {reader.line_num}") for record in reader]
+        rows = [_to_row(record, f"'{path}', line {reader.line_num}") for record in reader]
+    counts = Counter(row.id for row in rows)
+    if twice := [id for id, count in counts.items() if count > 1]:
+        raise UserError(f"'{path}' holds the case '{twice[0]}' more than once: {remedy}.", path=path)
+    return rows
 
 
 def _to_text(value: Any, column: str) -> str:

@@ -151,19 +151,42 @@ def ranking(tables: Mapping[str, Sequence[CaseRow]], metric: str = "dice") -> Ra
     )
 
 
+def pool_trainings(name: str, tables: Sequence[Sequence[CaseRow]]) -> list[CaseRow]:
+    """Put trainings of one model, such as one per seed, into one table, where a group counts with its mean over them.
+
+    Args:
+        name: of the model, for the error.
+        tables: rows of each training.
+
+    Raises:
+        UserError: tables of different cases.
+    """
+    cases = [_cases(rows) for rows in tables]
+    for other in cases[1:]:
+        _check_alike(f"two trainings of '{name}'", cases[0], other)
+    return [row for rows in tables for row in rows]
+
+
+def _cases(rows: Sequence[CaseRow]) -> set[tuple[str, bool, int]]:
+    return {(row.id, row.has_lesion, row.true_area_px) for row in rows}
+
+
+def _check_alike(models: str, cases: set[tuple[str, bool, int]], others: set[tuple[str, bool, int]]) -> None:
+    if different := cases ^ others:
+        raise UserError(
+            f"{models[0].upper()}{models[1:]} were evaluated on different cases ({len(different)} differ, such as "
+            f"'{min(different)[0]}'): evaluate both on the same data, split and size."
+        )
+
+
 def _by_group(tables: Mapping[str, Sequence[CaseRow]], metric: str) -> dict[str, NDArray[np.float64]]:
     if len(tables) < 2:
         raise UserError("A comparison needs two or more evaluations: give more folders with a cases.csv.")
     names = list(tables)
     means: dict[str, dict[str, float]] = {}
-    cases = {name: {(row.id, row.has_lesion, row.true_area_px) for row in tables[name]} for name in names}
+    cases = {name: _cases(tables[name]) for name in names}
     for name in names:
-        different = cases[name] ^ cases[names[0]]
-        if different:
-            raise UserError(
-                f"'{names[0]}' and '{name}' were evaluated on different cases ({len(different)} differ, such as "
-                f"'{min(different)[0]}'): evaluate both on the same data, split and size."
-            )
+        _check_alike(f"'{names[0]}' and '{name}'", cases[names[0]], cases[name])
         values = defaultdict(list)
         for row in tables[name]:
             if (value := getattr(row, metric)) is not None:

@@ -159,7 +159,7 @@ def write_comparison_report(
         folder / REPORT_FILE,
         "comparison_report.html.jinja",
         title=f"Comparison: {', '.join(tables)}",
-        cases=len(rows),
+        cases=len({row.id for row in rows}),
         groups=len({row.group for row in rows}),
         rule=RULES[COMPARED_RULE].text,
         metrics=metrics,

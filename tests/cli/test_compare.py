@@ -13,9 +13,10 @@ def test_two_runs_of_one_name_are_refused(tmp_path: Path) -> None:
     runs = [str(tmp_path / folder / "run") for folder in ("one", "two")]
     with raises_user_error("'run'"):
         compare(runs, out=tmp_path / "out")
-    # under names of their own they are looked at
-    with raises_user_error(path=tmp_path / "one" / "run" / CASES_FILE):
-        compare([f"first={runs[0]}", f"second={runs[1]}"], out=tmp_path / "out")
+    # under names that are given they are looked at, also under one, as trainings of one model
+    for second in ("first", "second"):
+        with raises_user_error(path=tmp_path / "one" / "run" / CASES_FILE):
+            compare([f"first={runs[0]}", f"{second}={runs[1]}"], out=tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 

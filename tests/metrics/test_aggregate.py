@@ -257,9 +257,13 @@ def test_pooling_may_reward_a_missed_lesion() -> None:
     assert means([good, missed], "lesion")["dice"] == pytest.approx(1 / 2)
 
 
-def test_the_same_id_twice_is_an_error() -> None:
-    with pytest.raises(ValueError, match=r"^rows holds the id 'a' more than once\.$"):
-        means([row("a", 1, 0, 0, 1), row("a", 1, 0, 0, 2)], "lesion")
+def test_trainings_of_one_model_are_no_more_cases() -> None:
+    first, second = [row("a", 10, 0, 0, 10), row("b", 1, 18, 0, 1)], [row("a", 5, 0, 5, 10), row("b", 0, 0, 1, 19)]
+    for rule in ("lesion", "pooled"):
+        one, both = summarize(first, rule)[0], summarize([*first, *second], rule)[0]
+        assert (one.n_cases, one.n_groups) == (both.n_cases, both.n_groups) == (2, 2)
+        assert summarize([*second, *first], rule)[0] == both
+    assert means([*first, *second], "lesion")["dice"] == pytest.approx((1 + 2 / 20 + 10 / 15 + 0) / 4)
 
 
 def test_unknown_rule_is_an_error_that_lists_the_rules() -> None:

@@ -112,6 +112,12 @@ def test_a_value_that_does_not_fit_is_named_with_its_line(
         read_case_table(path)
 
 
+def test_a_case_that_comes_twice_is_named(tmp_path: Path) -> None:
+    write_case_table(tmp_path / "cases.csv", [NORMAL, LESION, NORMAL])
+    with raises_user_error(f"'{NORMAL.id}'", path=tmp_path / "cases.csv"):
+        read_case_table(tmp_path / "cases.csv")
+
+
 def test_a_file_that_is_no_table_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "cases.csv"
     path.write_bytes(b"\xff\xfe\x00")

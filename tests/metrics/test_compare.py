@@ -20,6 +20,7 @@ from bus_monai.metrics.compare import (
     _wilcoxon,
     compare_robustness,
     paired_tests,
+    pool_trainings,
     ranking,
     read_folds,
     score_folds,
@@ -102,6 +103,21 @@ def test_a_group_counts_once() -> None:
     one = [row("a", 40, "p"), row("b", 20, "p"), row("c", 30, "q")]
     two = [row("a", 30, "p"), row("b", 30, "p"), row("c", 20, "q")]
     assert paired_tests({"one": one, "two": two})[0].groups == 2
+
+
+def test_trainings_of_one_model_are_one() -> None:
+    """Three seeds count by their mean, a group and not a row at a time; their number may differ between models."""
+    seeds = [[row(id, hits + seed) for id, hits in (("a", 10), ("b", 20), ("c", 30))] for seed in (0, 5, 13)]
+    other = [row("a", 12), row("b", 20), row("c", 20)]
+    pooled = pool_trainings("seeds", seeds)
+    (test,) = paired_tests({"seeds": pooled, "other": other})
+    wanted = np.mean([[r.dice for r in rows] for rows in seeds], axis=0) - [r.dice for r in other]
+    assert test.groups == 3
+    assert test.difference == pytest.approx(wanted.mean(), abs=1e-12)
+    assert test.p == _wilcoxon(wanted)
+    assert Comparison.of({"seeds": pooled, "other": other}).summaries["seeds"]["dice"].n_groups == 3
+    with raises_user_error("seeds", "c"):
+        pool_trainings("seeds", [seeds[0], seeds[1][:2]])
 
 
 def test_ranks_and_critical_difference() -> None:
