@@ -110,6 +110,8 @@ def test_ours_beside_the_papers_auc(bad: list[CaseRow]) -> None:
     assert curves is not None
     content = beside_ours(table, {"mine": bad})
     assert content["ours"] == [{"name": "mine", "cells": ["", "", f"{100 * curves.auc:.2f}"]}]
+    # of pixels, not of cases
+    assert content["rule_text"] == RULES["pooled"].text
     assert content["rows"][1] == {"name": "2: CBAM, R+D+E, Dice", "cells": ["", "89.00", "94.00"]}
 
 
