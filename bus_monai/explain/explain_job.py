@@ -309,7 +309,8 @@ def draw_map(axis: Axes, one: ExplanationMap, explanation: Explanation, *, title
         one.values, cmap=SALIENCY_COLORS, alpha=SALIENCY_OPACITY, vmin=0, vmax=float(one.values.max()) or 1.0
     )
     _contours(axis, explanation)
-    axis.figure.colorbar(drawn, ax=axis, shrink=0.8)
+    # beside the panel and not of its room, so that it is as large as one without
+    axis.figure.colorbar(drawn, cax=axis.inset_axes((1.03, 0.1, 0.04, 0.8)))
     energy, chance = explanation.energy(one), explanation.chance
     inside = [] if energy is None else [f"{energy:.0%} inside, chance {chance:.0%}"]
     axis.set_title("\n".join([title, *inside] if title else inside))

@@ -6,11 +6,12 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from bus_monai.data.dataset import load_dataset
-from bus_monai.explain.explain_job import ExplainedImage, ExplainedMap, energy_table, explain_items
-from bus_monai.explain.explanation import ExplainItem
+from bus_monai.explain.explain_job import ExplainedImage, ExplainedMap, energy_table, explain_items, explanation_figure
+from bus_monai.explain.explanation import ExplainItem, Explanation, ExplanationMap
 
 
 @pytest.fixture
@@ -53,3 +54,14 @@ def test_energies_are_means_over_maps_that_have_a_lesion() -> None:
     ]
     (found,) = energy_table([ExplainedImage(item, None, rows), ExplainedImage(item, None, reason="broken")])
     assert found == {"method": "grad_cam", "layer": "up", "images": 2, "energy": 0.6, "chance": 0.2}
+
+
+def test_all_panels_of_a_figure_are_as_large_and_high() -> None:
+    """A color bar takes nothing of its panel, so that outlines compare from one to the next."""
+    image, lesion = np.zeros((24, 32), np.float32), np.eye(24, 32, dtype=bool)
+    maps = [ExplanationMap("grad_cam", layer, np.full_like(image, level)) for layer, level in (("a", 1), ("b", 3000))]
+    figure = explanation_figure(Explanation(image, lesion, lesion, maps), "case")
+    figure.draw_without_rendering()
+    panels = [axis.get_position() for axis in figure.axes[:4]]
+    assert np.ptp([panel.width for panel in panels]) < 1e-6
+    assert np.ptp([panel.y1 for panel in panels[:3]]) < 1e-6
