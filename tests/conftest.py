@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 from filelock import FileLock
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from bus_monai.data.phantoms.ultrasound import make_phantom, write_phantoms
 from tests.kept_readers import kept_readers
@@ -31,8 +31,8 @@ ROOT = Path(__file__).parent.parent
 BUNDLE = ROOT / "bundles" / "rdau_gan"
 SMALL = {"base_width": 4, "depth": 5}
 
-# a shared machine may stand still for longer than any example takes
-settings.register_profile("bus_monai", deadline=None)
+# a shared machine may stand still for longer than any example takes, and than examples take to be made
+settings.register_profile("bus_monai", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("bus_monai")
 
 # nothing that is imported with the tests is garbage, and to look for some takes seconds

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from threading import RLock
 from typing import Any
 
 import pytest
@@ -56,23 +57,27 @@ def surroundings() -> object:
 def kept_readers() -> Iterator[None]:
     """Let jobs that end in the block hand their processes on, to those that would start them in the same way."""
     kept: list[KeptProcess] = []
+    # jobs may run in several threads, and a pool ends wherever it is found to be garbage
+    turn = RLock()
 
     def start() -> KeptProcess:
         here = surroundings()
-        for process in kept.copy():
-            if process.surroundings == here:
-                kept.remove(process)
-                if process.can_be_kept:
-                    return process
+        with turn:
+            for process in kept.copy():
+                if process.surroundings == here and process in kept:
+                    kept.remove(process)
+                    if process.can_be_kept:
+                        return process
         return KeptProcess()
 
     def end(processes: set[KeptProcess]) -> None:
-        for process in list(processes):
-            kept.insert(0, process)
-        processes.clear()
-        for process in [one for one in kept if not one.can_be_kept] + kept[readers.MAX_PROCESSES :]:
-            process.end()
-        kept[:] = [one for one in kept if one.can_be_kept]
+        with turn:
+            for process in list(processes):
+                kept.insert(0, process)
+            processes.clear()
+            for process in [one for one in kept if not one.can_be_kept] + kept[readers.MAX_PROCESSES :]:
+                process.end()
+            kept[:] = [one for one in kept if one.can_be_kept]
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(readers, "_Process", start)

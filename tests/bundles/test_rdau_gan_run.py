@@ -5,9 +5,9 @@ from __future__ import annotations
 import csv
 import json
 import os
+import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import mlflow
@@ -22,7 +22,8 @@ from pydicom.data import get_testdata_file
 
 from tests.conftest import BUNDLE, ROOT
 from tests.dicom.objects import shorten
-from tests.e2e.forked import run_forked, start_forked
+from tests.e2e.forked import run_forked
+from tests.waiting import PATIENCE_S
 
 CONFIGS = BUNDLE / "configs"
 GENERATOR = "erfnet"
@@ -39,8 +40,9 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     """The command as a user types it in the root of the repository."""
     command = [sys.executable, "-m", "monai.bundle", "run", *arguments]
     return subprocess.run(
-        command, cwd=ROOT, env=environment(), text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=300
-    )
+        command, cwd=ROOT, env=environment(), text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        timeout=PATIENCE_S,
+    )  # fmt: skip
 
 
 def training(data: Path, out: Path, *more: str) -> list[str]:
@@ -49,6 +51,23 @@ def training(data: Path, out: Path, *more: str) -> list[str]:
         "training", *config, "--dataset_dir", str(data), "--ckpt_dir", str(out), "--output_dir", str(out), *SMALL,
         "--pretrain_epochs", "1", *more,
     ]  # fmt: skip
+
+
+KILLED = """
+import os, runpy, signal
+from bus_monai.trainers.adversarial import AdversarialTrainer
+
+def iteration(self, engine, batch, go_on=AdversarialTrainer._iteration):
+    found = go_on(self, engine, batch)
+    if self.state.epoch == 2:
+        print("killed amid epoch 2", flush=True)
+        os.kill(os.getpid(), signal.SIGKILL)
+    return found
+
+AdversarialTrainer._iteration = iteration
+runpy.run_module("monai.bundle", run_name="__main__", alter_sys=True)
+"""
+"""Trains as ``monai.bundle run`` does, until it is killed."""
 
 
 def make_store(folder: Path) -> None:
@@ -138,19 +157,15 @@ def test_the_run_in_mlflow_is_complete(trained: tuple[Path, str]) -> None:
 
 def test_killed_and_resumed_equals_undisturbed(trained: tuple[Path, str], small_phantoms: Path, tmp_path: Path) -> None:
     make_store(tmp_path)
-    words = ["python", "-m", "monai.bundle", "run", *training(small_phantoms, tmp_path, "--max_epochs", "2")]
-    process = start_forked(words, ROOT, environment(), tmp_path / "log")
-    deadline = time.monotonic() + 240
-    while not ((tmp_path / "checkpoint.pt").is_file() and history(tmp_path)):
-        assert process.is_alive(), (tmp_path / "log").read_text()
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    process.kill()
-    process.join()
-    done = torch.load(tmp_path / "checkpoint.pt", weights_only=True)["trainer"]["epoch"]
-    assert done in (1, 2)
+    words = ["run", *training(small_phantoms, tmp_path, "--max_epochs", "2")]
+    code, output = run_forked(["python", "-c", KILLED, *words], ROOT, environment(), PATIENCE_S, tmp_path / "log")
+    assert code == -signal.SIGKILL, output[-4000:]
+    assert "killed amid epoch 2" in output
+    assert len(history(tmp_path)) == 1
+    assert torch.load(tmp_path / "checkpoint.pt", weights_only=True)["trainer"]["epoch"] == 1
 
-    code, output = run_forked([*words, "--resume", "true"], ROOT, environment(), 300, tmp_path / "log")
+    words = ["python", "-m", "monai.bundle", *words, "--resume", "true"]
+    code, output = run_forked(words, ROOT, environment(), PATIENCE_S, tmp_path / "log")
     assert code == 0, output[-4000:]
     whole, resumed = (torch.load(folder / "checkpoint.pt", weights_only=True) for folder in (trained[0], tmp_path))
     for part in ("g_network", "d_network"):
@@ -173,7 +188,7 @@ def test_killed_and_resumed_equals_undisturbed(trained: tuple[Path, str], small_
 def test_a_misspelled_key_is_the_last_line_under_monais_traceback(tmp_path: Path) -> None:
     config = ["--config_file", "bundles/rdau_gan/configs/train.json"]
     words = ["python", "-m", "monai.bundle", "run", "training", *config, "--max_epoch", "3"]
-    code, output = run_forked(words, ROOT, environment(), 120, tmp_path / "log")
+    code, output = run_forked(words, ROOT, environment(), PATIENCE_S, tmp_path / "log")
     assert code != 0
     assert "Traceback" in output
     assert output.strip().splitlines()[-1] == (
@@ -188,7 +203,7 @@ def test_evaluation_from_inside_the_bundle(trained: tuple[Path, str], small_phan
         "--output_dir", str(tmp_path), "--image_size", "[64,64]", "--generator", GENERATOR,
     ]  # fmt: skip
     make_store(tmp_path)
-    code, output = run_forked(words, BUNDLE, environment(), 300, tmp_path / "log")
+    code, output = run_forked(words, BUNDLE, environment(), PATIENCE_S, tmp_path / "log")
     assert code == 0, output[-4000:]
     assert "lesion: Mean over the cases with a lesion" in output
     summary = json.loads((tmp_path / "summary.json").read_text())

@@ -6,13 +6,13 @@ import os
 import re
 import socket
 import subprocess
-import time
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from tests.free_port import free_port
+from tests.waiting import PATIENCE_S, wait_until
 
 DOCKER = Path(__file__).parents[2] / "docker"
 STATE, INSTALLED, CERTIFICATES = "/var/lib/busmonai", "/opt/bus_monai", "/certificates"
@@ -67,7 +67,7 @@ class Container:
     def is_healthy(self) -> bool:
         kind, *command = self.service["healthcheck"]["test"]
         assert kind == "CMD"
-        done = subprocess.run(self.words(command), env=self.environment, capture_output=True, timeout=60)
+        done = subprocess.run(self.words(command), env=self.environment, capture_output=True, timeout=PATIENCE_S)
         return done.returncode == 0
 
     def listens(self) -> bool:
@@ -75,18 +75,18 @@ class Container:
             return probe.connect_ex(("127.0.0.1", self.port)) == 0
 
     def wait_until_healthy(self) -> None:
-        deadline = time.monotonic() + 240
-        # a probe is a process of its own, which takes as long as the server to start
-        while not (self.listens() and self.is_healthy()):
+        def is_healthy() -> bool:
             assert self.process is not None
             assert self.process.poll() is None, (self.home / "log").read_text()
-            assert time.monotonic() < deadline, (self.home / "log").read_text()
-            time.sleep(0.5)
+            # a probe is a process of its own, which takes as long as the server to start
+            return self.listens() and self.is_healthy()
+
+        wait_until(is_healthy, (self.home / "log").read_text)
 
     def stop(self) -> int:
         assert self.process is not None
         self.process.terminate()
         try:
-            return self.process.wait(240)
+            return self.process.wait(PATIENCE_S)
         finally:
             self.process.kill()

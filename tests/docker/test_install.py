@@ -6,7 +6,6 @@ import json
 import re
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from bus_monai.data.phantoms.ultrasound import make_phantom
 from tests.docker.container import CERTIFICATES, DOCKER, Container
 from tests.pacs.orthanc_server import OrthancServer
 from tests.pacs.serving import store
+from tests.waiting import PATIENCE_S, wait_until
 
 sys.path.append(str(Path(__file__).parents[1] / "pacs"))
 
@@ -27,7 +27,7 @@ sys.path.append(str(Path(__file__).parents[1] / "pacs"))
 def run(venv: Path, home: Path, *words: str) -> subprocess.CompletedProcess[str]:
     environment = {"PATH": "/usr/bin:/bin", "HOME": str(home), "OMP_NUM_THREADS": "1"}
     command = [str(venv / "docker" / "entrypoint.sh"), *words]
-    return subprocess.run(command, env=environment, cwd=home, capture_output=True, text=True, timeout=120)
+    return subprocess.run(command, env=environment, cwd=home, capture_output=True, text=True, timeout=PATIENCE_S)
 
 
 def test_the_installation_is_whole(installed: Path, tmp_path: Path) -> None:
@@ -74,12 +74,9 @@ def test_orthanc_sends_to_the_node_and_gets_the_results(
         node.wait_until_healthy()
         orthanc.start()
         try:
-            requests.post(f"{orthanc.url}/instances", data=image.read_bytes(), timeout=30).raise_for_status()
-            deadline = time.monotonic() + 60
-            while orthanc.counts().get("SR", 0) == 0:
-                assert time.monotonic() < deadline, (tmp_path / "home" / "log").read_text()
-                time.sleep(0.2)
-            assert requests.get(f"{orthanc.dicomweb}/studies", timeout=30).status_code == 200
+            requests.post(f"{orthanc.url}/instances", data=image.read_bytes(), timeout=PATIENCE_S).raise_for_status()
+            wait_until(lambda: orthanc.counts().get("SR"), (tmp_path / "home" / "log").read_text)
+            assert requests.get(f"{orthanc.dicomweb}/studies", timeout=PATIENCE_S).status_code == 200
             for port in (node.port, orthanc.dicom_port):  # who has no certificate is not heard
                 assert store(port, [image], calling="ORTHANC") == [None]
         finally:
@@ -93,7 +90,7 @@ def test_orthanc_sends_to_the_node_and_gets_the_results(
 def test_the_label_server_starts_with_the_environment_of_the_image(
     installed: Path, certificates: Path, tmp_path: Path
 ) -> None:
-    subprocess.run([DOCKER / "label.sh", installed], check=True, timeout=300)
+    subprocess.run([DOCKER / "label.sh", installed], check=True, timeout=PATIENCE_S)
     studies = tmp_path / "studies"
     studies.mkdir()
     Image.fromarray(make_phantom(0, (64, 64)).image).save(studies / "phantom.png")
@@ -102,8 +99,8 @@ def test_the_label_server_starts_with_the_environment_of_the_image(
         label.wait_until_healthy()
         (token,) = set(re.findall(r"/token/(\S+)", (tmp_path / "home" / "log").read_text()))
         url, ca = f"https://127.0.0.1:{label.port}/datastore/?output=all", str(certificates / "ca.pem")
-        assert requests.get(url, timeout=30, verify=ca).status_code == 401
-        listed = requests.get(url, headers={"Authorization": f"Bearer {token}"}, timeout=30, verify=ca).json()
+        assert requests.get(url, timeout=PATIENCE_S, verify=ca).status_code == 401
+        listed = requests.get(url, headers={"Authorization": f"Bearer {token}"}, timeout=PATIENCE_S, verify=ca).json()
         assert list(listed["objects"]) == ["phantom"]
     assert [path.is_symlink() for path in (tmp_path / "home").glob(".cache/bus_monai/monailabel-*")] == [True]
 
@@ -114,7 +111,7 @@ def test_mlflow_answers_to_its_names_and_who_logs_in_alone(installed: Path, cert
         url = f"https://127.0.0.1:{mlflow.port}/api/2.0/mlflow/experiments/search"
         auth = (login[0], login[1]) if login else None
         more: dict[str, Any] = {"headers": {"Host": name}, "auth": auth, "verify": str(certificates / "ca.pem")}
-        return requests.post(url, json={"max_results": 1}, timeout=30, **more).status_code
+        return requests.post(url, json={"max_results": 1}, timeout=PATIENCE_S, **more).status_code
 
     with Container("mlflow", installed, tmp_path / "home", **{CERTIFICATES: str(certificates / "mlflow")}) as mlflow:
         mlflow.wait_until_healthy()
@@ -128,7 +125,8 @@ def test_mlflow_answers_to_its_names_and_who_logs_in_alone(installed: Path, cert
 
 @pytest.mark.slow
 def test_the_bill_of_materials_names_what_is_installed(installed: Path, tmp_path: Path) -> None:
-    subprocess.run([DOCKER / "sbom.sh", installed / "bin" / "python", tmp_path / "sbom.json"], check=True, timeout=300)
+    command = [DOCKER / "sbom.sh", installed / "bin" / "python", tmp_path / "sbom.json"]
+    subprocess.run(command, check=True, timeout=PATIENCE_S)
     made = json.loads((tmp_path / "sbom.json").read_text())
     assert made["bomFormat"] == "CycloneDX"
     versions = {component["name"]: component["version"] for component in made["components"]}

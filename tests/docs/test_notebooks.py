@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import ROOT
+from tests.waiting import PATIENCE_S
 
 pytestmark = pytest.mark.slow
 NOTEBOOKS = ROOT / "docs" / "notebooks"
@@ -20,7 +21,7 @@ def run(name: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     client = pytest.importorskip("nbclient", reason="pip install 'bus-monai[test]'")
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     notebook = nbformat.read(NOTEBOOKS / f"{name}.ipynb", as_version=4)
-    client.NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(folder)}}).execute()
+    client.NotebookClient(notebook, timeout=PATIENCE_S, resources={"metadata": {"path": str(folder)}}).execute()
     return [output for cell in notebook.cells for output in cell.get("outputs", ())]
 
 

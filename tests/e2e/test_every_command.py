@@ -27,6 +27,7 @@ from tests.e2e.shrunk import shrunk
 from tests.free_port import free_port
 from tests.pacs.orthanc_server import OrthancServer
 from tests.test_documented_commands import lines, words_of
+from tests.waiting import PATIENCE_S
 
 NOT_RUN: Mapping[str, str] = {
     "make *": "sets up an environment from the network, and runs these tests; its parts are run one by one",
@@ -42,7 +43,7 @@ NOT_RUN: Mapping[str, str] = {
 }
 SERVERS = ("bus-monai label", "bus-monai serve")
 OUTPUTS = ("--out", "--output_dir", "--ckpt_dir", "--filepath", "--plot")
-SECONDS = 400.0
+SECONDS = float(PATIENCE_S)
 
 Commands = list[tuple[str, list[str]]]
 
@@ -189,13 +190,15 @@ class Workplace:
         port = free_port()
         changed = {"--host": "127.0.0.1", "--port": str(port), "--spool": "spool"}
         words += [] if "--port" in words else ["--port", str(port)]
+        # the default may be that of a node that runs here
+        words += ["--health-port", str(free_port())] if "--send-to" in words and "--health-port" not in words else []
         words[:] = [changed.get(before, word) for before, word in zip(["", *words], words, strict=False)]
         process = self.start([sys.executable, "-m", "bus_monai", *words[1:]])
         url = f"http://127.0.0.1:{port}/{'auth/' if 'label' in words else ''}"
         end = time.monotonic() + SECONDS
         while process.poll() is None and time.monotonic() < end:
             try:
-                requests.get(url, timeout=30).raise_for_status()
+                requests.get(url, timeout=SECONDS).raise_for_status()
                 break
             except requests.HTTPError as error:
                 raise AssertionError(str(error)) from error
@@ -276,6 +279,6 @@ def study_of_a_pacs(words: list[str], folder: Path, request: pytest.FixtureReque
     server.start()
     request.addfinalizer(server.stop)
     path = write_demo_files(folder / "sent")[0]
-    requests.post(f"{server.url}/instances", data=path.read_bytes(), timeout=60).raise_for_status()
+    requests.post(f"{server.url}/instances", data=path.read_bytes(), timeout=SECONDS).raise_for_status()
     given = {"--dicomweb": server.dicomweb, "--study": str(pydicom.dcmread(path).StudyInstanceUID)}
     return [given.get(before, word) for before, word in zip(["", *words], words, strict=False)]

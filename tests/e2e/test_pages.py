@@ -10,12 +10,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 from tests.conftest import ROOT
 
 
-@pytest.mark.timeout(900)
 def test_first_commands_of_the_hospital(tmp_path: Path) -> None:
     text = (ROOT / "docs" / "hospital.md").read_text().replace("\\\n", " ")
     block = re.search(r"^(?: {4}.+\n)+", text, re.MULTILINE)

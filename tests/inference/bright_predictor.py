@@ -14,6 +14,7 @@ from bus_monai.bundle.registry import find_bundle
 from bus_monai.inference.backends.backend import Prediction
 from bus_monai.inference.batch import segment_inputs
 from bus_monai.inference.segment_file import SegmentSettings
+from tests.waiting import wait_until
 
 
 class BrightPredictor:
@@ -39,10 +40,7 @@ class BrightPredictor:
         time.sleep(self.seconds)
         self.images += 1
         if self.stop_at is not None and self.images >= self.stop_at[0]:
-            deadline = time.monotonic() + 300
-            while not self.stop_at[1].exists():
-                assert time.monotonic() < deadline
-                time.sleep(0.005)
+            wait_until(self.stop_at[1].exists)
         return (pixels > 0.5).astype(np.float32)
 
     def assess(self, pixels: NDArray[np.float32], regions: object = None) -> Prediction:

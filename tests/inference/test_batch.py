@@ -11,6 +11,7 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 
 from bus_monai.inference import batch
@@ -18,6 +19,7 @@ from bus_monai.inference.batch import segment_inputs
 from bus_monai.inference.segment_file import SegmentSettings
 from tests.inference.segment_files import PNG, contents, draw, table
 from tests.user_errors import raises_user_error
+from tests.waiting import PATIENCE_S
 
 
 def test_masks_measures_and_names(bright: Any, tmp_path: Path) -> None:
@@ -103,9 +105,14 @@ def test_a_file_given_twice_is_done_once(bright: Any, tmp_path: Path, monkeypatc
         if source == path.parent:
             listed.set()
 
-    # the file is not done before it is found again, so that it would be begun again
+    def predict_when_listed(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+        calls.append(1)
+        # it is not done before it is found again, so that it would be begun again
+        assert listed.wait(PATIENCE_S)
+        return predict(pixels)
+
     monkeypatch.setattr(batch, "find_sources", find_all)
-    monkeypatch.setattr(bright, "predict", lambda pixels: (calls.append(1), listed.wait(30), predict(pixels))[2])
+    monkeypatch.setattr(bright, "predict", predict_when_listed)
     totals = segment_inputs([path, path, path.parent, path], tmp_path / "out", bright, SegmentSettings(PNG))
     assert (len(calls), totals["done"], len(table(tmp_path / "out"))) == (1, 1, 1)
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import mlflow
@@ -25,6 +23,7 @@ from bus_monai.inference.predictor import Predictor
 from tests.free_port import free_port
 from tests.handlers.test_mlflow import engine, tracker
 from tests.user_errors import raises_user_error
+from tests.waiting import PATIENCE_S, wait_until
 
 
 @pytest.fixture
@@ -38,15 +37,16 @@ def server(tmp_path: Path) -> Iterator[str]:
     with (tmp_path / "log").open("w") as log:
         process = subprocess.Popen([sys.executable, "-m", "mlflow", *words], stdout=log, stderr=log, cwd=tmp_path)
     url = f"http://127.0.0.1:{port}"
+
+    def is_healthy() -> bool:
+        assert process.poll() is None, (tmp_path / "log").read_text()
+        try:
+            return requests.get(f"{url}/health", timeout=PATIENCE_S).ok
+        except requests.ConnectionError:
+            return False
+
     try:
-        deadline = time.monotonic() + 400
-        while True:
-            assert process.poll() is None, (tmp_path / "log").read_text()
-            assert time.monotonic() < deadline
-            with suppress(requests.ConnectionError):
-                requests.get(f"{url}/health", timeout=5).raise_for_status()
-                break
-            time.sleep(0.2)
+        wait_until(is_healthy, (tmp_path / "log").read_text)
         yield url
     finally:
         process.terminate()

@@ -23,6 +23,7 @@ from bus_monai.inference.manifest import Manifest
 from bus_monai.inference.segment_file import SegmentSettings
 from tests.inference.segment_files import PNG, contents, draw, table
 from tests.user_errors import raises_user_error
+from tests.waiting import PATIENCE_S, wait_until
 
 SCRIPT = Path(__file__).parent / "bright_predictor.py"
 
@@ -31,13 +32,13 @@ def test_a_second_run_at_the_same_time_is_refused(bright: Any, tmp_path: Path, m
     draw(tmp_path / "in" / "x.png")
     begun, go_on = threading.Event(), threading.Event()
     predict = bright.predict
-    monkeypatch.setattr(bright, "predict", lambda pixels: (begun.set(), go_on.wait(30), predict(pixels))[2])
+    monkeypatch.setattr(bright, "predict", lambda pixels: (begun.set(), go_on.wait(PATIENCE_S), predict(pixels))[2])
     first = threading.Thread(
         target=segment_inputs, args=([tmp_path / "in"], tmp_path / "out", bright, SegmentSettings(PNG))
     )
     first.start()
-    begun.wait(30)
     try:
+        assert begun.wait(PATIENCE_S)
         with raises_user_error("another run", path=tmp_path / "out" / "manifest.sqlite"):
             segment_inputs([tmp_path / "in"], tmp_path / "out", bright, SegmentSettings(PNG))
     finally:
@@ -64,7 +65,7 @@ def test_files_begun_are_bounded(bright: Any, tmp_path: Path, monkeypatch: pytes
 
     def predict_when_found(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
         # as if a file took as long as it takes to find as many as may be begun
-        assert far_ahead.wait(30)
+        assert far_ahead.wait(PATIENCE_S)
         done[0] += 1
         return predict(pixels)
 
@@ -169,9 +170,7 @@ def test_interrupted_by_the_user(bright: Any, tmp_path: Path) -> None:
         [sys.executable, "-c", COMMAND, str(tmp_path / "weights"), str(tmp_path / "go on"), *words],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": path},
     )  # fmt: skip
-    deadline = time.monotonic() + 300
-    while not list(out.rglob("*_mask.png")) and run.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.005)
+    wait_until(lambda: list(out.rglob("*_mask.png")) or run.poll() is not None)
     run.send_signal(signal.SIGINT)
     (tmp_path / "go on").touch()
     printed, errors = run.communicate()

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 from threading import Event
+from types import SimpleNamespace
 
 import pytest
 
 from bus_monai.io.budget import Alarms, Budget
 from tests.user_errors import check_names, raises_user_error
+from tests.waiting import PATIENCE_S, wait_until
 
 PATH = Path("a.dcm")
 
@@ -52,16 +54,27 @@ def test_the_environment_sets_each_number(name: str, monkeypatch: pytest.MonkeyP
             Budget.current()
 
 
-def test_alarms_ring_in_the_order_of_their_times_and_stopped_ones_do_not() -> None:
+def test_alarms_ring_in_the_order_of_their_times_and_stopped_ones_do_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0  # stands still, so that they are all set before the first rings
+    monkeypatch.setattr("bus_monai.io.budget.time", SimpleNamespace(monotonic=lambda: now))
     alarms, rung, done = Alarms(), [], Event()
     last = alarms.set(done.set, 0.3)
     stopped = alarms.set(lambda: rung.append("stopped"), 0.05)
     alarms.stop(stopped)
     alarms.set(lambda: rung.append("second"), 0.1)
+    alarms.set(lambda: rung.append("third"), 0.12)
     alarms.set(lambda: rung.append("first"), 0.02)
-    assert done.wait(20)
+    assert rung == []
+    now = 0.06
+    wait_until(lambda: rung)
+    assert rung == ["first"]
+    now = 0.2
+    wait_until(lambda: len(rung) > 2)
+    assert (rung, done.is_set(), alarms.is_set(last)) == (["first", "second", "third"], False, True)
+    now = 0.3
+    assert done.wait(PATIENCE_S)
     alarms.stop(last)
-    assert rung == ["first", "second"]
+    assert rung == ["first", "second", "third"]
     assert not alarms.is_set(last)
 
 
@@ -70,7 +83,7 @@ def test_an_alarm_that_is_set_when_all_others_have_rung_rings_too() -> None:
     for _ in range(3):
         rung = Event()
         alarms.set(rung.set, 0)
-        assert rung.wait(20)
+        assert rung.wait(PATIENCE_S)
     thread = alarms._thread
     alarms.stop(alarms.set(rung.clear, 900))
     assert alarms._thread is thread

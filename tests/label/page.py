@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any, Literal
 from playwright.sync_api import ConsoleMessage, expect, sync_playwright
 from playwright.sync_api import Page as Tab
 
+from tests.waiting import PATIENCE_S
+
 if TYPE_CHECKING:
     from tests.label.conftest import Server
 
-PATIENCE_MS = 180_000
+PATIENCE_MS = 1000 * PATIENCE_S
 SQUARE = ((10, 10), (30, 10), (30, 30), (10, 30))
 STATUS = "document.getElementById('status').textContent"
 STAGE = "Konva.stages[0]"

@@ -16,6 +16,7 @@ from pydicom.filebase import DicomBytesIO
 from bus_monai.sources.listing import list_sources
 from tests.label.conftest import MODEL, Server
 from tests.pacs.orthanc_server import OrthancServer
+from tests.waiting import PATIENCE_S
 
 SINGLE, CINE = "US1_UNCR.dcm", "examples_ybr_color.dcm"
 
@@ -27,7 +28,7 @@ def orthanc(tmp_path: Path, orthanc_files: tuple[str, Path]) -> Iterator[str]:
     server.start()
     for name in (SINGLE, CINE):
         content = Path(str(get_testdata_file(name, download=False))).read_bytes()
-        requests.post(f"{server.url}/instances", content, timeout=30).raise_for_status()
+        requests.post(f"{server.url}/instances", content, timeout=PATIENCE_S).raise_for_status()
     yield server.dicomweb
     server.stop()
 

@@ -330,6 +330,12 @@ def test_a_training_shows_how_far_it_is_and_ends_where_it_is_stopped_or_learns_n
     ann.open("phantom_0001")
     place = ann.at(0, 0)  # where somebody may be drawing meanwhile
 
+    # how the page shows each state of a training, none of which lasts
+    shown = "[told.textContent, !bar.hidden, bar.value >= 1, bar.max]"
+    ann.read(f"""(([told, bar]) => {{ window.seen = []; const look = () => seen.push({shown});
+      new MutationObserver(look).observe(told, {{ childList: true }}); }})
+      (['training', 'trained'].map((name) => document.getElementById(name)))""")
+
     def train() -> None:
         begin.click()
         expect(ann.dialog.get_by_label("Epochs at most")).to_have_value("10")
@@ -345,9 +351,9 @@ def test_a_training_shows_how_far_it_is_and_ends_where_it_is_stopped_or_learns_n
     expect(bar).to_be_hidden()
     expect(stop).to_be_disabled()
     train()
-    expect(told).to_contain_text(" of 10: validation Dice 0.")
+    _, *bars = ann.wait("seen.find(([text]) => text.includes(' of 10: validation Dice 0.'))")
+    assert bars == [True, True, 10]
     assert ann.at(0, 0) == place
-    assert bar.evaluate("(one) => [one.value >= 1, one.max]") == [True, 10]
     assert ann.hindrances() == []
     expect(told).to_contain_text(
         "stopped by itself after epoch 4 of 10: the last 3 brought no better Dice than epoch 1."

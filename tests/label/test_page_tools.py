@@ -379,8 +379,8 @@ def test_large_images_and_long_cines_stay_fluid(
     page.read("performance.setResourceTimingBufferSize(1000)")
     page.wait(f"{fetched} > 200")
     page.key(" ")
-    times = page.read(FRAME_TIMES)
+    times, last = page.read(f"({FRAME_TIMES}).then((times) => [times, {at}])")
     page.key(" ")
     # of its own 20 frames a second, also where others use the machine
-    assert 20 <= page.read(at) <= 75
+    assert 20 <= last <= 75
     assert times[len(times) // 2] < 40

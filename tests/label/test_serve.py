@@ -6,7 +6,6 @@ import errno
 import json
 import os
 import shutil
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -24,6 +23,7 @@ from bus_monai.io.opened import open_source
 from bus_monai.label.contours import fill_contours
 from tests.label.conftest import MODEL, Server
 from tests.user_errors import check_sentence
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.usefixtures("label_python")
 LOW = {"threshold": 0.45, "min_area": 4}
@@ -247,10 +247,7 @@ def test_killed_while_training_no_label_is_lost(server: Server, truth: dict[str,
     folder = Path(server.studies) / ".bus_monai" / "models" / MODEL
     known, stats = set(folder.glob("*/model.pt")), client.info()["train_stats"][MODEL]
     client.train_start(MODEL, {"max_epochs": 1000, "batch_size": 2})
-    end = time.monotonic() + 300
-    while set(folder.glob("*/model.pt")) == known:
-        assert time.monotonic() < end
-        time.sleep(0.5)
+    wait_until(lambda: set(folder.glob("*/model.pt")) != known)
     before = client.datastore()["objects"]
     server.kill()
     server.start()
@@ -268,8 +265,5 @@ def _save_all(client: Any, labels: dict[str, np.ndarray], folder: Path) -> None:
 
 
 def _finished(client: Any) -> dict[str, Any]:
-    end = time.monotonic() + 400
-    while (task := client.train_status())["status"] in ("SUBMITTED", "RUNNING"):
-        assert time.monotonic() < end, task
-        time.sleep(0.5)
-    return dict(task)
+    wait_until(lambda: client.train_status()["status"] not in ("SUBMITTED", "RUNNING"), client.train_status)
+    return dict(client.train_status())

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 from typing import TYPE_CHECKING, Any
 
 import nibabel as nib
@@ -193,21 +194,23 @@ def test_a_file_of_somebody_named_as_ours_stays(open_store: Open, tmp_path: Path
 def test_who_reads_while_others_change_sees_whole_lists(open_store: Open, tmp_path: Path) -> None:
     store = open_store()
     store.save_label("a", _label(tmp_path, 1), "final", {})
-    at_work = True
+    at_work, begun = True, Barrier(3)
 
     def read() -> set[tuple[tuple[str, ...], tuple[str, ...]]]:
         seen = set()
-        while at_work:
+        begun.wait()
+        while at_work or not seen:
             seen.add((tuple(sorted(store.list_images())), tuple(store.get_labeled_images())))
             store.image_path("b")
         return seen
 
     with ThreadPoolExecutor(2) as pool:
         readers = [pool.submit(read) for _ in range(2)]
+        begun.wait()
         for number in range(20):
             store.update_image_info("b", {"n": number})
             (tmp_path / "datastore_v2.json").touch()
             store.refresh()
         at_work = False
-    assert {reader.result().pop() for reader in readers} == {(("a", "b"), ("a",))}
+    assert set().union(*(reader.result() for reader in readers)) == {(("a", "b"), ("a",))}
     assert store.get_image_info("b")["n"] == 19

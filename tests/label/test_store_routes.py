@@ -16,6 +16,7 @@ import requests
 from PIL import Image
 
 from tests.label.conftest import MODEL, Server, png_of
+from tests.waiting import PATIENCE_S
 
 pytestmark = pytest.mark.usefixtures("label_python", "nothing_is_left")
 IMAGE = "phantom_0002"
@@ -23,8 +24,8 @@ IMAGE = "phantom_0002"
 
 def test_the_page_is_given_the_token_by_its_address(server: Server) -> None:
     with requests.Session() as session:
-        assert session.get(server.page, timeout=60).headers["content-type"].startswith("text/html")
-        assert session.get(f"{server.url}/bus/images", timeout=60).status_code == 200
+        assert session.get(server.page, timeout=PATIENCE_S).headers["content-type"].startswith("text/html")
+        assert session.get(f"{server.url}/bus/images", timeout=PATIENCE_S).status_code == 200
         (cookie,) = session.cookies
         assert (cookie.value, cookie.get_nonstandard_attr("SameSite")) == (server.token, "Strict")
         assert cookie.has_nonstandard_attr("HttpOnly")
@@ -32,7 +33,7 @@ def test_the_page_is_given_the_token_by_its_address(server: Server) -> None:
 
 def test_the_address_for_clients_leads_a_browser_to_the_page(server: Server) -> None:
     with requests.Session() as session:
-        answer = session.get(f"{server.url}/token/{server.token}", timeout=60)
+        answer = session.get(f"{server.url}/token/{server.token}", timeout=PATIENCE_S)
         assert (answer.status_code, answer.url) == (200, f"{server.url}/bus/")
 
 
@@ -95,7 +96,7 @@ def test_calls_of_3d_slicer(server: Server, tmp_path: Path) -> None:
 
     address = f"{server.url}/token/{server.token}"
     client = MONAILabelClient(address, str(tmp_path), "user-xyz")
-    image = requests.get(f"{address}/datastore/image?image={IMAGE}", timeout=60)
+    image = requests.get(f"{address}/datastore/image?image={IMAGE}", timeout=PATIENCE_S)
     assert image.content == (Path(server.studies) / f"{IMAGE}.png").read_bytes()
     slicer = {"result_extension": ".nrrd", "result_dtype": "uint8", "threshold": 0.45, "min_area": 4}
     found, params = client.infer(MODEL, IMAGE, slicer)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -164,7 +164,6 @@ def test_assgan_learns_from_images_without_labels(
 names = st.sets(st.integers(0, 9999), min_size=15, max_size=30).map(lambda numbers: [f"patient {n}" for n in numbers])
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(names)
 def test_each_section_has_a_patient(train_task: ModuleType, groups: list[str]) -> None:
     sections = train_task.split_patients(groups)
@@ -172,7 +171,6 @@ def test_each_section_has_a_patient(train_task: ModuleType, groups: list[str]) -
     assert set(sections.values()) == {"training", "validation", "test"}
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(names, names)
 def test_more_labels_never_test_what_was_trained_on(train_task: ModuleType, first: list[str], more: list[str]) -> None:
     before, after = train_task.split_patients(first), train_task.split_patients(sorted({*first, *more}))

@@ -24,6 +24,7 @@ from bus_monai.report.image_figures import contour_figure
 from bus_monai.report.page import number
 from bus_monai.report.paper import LINE_COLORS, metric_name
 from tests.user_errors import raises_user_error
+from tests.waiting import PATIENCE_S
 
 
 def tables(page: str) -> dict[str, list[list[str]]]:
@@ -100,12 +101,19 @@ def test_a_set_without_lesions_has_a_page(tmp_path: Path, bad: list[CaseRow]) ->
     assert set(tables(page)) == {"normal", "cases"}
 
 
+def headless(chromium: str, folder: Path) -> list[str]:
+    """Return the command of a browser that shares nothing with another one."""
+    options = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
+    options += ["--disable-component-update", "--disable-sync", f"--user-data-dir={folder / 'profile'}"]
+    return [chromium, *options]
+
+
 def test_the_page_is_one_file_and_a_browser_draws_it(tmp_path: Path, written: Path, page: str, chromium: str) -> None:
     assert not re.findall(r'(?:src|href)="(?!data:)', page)
     picture = tmp_path / "page.png"
-    command = [chromium, "--headless", "--no-sandbox", "--disable-gpu", "--window-size=1100,3000"]
+    command = [*headless(chromium, tmp_path), "--window-size=1100,3000"]
     subprocess.run(
-        [*command, f"--screenshot={picture}", written.as_uri()], check=True, capture_output=True, timeout=120
+        [*command, f"--screenshot={picture}", written.as_uri()], check=True, capture_output=True, timeout=PATIENCE_S
     )
     colors = np.asarray(Image.open(picture).convert("RGB")).reshape(-1, 3)
     # curves in the first color
@@ -158,10 +166,8 @@ def test_the_page_tells_of_training_data_folds_and_other_files(folder: Path, chr
         assert list(csv.reader(file)) == tables(page)["folds"]
     with (folder / "tables" / "measures.csv").open(newline="") as file:
         assert list(csv.reader(file))[1:] == tables(page)["measures"]
-    options = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
-    options += ["--disable-component-update", "--disable-sync", f"--user-data-dir={folder / 'profile'}"]
-    command = [chromium, *options, "--virtual-time-budget=4000", "--dump-dom", path.as_uri()]
-    dom = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
+    command = [*headless(chromium, folder), "--virtual-time-budget=4000", "--dump-dom", path.as_uri()]
+    dom = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=True).stdout
     assert "<h2>Training</h2>" in dom
     assert dom.count("data:image/png;base64") == 6
 

@@ -16,6 +16,7 @@ from tests.inference.segment_files import draw, table
 from tests.security.bombs import BOMBS
 from tests.security.memory_of import PeakMemory
 from tests.user_errors import check_sentence
+from tests.waiting import PATIENCE_S
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="memory is told as Linux tells it")
 ROOT = Path(__file__).parents[2]
@@ -55,7 +56,7 @@ def rows(bombs: Path) -> dict[str, dict[str, str]]:
     out = bombs.parent / "out"
     words = [sys.executable, "-c", BATCH, str(bombs), str(out)]
     with subprocess.Popen(words, cwd=ROOT) as batch, PeakMemory(batch.pid) as peak:
-        assert batch.wait(400) == 0
+        assert batch.wait(PATIENCE_S) == 0
     assert 0.05 < peak.gigabytes < MAX_GIGABYTES
     return {Path(row["file"]).name.partition(".")[0]: row for row in table(out)}
 

@@ -31,6 +31,7 @@ from bus_monai.sources.readers import Readers
 from tests.inference.bright_predictor import BrightPredictor
 from tests.inference.segment_files import PNG, contents, draw, table, ultrasound
 from tests.user_errors import check_sentence, raises_user_error
+from tests.waiting import PATIENCE_S
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="special files are those of POSIX")
 SETTINGS = SegmentSettings(PNG)
@@ -49,7 +50,7 @@ def _hang_ends() -> Iterator[None]:
         raise TimeoutError
 
     before = signal.signal(signal.SIGALRM, end)
-    signal.alarm(60)
+    signal.alarm(PATIENCE_S)
     yield
     signal.alarm(0)
     signal.signal(signal.SIGALRM, before)

@@ -18,6 +18,7 @@ from pynetdicom import _config
 from bus_monai.pacs import receive
 from tests.pacs.serving import images, store
 from tests.pacs.test_receive import connect, node
+from tests.waiting import PATIENCE_S, wait_until
 
 
 def test_silent_connections_lock_nobody_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -27,7 +28,7 @@ def test_silent_connections_lock_nobody_out(tmp_path: Path, monkeypatch: pytest.
         assert store(port, images(tmp_path / "in", 1)) == [0]
         assert len(spool.names("received")) == 1
         # of the silent ones only the last are kept
-        silent[0].settimeout(20)
+        silent[0].settimeout(PATIENCE_S)
         assert silent[0].recv(1) == b""
 
 
@@ -37,7 +38,9 @@ def test_a_full_node_says_so(tmp_path: Path, caplog: pytest.LogCaptureFixture) -
         assert first.is_established
         assert connect(port).is_rejected
         first.release()
-    assert "Rejected an association of 'SCANNER': all 1 are in use; raise --max-associations." in caplog.text
+        # which the node notes after it has said so
+        says = "Rejected an association of 'SCANNER': all 1 are in use; raise --max-associations."
+        wait_until(lambda: says in caplog.text, lambda: caplog.text)
     assert "--allow" not in caplog.text
 
 

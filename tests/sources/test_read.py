@@ -173,7 +173,7 @@ ORIGINALS = _originals()
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(data=st.data())
 def test_broken_bytes_give_an_image_or_a_sentence(tmp_path: Path, data: st.DataObject) -> None:
     name = data.draw(st.sampled_from(sorted(ORIGINALS)))

@@ -24,7 +24,7 @@ def test_xlsx_numbers_are_text(tmp_path: Path) -> None:
     assert read_xlsx_table(path, ("id",)) == [{"id": "1", "size": "0.5"}, {"id": "2", "size": ""}]
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], max_examples=50)
 @given(st.binary(max_size=60), st.sampled_from([("t.csv", read_csv_table), ("t.xlsx", read_xlsx_table)]))
 def test_broken_tables_are_a_sentence(tmp_path: Path, content: bytes, kind: tuple) -> None:
     name, read = kind

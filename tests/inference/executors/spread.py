@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,8 +15,8 @@ from bus_monai.inference.backends.backend import Prediction
 from bus_monai.inference.segment_frames import Frame
 from bus_monai.io.image import SourceImage
 from tests.inference.bright_predictor import BrightPredictor
+from tests.waiting import wait_until
 
-OTHERS_READY_S = 60
 UNLIKE, TOO_MUCH = 13, 14
 """Values of the lower left corner of a frame that is unlike a breast, and of one that only the first process takes."""
 
@@ -37,9 +36,8 @@ class Spread(BrightPredictor):
 
     def predict(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
         (self.folder / f"seen-{os.getpid()}-{len(pixels)}").touch()
-        deadline = time.monotonic() + OTHERS_READY_S
-        while os.getpid() == self.first and len(self.processes()) < 2 and time.monotonic() < deadline:
-            time.sleep(0.01)
+        if os.getpid() == self.first:
+            wait_until(lambda: len(self.processes()) > 1)
         left = self.folder / "deaths"
         if os.getpid() != self.first and pixels.min() == 1 and (deaths := int(left.read_text())):
             left.write_text(str(deaths - 1))

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import signal
 import threading
-import time
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -19,8 +17,10 @@ from bus_monai.inference.executors import local
 from bus_monai.inference.executors.local import LocalExecutor
 from bus_monai.inference.executors.worker import Worker
 from bus_monai.inference.segment_file import SegmentFile, SegmentSettings
-from tests.inference.executors.spread import OTHERS_READY_S, UNLIKE, frame_of
+from tests.inference.executors.interrupted import interrupted
+from tests.inference.executors.spread import UNLIKE, frame_of
 from tests.inference.segment_files import PNG, contents, draw, table, ultrasound, write_cine
+from tests.waiting import wait_until
 
 TWO = LocalExecutor(2)
 
@@ -79,23 +79,12 @@ def test_interrupted_what_was_begun_is_recorded(spread: Any, bright: Any, tmp_pa
     source, out = tmp_path / "in", tmp_path / "out"
     draw_many(source, 60)
     segment_inputs([source], tmp_path / "whole", bright, SegmentSettings(PNG))
-    spread.seconds = 0.05
-
-    def interrupt() -> None:
-        deadline = time.monotonic() + OTHERS_READY_S
-        while len(spread.processes()) < 2 and time.monotonic() < deadline:
-            time.sleep(0.01)
-        signal.raise_signal(signal.SIGINT)
-
-    watching = threading.Thread(target=interrupt)
-    watching.start()
-    with pytest.raises(KeyboardInterrupt):
+    with interrupted(spread, lambda: len(spread.processes()) > 1):
         segment_inputs([source], out, spread, SegmentSettings(PNG), executor=TWO)
-    watching.join()
     known = [row["output"] for row in table(out)]
     assert 0 < len(known) < 60
     assert {f"{name}_mask.png" for name in known} == {str(p.relative_to(out)) for p in out.rglob("*_mask.png")}
-    spread.seconds = spread.first = 0
+    spread.first = 0
     assert segment_inputs([source], out, spread, SegmentSettings(PNG))["done"] == 60
     assert contents(out) == contents(tmp_path / "whole")
 
@@ -179,8 +168,7 @@ def test_a_file_has_a_process_before_frames_do(spread: Any, tmp_path: Path) -> N
         other = Worker(segment)
         file = threading.Thread(target=lambda: taken.append(workers.take()))
         file.start()
-        while not workers._waiting:
-            time.sleep(0.001)
+        wait_until(lambda: workers._waiting)
         workers._frames_here = 0  # all are busy
         begun = workers.submit(segment.find, frame)
         workers.give(other)
@@ -196,24 +184,13 @@ def test_interrupted_a_cine_is_finished_and_recorded(
     spread: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(local, "FRAMES_BEFORE_WORKER", 20)
-    spread.seconds = 0.02
     write_cine(tmp_path / "in" / "a.dcm", screens(40)[:, 80:200, 60:220])
-
-    def interrupt() -> None:
-        deadline = time.monotonic() + OTHERS_READY_S
-        while len(spread.processes()) < 2 and time.monotonic() < deadline:
-            time.sleep(0.01)
-        signal.raise_signal(signal.SIGINT)
-
     started: list[Worker] = []
     monkeypatch.setattr(
         local, "Worker", lambda *args, **options: started.append(Worker(*args, **options)) or started[-1]
     )
-    watching = threading.Thread(target=interrupt)
-    watching.start()
-    with pytest.raises(KeyboardInterrupt):
+    with interrupted(spread, lambda: len(spread.processes()) > 1):
         segment_inputs([tmp_path / "in"], tmp_path / "out", spread, SegmentSettings(PNG), executor=TWO)
-    watching.join()
     assert [row["state"] for row in table(tmp_path / "out")] == ["done"]
     assert len(list((tmp_path / "out").glob("*_mask.png"))) == 40
     assert [worker._popen.poll() is None for worker in started] == [False]

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
-import threading
-import time
 from collections.abc import Iterator
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -21,13 +20,15 @@ from bus_monai.inference.executors.ray import RayExecutor
 from bus_monai.inference.manifest import MANIFEST_FILE
 from bus_monai.inference.segment_file import SegmentSettings
 from tests.inference.bright_predictor import BrightPredictor
+from tests.inference.executors.interrupted import interrupted
 from tests.inference.segment_files import PNG, contents, draw, table, ultrasound
 from tests.user_errors import raises_user_error
+from tests.waiting import PATIENCE_S, wait_until
 
 ray = pytest.importorskip("ray")
-pytestmark = pytest.mark.timeout(900)
 KINDS = ("seg", "sr", *PNG)
 WORKERS = 2
+look_for_node = import_module("ray._private.services").get_node
 
 
 class Deadly(BrightPredictor):
@@ -45,6 +46,19 @@ class Deadly(BrightPredictor):
         return super().predict(pixels)
 
 
+def node_when_there(*place: str) -> Any:
+    """Wait until Ray has started, for which it gives half a minute itself."""
+    found: list[Any] = []
+
+    def look_again() -> bool:
+        with suppress(RuntimeError):
+            found.append(look_for_node(*place))
+        return bool(found)
+
+    wait_until(look_again)
+    return found[0]
+
+
 @pytest.fixture(scope="module")
 def executor() -> Iterator[RayExecutor]:
     """One Ray for all tests, whose workers find the modules of the package and of the tests."""
@@ -54,6 +68,12 @@ def executor() -> Iterator[RayExecutor]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", os.pathsep.join((str(here), str(here.parents[1]))))
         patch.setenv("RAY_worker_niceness", "0")  # else they wait for the tests that run beside
+        # Ray takes a machine that is busy for one that is broken
+        for name in ("gcs_server_port_wait_time_s", "worker_register_timeout_seconds"):
+            patch.setenv(f"RAY_{name}", str(PATIENCE_S))
+        for name in ("agent_register_timeout_ms", "health_check_timeout_ms"):
+            patch.setenv(f"RAY_{name}", str(1000 * PATIENCE_S))
+        patch.setattr("ray._private.services.get_node", node_when_there)
         with ray_session("local", WORKERS):
             yield RayExecutor(workers=WORKERS)
 
@@ -131,18 +151,8 @@ def test_interrupted_what_was_begun_is_recorded(alone: RayExecutor, bright: Any,
     draw_many(source, 60)
     segment_inputs([source], tmp_path / "whole", bright, SegmentSettings(PNG))
     bright.seconds = 0.1
-
-    def interrupt() -> None:
-        deadline = time.monotonic() + 240
-        while not list(out.rglob("*_mask.png")) and time.monotonic() < deadline:
-            time.sleep(0.01)
-        signal.raise_signal(signal.SIGINT)
-
-    watching = threading.Thread(target=interrupt)
-    watching.start()
-    with pytest.raises(KeyboardInterrupt):
+    with interrupted(bright, lambda: list(out.rglob("*_mask.png")), image=2):
         segment_inputs([source], out, bright, SegmentSettings(PNG), executor=alone)
-    watching.join()
     known = [row["output"] for row in table(out)]
     assert 0 < len(known) < 60
     assert {f"{name}_mask.png" for name in known} == {str(p.relative_to(out)) for p in out.rglob("*_mask.png")}

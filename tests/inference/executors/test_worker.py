@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timezone
 from pathlib import Path
@@ -19,9 +18,10 @@ from PIL import Image
 from bus_monai.inference.executors.worker import MAX_TRIES, Worker
 from bus_monai.inference.segment_file import SegmentFile, SegmentSettings
 from bus_monai.inference.segment_frames import FoundFrame, Frame
-from tests.inference.executors.spread import OTHERS_READY_S, TOO_MUCH, Spread, frame_of
+from tests.inference.executors.spread import TOO_MUCH, Spread, frame_of
 from tests.inference.segment_files import PNG, draw
 from tests.user_errors import raises_user_error
+from tests.waiting import PATIENCE_S, is_running, wait_until
 
 
 def test_a_file_that_ends_its_process_is_tried_again(spread: Any, tmp_path: Path) -> None:
@@ -45,9 +45,7 @@ class Both(Spread):
 
     def predict(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
         (self.folder / f"seen-{os.getpid()}-{len(pixels)}").touch()
-        deadline = time.monotonic() + OTHERS_READY_S
-        while len(list(self.folder.glob("seen-*"))) < 2 and time.monotonic() < deadline:
-            time.sleep(0.01)
+        wait_until(lambda: len(list(self.folder.glob("seen-*"))) > 1)
         return super().predict(pixels)
 
 
@@ -79,7 +77,7 @@ def test_a_worker_that_is_asked_no_more_ends_by_itself(spread: Any, tmp_path: Pa
     assert worker.is_ready()
     assert worker(path, "a").state == "done"
     worker._requests.close()
-    assert worker._popen.wait(60) == 0
+    assert worker._popen.wait(PATIENCE_S) == 0
     worker.close()
 
 
@@ -138,15 +136,4 @@ def test_killed_it_leaves_no_process_that_writes(tmp_path: Path) -> None:
         worker = int(run.stdout.readline())
         os.kill(worker, 0)
         run.kill()
-    deadline = time.monotonic() + 10
-    while is_running(worker) and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert not is_running(worker)
-
-
-def is_running(process: int) -> bool:
-    try:
-        # what has ended may still be listed
-        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
+    wait_until(lambda: not is_running(worker))
