@@ -86,7 +86,11 @@ export class Tools {
 
   #down(event) {
     const name = event.button === 1 || event.shiftKey ? "pan" : event.button === 2 ? "window" : this.name;
-    if (!this.view.size || name === "edit") return;
+    if (!this.view.size) return;
+    if (name === "edit") {
+      this.view.outlines.draw(); // Konva hits what it has drawn, else as of the last frame of the screen
+      return;
+    }
     event.stopPropagation();
     event.preventDefault(); // no event of a mouse follows
     this.view.element.focus({ preventScroll: true });

@@ -37,7 +37,8 @@ export class View {
     this.image.size({ width: columns, height: rows });
     this.outlines.destroyChildren();
     this.marks.removeChildren(); // the tools put theirs back
-    this.fit();
+    this.#fitted = true;
+    this.#resize(); // what is around it may have changed, and a click may come before the observer tells
   }
 
   show(bitmap) {
