@@ -306,6 +306,19 @@ def test_tools_draw_brush_and_measure(cine: Page) -> None:
     assert sorted({contour["frame"] for contour in label["contours"]}) == [0, 1, 2, 3, 4, CINE_FRAMES - 1]
 
 
+def test_outlines_are_hit_as_they_are_where_frames_of_the_screen_are_late(cine: Page) -> None:
+    cine.drag((330, 330))
+    cine.read("window.late = []; window.inTime = requestAnimationFrame; 1")
+    cine.read("window.requestAnimationFrame = (draw) => late.push(draw); 1")
+    for column, moved in ((300, 280), (360, 380)):
+        cine.drag((column, 300), ((column + moved) / 2, 290), (moved, 280))
+    places = f"{STAGE}.find('.corner').map((one) => [one.x(), one.y()].map((at) => Math.round(at - 0.5)).join())"
+    assert {"280,280", "380,280"} <= {*cine.read(places)}
+    cine.read("window.requestAnimationFrame = inTime; late.forEach((draw) => draw(performance.now())); 1")
+    for _ in "ab":
+        cine.key("Ctrl+z")
+
+
 def test_next_outlines_at_once(cine: Page) -> None:
     cine.save()
     for image in cine.server.ask("GET", "/bus/images").json():
