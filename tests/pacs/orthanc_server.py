@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import subprocess
-import time
 from pathlib import Path
 from typing import Any
 
 import requests
 
 from tests.free_port import free_port
+from tests.waiting import PATIENCE_S, wait_until
 
 
 class OrthancServer:
@@ -46,27 +46,27 @@ class OrthancServer:
         self.process = subprocess.Popen(
             [self.program, self.config], stdout=subprocess.DEVNULL, stderr=(self.config.parent / "log").open("ab")
         )
-        deadline = time.monotonic() + 240
-        while True:
-            try:
-                requests.get(f"{self.url}/system", timeout=5).raise_for_status()
-            except requests.RequestException:
-                assert self.process.poll() is None, (self.config.parent / "log").read_text()
-                assert time.monotonic() < deadline
-                time.sleep(0.05)
-            else:
-                return
+        wait_until(self._answers, (self.config.parent / "log").read_text)
+
+    def _answers(self) -> bool:
+        assert self.process is not None
+        assert self.process.poll() is None, (self.config.parent / "log").read_text()
+        try:
+            return requests.get(f"{self.url}/system", timeout=PATIENCE_S).ok
+        except requests.ConnectionError:
+            return False
 
     def stop(self) -> None:
         if self.process is not None:
             self.process.terminate()
-            self.process.wait(60)
+            self.process.wait(PATIENCE_S)
             self.process = None
 
     def instances(self) -> list[dict[str, Any]]:
         """The tags of all instances."""
-        names = requests.get(f"{self.url}/instances", timeout=30).json()
-        return [requests.get(f"{self.url}/instances/{name}/simplified-tags", timeout=30).json() for name in names]
+        url = f"{self.url}/instances"
+        names = requests.get(url, timeout=PATIENCE_S).json()
+        return [requests.get(f"{url}/{name}/simplified-tags", timeout=PATIENCE_S).json() for name in names]
 
     def counts(self) -> dict[str, int]:
         """Instances of each modality."""

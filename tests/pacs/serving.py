@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from pynetdicom import AE
 
 from tests.free_port import free_port
 from tests.inference.segment_files import ultrasound
+from tests.waiting import PATIENCE_S, wait_until
 
 ROOT = Path(__file__).parents[2]
 COMMAND = """
@@ -131,17 +131,19 @@ class Serving:
     def end(self, number: int) -> int:
         assert self.process is not None
         self.process.send_signal(number)
-        code = self.process.wait(120)
+        code = self.process.wait(PATIENCE_S)
         self.process = None
         return code
 
-    def wait(self, condition: Callable[[], bool], seconds: float = 240) -> None:
-        deadline = time.monotonic() + seconds
-        while not condition():
+    def wait(self, condition: Callable[[], bool]) -> None:
+        """Wait until a condition holds, which the node must live to see."""
+
+        def holds() -> bool:
             assert self.process is not None
             assert self.process.poll() is None, self.log
-            assert time.monotonic() < deadline, self.log
-            time.sleep(0.05)
+            return condition()
+
+        wait_until(holds, lambda: self.log)
 
     def count(self, state: str) -> int:
         return len(list((self.spool / state).iterdir()))

@@ -20,6 +20,7 @@ from tests.free_port import free_port
 from tests.pacs.orthanc_server import OrthancServer
 from tests.pacs.serving import Serving, images, store
 from tests.user_errors import raises_user_error
+from tests.waiting import PATIENCE_S
 
 
 @pytest.fixture
@@ -29,7 +30,7 @@ def spool(tmp_path: Path) -> Iterator[Spool]:
 
 
 def values(port: int) -> dict[str, float]:
-    text = requests.get(f"http://127.0.0.1:{port}/metrics", timeout=30).text
+    text = requests.get(f"http://127.0.0.1:{port}/metrics", timeout=PATIENCE_S).text
     return {name: float(number) for name, number in re.findall(r"^([a-z_]+(?:\{.*\})?) (\S+)$", text, re.MULTILINE)}
 
 
@@ -39,7 +40,7 @@ def test_alive_and_ready_are_two_things(spool: Spool) -> None:
     with closing(HealthServer("127.0.0.1", port, spool, lambda: said["dead"], lambda: said["unready"])):
 
         def get(path: str) -> tuple[int, str]:
-            answer = requests.get(f"http://127.0.0.1:{port}{path}", timeout=30)
+            answer = requests.get(f"http://127.0.0.1:{port}{path}", timeout=PATIENCE_S)
             return answer.status_code, answer.text
 
         assert (get("/healthz"), get("/readyz")) == ((200, "ok\n"), (200, "ok\n"))
@@ -73,7 +74,7 @@ def test_a_node_counts_what_it_does(orthanc: OrthancServer, tmp_path: Path) -> N
     words = ("--log-json", "--log-file", str(tmp_path / "node.log"), "--max-spool-gb", "1e-4")
     serving = Serving(tmp_path, orthanc.send_to, 0, *words)
     with serving:
-        assert requests.get(f"http://127.0.0.1:{serving.health_port}/readyz", timeout=30).status_code == 200
+        assert requests.get(f"http://127.0.0.1:{serving.health_port}/readyz", timeout=PATIENCE_S).status_code == 200
         assert store(serving.port, sources) == [0, 0, 0]
         serving.wait(lambda: values(serving.health_port)["busmonai_sent_total"] == 3)
         big = tmp_path / "big.dcm"

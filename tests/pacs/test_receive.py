@@ -8,8 +8,7 @@ import os
 import socket
 import ssl
 import struct
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -27,6 +26,7 @@ from tests.free_port import free_port
 from tests.pacs.certificates import Authority
 from tests.pacs.serving import images, store
 from tests.user_errors import raises_user_error
+from tests.waiting import wait_until
 
 
 @contextmanager
@@ -44,13 +44,6 @@ def connect(port: int, *, calling: str = "SCANNER", called: str = "BUSMONAI", tl
     entity = AE(calling)
     entity.add_requested_context(VERIFICATION_UID)
     return entity.associate("127.0.0.1", port, ae_title=called, tls_args=(tls, "127.0.0.1") if tls else None)
-
-
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 240
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def large(path: Path, size: int) -> Path:
@@ -80,7 +73,8 @@ def test_strangers_are_rejected(tmp_path: Path, caplog: pytest.LogCaptureFixture
         assert store(port, images(tmp_path / "in", 1), **words) == [None]
         assert spool.names("received") == []
     calling, called = words.get("calling", "SCANNER"), words.get("called", "BUSMONAI")
-    until(lambda: f"Rejected an association of '{calling}' with '{called}'" in caplog.text)  # said after the answer
+    # which is said after the answer
+    wait_until(lambda: f"Rejected an association of '{calling}' with '{called}'" in caplog.text)
 
 
 def test_too_many_associations(tmp_path: Path) -> None:
@@ -89,7 +83,7 @@ def test_too_many_associations(tmp_path: Path) -> None:
         assert first.is_established
         assert connect(port).is_rejected
         first.release()
-        until(lambda: (again := connect(port)).is_established and not again.release())
+        wait_until(lambda: (again := connect(port)).is_established and not again.release())
 
 
 def test_too_large_is_refused_and_the_next_is_not(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -154,7 +148,7 @@ def test_an_endless_command_ends_the_association(tmp_path: Path) -> None:
         fragment.presentation_data_value_list = [[association.accepted_contexts[0].context_id, b"\1" + bytes(10_000)]]
         for _ in range(MAX_COMMAND_BYTES // 10_000 + 3):
             association.dul.send_pdu(fragment)
-        until(lambda: association.is_aborted)
+        wait_until(lambda: association.is_aborted)
 
 
 def test_an_address_in_use(tmp_path: Path) -> None:

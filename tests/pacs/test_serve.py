@@ -22,6 +22,7 @@ from bus_monai.pacs.spool import Spool
 from tests.free_port import free_port
 from tests.pacs.orthanc_server import OrthancServer
 from tests.pacs.serving import NAME, ROOT, Serving, images, store
+from tests.waiting import PATIENCE_S, wait_until
 
 
 def test_from_scanner_to_pacs_and_none_lost_when_the_pacs_is_down(orthanc: OrthancServer, tmp_path: Path) -> None:
@@ -161,7 +162,7 @@ def test_orthanc_keeps_what_the_node_misses(orthanc_files: tuple[str, Path], tmp
 
     def upload(paths: list[Path]) -> None:
         for path in paths:
-            requests.post(f"{orthanc.url}/instances", path.read_bytes(), timeout=30).raise_for_status()
+            requests.post(f"{orthanc.url}/instances", path.read_bytes(), timeout=PATIENCE_S).raise_for_status()
 
     orthanc.start()
     try:
@@ -171,10 +172,13 @@ def test_orthanc_keeps_what_the_node_misses(orthanc_files: tuple[str, Path], tmp
             serving.wait(lambda: serving.count("done") == 0)
             assert serving.end(signal.SIGTERM) == 0
         upload(sources[2:4])
-        deadline = time.monotonic() + 240
-        while "trying again" not in (tmp_path / "orthanc" / "log").read_text():
-            requests.get(f"{orthanc.url}/system", timeout=30)  # as a health check does, which moves the queue on
-            assert time.monotonic() < deadline
+
+        def tries_again() -> bool:
+            # as a health check does, which moves the queue on
+            requests.get(f"{orthanc.url}/system", timeout=PATIENCE_S)
+            return "trying again" in (tmp_path / "orthanc" / "log").read_text()
+
+        wait_until(tries_again)
         orthanc.stop()  # nor is it lost with Orthanc
         orthanc.start()
         upload(sources[4:])
