@@ -137,7 +137,7 @@ def test_an_ensemble_of_one_model_twice_is_that_model(
         (["evaluate", "baseline:nowhere.pt"], ["'nowhere.pt'", "'baseline:nowhere.pt'"]),
         (["evaluate", "mass_detection"], ["'mass_detection'", "configs/evaluate.json", "docs/README.md"]),
         (["evaluate", "a b"], ["'a b'", "BUNDLE:WEIGHTS", "NAME=BUNDLE:WEIGHTS"]),
-        (["compare", "a=x", "a=y"], ["'a'", "'first=y'"]),
+        (["compare", "x/a", "y/a"], ["'a'", "'first=y/a'"]),
     ],
 )
 def test_a_wrong_model_is_named(
