@@ -80,9 +80,12 @@ def run(sender: ResultSender, until: Callable[[], bool]) -> None:
     stop = Event()
     thread = Thread(target=sender.run, args=(stop,))
     thread.start()
-    wait_until(until)
-    stop.set()
-    thread.join()
+    try:
+        wait_until(until)
+    finally:
+        stop.set()
+        thread.join()
+    assert until()
 
 
 def test_down_and_then_up(spool: Spool, caplog: pytest.LogCaptureFixture) -> None:
