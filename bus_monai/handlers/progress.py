@@ -100,7 +100,8 @@ class EpochMeans:
 class EpochReport:
     """One line after each epoch with losses and validation, and the last ones of a training: its weights, what is next.
 
-    On a terminal a progress bar stands within each epoch; a log file has the lines alone.
+    The time left is that of the current stage, as long as its epochs so far: another stage may have longer ones. On a
+    terminal a progress bar stands within each epoch; a log file has the lines alone.
 
     Args:
         evaluator: validates the network.
@@ -131,13 +132,20 @@ class EpochReport:
         if self.enabled:
             self.bar.attach(engine)
             engine.add_event_handler(Events.STARTED, self._start)
+            engine.add_event_handler(Events.EPOCH_STARTED, self._start_epoch)
             engine.add_event_handler(Events.EPOCH_COMPLETED, self._report)
 
     def _start(self, engine: ResumableTrainer) -> None:
-        self._began, self._first = time.monotonic(), engine.state.epoch
+        self._began = self._stage_began = time.monotonic()
+        self._stage, self._epochs = "", 0
         # now that all others are attached: its lines are the last
         if not engine.has_event_handler(self._end):
             engine.add_event_handler(Events.COMPLETED, self._end)
+
+    def _start_epoch(self, engine: ResumableTrainer) -> None:
+        if engine.stage != self._stage:
+            self._stage, self._stage_began, self._epochs = engine.stage, time.monotonic(), 0
+        self._epochs += 1
 
     def _report(self, engine: ResumableTrainer) -> None:
         state, best = engine.state, self.evaluator.state
@@ -145,9 +153,10 @@ class EpochReport:
         if best.epoch == state.epoch:
             mark = " (best)" if best.best_metric_epoch == best.epoch else f" (best {best.best_metric:.4f})"
             parts.append(f"validation {best.key_metric_name} {best.metrics[best.key_metric_name]:.4f}{mark}")
-        spent = time.monotonic() - self._began
-        if left := state.max_epochs - state.epoch:
-            parts.append(f"about {duration(spent / (state.epoch - self._first) * left)} to go")
+        if left := engine.stage_end - state.epoch:
+            time_left = duration((time.monotonic() - self._stage_began) / self._epochs * left)
+            of_stage = f" of {self._stage}" if engine.stage_end < state.max_epochs else ""
+            parts.append(f"about {time_left} to go{of_stage}")
         self.bar.log_message(f"epoch {state.epoch}/{state.max_epochs} ({engine.stage}): {', '.join(parts)}")
 
     def _end(self) -> None:

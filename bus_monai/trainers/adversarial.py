@@ -144,6 +144,12 @@ class AdversarialTrainer(ResumableTrainer):
         """``pre-training`` or ``training``."""
         return "pre-training" if self.is_pretraining else "training"
 
+    @property
+    def stage_end(self) -> int:
+        """Last epoch of pre-training, or of all."""
+        last: int = self.state.max_epochs
+        return min(self.pretrain_epochs, last) if self.is_pretraining else last
+
     def start_from(self, weights: Mapping[str, Tensor]) -> None:
         """Take other weights of the generator; its optimizer starts anew."""
         plain(self.generator.network).load_state_dict(weights)

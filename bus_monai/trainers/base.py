@@ -230,6 +230,11 @@ class ResumableTrainer(Trainer):
     def stage(self) -> str:
         """Name of the current epoch's stage."""
 
+    @property
+    @abstractmethod
+    def stage_end(self) -> int:
+        """Last epoch of the current epoch's stage."""
+
     def is_due(self, interval: int) -> bool:
         """Whether what happens every ``interval`` epochs, and in the last one, happens in the current epoch."""
         epoch, last = self.state.epoch, self.state.max_epochs

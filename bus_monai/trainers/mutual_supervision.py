@@ -234,6 +234,12 @@ class MutualSupervisionTrainer(ResumableTrainer):
         """``phase 1`` or ``phase 2``."""
         return f"phase {self.phase}"
 
+    @property
+    def stage_end(self) -> int:
+        """Last epoch of the current phase."""
+        last: int = self.state.max_epochs
+        return min(self.phases.phase1_epochs, last) if self.phase == 1 else last
+
     def _start_epoch(self) -> None:
         self.state.phase, self.state.gamma = self.phase, self.losses.gamma
         self.state.trusted_images = torch.zeros((), device=self.state.device)

@@ -102,8 +102,6 @@ def test_every_ultrasound_bundle_crops_to_lesions(name: str, small_phantoms: Pat
     assert parts(name, small_phantoms, tmp_path)("settings#box") == CROPPED.get(name, "full")
     with small_generators():
         settings = {"box": "lesion_crops", "image_size": [64, 64]}
-        if name == "lite_unet":
-            settings["crop_region"] = False
         get = parts(name, small_phantoms, tmp_path, **settings)
         sections = ("train", "unlabeled") if name == "assgan" else ("train", "validate")
         for section in sections:

@@ -1,4 +1,4 @@
-"""Means of an epoch: over what was there, of all that is finite."""
+"""Means of an epoch: over what was there, of all that is finite; and the lines that say how far a training is."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from monai.utils.enums import AdversarialKeys
 
 from bus_monai.bundle.registry import find_bundle
 from bus_monai.data.dataset import default_dataset_dir
-from bus_monai.handlers.progress import EpochMeans, TrustedMasks, next_command
+from bus_monai.handlers.progress import EpochMeans, EpochReport, TrustedMasks, next_command
 from bus_monai.report.score_figures import curves_figure
 from tests.user_errors import raises_user_error
 
@@ -40,6 +40,43 @@ def test_a_loss_that_is_not_finite_ends_the_run_with_advice(bad: float) -> None:
 
 def test_an_infinite_gradient_norm_is_reported_and_no_error() -> None:
     assert run([{"g_gradient_norm": torch.tensor(float("inf"))}]) == {"g_gradient_norm": float("inf")}
+
+
+def test_the_time_left_is_of_the_stage_since_those_after_it_may_be_slower(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    clock = [0.0]
+    monkeypatch.setattr("bus_monai.handlers.progress.time.monotonic", lambda: clock[0])
+
+    def take_a_step(engine: Any, _batch: int) -> dict:
+        clock[0] += 10 if engine.state.epoch <= 3 else 100
+        return {}
+
+    engine: Any = Engine(take_a_step)
+
+    @engine.on(Events.EPOCH_STARTED)
+    def start() -> None:
+        engine.stage, engine.stage_end = ("phase 1", 3) if engine.state.epoch <= 3 else ("phase 2", 6)
+
+    evaluator: Any = SimpleNamespace(state=SimpleNamespace(epoch=-1))
+    report = EpochReport(
+        evaluator=evaluator,
+        checkpoint=SimpleNamespace(folder=tmp_path),  # type: ignore[arg-type]
+        bundle_root=str(find_bundle("assgan")),
+        dataset_dir=str(tmp_path),
+    )
+    lines: list[str] = []
+    report.bar = SimpleNamespace(attach=lambda _engine: None, log_message=lines.append)  # type: ignore[assignment]
+    report.attach(engine)
+    engine.run([0], max_epochs=6)
+    assert [line.partition(": ")[2] for line in lines] == [
+        "about 20 s to go of phase 1",
+        "about 10 s to go of phase 1",
+        "",
+        "about 3 min to go",
+        "about 2 min to go",
+        "",
+    ]
 
 
 def test_what_comes_next_is_said_for_each_kind_of_bundle() -> None:

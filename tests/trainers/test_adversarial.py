@@ -300,3 +300,11 @@ def test_the_learning_rate_falls_between_epochs_also_after_resuming() -> None:
     assert whole == [1e-2, 5e-3, 2.5e-3, 1.25e-3]
     first, state = run(2)
     assert first + run(4, state)[0] == whole
+
+
+def test_a_stage_ends_with_its_last_epoch() -> None:
+    trainer = make_trainer(max_epochs=3, pretrain_epochs=1)
+    seen: list[tuple[str, int]] = []
+    trainer.add_event_handler(Events.EPOCH_COMPLETED, lambda: seen.append((trainer.stage, trainer.stage_end)))
+    trainer.run()
+    assert seen == [("pre-training", 1), ("training", 3), ("training", 3)]

@@ -332,3 +332,11 @@ def test_one_kind_alone() -> None:
     empty = SemiSupervisedBatches()
     assert list(semi_supervised_batches(repeat("ab"), None, length=3)) == [("a", None), ("b", None), empty]
     assert list(semi_supervised_batches(None, repeat("xy"), length=3)) == [(None, "x"), (None, "y"), empty]
+
+
+def test_a_stage_ends_with_its_last_epoch() -> None:
+    trainer = make_trainer(max_epochs=3, phase1_epochs=2)
+    seen: list[tuple[str, int]] = []
+    trainer.add_event_handler(Events.EPOCH_COMPLETED, lambda: seen.append((trainer.stage, trainer.stage_end)))
+    trainer.run()
+    assert seen == [("phase 1", 2), ("phase 1", 2), ("phase 2", 3)]
