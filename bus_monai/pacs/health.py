@@ -30,7 +30,7 @@ SEGMENTED = Counter(
     ["state"],
     registry=REGISTRY,
 )
-SENT = Counter("busmonai_sent", "Instances whose results the destination has stored.", registry=REGISTRY)
+SENT = Counter("busmonai_sent", "Instances whose results, if any, the destination has stored.", registry=REGISTRY)
 UNSENT = Counter("busmonai_unsent", "Tries to send the results of an instance that failed.", registry=REGISTRY)
 STAGE_SECONDS = Histogram(
     "busmonai_stage_seconds",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import ssl
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from threading import Event
 from types import TracebackType
@@ -170,14 +170,19 @@ class ResultSender:
                 self.spool.news["done"].wait(POLL_S)
 
     def send_some(self, stop: Event) -> int:
-        """Send what is due in one association; return of how many instances the results are stored now."""
+        """Send what is due in one association; return of how many instances all results, if any, are stored now."""
         if not self._backoff.is_due(DESTINATION_KEY):
             return 0
         names = self._next()
+        empty = [name for name in names if not self._results(name)]
+        for name in empty:  # else they would lead the queue for ever
+            self._forget(name, [])
+            logger.info("%s: no objects to send", name)
+        names = [name for name in names if name not in empty]
         kinds = {kind for name in names for kind in self._kinds(name)}
         if not kinds:
-            return 0
-        sent, name = 0, DESTINATION_KEY
+            return len(empty)
+        sent, name = len(empty), DESTINATION_KEY
         try:
             with StoreSender(self.destination, self.title, kinds, self.tls) as sender:
                 self._backoff.succeeded(DESTINATION_KEY)
@@ -226,12 +231,15 @@ class ResultSender:
             self._acknowledged(name, path)
             self._stored.add(path)
         STAGE_SECONDS.labels("sent").observe(time.monotonic() - begun)
+        self._forget(name, results)
+        logger.info("%s: %d objects sent to %s", name, len(results), self.destination)
+        return True
+
+    def _forget(self, name: str, results: Sequence[Path]) -> None:
         SENT.inc()
         self.spool.forget("done", name)
         self._stored.difference_update(results)
         self._backoff.succeeded(name)
-        logger.info("%s: %d objects sent to %s", name, len(results), self.destination)
-        return True
 
     def _not_sent(self, name: str, reason: str) -> None:
         pause = self._backoff.failed(name)

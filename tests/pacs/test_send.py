@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from itertools import count
@@ -19,7 +20,7 @@ from bus_monai.pacs import send
 from bus_monai.pacs import spool as backoff
 from bus_monai.pacs.address import NodeAddress
 from bus_monai.pacs.send import ResultSender
-from bus_monai.pacs.spool import Backoff, Spool
+from bus_monai.pacs.spool import IMAGE_FILE, Backoff, Spool, State
 from tests.free_port import free_port
 from tests.pacs.certificates import Authority
 from tests.pacs.serving import images
@@ -185,6 +186,30 @@ def test_results_that_the_disk_broke_hold_up_no_others(
         run(ResultSender(spool, there.address, "BUSMONAI"), lambda: spool.names("done") == [first])
     assert there.stored == [f"{name} {kind}" for name in others for kind in ("seg", "sr")]
     assert f"{first}: {there.address} does not store the results (" in caplog.text
+
+
+def test_instances_without_objects_are_removed_and_hold_up_nobody(
+    spool: Spool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Such as images without a lesion where only segmentations are written."""
+    monkeypatch.setattr(send, "MAX_INSTANCES", 2)
+    with_objects = spool.names("done")
+    empty = [spool.receive(b"an image without a lesion, %d" % number) for number in range(4)]
+    for age, name in enumerate((*empty, *with_objects)):
+        state: State = "done" if name in with_objects else "received"
+        os.utime(spool.folder(state, name) / IMAGE_FILE, (age, age))
+    for name in empty:
+        spool.move(name, "done")
+    there = Destination()
+    sender = ResultSender(spool, there.address, "BUSMONAI")
+    assert [sender.send_some(Event()) for _ in range(2)] == [2, 2]
+    assert spool.names("done") == with_objects
+    assert f"{empty[0]}: no objects to send" in caplog.text
+    assert "cannot be reached" not in caplog.text
+    with there.up():
+        assert [sender.send_some(Event()) for _ in range(2)] == [2, 1]
+    assert there.stored == [f"{name} {kind}" for name in with_objects for kind in ("seg", "sr")]
+    assert spool.describe() == "0 to segment, 0 to send, 0 failed"
 
 
 def test_a_warning_is_stored(spool: Spool) -> None:
