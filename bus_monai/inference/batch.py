@@ -15,13 +15,13 @@ from pathlib import Path, PurePosixPath
 from tqdm import tqdm
 
 from bus_monai.bundle.models import model_key
-from bus_monai.errors import UserError
+from bus_monai.errors import UserError, writing
 from bus_monai.inference.executors.local import Executor, LocalExecutor, Task
 from bus_monai.inference.manifest import LEFT_OUT, Entry, Manifest, Outcome, forget_outputs
 from bus_monai.inference.predictor import Predictor
 from bus_monai.inference.results import RESULTS_FILE, RUN_FILE, is_results, write_results, write_run
 from bus_monai.inference.segment_file import SegmentFile, SegmentSettings
-from bus_monai.inference.write_outputs import candidate_names, source_date
+from bus_monai.inference.write_outputs import RERUN_HINT, OutputError, candidate_names, source_date
 from bus_monai.io.atomic import check_writable
 from bus_monai.io.opened import hash_file, open_source, quiet_decoders
 from bus_monai.io.ours import (
@@ -111,7 +111,7 @@ def find_items(inputs: Sequence[Path], out: Path, ours: Sequence[Container[Path]
 
 
 def segment_items(executor: Executor, segment: SegmentFile, manifest: Manifest, items: Iterator[Item]) -> Counter[str]:
-    """Segment what the manifest does not know as done, and record each.
+    """Segment what the manifest does not know as done, record each, and remove what only an earlier content of it had.
 
     Returns:
         How many are ``done``, ``failed``, ``skipped``, and ``kept`` from an earlier run.
@@ -132,10 +132,13 @@ def segment_items(executor: Executor, segment: SegmentFile, manifest: Manifest, 
                 counts["kept"] += 1
                 bar.update()
                 continue
+            if entry.outcome.outputs:  # else, where this run ends first, they might pass for those of this content
+                manifest.finish(entry, Outcome("new", outputs=entry.outcome.outputs))
             drawn.add(entry.path)
             yield Task(item.path, entry)
 
     def record(task: Task, outcome: Outcome) -> None:
+        _remove_earlier(task.entry.outcome, outcome, segment.out)
         manifest.finish(task.entry, outcome)
         drawn.discard(task.entry.path)
         counts[outcome.state] += 1
@@ -155,6 +158,13 @@ def _is_finished(entry: Entry, path: Path, out: Path) -> bool:
         return known.sha256 == hash_file(path) and all((out / name).is_file() for name in known.outputs)
     except UserError:
         return False
+
+
+def _remove_earlier(known: Outcome, outcome: Outcome, out: Path) -> None:
+    """Remove what the manifest lists of an item's earlier content, and its new one has not."""
+    for name in sorted({*known.outputs} - {*outcome.outputs}):
+        with writing(out / name, option="--out", kept=RERUN_HINT, raises=OutputError):
+            (out / name).unlink(missing_ok=True)
 
 
 def _printable(path: str) -> str:

@@ -10,14 +10,16 @@ from typing import Any
 
 import nibabel as nib
 import numpy as np
+import pydicom
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
 from bus_monai.inference import batch
 from bus_monai.inference.batch import segment_inputs
+from bus_monai.inference.manifest import Entry, Manifest, Outcome
 from bus_monai.inference.segment_file import SegmentSettings
-from tests.inference.segment_files import PNG, contents, draw, table
+from tests.inference.segment_files import PNG, contents, draw, table, write_cine
 from tests.user_errors import raises_user_error
 from tests.waiting import PATIENCE_S
 
@@ -85,6 +87,79 @@ def test_a_second_run_does_only_what_is_left(bright: Any, tmp_path: Path, monkey
         segment_inputs([source], out, bright, SegmentSettings(PNG, 0.7))
     segment_inputs([source], out, bright, SegmentSettings(("png",)), restart=True)
     assert sorted(contents(out)) == ["a_mask.png", "b_mask.png", "c_mask.png", "d_mask.png", "results.csv"]
+
+
+OBJECTS = ("seg", "sr", *PNG)
+
+
+def write_lesion(path: Path, frames: int, columns: int = 20, **changes: Any) -> None:
+    pixels = np.full((frames, 48, 64), 40, np.uint8)
+    pixels[:, 10:30, 12 : 12 + columns] = 200
+    data = pydicom.dcmread(write_cine(path, pixels))
+    for keyword, value in changes.items():
+        setattr(data, keyword, value)
+    data.save_as(path)
+
+
+def test_outputs_of_an_earlier_content_go_with_it(bright: Any, tmp_path: Path) -> None:
+    source, out = tmp_path / "in", tmp_path / "out"
+    for name, frames in {"normal": 1, "shorter": 4, "liver": 2, "broken": 1, "same": 1}.items():
+        write_lesion(source / f"{name}.dcm", frames)
+    segment_inputs([source], out, bright, SegmentSettings(OBJECTS))
+    before = contents(out)
+    (out / "normal_notes.txt").write_text("of a reader")
+    (out / "shorter_frame099_mask.png").write_bytes(b"in no manifest")
+    write_lesion(source / "normal.dcm", 1, 0)
+    write_lesion(source / "shorter.dcm", 2)
+    write_lesion(source / "liver.dcm", 2, BodyPartExamined="LIVER")
+    (source / "broken.dcm").write_bytes((source / "broken.dcm").read_bytes()[:1000])
+    segment_inputs([source], out, bright, SegmentSettings(OBJECTS))
+    after = contents(out)
+    assert {row["output"]: row["state"] for row in table(out)} == {
+        "normal": "done",
+        "shorter": "done",
+        "liver": "not assessed",
+        "broken": "failed",
+        "same": "done",
+    }
+    masks = {"shorter_frame000_mask.png", "shorter_frame001_mask.png"}
+    of_shorter = {"shorter_seg.dcm", "shorter_sr.dcm", "shorter_overlay.png", *masks}
+    same = {name for name in before if name.startswith("same")}
+    assert set(after) == {
+        *("normal_sr.dcm", "normal_overlay.png", "normal_mask.png", *of_shorter, *same),
+        *("results.csv", "normal_notes.txt", "shorter_frame099_mask.png"),
+    }
+    assert {name: after[name] for name in same} == {name: before[name] for name in same}
+
+
+@pytest.mark.parametrize("columns", [0, 10])
+@pytest.mark.parametrize("is_put_back", [False, True])
+def test_a_run_that_ends_before_it_records_a_new_content(
+    bright: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_put_back: bool, columns: int
+) -> None:
+    """What is there is neither taken for the outputs of the earlier content, nor lost from sight."""
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "0")
+    path, out = tmp_path / "in" / "a.dcm", tmp_path / "out"
+    write_lesion(path, 1)
+    first = path.read_bytes()
+    segment_inputs([path], out, bright, SegmentSettings(OBJECTS))
+    write_lesion(path, 1, columns)
+    finish = Manifest.finish
+
+    def killed(self: Manifest, entry: Entry, outcome: Outcome) -> None:
+        if outcome.state == "done":
+            raise MemoryError
+        finish(self, entry, outcome)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Manifest, "finish", killed)
+        with pytest.raises(MemoryError):
+            segment_inputs([path], out, bright, SegmentSettings(OBJECTS))
+    if is_put_back:
+        path.write_bytes(first)
+    segment_inputs([path], out, bright, SegmentSettings(OBJECTS))
+    segment_inputs([path], tmp_path / "fresh", bright, SegmentSettings(OBJECTS))
+    assert contents(out) == contents(tmp_path / "fresh")
 
 
 def test_inputs_do_not_share_outputs(bright: Any, tmp_path: Path) -> None:
