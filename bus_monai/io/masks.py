@@ -23,7 +23,7 @@ from bus_monai.errors import UserError, reading
 from bus_monai.geometry.box import Box
 from bus_monai.io.atomic import atomic_file
 from bus_monai.io.image import check_whole
-from bus_monai.io.nifti import nifti_header, nifti_values, stored_order
+from bus_monai.io.nifti import is_unoriented, nifti_header, nifti_values, stored_order
 from bus_monai.io.opened import OpenedSource, open_source, source_kind
 from bus_monai.io.ours import MARK, PNG_MARK
 
@@ -35,6 +35,11 @@ PNG_PICTURE = (cv2.IMWRITE_PNG_COMPRESSION, 2, cv2.IMWRITE_PNG_FILTER, cv2.IMWRI
 """Each pixel told by the one to the left, the best filter for speckle; all five, which libraries try by default, take
 half as long again. Speckle hardly packs: level 3 of zlib takes half as long again for an eighth less, the default, 6,
 four times."""
+_GEOMETRY = (
+    "pixdim", "xyzt_units", "sform_code", "srow_x", "srow_y", "srow_z",
+    "qform_code", "quatern_b", "quatern_c", "quatern_d", "qoffset_x", "qoffset_y", "qoffset_z",
+)  # fmt: skip
+"""Fields of a NIfTI header, by their names in nibabel."""
 _HEAD_BYTES = 33
 """Of a PNG: the signature and the first chunk."""
 
@@ -56,10 +61,15 @@ def stored_mask(mask: NDArray[Any], source: Path) -> NDArray[Any]:
 
 
 def source_affine(source: Path) -> NDArray[np.float64]:
-    """Return the affine (4, 4) of a NIfTI file, of any other that with which ITK and so 3D Slicer show pixels."""
+    """Return the affine (4, 4) of a NIfTI file; of one without codes, and of any other, that with which ITK and so 3D
+    Slicer show pixels.
+    """
+    affine = np.diag([-1.0, -1.0, 1.0, 1.0])
     if source_kind(source) == "nifti":
-        return np.asarray(nifti_header(source).get_best_affine())
-    return np.diag([-1.0, -1.0, 1.0, 1.0])
+        header = nifti_header(source)
+        # nibabel turns what says nothing of its orientation, ITK does not
+        affine = affine * np.abs(header.get_base_affine()) if is_unoriented(header) else header.get_best_affine()
+    return affine
 
 
 def write_png_mask(mask: NDArray[np.bool_], output: Path) -> None:
@@ -77,8 +87,8 @@ def write_nifti_mask(
 ) -> None:
     """Write masks (H, W), one per frame, as NIfTI with 0 and 1, or with numbers of lesions, columns first.
 
-    The affine is that of ``reference``, a NIfTI file, or without one ``spacing_mm`` of rows and columns, 1 where not
-    known. The description marks the file as ours.
+    The geometry is that of ``reference``, a NIfTI file, in both forms with their codes, or without one an affine of
+    ``spacing_mm`` of rows and columns, 1 where not known. The description marks the file as ours.
     """
     import nibabel as nib
 
@@ -86,15 +96,16 @@ def write_nifti_mask(
         if reference is not None:
             header = nifti_header(reference)
             # NIfTI may hold axes of length one behind
-            stored = stored_order(header).to_stored(masks[0])
-            values, affine = stored.reshape(header.get_data_shape()), header.get_best_affine()
+            values = stored_order(header).to_stored(masks[0]).reshape(header.get_data_shape())
+            image = nib.Nifti1Image(np.asarray(values, np.uint8), None, dtype=np.uint8)
+            for key in _GEOMETRY:
+                image.header[key] = header[key]
         else:
             rows_mm, columns_mm = spacing_mm or (1.0, 1.0)
             values = np.empty((*masks[0].T.shape, len(masks)), np.uint8, order="F")
             for frame, mask in enumerate(masks):
                 values[..., frame] = mask.T
-            affine = np.diag([columns_mm, rows_mm, 1.0, 1.0])
-        image = nib.Nifti1Image(np.asarray(values, np.uint8), affine, dtype=np.uint8)
+            image = nib.Nifti1Image(values, np.diag([columns_mm, rows_mm, 1.0, 1.0]), dtype=np.uint8)
         image.header["descrip"] = MARK
         nib.save(image, partial)
 

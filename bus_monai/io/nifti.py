@@ -51,7 +51,7 @@ def stored_order(header: Any) -> StoredOrder:
     An affine that only scales says nothing of the orientation, nor does one outside of that plane, and columns are
     then first: that is how pictures are written that know no patient.
     """
-    if int(header["sform_code"]) <= 0 and int(header["qform_code"]) <= 0:
+    if is_unoriented(header):
         return StoredOrder()
     affine = np.asarray(header.get_best_affine(), np.float64)
     inplane = affine[:2, :2]
@@ -64,6 +64,11 @@ def stored_order(header: Any) -> StoredOrder:
     rows_first = bool(abs(inplane[1, 0]) * abs(inplane[0, 1]) > abs(inplane[0, 0]) * abs(inplane[1, 1]))
     row, column = (0, 1) if rows_first else (1, 0)
     return StoredOrder(rows_first, bool(inplane[1, row] > 0), bool(inplane[0, column] > 0))
+
+
+def is_unoriented(header: Any) -> bool:
+    """Tell whether a header has neither form of an affine."""
+    return int(header["sform_code"]) <= 0 and int(header["qform_code"]) <= 0
 
 
 def read_nifti(source: OpenedSource) -> SourceImage:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import tracemalloc
 from pathlib import Path
 
+import itk
 import nibabel as nib
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,6 +17,7 @@ from PIL import Image
 
 from bus_monai.io.masks import MAX_KEPT_BYTES, PackedLabels, label_suffix, read_labels, write_color_png, write_labels
 from bus_monai.io.ours import PNG_MARK, is_marked
+from bus_monai.sources.read import read_source
 from tests.user_errors import raises_user_error
 
 stacks = arrays(np.uint8, array_shapes(min_dims=3, max_dims=3, max_side=5), elements=st.integers(0, 20))
@@ -46,6 +49,43 @@ def test_labels_take_the_geometry_of_a_nifti_image(tmp_path: Path) -> None:
     written = nib.load(tmp_path / "b.nii.gz")
     np.testing.assert_allclose(written.affine, affine)
     np.testing.assert_array_equal(np.asarray(written.dataobj), np.eye(5, 4))
+
+
+AFFINES = [
+    np.eye(4),
+    np.diag([-0.2, -0.1, 1.0, 1.0]),
+    [[0.2, 0, 0, -7], [0, 0.1, 0, 3], [0, 0, 1, 2], [0, 0, 0, 1]],
+    [[0, 0.1, 0, 5], [-0.2, 0, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]],
+]
+
+
+@pytest.mark.parametrize("affine", AFFINES)
+@pytest.mark.parametrize(("sform", "qform"), [(0, 0), (0, 1), (1, 0), (2, 1), (4, 4)])
+def test_labels_lie_where_they_were_drawn_whatever_the_codes(
+    sform: int, qform: int, affine: npt.ArrayLike, tmp_path: Path
+) -> None:
+    image = nib.Nifti1Image(np.zeros((20, 30), np.uint8), None)
+    image.header.set_sform(affine, sform)
+    image.header.set_qform(affine, qform)
+    nib.save(image, tmp_path / "a.nii")
+    labels = np.zeros((1, *read_source(tmp_path / "a.nii").pixels.shape), np.uint8)
+    labels[0, 2:6, 1:4] = 3
+    for name in ("b.nii.gz", "b.nrrd"):
+        write_labels(list(labels), tmp_path / "a.nii", tmp_path / name)
+    np.testing.assert_array_equal(read_labels(tmp_path / "b.nii.gz", labels.shape), labels)
+    image, written = (nib.load(tmp_path / name) for name in ("a.nii", "b.nii.gz"))
+    np.testing.assert_array_equal(written.affine, image.affine)
+    for get in ("get_sform", "get_qform"):
+        (matrix, code), (written_matrix, written_code) = (
+            getattr(one.header, get)(coded=True) for one in (image, written)
+        )
+        assert written_code == code
+        assert code == 0 or np.array_equal(written_matrix, matrix)
+    # as 3D Slicer shows them, by ITK
+    shown, over = (itk.imread(str(tmp_path / name), itk.UC) for name in ("a.nii", "b.nrrd"))
+    for index in ((0, 0), (5, 3)):
+        place = list(shown.TransformIndexToPhysicalPoint(index))
+        np.testing.assert_allclose(list(over.TransformIndexToPhysicalPoint((*index, 0)))[:2], place, atol=1e-5)
 
 
 def test_a_mask_of_255_is_one_lesion(tmp_path: Path) -> None:
