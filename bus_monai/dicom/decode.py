@@ -127,7 +127,8 @@ def _options(source: OpenedSource, layout: PixelLayout, found: Codestream | None
         "number_of_frames": 1,
         "samples_per_pixel": layout.samples,
         "photometric_interpretation": layout.interpretation,
-        "planar_configuration": int(layout.is_planar),
+        # the header's means nothing here (PS3.5 8.2), and decoders whose colors are not mixed say so themselves
+        "planar_configuration": 0,
         "bits_allocated": layout.bits,
         # what lies above the bits that are said to be used is not cut off
         "bits_stored": layout.bits if found is None else found.bits,

@@ -9,9 +9,11 @@ import numpy as np
 import pydicom
 import pytest
 from PIL import Image
+from pydicom.data import get_testdata_file
 from pydicom.encaps import encapsulate
 from pydicom.uid import UID, ExplicitVRLittleEndian, JPEG2000Lossless, JPEGBaseline8Bit, JPEGLSLossless, RLELossless
 
+from bus_monai.io.gray import LUMA_WEIGHTS
 from bus_monai.sources.read import read_source
 from tests.dicom.pixel_files import BASE, COLUMNS, ENCODED, RGB, ROWS, compressed, jpeg, written
 from tests.user_errors import raises_user_error
@@ -118,6 +120,28 @@ def test_a_jpeg_says_itself_what_its_colors_are(tmp_path: Path, model: str, opti
     path = written(tmp_path, vivid, syntax=JPEGBaseline8Bit, PixelData=data, PhotometricInterpretation=model)
     expected = vivid @ np.array([0.299, 0.587, 0.114]) / 255
     assert np.abs(read_source(path).pixels - expected).mean() < 0.01
+
+
+VIVID = np.dstack([BASE, 255 - BASE, BASE // 3])
+
+
+@pytest.mark.parametrize("syntax", ENCODED)
+@pytest.mark.parametrize("planar", [0, 1])
+def test_compressed_colors_lie_as_the_decoder_says(tmp_path: Path, syntax: UID, planar: int) -> None:
+    """PlanarConfiguration means nothing there, and is left as it was before."""
+    data = encapsulate([ENCODED[syntax](VIVID)])
+    path = written(tmp_path, VIVID, syntax=syntax, PixelData=data, PlanarConfiguration=planar)
+    assert np.abs(read_source(path).pixels - VIVID @ LUMA_WEIGHTS / 255).mean() < 0.01
+
+
+@pytest.mark.parametrize("planar", [0, 1])
+def test_colors_of_lossless_jpeg_lie_as_the_decoder_says(tmp_path: Path, planar: int) -> None:
+    path = tmp_path / "a.dcm"
+    data = pydicom.dcmread(str(get_testdata_file("SC_rgb_jpeg_gdcm.dcm", download=False)))
+    data.PlanarConfiguration = planar
+    data.save_as(path)
+    plain = read_source(Path(str(get_testdata_file("SC_rgb_rle.dcm", download=False))))
+    np.testing.assert_array_equal(read_source(path).pixels, plain.pixels)
 
 
 @pytest.mark.parametrize(
