@@ -13,11 +13,13 @@ from typing import Any
 from bus_monai.bundle.registry import CHECKPOINT_FILE, TRAINED_FILE
 from bus_monai.errors import UserError, reading
 from bus_monai.io.atomic import write_json
-from bus_monai.io.ours import not_ours
+from bus_monai.io.ours import MARK, check_replaced, not_ours
 
 CODE_MARKS = ("$", "@", "%")
 """What begins a text that MONAI's parser runs or looks up."""
 SETTINGS_FILE = "settings.json"
+SWEEP_FILE = "sweep.json"
+"""In a folder of many trainings: the bundle, the data and the settings that all of them share."""
 MAX_SETTINGS_CHARACTERS = 100_000
 """Of a file of settings; those of a bundle are a thousand."""
 TRAINING_SETTINGS = frozenset({"seed", "experiment_name", "save_interval"})
@@ -137,6 +139,38 @@ def _is_of_a_training(path: Path) -> bool:
         return read_settings(path.with_name(TRAINED_FILE)).keys() >= TRAINING_SETTINGS
     except UserError:
         return False
+
+
+def keep_to_first_start(out: Path, bundle: str, overrides: Mapping[str, Any]) -> None:
+    """Record what all trainings of a folder share, or check that it is what the first start recorded.
+
+    Until something was trained a start may differ from those before it: their data or settings may have been wrong.
+
+    Args:
+        out: the folder, which holds a folder for each training.
+        bundle: name of the bundle.
+        overrides: keys of ``train.json``, ``dataset_dir`` among them.
+
+    Raises:
+        UserError: trainings of another bundle, data set or settings lie there, or a record that is not ours.
+    """
+    path = out / SWEEP_FILE
+    check_replaced([path], option="--out")
+    data = overrides.get("dataset_dir")
+    shared = dict(overrides) | ({"dataset_dir": str(Path(data).resolve())} if data else {})
+    now = json.loads(json.dumps({"bundle": bundle, **shared}, default=str))
+    trained = any(path for name in (TRAINED_FILE, CHECKPOINT_FILE) for path in out.glob(f"*/{name}"))
+    if trained and path.is_file():
+        with reading(path, "JSON", errors=(ValueError,), remedy="give another --out"):
+            first = json.loads(path.read_text(encoding="utf-8"))[MARK]
+        if other := [key for key in first | now if first.get(key) != now.get(key) or (key in first) != (key in now)]:
+            raise UserError(
+                f"'{out}' holds trainings that differ in {', '.join(other)}: give another --out, or what they began "
+                f"with, which is in {SWEEP_FILE}.",
+                path=path,
+                key="--out",
+            )
+    write_json(path, {MARK: now})
 
 
 def read_settings(weights: Path) -> dict[str, Any]:

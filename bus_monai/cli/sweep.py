@@ -36,7 +36,7 @@ def sweep(
 
     bus-monai sweep baseline --vary lr=1e-5..1e-3:log --trials 20
 
-    Stopped and started again with the same --out it goes on.
+    Stopped and started again with the same --out it goes on; another bundle, data set or setting needs another --out.
     """
     from bus_monai.bundle.registry import find_bundle
     from bus_monai.experiments.search import parse_space, read_preset

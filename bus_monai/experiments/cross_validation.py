@@ -12,7 +12,7 @@ import numpy as np
 from bus_monai.bundle.models import TrainedModel, known_in
 from bus_monai.bundle.registry import TRAINED_FILE, output_format
 from bus_monai.bundle.run import EVALUATE_CONFIG, evaluate_model, train_run
-from bus_monai.bundle.settings import read_settings
+from bus_monai.bundle.settings import keep_to_first_start, read_settings
 from bus_monai.data.datalist import Case
 from bus_monai.data.protocols import FOLDS
 from bus_monai.errors import UserError
@@ -93,7 +93,7 @@ def cross_validate(bundle: Path, out: Path, overrides: Mapping[str, Any]) -> Pat
     """Train and test each fold of protocol ``kfold5``, and report on all test cases together.
 
     Started again, it goes on where it was stopped: folds that were tested are not run again, and a training goes on
-    from its last epoch.
+    from its last epoch. A folder keeps to the bundle, data and settings that it was begun with.
 
     Args:
         bundle: folder of the bundle.
@@ -104,8 +104,8 @@ def cross_validate(bundle: Path, out: Path, overrides: Mapping[str, Any]) -> Pat
         The path of the report, or of the summary where the bundle has no page.
 
     Raises:
-        UserError: the bundle gives neither masks nor classes, a file that would be replaced is not from an earlier
-            run, or what a training raises.
+        UserError: the bundle gives neither masks nor classes, the folder holds trainings of another bundle, data set or
+            settings, a file that would be replaced is not from an earlier run, or what a training raises.
     """
     kind = output_format(bundle)
     if kind not in POOLED_TABLES:
@@ -117,6 +117,7 @@ def cross_validate(bundle: Path, out: Path, overrides: Mapping[str, Any]) -> Pat
     check_run_files(out, tables={table: columns}, beside=[SUMMARY_FILE, FOLDS_FILE], marked=marked, option="--out")
     figures, tables = (FIGURES, TABLES) if kind == "segmentation" else ((), (SHAPES_TABLE,))
     check_paper_files(out, figures=figures, tables=tables, option="--out")
+    keep_to_first_start(out, bundle.name, overrides)
     folders = [out / f"fold{fold}" for fold in range(FOLDS)]
     with ParentRun(out, experiment=bundle.name, name=f"{bundle.name}, {FOLDS} folds") as parent:
         for fold, folder in enumerate(folders):

@@ -17,7 +17,7 @@ from optuna.samplers import TPESampler
 from optuna.trial import Trial, TrialState
 
 from bus_monai.bundle.run import train_run
-from bus_monai.bundle.settings import parse_value
+from bus_monai.bundle.settings import keep_to_first_start, parse_value
 from bus_monai.errors import UserError, check_choice
 from bus_monai.handlers.mlflow import ParentRun
 from bus_monai.io.atomic import check_writable
@@ -113,8 +113,8 @@ def search(
         trials: how many trainings in all.
 
     Raises:
-        UserError: a range without a number of trials, or a folder that holds a study of another space or a table that
-            is not from an earlier run.
+        UserError: a range without a number of trials, or a folder that holds a study of another space, trainings of
+            another bundle, data set or settings, or a table that is not from an earlier run.
     """
     grid = {choice.key: list(range(len(choice.values))) for choice in space if choice.values}
     whole = len(grid) == len(space)
@@ -123,6 +123,7 @@ def search(
     total = trials or math.prod(len(values) for values in grid.values())
     check_writable(out)
     check_run_files(out, tables={TRIALS_FILE: TRIAL_COLUMNS}, option="--out")
+    keep_to_first_start(out, bundle.name, overrides)
     parent = ParentRun(out, experiment=bundle.name, name=f"{bundle.name}, search")
     # its warnings are tracebacks of trials that were stopped, or whose error ends the search
     optuna.logging.set_verbosity(optuna.logging.ERROR)

@@ -16,11 +16,15 @@ import pytest
 from PIL import Image
 
 from bus_monai.bundle.models import TrainedModel
+from bus_monai.bundle.settings import keep_to_first_start
 from bus_monai.cli import main as cli
 from bus_monai.data.phantoms.ultrasound import write_phantoms
+from bus_monai.errors import UserError
 from bus_monai.experiments import cross_validation, search
-from bus_monai.metrics.case_table import read_case_table
-from tests.user_errors import check_said
+from bus_monai.metrics.aggregate import write_scores
+from bus_monai.metrics.case_table import CaseRow, read_case_table
+from bus_monai.metrics.segmentation import score_case
+from tests.user_errors import check_said, raises_user_error
 
 TINY = ["network_name=erfnet", "image_size=[32,32]", "max_epochs=1", "batch_size=16", "amp=false"]
 
@@ -148,6 +152,51 @@ def test_a_file_of_somebody_else_is_named_before_training(
     check_said(capsys.readouterr().err, path=path, key="--out")
     assert list(tmp_path.iterdir()) == [path]
     assert path.read_text() == "number,mine\n"
+
+
+@pytest.mark.parametrize("kind", [["--folds"], ["--vary", "lr=0.1,0.2"]])
+def test_a_folder_keeps_to_the_bundle_data_and_settings_of_its_first_training(
+    kind: list[str],
+    phantoms: Path,
+    tmp_path: Path,
+    bus_monai: Callable[..., int],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    trained: list[Path] = []
+
+    def scripted(bundle, folder, overrides, *, on_epoch=None):  # type: ignore[no-untyped-def]
+        if overrides["dataset_dir"] == str(tmp_path / "wrong"):
+            raise UserError("There is no such data set.")
+        folder.mkdir(exist_ok=True)
+        (folder / "model.pt").touch()
+        trained.append(folder)
+        if len(trained) == 2:
+            raise KeyboardInterrupt
+        return 0.5
+
+    def scored(model: TrainedModel, folder: Path, settings: dict) -> None:
+        row = CaseRow.of(score_case(np.ones((2, 2)), np.ones((2, 2))), id=folder.name, group="g", diagnosis="benign")
+        write_scores(folder, [row])
+
+    for module in (cross_validation, search):
+        monkeypatch.setattr(module, "train_run", scripted)
+    monkeypatch.setattr(cross_validation, "evaluate_model", scored)
+    out = tmp_path / "out"
+    command = [*kind, "--out", str(out), "--data"]
+    # nothing is trained, and so the data may still be corrected
+    assert bus_monai(*command, str(tmp_path / "wrong")) == 2
+    assert bus_monai(*command, str(phantoms)) == 130
+    for other in ([str(tmp_path)], [str(phantoms), "--set", "seed=7"]):
+        assert bus_monai(*command, *other) == 2
+        check_said(capsys.readouterr().err, key="--out")
+    with raises_user_error("bundle", key="--out"):
+        keep_to_first_start(out, "lite_unet", {"dataset_dir": str(phantoms)})
+    assert len(trained) == 2
+    monkeypatch.chdir(phantoms)
+    assert bus_monai(*command, ".") == 0
+    assert bus_monai(*command, str(phantoms)) == 0
+    assert len(trained) == (6 if kind == ["--folds"] else 3)
 
 
 def test_a_trial_that_falls_behind_is_pruned(
