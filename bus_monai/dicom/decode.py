@@ -12,7 +12,7 @@ from PIL import Image
 from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate
 from pydicom.pixels import get_decoder
-from pydicom.pixels.processing import apply_color_lut, apply_modality_lut, apply_voi
+from pydicom.pixels.processing import apply_color_lut, apply_modality_lut
 from pydicom.uid import UID, JPEG2000Lossless, JPEGBaseline8Bit, JPEGLosslessSV1, JPEGLSLossless
 
 from bus_monai.dicom.calibration import functional_groups
@@ -268,9 +268,7 @@ def _by_window(values: NDArray[Any], header: Dataset, group: Dataset, frame: int
     holder = _first(group, "FrameVOILUTSequence")
     try:
         if holder.get("VOILUTSequence"):
-            shown = np.asarray(apply_voi(_rescaled(values, header, frame), holder), np.float32)
-            bits = int(holder.VOILUTSequence[0].LUTDescriptor[2])
-            return np.asarray(np.clip(shown / np.float32(2 ** min(max(bits, 8), 16) - 1), 0, 1))
+            return _by_table(_rescaled(values, header, frame), holder.VOILUTSequence[0], _order(header))
         function = str(holder.get("VOILUTFunction") or "LINEAR")
     except Exception:  # values are decoded when they are asked for, and a table is no reason to lose the picture
         return None
@@ -313,22 +311,43 @@ def _number(dataset: Dataset, keyword: str) -> float | None:
     return number if np.isfinite(number) else None
 
 
+def _by_table(values: NDArray[Any], item: Dataset, order: str) -> NDArray[np.float32]:
+    # pydicom 3.0 keeps of an index no more bits than the entries have
+    entries, first, bits = (int(value) for value in item.LUTDescriptor)
+    stored = item.LUTData
+    if isinstance(stored, bytes):
+        stored = np.frombuffer(stored, f"{order}u{len(stored) // (entries or 2**16)}")
+    table = np.atleast_1d(np.asarray(stored, np.float32))
+    return _looked_up(np.clip(table / _top_of(table, bits), 0, 1), values, first)
+
+
 def _palette_luma(pixels: NDArray[Any], header: Dataset) -> NDArray[np.float32]:
     entries, first, bits = (int(value) for value in header.RedPaletteColorLookupTableDescriptor)
+    entries = entries or 2**16
     if "SegmentedRedPaletteColorLookupTableData" in header:
-        colors = apply_color_lut(pixels, header)[..., :3]
-        return _scaled_luma(colors, bits)
-    # pydicom 3.0 reads the tables in the machine's byte order, which turns big endian files black
-    order = "<" if header.original_encoding[1] else ">"
-    tables = []
-    for color in ("Red", "Green", "Blue"):
-        stored = header[f"{color}PaletteColorLookupTableData"].value
-        tables.append(np.frombuffer(stored, dtype=f"{order}u{len(stored) // (entries or 2**16)}"))
-    luma = _scaled_luma(np.stack(tables, axis=-1), bits)
-    return luma[np.clip(pixels.astype(np.int32) - first, 0, len(luma) - 1)]
+        colors = apply_color_lut(np.arange(first, first + entries), header)[..., :3]
+    else:
+        # pydicom 3.0 reads the tables in the machine's byte order, which turns big endian files black
+        tables = []
+        for color in ("Red", "Green", "Blue"):
+            stored = header[f"{color}PaletteColorLookupTableData"].value
+            tables.append(np.frombuffer(stored, dtype=f"{_order(header)}u{len(stored) // entries}"))
+        colors = np.stack(tables, axis=-1)
+    luma = colors.astype(np.float32) @ LUMA_WEIGHTS / _top_of(colors, bits)
+    return _looked_up(np.clip(luma, 0, 1), pixels, first)
 
 
-def _scaled_luma(colors: NDArray[Any], bits: int) -> NDArray[np.float32]:
-    # tables say 8 bits and use 16, and the other way round
-    top = np.float32(2 ** min(bits, 8 * colors.dtype.itemsize) - 1)
-    return np.asarray(np.clip(colors.astype(np.float32) @ LUMA_WEIGHTS / top, 0, 1), dtype=np.float32)
+def _order(header: Dataset) -> str:
+    return "<" if header.original_encoding[1] else ">"
+
+
+def _top_of(table: NDArray[Any], bits: int) -> np.float32:
+    """Return the largest value that a table may have: one says 8 bits and uses 16, or the other way round."""
+    largest = table.max()
+    return np.float32(next((top for top in (255, 2 ** min(bits, 16) - 1) if largest <= top), 65535))
+
+
+def _looked_up(table: NDArray[Any], values: NDArray[Any], first: int) -> NDArray[np.float32]:
+    """Return the entries of values, the first of which is that of ``first``."""
+    places = np.clip(values.astype(np.int32) - first, 0, len(table) - 1)
+    return np.asarray(table[places], dtype=np.float32)

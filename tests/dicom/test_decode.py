@@ -10,6 +10,7 @@ import pydicom
 import pytest
 from PIL import Image
 from pydicom.data import get_testdata_file
+from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate
 from pydicom.uid import UID, ExplicitVRLittleEndian, JPEG2000Lossless, JPEGBaseline8Bit, JPEGLSLossless, RLELossless
 
@@ -161,3 +162,63 @@ def test_colors_of_lossless_jpeg_lie_as_the_decoder_says(tmp_path: Path, planar:
 )  # fmt: skip
 def test_the_same_picture_is_the_same_gray(tmp_path: Path, pixels: np.ndarray, words: dict[str, Any]) -> None:
     np.testing.assert_allclose(read_source(written(tmp_path, pixels, **words)).pixels, BASE / 255, atol=0.005)
+
+
+GRAYS = np.arange(256)
+"""What a table gives for each value."""
+
+
+def with_palette(path: Path, table: np.ndarray, bits: int) -> Path:
+    data = pydicom.dcmread(path)
+    for color in ("Red", "Green", "Blue"):
+        setattr(data, f"{color}PaletteColorLookupTableDescriptor", [len(table), 0, bits])
+        data[f"{color}PaletteColorLookupTableDescriptor"].VR = "US"
+        setattr(data, f"{color}PaletteColorLookupTableData", table.tobytes())
+    data.save_as(path)
+    return path
+
+
+TABLES = [
+    (GRAYS.astype(np.uint16), 8), (GRAYS.astype(np.uint16), 16),
+    ((GRAYS * 257).astype(np.uint16), 8), ((GRAYS * 257).astype(np.uint16), 16), ((GRAYS * 256).astype(np.uint16), 16),
+    ((GRAYS * 16).astype(np.uint16), 12),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("table", "bits"), [*TABLES, (GRAYS.astype(np.uint8), 8), (GRAYS.astype(np.uint8), 16)])
+def test_a_palette_has_the_bits_of_its_values(tmp_path: Path, table: np.ndarray, bits: int) -> None:
+    path = with_palette(written(tmp_path, BASE, PhotometricInterpretation="PALETTE COLOR"), table, bits)
+    np.testing.assert_allclose(read_source(path).pixels, BASE / 255, atol=0.004)
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_a_palette_in_segments_has_the_bits_of_its_values(tmp_path: Path, bits: int) -> None:
+    """One discrete segment of the first value, and a linear one up to the last, PS3.3 C.7.9.2."""
+    path = written(tmp_path, BASE, PhotometricInterpretation="PALETTE COLOR")
+    data = pydicom.dcmread(path)
+    for color in ("Red", "Green", "Blue"):
+        data.add_new(f"{color}PaletteColorLookupTableDescriptor", "US", [256, 0, bits])
+        segments = np.array([0, 1, 0, 1, 255, 255], f"u{bits // 8}").tobytes()
+        data.add_new(f"Segmented{color}PaletteColorLookupTableData", "OW", segments)
+    data.save_as(path)
+    np.testing.assert_allclose(read_source(path).pixels, BASE / 255, atol=0.004)
+
+
+@pytest.mark.parametrize(("table", "bits"), TABLES)
+@pytest.mark.parametrize("kind", ["US", "OW"])
+def test_a_table_of_gray_has_the_bits_of_its_values(tmp_path: Path, table: np.ndarray, bits: int, kind: str) -> None:
+    item = Dataset()
+    item.LUTDescriptor = [len(table), 0, bits]
+    item["LUTDescriptor"].VR = "US"
+    item.add_new("LUTData", kind, table.tolist() if kind == "US" else table.tobytes())
+    path = written(tmp_path, 255 - BASE, PhotometricInterpretation="MONOCHROME1", VOILUTSequence=[item])
+    np.testing.assert_allclose(read_source(path).pixels, BASE / 255, atol=0.004)
+
+
+def test_a_table_of_gray_with_more_entries_than_its_values_have_bits(tmp_path: Path) -> None:
+    item = Dataset()
+    item.LUTDescriptor = [4096, 0, 8]
+    item["LUTDescriptor"].VR = "US"
+    item.add_new("LUTData", "US", (np.arange(4096) // 16).tolist())
+    path = written(tmp_path, BASE.astype(np.uint16) * 16, VOILUTSequence=[item])
+    np.testing.assert_allclose(read_source(path).pixels, BASE / 255, atol=0.004)
