@@ -123,8 +123,7 @@ def warn_of_other_split(weights: str | Path | None, dataset_dir: str | Path, *, 
     Raises:
         UserError: the settings beside the weights are broken.
     """
-    is_split = (Path(dataset_dir).expanduser() / DATALIST_FILE).is_file() and not protocol.startswith(NAMED_FOLD)
-    if weights is None or is_split:
+    if weights is None or _has_sections(dataset_dir, protocol):
         return
     settings = read_settings(weights_file(Path(weights)))
     before = settings.get("protocol", protocol), settings.get("seed", seed)
@@ -135,6 +134,41 @@ def warn_of_other_split(weights: str | Path | None, dataset_dir: str | Path, *, 
             "prepare'.",
             *(weights, *before, protocol, seed),
         )
+
+
+def check_one_split(weights: str | Path, dataset_dir: str | Path, *, protocol: str, seed: int) -> None:
+    """Refuse to test an ensemble whose networks learned by different splits: what one is tested on, others know.
+
+    Where all are of one folder with a ``datalist.json`` they share its split, whatever their seeds. Nothing is asked of
+    ``all_train``, which tests nothing: so data are evaluated as a whole that none has learned from.
+
+    Args:
+        weights: a file, or several joined by commas, with their settings beside them.
+        dataset_dir: as :func:`load_dataset` takes it, with ``protocol`` and ``seed``.
+        protocol: of the evaluation.
+        seed: of the evaluation.
+
+    Raises:
+        UserError: the networks learned by different splits, or settings are broken.
+    """
+    if _has_sections(dataset_dir, protocol) or protocol == "all_train":
+        return
+    found = [read_settings(weights_file(Path(file))) for file in str(weights).split(",")]
+    splits = {(known.get("protocol", protocol), known.get("seed", seed)): None for known in found}
+    if len(splits) > 1:
+        (one, first), (other, second), *_ = splits
+        raise UserError(
+            f"The networks of the ensemble learned by different splits, such as protocol {one} and seed {first}, and "
+            f"{other} and {second}, so that each knows images that others are tested on: train all on one folder of "
+            "'bus-monai data prepare', or evaluate images that none has seen with --protocol all_train --split "
+            "training.",
+            key="protocol",
+        )
+
+
+def _has_sections(dataset_dir: str | Path, protocol: str) -> bool:
+    """Whether a folder has a split of its own that this protocol leaves as it is."""
+    return (Path(dataset_dir).expanduser() / DATALIST_FILE).is_file() and not protocol.startswith(NAMED_FOLD)
 
 
 def _read_published(folder: Path) -> list[Case]:

@@ -15,6 +15,9 @@ class Ensemble(nn.Module):
     Args:
         networks: each (B, C, H, W) in [0, 1] to logits (B, K, H, W), of the lesion if K is 1, of K classes otherwise.
 
+    Note:
+        Folds, each of which learned from what others are tested on, are an ensemble for new images only.
+
     Shape:
         (B, C, H, W) with values in [0, 1] to the logits (B, K, H, W) of the mean probability.
 

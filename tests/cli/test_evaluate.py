@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -23,3 +25,20 @@ def test_a_setting_without_a_value_and_a_model_that_segments_nothing_are_refused
     with raises_user_error("'mass_shape'", "configs/evaluate.json"):
         evaluate(["mass_shape"], out=tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_folds_are_no_ensemble_for_images_that_they_learned_from(
+    small_phantoms: Path, small_weights: Path, tmp_path: Path
+) -> None:
+    files = [tmp_path / f"fold{fold}" / "model.pt" for fold in range(2)]
+    known = json.loads((small_weights.parent / "settings.json").read_text())
+    for fold, file in enumerate(files):
+        file.parent.mkdir()
+        shutil.copy(small_weights, file)
+        (file.parent / "settings.json").write_text(json.dumps(known | {"protocol": f"kfold5:{fold}", "seed": 0}))
+    both = [f"both=baseline:{files[0]},{files[1]}"]
+    with raises_user_error("kfold5:0", "kfold5:1", key="protocol", wrapped=True):
+        evaluate(both, data=small_phantoms, out=tmp_path / "folds")
+    assert not (tmp_path / "folds" / "cases.csv").exists()
+    evaluate(both, data=small_phantoms, protocol="all_train", out=tmp_path / "whole")
+    assert (tmp_path / "whole" / "cases.csv").is_file()

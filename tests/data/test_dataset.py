@@ -9,6 +9,7 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -22,6 +23,7 @@ from bus_monai.data import dataset as prepare
 from bus_monai.data.datalist import Case, Datalist, read_datalist, write_datalist
 from bus_monai.data.dataset import (
     check_dataset,
+    check_one_split,
     load_dataset,
     prepare_dataset,
     read_collection,
@@ -329,3 +331,46 @@ def test_every_training_that_starts_from_a_file_asks_for_its_split() -> None:
         assert [step["weights"] for step in asked] == [f"@settings#{key}" for key in keys]
         asking += len(asked)
     assert asking == 4
+
+
+KFOLD = [{"protocol": f"kfold5:{fold}", "seed": 0} for fold in range(5)]
+SEEDS = [{"protocol": "rdau", "seed": seed} for seed in range(3)]
+
+
+@pytest.mark.parametrize(
+    ("learned", "protocol", "prepared", "refused"),
+    [
+        (KFOLD, "kfold5:0", False, True),
+        # a fold splits prepared folders as well
+        (KFOLD, "kfold5:0", True, True),
+        (SEEDS, "rdau", False, True),
+        (SEEDS, "rdau", True, False),
+        ([SEEDS[0], SEEDS[0]], "rdau", False, False),
+        ([KFOLD[0]], "kfold5:0", False, False),
+        # of data that none has learned from
+        (KFOLD, "all_train", False, False),
+        (KFOLD, "all_train", True, False),
+        ([{}, {}], "rdau", False, False),
+    ],
+)
+def test_an_ensemble_is_not_tested_on_what_some_of_it_learned_from(
+    learned: list[dict[str, object]], protocol: str, prepared: bool, refused: bool, tmp_path: Path
+) -> None:
+    files = [tmp_path / str(number) / "model.pt" for number in range(len(learned))]
+    for file, settings in zip(files, learned, strict=True):
+        file.parent.mkdir()
+        (file.parent / "settings.json").write_text(json.dumps(settings))
+    data = tmp_path / "data"
+    data.mkdir()
+    if prepared:
+        (data / "datalist.json").touch()
+    named = [learned[0]["protocol"], learned[1]["protocol"], "all_train", "prepare"] if refused else []
+    with raises_user_error(*named, key="protocol") if refused else nullcontext():
+        check_one_split(",".join(map(str, files)), data, protocol=protocol, seed=0)
+
+
+def test_every_evaluation_asks_whether_an_ensemble_has_one_split() -> None:
+    for info in list_bundles():
+        steps = json.loads((info.root / "configs" / "evaluate.json").read_text())["initialize"]
+        asked = [step for step in steps if isinstance(step, dict) and step["_target_"].endswith("check_one_split")]
+        assert [step["weights"] for step in asked] == ["@ckpt_path"], info.name
