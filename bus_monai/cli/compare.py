@@ -25,7 +25,7 @@ def compare(
     runs: Annotated[
         list[str], typer.Argument(help="Folders with a cases.csv, each DIR or NAME=DIR; or two label folders.")
     ],
-    metric: Annotated[str, typer.Option(help="A column of cases.csv that is a number.")] = "dice",
+    metric: Annotated[str, typer.Option(help="A column of cases.csv: dice, hd95_px, fp, ...")] = "dice",
     out: Annotated[Path, typer.Option(help="Folder of report.html and comparison.csv.")] = Path("comparison"),
     published: Annotated[
         str | None, typer.Option(help="Print the paper's tables beside ours: rdau, assgan, multi_encoder, ...")
@@ -148,10 +148,12 @@ def report(
 def _names(runs: list[str]) -> dict[str, list[Path]]:
     folders: dict[str, list[Path]] = {}
     for run in runs:
-        name, equals, path = run.rpartition("=")
-        folder = Path(path)
-        name = name if equals else folder.resolve().name
-        if name in folders and not equals:
+        name, equals, path = run.partition("=")
+        # folders of a sweep are called as LR=0.001
+        named = bool(equals) and not Path(run).exists()
+        folder = Path(path if named else run)
+        name = name if named else folder.resolve().name
+        if name in folders and not named:
             raise UserError(f"Two runs are called '{name}': name them, as in 'first={folder}'.")
         folders.setdefault(name, []).append(folder)
     return folders

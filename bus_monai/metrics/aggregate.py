@@ -32,12 +32,14 @@ LOWER_IS_BETTER = frozenset(
     {
         *DISTANCES,
         *DETECTED_DISTANCES,
+        *("fp", "fn", "false_positive", "false_components"),
         "false_positive_rate",
         "false_area_px",
         "false_area_mm2",
         "false_components_per_image",
     }
 )
+"""Columns of the table of cases, and metrics of the rules."""
 CASES_FILE = "cases.csv"
 """Scores per case."""
 SUMMARY_FILE = "summary.json"

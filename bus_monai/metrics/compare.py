@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import friedmanchisquare, rankdata, studentized_range, t, wilcoxon
 
-from bus_monai.errors import UserError, reading
+from bus_monai.errors import UserError, check_choice, reading
 from bus_monai.io.atomic import write_json, write_table
-from bus_monai.metrics.aggregate import LOWER_IS_BETTER, Summary, grouped_mean, means, summarize
+from bus_monai.metrics.aggregate import DISTANCES, LOWER_IS_BETTER, OVERLAPS, Summary, grouped_mean, means, summarize
 from bus_monai.metrics.case_table import CaseRow
 
 SIGNIFICANCE_LEVEL = 0.05
@@ -24,6 +24,11 @@ POWER = 0.8
 WILCOXON_EFFICIENCY = 3 / np.pi
 """Of the signed rank test against the t-test where differences are normal (Hodges and Lehmann 1956)."""
 COMPARED_RULE = "lesion"
+COMPARED_COLUMNS = (
+    *(*OVERLAPS, "specificity", "accuracy", "m_iou", *DISTANCES, "tp", "fp", "fn", "tn"),
+    *("lesions_found", "false_components", "false_positive"),
+)
+"""Of the table of cases: numbers of which more is better, or less. Of an area neither is."""
 ROBUSTNESS_FILE = "robustness.json"
 """Scores under each perturbation, from an evaluation with ``--robustness``."""
 UNDISTURBED = "undisturbed"
@@ -88,10 +93,10 @@ def paired_tests(tables: Mapping[str, Sequence[CaseRow]], metric: str = "dice") 
 
     Args:
         tables: rows of each model, by its name.
-        metric: a column of the table that is a number; cases to which it does not apply are left out.
+        metric: one of :data:`COMPARED_COLUMNS`; cases to which it does not apply are left out.
 
     Raises:
-        UserError: fewer than two models, or tables of different cases.
+        UserError: fewer than two models, another column, or tables of different cases or groups.
 
     Example:
         >>> from bus_monai.metrics.segmentation import score_case
@@ -125,7 +130,7 @@ def ranking(tables: Mapping[str, Sequence[CaseRow]], metric: str = "dice") -> Ra
     """Rank the models within each group and average.
 
     Raises:
-        UserError: fewer than two models, or tables of different cases.
+        UserError: as :func:`paired_tests`.
 
     Example:
         >>> from bus_monai.metrics.segmentation import score_case
@@ -159,7 +164,7 @@ def pool_trainings(name: str, tables: Sequence[Sequence[CaseRow]]) -> list[CaseR
         tables: rows of each training.
 
     Raises:
-        UserError: tables of different cases.
+        UserError: tables of different cases or groups.
     """
     cases = [_cases(rows) for rows in tables]
     for other in cases[1:]:
@@ -167,35 +172,42 @@ def pool_trainings(name: str, tables: Sequence[Sequence[CaseRow]]) -> list[CaseR
     return [row for rows in tables for row in rows]
 
 
-def _cases(rows: Sequence[CaseRow]) -> set[tuple[str, bool, int]]:
-    return {(row.id, row.has_lesion, row.true_area_px) for row in rows}
+def _cases(rows: Sequence[CaseRow]) -> set[tuple[str, str, bool, int]]:
+    return {(row.id, row.group, row.has_lesion, row.true_area_px) for row in rows}
 
 
-def _check_alike(models: str, cases: set[tuple[str, bool, int]], others: set[tuple[str, bool, int]]) -> None:
+def _check_alike(models: str, cases: set[tuple[str, str, bool, int]], others: set[tuple[str, str, bool, int]]) -> None:
     if different := cases ^ others:
         raise UserError(
-            f"{models[0].upper()}{models[1:]} were evaluated on different cases ({len(different)} differ, such as "
-            f"'{min(different)[0]}'): evaluate both on the same data, split and size."
+            f"{models[0].upper()}{models[1:]} were evaluated on different cases or groups of them ({len(different)} "
+            f"differ, such as '{min(different)[0]}'): evaluate both on the same data, split and size."
         )
 
 
 def _by_group(tables: Mapping[str, Sequence[CaseRow]], metric: str) -> dict[str, NDArray[np.float64]]:
+    check_choice("metric", metric, COMPARED_COLUMNS, where="a comparison")
     if len(tables) < 2:
         raise UserError("A comparison needs two or more evaluations: give more folders with a cases.csv.")
-    names = list(tables)
+    first = next(iter(tables))
+    cases = {name: _cases(rows) for name, rows in tables.items()}
+    applies = {name: {(row.id, getattr(row, metric) is not None) for row in rows} for name, rows in tables.items()}
     means: dict[str, dict[str, float]] = {}
-    cases = {name: _cases(tables[name]) for name in names}
-    for name in names:
-        _check_alike(f"'{names[0]}' and '{name}'", cases[names[0]], cases[name])
+    for name, rows in tables.items():
+        _check_alike(f"'{first}' and '{name}'", cases[first], cases[name])
+        if different := applies[first] ^ applies[name]:
+            raise UserError(
+                f"The metric '{metric}' applies to other cases of '{name}' than of '{first}', such as "
+                f"'{min(different)[0]}': choose another."
+            )
         values = defaultdict(list)
-        for row in tables[name]:
+        for row in rows:
             if (value := getattr(row, metric)) is not None:
                 values[row.group].append(float(value))
         means[name] = {group: float(np.mean(part)) for group, part in values.items()}
-    groups = sorted(means[names[0]])
+    groups = sorted(means[first])
     if not groups:
-        raise UserError(f"The metric '{metric}' applies to no case of '{names[0]}': choose another.")
-    return {name: np.array([means[name][group] for group in groups]) for name in names}
+        raise UserError(f"The metric '{metric}' applies to no case of '{first}': choose another.")
+    return {name: np.array([means[name][group] for group in groups]) for name in tables}
 
 
 def _wilcoxon(difference: NDArray[np.float64]) -> float:
@@ -249,10 +261,10 @@ class Comparison:
 
     @classmethod
     def of(cls, tables: Mapping[str, Sequence[CaseRow]], metric: str = "dice") -> Comparison:
-        """Compare tables of cases, by a column of theirs that is a number.
+        """Compare tables of cases, by one of :data:`COMPARED_COLUMNS`.
 
         Raises:
-            UserError: fewer than two models, or tables of different cases.
+            UserError: as :func:`paired_tests`.
         """
         tests = paired_tests(tables, metric)
         summaries = {name: {s.metric: s for s in summarize(rows, COMPARED_RULE)} for name, rows in tables.items()}

@@ -60,6 +60,34 @@ def test_other_cases_are_refused() -> None:
         Comparison.of({"one": table(0), "other": other})
 
 
+@pytest.mark.parametrize("metric", ["fp", "fn", "false_components", "assd_px", "dice", "tp", "tn", "m_iou"])
+def test_the_better_model_comes_first(metric: str) -> None:
+    tables = {"bad": table(6), "good": table(0)}
+    assert list(ranking(tables, metric).ranks) == ["good", "bad"]
+
+
+@pytest.mark.parametrize("metric", ["predicted_area_px", "true_area_mm2", "lesions", "findings", "group", "foo"])
+def test_what_has_no_better_direction_is_not_compared(metric: str) -> None:
+    with raises_user_error(repr(metric), "dice", "false_components", key="metric"):
+        Comparison.of({"bad": table(2), "good": table(0)}, metric)
+
+
+def test_tables_of_other_groups_are_refused() -> None:
+    by_patient = [replace(row, group="c0") for row in table(0)]
+    by_image = [replace(row, group=row.id) for row in table(2)]
+    with raises_user_error("one", "other", "c1"):
+        paired_tests({"one": by_image, "other": by_patient})
+    with raises_user_error("seeds", "c1"):
+        pool_trainings("seeds", [by_image, by_patient])
+
+
+def test_a_metric_that_one_model_lacks_is_refused() -> None:
+    known = [replace(row, hd95_mm=1.0) for row in table(0)]
+    for tables in ({"one": known, "other": table(2)}, {"other": table(2), "one": known}):
+        with raises_user_error("hd95_mm", "one", "other", "c0"):
+            paired_tests(tables, "hd95_mm")
+
+
 def row(id: str, hits: int, group: str | None = None, true: int = 50) -> CaseRow:
     predicted, truth = (np.arange(100).reshape(10, 10) < n for n in (hits, true))
     return CaseRow.of(score_case(predicted * 1.0, truth), id=id, group=group or id, diagnosis="benign")
