@@ -22,7 +22,7 @@ from bus_monai.inference.predictor import Predictor
 from bus_monai.inference.results import RESULTS_FILE, RUN_FILE, is_results, write_results, write_run
 from bus_monai.inference.segment_file import SegmentFile, SegmentSettings
 from bus_monai.inference.write_outputs import RERUN_HINT, OutputError, candidate_names, source_date
-from bus_monai.io.atomic import check_writable
+from bus_monai.io.atomic import check_writable, remove_partial_files
 from bus_monai.io.opened import hash_file, open_source, quiet_decoders
 from bus_monai.io.ours import (
     MANIFEST_FILE,
@@ -217,6 +217,8 @@ def segment_inputs(
     manifest = Manifest(out)
     now: Counter[str] = Counter()
     try:
+        with writing(out, option="--out"):
+            remove_partial_files(out)
         creation = _known_job(manifest, out, predictor, settings, began)
         try:
             with quiet_decoders(), Readers() as readers:

@@ -6,27 +6,41 @@ import csv
 import itertools
 import json
 import os
+import re
+import secrets
 import shutil
 import tempfile
+import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import lru_cache
 from pathlib import Path
 
 from bus_monai.errors import writing
-from bus_monai.io.ours import KNOWN_COLUMNS, is_table_of, not_ours
+from bus_monai.io.ours import KNOWN_COLUMNS, files_below, is_table_of, not_ours
+
+_PARTIAL = re.compile(r"\.part-[0-9a-f]{8}-")
+LONGEST_NAME, LONGEST_MARK = 255, 15
+"""Bytes of a file's name, and of what stands before it while the file is written."""
+ABANDONED_S = 86_400.0
+"""After which a file that was begun is one of a writer that was killed."""
 
 
 @contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
     """Yield a name beside ``path`` to write to; at the end it is flushed to the disk and renamed.
 
-    What was there before stays where the block raises. An error of the system names ``path``: of an open file it names
-    none, and the other name tells nobody anything.
+    Each writer has a name of its own: of two that write at once the last one wins. What a killed one left is removed
+    where a process writes to the folder a day later, see also :func:`remove_partial_files`. What was there before stays
+    where the block raises. An error of the system names ``path``: of an open file it names none, and the other name
+    tells nobody anything.
 
     Raises:
         OSError: the disk is full, or the folder is missing or cannot be written to.
     """
-    partial = path.with_name(".part-" + path.name)
+    _remove_abandoned(path.parent)
+    ending = os.fsdecode(os.fsencode(path.name)[LONGEST_MARK - LONGEST_NAME :])
+    partial = path.with_name(f".part-{secrets.token_hex(4)}-{ending}")
     try:
         yield partial
         handle = os.open(partial, os.O_RDONLY)
@@ -40,6 +54,22 @@ def atomic_file(path: Path) -> Iterator[Path]:
         if isinstance(error, OSError) and str(error.filename2 or error.filename or partial) == str(partial):
             raise OSError(error.errno, error.strerror, str(path)) from error
         raise
+
+
+@lru_cache(maxsize=1024)
+def _remove_abandoned(folder: Path) -> None:
+    """Remove what killed writers left in a folder, which is looked at once by a process."""
+    with suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            if _PARTIAL.match(entry.name) and time.time() - entry.stat().st_mtime > ABANDONED_S:
+                Path(entry).unlink()
+
+
+def remove_partial_files(folder: Path) -> None:
+    """Remove below a folder, to which nobody writes now, what writers that were killed left."""
+    for path in files_below(folder):
+        if _PARTIAL.match(path.name):
+            path.unlink(missing_ok=True)
 
 
 def check_writable(folder: str | Path) -> Path:

@@ -170,7 +170,7 @@ class Drafts:
 
     def annotators(self, image: str) -> list[str]:
         """Return who has a draft of an image."""
-        return sorted(path.stem for path in (self.folder / image).glob("*.json"))
+        return sorted(path.stem for path in (self.folder / image).glob("[!.]*.json"))
 
     def _path(self, image: str, annotator: str) -> Path:
         return self.folder / image / f"{check_annotator(annotator)}.json"

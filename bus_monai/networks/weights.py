@@ -53,7 +53,9 @@ def save_weights(state: Mapping[str, Any], path: Path) -> None:
     """
     with writing(path, kept="what was saved before is whole"), atomic_file(path) as partial:
         try:
-            torch.save(state, partial)
+            # of a file's name, which is new each time, it would keep the stem
+            with partial.open("wb") as file:
+                torch.save(state, file)
         except RuntimeError as error:
             # of its zip writer, which says in words of its own that a disk is full
             raise OSError(errno.ENOSPC, "not all of it could be written") from error

@@ -195,5 +195,6 @@ def test_a_full_disk_is_one_sentence_and_loses_nothing(
         with raises_user_error(os.strerror(errno.ENOSPC), "space", key="--out"):
             segment_inputs([source], out, bright, SegmentSettings(PNG))
     assert not list(out.rglob(".part-*"))
+    (out / ".part-0123abcd-00_mask.png").write_bytes(b"of a run that was killed")
     segment_inputs([source], out, bright, SegmentSettings(PNG))
     assert contents(out) == contents(tmp_path / "undisturbed")

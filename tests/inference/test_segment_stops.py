@@ -121,11 +121,11 @@ def killed_and_started_again(tmp_path: Path, files: int, kills: int) -> list[int
         assert run.stdout is not None
         run.stdout.readline()
         while masks < wanted and run.poll() is None:
-            masks = len(list((tmp_path / "out").rglob("*_mask.png")))
+            masks = len(list((tmp_path / "out").rglob("[!.]*_mask.png")))
         time.sleep(0.02 * chance.random())
         run.kill()
         run.communicate()
-        counts.append(len(list((tmp_path / "out").rglob("*_mask.png"))))
+        counts.append(len(list((tmp_path / "out").rglob("[!.]*_mask.png"))))
     subprocess.run([*command, str(tmp_path / "out"), "0"], check=True, capture_output=True, env=environment)
     assert contents(tmp_path / "out") == contents(tmp_path / "whole")
     assert len(table(tmp_path / "out")) == files
@@ -170,7 +170,7 @@ def test_interrupted_by_the_user(bright: Any, tmp_path: Path) -> None:
         [sys.executable, "-c", COMMAND, str(tmp_path / "weights"), str(tmp_path / "go on"), *words],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": path},
     )  # fmt: skip
-    wait_until(lambda: list(out.rglob("*_mask.png")) or run.poll() is not None)
+    wait_until(lambda: list(out.rglob("[!.]*_mask.png")) or run.poll() is not None)
     run.send_signal(signal.SIGINT)
     (tmp_path / "go on").touch()
     printed, errors = run.communicate()
@@ -179,6 +179,6 @@ def test_interrupted_by_the_user(bright: Any, tmp_path: Path) -> None:
     assert "Traceback" not in errors
     known = [row["output"] for row in table(out)]
     assert 0 < len(known) < 60
-    assert {f"{name}_mask.png" for name in known} == {str(p.relative_to(out)) for p in out.rglob("*_mask.png")}
+    assert {f"{name}_mask.png" for name in known} == {str(p.relative_to(out)) for p in out.rglob("[!.]*_mask.png")}
     segment_inputs([source], out, bright, SegmentSettings(("overlay", "png", "nifti")))
     assert contents(out) == contents(tmp_path / "whole")

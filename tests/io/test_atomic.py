@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import errno
+import os
 import shutil
+import time
 from pathlib import Path
 
 import pytest
 
 from bus_monai.data.datalist import DATALIST_FILE
-from bus_monai.io.atomic import atomic_file, whole_folder, write_table
+from bus_monai.io.atomic import _remove_abandoned, atomic_file, remove_partial_files, whole_folder, write_table
 from tests.user_errors import raises_user_error
 
 
@@ -57,6 +59,49 @@ def fail(path: Path, *names: str | None) -> None:
     with atomic_file(path) as partial:
         partial.write_text("half")
         raise OSError(errno.ENOSPC, FULL, *(str(partial) if name == "partial" else name for name in names))
+
+
+def test_each_writer_of_a_file_has_its_own_name(tmp_path: Path) -> None:
+    path = tmp_path / "draft.json"
+    with atomic_file(path) as first:
+        first.write_text("first")
+        with atomic_file(path) as second:
+            second.write_text("second")
+            assert first.read_text() == "first"
+        assert path.read_text() == "second"
+    assert {file.name: file.read_text() for file in tmp_path.iterdir()} == {"draft.json": "first"}
+
+
+@pytest.mark.parametrize("name", ["x" * 251 + ".png", "é" * 125 + ".png"])
+def test_a_name_may_be_as_long_as_the_system_lets_it(name: str, tmp_path: Path) -> None:
+    with atomic_file(tmp_path / name) as partial:
+        partial.write_text("a")
+        assert partial.suffix == ".png"
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_what_killed_writers_left_is_removed(tmp_path: Path) -> None:
+    def leave(folder: str, age_s: float) -> None:
+        writer = atomic_file(tmp_path / folder / "a.pt")
+        left = writer.__enter__()
+        left.write_text("half")
+        os.utime(left, (time.time() - age_s,) * 2)
+        kept.append(writer)
+
+    kept: list[object] = []  # else they end, and remove it themselves
+    for folder in ("run", "out"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / ".part-mine").write_text("mine")
+        os.utime(tmp_path / folder / ".part-mine", (0, 0))
+    for age_s in (3600, 2 * 86_400):
+        leave("run", age_s)
+    _remove_abandoned.cache_clear()  # as in another process
+    with atomic_file(tmp_path / "run" / "a.pt") as partial:
+        partial.write_text("whole")
+    assert sorted(path.read_text() for path in (tmp_path / "run").iterdir()) == ["half", "mine", "whole"]
+    leave("out", 0)
+    remove_partial_files(tmp_path)
+    assert sorted(path.name for path in tmp_path.rglob("*.*")) == [".part-mine", ".part-mine", "a.pt"]
 
 
 def copy(source: Path, path: Path) -> None:

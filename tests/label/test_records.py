@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from bus_monai.io.atomic import atomic_file
 from bus_monai.label.records import Drafts, Results, client_record, mask_digest, read_record
 from tests.user_errors import raises_user_error
 
@@ -59,6 +61,27 @@ def test_drafts_are_apart_by_image_and_annotator(tmp_path: Path) -> None:
     assert (drafts.read("a/b", "Ann"), drafts.annotators("a/b")) == (None, ["Ben"])
     with raises_user_error(key="annotator"):
         drafts.keep("a/b", "../Ann", {})
+
+
+def test_two_tabs_keep_drafts_at_once(tmp_path: Path) -> None:
+    drafts = Drafts(tmp_path)
+
+    def keep(tab: int) -> None:
+        for number in range(40):
+            drafts.keep("a", "Ann", {"tab": tab, "number": number})
+            assert drafts.read("a", "Ann") is not None
+
+    with ThreadPoolExecutor(4) as tabs:
+        list(tabs.map(keep, range(4)))
+    assert [path.name for path in (tmp_path / "a").iterdir()] == ["Ann.json"]
+
+
+def test_a_draft_that_was_never_whole_is_nobodys(tmp_path: Path) -> None:
+    drafts = Drafts(tmp_path)
+    drafts.keep("a", "Ann", {})
+    with atomic_file(tmp_path / "a" / "Ben.json") as partial:
+        partial.write_text("{")
+        assert drafts.annotators("a") == ["Ann"]
 
 
 def test_a_broken_draft_is_named(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import errno
 import os
 import pickle
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 import torch
@@ -42,8 +43,8 @@ def test_a_full_disk_keeps_what_was_there(tmp_path: Path, monkeypatch: pytest.Mo
     path = tmp_path / "model.pt"
     save_weights({"x": torch.ones(3)}, path)
 
-    def full(state: object, target: Path) -> None:
-        Path(target).write_bytes(b"half")
+    def full(state: object, target: BinaryIO) -> None:
+        target.write(b"half")
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(torch, "save", full)
@@ -51,6 +52,12 @@ def test_a_full_disk_keeps_what_was_there(tmp_path: Path, monkeypatch: pytest.Mo
         save_weights({"x": torch.zeros(3)}, path)
     assert torch.equal(read_weights(path)["x"], torch.ones(3))
     assert [p.name for p in tmp_path.iterdir()] == ["model.pt"]
+
+
+def test_the_same_weights_are_the_same_file(tmp_path: Path) -> None:
+    for name in ("a.pt", "b.pt"):
+        save_weights({"x": torch.ones(3)}, tmp_path / name)
+    assert (tmp_path / "a.pt").read_bytes() == (tmp_path / "b.pt").read_bytes()
 
 
 def test_a_missing_file_and_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
