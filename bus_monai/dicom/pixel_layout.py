@@ -337,9 +337,13 @@ def _is_turned(plane: NDArray[np.uint8], rows: int, columns: int) -> bool:
     if rows == columns or len(plane) < rows * columns or min(rows, columns) < MIN_SIDE:
         return False
     values = plane.astype(np.int16)
-    beside, said, turned = (float(np.abs(values[lag:] - values[:-lag]).mean()) for lag in (1, columns, rows))
+    beside, said, turned = (np.abs(values[lag:] - values[:-lag]) for lag in (1, columns, rows))
     # in a picture of layers, pixels of one row are alike at any distance
-    return turned < said * MIN_SMOOTHER and turned < beside * MAX_ROUGHER
+    if turned.mean() >= min(said.mean() * MIN_SMOOTHER, beside.mean() * MAX_ROUGHER):
+        return False
+    # of the same picture side by side, pixels are alike within a row as it is said, and not from one to the next
+    within = np.arange(len(turned)) % columns < columns - rows
+    return not within.any() or bool(turned[within].mean() >= turned[~within].mean() * MIN_SMOOTHER)
 
 
 def _compressed(source: OpenedSource, declared: PixelLayout, fragments: list[Span]) -> PixelLayout:

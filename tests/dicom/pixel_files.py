@@ -69,7 +69,8 @@ def j2k(pixels: np.ndarray) -> bytes:
 def compressed(pixels: np.ndarray, syntax: UID) -> bytes:
     data = Dataset()
     data.file_meta = FileMetaDataset()
-    data.Rows, data.Columns, data.SamplesPerPixel = ROWS, COLUMNS, 3 if pixels.ndim == 3 else 1
+    data.Rows, data.Columns = pixels.shape[:2]
+    data.SamplesPerPixel = 3 if pixels.ndim == 3 else 1
     data.BitsAllocated = data.BitsStored = 8 * pixels.dtype.itemsize
     data.PixelRepresentation, data.NumberOfFrames = 0, 1
     data.PhotometricInterpretation, data.PlanarConfiguration = "RGB" if pixels.ndim == 3 else "MONOCHROME2", 0

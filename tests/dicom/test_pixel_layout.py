@@ -13,13 +13,15 @@ from hypothesis import strategies as st
 from pydicom.encaps import encapsulate
 from pydicom.uid import (
     UID,
+    ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
     JPEGBaseline8Bit,
+    RLELossless,
 )
 
 from bus_monai.dicom.pixel_layout import _is_turned
 from bus_monai.sources.read import read_all_frames, read_source
-from tests.dicom.pixel_files import BASE, COLUMNS, FRAMES, RGB, ROWS, jpeg, written
+from tests.dicom.pixel_files import BASE, COLUMNS, FRAMES, RGB, ROWS, compressed, jpeg, written
 from tests.user_errors import raises_user_error
 
 
@@ -72,6 +74,33 @@ def test_rows_and_columns_that_are_swapped_are_told_by_the_bytes(tmp_path: Path,
     found = read_source(written(tmp_path, pixels, Rows=COLUMNS, Columns=ROWS))
     assert found.pixels.shape == (ROWS, COLUMNS)
     assert any("Rows and Columns are 48 and 64" in note for note in found.notes)
+
+
+ONE = np.fromfunction(lambda y, x: 90 + 60 * np.sin(y / 5) * np.cos(x / 11), (ROWS, ROWS)).astype(np.uint8)
+FLOW = ONE.copy()
+FLOW[10:20, 15:30] = 230
+
+
+@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, RLELossless])
+@pytest.mark.parametrize("other", [ONE, FLOW, ONE + np.random.default_rng(1).integers(0, 4, ONE.shape, np.uint8)])
+@pytest.mark.parametrize("pictures", [2, 3])
+@pytest.mark.parametrize("bar", [0, 2])
+def test_the_same_picture_side_by_side_is_not_swapped(
+    tmp_path: Path, syntax: UID, other: np.ndarray, pictures: int, bar: int
+) -> None:
+    """A row of such a screen is as long as twice its rows, so that pixels that far apart are alike."""
+    screen = np.hstack([ONE, *[other] * (pictures - 1), np.zeros((ROWS, bar), np.uint8)])
+    data = encapsulate([compressed(screen, syntax)]) if syntax == RLELossless else screen.tobytes()
+    found = read_source(written(tmp_path, screen, syntax=syntax, PixelData=data, Columns=screen.shape[1]))
+    np.testing.assert_array_equal(found.pixels, screen / np.float32(255))
+
+
+@pytest.mark.parametrize("rows", [24, 40, 47])
+@pytest.mark.parametrize("texture", [0, 10])
+def test_a_picture_of_any_shape_that_is_swapped_is_turned(tmp_path: Path, rows: int, texture: int) -> None:
+    picture = np.random.default_rng(rows).integers(0, texture + 1, (ROWS, rows), np.uint8) + ONE[:, :rows]
+    found = read_source(written(tmp_path, picture, Rows=rows, Columns=ROWS))
+    np.testing.assert_array_equal(found.pixels, picture / np.float32(255))
 
 
 @given(st.integers(16, 60), st.integers(61, 200), st.sampled_from(["layers", "columns", "noise"]), st.booleans())
