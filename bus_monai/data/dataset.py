@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,11 +14,12 @@ from tqdm import tqdm
 from bus_monai.bundle.registry import weights_file
 from bus_monai.bundle.settings import read_settings
 from bus_monai.data.datalist import DATALIST_FILE, Case, Datalist, read_datalist, to_item, write_datalist
+from bus_monai.data.near_duplicates import join_groups
 from bus_monai.data.phantoms.mammogram import mammo_phantom_dataset
 from bus_monai.data.phantoms.ultrasound import phantom_dataset
 from bus_monai.data.protocols import apply_protocol
-from bus_monai.data.readers.catalog import PUBLISHED_SETS, find_set, recognize
-from bus_monai.data.readers.folder import IMAGE_FOLDER, MASK_FOLDER, require_folder
+from bus_monai.data.readers.catalog import PUBLISHED_SETS, PublishedSet, find_set, recognize
+from bus_monai.data.readers.folder import IMAGE_FOLDER, MASK_FOLDER, case_id, require_folder
 from bus_monai.errors import UserError, writing
 from bus_monai.io.gray import check_signal
 from bus_monai.io.image import read_mask
@@ -31,36 +33,68 @@ NAMED_FOLD = "kfold5:"
 
 
 def read_collection(folder: Path) -> list[Case] | None:
-    """Read all cases of the data sets in ``folder``; the name of each one's folder goes before its ids and groups.
+    """Read all labeled cases of the data sets in ``folder``; the name of each one's folder goes before its ids.
+
+    Groups hold the copies of an image in other sets too. Sections named ``unlabeled`` are left out with a warning.
 
     Returns:
         The cases, or ``None`` unless two or more folders in ``folder`` are data sets, prepared ones or of image files.
 
     Raises:
-        UserError: something in one of them is wrong.
+        UserError: something in one of them is wrong, one must be prepared first, or two images would have one id.
     """
+    return None if (found := _read_members(folder)) is None else found[0]
+
+
+def _read_members(folder: Path) -> tuple[list[Case], bool] | None:
+    """Return the cases of :func:`read_collection`, and whether some were generated."""
     members = list(_members(folder))
     if len(members) < 2:
         return None
-    cases = []
+    homes: dict[str, Path] = {}
+    cases: list[Case] = []
+    synthetic = False
     for member, read in members:
-        for case in read(member):
-            name = f"{member.name}_{case.id}"
+        own, generated = read(member)
+        synthetic = synthetic or generated
+        for case in own:
+            name = f"{case_id(member.name)}_{case.id}"
+            if name in homes:
+                raise UserError(
+                    f"Two images would have the id '{name}', in '{homes[name]}' and in '{member}': rename one folder."
+                )
+            homes[name] = member
             cases.append(replace(case, id=name, group=f"{member.name}_{case.group}", dataset=member.name))
-    return cases
+    return join_groups(cases), synthetic
 
 
-def _members(folder: Path) -> Iterator[tuple[Path, Callable[[Path], list[Case]]]]:
-    """Yield each data set in ``folder`` with what reads it."""
+def _members(folder: Path) -> Iterator[tuple[Path, Callable[[Path], tuple[list[Case], bool]]]]:
+    """Yield each data set in ``folder`` with what reads its cases, and says whether they were generated."""
     for path in sorted(folder.iterdir()):
         if (path / DATALIST_FILE).is_file():
             yield path, _read_prepared
-        elif path.is_dir() and (known := recognize(path)) is not None and not known.convert:
-            yield path, known.read
+        elif path.is_dir() and (known := recognize(path)) is not None:
+            yield path, partial(_read_files, known)
 
 
-def _read_prepared(folder: Path) -> list[Case]:
-    return [case for _, cases in read_datalist(folder).sections() for case in cases]
+def _read_prepared(folder: Path) -> tuple[list[Case], bool]:
+    datalist = read_datalist(folder)
+    if datalist.unlabeled:
+        logger.warning("Left out: %d unlabeled images of '%s'", len(datalist.unlabeled), folder)
+    return _labeled(datalist), datalist.synthetic
+
+
+def _read_files(known: PublishedSet, folder: Path) -> tuple[list[Case], bool]:
+    if known.convert:
+        raise UserError(
+            f"dataset_dir '{folder}' is {known.title}, whose pixels or masks must be converted: run 'bus-monai data "
+            f"prepare {known.name} {folder} --out DIR' and give DIR."
+        )
+    return known.read(folder), False
+
+
+def _labeled(datalist: Datalist) -> list[Case]:
+    return [case for name, cases in datalist.sections() if name != "unlabeled" for case in cases]
 
 
 def default_dataset_dir(part: str = "") -> str:
@@ -78,7 +112,7 @@ def load_dataset(dataset_dir: str | Path, *, protocol: str, seed: int = 0, skip_
 
     Args:
         dataset_dir: a folder with a ``datalist.json``, which is taken as it is, or a published data set of image files
-            as it was unpacked, or a folder of several of these.
+            as it was unpacked, or a folder of several of these, see :func:`read_collection`.
         protocol: name of the split where the folder has none of its own; a fold such as ``kfold5:3`` splits all
             labeled cases anew in either case.
         seed: of that split.
@@ -96,11 +130,11 @@ def load_dataset(dataset_dir: str | Path, *, protocol: str, seed: int = 0, skip_
         datalist = read_datalist(folder)
         if protocol.startswith(NAMED_FOLD):
             # folds share no case: sections of the folder's own would be tested five times
-            labeled = [case for name, cases in datalist.sections() if name != "unlabeled" for case in cases]
-            folds = apply_protocol(protocol, labeled, seed)
+            folds = apply_protocol(protocol, _labeled(datalist), seed)
             datalist = replace(folds, unlabeled=datalist.unlabeled, synthetic=datalist.synthetic)
     else:
-        datalist = apply_protocol(protocol, _read_published(folder), seed)
+        cases, synthetic = _read_published(folder)
+        datalist = replace(apply_protocol(protocol, cases, seed), synthetic=synthetic)
     if skip_broken:
         datalist = without_broken(datalist)
     if datalist.synthetic:
@@ -171,20 +205,15 @@ def _has_sections(dataset_dir: str | Path, protocol: str) -> bool:
     return (Path(dataset_dir).expanduser() / DATALIST_FILE).is_file() and not protocol.startswith(NAMED_FOLD)
 
 
-def _read_published(folder: Path) -> list[Case]:
+def _read_published(folder: Path) -> tuple[list[Case], bool]:
     published = recognize(folder)
-    if published is None:
-        if (cases := read_collection(folder)) is not None:
-            return cases
-        state = "is empty" if not any(folder.iterdir()) else "is neither"
-        titles = ", ".join(known.title for known in PUBLISHED_SETS if not known.convert)
-        raise UserError(f"dataset_dir '{folder}' {state}: give a folder with a {DATALIST_FILE}, or one of {titles}.")
-    if published.convert:
-        raise UserError(
-            f"dataset_dir '{folder}' is {published.title}, whose pixels or masks must be converted: run 'bus-monai "
-            f"data prepare {published.name} {folder} --out DIR' and give DIR."
-        )
-    return published.read(folder)
+    if published is not None:
+        return _read_files(published, folder)
+    if (found := _read_members(folder)) is not None:
+        return found
+    state = "is empty" if not any(folder.iterdir()) else "is neither"
+    titles = ", ".join(known.title for known in PUBLISHED_SETS if not known.convert)
+    raise UserError(f"dataset_dir '{folder}' {state}: give a folder with a {DATALIST_FILE}, or one of {titles}.")
 
 
 def check_dataset(datalist: Datalist, *, sections: Sequence[str], optional: Sequence[str] = ()) -> None:

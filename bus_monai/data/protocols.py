@@ -112,6 +112,8 @@ def kfold5(cases: Sequence[Case], seed: int, fold: int = 0) -> Datalist:
 def leave_one_dataset_out(cases: Sequence[Case], seed: int, dataset: str) -> Datalist:
     """All images of one data set are tested; the others are learned from, a tenth of them validates.
 
+    What is of a group with a tested image, such as its copy in another data set, is left out with a warning.
+
     Args:
         cases: of several data sets.
         seed: of the split.
@@ -126,7 +128,13 @@ def leave_one_dataset_out(cases: Sequence[Case], seed: int, dataset: str) -> Dat
             f"The protocol leave_one_dataset_out cannot leave out '{dataset}' of the data sets {', '.join(names)}: "
             "give a folder with two or more data sets, each in a folder of its own, and name one of them."
         )
-    test, rest = ([case for case in cases if (case.dataset == dataset) is tested] for tested in (True, False))
+    test, others = ([case for case in cases if (case.dataset == dataset) is tested] for tested in (True, False))
+    known = {case.group for case in test}
+    rest = [case for case in others if case.group not in known]
+    if len(rest) < len(others):
+        logger.warning(
+            "Left out: %d images of other data sets that are copies of images of '%s'", len(others) - len(rest), dataset
+        )
     return _tested_on(test, rest, seed)
 
 
