@@ -27,7 +27,7 @@ from bus_monai.networks.shape_cnn import SHAPE_CLASSES
 from bus_monai.sources.listing import list_files
 from bus_monai.sources.read import read_source
 from bus_monai.transforms.crop import AREA_KEY, BOX_KEY, CROP_KINDS
-from bus_monai.transforms.load import components, crop_mass, read_mask_file
+from bus_monai.transforms.load import MAY_BE_EMPTY, components, crop_mass, read_mask_file
 from bus_monai.transforms.masks import SaveMaskd
 
 TRUTH_KEY = "truth"
@@ -40,7 +40,8 @@ def crop_items(cases: Sequence[Case], box: str) -> list[dict[str, Any]]:
     """Turn cases into the dictionaries that transforms take, one per lesion, or one per image for ``box`` ``full``.
 
     Args:
-        cases: with one mask file per lesion; those without a mask are left out, since nothing tells where to crop.
+        cases: with one mask file per lesion; those without a mask are left out, since nothing tells where to crop, and
+            so is an empty mask of an image that is normal or of unknown diagnosis.
         box: ``full``, or any other of :data:`~bus_monai.transforms.crop.CROP_KINDS`, which needs a box.
 
     Returns:
@@ -49,28 +50,35 @@ def crop_items(cases: Sequence[Case], box: str) -> list[dict[str, Any]]:
         in pixels of the image, (4,) int64, bottom and right outside, and ``lesion_px``, the pixels of that mask.
 
     Raises:
-        UserError: a mask is empty or cannot be read, or no case has a mask.
+        UserError: a mask of a benign or malignant image is empty, one cannot be read, or no case has a lesion.
     """
     check_choice("box", box, CROP_KINDS)
-    items = to_items(cases)
     if box == "full":
-        return items
-    cropped = [
-        item | {"id": mass_id(item["id"], number), **_true_box(case, number)}
-        for case, item in zip(cases, items, strict=True)
-        for number in range(1, len(case.masks) + 1)
-    ]
+        return to_items(cases)
+    cropped = [item for case in cases for item in case_crops(case)]
     if cases and not cropped:
         raise UserError(f"None of the {len(cases)} images has a mask to crop around: add masks, or set box to full.")
     return cropped
 
 
+def case_crops(case: Case) -> list[dict[str, Any]]:
+    """Return the items of a case, one per lesion, as :func:`crop_items` does; none where it has no lesion.
+
+    Raises:
+        UserError: a mask of a benign or malignant image is empty, or one cannot be read.
+    """
+    (item,) = to_items([case])
+    boxes = ((number, _true_box(case, number)) for number in range(1, len(case.masks) + 1))
+    return [item | {"id": mass_id(case.id, number), **box} for number, box in boxes if box]
+
+
 def section_crops(datalist: Datalist, section: str, box: str) -> list[dict[str, Any]]:
     """Return the cases of a section as :func:`crop_items` does; whole, the unlabeled ones that nobody has a mask of."""
     cases: Sequence[Case] = getattr(datalist, section)
-    if section != "unlabeled":
+    if section != "unlabeled" or box == "full":
         return crop_items(cases, box)
-    return [item for case in cases for item in (crop_items([case], box) if case.masks else to_items([case]))]
+    check_choice("box", box, CROP_KINDS)
+    return [item for case in cases for item in (case_crops(case) or to_items([case]))]
 
 
 def _true_box(case: Case, number: int) -> dict[str, Any]:
@@ -78,6 +86,8 @@ def _true_box(case: Case, number: int) -> dict[str, Any]:
     mask = read_any_mask(path)
     box = Box.from_mask(mask)
     if not box.area:
+        if case.diagnosis in MAY_BE_EMPTY:
+            return {}
         raise UserError(f"The mask '{path}' is empty, so that there is nothing to crop around: remove it.")
     return {BOX_KEY: np.array(box.sides, dtype=np.int64), AREA_KEY: np.count_nonzero(mask)}
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from bus_monai.data.datalist import Case
-from bus_monai.data.items import crop_items
+from bus_monai.data.items import case_crops
 from bus_monai.geometry.box import Box
 from bus_monai.io.image import read_mask
 from bus_monai.mammogram.reader import MammogramReader, MassReading, merge_masks
@@ -117,7 +117,7 @@ def measure_stage_errors(reader: MammogramReader, cases: Sequence[Case], shapes:
         shapes: true shape by the path of the mask, as far as they are known.
 
     Raises:
-        UserError: an image or a mask cannot be read, or a mask is empty.
+        UserError: an image or a mask cannot be read, or a mask of a benign or malignant image is empty.
     """
     masses: list[MassOutcome] = []
     with_box: list[CaseRow] = []
@@ -126,7 +126,7 @@ def measure_stage_errors(reader: MammogramReader, cases: Sequence[Case], shapes:
         source = read_source(case.image)
         image = torch.from_numpy(source.pixels.copy())[None]
         truths = [read_mask(path, source.pixels.shape) for path in case.masks]
-        boxes = [Box(*item["box"].tolist()) for item in crop_items([case], "tight")] if truths else []
+        boxes = [Box(*item["box"].tolist()) for item in case_crops(case)]
         given, found = reader(image, boxes), reader(image)
         merged = np.any([np.zeros(source.pixels.shape, dtype=bool), *truths], axis=0)
         for rows, readings in ((with_box, given), (detected, found)):
@@ -134,6 +134,8 @@ def measure_stage_errors(reader: MammogramReader, cases: Sequence[Case], shapes:
             scores = score_case(predicted, merged, spacing_mm=source.spacing_mm)
             rows.append(CaseRow.of(scores, id=case.id, group=case.group, diagnosis=case.diagnosis))
         for number, (path, truth) in enumerate(zip(case.masks, truths, strict=True), start=1):
+            if not truth.any():
+                continue
             told = reader.classify(torch.from_numpy(truth)[None], image)
             dice_with_box, shape_with_box = _best(given, truth)
             dice_detected, shape_detected = _best(found, truth)

@@ -129,6 +129,10 @@ class LoadMasksd(MapTransform):
         return item
 
 
+MAY_BE_EMPTY = ("normal", "unknown")
+"""Diagnoses of images whose masks may be empty, as some data sets ship them."""
+
+
 class LoadMassBoxesd(MapTransform):
     """Turn the masks of a case into ``boxes``, one per file, in pixels of its loaded ``image``.
 
@@ -137,10 +141,11 @@ class LoadMassBoxesd(MapTransform):
     resized as well. Those transforms also want labels (T,), the item's ``classes``: all 0, since there is one.
 
     Args:
-        keys: list of mask paths, removed from the item; an empty list stands for an image without mass.
+        keys: list of mask paths, removed from the item; an empty list stands for an image without mass, and so does an
+            empty mask where the item's ``diagnosis`` is ``normal`` or ``unknown``.
 
     Raises:
-        UserError: a mask cannot be read, has another size than the image's file, or no pixel.
+        UserError: a mask cannot be read, has another size than the image's file, or no pixel in any other image.
     """
 
     def __init__(self, keys: KeysCollection = "masks") -> None:
@@ -152,16 +157,17 @@ class LoadMassBoxesd(MapTransform):
         image = item["image"]
         source = tuple(int(side) for side in image.meta["source_shape"])
         paths = [Path(path) for key in self.keys for path in item.pop(key)]
-        boxes = torch.tensor([_box(path, source).sides for path in paths], dtype=torch.float32).reshape(-1, 4)
+        found = [_box(path, source, may_be_empty=item.get("diagnosis") in MAY_BE_EMPTY) for path in paths]
+        boxes = torch.tensor([box.sides for box in found if box.area], dtype=torch.float32).reshape(-1, 4)
         scale = torch.tensor([now / before for now, before in zip(image.shape[1:], source, strict=True)])
         item["boxes"] = boxes * scale.repeat(2)
         item["classes"] = torch.zeros(len(boxes), dtype=torch.long)
         return item
 
 
-def _box(path: Path, size: tuple[int, ...]) -> Box:
+def _box(path: Path, size: tuple[int, ...], *, may_be_empty: bool) -> Box:
     box = Box.from_mask(read_mask(path, size))
-    if not box.area:
+    if not (box.area or may_be_empty):
         raise UserError(f"The mask '{path}' is empty: draw the mass or remove the file from the data set.")
     return box
 

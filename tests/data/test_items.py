@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from bus_monai.data.datalist import Case, read_datalist
+from bus_monai.data.datalist import Case, Datalist, read_datalist
 from bus_monai.data.dataset import load_dataset, prepare_dataset
 from bus_monai.data.items import (
     boxed_items,
@@ -23,6 +24,7 @@ from bus_monai.data.items import (
     mass_id,
     mass_items,
     masses_of_folder,
+    section_crops,
     shape_weights,
     write_empty_masks,
 )
@@ -74,6 +76,27 @@ def test_what_is_wrong_is_said(cases: list[Case]) -> None:
     assert crop_items([], "loose") == []
     with raises_user_error("lesion", *CROP_KINDS, key="box"):
         crop_items(cases, "lesion")
+
+
+@pytest.mark.parametrize("diagnosis", ["normal", "unknown"])
+def test_a_black_mask_of_an_image_without_lesion_is_no_crop(cases: list[Case], diagnosis: str, tmp_path: Path) -> None:
+    black = tmp_path / "black.png"
+    Image.fromarray(np.zeros((20, 30), dtype=np.uint8)).save(black)
+    empty = Case("c", tmp_path / "image.png", (black,), "c", diagnosis)  # type: ignore[arg-type]
+    assert [item["id"] for item in crop_items([empty, *cases], "loose")] == ["a_m1", "a_m2"]
+    datalist = Datalist(training=[*cases, empty], unlabeled=[empty, *cases])
+    assert [item["id"] for item in section_crops(datalist, "training", "lesion_crops")] == ["a_m1", "a_m2"]
+    # nobody knows of an unlabeled one where its lesion is: whole
+    items = section_crops(datalist, "unlabeled", "lesion_crops")
+    assert [(item["id"], "box" in item) for item in items] == [
+        ("c", False),
+        ("a_m1", True),
+        ("a_m2", True),
+        ("b", False),
+    ]
+    assert [item["id"] for item in section_crops(datalist, "unlabeled", "full")] == ["c", "a", "b"]
+    with raises_user_error(path=black):
+        crop_items([replace(empty, diagnosis="benign")], "loose")
 
 
 def test_real_masses_whose_numbers_begin_above_one(shared: Path, tmp_path: Path) -> None:

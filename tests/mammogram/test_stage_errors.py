@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -66,3 +67,11 @@ def test_unknown_shapes_are_not_counted(cases: list[Case]) -> None:
     errors = measure_stage_errors(MammogramReader(lambda image: [], segment, classify), cases, {})
     assert errors.shape_accuracy() == {}
     assert errors.dice()["detected boxes"].value == 0
+
+
+def test_a_black_mask_of_a_normal_image_is_no_mass(cases: list[Case], tmp_path: Path) -> None:
+    Image.fromarray(np.zeros((60, 80), np.uint8)).save(tmp_path / "black.png")
+    normal = replace(cases[0], id="b", masks=(tmp_path / "black.png",), diagnosis="normal")
+    errors = measure_stage_errors(MammogramReader(lambda image: [], segment, classify), [*cases, normal], {})
+    assert [mass.id for mass in errors.masses] == ["a", "a"]
+    assert [row.id for row in errors.detected] == ["a", "b"]

@@ -95,6 +95,14 @@ def test_an_empty_mask_is_named(tmp_path: Path) -> None:
     case = LoadUltrasoundd("image")(item(tmp_path, (0, 0, 0, 0)))
     with raises_user_error(path=tmp_path / "m0.png"):
         LoadMassBoxesd()(case)
+    with raises_user_error(path=tmp_path / "m0.png"):
+        LoadMassBoxesd()(case | {"diagnosis": "benign"})
+
+
+@pytest.mark.parametrize("diagnosis", ["normal", "unknown"])
+def test_an_empty_mask_of_an_image_without_lesion_has_no_box(diagnosis: str, tmp_path: Path) -> None:
+    case = LoadUltrasoundd("image")(item(tmp_path, (0, 0, 0, 0)))
+    assert LoadMassBoxesd()(case | {"diagnosis": diagnosis})["boxes"].shape == (0, 4)
 
 
 def disk(height: int, width: int, row: int, column: int, radius: float) -> torch.Tensor:
