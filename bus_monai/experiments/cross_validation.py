@@ -21,10 +21,18 @@ from bus_monai.inference.predictor import Predictor
 from bus_monai.io.atomic import check_writable
 from bus_monai.io.image import read_masks
 from bus_monai.io.ours import check_run_files
-from bus_monai.metrics.aggregate import CASES_FILE, SUMMARY_FILE, means, write_scores
+from bus_monai.metrics.aggregate import (
+    CASES_FILE,
+    DATA_FILE,
+    FOLDS_FILE,
+    ROBUSTNESS_FILE,
+    SUMMARY_FILE,
+    means,
+    write_scores,
+)
 from bus_monai.metrics.case_table import CASE_COLUMNS, read_case_table
 from bus_monai.metrics.classification import macro_auc, macro_roc
-from bus_monai.metrics.compare import FOLDS_FILE, fold_rows, score_folds, write_folds
+from bus_monai.metrics.compare import fold_rows, score_folds, write_folds
 from bus_monai.metrics.segmentation import score_case
 from bus_monai.metrics.shapes import SHAPE_COLUMNS, found_scores, read_shape_rows, summary_lines
 from bus_monai.networks.mutual_generators import GENERATOR_USES
@@ -114,7 +122,8 @@ def cross_validate(bundle: Path, out: Path, overrides: Mapping[str, Any]) -> Pat
         )
     table, columns, marked, pool = POOLED_TABLES[kind]
     check_writable(out)
-    check_run_files(out, tables={table: columns}, beside=[SUMMARY_FILE, FOLDS_FILE], marked=marked, option="--out")
+    beside = [SUMMARY_FILE, FOLDS_FILE, DATA_FILE, ROBUSTNESS_FILE]
+    check_run_files(out, tables={table: columns}, beside=beside, marked=marked, option="--out")
     figures, tables = (FIGURES, TABLES) if kind == "segmentation" else ((), (SHAPES_TABLE,))
     check_paper_files(out, figures=figures, tables=tables, option="--out")
     keep_to_first_start(out, bundle.name, overrides)

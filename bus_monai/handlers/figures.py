@@ -131,6 +131,10 @@ class ExampleFigure:
     def _write(self) -> None:
         rows = sorted((row for row in self.metric.rows if row.has_lesion), key=lambda row: -(row.dice or 0))
         if not rows:
+            # those of an earlier evaluation
+            for file in (EXAMPLES_FILE, OVERLAYS_FILE):
+                for path in (self.folder / file, (self.folder / file).with_suffix(".svg")):
+                    path.unlink(missing_ok=True)
             return
         last = len(rows) - 1
         picks = [0, 1, last // 2, 3 * last // 4, last - 1, last]

@@ -13,7 +13,7 @@ from monai.utils.enums import CommonKeys as Keys
 from bus_monai.errors import UserError
 from bus_monai.io.atomic import check_writable, write_json
 from bus_monai.io.ours import check_run_files
-from bus_monai.metrics.aggregate import CASES_FILE, SUMMARY_FILE, write_scores
+from bus_monai.metrics.aggregate import CASES_FILE, DATA_FILE, FOLDS_FILE, ROBUSTNESS_FILE, SUMMARY_FILE, write_scores
 from bus_monai.metrics.case_table import CASE_COLUMNS
 from bus_monai.metrics.detection import Detection
 from bus_monai.metrics.ignite import CaseMetric, DetectionMetric, ShapeMetric
@@ -21,7 +21,6 @@ from bus_monai.metrics.shapes import SHAPE_COLUMNS, ShapeRow, summary_lines, wri
 from bus_monai.report.mammogram_report import DETECTION_COLUMNS, TRUTH_COLUMNS, write_detections, write_truths
 from bus_monai.report.page import (
     CONFUSION_FILE,
-    DATA_FILE,
     DETECTIONS_FILE,
     FROC_FILE,
     ROC_FILE,
@@ -103,7 +102,7 @@ class CaseReport(_Report):
     """
 
     tables: ClassVar[Mapping[str, Sequence[str]]] = {CASES_FILE: CASE_COLUMNS}
-    beside = (SUMMARY_FILE, DATA_FILE)
+    beside = (SUMMARY_FILE, DATA_FILE, ROBUSTNESS_FILE, FOLDS_FILE)
 
     def __init__(self, *, metric: CaseMetric, folder: str | Path, data: Mapping[str, Any] | None = None) -> None:
         super().__init__(folder)
@@ -111,9 +110,10 @@ class CaseReport(_Report):
         self.data = data
 
     def _write(self) -> None:
+        summaries = write_scores(self.folder, self.metric.rows)
         if self.data is not None:
             write_json(self.folder / DATA_FILE, self.data)
-        print(summary_text(write_scores(self.folder, self.metric.rows)))
+        print(summary_text(summaries))
 
 
 class DetectionReport(_Report):

@@ -44,6 +44,12 @@ CASES_FILE = "cases.csv"
 """Scores per case."""
 SUMMARY_FILE = "summary.json"
 """Each aggregation rule with its means and intervals."""
+DATA_FILE = "data.json"
+"""What was evaluated: ids by section, the digest of the files, whether they are phantoms."""
+ROBUSTNESS_FILE = "robustness.json"
+"""Scores under each perturbation, from an evaluation with ``--robustness``."""
+FOLDS_FILE = "folds.csv"
+"""Scores of each fold over its cases with a lesion, with mean and standard deviation."""
 
 
 @dataclass(frozen=True)
@@ -368,6 +374,8 @@ def grouped_mean(values: Sequence[float], groups: Sequence[str], *, seed: int = 
 def write_scores(folder: Path, rows: Sequence[CaseRow]) -> dict[str, dict[str, Any]]:
     """Write ``cases.csv`` and ``summary.json``, and return what the latter holds.
 
+    What lies beside them of an earlier table is removed: its data, folds and robustness.
+
     Args:
         folder: where both go.
         rows: one per case.
@@ -378,6 +386,8 @@ def write_scores(folder: Path, rows: Sequence[CaseRow]) -> dict[str, dict[str, A
     Raises:
         UserError: the table cannot be written.
     """
+    for name in (DATA_FILE, ROBUSTNESS_FILE, FOLDS_FILE):
+        (folder / name).unlink(missing_ok=True)
     write_case_table(folder / CASES_FILE, rows)
     summaries = summarize_all(rows)
     write_json(folder / SUMMARY_FILE, summaries)

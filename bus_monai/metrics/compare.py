@@ -16,7 +16,17 @@ from scipy.stats import friedmanchisquare, rankdata, studentized_range, t, wilco
 
 from bus_monai.errors import UserError, check_choice, reading
 from bus_monai.io.atomic import write_json, write_table
-from bus_monai.metrics.aggregate import DISTANCES, LOWER_IS_BETTER, OVERLAPS, Summary, grouped_mean, means, summarize
+from bus_monai.metrics.aggregate import (
+    DISTANCES,
+    FOLDS_FILE,
+    LOWER_IS_BETTER,
+    OVERLAPS,
+    ROBUSTNESS_FILE,
+    Summary,
+    grouped_mean,
+    means,
+    summarize,
+)
 from bus_monai.metrics.case_table import CaseRow
 
 SIGNIFICANCE_LEVEL = 0.05
@@ -29,11 +39,7 @@ COMPARED_COLUMNS = (
     *("lesions_found", "false_components", "false_positive"),
 )
 """Of the table of cases: numbers of which more is better, or less. Of an area neither is."""
-ROBUSTNESS_FILE = "robustness.json"
-"""Scores under each perturbation, from an evaluation with ``--robustness``."""
 UNDISTURBED = "undisturbed"
-FOLDS_FILE = "folds.csv"
-"""Scores of each fold over its cases with a lesion, with mean and standard deviation."""
 FoldScores: TypeAlias = Mapping[str, Sequence[float]]
 """By metric the score of each fold."""
 

@@ -12,18 +12,20 @@ from bus_monai.errors import UserError, reading
 from bus_monai.io.ours import check_run_files
 from bus_monai.metrics.aggregate import (
     CASES_FILE,
+    DATA_FILE,
+    FOLDS_FILE,
+    ROBUSTNESS_FILE,
     RULES,
     SUMMARY_FILE,
     summarize,
     summarize_all,
 )
 from bus_monai.metrics.case_table import CASE_COLUMNS, CaseRow, by_diagnosis, by_lesion_size, read_case_table
-from bus_monai.metrics.compare import COMPARED_RULE, ROBUSTNESS_FILE, FoldScores, fold_rows, read_folds
+from bus_monai.metrics.compare import COMPARED_RULE, FoldScores, fold_rows, read_folds
 from bus_monai.metrics.findings import FINDING_RATES, findings_curve, reliability
 from bus_monai.metrics.operating_curves import bland_altman, operating_curves
 from bus_monai.report.comparison_report import check_comparison_files
 from bus_monai.report.page import (
-    DATA_FILE,
     EXAMPLES_FILE,
     OVERLAYS_FILE,
     REPORT_FILE,
@@ -34,7 +36,14 @@ from bus_monai.report.page import (
     read_history,
     write_page,
 )
-from bus_monai.report.paper import TABLES_FOLDER, check_paper_files, metric_name, save_figure, write_paper_table
+from bus_monai.report.paper import (
+    TABLES_FOLDER,
+    check_paper_files,
+    metric_name,
+    remove_paper_files,
+    save_figure,
+    write_paper_table,
+)
 from bus_monai.report.score_figures import (
     agreement_figure,
     box_figure,
@@ -75,7 +84,7 @@ def check_evaluation_folders(
         check_run_files(
             folder,
             tables={CASES_FILE: CASE_COLUMNS},
-            beside=[SUMMARY_FILE, DATA_FILE, ROBUSTNESS_FILE],
+            beside=[SUMMARY_FILE, DATA_FILE, ROBUSTNESS_FILE, FOLDS_FILE],
             marked=[REPORT_FILE, EXAMPLES_FILE, OVERLAYS_FILE],
             option="--out",
         )
@@ -131,6 +140,7 @@ def write_evaluation_report(folder: Path, *, segmented: Path | None = None) -> P
             (f"Lower limit of agreement ({agreement.unit})", agreement.low),
             (f"Upper limit of agreement ({agreement.unit})", agreement.high),
         ]
+    remove_paper_files(folder, figures=FIGURES, tables=TABLES)
     _write_tables(folder / TABLES_FOLDER, summaries, measures, subgroups, disturbed, folds)
     return write_page(
         folder / REPORT_FILE,

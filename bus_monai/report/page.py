@@ -16,8 +16,6 @@ from bus_monai.io.atomic import atomic_file
 from bus_monai.io.ours import RESEARCH, check_replaced
 from bus_monai.report.paper import FIGURES_FOLDER, METRIC_NAMES, metric_name, save_figure
 
-DATA_FILE = "data.json"
-"""What was evaluated: ids by section, the digest of the files, whether they are phantoms."""
 HISTORY_FILE = "history.csv"
 """Metrics per epoch, from training."""
 TRUSTED_FILE, TRUSTED_PICTURE = "trusted.csv", "trusted.png"

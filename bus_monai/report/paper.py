@@ -131,6 +131,18 @@ def check_paper_files(
         check_replaced([tex] if tex.exists() else [tex, table], option=option)
 
 
+def remove_paper_files(folder: Path, *, figures: Iterable[str], tables: Iterable[str]) -> None:
+    """Remove what an earlier page left in ``figures`` and ``tables`` of a folder, of which the next may have less.
+
+    Takes and raises what :func:`check_paper_files` does.
+    """
+    check_paper_files(folder, figures=figures, tables=tables)
+    kinds = ((FIGURES_FOLDER, figures, ("png", "svg")), (TABLES_FOLDER, tables, ("csv", "tex")))
+    for place, names, endings in kinds:
+        for path in (folder / place / f"{name}.{ending}" for name in names for ending in endings):
+            path.unlink(missing_ok=True)
+
+
 def write_paper_table(folder: Path, name: str, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Write ``NAME.csv``, and ``NAME.tex`` for LaTeX's package ``booktabs``.
 

@@ -19,6 +19,7 @@ from bus_monai.metrics.case_table import CaseRow
 from bus_monai.metrics.detection import Detection, match_detections
 from bus_monai.metrics.ignite import ImageDetections
 from bus_monai.metrics.segmentation import score_case
+from bus_monai.report.paper import save_figure
 
 TRUTH = np.array([[1, 1, 1, 1, 0, 0, 0, 0]])
 BOX, ELSEWHERE = Box(0, 0, 4, 4), Box(4, 4, 8, 8)
@@ -89,6 +90,8 @@ def test_without_a_lesion_there_are_no_examples(tmp_path: Path) -> None:
     item, output, row = case("normal", 4)
     empty = CaseRow.of(score_case(0 * TRUTH, 0 * TRUTH), id="normal", group="normal", diagnosis="normal")
     assert row.has_lesion
+    # of an earlier evaluation
+    save_figure(Figure(), tmp_path / "overlays.png")
     evaluate([(item, output, empty)], tmp_path)
     assert list(tmp_path.iterdir()) == []
 

@@ -13,7 +13,8 @@ import torch
 from ignite.engine import Engine
 
 from bus_monai.geometry.box import Box
-from bus_monai.handlers.reports import DetectionReport, FoundMasses, ShapeReport, ShapeTable
+from bus_monai.handlers.reports import CaseReport, DetectionReport, FoundMasses, ShapeReport, ShapeTable
+from bus_monai.metrics.aggregate import write_scores
 from bus_monai.metrics.ignite import DetectionMetric, ImageDetections
 from bus_monai.metrics.shapes import ShapeRow
 from tests.user_errors import raises_user_error
@@ -63,6 +64,19 @@ def test_detections_are_counted_from_the_threshold_on(tmp_path: Path, capsys: py
     said = capsys.readouterr().out
     assert "3 masses in 3 images" in said
     assert "1 found, 2 missed, 1 false positives" in said
+
+
+def test_an_evaluation_leaves_nothing_of_the_one_before(tmp_path: Path) -> None:
+    for name in ("robustness.json", "folds.csv"):
+        (tmp_path / name).write_text("{}")
+    # without a table of ours beside them they are of somebody else
+    metric: Any = SimpleNamespace(rows=[])
+    with raises_user_error(path=tmp_path / "robustness.json"):
+        CaseReport(metric=metric, folder=tmp_path)
+    write_scores(tmp_path, [])
+    (tmp_path / "robustness.json").write_text("{}")
+    complete(CaseReport(metric=metric, folder=tmp_path, data={"digest": "0"}))
+    assert {path.name for path in tmp_path.iterdir()} == {"cases.csv", "summary.json", "data.json"}
 
 
 def test_without_masses_there_is_no_curve(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

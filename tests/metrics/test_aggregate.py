@@ -316,6 +316,9 @@ def test_both_files_hold_the_same_rows(tmp_path: Path) -> None:
     truth = np.eye(16, dtype=bool)
     scores = [score_case(0.7 * np.roll(truth, shift, axis=1), truth & (shift < 3)) for shift in range(4)]
     rows = [CaseRow.of(s, id=f"c{i}", group=f"g{i // 2}", diagnosis="unknown") for i, s in enumerate(scores)]
+    # of an earlier table
+    for name in ("robustness.json", "folds.csv", "data.json"):
+        (tmp_path / name).touch()
     summaries = write_scores(tmp_path, rows)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["cases.csv", "summary.json"]
     assert read_case_table(tmp_path / "cases.csv") == rows

@@ -172,6 +172,18 @@ def test_the_page_tells_of_training_data_folds_and_other_files(folder: Path, chr
     assert dom.count("data:image/png;base64") == 6
 
 
+def test_a_page_with_less_leaves_no_table_and_no_figure_of_the_one_before(folder: Path) -> None:
+    write_folds(folder / "folds.csv", {"dice": [0.5, 0.7]})
+    write_evaluation_report(folder)
+    before = {path.name for below in ("figures", "tables") for path in (folder / below).iterdir()}
+    assert {"folds.csv", "folds.tex", "training.png", "training.svg"} < before
+    for name in ("folds.csv", "history.csv"):
+        (folder / name).unlink()
+    write_evaluation_report(folder)
+    after = {path.name for below in ("figures", "tables") for path in (folder / below).iterdir()}
+    assert before - after == {"folds.csv", "folds.tex", "training.png", "training.svg"}
+
+
 def test_real_images_are_not_called_phantoms(folder: Path) -> None:
     (folder / "data.json").write_text(json.dumps({"digest": "0" * 64, "synthetic": False}))
     assert "phantoms" not in write_evaluation_report(folder).read_text()
