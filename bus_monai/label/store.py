@@ -249,7 +249,9 @@ class LabelStore(LocalDatastore):
 
     def _keep(self, given: Path, tag: str, image_id: str, suffix: str) -> int:
         folder = self._versions(tag, image_id)
-        number = 1 + max((int(path.name.split(".")[0]) for path in folder.glob("[0-9]*")), default=0)
+        # an image below a folder of this one's name has its versions in a folder here
+        kept = (path.name.split(".")[0] for path in folder.glob("[0-9]*.*") if path.is_file())
+        number = 1 + max((int(name) for name in kept if name.isdecimal()), default=0)
         _copy(given, folder / f"{number:04d}{suffix}")
         return number
 

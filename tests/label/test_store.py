@@ -67,6 +67,16 @@ def test_labels_saved_at_once_are_all_kept(open_store: Open, tmp_path: Path) -> 
     assert after.label_path("a", "final").read_bytes() == kept[-1].read_bytes()
 
 
+@pytest.mark.parametrize("below", ["a/01_left", "a/20210301", "a/2021.03.01"])
+def test_versions_are_numbered_by_themselves(open_store: Open, tmp_path: Path, below: str) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / f"{below}.png").write_bytes((tmp_path / "a.png").read_bytes())
+    store = open_store()
+    for image, version in ((below, 1), ("a", 1), (below, 2), ("a", 2)):
+        store.save_label(image, _label(tmp_path, version), "final", {})
+        assert store.label_version(image, "final") == version
+
+
 def test_a_label_made_from_an_older_version_conflicts(open_store: Open, tmp_path: Path) -> None:
     from bus_monai.label.store import VersionConflictError
 
