@@ -111,20 +111,27 @@ def _alias(value: Any) -> bool:
     return isinstance(value, str) and value.startswith("%")
 
 
-def write_settings(folder: str | Path, settings: Mapping[str, Any], *, enabled: bool = True) -> None:
+def write_settings(
+    folder: str | Path, settings: Mapping[str, Any], *, enabled: bool = True, resume: bool = False
+) -> None:
     """Write ``settings.json`` beside the weights: the settings that they are trained with.
 
     Args:
         folder: of the weights.
         settings: of the config, plain values.
         enabled: ``False`` on all processes but the first.
+        resume: whether a training goes on: its protocol and seed must be those of the file that it replaces, since
+            they decide which images are tested.
 
     Raises:
-        UserError: the folder cannot be written to, or holds settings or weights of something else.
+        UserError: the folder cannot be written to, or holds settings or weights of something else, or a training that
+            goes on would split its data anew.
     """
+    path = Path(folder) / SETTINGS_FILE
+    if resume:
+        _check_same_split(path, settings)
     if not enabled:
         return
-    path = Path(folder) / SETTINGS_FILE
     weights = [path.with_name(name) for name in (TRAINED_FILE, CHECKPOINT_FILE)]
     foreign = [file for file in weights if file.exists()]
     if path.exists():
@@ -132,6 +139,19 @@ def write_settings(folder: str | Path, settings: Mapping[str, Any], *, enabled: 
     if foreign:
         raise not_ours(foreign[0], "ckpt_dir")
     write_json(path, settings)
+
+
+def _check_same_split(path: Path, settings: Mapping[str, Any]) -> None:
+    before = read_settings(path.with_name(TRAINED_FILE))
+    for key in ("protocol", "seed"):
+        old, new = before.get(key, settings.get(key)), settings.get(key)
+        if old != new:
+            raise UserError(
+                f"The training that resume goes on with has the {key} {old} by '{path}', and not {new}, which would "
+                f"test images that it has learned from: give --{key} {old}, or train in another folder.",
+                path=path,
+                key=key,
+            )
 
 
 def _is_of_a_training(path: Path) -> bool:

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bus_monai.bundle.models import parse_models
-from bus_monai.bundle.settings import extended, parse_setting, parse_value, read_settings
+from bus_monai.bundle.registry import list_bundles
+from bus_monai.bundle.settings import extended, parse_setting, parse_value, read_settings, write_settings
 from tests.user_errors import raises_user_error
 
 JSON = st.recursive(
@@ -95,3 +96,24 @@ def test_a_config_that_extends_another_names_what_differs(tmp_path: Path) -> Non
         "loader": {"_target_": "DataLoader", "dataset": {"_target_": "Dataset", "data": "@other"}, "batch_size": 1},
         "network": {"_target_": "LiteUNet"},
     }
+
+
+@pytest.mark.parametrize(("key", "other"), [("protocol", "kfold5:2"), ("seed", 3)])
+def test_a_training_that_goes_on_keeps_its_split(key: str, other: object, tmp_path: Path) -> None:
+    known = {"protocol": "rdau", "seed": 0, "experiment_name": "x", "save_interval": 1, "lr": 0.1, "max_epochs": 2}
+    write_settings(tmp_path, known, resume=True)
+    for enabled in (True, False):
+        with raises_user_error(known[key], other, path=tmp_path / "settings.json", key=key):
+            write_settings(tmp_path, known | {key: other}, resume=True, enabled=enabled)
+    assert read_settings(tmp_path / "model.pt") == known
+    write_settings(tmp_path, known | {"lr": 0.2, "max_epochs": 9}, resume=True)
+    assert read_settings(tmp_path / "model.pt") == known | {"lr": 0.2, "max_epochs": 9}
+    write_settings(tmp_path, known | {key: other})
+    assert read_settings(tmp_path / "model.pt")[key] == other
+
+
+def test_every_training_says_whether_it_goes_on() -> None:
+    for info in list_bundles():
+        steps = json.loads((info.root / "configs" / "train.json").read_text())["initialize"]
+        writing = [step for step in steps if isinstance(step, dict) and step["_target_"].endswith("write_settings")]
+        assert [step["resume"] for step in writing] == ["@resume"], info.name
