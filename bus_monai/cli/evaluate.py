@@ -9,7 +9,7 @@ import typer
 
 from bus_monai.bundle.settings import parse_setting, path_text
 from bus_monai.cli.options import Data, SkipBroken, Trust, stoppable
-from bus_monai.errors import check_choice
+from bus_monai.errors import UserError, check_choice
 
 if TYPE_CHECKING:
     from bus_monai.metrics.case_table import CaseRow
@@ -54,7 +54,7 @@ def evaluate(
     common |= {"dataset_dir": path_text(data)} if data else {}
     common |= {"protocol": protocol} if protocol else {}
 
-    from bus_monai.experiments.cross_validation import evaluate_generators
+    from bus_monai.experiments.cross_validation import EACH_GENERATOR, evaluate_generators
     from bus_monai.experiments.robustness import check_ultrasound, evaluate_robustness
     from bus_monai.metrics.aggregate import CASES_FILE
     from bus_monai.metrics.case_table import read_case_table
@@ -66,6 +66,12 @@ def evaluate(
         write_split_report,
     )
 
+    if robustness and common.get("used_generator") == EACH_GENERATOR:
+        raise UserError(
+            "used_generator is 'each', but --robustness disturbs images for one model at a time: give mean, first or "
+            "second, or leave --robustness out.",
+            key="used_generator",
+        )
     for model in trained if robustness else ():
         check_ultrasound(model)
     tables: dict[str, dict[str, list[CaseRow]]] = {model.name: {} for model in trained}

@@ -21,7 +21,7 @@ from bus_monai.data.datalist import Case, Datalist, write_datalist
 from bus_monai.data.dataset import default_dataset_dir, load_dataset
 from bus_monai.data.readers.folder import IMAGE_FOLDER, MASK_FOLDER, write_masks
 from bus_monai.errors import UserError
-from bus_monai.io.image import read_masks
+from bus_monai.io.image import read_mask
 from bus_monai.metrics.aggregate import CASES_FILE
 from bus_monai.metrics.case_table import read_case_table
 from bus_monai.metrics.compare import compare_robustness, write_robustness
@@ -132,18 +132,25 @@ def check_ultrasound(model: TrainedModel) -> None:
 
 
 def write_disturbed(folder: Path, cases: Sequence[Case], perturb: Perturbation, *, split: str) -> None:
-    """Write disturbed images and masks of ``cases`` as PNG, with a ``datalist.json`` of the one section ``split``."""
+    """Write disturbed images and masks of ``cases`` as PNG, with a ``datalist.json`` of the one section ``split``.
+
+    An image has as many masks as before, one per lesion.
+    """
     for name in (IMAGE_FOLDER, MASK_FOLDER):
         (folder / name).mkdir()
     written = []
     for case in cases:
         pixels = read_source(case.image).pixels
-        mask = read_masks(case.masks, pixels.shape)
-        pixels, mask = perturb(pixels, mask, np.random.default_rng(zlib.crc32(case.id.encode())))
+        masks = [read_mask(path, pixels.shape) for path in case.masks]
+        # each alone with the same chance, since a crop around a lesion needs the mask of this one
+        chance = zlib.crc32(case.id.encode())
+        changed = [
+            perturb(pixels, mask, np.random.default_rng(chance)) for mask in masks or [np.zeros(pixels.shape, bool)]
+        ]
         image = folder / IMAGE_FOLDER / f"{case.id}.png"
-        Image.fromarray(np.round(pixels * 255).astype(np.uint8)).save(image)
-        masks = write_masks(case, folder, [mask]) if case.masks else ()
-        written.append(replace(case, image=image, masks=masks))
+        Image.fromarray(np.round(changed[0][0] * 255).astype(np.uint8)).save(image)
+        paths = write_masks(case, folder, [mask for _, mask in changed]) if masks else ()
+        written.append(replace(case, image=image, masks=paths))
     write_datalist(folder, Datalist.of({split: written}))
 
 

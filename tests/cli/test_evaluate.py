@@ -27,6 +27,14 @@ def test_a_setting_without_a_value_and_a_model_that_segments_nothing_are_refused
     assert not (tmp_path / "out").exists()
 
 
+def test_both_generators_are_not_disturbed_at_once(tmp_path: Path) -> None:
+    weights = tmp_path / "model.pt"
+    weights.touch()
+    with raises_user_error("'each'", "mean", "first", "second", "--robustness", key="used_generator"):
+        evaluate([f"assgan:{weights}"], out=tmp_path / "out", robustness=True, settings=["used_generator=each"])
+    assert not (tmp_path / "out").exists()
+
+
 def test_folds_are_no_ensemble_for_images_that_they_learned_from(
     small_phantoms: Path, small_weights: Path, tmp_path: Path
 ) -> None:

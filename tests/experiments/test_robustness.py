@@ -10,10 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from bus_monai.cli import main as cli
-from bus_monai.data.datalist import read_datalist
+from bus_monai.data.datalist import Case, read_datalist
+from bus_monai.data.items import crop_items
 from bus_monai.experiments.robustness import PERTURBATIONS, write_disturbed
+from bus_monai.geometry.box import Box
 from bus_monai.io.image import read_mask
 from bus_monai.networks.lite_unet import LiteUNet
 from bus_monai.sources.read import read_source
@@ -54,8 +57,29 @@ def test_files_depend_on_the_case_alone(name: str, small_phantoms: Path, tmp_pat
     assert every[-1].image.read_bytes() == last[0].image.read_bytes()
     for before, after in zip(cases, every, strict=True):
         shape = read_source(before.image).pixels.shape
-        union = np.any([read_mask(mask, shape) for mask in before.masks] or [np.zeros(shape, bool)], axis=0)
-        assert np.array_equal(read_mask(after.masks[0], shape) if after.masks else np.zeros(shape, bool), union)
+        assert len(after.masks) == len(before.masks)
+        for one, other in zip(before.masks, after.masks, strict=True):
+            assert np.array_equal(read_mask(one, shape), read_mask(other, shape))
+
+
+def test_crops_of_an_image_of_several_lesions_keep_their_names_and_places(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    noise = np.random.default_rng(0).integers(1, 255, (60, 80))
+    Image.fromarray(noise.astype(np.uint8)).save(source / "a.png")
+    boxes = [Box(12, 9, 24, 21), Box(30, 48, 54, 72)]
+    for number, box in enumerate(boxes, start=1):
+        mask = np.zeros((60, 80), np.uint8)
+        mask[box.slices] = 255
+        Image.fromarray(mask).save(source / f"m{number}.png")
+    case = Case("a", source / "a.png", (source / "m1.png", source / "m2.png"), "a", "benign")
+    (tmp_path / "out").mkdir()
+    write_disturbed(tmp_path / "out", [case], PERTURBATIONS["scale 1/3"], split="test")
+    items = crop_items(read_datalist(tmp_path / "out").test, "lesion_crops")
+    assert [(item["id"], item["box"].tolist()) for item in items] == [
+        ("a_m1", [4, 3, 8, 7]),
+        ("a_m2", [10, 16, 18, 24]),
+    ]
 
 
 def test_command_writes_the_table(small_phantoms: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
