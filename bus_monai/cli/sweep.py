@@ -16,13 +16,18 @@ from bus_monai.errors import UserError
 def sweep(
     bundle: Annotated[str, typer.Argument(help="Name of the bundle, see 'bus-monai info'.")],
     vary: Annotated[
-        list[str] | None, typer.Option(metavar="KEY=A,B|LOW..HIGH[:log]", help="Search over a key; may come often.")
+        list[str] | None,
+        typer.Option(
+            metavar="KEY=A,B|LOW..HIGH[:log]", help="Search over a key; may come often. 2..16 is of whole numbers."
+        ),
     ] = None,
     preset: Annotated[
         str | None, typer.Option(help="A grid of the paper, by its name in the bundle's sweeps.json.")
     ] = None,
     folds: Annotated[bool, typer.Option("--folds", help="Cross-validate over five folds.")] = False,
-    trials: Annotated[int | None, typer.Option(help="Trainings in all; without it every combination of A,B.")] = None,
+    trials: Annotated[
+        int | None, typer.Option(min=1, help="Trainings in all; without it every combination of A,B.")
+    ] = None,
     data: Data = None,
     out: Annotated[Path, typer.Option(help="Folder of the results; start again with it to go on.")] = Path("sweep"),
     settings: Annotated[
@@ -43,6 +48,8 @@ def sweep(
 
     if folds == bool(vary or preset):
         raise UserError("A sweep needs either --folds or what to vary (--vary KEY=VALUES, --preset): give one of them.")
+    if folds and trials is not None:
+        raise UserError("There are as many trainings as folds: leave --trials out, or give --vary.", key="--trials")
     root = find_bundle(bundle, trust=trust)
     space = parse_space([*(read_preset(root, preset) if preset else ()), *(vary or ())])
     overrides = dict(parse_setting(text) for text in settings or ())

@@ -18,7 +18,7 @@ from optuna.trial import Trial, TrialState
 
 from bus_monai.bundle.run import train_run
 from bus_monai.bundle.settings import keep_to_first_start, parse_value
-from bus_monai.errors import UserError, check_choice
+from bus_monai.errors import UserError, check_choice, is_number
 from bus_monai.handlers.mlflow import ParentRun
 from bus_monai.io.atomic import check_writable
 from bus_monai.io.ours import check_run_files
@@ -41,7 +41,7 @@ class Choice:
     Args:
         key: of the config.
         values: to choose from; empty for a range.
-        low: lower end of a range.
+        low: lower end of a range, which is of integers where both ends are.
         high: upper end.
         log: whether the range is even in logarithms.
     """
@@ -86,10 +86,11 @@ def _parse(text: str) -> Choice:
     match = _RANGE.fullmatch(values)
     if match is None:
         return Choice(key, tuple(parse_value(value) for value in values.split(",")))
-    try:
-        low, high = float(match["low"]), float(match["high"])
-    except ValueError as error:
-        raise UserError(f"--vary '{text}' has a range that is not of numbers: write KEY=LOW..HIGH.") from error
+    low, high = (parse_value(match[end]) for end in ("low", "high"))
+    if not (is_number(low) and is_number(high)):
+        raise UserError(f"--vary '{text}' has a range that is not of numbers: write KEY=LOW..HIGH.")
+    if not (isinstance(low, int) and isinstance(high, int)):
+        low, high = float(low), float(high)
     if not low < high or (match["log"] and low <= 0):
         raise UserError(f"--vary '{text}' has no range: LOW must be below HIGH, and above 0 with ':log'.")
     return Choice(key, low=low, high=high, log=bool(match["log"]))
@@ -101,9 +102,9 @@ def search(
     """Maximize the best validation score over a space of settings.
 
     A space of choices alone is searched whole (a grid) unless ``trials`` says how many; with a range the
-    tree-structured Parzen estimator proposes (Bergstra et al., NeurIPS 2011). A trial whose score stays below the
-    median of the earlier ones at the same epoch is pruned. Started again with the same folder it goes on: a trial that
-    was stopped in the middle is taken up from its last epoch.
+    tree-structured Parzen estimator proposes (Bergstra et al., NeurIPS 2011). Of so many trials one whose score stays
+    below the median of the earlier ones at the same epoch is pruned; of a grid none is. Started again with the same
+    folder it goes on: a trial that was stopped in the middle is taken up from its last epoch.
 
     Args:
         bundle: folder of the bundle.
@@ -132,9 +133,12 @@ def search(
         study_name=bundle.name,
         direction="maximize",
         load_if_exists=True,
-        sampler=TPESampler(seed=0),
-        pruner=optuna.pruners.MedianPruner(n_startup_trials=WARM_UP_EPOCHS, n_warmup_steps=WARM_UP_EPOCHS),
+        pruner=optuna.pruners.NopPruner()
+        if trials is None
+        else optuna.pruners.MedianPruner(n_startup_trials=WARM_UP_EPOCHS, n_warmup_steps=WARM_UP_EPOCHS),
     )
+    # one seed would propose the same again after each start
+    study.sampler = TPESampler(seed=len(study.trials))
     _same_space(study, space, out)
     _take_up(study)
     if trials is None:
@@ -160,7 +164,8 @@ def search(
         return best
 
     def tell(study: optuna.Study, trial: optuna.trial.FrozenTrial) -> None:
-        score = "pruned" if trial.value is None else f"{trial.value:.4f}"
+        # of a trial that is pruned the value is its last score
+        score = "pruned" if trial.state is TrialState.PRUNED else f"{trial.value:.4f}"
         print(f"trial {trial.number + 1}: {trial.user_attrs['folder']}: {score}")
 
     if finished < total:
@@ -172,6 +177,8 @@ def search(
 
 
 def _suggest(trial: Trial, choice: Choice) -> Any:
+    if isinstance(choice.low, int) and not choice.values:
+        return trial.suggest_int(choice.key, choice.low, int(choice.high), log=choice.log)
     if not choice.values:
         return trial.suggest_float(choice.key, choice.low, choice.high, log=choice.log)
     # by index, since Optuna takes no lists as values

@@ -200,7 +200,11 @@ def test_a_folder_keeps_to_the_bundle_data_and_settings_of_its_first_training(
 
 
 def test_a_trial_that_falls_behind_is_pruned(
-    phantoms: Path, tmp_path: Path, bus_monai: Callable[..., int], monkeypatch: pytest.MonkeyPatch
+    phantoms: Path,
+    tmp_path: Path,
+    bus_monai: Callable[..., int],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     epochs: list[int] = []
 
@@ -217,12 +221,38 @@ def test_a_trial_that_falls_behind_is_pruned(
     assert bus_monai(*command) == 0
     assert epochs[: search.WARM_UP_EPOCHS] == [10] * search.WARM_UP_EPOCHS
     assert epochs[-1] == search.WARM_UP_EPOCHS
+    told = [line.split(": ")[-1] for line in capsys.readouterr().out.splitlines() if line.startswith("trial ")]
+    assert told == ["0.8000"] * search.WARM_UP_EPOCHS + ["pruned"]
     assert bus_monai(*command) == 0
     assert len(epochs) == 5
+    # a table of a paper has all of its rows
+    values = ",".join(str(10**-power) for power in range(1, search.WARM_UP_EPOCHS + 2))
+    epochs.clear()
+    assert bus_monai("--vary", f"lr={values}", "--data", str(phantoms), "--out", str(tmp_path / "grid")) == 0
+    assert epochs == [10] * (search.WARM_UP_EPOCHS + 1)
+
+
+def test_a_search_that_goes_on_proposes_others(
+    phantoms: Path, tmp_path: Path, bus_monai: Callable[..., int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[float, int]] = []
+
+    def scripted(bundle, folder, overrides, *, on_epoch):  # type: ignore[no-untyped-def]
+        seen.append((overrides["lr"], overrides["batch_size"]))
+        return 0.5
+
+    monkeypatch.setattr(search, "train_run", scripted)
+    command = ["--vary", "lr=1e-5..1e-2:log", "--vary", "batch_size=2..16", "--data", str(phantoms)]
+    for trials in ("3", "6"):
+        assert bus_monai(*command, "--trials", trials, "--out", str(tmp_path)) == 0
+    assert len({lr for lr, _ in seen}) == len(seen) == 6
+    assert all(type(size) is int and 2 <= size <= 16 for _, size in seen)
 
 
 def test_what_to_do_is_said(bus_monai: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert bus_monai("--out", str(tmp_path)) == 2
     check_said(capsys.readouterr().err, "--folds", "--vary", "--preset")
+    assert bus_monai("--folds", "--trials", "3", "--out", str(tmp_path)) == 2
+    check_said(capsys.readouterr().err, key="--trials")
     assert bus_monai("--vary", "lr=1e-4..1e-2", "--out", str(tmp_path)) == 2
     check_said(capsys.readouterr().err, "--trials")
