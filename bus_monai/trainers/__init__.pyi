@@ -16,6 +16,7 @@ from .schedule import GeneratorOnly as GeneratorOnly
 from .schedule import Interleaved as Interleaved
 from .schedule import Paired as Paired
 from .schedule import Schedule as Schedule
+from .schedule import cosine_rate as cosine_rate
 from .schedule import make_schedule as make_schedule
 from .schedule import one_cycle as one_cycle
 from .schedule import weight_average as weight_average

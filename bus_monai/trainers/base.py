@@ -335,7 +335,8 @@ class ResumableTrainer(Trainer):
                     "network options of the run that wrote it, or start afresh."
                 ) from error
         for scheduler, saved in zip(self.lr_schedulers, state_dict["lr_schedulers"], strict=True):
-            scheduler.load_state_dict(saved)
+            # a run of earlier versions may have had another scheduler, which knew less
+            scheduler.load_state_dict(scheduler.state_dict() | saved)
         self.state.epoch = state_dict["epoch"]
         self.state.iteration = state_dict["epoch"] * self.state.epoch_length
         self.state.seed = self.epochs.seed = state_dict["seed"]

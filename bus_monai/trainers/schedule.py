@@ -16,6 +16,8 @@ WARM_UP_SHARE = 0.3
 """Share of the epochs in which the rate rises."""
 START_FACTOR, END_FACTOR = 1 / 25, 1 / 1000
 """First and last learning rate, as shares of the highest."""
+WARM_UP_FACTOR = 0.1
+"""First learning rate before a fall alone, as a share of the highest."""
 Batch = Any
 SCHEDULES = ("blocked", "interleaved", "paired")
 
@@ -41,6 +43,32 @@ def one_cycle(epochs: int) -> Callable[[int], float]:
         if epoch < peak:
             return _cosine(START_FACTOR, 1.0, epoch / peak)
         return _cosine(1.0, END_FACTOR, min((epoch - peak) / (last - peak), 1.0))
+
+    return factor
+
+
+def cosine_rate(epochs: int, *, warm_up: int = 0) -> Callable[[int], float]:
+    """Return the factor of an epoch counted from 0, for ``torch.optim.lr_scheduler.LambdaLR``.
+
+    It rises evenly from 1/10 to 1 in the epochs of warm-up and falls as a cosine, to 0 where the epochs are over. As in
+    :func:`one_cycle` the number of epochs is in no state: ``CosineAnnealingLR`` and MONAI's ``WarmupCosineSchedule``
+    keep that of the first start, and of a run that goes on for longer the rate would rise again.
+
+    Args:
+        epochs: of the whole run.
+        warm_up: how many of them the rate rises in.
+
+    Example:
+        >>> [round(cosine_rate(6, warm_up=2)(epoch), 3) for epoch in range(6)]
+        [0.1, 0.55, 1.0, 0.854, 0.5, 0.146]
+    """
+    warm_up = min(warm_up, epochs)
+    fall = max(epochs - warm_up, 1)
+
+    def factor(epoch: int) -> float:
+        if epoch < warm_up:
+            return WARM_UP_FACTOR + (1 - WARM_UP_FACTOR) * epoch / warm_up
+        return _cosine(1.0, 0.0, min((epoch - warm_up) / fall, 1.0))
 
     return factor
 

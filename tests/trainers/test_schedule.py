@@ -10,11 +10,23 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from ignite.engine import Events
+from monai.optimizers import WarmupCosineSchedule
 from torch import nn
-from torch.optim.lr_scheduler import LambdaLR
+from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR, LRScheduler
 
-from bus_monai.trainers.schedule import END_FACTOR, START_FACTOR, one_cycle, pretraining_rate, weight_average
-from tests.trainers.small_run import BATCHES, make_trainer
+from bus_monai.bundle.registry import list_bundles
+from bus_monai.bundle.settings import read_config
+from bus_monai.trainers.adversarial import AdversarialTrainer
+from bus_monai.trainers.schedule import (
+    END_FACTOR,
+    START_FACTOR,
+    cosine_rate,
+    one_cycle,
+    pretraining_rate,
+    weight_average,
+)
+from tests.trainers.small_run import BATCHES, make_trainer, weights
 from tests.user_errors import raises_user_error
 
 
@@ -41,6 +53,63 @@ def test_one_rise_and_one_fall_between_the_ends(epochs: int) -> None:
     assert factors[peak:] == sorted(factors[peak:], reverse=True)
     assert factors[0] == pytest.approx(START_FACTOR)
     assert factors[-1] == pytest.approx(END_FACTOR if epochs > 1 else START_FACTOR)
+
+
+@pytest.mark.parametrize("warm_up", [0, 3])
+def test_a_cosine_is_that_of_the_libraries(warm_up: int) -> None:
+    def rates(scheduler: LRScheduler) -> list[float]:
+        found = []
+        for _ in range(8):
+            found += scheduler.get_last_lr()
+            scheduler.optimizer.step()
+            scheduler.step()
+        return found
+
+    made = [torch.optim.SGD([torch.zeros(1)], lr=0.3) for _ in range(2)]
+    other = (
+        WarmupCosineSchedule(made[0], warm_up, 8, warmup_multiplier=0.1) if warm_up else CosineAnnealingLR(made[0], 8)
+    )
+    assert rates(LambdaLR(made[1], cosine_rate(8, warm_up=warm_up))) == pytest.approx(rates(other))
+
+
+def test_no_state_of_a_bundle_holds_a_number_of_epochs() -> None:
+    configs = [read_config(info.root / "configs" / "train.json") for info in list_bundles()]
+    made = [config["lr_scheduler"]["_target_"] for config in configs if "lr_scheduler" in config]
+    assert len(made) >= 3
+    assert set(made) == {"torch.optim.lr_scheduler.LambdaLR"}
+
+
+@pytest.mark.parametrize("of_earlier_version", [False, True])
+def test_a_run_goes_on_with_the_rate_of_its_new_length(of_earlier_version: bool) -> None:
+    def trainer(epochs: int, planned: int, earlier: bool = False) -> AdversarialTrainer:
+        made = make_trainer(gan_mode="none", max_epochs=epochs, pretrain_epochs=0)
+        optimizer = made.generator.optimizer
+        other = CosineAnnealingLR(optimizer, planned)
+        made.lr_schedulers = (other if earlier else LambdaLR(optimizer, cosine_rate(planned)),)
+        return made
+
+    killed = trainer(3, 4, of_earlier_version)
+    killed.run()
+    seen = []
+    resumed = trainer(8, 8)
+    resumed.load_state_dict(copy.deepcopy(killed.state_dict()))
+    resumed.add_event_handler(Events.EPOCH_COMPLETED, lambda: seen.extend(resumed.lr_schedulers[0].get_last_lr()))
+    resumed.run()
+    assert seen == pytest.approx([1e-2 * cosine_rate(8)(epoch) for epoch in range(3, 8)])
+
+
+def test_a_run_that_goes_on_as_planned_has_the_same_weights() -> None:
+    def trainer(epochs: int) -> AdversarialTrainer:
+        made = make_trainer(gan_mode="none", max_epochs=epochs, pretrain_epochs=0)
+        made.lr_schedulers = (LambdaLR(made.generator.optimizer, cosine_rate(4, warm_up=2)),)
+        return made
+
+    whole, killed, resumed = trainer(4), trainer(2), trainer(4)
+    whole.run()
+    killed.run()
+    resumed.load_state_dict(copy.deepcopy(killed.state_dict()))
+    resumed.run()
+    assert all(torch.equal(value, weights(resumed)[key]) for key, value in weights(whole).items())
 
 
 def test_a_run_may_go_on_for_longer_than_it_was_planned() -> None:
