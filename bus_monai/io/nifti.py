@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bus_monai.errors import UserError, reading
+from bus_monai.geometry.box import Box
 from bus_monai.io.budget import Budget
 from bus_monai.io.gray import to_unit_range, windowed
 from bus_monai.io.image import SourceImage, is_pixel_size
@@ -43,6 +44,27 @@ class StoredOrder:
         """Return a picture (H, W), rows first, in the order of the stored values."""
         turned = picture[:: -1 if self.rows_back else 1, :: -1 if self.columns_back else 1]
         return turned if self.rows_first else turned.T
+
+    def box_to_picture(self, stored: Box, size: tuple[int, int]) -> Box:
+        """Return where a box lies in a picture of ``size`` (height, width).
+
+        Args:
+            stored: with the first stored axis as columns and the second as rows.
+            size: of the picture.
+
+        Example:
+            >>> StoredOrder(rows_back=True, columns_back=True).box_to_picture(Box(5, 3, 6, 4), (30, 40))
+            Box(top=24, left=36, bottom=25, right=37)
+        """
+        height, width = size
+        top, left, bottom, right = stored.top, stored.left, stored.bottom, stored.right
+        if self.rows_first:
+            top, left, bottom, right = left, top, right, bottom
+        if self.rows_back:
+            top, bottom = height - bottom, height - top
+        if self.columns_back:
+            left, right = width - right, width - left
+        return Box(top, left, bottom, right)
 
 
 def stored_order(header: Any) -> StoredOrder:

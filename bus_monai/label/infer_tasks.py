@@ -26,7 +26,8 @@ from bus_monai.inference.predictor import Predictor, has_operating_points
 from bus_monai.inference.segment_frames import FindInFrame, SegmentedFile, segment_frames
 from bus_monai.interaction.refine import refine
 from bus_monai.io.masks import usual_suffix, write_labels
-from bus_monai.io.opened import OpenedSource, open_source
+from bus_monai.io.nifti import StoredOrder, nifti_header, stored_order
+from bus_monai.io.opened import OpenedSource, open_source, source_kind
 from bus_monai.label.contours import fill_contours, keep_numbers, label_contours
 from bus_monai.label.model_versions import ModelVersions
 from bus_monai.label.records import mask_digest
@@ -205,7 +206,8 @@ class ClickTask(InferTask):
         """
         image, options = Path(request["image"]), InferOptions.of(request)
         shape = image_shape(image)
-        prompts = read_prompts(request)
+        order = stored_order(nifti_header(image)) if source_kind(image) == "nifti" else StoredOrder()
+        prompts = read_prompts(request, order, shape[1:])
         if beyond := [frame for frame in prompts if not 0 <= frame < shape[0]]:
             raise UserError(f"There is no frame {beyond[0]} in '{image.name}': number them from 0 to {shape[0] - 1}.")
         predictor, version = self.segmenter.predictor(options.sensitivity)

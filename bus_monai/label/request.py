@@ -20,6 +20,7 @@ from bus_monai.errors import UserError, check_choice, check_number, first_line
 from bus_monai.geometry.box import Box
 from bus_monai.inference.backends.backend import SENSITIVITIES, Sensitivity
 from bus_monai.interaction.outline import Click
+from bus_monai.io.nifti import StoredOrder
 from bus_monai.label.contours import OUTLINE_TOLERANCE_PX
 
 MAX_FILES, MAX_FIELDS = 2, 8
@@ -155,13 +156,16 @@ class FramePrompts(NamedTuple):
     box: Box | None
 
 
-def read_prompts(request: Mapping[str, Any]) -> dict[int, FramePrompts]:
+def read_prompts(request: Mapping[str, Any], order: StoredOrder, size: tuple[int, int]) -> dict[int, FramePrompts]:
     """Return the prompts of a request by frame, from 0.
 
     Args:
-        request: ``clicks`` of [column, row, frame, 1 or 0] in their order, or what MONAI Label's clients send,
-            ``foreground`` and ``background`` of [column, row, frame], where the frame may lack; and ``roi``, [left,
-            right, top, bottom, frame].
+        request: ``clicks`` of [column, row, frame, 1 or 0] in their order, pixels of the picture as it is shown, or
+            what MONAI Label's clients send, ``foreground`` and ``background`` of [column, row, frame], indices of the
+            values as they are stored, where the frame may lack; and ``roi``, [left, right, top, bottom, frame], beside
+            ``clicks`` of the picture, else as stored.
+        order: how the image is stored.
+        size: of the picture, (height, width).
 
     Raises:
         UserError: one is no list of numbers.
@@ -169,11 +173,12 @@ def read_prompts(request: Mapping[str, Any]) -> dict[int, FramePrompts]:
     clicks: dict[int, list[Click]] = {}
     boxes: dict[int, Box] = {}
     try:
-        for column, row, frame, positive in _clicks(request):
+        for column, row, frame, positive in _clicks(request, order, size):
             clicks.setdefault(frame, []).append(Click(row, column, bool(positive)))
         if request.get("roi"):
             left, right, top, bottom, frame = (*(round(n) for n in request["roi"][:5]), 0)[:5]
-            boxes[frame] = Box(top, left, bottom, right)
+            box = Box(top, left, bottom, right)
+            boxes[frame] = box if "clicks" in request else order.box_to_picture(box, size)
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise UserError(
             "The prompts are no lists of numbers: send 'clicks' of [column, row, frame, 1 or 0] and 'roi' as [left, "
@@ -182,11 +187,14 @@ def read_prompts(request: Mapping[str, Any]) -> dict[int, FramePrompts]:
     return {frame: FramePrompts(clicks.get(frame, []), boxes.get(frame)) for frame in sorted({*clicks, *boxes})}
 
 
-def _clicks(request: Mapping[str, Any]) -> list[tuple[int, int, int, int]]:
-    given = [(point, 1) for point in request.get("foreground") or ()]
-    given += [(point, 0) for point in request.get("background") or ()]
-    rows = [(*(*(round(n) for n in point), 0)[:3], positive) for point, positive in given]
-    return [*rows, *(tuple(round(n) for n in click) for click in request.get("clicks") or ())]
+def _clicks(request: Mapping[str, Any], order: StoredOrder, size: tuple[int, int]) -> list[tuple[int, int, int, int]]:
+    found = []
+    for key, positive in (("foreground", 1), ("background", 0)):
+        for point in request.get(key) or ():
+            first, second, frame = (*(round(n) for n in point), 0)[:3]
+            pixel = order.box_to_picture(Box(second, first, second + 1, first + 1), size)
+            found.append((pixel.left, pixel.top, frame, positive))
+    return [*found, *(tuple(round(n) for n in click) for click in request.get("clicks") or ())]
 
 
 DEFAULT_SENSITIVITY: Sensitivity = "balanced"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import nibabel as nib
 import numpy as np
@@ -61,6 +61,26 @@ def test_a_result_that_cannot_be_written_leaves_no_file(tasks: ModuleType) -> No
     with pytest.raises(OSError, match="full"):
         files.make(".png", fail)
     assert not begun[0].exists()
+
+
+def test_a_point_of_3d_slicer_lands_where_it_was_set_in_an_image_that_is_read_turned(
+    tasks: ModuleType, tmp_path: Path
+) -> None:
+    affine = np.array([[0.3, 0, 0, -1.5], [0, 0.2, 0, -0.6], [0, 0, 1, 0], [0, 0, 0, 1]])
+    stored = np.full((64, 48, 1), 150, np.uint8)
+    stored[5:20, 30:42] = 20
+    nib.save(nib.Nifti1Image(stored, affine), tmp_path / "a.nii")
+    task = tasks.ClickTask(SimpleNamespace(description="a model", predictor=lambda sensitivity: (None, 0)))
+
+    def marked(**prompts: object) -> np.ndarray:
+        file, _ = task({"image": str(tmp_path / "a.nii"), "contours": [], **prompts})
+        return np.asarray(nib.load(file).dataobj)
+
+    assert marked(foreground=[[12, 36, 0]])[12, 36, 0] == 1
+    assert marked(roi=[5, 20, 30, 42, 0, 1])[12, 36, 0] == 1
+    # the page's clicks are pixels of the picture, which shows both axes from their ends
+    shown = {"clicks": [[63 - 12, 47 - 36, 0, 1]]}
+    np.testing.assert_array_equal(marked(**shown), marked(foreground=[[12, 36, 0]]))
 
 
 def test_a_picture_has_no_dicom_object(tasks: ModuleType, image: Path) -> None:

@@ -2,17 +2,21 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 
 from bus_monai.geometry.box import Box
 from bus_monai.interaction.outline import Click
+from bus_monai.io.nifti import StoredOrder
 from bus_monai.label.request import InferOptions, read_number, read_prompts
 from tests.user_errors import raises_user_error
+
+AS_SHOWN = StoredOrder(), (30, 40)
 
 
 def test_points_of_slicer() -> None:
     given = {"foreground": [[3, 2, 1]], "background": [[5.0, 6.0, 1.0], [7, 8]], "roi": [1, 9, 2, 8, 1, 1]}
-    prompts = read_prompts(given)
+    prompts = read_prompts(given, *AS_SHOWN)
     assert list(prompts) == [0, 1]
     assert prompts[0] == ([Click(8, 7, False)], None)
     assert prompts[1] == ([Click(2, 3), Click(6, 5, False)], Box(2, 1, 8, 9))
@@ -20,8 +24,28 @@ def test_points_of_slicer() -> None:
 
 def test_clicks_keep_their_order() -> None:
     clicks = [[1, 2, 0, 1], [3, 4, 0, 0], [5, 6, 0, 1]]
-    assert read_prompts({"clicks": clicks}) == {0: ([Click(2, 1), Click(4, 3, False), Click(6, 5)], None)}
-    assert read_prompts({}) == {}
+    expected = {0: ([Click(2, 1), Click(4, 3, False), Click(6, 5)], None)}
+    assert read_prompts({"clicks": clicks}, *AS_SHOWN) == expected
+    assert read_prompts({}, *AS_SHOWN) == {}
+
+
+@pytest.mark.parametrize("rows_first", [False, True])
+@pytest.mark.parametrize("rows_back", [False, True])
+@pytest.mark.parametrize("columns_back", [False, True])
+def test_prompts_of_monai_labels_clients_are_of_the_stored_values(
+    rows_first: bool, rows_back: bool, columns_back: bool
+) -> None:
+    order = StoredOrder(rows_first, rows_back, columns_back)
+    stored = np.zeros((30, 40) if rows_first else (40, 30))
+    stored[3, 5], stored[10:14, 20:27] = 1, 2
+    picture = order.to_picture(stored)
+    ((row, column),) = np.argwhere(picture == 1)
+    box = Box.from_mask(picture == 2)
+    sent = {"foreground": [[3, 5, 0]], "roi": [10, 14, 20, 27, 0]}
+    assert read_prompts(sent, order, (30, 40)) == {0: ([Click(row, column)], box)}
+    # the page knows the picture alone
+    sent = {"clicks": [], "roi": [10, 14, 20, 27, 0]}
+    assert read_prompts(sent, order, (30, 40)) == {0: ([], Box(20, 10, 27, 14))}
 
 
 @pytest.mark.parametrize(
@@ -29,7 +53,7 @@ def test_clicks_keep_their_order() -> None:
 )
 def test_what_is_no_prompt_is_refused(request_: dict[str, Any]) -> None:
     with raises_user_error("'clicks'", "[column, row, frame, 1 or 0]", "'roi'", "[left, right, top, bottom, frame]"):
-        read_prompts(request_)
+        read_prompts(request_, *AS_SHOWN)
 
 
 @pytest.mark.parametrize(("sent", "read"), [({}, None), ({"threshold": "0.25"}, 0.25), ({"threshold": 1}, 1.0)])
