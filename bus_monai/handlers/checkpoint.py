@@ -16,6 +16,8 @@ from bus_monai.io.atomic import check_writable
 from bus_monai.networks.weights import read_weights, save_weights
 from bus_monai.trainers.base import ResumableTrainer
 
+PRETRAINED_FILE = "best_of_pretraining.pt"
+"""Beside ``model.pt``, until a state of the epochs after pre-training is saved."""
 LOWEST_KEY = "lowest"
 """Of the state that resuming restores: the lowest value of the metric that decides."""
 
@@ -27,7 +29,8 @@ class TrainingCheckpoint:
     written last at the end of an epoch, after validation and logging, so a run that is killed goes on from a moment at
     which all of them agree. Both are written beside their place and renamed: at any moment the file is whole.
 
-    A trainer that pre-trains its generator goes on from the best of these epochs, not from the last.
+    A trainer that pre-trains its generator goes on from the best of these epochs, not from the last. It has a file of
+    its own, ``best_of_pretraining.pt``: ``model.pt`` may be of a later epoch, which a run that was killed repeats.
 
     Args:
         folder: where the files go; made when missing.
@@ -62,11 +65,13 @@ class TrainingCheckpoint:
         self.enabled = enabled
         self.extra: dict[str, Any] = {}
         """State of other handlers that resuming restores; plain values only."""
+        self._pretrain_epochs = 0
         if enabled:
             check_writable(self.folder)
 
     def attach(self, engine: ResumableTrainer) -> None:
         """Attach to the trainer; load the latest state at once when resuming."""
+        self._pretrain_epochs = engine.pretrain_epochs
         if self.resume:
             self._load(engine)
         engine.add_event_handler(Events.EPOCH_STARTED, self._take_best_of_pretraining)
@@ -79,11 +84,15 @@ class TrainingCheckpoint:
         if is_first_after and self.evaluator.state.best_metric_epoch > 0:
             # the first process may still be writing
             idist.barrier()
-            engine.start_from(read_weights(self.folder / TRAINED_FILE))
+            path = self.folder / PRETRAINED_FILE
+            # a run that an earlier version began has none
+            engine.start_from(read_weights(path if path.is_file() else self.folder / TRAINED_FILE))
 
     def _save_best(self, evaluator: Engine) -> None:
         if self._is_best(evaluator):
             save_weights(self.network.state_dict(), self.folder / TRAINED_FILE)
+            if evaluator.state.epoch <= self._pretrain_epochs:
+                save_weights(self.network.state_dict(), self.folder / PRETRAINED_FILE)
 
     def _is_best(self, evaluator: Engine) -> bool:
         if self.lowest is None:
@@ -105,6 +114,8 @@ class TrainingCheckpoint:
             "extra": self.extra,
         }
         save_weights(state, self.folder / CHECKPOINT_FILE)
+        if engine.state.epoch > self._pretrain_epochs:
+            (self.folder / PRETRAINED_FILE).unlink(missing_ok=True)
 
     def _load(self, engine: ResumableTrainer) -> None:
         path = self.folder / CHECKPOINT_FILE

@@ -23,7 +23,7 @@ def kept(losses: list[float], scores: list[float], folder: Path, lowest: str | N
     network, evaluator = nn.Linear(1, 1), Engine(lambda *_: None)
     checkpoint = TrainingCheckpoint(folder=folder, evaluator=evaluator, network=network, lowest=lowest)
     checkpoint.extra = extra
-    checkpoint.attach(SimpleNamespace(add_event_handler=lambda *_: None))  # type: ignore[arg-type]
+    checkpoint.attach(SimpleNamespace(add_event_handler=lambda *_: None, pretrain_epochs=0))  # type: ignore[arg-type]
     best = -math.inf
     for epoch, (loss, score) in enumerate(zip(losses, scores, strict=True), start=1):
         nn.init.constant_(network.weight, epoch)
@@ -118,6 +118,41 @@ def test_training_goes_on_from_the_best_epoch_of_pretraining(
     assert started == taken
 
 
+def test_a_resumed_run_takes_no_later_epoch_for_the_best_of_pretraining(tmp_path: Path) -> None:
+    scores = [0.1, 0.5, 0.4, 0.6, 0.7, 0.2]
+    started: list[int] = []
+
+    def begin(*, resume: bool) -> Any:
+        trainer, evaluator, network = parts(scores, pretrain_epochs=3)
+        trainer.start_from = lambda weights: started.append(int(weights["weight"]))
+
+        def load(state: dict[str, int]) -> None:
+            trainer.state.epoch = state["epoch"]
+
+        trainer.load_state_dict = load
+        handler = TrainingCheckpoint(folder=tmp_path, evaluator=evaluator, network=network, interval=3, resume=resume)
+        handler.attach(trainer)
+        return trainer
+
+    def kill(engine: Engine) -> None:
+        # the best epoch so far, which no state knows of
+        if engine.state.epoch == 4:
+            raise KeyboardInterrupt
+
+    killed = begin(resume=False)
+    killed.add_event_handler(Events.EPOCH_COMPLETED, kill)
+    with pytest.raises(KeyboardInterrupt):
+        killed.run([0], max_epochs=6)
+    assert float(read_weights(tmp_path / TRAINED_FILE)["weight"]) == 4
+    resumed = begin(resume=True)
+    assert resumed.state.epoch == 3
+    resumed.state.max_epochs, resumed.state.epoch_length = 6, 1
+    resumed.state.iteration = 3
+    resumed.run([0])
+    assert started == [2, 2]
+    assert {path.name for path in tmp_path.iterdir()} == {"model.pt", "checkpoint.pt"}
+
+
 def test_other_processes_read_and_do_not_write(tmp_path: Path) -> None:
     trainer, evaluator, network = parts([0.1, 0.2])
     TrainingCheckpoint(folder=tmp_path / "run", evaluator=evaluator, network=network, enabled=False).attach(trainer)
@@ -128,4 +163,4 @@ def test_other_processes_read_and_do_not_write(tmp_path: Path) -> None:
 def test_there_must_be_something_to_resume(tmp_path: Path) -> None:
     handler = TrainingCheckpoint(folder=tmp_path, evaluator=SimpleNamespace(), network=nn.Linear(1, 1), resume=True)  # type: ignore[arg-type]
     with raises_user_error("resume", path=tmp_path / "checkpoint.pt"):
-        handler.attach(SimpleNamespace())  # type: ignore[arg-type]
+        handler.attach(SimpleNamespace(pretrain_epochs=0))  # type: ignore[arg-type]
