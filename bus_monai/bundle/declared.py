@@ -100,14 +100,29 @@ def check_settings(settings: Mapping[str, Any], bundle: Path, where: str) -> Non
     """
     check_plain(settings, where)
     declared = declared_settings(bundle)
-    for key, value in settings.items():
+    for key in settings:
         if key not in declared:
             raise UserError(
                 f"{where} sets '{key}'{did_you_mean(key, declared)}, which is no setting of the bundle "
                 f"'{bundle.name}': correct or remove it.",
                 key=key,
             )
-        if not _fits(value, declared[key]):
+    check_values(settings, declared, where)
+
+
+def check_values(settings: Mapping[str, Any], declared: Mapping[str, Schema], where: str) -> None:
+    """Check that settings are of the types and ranges that a bundle declares, as far as it declares them.
+
+    Args:
+        settings: to check.
+        declared: by :func:`declared_settings`.
+        where: what holds them, in words to begin a sentence with.
+
+    Raises:
+        UserError: one of them is not; it is named.
+    """
+    for key, value in settings.items():
+        if key in declared and not _fits(value, declared[key]):
             raise UserError(f"{where} sets '{key}' to {_shown(value)}: give {_words(declared[key])}.", key=key)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import inspect
+import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -17,6 +18,7 @@ from monai.bundle.properties import InferProperties, MetaProperties, TrainProper
 from monai.bundle.utils import ID_SEP_KEY
 from monai.bundle.workflows import ConfigWorkflow
 
+from bus_monai.bundle.declared import check_values, declared_settings
 from bus_monai.bundle.registry import find_bundle
 from bus_monai.bundle.settings import extended, read_config
 from bus_monai.errors import UserError, did_you_mean
@@ -26,6 +28,8 @@ MONAI_CLASSES = ComponentLocator()
 """By their short names; listing them takes a while, and is done once."""
 GENERATIONS = 3
 """Of objects, as Python's garbage collector counts them."""
+TRAIN_CONFIG, TRAINING = "train.json", "training"
+"""What declares the settings of a bundle, and the key of what a config of a training runs."""
 WORDS = {"true": True, "false": False, "null": None}
 OF_MONAI = {ConfigParser.meta_key} | {
     prop["id"].split(ID_SEP_KEY)[0]
@@ -49,7 +53,8 @@ def complete_config(settings: Mapping[str, Any]) -> dict[str, Any]:
         The config for a record, with settings and other plain values as they are used.
 
     Raises:
-        UserError: a key that does nothing, an argument that its component does not take, or a device that is not there.
+        UserError: a key that does nothing, an argument that its component does not take, a device that is not there, or
+            a setting of a training that is not as the bundle declares it: its weights could be used by nothing.
     """
     workflow = _workflow_with(settings)
     folder = workflow.config_root_path.resolve()
@@ -68,7 +73,12 @@ def complete_config(settings: Mapping[str, Any]) -> dict[str, Any]:
         config["bundle_root"] = str(folder.parent if folder.name == "configs" else folder)
     workflow.parser.set(config)
     workflow.parser.parse()
-    return _record(workflow.parser)
+    record = _record(workflow.parser)
+    if TRAINING in own and (folder.parent / "configs" / TRAIN_CONFIG).is_file():
+        # as they will stand beside the weights
+        values = json.loads(json.dumps(record["settings"]))
+        check_values(values, declared_settings(folder.parent), "The training")
+    return record
 
 
 def _workflow_with(settings: Mapping[str, Any]) -> ConfigWorkflow:

@@ -260,7 +260,7 @@ def test_a_folder_of_crops_needs_no_boxes(weights: Path, mammograms: Path, image
         (["--box_jitter", "0.5"], "box_jitter", [0.5, 0]),
         (["--recon_loss", "dise"], "recon_loss", ["dise", "'dice'", "l1"]),
         (["--skip_mode", "no"], "skip_mode", ["no", "concat", "add", "none"]),
-        (["--lambda_recon", "-1"], "dice of the region loss", [-1, 0]),
+        (["--lambda_recon", "-1"], "lambda_recon", [-1, 0]),
     ],
 )
 def test_wrong_settings_are_named(

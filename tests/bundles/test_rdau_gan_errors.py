@@ -115,6 +115,8 @@ def test_wrong_settings_are_named_before_training(
     fails(*data, "--max_epoch", "3", named=("'max_epochs'",), key="max_epoch")
     modes = ("wgn", "'wgan'", "none", "bce", "wgan-gp", "parent_literal")
     fails(*data, "--gan_mode", "wgn", named=modes, key="gan_mode")
+    fails(*data, "--use_gate", "0", named=("true", "false"), key="use_gate")
+    fails(*data, "--image_size", "[4, 64]", named=("whole", 8), key="image_size")
     fails(*data, "--speckle", "medan", named=("medan", "'median'"), key="speckle")
     fails(*data, "--output_dir", str(file / "below"), named=(os.strerror(errno.ENOTDIR),), path=file / "below")
     fails(*data, "--resume", "true", named=("resume",), path=f"{out}/checkpoint.pt")
