@@ -218,6 +218,9 @@ def import_masks(masks: Path, folder: Path) -> tuple[int, list[str]]:
 
     Returns:
         How many images got labels, and a sentence for each mask that cannot be read or fits no image.
+
+    Raises:
+        UserError: two images differ in suffix alone.
     """
     images = list_images(folder)
     own = set(images.values())

@@ -19,6 +19,7 @@ from monailabel.interfaces.tasks.train import TrainTask
 from bus_monai import __version__
 from bus_monai.bundle.models import parse_models
 from bus_monai.data.datalist import CaseField, read_fields
+from bus_monai.data.readers.own_images import list_images
 from bus_monai.errors import UserError, check_choice
 from bus_monai.label.infer_tasks import CLICKS_SUFFIX, LESION_NAMES, ClickTask, SegmentTask
 from bus_monai.label.model_versions import ModelVersions
@@ -35,6 +36,9 @@ class BreastUltrasoundApp(MONAILabelApp):
         studies: folder of the images, or the URL of a DICOMweb server.
         conf: ``models``, a JSON list of models as the command line names them; the first chooses what to label next.
             With ``trust`` they may lie in any folder.
+
+    Raises:
+        UserError: two images differ in suffix alone, or the folder or a model cannot be used.
     """
 
     def __init__(self, app_dir: str, studies: str, conf: dict[str, str]) -> None:
@@ -181,4 +185,5 @@ def _open_store(studies: str) -> LabelStore:
         from bus_monai.label.dicomweb_store import DicomWebStore
 
         return DicomWebStore(studies)
+    list_images(Path(studies))  # of two that differ in suffix alone only one could be opened
     return LabelStore(Path(studies))

@@ -11,6 +11,7 @@ import pytest
 
 from bus_monai.errors import UserError
 from tests.label.conftest import png_of
+from tests.user_errors import raises_user_error
 
 if TYPE_CHECKING:
     from bus_monai.label.store import LabelStore
@@ -46,3 +47,12 @@ def test_all_images_are_segmented_but_those_that_cannot_be(
     found.write_bytes(png_of((4, 5)))
     store.save_label("b", str(found), "final", {})
     assert app.segment_all({"images": "unlabeled", "label_tag": "x"}, store, infer) == {}
+
+
+def test_a_folder_with_two_images_of_one_name_is_not_labeled(app: ModuleType, tmp_path: Path) -> None:
+    for file in ("case.dcm", "case.png"):
+        (tmp_path / file).write_bytes(png_of())
+    with raises_user_error("'case.png'", "'case'", path=tmp_path / "case.dcm"):
+        app._open_store(str(tmp_path))
+    (tmp_path / "case.dcm").rename(tmp_path / "other.dcm")
+    assert sorted(app._open_store(str(tmp_path)).list_images()) == ["case", "other"]

@@ -57,7 +57,8 @@ def read_plain_folder(folder: str | Path) -> list[Case]:
         )
     apart = _has_folders(folder)
     files = raster_files(folder / "images" if apart else folder)
-    ids = _by_id([path for path in files if apart or not _MASK_NAME.fullmatch(path.stem)])
+    images = [path for path in files if apart or not _MASK_NAME.fullmatch(path.stem)]
+    ids = _by_id({path: case_id(path.stem) for path in images})
     stems = {path.stem: path for path in ids.values()}
     masks: dict[str, list[Path]] = defaultdict(list)
     for path in raster_files(folder / "masks") if apart else files:
@@ -74,12 +75,12 @@ def _has_folders(folder: Path) -> bool:
     return bool(raster_files(folder / "images")) and (folder / "masks").is_dir()
 
 
-def _by_id(images: list[Path]) -> dict[str, Path]:
+def _by_id(ids: dict[Path, str]) -> dict[str, Path]:
     found: dict[str, Path] = {}
-    for path in images:
-        other = found.setdefault(case_id(path.stem), path)
+    for path, id in ids.items():
+        other = found.setdefault(id, path)
         if other != path:
-            raise UserError(f"'{other}' and '{path.name}' would both have the id '{case_id(path.stem)}': rename one.")
+            raise UserError(f"'{other}' and '{path.name}' would both have the id '{id}': rename one.", path=other)
     return found
 
 
@@ -198,7 +199,8 @@ def list_labels(folder: str | Path, tag: str = FINAL_TAG) -> list[LabeledImage]:
     """List the labels of a folder that ``bus-monai label`` or MONAI Label keeps, by the names of their images.
 
     Raises:
-        UserError: there is no label, one has no image, or the list of the folder is broken.
+        UserError: there is no label, one has no image, two images differ in suffix alone, or the list of the folder is
+            broken.
     """
     folder = require_folder(folder)
     labels = _label_files(folder, tag)
@@ -217,9 +219,13 @@ def list_labels(folder: str | Path, tag: str = FINAL_TAG) -> list[LabeledImage]:
 
 
 def list_images(folder: Path) -> dict[str, Path]:
-    """Return the images of a label folder by name, those without a label too."""
+    """Return the images of a label folder by name, those without a label too.
+
+    Raises:
+        UserError: two differ in suffix alone, so that a label would be of either.
+    """
     found = find_sources(folder, leave_out=folder / LABELS_FOLDER)
-    return {split_suffix(image.relative_to(folder).as_posix())[0]: image for image in found}
+    return _by_id({image: split_suffix(image.relative_to(folder).as_posix())[0] for image in found})
 
 
 def _label_files(folder: Path, tag: str) -> dict[str, Path]:
@@ -254,7 +260,7 @@ def read_label_folder(folder: str | Path) -> list[Case]:
     the field of that name; groups hold the images of a patient, as DICOM tells them, and near-duplicates.
 
     Raises:
-        UserError: there is no label, one has no image, or a file cannot be read.
+        UserError: there is no label, one has no image, two images differ in suffix alone, or a file cannot be read.
     """
     labels = list_labels(folder)
     logger.warning("'%s' is read as a label folder: %d images with a label.", folder, len(labels))

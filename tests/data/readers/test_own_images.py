@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bus_monai.data.dataset import check_dataset, load_dataset
+from bus_monai.data.label_exchange import import_masks
 from bus_monai.data.readers.catalog import recognize
 from bus_monai.data.readers.folder import case_id
 from bus_monai.data.readers.own_images import list_labels, read_label_folder, read_monai_datalist, read_plain_folder
@@ -155,6 +156,16 @@ def test_a_list_of_somebody_else_breaks_nothing(tmp_path: Path, content: str) ->
         return
     assert [one.fields for one in list_labels(folder)] == [{}] * 3
     assert not any(one.is_accepted for one in list_labels(folder))
+
+
+@pytest.mark.parametrize(("one", "other"), [("d.dcm", "d.png"), ("sub/b c.nii.gz", "sub/b c.png")])
+def test_two_images_of_which_a_label_may_be_are_named(tmp_path: Path, one: str, other: str) -> None:
+    folder = write_pictures(tmp_path)
+    (folder / one).write_bytes((folder / other).read_bytes())
+    name = Path(other).name
+    for read in (list_labels, read_label_folder, lambda folder: import_masks(tmp_path, folder)):
+        with raises_user_error(f"'{name}'", f"'{other.removesuffix('.png')}'", path=folder / one):
+            read(folder)
 
 
 def test_labels_without_image_or_none_at_all(tmp_path: Path) -> None:
