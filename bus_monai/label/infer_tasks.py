@@ -180,8 +180,9 @@ CLICKS_SUFFIX = "_clicks"
 class ClickTask(InferTask):
     """Change what the active version of a model finds, or the contours sent along, by clicks and a box.
 
-    The request holds prompts, see :func:`~bus_monai.label.request.read_prompts`, and may hold ``contours``, what
-    is lesion so far in place of the model's result. Only frames with prompts change, and the numbers of lesions stay.
+    The request holds prompts, see :func:`~bus_monai.label.request.read_prompts`, and may hold what one to
+    :class:`SegmentTask` does, but for ``.dcm``, and ``contours``, what is lesion so far in place of the model's
+    result. Only frames with prompts change, and the numbers of lesions stay.
     To go on, ask again with one click more; to undo, with one less.
 
     Args:
@@ -213,7 +214,8 @@ class ClickTask(InferTask):
         predictor, version = self.segmenter.predictor(options.sensitivity)
         drawn, stamp = request.get("contours"), image.stat().st_mtime_ns
         if drawn is None:
-            labels = [frame.astype(np.uint8) for frame in _found(predictor, image, stamp)]
+            find = FindInFrame(predictor, options.threshold, options.min_area, options.any_body_part)
+            labels = [frame.astype(np.uint8) for frame in _found(find, image, stamp)]
         else:
             labels = list(fill_contours(drawn, shape))
         for frame, said in prompts.items():
@@ -227,16 +229,19 @@ class ClickTask(InferTask):
 def _belief(
     predictor: Predictor, image: Path, stamp: int, frame: int, labels: NDArray[np.uint8]
 ) -> NDArray[np.float32]:
-    """Return the probability without what is no finding, so that no speck comes back by a click elsewhere."""
+    """Return the probability without what is no finding, so that no speck comes back by a click elsewhere, and of one
+    half or more in findings, whatever the threshold was.
+    """
     probability = _probability(predictor, image, stamp, frame).copy()
     probability[(probability >= 0.5) & (labels == 0)] = 0
+    probability[labels > 0] = np.maximum(probability[labels > 0], 0.5)
     return probability
 
 
 @lru_cache(maxsize=1)  # the image that is being clicked at, until it changes
-def _found(predictor: Predictor, image: Path, stamp: int) -> Sequence[NDArray[np.uint16]]:
+def _found(find: FindInFrame, image: Path, stamp: int) -> Sequence[NDArray[np.uint16]]:
     with open_source(image) as source:
-        return segment_frames(FindInFrame(predictor, 0.5), source).labels
+        return segment_frames(find, source).labels
 
 
 @lru_cache(maxsize=1)

@@ -83,6 +83,44 @@ def test_a_point_of_3d_slicer_lands_where_it_was_set_in_an_image_that_is_read_tu
     np.testing.assert_array_equal(marked(**shown), marked(foreground=[[12, 36, 0]]))
 
 
+class UnlikeBreast:
+    """What finds a sure lesion, an unsure one and a small one, in what does not look like a breast."""
+
+    calibration = None
+    probability = np.zeros((64, 64), np.float32)
+    probability[4:16, 4:16], probability[40:52, 40:52], probability[40:44, 4:8] = 0.6, 0.3, 0.9
+
+    def assess(self, pixels: np.ndarray, shows: object) -> tuple[np.ndarray, float]:
+        return self.probability, np.inf
+
+    def predict(self, pixels: np.ndarray, shows: object) -> np.ndarray:
+        return self.probability
+
+
+@pytest.mark.parametrize(
+    ("options", "found"),
+    [
+        ({"min_area": 0}, (True, False, True)),
+        ({"min_area": 100}, (True, False, False)),
+        ({"min_area": 0, "threshold": 0.25}, (True, True, True)),
+        ({"min_area": 0, "threshold": 0.7}, (False, False, True)),
+    ],
+)
+def test_clicks_change_what_the_same_options_found(
+    tasks: ModuleType, image: Path, options: dict[str, float], found: tuple[bool, ...]
+) -> None:
+    model = UnlikeBreast()
+    task = tasks.ClickTask(SimpleNamespace(description="a model", predictor=lambda sensitivity: (model, 0)))
+    request = {"image": str(image), "clicks": [[60, 2, 0, 0]], **options}
+    with raises_user_error("--any-body-part", path=image):
+        task(request)
+    labels = np.asarray(Image.open(task({**request, "any_body_part": True})[0]))
+    expected = np.zeros((64, 64), bool)
+    for box, here in zip((np.s_[4:16, 4:16], np.s_[40:52, 40:52], np.s_[40:44, 4:8]), found, strict=True):
+        expected[box] = here
+    np.testing.assert_array_equal(labels > 0, expected)
+
+
 def test_a_picture_has_no_dicom_object(tasks: ModuleType, image: Path) -> None:
     found = SegmentedFile([LABELS], [[]], None, 0, np.zeros((64, 64), np.float32))
     with open_source(image) as source, raises_user_error(".png", ".nii.gz", ".json", path="a.png"):
