@@ -143,7 +143,7 @@ def _save_label(image: str, sent: JsonBody) -> dict[str, Any]:
         write_labels(list(labels), path, file)
         info = {**record, "fields": fields}
         store.save_label(image, str(file), FINAL_TAG, info, replaces=sent["replaces"])
-    _drafts().remove(image, record["annotator"])
+    _drafts().remove(image, record["annotator"], tab=sent.get("tab"), seen=sent.get("seen"))
     return {"version": store.label_version(image, FINAL_TAG)}
 
 
@@ -153,9 +153,9 @@ def _keep_draft(image: str, annotator: str, sent: JsonBody) -> None:
     _drafts().keep(image, annotator, sent)
 
 
-def _drop_draft(image: str, annotator: str) -> None:
+def _drop_draft(image: str, annotator: str, tab: str | None = None, seen: str | None = None) -> None:
     _store().image_path(image)
-    _drafts().remove(image, annotator)
+    _drafts().remove(image, annotator, tab=tab, seen=seen)
 
 
 def _measure(image: str, sent: JsonBody, frame: int = 0) -> list[dict[str, Any]]:

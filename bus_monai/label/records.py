@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import secrets
 import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
+from threading import Lock
 from typing import Any, Literal, TypedDict
 
 import numpy as np
@@ -147,26 +149,44 @@ def mask_digest(labels: Iterable[NDArray[np.integer]]) -> str:
 class Drafts:
     """What annotators have drawn and not saved yet: a file for each image and annotator, whole or not there.
 
+    A draft is of the tab that kept it. Another ``tab`` of the annotator leaves it alone, unless it is the one that this
+    tab has ``seen``, by its ``id``, and goes on from; what says no ``tab`` takes whichever there is.
+
     Args:
         folder: of the files; need not exist.
     """
+
+    _turn = Lock()
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def keep(self, image: str, annotator: str, content: Mapping[str, Any]) -> None:
-        """Keep a draft in place of the one before."""
+        """Keep a draft in place of the one before.
+
+        Raises:
+            UserError: that one is of another tab.
+        """
         path = self._path(image, annotator)
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_json(path, {**content, "ts": int(time.time())})
+        with self._turn:
+            if _is_of_another(path, content.get("tab"), content.get("seen")):
+                raise UserError(
+                    f"Another tab has a draft of '{image}' by '{annotator}', which stays: save the label here, or open "
+                    "the image anew."
+                )
+            write_json(path, {**content, "id": secrets.token_hex(8), "ts": int(time.time())})
 
     def read(self, image: str, annotator: str) -> dict[str, Any] | None:
-        """Return a draft as it was kept, with its time as ``ts``; ``None`` where there is none."""
+        """Return a draft as it was kept, with its ``id`` and its time as ``ts``; ``None`` where there is none."""
         return read_kept(self._path(image, annotator))
 
-    def remove(self, image: str, annotator: str) -> None:
-        """Remove a draft, if there is one."""
-        self._path(image, annotator).unlink(missing_ok=True)
+    def remove(self, image: str, annotator: str, *, tab: str | None = None, seen: str | None = None) -> None:
+        """Remove a draft, if there is one and it is of no other tab."""
+        path = self._path(image, annotator)
+        with self._turn:
+            if not _is_of_another(path, tab, seen):
+                path.unlink(missing_ok=True)
 
     def annotators(self, image: str) -> list[str]:
         """Return who has a draft of an image."""
@@ -174,3 +194,9 @@ class Drafts:
 
     def _path(self, image: str, annotator: str) -> Path:
         return self.folder / image / f"{check_annotator(annotator)}.json"
+
+
+def _is_of_another(path: Path, tab: str | None, seen: str | None) -> bool:
+    kept = read_kept(path) if tab else None
+    # one of before there were tabs has neither
+    return kept is not None and kept.get("tab") != tab and kept.get("id", "") != seen

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
+from playwright.sync_api import Route
 
 from bus_monai.bundle.models import parse_models
 from bus_monai.bundle.registry import TRAINED_FILE
@@ -284,6 +285,55 @@ def test_nothing_is_lost_by_a_reload_or_a_kill_of_the_server_at_any_moment(ann: 
     for page in pages.values():
         page.tab.close()
     ann.reload()
+
+
+def test_two_tabs_of_one_annotator_keep_each_others_drafts(ann: Page, page_server: Server) -> None:
+    other = Page(ann.tab.context.new_page(), page_server)
+    other.said("'")
+    for page in (ann, other):
+        page.front()
+        page.open("other_8", "No label yet.")
+    other.draw(SQUARE)
+    expect(other.kept).to_have_text("Draft kept")
+    ann.front()
+    ann.draw(AROUND)
+    assert "Another tab" in ann.said("The draft is not kept")
+    ann.key("Ctrl+z")
+    expect(ann.kept).to_have_text("")
+    ann.draw(AROUND)
+    ann.said("The draft is not kept")
+    ann.save()
+    other.reload()
+    other.open("other_8", "Your draft")
+    assert other.lesions == ["Lesion 1"]
+    assert ann.label("other_8")["version"] == 1
+    other.tab.close()
+    ann.front()
+    page_server.ask("DELETE", "/bus/draft?image=other_8&annotator=Ann").raise_for_status()
+
+
+def test_what_is_drawn_while_the_next_image_comes_is_kept(ann: Page, page_server: Server) -> None:
+    ann.open("other_9")
+    drawn = len(ann.lesions)
+    held = "**/bus/frame?image=other_7&*"
+    waiting: list[Route] = []
+
+    def hold(route: Route) -> None:
+        waiting.append(route)
+
+    ann.tab.route(held, hold)
+    ann.tab.locator("#images").get_by_text("other_7", exact=True).click()
+    while not waiting:
+        ann.tab.wait_for_timeout(20)
+    ann.draw(AROUND)
+    assert len(ann.lesions) == drawn + 1
+    for route in waiting:
+        route.continue_()
+    ann.tab.unroute(held)
+    expect(ann.tab.locator("[aria-current=true]")).to_have_text("other_7")
+    ann.open("other_9", "Your draft")
+    assert len(ann.lesions) == drawn + 1
+    page_server.ask("DELETE", "/bus/draft?image=other_9&annotator=Ann").raise_for_status()
 
 
 def test_a_version_is_activated_by_hand(ann: Page, page_server: Server, small_weights: Path) -> None:

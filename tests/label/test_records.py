@@ -63,12 +63,47 @@ def test_drafts_are_apart_by_image_and_annotator(tmp_path: Path) -> None:
         drafts.keep("a/b", "../Ann", {})
 
 
+def test_a_tab_leaves_the_drafts_of_others_alone(tmp_path: Path) -> None:
+    drafts = Drafts(tmp_path)
+    drafts.keep("a", "Ann", {"tab": "one", "seen": "", "seconds": 1})
+    drafts.keep("a", "Ann", {"tab": "one", "seen": "", "seconds": 2})
+    drafts.remove("a", "Ann", tab="two", seen="")
+    with raises_user_error("Another tab"):
+        drafts.keep("a", "Ann", {"tab": "two", "seen": "", "seconds": 3})
+    first = drafts.read("a", "Ann")
+    assert first is not None
+    assert first["seconds"] == 2
+    drafts.keep("a", "Ann", {"tab": "one", "seen": "", "seconds": 4})
+    drafts.remove("a", "Ann", tab="two", seen=first["id"])
+    later = drafts.read("a", "Ann")
+    assert later is not None
+    drafts.keep("a", "Ann", {"tab": "two", "seen": later["id"], "seconds": 5})
+    with raises_user_error("Another tab"):
+        drafts.keep("a", "Ann", {"tab": "one", "seen": "", "seconds": 6})
+    drafts.remove("a", "Ann", tab="two", seen="")
+    assert drafts.read("a", "Ann") is None
+
+
+def test_a_draft_of_before_there_were_tabs_is_gone_on_from(tmp_path: Path) -> None:
+    drafts = Drafts(tmp_path)
+    for _ in range(2):
+        (tmp_path / "a").mkdir(exist_ok=True)
+        (tmp_path / "a" / "Ann.json").write_text('{"seconds": 1, "ts": 1}')
+        assert drafts.read("a", "Ann") == {"seconds": 1, "ts": 1}
+        drafts.keep("a", "Ann", {"tab": "one", "seen": ""})
+        drafts.remove("a", "Ann")
+        assert drafts.read("a", "Ann") is None
+        (tmp_path / "a" / "Ann.json").write_text('{"seconds": 1, "ts": 1}')
+        drafts.remove("a", "Ann", tab="one", seen="")
+        assert drafts.read("a", "Ann") is None
+
+
 def test_two_tabs_keep_drafts_at_once(tmp_path: Path) -> None:
     drafts = Drafts(tmp_path)
 
     def keep(tab: int) -> None:
         for number in range(40):
-            drafts.keep("a", "Ann", {"tab": tab, "number": number})
+            drafts.keep("a", "Ann", {"by": tab, "number": number})
             assert drafts.read("a", "Ann") is not None
 
     with ThreadPoolExecutor(4) as tabs:

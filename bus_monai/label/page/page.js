@@ -136,13 +136,19 @@ function checkFinished() {
   if (tools.corners.length) throw new Error(NOT_CLOSED);
 }
 
-async function open(id) {
-  checkFinished();
+// what was drawn is a draft before the image is left
+async function leave() {
   await saving.flush();
   if (saving.pending) throw new Error(`What you drew on ${image.id} is not kept yet: wait for the server.`);
+}
+
+async function open(id) {
+  checkFinished();
+  await leave();
   const found = await ask(`/bus/label?${query({ image: id, annotator: name(), tolerance: TOLERANCE })}`);
   const coming = new Frames((frame) => `/bus/frame?${query({ image: id, frame })}`, found.frames);
   const bitmap = await coming.bitmap(0);
+  await leave(); // it was still there to be drawn on
   frames?.close();
   [image, frames, shown, lesion] = [{ id, ...found }, coming, 0, null];
   frames.fetchAll();

@@ -6,6 +6,7 @@ import { View } from "./view.js";
 const SOON_MS = 400; // from a change to its draft
 const AGAIN_MS = 2000;
 const IDLE_MS = 60_000; // without a touch no time is counted
+const TAB = crypto.getRandomValues(new Uint32Array(2)).join("-"); // whose drafts are its own
 
 // who draws: every label and draft has a name
 export const name = () => remembered("annotator", "");
@@ -41,6 +42,7 @@ export class Saving {
   }
 
   open(image) {
+    clearTimeout(this.#timer);
     this.image = image;
     this.seconds = image.draft?.seconds ?? 0;
     this.replaces = image.draft?.replaces ?? image.version;
@@ -63,6 +65,11 @@ export class Saving {
     if (this.pending) await this.#keepInTurn();
   }
 
+  // whose drafts may be replaced and removed: those of this tab, and the one that it goes on from
+  get #by() {
+    return { tab: TAB, seen: this.image.draft?.id ?? "" };
+  }
+
   #keepInTurn() {
     return (this.#running = this.#running.then(() => this.#keep()));
   }
@@ -71,15 +78,16 @@ export class Saving {
     const { state, unsaved } = this.drawing;
     const corners = this.told.corners();
     const changes = this.#changes;
-    const address = `/bus/draft?${query({ image: this.image.id, annotator: name() })}`;
+    const address = { image: this.image.id, annotator: name() };
     try {
       if (unsaved || corners.length) {
         // most often the clicks change what is drawn, which need not be sent twice
         const base = state.base === state.contours ? undefined : state.base;
         const { seconds, replaces } = this;
         const place = { frame: this.told.frame(), lesion: this.told.lesion() };
-        await ask(address, "PUT", { ...state, base, corners, seconds, replaces, ...place });
-      } else await ask(address, "DELETE");
+        const draft = { ...state, base, corners, seconds, replaces, ...place, ...this.#by };
+        await ask(`/bus/draft?${query(address)}`, "PUT", draft);
+      } else await ask(`/bus/draft?${query({ ...address, ...this.#by })}`, "DELETE");
       if (changes !== this.#changes) return;
       this.pending = false;
       this.told.kept();
@@ -106,7 +114,7 @@ export class Saving {
     }
     const label = {
       contours, model, model_version, fields, normal,
-      annotator: name(), origin, seconds: this.seconds, replaces: this.replaces,
+      annotator: name(), origin, seconds: this.seconds, replaces: this.replaces, ...this.#by,
     };
     clearTimeout(this.#timer);
     await this.#running; // else a draft could come after the label
