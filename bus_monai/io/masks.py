@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import struct
+import sys
 import warnings
 import zlib
 from collections.abc import Iterator, Sequence
@@ -84,8 +85,9 @@ def write_nifti_mask(
     output: Path,
     *,
     spacing_mm: tuple[float, float] | None = None,
+    dtype: type[np.integer] = np.uint8,
 ) -> None:
-    """Write masks (H, W), one per frame, as NIfTI with 0 and 1, or with numbers of lesions, columns first.
+    """Write masks (H, W), one per frame, as NIfTI with 0 and 1, or numbers of lesions, columns first, as ``dtype``.
 
     The geometry is that of ``reference``, a NIfTI file, in both forms with their codes, or without one an affine of
     ``spacing_mm`` of rows and columns, 1 where not known. The description marks the file as ours.
@@ -97,15 +99,15 @@ def write_nifti_mask(
             header = nifti_header(reference)
             # NIfTI may hold axes of length one behind
             values = stored_order(header).to_stored(masks[0]).reshape(header.get_data_shape())
-            image = nib.Nifti1Image(np.asarray(values, np.uint8), None, dtype=np.uint8)
+            image = nib.Nifti1Image(np.asarray(values, dtype), None, dtype=dtype)
             for key in _GEOMETRY:
                 image.header[key] = header[key]
         else:
             rows_mm, columns_mm = spacing_mm or (1.0, 1.0)
-            values = np.empty((*masks[0].T.shape, len(masks)), np.uint8, order="F")
+            values = np.empty((*masks[0].T.shape, len(masks)), dtype, order="F")
             for frame, mask in enumerate(masks):
                 values[..., frame] = mask.T
-            image = nib.Nifti1Image(values, np.diag([columns_mm, rows_mm, 1.0, 1.0]), dtype=np.uint8)
+            image = nib.Nifti1Image(values, np.diag([columns_mm, rows_mm, 1.0, 1.0]), dtype=dtype)
         image.header["descrip"] = MARK
         nib.save(image, partial)
 
@@ -192,12 +194,15 @@ def usual_suffix(frames: int, source: Path) -> str:
 def write_labels(labels: Sequence[NDArray[np.integer]], source: Path, output: Path) -> None:
     """Write labels (H, W), one per frame, as the suffix of ``output`` says, with the affine of a NIfTI ``source``.
 
-    3D Slicer asks for ``.nrrd``, which only results come as.
+    3D Slicer asks for ``.nrrd``, which only results come as. Values are of 8 bits, of 16 where a long cine has
+    more than 255 lesions.
 
     Raises:
         UserError: a PNG is asked for several frames.
     """
-    frames = [frame.astype(np.uint8) for frame in labels]
+    most = max((int(frame.max(initial=0)) for frame in labels), default=0)
+    dtype: type[np.integer] = np.uint8 if most <= np.iinfo(np.uint8).max else np.uint16
+    frames = [frame.astype(dtype) for frame in labels]
     if output.suffix == ".nrrd":
         _write_nrrd(frames, source, output)
     elif label_suffix(output.name) == ".png":
@@ -206,17 +211,18 @@ def write_labels(labels: Sequence[NDArray[np.integer]], source: Path, output: Pa
         with atomic_file(output) as partial:
             Image.fromarray(frames[0]).save(partial, format="PNG")
     else:
-        write_nifti_mask(frames, source if source_kind(source) == "nifti" else None, output)
+        write_nifti_mask(frames, source if source_kind(source) == "nifti" else None, output, dtype=dtype)
 
 
-def _write_nrrd(frames: Sequence[NDArray[np.uint8]], source: Path, output: Path) -> None:
+def _write_nrrd(frames: Sequence[NDArray[np.integer]], source: Path, output: Path) -> None:
     """Write in the format of https://teem.sourceforge.net/nrrd/format.html, whose space is that of DICOM."""
     affine = np.diag([-1.0, -1.0, 1.0, 1.0]) @ source_affine(source)
     vectors = ["(" + ",".join(f"{value:.17g}" for value in column[:3]) + ")" for column in affine.T]
     stored = [stored_mask(frame, source) for frame in frames]
     columns, rows = stored[0].shape
     header = {
-        "type": "uint8",
+        "type": str(stored[0].dtype),
+        "endian": sys.byteorder,
         "dimension": "3",
         "space": "left-posterior-superior",
         "sizes": f"{columns} {rows} {len(frames)}",

@@ -88,6 +88,20 @@ def test_labels_lie_where_they_were_drawn_whatever_the_codes(
         np.testing.assert_allclose(list(over.TransformIndexToPhysicalPoint((*index, 0)))[:2], place, atol=1e-5)
 
 
+@pytest.mark.parametrize(("most", "bits"), [(255, 8), (256, 16), (512, 16)])
+def test_no_lesion_of_a_long_cine_is_lost(most: int, bits: int, tmp_path: Path) -> None:
+    labels = np.zeros((2, 4, 5), np.uint16)
+    labels[1, 2, 3] = most
+    for name in ("a.nii.gz", "a.nrrd"):
+        write_labels(list(labels), Path("a.dcm"), tmp_path / name)
+        found = itk.imread(str(tmp_path / name))
+        np.testing.assert_array_equal(itk.array_from_image(found), labels)
+        assert itk.array_from_image(found).itemsize * 8 == bits
+    write_labels([labels[1]], Path("a.dcm"), tmp_path / "a.png")
+    with Image.open(tmp_path / "a.png") as image:
+        assert image.getpixel((3, 2)) == most
+
+
 def test_a_mask_of_255_is_one_lesion(tmp_path: Path) -> None:
     Image.fromarray(np.array([[0, 255]], np.uint8)).save(tmp_path / "a.png")
     assert read_labels(tmp_path / "a.png", (1, 1, 2)).tolist() == [[[0, 1]]]
