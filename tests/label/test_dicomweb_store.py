@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 
 import nibabel as nib
 import numpy as np
@@ -13,9 +15,11 @@ import requests
 from pydicom.data import get_testdata_file
 from pydicom.filebase import DicomBytesIO
 
+from bus_monai.errors import UserError
 from bus_monai.sources.listing import list_sources
 from tests.label.conftest import MODEL, Server
 from tests.pacs.orthanc_server import OrthancServer
+from tests.user_errors import raises_user_error
 from tests.waiting import PATIENCE_S
 
 SINGLE, CINE = "US1_UNCR.dcm", "examples_ybr_color.dcm"
@@ -31,6 +35,40 @@ def orthanc(tmp_path: Path, orthanc_files: tuple[str, Path]) -> Iterator[str]:
         requests.post(f"{server.url}/instances", content, timeout=PATIENCE_S).raise_for_status()
     yield server.dicomweb
     server.stop()
+
+
+def test_what_was_fetched_is_there_while_the_server_does_not_answer(
+    label_module: Callable[[str], ModuleType],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Service:
+        there, asked = ["1.2.3"], 0
+
+        def studies(self, modality: str) -> list[str]:
+            self.asked += 1
+            if not self.there:
+                raise UserError("no connection")
+            return ["1"]
+
+        def instances(self, study: str, modality: str) -> list[tuple[str, str]]:
+            return [("1.2", instance) for instance in self.there]
+
+        def fetch(self, study: str, series: str, instance: str, path: Path) -> None:
+            shutil.copy(str(get_testdata_file(SINGLE, download=False)), path)
+
+    module, service = label_module("dicomweb_store"), Service()
+    monkeypatch.setenv("BUS_MONAI_CACHE", str(tmp_path))
+    monkeypatch.setattr(module, "DicomWeb", lambda url, token: service)
+    store = module.DicomWebStore("http://127.0.0.1/dicom-web")
+    service.there = []
+    for _ in range(2):
+        store.refresh()
+        assert store.list_images() == ["1.2.3"]
+    assert (service.asked, caplog.text.count("no connection")) == (2, 1)
+    with raises_user_error("no connection"):
+        module.DicomWebStore("http://127.0.0.1/dicom-web")
 
 
 def _uid(name: str) -> str:
