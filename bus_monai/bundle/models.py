@@ -231,7 +231,23 @@ def _model(bundle: Path, weights: str | None, spec: str, segmenter: bool, name: 
     if not name:
         named = weights in named_weights(bundle)
         name = weights if weights and named else (files[0].parent if weights else bundle).resolve().name
+    _check_alike(files, bundle)
     return TrainedModel(name, bundle, weights, read_settings(files[0]))
+
+
+def _check_alike(files: Sequence[Path], bundle: Path) -> None:
+    """Raise unless the networks of an ensemble take images alike: all of them run with the settings of the first."""
+    if len(files) == 1:
+        return
+    first, *others = (known_in(read_settings(file), bundle / "configs" / "inference.json") for file in files)
+    for file, other in zip(files[1:], others, strict=True):
+        for key in sorted(first.keys() & other.keys()):
+            if first[key] != other[key]:
+                raise UserError(
+                    f"The networks of an ensemble must take images alike, and '{files[0]}' has {key} {first[key]!r} "
+                    f"where '{file}' has {other[key]!r}: leave one out, or train both alike.",
+                    key=key,
+                )
 
 
 def _files(bundle: Path, weights: str | None) -> list[Path]:

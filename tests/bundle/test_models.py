@@ -39,6 +39,22 @@ def test_several_files_make_an_ensemble_of_copies(tmp_path: Path) -> None:
     torch.testing.assert_close(ensemble(x).sigmoid(), sum(members) / 2)
 
 
+def test_an_ensemble_takes_images_alike(tmp_path: Path) -> None:
+    """All run with the settings of the first; in what only a training uses they may differ."""
+    for name, settings in (
+        ("a", {"image_size": [64, 64], "g_lr": 0.001}),
+        ("b", {"image_size": [64, 64], "g_lr": 0.01}),
+        ("c", {"image_size": [128, 128]}),
+    ):
+        (tmp_path / name).mkdir()
+        write_settings(tmp_path / name, settings)
+        (tmp_path / name / "model.pt").touch()
+    a, b, c = (str(tmp_path / name / "model.pt") for name in "abc")
+    assert parse_models([f"rdau_gan:{a},{b}"])[0].settings["g_lr"] == 0.001
+    with raises_user_error(f"'{a}' has image_size [64, 64]", f"'{c}' has [128, 128]", key="image_size"):
+        parse_models([f"rdau_gan:{a},{b},{c}"])
+
+
 @pytest.fixture
 def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MlflowClient:
     """An empty registry of MLflow, and a cache of its own."""

@@ -103,6 +103,11 @@ def test_every_ultrasound_bundle_crops_to_lesions(name: str, small_phantoms: Pat
     with small_generators():
         settings = {"box": "lesion_crops", "image_size": [64, 64]}
         get = parts(name, small_phantoms, tmp_path, **settings)
+        if name == "lite_unet":
+            assert [parts(name, small_phantoms, tmp_path)("settings#crop_region"), get("settings#crop_region")] == [
+                True,
+                False,
+            ]
         sections = ("train", "unlabeled") if name == "assgan" else ("train", "validate")
         for section in sections:
             items = get(section)["dataset"].data
