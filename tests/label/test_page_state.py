@@ -137,6 +137,31 @@ def test_nothing_is_saved_or_replaced_by_accident(ann: Page) -> None:
     assert ann.lesions == replaced
 
 
+def test_clicks_change_what_another_model_found_as_it_is_drawn(ann: Page, page_server: Server) -> None:
+    address = "/bus/draft?image=phantom_0005&annotator=Ann"
+    active = page_server.ask("GET", "/bus/models").json()[MODEL]["active"]
+    found = {"model": MODEL, "model_version": active, "sensitivity": ""}
+    clicks = {"clicks": [[50, 50, 0, 1]]}
+    _, changed = page_server.client().infer(f"{MODEL}_clicks", "phantom_0005", clicks)
+    remade = [f"Lesion {number}" for number in changed["label_names"].values()]
+    drawn = ["Lesion 1", "Lesion 2"]
+    assert len(remade) > len(drawn)
+    others: list[dict[str, Any]] = [{"model": "lite_unet"}, {"model_version": active + 1}, {"sensitivity": "high"}]
+    for other in ({}, *others):
+        ann.open("phantom_0001")
+        state = {"contours": [{"label": 1, "frame": 0, "points": SQUARE}], "base": None, "clicks": [], "roi": None}
+        sent = {**state, **found, **other, "edited": False, "fields": {}, "seconds": 1, "replaces": 0}
+        page_server.ask("PUT", address, json=sent).raise_for_status()
+        ann.open("phantom_0005", "Your draft")
+        ann.choose("model", MODEL)
+        ann.key("a")
+        ann.drag((50, 50))
+        ann.said("1 click")
+        assert ann.lesions == (drawn if other else remade), other
+    ann.open("phantom_0001")
+    page_server.ask("DELETE", address).raise_for_status()
+
+
 def test_two_annotators_settle_a_conflict(ann: Page, browsers: Callable[[], Tab], page_server: Server) -> None:
     ben = Page(browsers(), page_server, "Ben")
     ben.said("'")

@@ -6,9 +6,11 @@
 //   base          what the clicks change: outlines, or null for what the model finds,
 //   clicks, roi   since then: [column, row, frame, 1 or 0], and [left, right, top, bottom, frame],
 //   model, model_version, edited   whose result it began with, and whether it was changed since,
+//   sensitivity   at which the model found that,
 //   fields        of the case, by name.
 const EMPTY = {
-  contours: [], base: [], clicks: [], roi: null, model: null, model_version: null, edited: false, fields: {},
+  contours: [], base: [], clicks: [], roi: null, model: null, model_version: null, edited: false, sensitivity: "",
+  fields: {},
 };
 const MOST = 500; // states that are kept
 

@@ -11,7 +11,7 @@ async function infer(image, model, params) {
 
 // in place of what there is, or beside it where that was made by hand
 export async function outline(image, drawing, frame) {
-  const model = $("model").value;
+  const [model, sensitivity] = [$("model").value, $("sensitivity").value];
   const { contours, edited } = drawing.state;
   let answer = "replace";
   if (contours.length && (edited || drawing.origin === "drawn")) {
@@ -23,7 +23,7 @@ export async function outline(image, drawing, frame) {
   const found = await infer(image, model, {});
   const count = Object.keys(found.label_names).length;
   const says = `Version ${found.model_version} found ${count === 1 ? "1 lesion" : `${count || "no"} lesions`}`;
-  const from = { model, model_version: found.model_version, clicks: [], roi: null };
+  const from = { model, model_version: found.model_version, sensitivity, clicks: [], roi: null };
   if (answer === "replace") {
     drawing.change({ ...from, contours: found.contours, base: null, edited: false }, frame);
     return `${says}.`;
@@ -48,23 +48,36 @@ function beside(found, there) {
   return free.flatMap((lesion, place) => lesion.map((contour) => ({ ...contour, label: last + 1 + place })));
 }
 
-async function refine(image, drawing, state, frame) {
-  const { base, clicks, roi } = state;
-  const found = await infer(image, `${$("model").value}_clicks`, { clicks, roi, ...(base && { contours: base }) });
-  drawing.change({ ...state, contours: found.contours, edited: true }, frame);
+// Change what the model found where it would find that again; by another, as after a hand, what is drawn is changed by
+// the last click or box alone.
+async function refine(image, drawing, state, last, frame) {
+  const [model, sensitivity] = [$("model").value, $("sensitivity").value];
+  const result = ({ base, clicks, roi }) =>
+    infer(image, `${model}_clicks`, { clicks, roi, ...(base && { contours: base }) });
+  const same = state.base || (state.model === model && state.sensitivity === sensitivity);
+  let next = state;
+  let found = same && (await result(next));
+  if (!same || (!state.base && found.model_version !== state.model_version)) {
+    next = { ...state, base: drawing.state.contours, clicks: [], roi: null, ...last };
+    found = await result(next);
+  }
+  drawing.change({ ...next, contours: found.contours, edited: true }, frame);
 }
 
 export async function click(image, drawing, frame, [column, row], adds) {
-  const clicks = [...drawing.state.clicks, [column, row, frame, Number(adds)]];
-  await refine(image, drawing, { ...drawing.state, clicks }, frame);
-  return `${clicks.length} click${clicks.length > 1 ? "s" : ""}`;
+  const last = [column, row, frame, Number(adds)];
+  const clicks = [...drawing.state.clicks, last];
+  await refine(image, drawing, { ...drawing.state, clicks }, { clicks: [last] }, frame);
+  const { length } = drawing.state.clicks;
+  return `${length} click${length > 1 ? "s" : ""}`;
 }
 
 export async function fillBox(image, drawing, frame, from, to) {
   const { state } = drawing;
   const [[left, right], [top, bottom]] = [0, 1].map((axis) => [from[axis], to[axis]].sort((a, b) => a - b));
   const after = state.roi || state.clicks.length ? { base: state.contours, clicks: [] } : {};
-  await refine(image, drawing, { ...state, ...after, roi: [left, right + 1, top, bottom + 1, frame] }, frame);
+  const last = { roi: [left, right + 1, top, bottom + 1, frame] };
+  await refine(image, drawing, { ...state, ...after, ...last }, last, frame);
   return "Filled.";
 }
 
