@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from bus_monai.bundle.registry import INFERENCE_CONFIG, TRAIN_CONFIG
 from bus_monai.bundle.settings import CODE_MARKS, read_config, set_by_user
 from bus_monai.errors import UserError, did_you_mean
 
@@ -135,8 +136,8 @@ def declared_settings(bundle: Path) -> dict[str, Schema]:
         bundle: folder of the bundle; one that is not trained by it has ``inference.json`` alone.
     """
     configs = bundle / "configs"
-    train = configs / "train.json"
-    config = read_config(train if train.is_file() else configs / "inference.json")
+    train = configs / TRAIN_CONFIG
+    config = read_config(train if train.is_file() else configs / INFERENCE_CONFIG)
     defaults, added = config["settings"], config.get(SCHEMA_KEY, {})
     return {key: _of_default(defaults.get(key), defaults) | added.get(key, {}) for key in [*defaults, *added]}
 
@@ -149,7 +150,7 @@ def described_settings(bundle: Path) -> dict[str, tuple[Any, str]]:
     Args:
         bundle: folder of the bundle.
     """
-    config = read_config(bundle / "configs" / "train.json")
+    config = read_config(bundle / "configs" / TRAIN_CONFIG)
     meanings: dict[str, str] = json.loads(Path(__file__).with_name("keys.json").read_text(encoding="utf-8"))
     own = {key: schema["description"] for key, schema in config.get(SCHEMA_KEY, {}).items() if "description" in schema}
     known = {"dataset_dir": "generated phantoms"} | set_by_user(config)

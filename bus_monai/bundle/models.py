@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from bus_monai import __version__
 from bus_monai.bundle.declared import check_settings
 from bus_monai.bundle.registry import (
+    INFERENCE_CONFIG,
     TRAINED_FILE,
     find_bundle,
     list_bundles,
@@ -39,7 +40,7 @@ BUNDLE_TAG = "bundle"
 _REGISTERED_SPEC = re.compile(r"models:/(?P<name>[^/@:]+)(?:/(?P<version>\d+)|@(?P<alias>[\w.-]+))")
 FETCHED_FILE = "fetched"
 """In the folder of such a model, once it is there whole."""
-KEYED_CONFIGS = ("inference.json", "metadata.json")
+KEYED_CONFIGS = (INFERENCE_CONFIG, "metadata.json")
 SETTLED_NS = 2_000_000_000
 """Age in nanoseconds from which a file's times tell it from its next version; file systems count in steps."""
 _known: dict[tuple[str | int, ...], str] = {}
@@ -239,7 +240,7 @@ def _check_alike(files: Sequence[Path], bundle: Path) -> None:
     """Raise unless the networks of an ensemble take images alike: all of them run with the settings of the first."""
     if len(files) == 1:
         return
-    first, *others = (known_in(read_settings(file), bundle / "configs" / "inference.json") for file in files)
+    first, *others = (known_in(read_settings(file), bundle / "configs" / INFERENCE_CONFIG) for file in files)
     for file, other in zip(files[1:], others, strict=True):
         for key in sorted(first.keys() & other.keys()):
             if first[key] != other[key]:

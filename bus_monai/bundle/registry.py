@@ -20,6 +20,8 @@ BUNDLE_FOLDERS = (_PACKAGE / "_bundles", _PACKAGE.parent / "bundles")
 DEFAULT_MODEL = "lite_unet"
 """The bundle that segments where none is named: it comes with weights."""
 CHECKPOINT_FILE = "checkpoint.pt"
+TRAIN_CONFIG, EVALUATE_CONFIG, INFERENCE_CONFIG = "train.json", "evaluate.json", "inference.json"
+"""Of a bundle, in its folder ``configs``; the first declares its settings."""
 
 
 def installed_version(package: str) -> str | None:

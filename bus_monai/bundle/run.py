@@ -14,13 +14,11 @@ from monai.transforms.compose import Compose
 from torch import nn
 
 from bus_monai.bundle.models import TrainedModel, load_network
-from bus_monai.bundle.registry import CHECKPOINT_FILE
+from bus_monai.bundle.registry import CHECKPOINT_FILE, EVALUATE_CONFIG, INFERENCE_CONFIG, TRAIN_CONFIG
 from bus_monai.bundle.settings import keep_null, path_text, read_config
 
-EVALUATE_CONFIG = "evaluate.json"
 OnEpoch = Callable[[int, float], bool]
 """Epoch and validation score to whether to go on."""
-INFERENCE_CONFIG = "inference.json"
 
 
 def evaluate_model(model: TrainedModel, folder: Path, settings: Mapping[str, Any]) -> None:
@@ -65,7 +63,7 @@ def train_run(
         UserError: ``start`` holds the weights of another network.
     """
     workflow = create_workflow(
-        config_file=str(bundle / "configs" / "train.json"),
+        config_file=str(bundle / "configs" / TRAIN_CONFIG),
         run_id="training",
         **keep_null(overrides),
         ckpt_dir=path_text(folder),

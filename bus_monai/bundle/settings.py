@@ -142,9 +142,9 @@ def write_settings(
 
 
 def _check_same_split(path: Path, settings: Mapping[str, Any]) -> None:
-    before = read_settings(path.with_name(TRAINED_FILE))
-    for key in ("protocol", "seed"):
-        old, new = before.get(key, settings.get(key)), settings.get(key)
+    now = settings.get("protocol"), settings.get("seed")
+    before = learned_split(path.with_name(TRAINED_FILE), *now)
+    for key, old, new in zip(("protocol", "seed"), before, now, strict=True):
         if old != new:
             raise UserError(
                 f"The training that resume goes on with has the {key} {old} by '{path}', and not {new}, which would "
@@ -191,6 +191,16 @@ def keep_to_first_start(out: Path, bundle: str, overrides: Mapping[str, Any]) ->
                 key="--out",
             )
     write_json(path, {MARK: now})
+
+
+def learned_split(weights: Path, protocol: Any, seed: Any) -> tuple[Any, Any]:
+    """Return protocol and seed of the split that weights learned by, those given where their settings do not say.
+
+    Raises:
+        UserError: the settings beside the weights are broken.
+    """
+    settings = read_settings(weights)
+    return settings.get("protocol", protocol), settings.get("seed", seed)
 
 
 def read_settings(weights: Path) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from monai.bundle.utils import ID_SEP_KEY
 from monai.bundle.workflows import ConfigWorkflow
 
 from bus_monai.bundle.declared import check_values, declared_settings
-from bus_monai.bundle.registry import find_bundle
+from bus_monai.bundle.registry import TRAIN_CONFIG, find_bundle
 from bus_monai.bundle.settings import extended, read_config
 from bus_monai.errors import UserError, did_you_mean
 from bus_monai.errors import check_choice as check_choice
@@ -28,8 +28,8 @@ MONAI_CLASSES = ComponentLocator()
 """By their short names; listing them takes a while, and is done once."""
 GENERATIONS = 3
 """Of objects, as Python's garbage collector counts them."""
-TRAIN_CONFIG, TRAINING = "train.json", "training"
-"""What declares the settings of a bundle, and the key of what a config of a training runs."""
+TRAINING = "training"
+"""The key of what a config of a training runs."""
 WORDS = {"true": True, "false": False, "null": None}
 OF_MONAI = {ConfigParser.meta_key} | {
     prop["id"].split(ID_SEP_KEY)[0]

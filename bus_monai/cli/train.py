@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from bus_monai.bundle.declared import described_settings
-from bus_monai.bundle.registry import find_bundle
+from bus_monai.bundle.registry import TRAIN_CONFIG, find_bundle
 from bus_monai.bundle.settings import keep_null, parse_value
 from bus_monai.cli.options import Trust, stoppable
 from bus_monai.errors import UserError
@@ -36,7 +36,7 @@ def train(
         print(TRAIN_HELP.format(config="bundles/BUNDLE/configs/train.json") + "\n'bus-monai info' lists the bundles.")
         return
     root = find_bundle(bundle, trust=trust)
-    config = root / "configs" / "train.json"
+    config = root / "configs" / TRAIN_CONFIG
     if "--help" in context.args:
         print(TRAIN_HELP.format(config=config) + "\nKeys of this bundle and their defaults:\n" + _keys(root))
         return

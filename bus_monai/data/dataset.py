@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from tqdm import tqdm
 
 from bus_monai.bundle.registry import weights_file
-from bus_monai.bundle.settings import read_settings
+from bus_monai.bundle.settings import learned_split
 from bus_monai.data.datalist import DATALIST_FILE, Case, Datalist, read_datalist, to_item, write_datalist
 from bus_monai.data.near_duplicates import join_groups
 from bus_monai.data.phantoms.mammogram import mammo_phantom_dataset
@@ -159,8 +159,7 @@ def warn_of_other_split(weights: str | Path | None, dataset_dir: str | Path, *, 
     """
     if weights is None or _has_sections(dataset_dir, protocol):
         return
-    settings = read_settings(weights_file(Path(weights)))
-    before = settings.get("protocol", protocol), settings.get("seed", seed)
+    before = learned_split(weights_file(Path(weights)), protocol, seed)
     if before != (protocol, seed):
         logger.warning(
             "'%s' learned by the split of protocol %s and seed %s, and this training splits by %s and %s: if from the "
@@ -187,8 +186,8 @@ def check_one_split(weights: str | Path, dataset_dir: str | Path, *, protocol: s
     """
     if _has_sections(dataset_dir, protocol) or protocol == "all_train":
         return
-    found = [read_settings(weights_file(Path(file))) for file in str(weights).split(",")]
-    splits = {(known.get("protocol", protocol), known.get("seed", seed)): None for known in found}
+    files = str(weights).split(",")
+    splits = dict.fromkeys(learned_split(weights_file(Path(file)), protocol, seed) for file in files)
     if len(splits) > 1:
         (one, first), (other, second), *_ = splits
         raise UserError(

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from bus_monai.bundle.models import TrainedModel, known_in
-from bus_monai.bundle.registry import TRAINED_FILE, output_format
-from bus_monai.bundle.run import EVALUATE_CONFIG, evaluate_model, train_run
+from bus_monai.bundle.registry import EVALUATE_CONFIG, TRAINED_FILE, output_format
+from bus_monai.bundle.run import evaluate_model, train_run
 from bus_monai.bundle.settings import keep_to_first_start, read_settings
 from bus_monai.data.datalist import Case
 from bus_monai.data.protocols import FOLDS

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from bus_monai.bundle.models import TrainedModel
-from bus_monai.bundle.registry import input_modality
-from bus_monai.bundle.run import EVALUATE_CONFIG, evaluate_model
+from bus_monai.bundle.registry import EVALUATE_CONFIG, input_modality
+from bus_monai.bundle.run import evaluate_model
 from bus_monai.bundle.settings import read_config, set_by_user
 from bus_monai.data.datalist import Case, Datalist, write_datalist
 from bus_monai.data.dataset import default_dataset_dir, load_dataset

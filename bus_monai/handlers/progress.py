@@ -14,8 +14,7 @@ from ignite.handlers.tqdm_logger import ProgressBar
 from monai.utils.enums import AdversarialKeys
 from monai.utils.enums import CommonKeys as Keys
 
-from bus_monai.bundle.registry import TRAINED_FILE, list_bundles, output_format
-from bus_monai.bundle.run import EVALUATE_CONFIG
+from bus_monai.bundle.registry import EVALUATE_CONFIG, TRAINED_FILE, list_bundles, output_format
 from bus_monai.errors import UserError
 from bus_monai.handlers.checkpoint import TrainingCheckpoint
 from bus_monai.io.atomic import cache_folder, write_table
@@ -136,8 +135,7 @@ class EpochReport:
             engine.add_event_handler(Events.EPOCH_COMPLETED, self._report)
 
     def _start(self, engine: ResumableTrainer) -> None:
-        self._began = self._stage_began = time.monotonic()
-        self._stage, self._epochs = "", 0
+        self._began, self._stage = time.monotonic(), ""
         # now that all others are attached: its lines are the last
         if not engine.has_event_handler(self._end):
             engine.add_event_handler(Events.COMPLETED, self._end)

@@ -31,7 +31,7 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor
 
 from bus_monai.bundle.models import TrainedModel, parse_models
-from bus_monai.bundle.registry import SHIPPED_FILE
+from bus_monai.bundle.registry import SHIPPED_FILE, TRAIN_CONFIG
 from bus_monai.bundle.run import inference_parser
 from bus_monai.bundle.settings import keep_null, path_text
 from bus_monai.data.dataset import default_dataset_dir, load_dataset, to_items
@@ -189,7 +189,7 @@ def fit_known_images(
 
 def _augmentation(model: TrainedModel, data: Path) -> Any:
     """Return the transforms of the training."""
-    config = model.bundle / "configs" / "train.json"
+    config = model.bundle / "configs" / TRAIN_CONFIG
     with tempfile.TemporaryDirectory() as folder:
         out = {"ckpt_dir": path_text(folder), "output_dir": path_text(folder), "dataset_dir": path_text(data)}
         overrides = {key: value for key, value in model.overrides(config.name).items() if key != "ckpt_path"}

@@ -19,7 +19,7 @@ from monailabel.interfaces.tasks.train import TrainTask
 
 from bus_monai.bundle.declared import check_settings
 from bus_monai.bundle.models import TrainedModel
-from bus_monai.bundle.registry import TRAINED_FILE, bundle_version
+from bus_monai.bundle.registry import TRAIN_CONFIG, TRAINED_FILE, bundle_version
 from bus_monai.bundle.run import train_run
 from bus_monai.bundle.settings import read_config, read_settings, set_by_user
 from bus_monai.data.datalist import Case, Datalist, write_datalist
@@ -154,7 +154,7 @@ def _choose_settings(model: TrainedModel, datalist: Datalist, settings: Mapping[
     """Return what is set in ``train.json``: as it was for the model, but short, and as is asked for."""
     # every label counts: what has none is unlabeled, and nothing else
     labeled = {"labeled_fraction": None if datalist.unlabeled else 1}
-    known = set_by_user(read_config(model.bundle / "configs" / "train.json"))
+    known = set_by_user(read_config(model.bundle / "configs" / TRAIN_CONFIG))
     wanted = model.settings | _short_training(known) | labeled | dict(settings)
     chosen = {key: value for key, value in wanted.items() if key in known}
     if "phase1_epochs" in chosen:
@@ -274,7 +274,7 @@ class FineTuneTask(TrainTask):
     def config(self) -> dict[str, Any]:
         """Return what clients offer to set: epochs and learning rates."""
         start = self.versions.start
-        known = set_by_user(read_config(start.bundle / "configs" / "train.json"))
+        known = set_by_user(read_config(start.bundle / "configs" / TRAIN_CONFIG))
         known |= start.settings | _short_training(known)
         return {key: known[key] for key in SHOWN_SETTINGS if key in known}
 

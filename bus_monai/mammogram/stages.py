@@ -11,7 +11,8 @@ from monai.inferers.inferer import Inferer
 from torch import Tensor, nn
 
 from bus_monai.bundle.models import TrainedModel
-from bus_monai.bundle.run import INFERENCE_CONFIG, inference_parser
+from bus_monai.bundle.registry import INFERENCE_CONFIG
+from bus_monai.bundle.run import inference_parser
 from bus_monai.detection.boxes import MAX_OVERLAP, MIN_SCORE, default_boxes, find_boxes
 from bus_monai.detection.ssd import split_output
 from bus_monai.errors import UserError, check_number

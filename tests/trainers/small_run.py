@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
+from ignite.engine import Events
 from monai.data import DataLoader, Dataset
 from monai.losses import DiceLoss
 from monai.transforms import Compose, RandFlipd, RandGaussianNoised
@@ -13,6 +14,7 @@ from torch import nn
 
 from bus_monai.losses.adversarial import make_objective
 from bus_monai.trainers.adversarial import AdversarialTrainer
+from bus_monai.trainers.base import ResumableTrainer
 from bus_monai.trainers.parts import Discriminator, Generator
 from bus_monai.trainers.schedule import Blocked, GeneratorOnly, Schedule
 
@@ -86,3 +88,11 @@ def weights(trainer: AdversarialTrainer) -> dict[str, torch.Tensor]:
 
 def changed(before: dict, after: dict) -> set[str]:
     return {key[0] for key in before if not torch.equal(before[key], after[key])}
+
+
+def stages(trainer: ResumableTrainer) -> list[tuple[str, int]]:
+    """Run a trainer; return each epoch's stage, and where that ends."""
+    seen: list[tuple[str, int]] = []
+    trainer.add_event_handler(Events.EPOCH_COMPLETED, lambda: seen.append((trainer.stage, trainer.stage_end)))
+    trainer.run()
+    return seen
