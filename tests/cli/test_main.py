@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 import subprocess
 import sys
 from importlib.metadata import version
@@ -22,16 +21,20 @@ def run(*arguments: str, monkeypatch: pytest.MonkeyPatch) -> None:
     cli.main()
 
 
-def test_help_imports_nothing_heavy() -> None:
+def test_help_and_info_import_little() -> None:
+    """What one waits for is imports: 300 modules at 3.11, Python brings 30 of them, PyTorch would bring 1,100 more."""
     code = (
         "import sys; from bus_monai.cli.main import app\n"
         "for word in ('--help', 'info'):\n"
         "    try: app([word])\n"
         "    except SystemExit: pass\n"
-        "print([m for m in ('torch', 'monai', 'mlflow', 'numpy', 'matplotlib') if m in sys.modules])"
+        "print([m for m in ('torch', 'monai', 'mlflow', 'numpy', 'matplotlib') if m in sys.modules])\n"
+        "print(len(sys.modules))"
     )
     output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert output.strip().endswith("[]")
+    heavy, count = output.splitlines()[-2:]
+    assert heavy == "[]"
+    assert int(count) < 400
     assert all(name in output for name in ("train", "info", "report", "rdau_gan"))
 
 
@@ -46,18 +49,6 @@ def test_help_of_the_fast_commands_imports_nothing_heavy(command: str, option: s
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.endswith("set()\n")
     assert option in done.stdout
-
-
-@pytest.mark.parametrize("word", ["--help", "info"])
-def test_no_waiting(word: str) -> None:
-    """Under 0.4 s of the processor; the least of ten, since others may use it too."""
-    seconds: list[float] = []
-    while len(seconds) < 10 and min(seconds, default=1) >= 0.4:
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        subprocess.run([sys.executable, "-m", "bus_monai", word], capture_output=True, check=True)
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        seconds.append(after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime)
-    assert min(seconds) < 0.4
 
 
 def test_bundles_say_whether_they_have_weights(

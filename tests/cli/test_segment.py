@@ -146,28 +146,21 @@ def test_wrong_words_are_one_sentence(
 
 
 def test_cold_with_a_cached_graph(small_weights: Path, tmp_path: Path) -> None:
-    """Neither torch nor MONAI, and under 3 s of the processor; the least of five, since others may use it too."""
+    """Neither torch nor MONAI is imported, and less than PyTorch alone would bring."""
     pytest.importorskip("openvino")
     Predictor.from_bundle("baseline", small_weights)  # fills the cache
     path = image(tmp_path / "a.png", 1)
     code = (
-        "import sys, resource; from bus_monai.cli.main import main\n"
+        "import sys; from bus_monai.cli.main import main\n"
         "try: main()\n"
         "except SystemExit: pass\n"
-        "heavy = {'torch', 'monai', 'pandas', 'matplotlib', 'pydicom', 'highdicom', 'ray'} & set(sys.modules)\n"
-        "usage = resource.getrusage(resource.RUSAGE_SELF)\n"
-        "print(heavy, usage.ru_utime + usage.ru_stime)"
+        "print({'torch', 'monai', 'pandas', 'matplotlib', 'pydicom', 'highdicom', 'ray'} & set(sys.modules))\n"
+        "print(len(sys.modules))"
     )
     words = ["segment", str(path), "--model", f"baseline:{small_weights}", "--backend", "openvino", "--min-area", "1"]
-    seconds = []
-    for number in range(5):
-        command = [sys.executable, "-c", code, *words, "--out", str(tmp_path / f"out{number}")]
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
-        *_, printed, last = done.stdout.splitlines()
-        assert int(printed.split(" lesions in 1 files: ")[0]) > 0  # measuring is part of it
-        heavy, spent = last.rsplit(" ", 1)
-        assert heavy == "set()"
-        seconds.append(float(spent))
-        if seconds[-1] < 3:
-            break
-    assert min(seconds) < 3
+    command = [sys.executable, "-c", code, *words, "--out", str(tmp_path / "out")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    *_, printed, heavy, count = done.stdout.splitlines()
+    assert int(printed.split(" lesions in 1 files: ")[0]) > 0  # measuring is part of it
+    assert heavy == "set()"
+    assert int(count) < 1000
