@@ -10,6 +10,7 @@ SHARED = {
     "tests/label/test_page_routes.py": "a process that has imported MONAI Label",
     "tests/label/test_page_state.py": "the page in a browser, and its server",
     "tests/label/test_page_tools.py": "the page in a browser, and its server",
+    "tests/label/test_page_versions.py": "the page in a browser, and its server",
     "tests/label/test_serve.py": "the label server",
     "tests/label/test_store.py": "a process that has imported MONAI Label",
     "tests/label/test_store_routes.py": "the label server",
