@@ -19,6 +19,7 @@ from bus_monai.experiments.search import parse_space, read_preset
 from bus_monai.metrics.case_table import read_case_table
 from bus_monai.networks.blocks.attention import CAW
 from bus_monai.networks.blocks.convolution import AtrousBlock
+from bus_monai.transforms.scanner import RandLetterboxd
 from tests.bundles.small_generators import small_generators
 
 CROPPED = {"cgan_ac_caw": "lesion_crops", "assgan": "lesion_crops"}
@@ -84,6 +85,21 @@ def test_augmentation_keeps_a_disk_a_disk_and_its_mean_size(name: str, small_pha
     assert 0.9 < min(ratios) <= max(ratios) < 1.1
     assert 0.6 < min(shares) <= max(shares) < 1.6
     assert np.mean(shares) == pytest.approx(1.05, abs=0.1)
+
+
+@pytest.mark.parametrize("name", ["assgan", "baseline", "cgan_ac_caw", "lite_unet", "mammo_cgan", "rdau_gan"])
+def test_augmentation_moves_a_label_with_its_image(name: str, small_phantoms: Path, tmp_path: Path) -> None:
+    """To the pixel on the average; PyTorch's ``nearest`` would move by half a pixel what it resizes."""
+    augmentation = parts(name, small_phantoms, tmp_path)("augmentation")
+    # a letterbox may be as bright as the disk
+    moved = [one for one in augmentation if "label" in one.keys and not isinstance(one, RandLetterboxd)]
+    moves = Compose(moved).set_random_state(0)
+    apart = []
+    for _ in range(60):
+        item = moves({"image": MetaTensor(disk(20)), "label": MetaTensor(disk(20))})
+        places = [torch.nonzero(item[key][0] > 0.5).double().mean(dim=0) for key in ("image", "label")]
+        apart.append(places[1] - places[0])
+    assert float(torch.stack(apart).mean(dim=0).abs().max()) < 0.1
 
 
 def test_gamma_changes_three_images_of_ten(small_phantoms: Path, tmp_path: Path) -> None:
