@@ -31,10 +31,17 @@ from bus_monai.metrics.aggregate import (
     write_scores,
 )
 from bus_monai.metrics.case_table import CASE_COLUMNS, read_case_table
-from bus_monai.metrics.classification import macro_auc, macro_roc
-from bus_monai.metrics.compare import fold_rows, score_folds, write_folds
+from bus_monai.metrics.classification import macro_roc
+from bus_monai.metrics.compare import FoldScores, fold_rows, join_folds, score_folds, write_folds
 from bus_monai.metrics.segmentation import score_case
-from bus_monai.metrics.shapes import SHAPE_COLUMNS, found_scores, read_shape_rows, summary_lines
+from bus_monai.metrics.shapes import (
+    SHAPE_COLUMNS,
+    SHAPE_FIGURES,
+    found_scores,
+    read_shape_rows,
+    shape_scores,
+    summary_lines,
+)
 from bus_monai.networks.mutual_generators import GENERATOR_USES
 from bus_monai.report.evaluation_report import FIGURES, TABLES, write_evaluation_report
 from bus_monai.report.page import CONFUSION_FILE, FOLD_ROC_FILE, REPORT_FILE, ROC_FILE, SHAPE_ROWS_FILE
@@ -57,37 +64,47 @@ def pool_cases(out: Path, folds: Sequence[Path]) -> Pooled:
     """
     tables = [read_case_table(fold / CASES_FILE) for fold in folds]
     rows = [row for table in tables for row in table]
-    scores = score_folds(tables)
     write_scores(out, rows)
-    write_folds(out / FOLDS_FILE, scores)
+    table = _tell_folds(out, score_folds(tables), ("dice", "iou"))
     page = write_evaluation_report(out)
-    shown = {key: scores[key] for key in ("dice", "iou") if key in scores}
-    for name, values in fold_rows(shown):
-        print(f"{name:>18}  " + "  ".join(f"{key} {value:.3f}" for key, value in zip(shown, values, strict=True)))
     pooled = {f"{key}_at_source": value for key, value in means(rows, "lesion").items()}
-    return pooled, [out / CASES_FILE, out / SUMMARY_FILE, out / FOLDS_FILE, page]
+    return pooled, [out / CASES_FILE, out / SUMMARY_FILE, *table, page]
 
 
 def pool_shapes(out: Path, folds: Sequence[Path]) -> Pooled:
     """Report on the classified test masses of all folds together, each told by the network that did not learn from it.
 
-    Writes ``shapes.csv``, ``summary.json`` and the figures of an evaluation, and ``roc_folds.png``, the ROC averaged
-    over folds, whose areas are in the summary.
+    Writes ``shapes.csv``, ``summary.json`` and the figures of an evaluation, ``folds.csv`` with each fold by itself,
+    and ``roc_folds.png``, the ROC averaged over folds, whose areas are in the summary.
     """
     tables = [read_shape_rows(fold / SHAPE_ROWS_FILE) for fold in folds]
-    known = [found_scores(rows) for rows in tables]
-    curves = [curve for scores, true in known if (curve := macro_roc(scores, true)) is not None]
-    areas = [area for scores, true in known if not np.isnan(area := macro_auc(scores, true))]
+    scores = [shape_scores(rows) for rows in tables]
+    curves = [curve for rows in tables if (curve := macro_roc(*found_scores(rows))) is not None]
+    areas = [fold["macro_auc"] for fold in scores if "macro_auc" in fold]
     files = [out / name for name in (SHAPE_ROWS_FILE, CONFUSION_FILE, ROC_FILE)]
     more = {}
-    if curves:
-        save_figure(fold_roc_figure(curves, areas), out / FOLD_ROC_FILE)
-        files.append(out / FOLD_ROC_FILE)
-        more = {"macro_auc_of_folds": {"mean": float(np.mean(areas)), "std": float(np.std(areas)), "each": areas}}
+    # a single one has no spread
+    if len(areas) > 1:
+        spread = float(np.std(areas, ddof=1))
+        more = {"macro_auc_of_folds": {"mean": float(np.mean(areas)), "std": spread, "each": areas}}
     summary = write_shape_report(out, [row for rows in tables for row in rows], **more)
+    if more:
+        files.append(save_figure(fold_roc_figure(curves, areas), out / FOLD_ROC_FILE))
     print(summary_lines(summary))
-    figures = {key: summary[key]["value"] for key in ("accuracy", "macro_f1", "macro_auc") if summary.get(key)}
+    files += _tell_folds(out, join_folds(scores), SHAPE_FIGURES)
+    figures = {key: summary[key]["value"] for key in SHAPE_FIGURES if summary.get(key)}
     return figures, [*files, out / SUMMARY_FILE]
+
+
+def _tell_folds(out: Path, scores: FoldScores, keys: Sequence[str]) -> list[Path]:
+    """Write ``folds.csv``, if the folds have a score in common, and print the columns ``keys``."""
+    if not scores:
+        return []
+    write_folds(out / FOLDS_FILE, scores)
+    shown = {key: scores[key] for key in keys if key in scores}
+    for name, values in fold_rows(shown):
+        print(f"{name:>18}  " + "  ".join(f"{key} {value:.3f}" for key, value in zip(shown, values, strict=True)))
+    return [out / FOLDS_FILE]
 
 
 POOLED_TABLES = {

@@ -22,6 +22,7 @@ from bus_monai.report.mammogram_report import DETECTION_COLUMNS, TRUTH_COLUMNS, 
 from bus_monai.report.page import (
     CONFUSION_FILE,
     DETECTIONS_FILE,
+    FOLD_ROC_FILE,
     FROC_FILE,
     ROC_FILE,
     SHAPE_ROWS_FILE,
@@ -229,8 +230,8 @@ class ShapeReport(_Report):
     """
 
     tables: ClassVar[Mapping[str, Sequence[str]]] = {SHAPE_ROWS_FILE: SHAPE_COLUMNS}
-    beside = (SUMMARY_FILE, SHAPES_BY_COLUMN_FILE)
-    marked = (CONFUSION_FILE, ROC_FILE)
+    beside = (SUMMARY_FILE, SHAPES_BY_COLUMN_FILE, FOLDS_FILE)
+    marked = (CONFUSION_FILE, ROC_FILE, FOLD_ROC_FILE)
     paper = (SHAPES_TABLE,)
 
     def __init__(

@@ -49,7 +49,7 @@ DATA_FILE = "data.json"
 ROBUSTNESS_FILE = "robustness.json"
 """Scores under each perturbation, from an evaluation with ``--robustness``."""
 FOLDS_FILE = "folds.csv"
-"""Scores of each fold over its cases with a lesion, with mean and standard deviation."""
+"""Scores of each fold by itself, with mean and standard deviation."""
 
 
 @dataclass(frozen=True)

@@ -341,7 +341,11 @@ def score_folds(tables: Sequence[Sequence[CaseRow]]) -> FoldScores:
     Args:
         tables: rows of each fold.
     """
-    scores = [means(rows, "lesion") for rows in tables]
+    return join_folds([means(rows, "lesion") for rows in tables])
+
+
+def join_folds(scores: Sequence[Mapping[str, float]]) -> FoldScores:
+    """Put the scores of each fold, by metric, side by side; a metric that one of them lacks is left out."""
     return {name: [fold[name] for fold in scores] for name in scores[0] if all(name in fold for fold in scores)}
 
 

@@ -17,6 +17,7 @@ from bus_monai.metrics.classification import summarize_classes
 from bus_monai.networks.shape_cnn import SHAPE_CLASSES
 
 SHAPE_COLUMNS = ("id", "group", "truth", "predicted", *SHAPE_CLASSES)
+SHAPE_FIGURES = ("accuracy", "macro_f1", "macro_auc")
 
 
 @dataclass(frozen=True)
@@ -127,6 +128,20 @@ def summarize_shapes(rows: Sequence[ShapeRow]) -> dict[str, Any]:
         "by_class": {name: asdict(one) for name, one in zip(SHAPE_CLASSES, figures.classes, strict=True)},
         "confusion": figures.confusion.tolist(),
     }
+
+
+def shape_scores(rows: Sequence[ShapeRow]) -> dict[str, float]:
+    """Compute accuracy, macro F1 and macro AUC of the masses that were found; what applies to none is left out.
+
+    Example:
+        >>> shape_scores([ShapeRow("a", "a", "oval", (0.1, 0.2, 0.6, 0.1)), ShapeRow("b", "b", "oval", ())])
+        {'accuracy': 1.0, 'macro_f1': 1.0}
+    """
+    scores, true = found_scores(rows)
+    if not len(true):
+        return {}
+    figures = summarize_classes(scores, true, [""] * len(true), resamples=0)
+    return {name: figure.value for name in SHAPE_FIGURES if (figure := getattr(figures, name)) is not None}
 
 
 def summary_lines(summary: dict[str, Any]) -> str:

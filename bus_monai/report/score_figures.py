@@ -271,17 +271,17 @@ def roc_figure(rows: Sequence[ShapeRow]) -> Figure:
 
 @paper_style
 def fold_roc_figure(curves: Sequence[NDArray[np.float64]], areas: Sequence[float]) -> Figure:
-    """Draw the mean ROC of folds with its standard deviation.
+    """Draw the mean ROC of folds with its sample standard deviation.
 
     Args:
-        curves: true positive rates (201,) of each fold, as ``macro_roc`` gives them.
+        curves: true positive rates (201,) of each fold, as ``macro_roc`` gives them; two or more.
         areas: macro AUC of each fold.
     """
     figure, axis = _axis("ROC, mean of the shapes, averaged over folds")
     for curve in curves:
         axis.plot(ROC_GRID, curve, "-", color="#999", linewidth=0.8)
-    mean, spread = np.mean(curves, axis=0), np.std(curves, axis=0)
-    label = f"mean of {len(curves)} folds, AUC {np.mean(areas):.3f} ± {np.std(areas):.3f}"
+    mean, spread = np.mean(curves, axis=0), np.std(curves, axis=0, ddof=1)
+    label = f"mean of {len(curves)} folds, AUC {np.mean(areas):.3f} ± {np.std(areas, ddof=1):.3f}"
     axis.plot(ROC_GRID, mean, "-", color="black", linewidth=2, label=label)
     axis.fill_between(ROC_GRID, mean - spread, np.minimum(mean + spread, 1), alpha=0.2)
     axis.legend(loc="lower right")

@@ -11,10 +11,10 @@ from bus_monai.data.items import case_and_number
 from bus_monai.data.readers.folder import read_csv_table
 from bus_monai.errors import UserError
 from bus_monai.io.atomic import write_json, write_table
-from bus_monai.metrics.aggregate import SUMMARY_FILE
+from bus_monai.metrics.aggregate import FOLDS_FILE, SUMMARY_FILE
 from bus_monai.metrics.shapes import ShapeRow, summarize_shapes, write_shape_rows
 from bus_monai.networks.shape_cnn import SHAPE_CLASSES
-from bus_monai.report.page import CONFUSION_FILE, ROC_FILE, SHAPE_ROWS_FILE, interval, number
+from bus_monai.report.page import CONFUSION_FILE, FOLD_ROC_FILE, ROC_FILE, SHAPE_ROWS_FILE, interval, number
 from bus_monai.report.paper import TABLES_FOLDER, save_figure, write_paper_table
 from bus_monai.report.score_figures import confusion_figure, roc_figure
 
@@ -25,11 +25,15 @@ ColumnValues = Mapping[tuple[str, int | None], str]
 def write_shape_report(folder: Path, rows: Sequence[ShapeRow], **more: Any) -> dict[str, Any]:
     """Write ``shapes.csv``, ``summary.json``, ``confusion.png``, ``roc.png`` and a paper's table; return the summary.
 
+    What lies beside them of earlier folds is removed.
+
     Args:
         folder: must exist.
         rows: one per mass.
         more: further entries of the summary.
     """
+    for name in (FOLDS_FILE, FOLD_ROC_FILE, Path(FOLD_ROC_FILE).with_suffix(".svg")):
+        (folder / name).unlink(missing_ok=True)
     write_shape_rows(folder / SHAPE_ROWS_FILE, rows)
     summary = summarize_shapes(rows) | more
     write_json(folder / SUMMARY_FILE, summary)

@@ -198,6 +198,16 @@ def test_five_folds_are_pooled(phantoms: Path, tmp_path: Path, monkeypatch: pyte
     each = summary["macro_auc_of_folds"]["each"]
     assert summary["macro_auc_of_folds"]["mean"] == pytest.approx(np.mean(each))
     assert (tmp_path / "roc_folds.png").is_file()
+    with (tmp_path / "folds.csv").open(newline="") as file:
+        table = {row.pop("fold"): {key: float(value) for key, value in row.items()} for row in csv.DictReader(file)}
+    folds = [json.loads((tmp_path / f"fold{fold}" / "summary.json").read_text()) for fold in range(5)]
+    assert list(table) == ["0", "1", "2", "3", "4", "mean", "standard deviation"]
+    for key in ("accuracy", "macro_f1", "macro_auc"):
+        values = [fold[key]["value"] for fold in folds]
+        assert [table[str(fold)][key] for fold in range(5)] == pytest.approx(values)
+        assert table["mean"][key] == pytest.approx(np.mean(values))
+        assert table["standard deviation"][key] == pytest.approx(np.std(values, ddof=1))
+    assert summary["macro_auc_of_folds"]["std"] == pytest.approx(table["standard deviation"]["macro_auc"])
 
 
 def without(folder: Path, phantoms: Path, damage: str) -> Path:

@@ -15,8 +15,11 @@ from ignite.engine import Engine
 from bus_monai.geometry.box import Box
 from bus_monai.handlers.reports import CaseReport, DetectionReport, FoundMasses, ShapeReport, ShapeTable
 from bus_monai.metrics.aggregate import write_scores
+from bus_monai.metrics.classification import ROC_GRID
 from bus_monai.metrics.ignite import DetectionMetric, ImageDetections
 from bus_monai.metrics.shapes import ShapeRow
+from bus_monai.report.paper import save_figure
+from bus_monai.report.score_figures import fold_roc_figure
 from tests.user_errors import raises_user_error
 
 BOX, OTHER, ELSEWHERE = Box(0, 0, 4, 4), Box(8, 8, 12, 12), Box(20, 20, 24, 24)
@@ -121,6 +124,22 @@ def test_shapes_are_counted_against_a_column_and_what_it_lacks_is_named(
     assert "1 of 3 masses have no subtype: case_m3" in caplog.text
     assert [row["id"] for row in rows_of(tmp_path / "out" / "shapes.csv")] == ["case_m1", "case_m2", "case_m3"]
     assert "macro" in capsys.readouterr().out.lower()
+
+
+def test_an_evaluation_of_shapes_leaves_no_folds_of_the_one_before(tmp_path: Path) -> None:
+    metric: Any = SimpleNamespace(rows=[ShapeRow("a", "a", "oval", (0.1, 0.2, 0.6, 0.1))])
+    complete(ShapeReport(metric=metric, folder=tmp_path))
+    before = {path.name for path in tmp_path.iterdir()}
+    for name in ("folds.csv", "roc_folds.png", "roc_folds.svg"):
+        (tmp_path / name).write_bytes(b"")
+    with raises_user_error(path=tmp_path / "roc_folds.png"):
+        ShapeReport(metric=metric, folder=tmp_path)
+    save_figure(fold_roc_figure([ROC_GRID, ROC_GRID], [0.5, 0.5]), tmp_path / "other" / "roc_folds.png")
+    for kind in ("png", "svg"):
+        (tmp_path / f"other/roc_folds.{kind}").replace(tmp_path / f"roc_folds.{kind}")
+    (tmp_path / "other").rmdir()
+    complete(ShapeReport(metric=metric, folder=tmp_path))
+    assert {path.name for path in tmp_path.iterdir()} == before
 
 
 def test_a_table_and_its_column_go_together(tmp_path: Path) -> None:

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
+from bus_monai.metrics.classification import ROC_GRID
 from bus_monai.metrics.operating_curves import BlandAltman
-from bus_monai.report.score_figures import agreement_figure, curves_figure
+from bus_monai.report.score_figures import agreement_figure, curves_figure, fold_roc_figure
 
 
 @pytest.mark.parametrize("epochs", [1, 2, 3, 40])
@@ -36,3 +37,13 @@ def test_limits_of_agreement_can_be_read_where_they_lie_together(most: float) ->
     assert [float(value) for *_, value in told] == pytest.approx(
         [agreement.low, agreement.bias, agreement.high], rel=5e-3
     )
+
+
+def test_the_spread_over_folds_is_that_of_a_sample() -> None:
+    figure = fold_roc_figure([ROC_GRID, np.sqrt(ROC_GRID)], [0.5, 0.7])
+    (axis,) = figure.axes
+    (told,) = axis.get_legend().get_texts()
+    assert told.get_text() == "mean of 2 folds, AUC 0.600 ± 0.141"
+    mean, half = (ROC_GRID + np.sqrt(ROC_GRID)) / 2, (np.sqrt(ROC_GRID) - ROC_GRID) / np.sqrt(2)
+    low = axis.collections[0].get_paths()[0].vertices[: len(ROC_GRID) + 1, 1]
+    assert low[1:] == pytest.approx(mean - half)
