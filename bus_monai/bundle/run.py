@@ -57,7 +57,7 @@ def train_run(
         on_epoch: called after every validation; ``False`` ends the training.
 
     Returns:
-        The best validation score.
+        The validation score of the weights that are kept.
 
     Raises:
         UserError: ``start`` holds the weights of another network.
@@ -76,7 +76,9 @@ def train_run(
         for module in network.modules():
             if isinstance(module, nn.modules.batchnorm._BatchNorm):
                 module.register_forward_pre_hook(_keep_statistics)
-    trainer, evaluator = (workflow.parser.get_parsed_content(key) for key in ("train#trainer", "validate#evaluator"))
+    trainer, evaluator, checkpoint = (
+        workflow.parser.get_parsed_content(key) for key in ("train#trainer", "validate#evaluator", "checkpoint")
+    )
 
     def report(engine: Engine) -> None:
         score = evaluator.state.metrics.get(evaluator.state.key_metric_name)
@@ -86,7 +88,7 @@ def train_run(
     trainer.add_event_handler(Events.EPOCH_COMPLETED, report)
     workflow.run()
     workflow.finalize()
-    return float(evaluator.state.best_metric)
+    return float(checkpoint.best.score)
 
 
 def _keep_statistics(norm: nn.Module, _inputs: Any) -> None:

@@ -99,7 +99,7 @@ def _parse(text: str) -> Choice:
 def search(
     bundle: Path, out: Path, overrides: Mapping[str, Any], space: Sequence[Choice], *, trials: int | None = None
 ) -> optuna.Study:
-    """Maximize the best validation score over a space of settings.
+    """Maximize the validation score of the weights that a training keeps over a space of settings.
 
     A space of choices alone is searched whole (a grid) unless ``trials`` says how many; with a range the
     tree-structured Parzen estimator proposes (Bergstra et al., NeurIPS 2011). Of so many trials one whose score stays

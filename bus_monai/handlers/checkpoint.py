@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ignite import distributed as idist
 from ignite.engine import Engine, Events
@@ -20,6 +20,20 @@ PRETRAINED_FILE = "best_of_pretraining.pt"
 """Beside ``model.pt``, until a state of the epochs after pre-training is saved."""
 LOWEST_KEY = "lowest"
 """Of the state that resuming restores: the lowest value of the metric that decides."""
+BEST_KEY = "best"
+"""Of the state that resuming restores: epoch and score of the weights in ``model.pt``."""
+HISTORY_KEY = "history"
+"""Of the state that resuming restores: the rows of ``history.csv``."""
+
+
+class Best(NamedTuple):
+    """Of the weights that are kept: the epoch, and its validation score, which need not be the highest of all epochs.
+
+    The epoch is below 1 where none is kept yet.
+    """
+
+    epoch: int
+    score: float
 
 
 class TrainingCheckpoint:
@@ -34,7 +48,7 @@ class TrainingCheckpoint:
 
     Args:
         folder: where the files go; made when missing.
-        evaluator: validates the network; its best metric decides on ``model.pt``.
+        evaluator: validates the network; its key metric decides on ``model.pt``.
         network: the segmenter.
         lowest: name of the evaluator's metric whose lowest value decides in place of it, such as a loss.
         interval: epochs between two ``checkpoint.pt``; the last epoch always writes one.
@@ -69,6 +83,14 @@ class TrainingCheckpoint:
         if enabled:
             check_writable(self.folder)
 
+    @property
+    def best(self) -> Best:
+        """Which epoch ``model.pt`` is of, on the process that writes it."""
+        state = self.evaluator.state
+        # what an earlier version kept was of the highest score
+        kept = self.extra.get(BEST_KEY) or {"epoch": state.best_metric_epoch, "score": state.best_metric}
+        return Best(int(kept["epoch"]), float(kept["score"]))
+
     def attach(self, engine: ResumableTrainer) -> None:
         """Attach to the trainer; load the latest state at once when resuming."""
         self._pretrain_epochs = engine.pretrain_epochs
@@ -91,6 +113,8 @@ class TrainingCheckpoint:
     def _save_best(self, evaluator: Engine) -> None:
         if self._is_best(evaluator):
             save_weights(self.network.state_dict(), self.folder / TRAINED_FILE)
+            score = float(evaluator.state.metrics[evaluator.state.key_metric_name])
+            self.extra[BEST_KEY] = {"epoch": int(evaluator.state.epoch), "score": score}
             if evaluator.state.epoch <= self._pretrain_epochs:
                 save_weights(self.network.state_dict(), self.folder / PRETRAINED_FILE)
 
@@ -126,3 +150,13 @@ class TrainingCheckpoint:
         self.evaluator.state.best_metric = state["best_metric"]
         self.evaluator.state.best_metric_epoch = state["best_metric_epoch"]
         self.extra = state["extra"]
+        if self.lowest is not None and BEST_KEY not in self.extra:
+            self._find_best()
+
+    def _find_best(self) -> None:
+        """Look for the epoch that ``model.pt`` is of in the history of a run that an earlier version began."""
+        value, score = f"val_{self.lowest}", f"val_{self.evaluator.state.key_metric_name}"
+        for row in self.extra.get(HISTORY_KEY, ()):
+            if value in row and row[value] == self.extra.get(LOWEST_KEY):
+                self.extra[BEST_KEY] = {"epoch": int(row["epoch"]), "score": row[score]}
+                return

@@ -345,8 +345,7 @@ class MLflowTracker(MLFlowHandler):
             save_mlflow_model(bundle, weights, Path(folder) / MODEL_NAME)
             self.client.log_model_artifacts(model.model_id, str(Path(folder) / MODEL_NAME))
         self.client.finalize_logged_model(model.model_id, "READY")
-        step = int(checkpoint.evaluator.state.best_metric_epoch)
-        self.client.log_outputs(self.run_id, [LoggedModelOutput(model.model_id, step)])
+        self.client.log_outputs(self.run_id, [LoggedModelOutput(model.model_id, checkpoint.best.epoch)])
 
     def _fail(self, engine: Engine, error: BaseException) -> None:
         if self.cur_run is not None:

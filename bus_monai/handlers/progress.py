@@ -16,7 +16,7 @@ from monai.utils.enums import CommonKeys as Keys
 
 from bus_monai.bundle.registry import EVALUATE_CONFIG, TRAINED_FILE, list_bundles, output_format
 from bus_monai.errors import UserError
-from bus_monai.handlers.checkpoint import TrainingCheckpoint
+from bus_monai.handlers.checkpoint import HISTORY_KEY, TrainingCheckpoint
 from bus_monai.io.atomic import cache_folder, write_table
 from bus_monai.report.page import HISTORY_FILE
 from bus_monai.trainers.adversarial import D_GRADIENT_NORM, G_GRADIENT_NORM
@@ -121,6 +121,7 @@ class EpochReport:
     ) -> None:
         self.evaluator = evaluator
         self.enabled = enabled
+        self.checkpoint = checkpoint
         self.weights = checkpoint.folder / TRAINED_FILE
         self.next = next_command(Path(bundle_root), self.weights, Path(dataset_dir))
         # of a stream that is no terminal there is no bar
@@ -146,11 +147,12 @@ class EpochReport:
         self._epochs += 1
 
     def _report(self, engine: ResumableTrainer) -> None:
-        state, best = engine.state, self.evaluator.state
+        state, validation = engine.state, self.evaluator.state
         parts = [f"{text} {state.metrics[name]:.4g}" for name, text in SHOWN_METRICS.items() if name in state.metrics]
-        if best.epoch == state.epoch:
-            mark = " (best)" if best.best_metric_epoch == best.epoch else f" (best {best.best_metric:.4f})"
-            parts.append(f"validation {best.key_metric_name} {best.metrics[best.key_metric_name]:.4f}{mark}")
+        if validation.epoch == state.epoch:
+            best, name = self.checkpoint.best, validation.key_metric_name
+            mark = "best" if best.epoch == state.epoch else f"best {best.score:.4f}"
+            parts.append(f"validation {name} {validation.metrics[name]:.4f} ({mark})")
         if left := engine.stage_end - state.epoch:
             time_left = duration((time.monotonic() - self._stage_began) / self._epochs * left)
             of_stage = f" of {self._stage}" if engine.stage_end < state.max_epochs else ""
@@ -221,7 +223,7 @@ class History:
             engine.add_event_handler(Events.EPOCH_COMPLETED, self._write)
 
     def _write(self, engine: Engine) -> None:
-        rows = self.checkpoint.extra.setdefault("history", [])
+        rows = self.checkpoint.extra.setdefault(HISTORY_KEY, [])
         row: dict[str, float] = {"epoch": engine.state.epoch} | {k: float(v) for k, v in engine.state.metrics.items()}
         if self.evaluator.state.epoch == engine.state.epoch:
             row |= {f"val_{name}": float(value) for name, value in self.evaluator.state.metrics.items()}

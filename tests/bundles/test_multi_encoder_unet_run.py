@@ -8,12 +8,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import mlflow
 import pytest
 import torch
 from monai.bundle.scripts import create_workflow
 from PIL import Image
 
 from bus_monai.bundle.registry import find_bundle
+from bus_monai.bundle.run import train_run
 from bus_monai.cli import main as cli
 from bus_monai.experiments.search import parse_space, read_preset
 from bus_monai.metrics.aggregate import means
@@ -138,6 +140,25 @@ def test_a_run_stops_when_the_validation_loss_no_longer_falls(
     said = capsys.readouterr().err
     assert f"Nothing is left to train: stopped early after epoch {len(rows)}." in said
     assert "Random weights" not in said
+
+
+def test_the_score_of_a_training_is_that_of_the_weights_it_keeps(
+    small_phantoms: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scores, losses = iter([0.5, 0.7, 0.8]), iter([0.1, 0.12, 0.15])
+    monkeypatch.setattr("bus_monai.metrics.ignite.CaseMetric.compute", lambda _self: next(scores))
+    monkeypatch.setattr("bus_monai.handlers.early_stopping.Loss.compute", lambda _self: next(losses))
+    settings = {"dataset_dir": str(small_phantoms), "max_epochs": 3}
+    assert train_run(CONFIGS.parent, tmp_path, LIGHT | settings) == 0.5
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("epoch ")]
+    assert [line[line.index("validation") :].split(",")[0] for line in lines] == [
+        "validation dice 0.5000 (best)",
+        "validation dice 0.7000 (best 0.5000)",
+        "validation dice 0.8000 (best 0.5000)",
+    ]
+    client = mlflow.MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    (run,) = client.search_runs([one.experiment_id for one in client.search_experiments()])
+    assert [model.step for model in run.outputs.model_outputs] == [1]
 
 
 def test_frozen_encoders_keep_what_photographs_taught(small_phantoms: Path, tmp_path: Path) -> None:

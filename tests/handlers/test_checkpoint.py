@@ -24,29 +24,33 @@ def kept(losses: list[float], scores: list[float], folder: Path, lowest: str | N
     checkpoint = TrainingCheckpoint(folder=folder, evaluator=evaluator, network=network, lowest=lowest)
     checkpoint.extra = extra
     checkpoint.attach(SimpleNamespace(add_event_handler=lambda *_: None, pretrain_epochs=0))  # type: ignore[arg-type]
-    best = -math.inf
+    best, evaluator.state.key_metric_name = -math.inf, "dice"  # type: ignore[attr-defined]
     for epoch, (loss, score) in enumerate(zip(losses, scores, strict=True), start=1):
         nn.init.constant_(network.weight, epoch)
-        evaluator.state.metrics, evaluator.state.epoch = {"loss": loss}, epoch
+        evaluator.state.metrics, evaluator.state.epoch = {"loss": loss, "dice": score}, epoch
         if score > best:
             best, evaluator.state.best_metric_epoch = score, epoch  # type: ignore[attr-defined]
         evaluator.fire_event(Events.COMPLETED)
-    return int(torch.load(folder / TRAINED_FILE, weights_only=True)["weight"])
+    epoch = int(torch.load(folder / TRAINED_FILE, weights_only=True)["weight"])
+    assert checkpoint.best == (extra["best"]["epoch"], extra["best"]["score"])
+    return epoch
 
 
 @pytest.mark.parametrize(("lowest", "epoch"), [(None, 4), ("loss", 2)])
 def test_best_score_or_lowest_loss(lowest: str | None, epoch: int, tmp_path: Path) -> None:
     losses, scores = [0.5, 0.3, 0.4, 0.3, math.nan], [0.1, 0.2, 0.3, 0.4, 0.0]
-    assert kept(losses, scores, tmp_path, lowest, {}) == epoch
+    extra: dict[str, Any] = {}
+    assert kept(losses, scores, tmp_path, lowest, extra) == epoch
+    assert extra["best"] == {"epoch": epoch, "score": scores[epoch - 1]}
 
 
 def test_the_lowest_loss_travels_with_the_checkpoint(tmp_path: Path) -> None:
     extra: dict[str, Any] = {}
-    assert kept([math.nan, 0.3], [0.0, 0.0], tmp_path, "loss", extra) == 2
-    assert extra == {"lowest": 0.3}
+    assert kept([math.nan, 0.3], [0.0, 0.1], tmp_path, "loss", extra) == 2
+    assert extra == {"lowest": 0.3, "best": {"epoch": 2, "score": 0.1}}
     # a run that is taken up again does not begin with worse weights
-    assert kept([0.4, 0.2, 0.25], [0.0, 0.0, 0.0], tmp_path, "loss", extra) == 2
-    assert extra == {"lowest": 0.2}
+    assert kept([0.4, 0.2, 0.25], [0.3, 0.2, 0.4], tmp_path, "loss", extra) == 2
+    assert extra == {"lowest": 0.2, "best": {"epoch": 2, "score": 0.2}}
 
 
 def parts(scores: list[float], pretrain_epochs: int = 0) -> tuple[Any, Engine, nn.Linear]:
@@ -60,11 +64,12 @@ def parts(scores: list[float], pretrain_epochs: int = 0) -> tuple[Any, Engine, n
     trainer.load_state_dict = trainer.loaded.append
     evaluator = Engine(lambda engine, batch: None)
     evaluator.state.best_metric, evaluator.state.best_metric_epoch = -1.0, -1
+    evaluator.state.key_metric_name = "dice"  # type: ignore[attr-defined]
 
     def validate() -> None:
         network.weight.data.fill_(trainer.state.epoch)
         score = scores[trainer.state.epoch - 1]
-        evaluator.state.epoch = trainer.state.epoch
+        evaluator.state.epoch, evaluator.state.metrics = trainer.state.epoch, {"dice": score}
         if score > evaluator.state.best_metric:
             evaluator.state.best_metric, evaluator.state.best_metric_epoch = score, trainer.state.epoch
         evaluator.fire_event(Events.COMPLETED)
@@ -92,14 +97,37 @@ def test_the_best_weights_and_the_latest_state_are_kept(tmp_path: Path) -> None:
         "trainer": {"epoch": 5},
         "best_metric": 0.5,
         "best_metric_epoch": 2,
-        "extra": {"seen": 7},
+        "extra": {"seen": 7, "best": {"epoch": 2, "score": 0.5}},
     }
 
     trainer, evaluator, network = parts([0.1])
     resumed = TrainingCheckpoint(folder=tmp_path / "run", evaluator=evaluator, network=network, resume=True)
     resumed.attach(trainer)
     assert trainer.loaded == [{"epoch": 5}]
-    assert (evaluator.state.best_metric, evaluator.state.best_metric_epoch, resumed.extra) == (0.5, 2, {"seen": 7})
+    assert (evaluator.state.best_metric, evaluator.state.best_metric_epoch, resumed.best) == (0.5, 2, (2, 0.5))
+    assert resumed.extra["seen"] == 7
+
+
+HISTORY = [{"epoch": 1, "val_loss": 0.3, "val_dice": 0.5}, {"epoch": 2}, {"epoch": 3, "val_loss": 0.4, "val_dice": 0.8}]
+
+
+@pytest.mark.parametrize(
+    ("lowest", "extra", "best"),
+    [
+        (None, {"history": HISTORY}, (3, 0.8)),
+        ("loss", {"history": HISTORY, "lowest": 0.3}, (1, 0.5)),
+        ("loss", {"lowest": 0.3}, (3, 0.8)),
+    ],
+)
+def test_a_run_that_an_earlier_version_began_knows_its_best_epoch(
+    lowest: str | None, extra: dict[str, Any], best: tuple[int, float], tmp_path: Path
+) -> None:
+    trainer, evaluator, network = parts([0.1])
+    state = {"trainer": {"epoch": 3}, "best_metric": 0.8, "best_metric_epoch": 3, "extra": extra}
+    torch.save(state, tmp_path / "checkpoint.pt")
+    handler = TrainingCheckpoint(folder=tmp_path, evaluator=evaluator, network=network, lowest=lowest, resume=True)
+    handler.attach(trainer)
+    assert handler.best == best
 
 
 @pytest.mark.parametrize(
