@@ -154,7 +154,7 @@ def ranking(tables: Mapping[str, Sequence[CaseRow]], metric: str = "dice") -> Ra
     ranks = rankdata(values if metric in LOWER_IS_BETTER else -values, axis=0).mean(axis=1)
     models, groups = values.shape
     quantile = studentized_range.ppf(1 - SIGNIFICANCE_LEVEL, models, np.inf) / np.sqrt(2)
-    differ = models > 2 and not np.allclose(values, values[0])
+    differ = models > 2 and bool((values != values[0]).any())
     return Ranking(
         ranks={name: float(rank) for rank, name in sorted(zip(ranks, scores, strict=True))},
         critical_difference=float(quantile * np.sqrt(models * (models + 1) / (6 * groups))),

@@ -157,6 +157,18 @@ def test_ranks_and_critical_difference() -> None:
     assert list(ranking({"bad": BAD, "good": GOOD}, "hd95_px").ranks) == ["good", "bad"]
 
 
+def test_ranks_of_differences_that_are_small_but_clear() -> None:
+    """Four more false pixels in a million for each model, in each of thirty groups."""
+    tables = {
+        name: [replace(row(f"c{i}", 40), specificity=1 - 4e-6 * worse) for i in range(30)]
+        for worse, name in enumerate(("best", "middle", "worst"))
+    }
+    result = ranking(tables, "specificity")
+    assert list(result.ranks.values()) == [1, 2, 3]
+    assert result.p == pytest.approx(np.exp(-30), rel=1e-6)
+    assert ranking(dict.fromkeys(("one", "two", "three"), GOOD)).p == 1.0
+
+
 def test_holm_against_the_definition() -> None:
     assert _holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
 
