@@ -178,7 +178,8 @@ def loose_box(box: Box, scale: float, image_size: Sequence[int]) -> Box:
 def lesion_crop(box: Box, area: float, share: float, image_size: Sequence[int]) -> Box:
     """Return a square around the center of ``box``, of which a lesion covers a share, shifted to stay inside the image.
 
-    It holds the whole box, and an axis of the image that is shorter is taken whole.
+    It holds the whole box, and where that is longer the share is smaller; an axis of the image that is shorter is taken
+    whole, and the result is then no square and the share larger.
 
     Args:
         box: around the lesion.
@@ -192,6 +193,8 @@ def lesion_crop(box: Box, area: float, share: float, image_size: Sequence[int]) 
     Example:
         >>> lesion_crop(Box(40, 50, 50, 60), 80, 0.2, (100, 200))
         Box(top=35, left=45, bottom=55, right=65)
+        >>> lesion_crop(Box(2, 50, 12, 60), 80, 0.2, (15, 200))
+        Box(top=0, left=45, bottom=15, right=65)
     """
     box = tight_box(box, image_size)
     side = max(round((area / share) ** 0.5), box.height, box.width)

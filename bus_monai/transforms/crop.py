@@ -94,8 +94,9 @@ class CropToBoxd(Cropd):
 
     The first three are those of Singh et al., Expert Systems with Applications 2020, doi 10.1016/j.eswa.2019.112855.
     A lesion crop is a square of which the lesion covers 15 to 35 %: how much of it is drawn by the item's id, so that
-    the crop is the same in all epochs, trainings and evaluations. The box itself is cut and moved with the images, so
-    that it stays around its mass.
+    the crop is the same in all epochs, trainings and evaluations. A side of the image that is shorter than a square,
+    ``loose`` or this one, is taken whole: the crop is no square then, and resizing it to one stretches it. The box
+    itself is cut and moved with the images, so that it stays around its mass.
 
     Args:
         keys: images of one size.
