@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
+from shutil import copyfile
 from typing import Any
 
 import numpy as np
@@ -44,7 +44,16 @@ from bus_monai.metrics.shapes import (
 )
 from bus_monai.networks.mutual_generators import GENERATOR_USES
 from bus_monai.report.evaluation_report import FIGURES, TABLES, write_evaluation_report
-from bus_monai.report.page import CONFUSION_FILE, FOLD_ROC_FILE, REPORT_FILE, ROC_FILE, SHAPE_ROWS_FILE
+from bus_monai.report.page import (
+    CONFUSION_FILE,
+    EXAMPLES_FILE,
+    FOLD_ROC_FILE,
+    OVERLAYS_FILE,
+    REPORT_FILE,
+    ROC_FILE,
+    SHAPE_ROWS_FILE,
+    remove_examples,
+)
 from bus_monai.report.paper import check_paper_files, save_figure
 from bus_monai.report.score_figures import fold_roc_figure
 from bus_monai.report.shape_report import SHAPES_TABLE, write_shape_report
@@ -64,6 +73,7 @@ def pool_cases(out: Path, folds: Sequence[Path]) -> Pooled:
     """
     tables = [read_case_table(fold / CASES_FILE) for fold in folds]
     rows = [row for table in tables for row in table]
+    remove_examples(out)
     write_scores(out, rows)
     table = _tell_folds(out, score_folds(tables), ("dice", "iou"))
     page = write_evaluation_report(out)
@@ -108,7 +118,7 @@ def _tell_folds(out: Path, scores: FoldScores, keys: Sequence[str]) -> list[Path
 
 
 POOLED_TABLES = {
-    "segmentation": (CASES_FILE, CASE_COLUMNS, (REPORT_FILE,), pool_cases),
+    "segmentation": (CASES_FILE, CASE_COLUMNS, (REPORT_FILE, EXAMPLES_FILE, OVERLAYS_FILE), pool_cases),
     "classes": (SHAPE_ROWS_FILE, SHAPE_COLUMNS, (CONFUSION_FILE, ROC_FILE, FOLD_ROC_FILE), pool_shapes),
 }
 """The table of a fold and its columns, marked files, and what reports on all of them, by what a bundle gives."""
@@ -161,10 +171,11 @@ def cross_validate(bundle: Path, out: Path, overrides: Mapping[str, Any]) -> Pat
 
 
 def evaluate_generators(model: TrainedModel, folder: Path, settings: Mapping[str, Any]) -> None:
-    """Evaluate a model; with ``used_generator`` ``each`` both generators of ASSGAN, each case of theirs a row.
+    """Evaluate a model; with ``used_generator`` ``each`` both generators of ASSGAN, each with a row of a case.
 
     The means over the table are then the mean of the two generators' scores, which the paper prints (Zhai et al.,
-    Neurocomputing 493, 2022, doi 10.1016/j.neucom.2022.04.021); pooled pixels are those of both.
+    Neurocomputing 493, 2022, doi 10.1016/j.neucom.2022.04.021); pooled pixels are those of both. Numbers of cases are
+    of images, and a comparison takes each group's mean over both, as over trainings of one model.
 
     Args:
         model: what to evaluate.
@@ -177,8 +188,10 @@ def evaluate_generators(model: TrainedModel, folder: Path, settings: Mapping[str
     rows = []
     for used in GENERATOR_USES[1:]:
         evaluate_model(model, folder / used, dict(settings) | {"used_generator": used})
-        rows += [replace(row, id=f"{row.id}_{used}") for row in read_case_table(folder / used / CASES_FILE)]
+        rows += read_case_table(folder / used / CASES_FILE)
+    remove_examples(folder)
     write_scores(folder, rows)
+    copyfile(folder / GENERATOR_USES[1] / DATA_FILE, folder / DATA_FILE)
 
 
 def held_out_scores(model: TrainedModel, cases: Sequence[Case]) -> list[float]:

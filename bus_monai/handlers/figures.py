@@ -18,7 +18,7 @@ from bus_monai.io.ours import check_run_files
 from bus_monai.losses.mutual_supervision import GAMMAS
 from bus_monai.metrics.ignite import CaseMetric, DetectionMetric
 from bus_monai.report.image_figures import contour_figure, detection_figure, overlay_figure
-from bus_monai.report.page import EXAMPLES_FILE, OVERLAYS_FILE, TRUSTED_FILE, TRUSTED_PICTURE
+from bus_monai.report.page import EXAMPLES_FILE, OVERLAYS_FILE, TRUSTED_FILE, TRUSTED_PICTURE, remove_examples
 from bus_monai.report.paper import save_figure
 from bus_monai.report.score_figures import trusted_figure
 from bus_monai.trainers.base import ResumableTrainer
@@ -132,9 +132,7 @@ class ExampleFigure:
         rows = sorted((row for row in self.metric.rows if row.has_lesion), key=lambda row: -(row.dice or 0))
         if not rows:
             # those of an earlier evaluation
-            for file in (EXAMPLES_FILE, OVERLAYS_FILE):
-                for path in (self.folder / file, (self.folder / file).with_suffix(".svg")):
-                    path.unlink(missing_ok=True)
+            remove_examples(self.folder)
             return
         last = len(rows) - 1
         picks = [0, 1, last // 2, 3 * last // 4, last - 1, last]

@@ -28,7 +28,7 @@ class CaseRow(CaseScores):
     """A row of the table: id, group, diagnosis and scores of a case.
 
     Args:
-        id: identity of the case, unique in a table.
+        id: identity of the case; networks that are scored together, such as trainings of a model, have a row each.
         group: patient or duplicate group; cases of a group are not independent.
         diagnosis: diagnosis of the image.
     """
@@ -61,7 +61,8 @@ def read_case_table(path: str | Path) -> list[CaseRow]:
     """Read a table that :func:`write_case_table` wrote; rows equal those written.
 
     Raises:
-        UserError: the file cannot be read, lacks a column, holds a value that does not fit its column, or a case twice.
+        UserError: the file cannot be read, lacks a column, holds a value that does not fit its column, or a case more
+            often than another.
     """
     remedy = "give a table of cases, such as cases.csv"
     with (
@@ -72,8 +73,8 @@ def read_case_table(path: str | Path) -> list[CaseRow]:
         check_columns(path, CASE_COLUMNS, reader.fieldnames, remedy=remedy)
         rows = [_to_row(record, f"'{path}', line {reader.line_num}") for record in reader]
     counts = Counter(row.id for row in rows)
-    if twice := [id for id, count in counts.items() if count > 1]:
-        raise UserError(f"'{path}' holds the case '{twice[0]}' more than once: {remedy}.", path=path)
+    if more := [id for id, count in counts.items() if count > min(counts.values())]:
+        raise UserError(f"'{path}' holds the case '{more[0]}' more often than others: {remedy}.", path=path)
     return rows
 
 
@@ -138,7 +139,7 @@ def by_lesion_size(rows: Sequence[CaseRow]) -> dict[str, list[CaseRow]]:
     Shares, not pixels, so that images of different size compare. Fewer than three cases are not divided.
     """
     lesions = [row for row in rows if row.has_lesion]
-    if len(lesions) < 3:
+    if len({row.id for row in lesions}) < 3:
         return {}
     shares = np.array([row.true_area_px / (row.tp + row.fp + row.fn + row.tn) for row in lesions])
     first, second = np.quantile(shares, [1 / 3, 2 / 3])

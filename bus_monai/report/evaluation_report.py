@@ -148,6 +148,7 @@ def write_evaluation_report(folder: Path, *, segmented: Path | None = None) -> P
         title=f"Evaluation: {name}",
         data=data,
         rows=sorted(rows, key=lambda row: (2.0 if row.dice is None else row.dice, row.id)),
+        cases=len({row.id for row in rows}),
         groups=len({row.group for row in rows}),
         summaries=summaries,
         training=place(curves_figure(history), folder, "training") if history else None,
@@ -197,7 +198,7 @@ def _write_tables(
     if folds:
         write_paper_table(folder, "folds", folds[0], folds[1:])
     parts = [
-        [part["name"], str(part["cases"]), number(part["dice"]["mean"]), interval(part["dice"]), str(part["missed"])]
+        [part["name"], str(part["cases"]), number(part["dice"]["mean"]), interval(part["dice"]), part["missed"]]
         for group in subgroups.values()
         for part in group
     ]
@@ -214,15 +215,14 @@ def _with_interval(score: Mapping[str, Any] | None) -> str:
 
 
 def _parts(parts: Mapping[str, Sequence[CaseRow]]) -> list[dict[str, Any]]:
-    return [
-        {
-            "name": name,
-            "cases": len(rows),
-            "missed": sum(row.missed for row in rows),
-            **{summary.metric: asdict(summary) for summary in summarize(rows, "lesion")},
-        }
-        for name, rows in parts.items()
-    ]
+    found = []
+    for name, rows in parts.items():
+        cases = len({row.id for row in rows})
+        # the mean of networks that are scored together
+        missed = sum(row.missed for row in rows) * cases / len(rows)
+        scores = {summary.metric: asdict(summary) for summary in summarize(rows, "lesion")}
+        found.append({"name": name, "cases": cases, "missed": f"{missed:g}", **scores})
+    return found
 
 
 def write_split_report(tables: Mapping[str, Mapping[str, Sequence[CaseRow]]], folder: Path) -> Path:
@@ -266,7 +266,7 @@ def _model(name: str, splits: Mapping[str, Sequence[CaseRow]], folder: Path, *, 
             {
                 "name": split,
                 "page": f"{split}/{REPORT_FILE}" if alone else f"{split}/{name}/{REPORT_FILE}",
-                "cases": len(rows),
+                "cases": len({row.id for row in rows}),
                 "scores": {score.metric: asdict(score) for score in summarize(rows, COMPARED_RULE)},
                 "auc": curves[split].auc if split in curves else None,
             }

@@ -82,6 +82,13 @@ def place(figure: Figure, folder: Path, name: str) -> str:
     return embed(save_figure(figure, folder / FIGURES_FOLDER / f"{name}.png"))
 
 
+def remove_examples(folder: Path) -> None:
+    """Remove ``examples.png`` and ``overlays.png`` with their drawings, which are of an earlier evaluation."""
+    for path in (folder / EXAMPLES_FILE, folder / OVERLAYS_FILE):
+        path.unlink(missing_ok=True)
+        path.with_suffix(".svg").unlink(missing_ok=True)
+
+
 def read_history(folder: Path) -> list[dict[str, float]]:
     """Read ``history.csv`` of ``folder``, if there is one; an epoch lacks the values that it did not have."""
     if not (folder / HISTORY_FILE).is_file():

@@ -110,19 +110,35 @@ def test_weights_serve_as_either_generator(whole: Path, small_phantoms: Path, tm
 def test_the_mean_of_both_generators_is_one_command(
     whole: Path, small_phantoms: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    arguments = ["evaluate", f"assgan:{whole / 'model.pt'}", "--data", str(small_phantoms), "--out", str(tmp_path)]
-    monkeypatch.setattr(sys, "argv", ["bus-monai", *arguments, "--set", "used_generator=each"])
-    with pytest.raises(SystemExit) as stop:
-        cli.main()
-    assert stop.value.code in (0, None)
+    def bus_monai(*arguments: str) -> None:
+        monkeypatch.setattr(sys, "argv", ["bus-monai", *arguments])
+        with pytest.raises(SystemExit) as stop:
+            cli.main()
+        assert stop.value.code in (0, None)
+
+    evaluating = ["evaluate", f"assgan:{whole / 'model.pt'}", "--data", str(small_phantoms), "--out", str(tmp_path)]
+    bus_monai(*evaluating)
+    plain = read_case_table(tmp_path / "cases.csv")
+    assert (tmp_path / "overlays.png").is_file()
+    bus_monai(*evaluating, "--set", "used_generator=each")
     both = [means(read_case_table(tmp_path / used / "cases.csv"), "pooled") for used in ("first", "second")]
     rows = read_case_table(tmp_path / "cases.csv")
-    assert len(rows) == 2 * len(read_case_table(tmp_path / "first" / "cases.csv"))
+    assert [row.id for row in rows] == 2 * [row.id for row in plain]
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert summary["lesion"]["metrics"]["dice"]["n_cases"] == sum(row.has_lesion for row in plain)
     of_means = means(rows, "lesion")["dice"]
     each = [means(read_case_table(tmp_path / used / "cases.csv"), "lesion")["dice"] for used in ("first", "second")]
     assert of_means == pytest.approx(sum(each) / 2)
     assert both[0] != both[1]
-    assert "Dice" in (tmp_path / "report.html").read_text()
+    page = (tmp_path / "report.html").read_text()
+    assert f"{len(plain)} cases, {len({row.group for row in plain})} groups, each case scored by 2 networks." in page
+    assert "The images are generated phantoms" in page
+    # of the network before
+    assert not {path.stem for path in tmp_path.iterdir()} & {"overlays", "examples"}
+    bus_monai("compare", f"mean={tmp_path}", f"one={tmp_path / 'first'}", "--out", str(tmp_path / "compared"))
+    with (tmp_path / "compared" / "comparison.csv").open(newline="") as file:
+        (test,) = csv.DictReader(file)
+    assert float(test["difference"]) == pytest.approx((each[1] - each[0]) / 2)
 
 
 def test_trusted_images_over_gamma(whole: Path) -> None:

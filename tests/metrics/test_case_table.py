@@ -112,7 +112,13 @@ def test_a_value_that_does_not_fit_is_named_with_its_line(
         read_case_table(path)
 
 
-def test_a_case_that_comes_twice_is_named(tmp_path: Path) -> None:
+def test_networks_have_a_row_of_each_case(tmp_path: Path) -> None:
+    rows = [LESION, NORMAL, NORMAL, LESION]
+    write_case_table(tmp_path / "cases.csv", rows)
+    assert read_case_table(tmp_path / "cases.csv") == rows
+
+
+def test_a_case_that_comes_more_often_is_named(tmp_path: Path) -> None:
     write_case_table(tmp_path / "cases.csv", [NORMAL, LESION, NORMAL])
     with raises_user_error(f"'{NORMAL.id}'", path=tmp_path / "cases.csv"):
         read_case_table(tmp_path / "cases.csv")
@@ -152,7 +158,7 @@ def test_cases_with_a_lesion_are_parted_into_thirds_by_their_share_of_the_image(
         "large": {"40/100", "100/200"},
     }
     assert list(parts)[2] == "large, up to 50.0%"
-    assert by_lesion_size(rows[:2]) == {}
+    assert by_lesion_size(rows[:2]) == by_lesion_size(rows[:2] * 2) == {}
     # of one size, all are as large as the smallest
-    (name,) = by_lesion_size(rows[:1] * 3)
+    (name,) = by_lesion_size([replace(rows[0], id=id) for id in "abc"])
     assert name == "small, up to 5.0% of the image"

@@ -88,6 +88,18 @@ def test_thirds_by_size_hold_each_lesion_once(page: str, bad: list[CaseRow]) -> 
     assert sum(int(line[1]) for line in thirds) == sum(row.has_lesion for row in bad)
 
 
+def test_a_case_that_two_networks_scored_is_one(tmp_path: Path, page: str, bad: list[CaseRow]) -> None:
+    write_case_table(tmp_path / "cases.csv", bad * 2)
+    both = write_evaluation_report(tmp_path).read_text(encoding="utf-8")
+    one, two = tables(page), tables(both)
+    assert {name: lines for name, lines in two.items() if name not in ("cases", "measures")} == {
+        name: lines for name, lines in one.items() if name not in ("cases", "measures")
+    }
+    assert len(two["cases"]) == 1 + 2 * len(bad)
+    assert f"<p>{len(bad)} cases, " in both
+    assert "each case scored by 2 networks" in both
+
+
 def test_all_cases_stand_in_it_the_worst_first(page: str, bad: list[CaseRow]) -> None:
     lines = tables(page)["cases"][1:]
     assert sorted(line[0] for line in lines) == sorted(row.id for row in bad)
