@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from bus_monai.bundle.registry import find_bundle
+from bus_monai.experiments.search import parse_space, read_preset
 from bus_monai.networks.cgan_generator import CGANGenerator
 
 PATH = Path(__file__).parents[2] / "benchmarks" / "inference.py"
@@ -33,7 +35,16 @@ def test_a_table_is_printed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
     assert (title, pixels, published) == ("ERFNet", "128²", "78.78")
     assert best in ("eager", "channels_last")
     assert float(ratio) == pytest.approx(max(1, float(other) / float(eager)), rel=0.1)
-    assert "18.27" in "".join(note)
+    assert "DCGAN" in "".join(note)
+
+
+def test_dcgan_is_the_preset_of_the_paper_that_times_it(benchmark: dict[str, Any]) -> None:
+    network = benchmark["NETWORKS"]["dcgan"]
+    assert (network.size, network.published) == (128, 18.27)
+    preset = read_preset(find_bundle("cgan_ac_caw"), "dcgan")
+    given = {choice.key: choice.values[0] for choice in parse_space(preset) if not choice.key.startswith("lambda_")}
+    assert given == benchmark["DCGAN"]
+    assert sum(p.numel() for p in network.make().parameters()) == 30_686_209
 
 
 def test_the_fastest_exact_setting_wins(benchmark: dict[str, Any]) -> None:
