@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Iterable
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,7 +14,7 @@ from bus_monai.errors import UserError, check_choice
 
 if TYPE_CHECKING:
     from bus_monai.bundle.models import TrainedModel
-    from bus_monai.metrics.case_table import CaseRow
+    from bus_monai.inference.costs import Cost
 
 SEGMENTED_FILE = "results.csv"
 """What ``segment`` leaves, and no training."""
@@ -32,7 +31,9 @@ def compare(
     ] = None,
     costs: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME=BUNDLE:WEIGHTS", help="A run's model, whose costs go to OUT/costs.csv."),
+        typer.Option(
+            metavar="NAME=BUNDLE:WEIGHTS", help="A run's model, whose costs go to the page and OUT/costs.csv."
+        ),
     ] = None,
     trust: Trust = False,
 ) -> None:
@@ -52,10 +53,15 @@ def compare(
     from bus_monai.metrics.compare import Comparison, pool_trainings, read_folds
     from bus_monai.report.agreement_report import read_annotator, report_agreement
     from bus_monai.report.comparison_report import (
+        check_comparison_files,
+        check_cost_files,
         comparison_text,
+        cost_lines,
+        costs_text,
         published_tables,
         published_text,
         write_comparison_report,
+        write_costs,
     )
     from bus_monai.report.page import SHAPE_ROWS_FILE
 
@@ -74,14 +80,21 @@ def compare(
         for name, part in folders.items()
     }
     models = _models(costs or [], tables, trust=trust)
-    if len(tables) > 1 or not (papers or models):
-        comparison = Comparison.of(tables, metric)
+    comparison = Comparison.of(tables, metric) if len(tables) > 1 or not (papers or models) else None
+    if comparison:
+        check_comparison_files(out)
+    elif models:
+        check_cost_files(out)
+    measured = _measure(models, out) if models else {}
+    lines = cost_lines(measured, tables)
+    if comparison:
         folds = {name: found for name, folder in single.items() if (found := read_folds(folder))}
-        page = write_comparison_report(comparison, out, published=papers, folds=folds)
+        page = write_comparison_report(comparison, out, published=papers, folds=folds, costs=lines)
         print(comparison_text(comparison))
         print(f"\n{page}")
-    if models:
-        _tell_costs(models, tables, out)
+    if measured:
+        write_costs(out, measured, lines)
+        print("\n" + costs_text(lines))
     for table in papers:
         print(published_text(table, tables))
 
@@ -95,34 +108,12 @@ def _models(specs: list[str], runs: Iterable[str], *, trust: bool) -> list[Train
     return models
 
 
-def _tell_costs(models: list[TrainedModel], tables: Mapping[str, Sequence[CaseRow]], out: Path) -> None:
-    from bus_monai.inference.costs import costs_text, measure_cost, write_costs
+def _measure(models: list[TrainedModel], out: Path) -> dict[str, Cost]:
+    from bus_monai.inference.costs import measure_cost
     from bus_monai.io.atomic import check_writable
-    from bus_monai.metrics.aggregate import summarize
-    from bus_monai.report.page import interval, number
-    from bus_monai.report.paper import TABLES_FOLDER, write_paper_table
 
-    found = {model.name: measure_cost(model) for model in models}
     check_writable(out)
-    write_costs(out, found)
-    scores = {}
-    for name in found:
-        dice = next((s for s in summarize(tables[name], "lesion") if s.metric == "dice"), None)
-        scores[name] = f"{number(dice.mean)} {interval(asdict(dice))}" if dice else ""
-    header = ["Model", "Parameters (M)", "GFLOPs", "MB", "Images per second", "Dice"]
-    cells = [
-        [
-            name,
-            f"{c.parameters / 1e6:.2f}",
-            f"{c.gflops:.2f}",
-            f"{c.megabytes:.1f}",
-            f"{c.images_per_second:.2f}",
-            scores[name],
-        ]
-        for name, c in found.items()
-    ]
-    write_paper_table(out / TABLES_FOLDER, "costs", header, cells)
-    print("\n" + costs_text(found, scores))
+    return {model.name: measure_cost(model) for model in models}
 
 
 def report(

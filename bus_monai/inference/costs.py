@@ -1,11 +1,9 @@
-"""What a model costs: parameters, operations, size and speed, beside its scores."""
+"""What a model costs: parameters, operations, size and speed."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from dataclasses import astuple, dataclass, fields
-from pathlib import Path
+from dataclasses import dataclass
 from statistics import median
 
 import torch
@@ -13,11 +11,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from bus_monai.bundle.models import TrainedModel
 from bus_monai.bundle.run import bundle_parts
-from bus_monai.io.atomic import write_table
 
 TIMED_IMAGES, WARM_UP_IMAGES = 10, 2
 """Images whose times are taken, and those before them, in which memory is laid out."""
-COSTS_FILE = "costs.csv"
 
 
 @dataclass(frozen=True)
@@ -64,30 +60,3 @@ def _timed(network: torch.nn.Module, image: torch.Tensor) -> float:
     if image.is_cuda:
         torch.cuda.synchronize()
     return time.perf_counter() - start
-
-
-def write_costs(folder: Path, costs: Mapping[str, Cost]) -> None:
-    """Write ``costs.csv``: a row per model.
-
-    Raises:
-        UserError: the file cannot be written.
-    """
-    columns = ["model", *(field.name for field in fields(Cost))]
-    write_table(folder / COSTS_FILE, columns, ([name, *astuple(cost)] for name, cost in costs.items()))
-
-
-def costs_text(costs: Mapping[str, Cost], scores: Mapping[str, str]) -> str:
-    """Lay the costs out for a terminal.
-
-    Args:
-        costs: by the name of the model.
-        scores: what stands behind them, by the same names.
-    """
-    width = max(map(len, costs))
-    lines = [f"{'':{width}}  parameters   GFLOPs       MB  images/s  Dice"]
-    for name, cost in costs.items():
-        lines.append(
-            f"{name:{width}}  {cost.parameters / 1e6:8.2f} M {cost.gflops:8.2f} {cost.megabytes:8.1f} "
-            f"{cost.images_per_second:9.2f}  {scores.get(name, '')}"
-        )
-    return "\n".join(lines)

@@ -8,12 +8,12 @@ from dataclasses import asdict, astuple, dataclass, fields
 from importlib.resources import files
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bus_monai.errors import check_choice
 from bus_monai.io.atomic import check_writable, write_table
 from bus_monai.io.ours import check_run_files
-from bus_monai.metrics.aggregate import DETECTED_DISTANCES, DISTANCES, LOWER_IS_BETTER, RULES, means
+from bus_monai.metrics.aggregate import DETECTED_DISTANCES, DISTANCES, LOWER_IS_BETTER, RULES, means, summarize
 from bus_monai.metrics.case_table import CaseRow
 from bus_monai.metrics.compare import (
     COMPARED_RULE,
@@ -26,9 +26,21 @@ from bus_monai.metrics.compare import (
 )
 from bus_monai.metrics.operating_curves import operating_curves
 from bus_monai.report.page import COMPARISON_FILE, REPORT_FILE, interval, number, p_value, place, write_page
-from bus_monai.report.paper import TABLES_FOLDER, check_paper_files, metric_name, write_paper_table
+from bus_monai.report.paper import (
+    TABLES_FOLDER,
+    check_paper_files,
+    metric_name,
+    remove_paper_files,
+    write_paper_table,
+)
 from bus_monai.report.score_figures import box_figure, operating_figure, rank_figure
 
+if TYPE_CHECKING:
+    from bus_monai.inference.costs import Cost
+
+COSTS_FILE, COSTS_TABLE = "costs.csv", "costs"
+COST_COLUMNS = ("model", "parameters", "gflops", "megabytes", "images_per_second")
+COST_HEADER = ("Model", "Parameters (M)", "GFLOPs", "MB", "Images per second", "Dice")
 FIGURES = ("boxes", "operating_curves", "ranks")
 TABLES = ("scores", "tests", "ranks", "folds")
 COMPARED_METRICS = ("dice", "iou", "precision", "sensitivity", "specificity", "m_iou", *DISTANCES, *DETECTED_DISTANCES)
@@ -112,15 +124,31 @@ def published_text(table: Published, tables: Mapping[str, Sequence[CaseRow]]) ->
     return "\n".join(lines)
 
 
-def check_comparison_files(folder: Path, published: Sequence[Published] = ()) -> None:
-    """Check, before models are evaluated, that what a comparison will replace is from an earlier one.
+def check_comparison_files(folder: Path) -> None:
+    """Check, before models are evaluated or measured, that what a comparison will replace is from an earlier one.
 
     Raises:
         UserError: a file is there that this package did not write.
     """
-    check_run_files(folder, marked=[REPORT_FILE], option="--out")
-    names = [*TABLES, *(f"published_{i}" for i in range(1, 1 + len(published)))]
-    check_paper_files(folder, figures=FIGURES, tables=names, option="--out")
+    columns = [field.name for field in fields(PairedTest)]
+    check_run_files(folder, tables={COMPARISON_FILE: columns}, marked=[REPORT_FILE], option="--out")
+    check_cost_files(folder)
+    check_paper_files(folder, figures=FIGURES, tables=_tables(), option="--out")
+
+
+def check_cost_files(folder: Path) -> None:
+    """Check, before models are measured, that what their costs will replace is from an earlier run.
+
+    Raises:
+        UserError: a file is there that this package did not write.
+    """
+    check_run_files(folder, tables={COSTS_FILE: COST_COLUMNS}, option="--out")
+    check_paper_files(folder, tables=[COSTS_TABLE], option="--out")
+
+
+def _tables() -> list[str]:
+    """Return the names of all tables that a comparison may leave."""
+    return [*TABLES, COSTS_TABLE, *(f"published_{i}" for i in range(1, 1 + len(published_tables())))]
 
 
 def write_comparison_report(
@@ -129,14 +157,18 @@ def write_comparison_report(
     *,
     published: Sequence[Published] = (),
     folds: Mapping[str, FoldScores] = MappingProxyType({}),
+    costs: Sequence[Sequence[str]] = (),
 ) -> Path:
     """Write ``report.html`` and ``comparison.csv``, and for a paper the folders ``figures`` and ``tables``.
+
+    What an earlier comparison left beside them, and this one has not, is removed.
 
     Args:
         comparison: of the models.
         folder: where all go.
         published: tables to print ours beside.
         folds: of the models that were cross-validated, by their names.
+        costs: rows of :func:`cost_lines`, for the page alone.
 
     Raises:
         UserError: the folder cannot be written to.
@@ -146,7 +178,9 @@ def write_comparison_report(
     models = {name: {key: asdict(s) for key, s in part.items()} for name, part in comparison.summaries.items()}
     curves = {name: c for name, part in tables.items() if (c := operating_curves(part)) is not None}
     check_writable(folder)
-    check_comparison_files(folder, published)
+    check_comparison_files(folder)
+    remove_paper_files(folder, figures=FIGURES, tables=_tables())
+    (folder / COSTS_FILE).unlink(missing_ok=True)
     write_table(folder / COMPARISON_FILE, [field.name for field in fields(PairedTest)], map(astuple, comparison.tests))
     metrics = [name for name in COMPARED_METRICS if any(name in summary for summary in models.values())]
     beside = [beside_ours(table, tables) for table in published]
@@ -175,8 +209,53 @@ def write_comparison_report(
         folded=list(by_model),
         ranking=comparison.ranking,
         ranks=place(rank_figure(comparison.ranking), folder, "ranks"),
+        costs=costs,
+        cost_header=COST_HEADER,
         published=beside,
     )
+
+
+def cost_lines(costs: Mapping[str, Cost], tables: Mapping[str, Sequence[CaseRow]]) -> list[list[str]]:
+    """Return what a page prints of costs, Dice beside: a row per model under :data:`COST_HEADER`.
+
+    Args:
+        costs: by the name of the model.
+        tables: rows of each model, by the same names.
+    """
+    lines = []
+    for name, cost in costs.items():
+        dice = next((asdict(s) for s in summarize(tables[name], COMPARED_RULE) if s.metric == "dice"), None)
+        figures = (
+            f"{cost.parameters / 1e6:.2f}",
+            f"{cost.gflops:.2f}",
+            f"{cost.megabytes:.1f}",
+            f"{cost.images_per_second:.2f}",
+        )
+        lines.append([name, *figures, f"{number(dice['mean'])} {interval(dice)}" if dice else ""])
+    return lines
+
+
+def write_costs(folder: Path, costs: Mapping[str, Cost], lines: Sequence[Sequence[str]]) -> None:
+    """Write ``costs.csv``, a row per model, and for a paper the table ``costs``.
+
+    Args:
+        folder: where both go.
+        costs: by the name of the model.
+        lines: of :func:`cost_lines`.
+
+    Raises:
+        UserError: a file cannot be written.
+    """
+    write_table(folder / COSTS_FILE, COST_COLUMNS, ([name, *astuple(cost)] for name, cost in costs.items()))
+    write_paper_table(folder / TABLES_FOLDER, COSTS_TABLE, COST_HEADER, lines)
+
+
+def costs_text(lines: Sequence[Sequence[str]]) -> str:
+    """Lay the rows of :func:`cost_lines` out for a terminal."""
+    rows = [COST_HEADER, *lines]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    texts = ["  ".join(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)) for row in rows]
+    return "\n".join(f"{row[0]:{widths[0]}}  {text}" for row, text in zip(rows, texts, strict=True))
 
 
 def _write_tables(

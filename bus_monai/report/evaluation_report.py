@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -62,13 +62,13 @@ FOLD_METRICS = (*PAGE_METRICS, "hd95_px")
 
 
 def check_evaluation_folders(
-    out: Path, splits: Iterable[Path], folders: Iterable[Path], *, names: Iterable[str]
+    out: Path, splits: Iterable[Path], folders: Iterable[Path], *, names: Collection[str]
 ) -> None:
     """Check, before anything is evaluated, that what will be replaced is from an earlier run.
 
     Args:
         out: folder of all.
-        splits: folder of each split, with the page that compares models.
+        splits: folder of each split, with the page that compares models where there are several.
         folders: of each evaluation.
         names: of the models.
 
@@ -77,7 +77,7 @@ def check_evaluation_folders(
     """
     check_run_files(out, marked=[REPORT_FILE, *map(CURVES_FILE.format, names)], option="--out")
     check_paper_files(out, tables=[SPLITS_TABLE], option="--out")
-    for below in splits:
+    for below in splits if len(names) > 1 else ():
         check_comparison_files(below)
     for folder in folders:
         check_paper_files(folder, figures=FIGURES, tables=TABLES, option="--out")

@@ -63,6 +63,17 @@ def test_page_and_table_hold_the_tests(tmp_path: Path, good: list[CaseRow], bad:
     assert f"good - bad: {test.difference:+.4f}" in text
 
 
+def test_nothing_is_left_of_the_comparison_before(tmp_path: Path, good: list[CaseRow], bad: list[CaseRow]) -> None:
+    comparison = Comparison.of({"good": good, "bad": bad})
+    write_comparison_report(comparison, tmp_path)
+    first = {path.name for path in tmp_path.rglob("*")}
+    folds = {"good": {"dice": [0.8, 0.9]}, "bad": {"dice": [0.5, 0.7]}}
+    write_comparison_report(comparison, tmp_path, published=published_tables("assgan"), folds=folds)
+    assert {"published_1.csv", "folds.tex"} < {path.name for path in tmp_path.rglob("*")}
+    write_comparison_report(comparison, tmp_path)
+    assert {path.name for path in tmp_path.rglob("*")} == first
+
+
 def test_published_tables_are_whole() -> None:
     papers = {table.paper for table in published_tables()}
     assert papers == {"rdau", "cgan_ac_caw", "mammo", "assgan", "multi_encoder"}
