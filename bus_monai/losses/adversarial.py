@@ -141,6 +141,9 @@ class WassersteinObjective(AdversarialObjective):
 class WassersteinGPObjective(WassersteinObjective):
     """Wasserstein distance with gradient penalty (Gulrajani et al., NeurIPS 2017) instead of clipping.
 
+    The gradient is that of a sample's mean score, which the losses take of a map of patches too. The critic must have
+    no batch norm, whose statistics make a score depend on the other samples (section 4 there).
+
     Args:
         weight: of the penalty ``(|grad D| - 1)^2``; the paper's 10.
 
@@ -154,11 +157,11 @@ class WassersteinGPObjective(WassersteinObjective):
         self.weight = weight
 
     def penalty(self, discriminator: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor) -> Tensor:
-        """Penalize gradients whose norm is not 1 on lines between real and fake, in full precision."""
+        """Penalize gradients of mean scores whose norm is not 1 on lines between real and fake, in full precision."""
         with torch.autocast(real.device.type, enabled=False):
             share = torch.rand(len(real), 1, 1, 1, device=real.device)
             between = (share * real.float() + (1 - share) * fake.float()).requires_grad_(True)
-            scores = discriminator(between)
+            scores = discriminator(between).reshape(len(between), -1).mean(dim=1)
             (gradient,) = torch.autograd.grad(scores.sum(), between, create_graph=True)
             norms: Tensor = gradient.flatten(1).norm(dim=1)
             return self.weight * ((norms - 1) ** 2).mean()

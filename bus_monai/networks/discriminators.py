@@ -91,21 +91,25 @@ class PatchDiscriminator(nn.Module):
         base_width: channels of the first convolution; doubled by each of the next three.
         tail_padding: of the two layers with stride 1: 0 for ultrasound (10x10 scores at 128), 1 for mammograms (30x30
             at 256).
+        norm: ``batch``, or ``layer`` for the gradient penalty, as of :class:`RDACritic`.
 
     Shape:
         (B, in_channels, H, W) to logits (B, 1, H // 8 - 6 + 4 * tail_padding, W // 8 - 6 + 4 * tail_padding), with H
         and W at least 56, or 24 with ``tail_padding`` 1.
 
     Raises:
-        UserError: a smaller image.
+        UserError: unknown norm, or a smaller image.
 
     Example:
         >>> PatchDiscriminator(base_width=8)(torch.zeros(1, 2, 64, 64)).shape
         torch.Size([1, 1, 2, 2])
     """
 
-    def __init__(self, *, in_channels: int = 2, base_width: int = 64, tail_padding: int = 0) -> None:
+    def __init__(
+        self, *, in_channels: int = 2, base_width: int = 64, tail_padding: int = 0, norm: str = "batch"
+    ) -> None:
         super().__init__()
+        check_choice("critic_norm", norm, CRITIC_NORMS)
         layers: list[nn.Module] = []
         before = in_channels
         for i, stride in enumerate(PATCH_STRIDES):
@@ -113,7 +117,7 @@ class PatchDiscriminator(nn.Module):
             padding = 1 if stride == 2 else tail_padding
             layers.append(nn.Conv2d(before, width, 4, stride=stride, padding=padding))
             if i > 0:
-                layers.append(nn.BatchNorm2d(width))
+                layers.append(nn.BatchNorm2d(width) if norm == "batch" else nn.GroupNorm(1, width))
             layers.append(nn.LeakyReLU(0.2))
             before = width
         layers.append(nn.Conv2d(before, 1, 4, padding=tail_padding))

@@ -12,6 +12,7 @@ from monai.bundle.scripts import create_workflow
 from monai.bundle.workflows import ConfigWorkflow
 from monai.data.meta_tensor import MetaTensor
 from monai.transforms.compose import Compose
+from torch import nn
 
 from bus_monai.bundle.registry import find_bundle
 from bus_monai.data.datalist import read_datalist
@@ -55,6 +56,15 @@ def test_a_discriminator_that_wins_sees_soft_truth(name: str, small_phantoms: Pa
     get = parts(name, small_phantoms, tmp_path, real_label=0.9, real_blur=1.5)
     seen = get("train#trainer#discriminator")
     assert (seen.objective.real_label, seen.real_blur) == (0.9, 1.5)
+
+
+@pytest.mark.parametrize("name", ["cgan_ac_caw", "mammo_cgan", "rdau_gan"])
+@pytest.mark.parametrize(("gan_mode", "has_batch_norm"), [("wgan-gp", False), ("wgan", True)])
+def test_under_a_gradient_penalty_no_discriminator_has_batch_norm(
+    name: str, gan_mode: str, has_batch_norm: bool, small_phantoms: Path, tmp_path: Path
+) -> None:
+    critic = parts(name, small_phantoms, tmp_path, gan_mode=gan_mode)("critic_def")
+    assert any(isinstance(module, nn.BatchNorm2d) for module in critic.modules()) == has_batch_norm
 
 
 def test_dcgan_is_the_generator_without_its_parts_and_the_adversary_alone(small_phantoms: Path, tmp_path: Path) -> None:

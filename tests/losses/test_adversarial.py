@@ -63,6 +63,15 @@ def test_gradient_penalty_of_a_linear_critic() -> None:
     assert torch.equal(before, net[1].weight)
 
 
+def test_the_gradient_penalty_is_of_the_mean_over_the_patches() -> None:
+    """A mean score of 9 patches over 4 pixels each, whose gradient is 1 / 6 in each of the 36 pixels, pays nothing."""
+    critic = nn.Conv2d(1, 1, 2, stride=2, bias=False)
+    nn.init.constant_(critic.weight, 9 / 6)
+    images = torch.rand(2, 1, 6, 6)
+    assert critic(images).shape == (2, 1, 3, 3)
+    assert float(WassersteinGPObjective().penalty(critic, images, 1 - images)) == pytest.approx(0, abs=1e-10)
+
+
 def test_parent_literal_lowers_realism() -> None:
     """The sign error of the parent code: better fakes cost the generator more."""
     objective = make_objective("parent_literal")

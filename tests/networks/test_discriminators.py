@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import pytest
 import torch
 from monai.networks.nets.patchgan_discriminator import PatchDiscriminator as MONAIDiscriminator
@@ -108,16 +111,18 @@ def test_scores_are_not_squashed() -> None:
     assert float(critic(torch.rand(1, 2, 64, 64)).detach()) > 1
 
 
-def test_with_layer_norm_a_score_does_not_depend_on_the_rest_of_the_batch() -> None:
+@pytest.mark.parametrize("make", [RDACritic, partial(PatchDiscriminator, base_width=4)])
+def test_with_layer_norm_a_score_does_not_depend_on_the_rest_of_the_batch(make: Callable[..., nn.Module]) -> None:
     torch.manual_seed(0)
-    critic = RDACritic(norm="layer").train()
+    critic = make(norm="layer").train()
     x = torch.rand(4, 2, 64, 64)
     torch.testing.assert_close(critic(x)[:1], critic(x[:1]), atol=1e-5, rtol=1e-4)
 
 
-def test_unknown_norm_is_named() -> None:
+@pytest.mark.parametrize("make", [RDACritic, PatchDiscriminator])
+def test_unknown_norm_is_named(make: Callable[..., nn.Module]) -> None:
     with raises_user_error("none", "batch", "layer", key="critic_norm"):
-        RDACritic(norm="none")
+        make(norm="none")
 
 
 @pytest.mark.parametrize(
