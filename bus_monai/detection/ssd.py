@@ -221,12 +221,13 @@ class SSDEfficientNet(SSD):
         in_channels: of the image.
 
     Shape:
-        As :class:`~bus_monai.detection.ssd.SSD`.
+        As :class:`~bus_monai.detection.ssd.SSD`, of images with mean 0 and standard deviation 1, as
+        :func:`~bus_monai.detection.ssd.make_detector` makes them.
     """
 
     def __init__(self, *, in_channels: int = 1) -> None:
         super().__init__((PYRAMID_WIDTH,) * len(BOXES_PER_CELL), in_channels=in_channels)
-        self.encoder = EfficientNetLiteEncoder("efficientnet_lite0", in_channels=in_channels)
+        self.encoder = EfficientNetLiteEncoder("efficientnet_lite0", in_channels=in_channels, standardized=True)
         self.sides = MAP_SIDES[:3]
         self.lateral = nn.ModuleList(nn.Conv2d(width, PYRAMID_WIDTH, 1) for width in self.encoder.widths[2:])
         self.smooth = nn.ModuleList(_conv(PYRAMID_WIDTH, PYRAMID_WIDTH, 1) for _ in self.lateral)

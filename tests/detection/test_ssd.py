@@ -49,6 +49,19 @@ def test_every_parameter_of_ours_learns(name: str) -> None:
     assert [name for name, p in net.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0] == []
 
 
+def test_an_encoder_of_photographs_sees_their_spread() -> None:
+    torch.manual_seed(0)
+    net = make_detector("ssd_efficientnet").eval()
+    images = 0.2 + 0.1 * torch.rand(4, 1, 300, 300)
+    net.fit_input_statistics(images)
+    seen: list[torch.Tensor] = []
+    net.network.network.encoder.stem.register_forward_pre_hook(lambda _stem, args: seen.append(args[0]))
+    with torch.no_grad():
+        net(images)
+    assert float(seen[0].mean()) == pytest.approx(0, abs=1e-3)
+    assert float(seen[0].std()) == pytest.approx(0.5, abs=1e-3)
+
+
 def test_an_unknown_name() -> None:
     with raises_user_error("ssd", "'ssd300'", *DETECTOR_NAMES, key="network_name"):
         make_detector("ssd")
