@@ -45,6 +45,7 @@ class TrainingCheckpoint:
 
     A trainer that pre-trains its generator goes on from the best of these epochs, not from the last. It has a file of
     its own, ``best_of_pretraining.pt``: ``model.pt`` may be of a later epoch, which a run that was killed repeats.
+    Of a trainer with ``kept_after`` the first epoch that is validated after those is the best so far, whatever it is.
 
     Args:
         folder: where the files go; made when missing.
@@ -97,6 +98,7 @@ class TrainingCheckpoint:
         if self.resume:
             self._load(engine)
         engine.add_event_handler(Events.EPOCH_STARTED, self._take_best_of_pretraining)
+        engine.add_event_handler(Events.EPOCH_STARTED, self._choose_anew)
         if self.enabled:
             self.evaluator.add_event_handler(Events.COMPLETED, self._save_best)
             engine.add_event_handler(Events.EPOCH_COMPLETED, self._save_latest)
@@ -109,6 +111,13 @@ class TrainingCheckpoint:
             path = self.folder / PRETRAINED_FILE
             # a run that an earlier version began has none
             engine.start_from(read_weights(path if path.is_file() else self.folder / TRAINED_FILE))
+
+    def _choose_anew(self, engine: ResumableTrainer) -> None:
+        if 0 < engine.kept_after == engine.state.epoch - 1:
+            # true until a later epoch is validated, which is the best whatever it is
+            self.extra[BEST_KEY] = self.best._asdict()
+            self.extra.pop(LOWEST_KEY, None)
+            self.evaluator.state.best_metric, self.evaluator.state.best_metric_epoch = -1.0, -1
 
     def _save_best(self, evaluator: Engine) -> None:
         if self._is_best(evaluator):

@@ -203,6 +203,8 @@ class ResumableTrainer(Trainer):
     epochs: SeededEpochs
     pretrain_epochs = 0
     """First epochs, after which training goes on from the best of them."""
+    kept_after = 0
+    """First epochs, whose weights are not kept once a later epoch is validated."""
 
     def start_from(self, weights: Mapping[str, Tensor]) -> None:
         """Take other weights of what was pre-trained, without the memory that its optimizer has of the old ones."""

@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader
 
 from bus_monai.errors import UserError, check_choice
 from bus_monai.losses.mutual_supervision import GAMMAS, MutualSupervision
-from bus_monai.trainers.base import EpochData, ResumableTrainer, SeededEpochs, frozen, plain
+from bus_monai.trainers.base import EpochData, ResumableTrainer, SeededEpochs, frozen, logger, plain
 from bus_monai.trainers.batches import prepare_plain_batch, prepare_plain_image
 from bus_monai.trainers.parts import Learner, Updates
 
@@ -108,8 +108,9 @@ class MutualSupervisionTrainer(ResumableTrainer):
     10.1016/j.neucom.2022.04.021, Algorithms 1 and 2. Its Algorithm 2 lists neither labeled images nor a step of the
     discriminator, while its Eqs. 3 and 5 have both; here they are switches. Without a discriminator every pseudo-label
     is trusted. An epoch has as many iterations as the longer loader has batches; where the loader of its phase is the
-    shorter one, the last of them are empty. The method ``supervised`` takes as many steps in an epoch of phase 2, on
-    labeled batches alone, so that it compares with the others epoch by epoch.
+    shorter one, the last of them are empty. Once phase 2 is validated, weights of phase 1 are kept no more. The method
+    ``supervised`` takes as many steps in an epoch of phase 2, on labeled batches alone, so that it compares with the
+    others epoch by epoch.
 
     ``state`` holds ``phase``, ``gamma`` and ``trusted_images``, the images of the epoch so far with a trusted mask
     (with pixel-wise confidence the share of trusted pixels), ``trusted_over_gamma``, what they would be at each of
@@ -174,6 +175,9 @@ class MutualSupervisionTrainer(ResumableTrainer):
         self.phases = phases
         self._check()
         self._check_loader(unlabeled_loader)
+        self.kept_after = 0 if phases.method == "supervised" else phases.phase1_epochs
+        if max_epochs <= self.kept_after:
+            logger.warning("No unlabeled image is seen: max_epochs is not above phase1_epochs, %d.", self.kept_after)
         self.epochs = SeededEpochs(labeled_loader, seed=seed)
         self.unlabeled_epochs = None
         if unlabeled_loader is not None and self.unlabeled_batches:

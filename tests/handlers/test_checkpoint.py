@@ -53,11 +53,11 @@ def test_the_lowest_loss_travels_with_the_checkpoint(tmp_path: Path) -> None:
     assert extra == {"lowest": 0.2, "best": {"epoch": 2, "score": 0.2}}
 
 
-def parts(scores: list[float], pretrain_epochs: int = 0) -> tuple[Any, Engine, nn.Linear]:
+def parts(scores: list[float], pretrain_epochs: int = 0, kept_after: int = 0) -> tuple[Any, Engine, nn.Linear]:
     """Make a trainer whose network holds the number of the epoch, and an evaluator with these scores."""
     network = nn.Linear(1, 1)
     trainer: Any = Engine(lambda engine, batch: None)
-    trainer.pretrain_epochs = pretrain_epochs
+    trainer.pretrain_epochs, trainer.kept_after = pretrain_epochs, kept_after
     trainer.is_due = lambda interval: trainer.state.epoch % interval == 0 or trainer.state.epoch == len(scores)
     trainer.state_dict = lambda: {"epoch": trainer.state.epoch}
     trainer.loaded = []
@@ -144,6 +144,38 @@ def test_training_goes_on_from_the_best_epoch_of_pretraining(
     torch.save({"weight": torch.tensor([[9.0]])}, tmp_path / TRAINED_FILE)
     trainer.run([0], max_epochs=len(scores))
     assert started == taken
+
+
+@pytest.mark.parametrize(
+    ("kept_after", "epochs", "best"), [(0, 5, (2, 0.5)), (2, 5, (4, 0.4)), (2, 2, (2, 0.5)), (5, 5, (2, 0.5))]
+)
+@pytest.mark.parametrize("is_resumed", [False, True])
+def test_the_best_weights_are_of_the_epochs_that_may_be_kept(
+    kept_after: int, epochs: int, best: tuple[int, float], is_resumed: bool, tmp_path: Path
+) -> None:
+    for epoch in range(1, epochs + 1) if is_resumed else [epochs]:
+        trainer, evaluator, network = parts([0.1, 0.5, 0.3, 0.4, 0.2][:epochs], kept_after=kept_after)
+        trainer.load_state_dict = lambda state, trainer=trainer: trainer.state.__dict__.update(state)
+        handler = TrainingCheckpoint(
+            folder=tmp_path, evaluator=evaluator, network=network, resume=is_resumed and epoch > 1
+        )
+        trainer.state.epoch = 0
+        handler.attach(trainer)
+        trainer.state.max_epochs, trainer.state.epoch_length = epoch, 1
+        trainer.state.iteration = trainer.state.epoch
+        trainer.run([0])
+    assert handler.best == best
+    assert int(read_weights(tmp_path / TRAINED_FILE)["weight"]) == best[0]
+
+
+def test_until_a_later_epoch_is_validated_the_best_is_an_earlier_one(tmp_path: Path) -> None:
+    trainer, evaluator, network = parts([0.1, 0.5], kept_after=2)
+    handler = TrainingCheckpoint(folder=tmp_path, evaluator=evaluator, network=network)
+    handler.attach(trainer)
+    trainer.run([0], max_epochs=2)
+    trainer.state.epoch = 3
+    trainer.fire_event(Events.EPOCH_STARTED)
+    assert handler.best == (2, 0.5)
 
 
 def test_a_resumed_run_takes_no_later_epoch_for_the_best_of_pretraining(tmp_path: Path) -> None:

@@ -126,6 +126,22 @@ def test_images_of_each_iteration(options: dict[str, Any], sizes: list[int]) -> 
     assert seen == sizes
 
 
+@pytest.mark.parametrize(
+    ("options", "kept_after", "told"),
+    [
+        ({"max_epochs": 2}, 1, []),
+        ({"max_epochs": 1}, 1, ["No unlabeled image is seen: max_epochs is not above phase1_epochs, 1."]),
+        ({"max_epochs": 1, "discriminator": False, "method": "supervised"}, 0, []),
+    ],
+)
+def test_a_training_without_phase_2_is_told(
+    options: dict[str, Any], kept_after: int, told: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("WARNING", "bus_monai"):
+        assert make_trainer(**options).kept_after == kept_after
+    assert caplog.messages == told
+
+
 def test_the_papers_two_steps_of_phase_1() -> None:
     """With SGD and no batch norm's noise: down the cross-entropy first, then down the adversarial loss from there."""
 
