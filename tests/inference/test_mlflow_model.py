@@ -59,7 +59,7 @@ def test_a_server_keeps_runs_figures_and_a_model_that_pyfunc_loads(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", server)
     monkeypatch.setenv("BUS_MONAI_CACHE", str(tmp_path / "cache"))
     evaluator = Engine(lambda *_: None)
-    evaluator.state.best_metric_epoch = 1
+    evaluator.state.best_metric, evaluator.state.best_metric_epoch = 0.5, 1
     checkpoint = TrainingCheckpoint(folder=small_weights.parent, evaluator=evaluator, network=nn.Identity())
     bundle = find_bundle("baseline")
     one = tracker(tmp_path, config={"bundle_root": str(bundle), "settings": {"lr": 0.1}}, checkpoint=checkpoint)
