@@ -75,7 +75,7 @@ def chains(size: int) -> tuple[Compose, Compose]:
     plain = [
         LoadUltrasoundd("image"),
         LoadMasksd(),
-        Resized(KEYS, (size, size), mode=("bilinear", "nearest")),
+        Resized(KEYS, (size, size), mode=("bilinear", "nearest-exact")),
         NormalizeIntensityd("image"),
     ]
     random = [
