@@ -89,13 +89,15 @@ def find_outline(
         (H, W), true in the lesion.
     """
     shares = np.geomspace(guess.least, guess.most, STEPS_PER_RAY)
+    # where gray rises from one step to the next, the edge lies between the two
+    edges = shares * (guess.most / guess.least) ** (0.5 / (STEPS_PER_RAY - 1))
     angles = np.arange(RAY_COUNT) * (2 * math.pi / RAY_COUNT)
     rows = guess.row + guess.height * np.outer(np.sin(angles), shares)
     columns = guess.column + guess.width * np.outer(np.cos(angles), shares)
     gray = map_coordinates(gaussian_filter(image, 1.0), [rows, columns], order=1, mode="nearest")
     gray = gaussian_filter(gray, (1.0, 0.5), mode=("wrap", "nearest"))
     belief = map_coordinates(probability, [rows, columns], output=float, order=1, mode="nearest")
-    price = guess.price * np.abs(np.log(shares)) - _rise(gray) / max(float(image.std()), 1e-6) + _rise(belief)
+    price = guess.price * np.abs(np.log(edges)) - _rise(gray) / max(float(image.std()), 1e-6) + _rise(belief)
     beyond = (rows < 0) | (columns < 0) | (rows > image.shape[0] - 1) | (columns > image.shape[1] - 1)
     price[beyond] = np.minimum(price[beyond], OUTSIDE_PRICE)
     margin = CLICK_MARGIN_PX / min(guess.height, guess.width)
@@ -104,8 +106,8 @@ def find_outline(
             below, beside = (click.row - guess.row) / guess.height, (click.column - guess.column) / guess.width
             apart = math.hypot(below, beside)
             turned = np.abs((angles - math.atan2(below, beside) + math.pi) % (2 * math.pi) - math.pi)
-            price[np.ix_(turned <= math.atan2(margin, apart), shares >= apart - margin)] += WRONG_CLICK_PRICE
-    outline = shares[_cheapest_round(price)]
+            price[np.ix_(turned <= math.atan2(margin, apart), edges >= apart - margin)] += WRONG_CLICK_PRICE
+    outline = edges[_cheapest_round(price)]
     down, right = np.ogrid[: image.shape[0], : image.shape[1]]
     down, right = (down - guess.row) / guess.height, (right - guess.column) / guess.width
     ray = np.arctan2(down, right) % (2 * math.pi)
