@@ -60,7 +60,7 @@ class ExplainedMap:
         method: one of :data:`~bus_monai.explain.explanation.EXPLAIN_METHODS`.
         layer: or attention block, or empty.
         energy_inside: share of the map's energy inside the lesion, in [0, 1]; ``None`` without a known lesion.
-        chance: the lesion's share of the image, in [0, 1]: the energy inside of a map that knows nothing.
+        chance: the lesion's share of what the network saw, in [0, 1]: the energy inside of a map that knows nothing.
     """
 
     image: str

@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 import torch
+from monai.data.meta_tensor import MetaTensor
+from monai.transforms.post.dictionary import Invertd
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from bus_monai.bundle.models import TrainedModel
 from bus_monai.bundle.run import inference_parser
@@ -21,6 +22,7 @@ from bus_monai.explain.uncertainty import augmentation_uncertainty, dropout_unce
 from bus_monai.io.image import read_masks
 from bus_monai.networks.wrappers import Ensemble
 from bus_monai.sources.read import read_source
+from bus_monai.transforms.chain import chain
 
 
 class Explainer:
@@ -29,6 +31,7 @@ class Explainer:
     Args:
         network: (B, 1, H, W) in [0, 1] to logits (B, 1, H, W); put into evaluation mode.
         preprocessing: of an item with ``image`` (path) and ``frame`` to the network's input (1, h, w).
+        inverse: of the item with ``pred`` (1, h, w), back to the size of the source, 0 where the network saw nothing.
         size: h and w of that input in pixels.
         threshold: from which probability on a pixel is lesion.
         methods: some of :data:`~bus_monai.explain.explanation.EXPLAIN_METHODS`; ``None`` for all that the network has.
@@ -44,6 +47,7 @@ class Explainer:
         network: nn.Module,
         *,
         preprocessing: Callable[[dict[str, Any]], dict[str, Any]],
+        inverse: Callable[[dict[str, Any]], dict[str, Any]],
         size: Sequence[int],
         threshold: float = 0.5,
         methods: Sequence[str] | None = None,
@@ -54,6 +58,7 @@ class Explainer:
             raise UserError("An ensemble has no layers of its own: explain its networks one by one, each by its file.")
         self.network = network.eval()
         self.preprocessing = preprocessing
+        self.inverse = inverse
         self.threshold = threshold
         self.samples = samples
         self.methods = _available(network, methods)
@@ -84,6 +89,7 @@ class Explainer:
         return cls(
             content("network"),
             preprocessing=content("preprocessing"),
+            inverse=chain([step for step in content("after_network").transforms if isinstance(step, Invertd)]),
             size=content("settings#image_size"),
             threshold=content("settings#threshold"),
             methods=methods,
@@ -92,23 +98,30 @@ class Explainer:
         )
 
     def __call__(self, item: ExplainItem) -> Explanation:
-        """Explain an image; the network sees the whole of it, as the bundle's preprocessing leaves it.
+        """Explain an image; the network sees it at once, as the bundle's preprocessing leaves it, which may crop it.
 
         Raises:
             UserError: image or mask cannot be read, or a mask has another size.
         """
         source = read_source(item.source, item.frame).pixels
         truth = None if item.masks is None else read_masks(item.masks, source.shape)
-        seen = self.preprocessing({"image": str(item.source), "frame": item.frame})["image"].as_tensor()[None]
-        seen = seen.to(next(self.network.parameters()).device)
+        loaded = self.preprocessing({"image": str(item.source), "frame": item.frame})
+        seen = loaded["image"].as_tensor()[None].to(next(self.network.parameters()).device)
         with torch.no_grad():
-            probability = _at_source(self.network(seen).sigmoid()[0, 0], source.shape)
+            probability = self._at_source(self.network(seen).sigmoid()[0, 0], loaded)
         maps = [
-            ExplanationMap(method, layer, values.numpy() if values.ndim == 1 else _at_source(values, source.shape))
+            ExplanationMap(method, layer, values.numpy() if values.ndim == 1 else self._at_source(values, loaded))
             for method in self.methods
             for layer, values in self._maps(method, seen)
         ]
-        return Explanation(source, truth, probability >= self.threshold, maps)
+        covered = self._at_source(torch.ones(seen.shape[2:]), loaded) > 0
+        return Explanation(source, truth, probability >= self.threshold, maps, covered)
+
+    def _at_source(self, values: Tensor, loaded: dict[str, Any]) -> NDArray[np.float32]:
+        """Undo the preprocessing of an item, (h, w) to (H, W)."""
+        # MONAI leaves a plain tensor as it is where it would invert a MetaTensor
+        item = self.inverse(loaded | {"pred": MetaTensor(values[None].float().cpu())})
+        return np.asarray(item["pred"].as_tensor()[0])
 
     def _maps(self, method: str, seen: Tensor) -> Iterator[tuple[str, Tensor]]:
         if method in ("grad_cam", "grad_cam_pp"):
@@ -133,8 +146,3 @@ def _available(network: nn.Module, wanted: Sequence[str] | None) -> tuple[str, .
         if method in lacking:
             raise UserError(f"--methods has '{method}', but the network has {lacking[method]}: leave it out.")
     return tuple(method for method in wanted or EXPLAIN_METHODS if method not in lacking)
-
-
-def _at_source(values: Tensor, shape: tuple[int, ...]) -> NDArray[np.float32]:
-    """Undo the resizing of the preprocessing, (h, w) to (H, W)."""
-    return F.interpolate(values[None, None].float(), size=shape, mode="bilinear")[0, 0].cpu().numpy()

@@ -35,11 +35,11 @@ def parse_methods(text: str) -> tuple[str, ...]:
     return tuple(name for name in EXPLAIN_METHODS if name in names)
 
 
-def energy_inside(values: NDArray[np.floating], lesion: NDArray[np.bool_]) -> float | None:
+def energy_inside(values: NDArray[np.floating] | NDArray[np.bool_], lesion: NDArray[np.bool_]) -> float | None:
     """Return the share of a map's sum that lies inside the lesion, the energy-based pointing game.
 
     Wang et al., Score-CAM, CVPR Workshops 2020, doi 10.1109/CVPRW50498.2020.00020. A map that knows nothing has the
-    lesion's share of the image's area.
+    lesion's share of the area that it covers.
 
     Args:
         values: (H, W), none below 0.
@@ -86,17 +86,19 @@ class Explanation:
         truth: (H, W), or ``None`` where it is not known.
         prediction: (H, W).
         maps: in the order of the methods.
+        seen: (H, W), what the network saw of it; the maps are 0 elsewhere.
     """
 
     image: NDArray[np.float32]
     truth: NDArray[np.bool_] | None
     prediction: NDArray[np.bool_]
     maps: Sequence[ExplanationMap]
+    seen: NDArray[np.bool_]
 
     @property
     def chance(self) -> float | None:
-        """The lesion's share of the image, or ``None`` where no lesion is known."""
-        return float(self.truth.mean()) if self.truth is not None and self.truth.any() else None
+        """The lesion's share of what the network saw, or ``None`` where no lesion is known."""
+        return energy_inside(self.seen, self.truth) if self.truth is not None else None
 
     def energy(self, one: ExplanationMap) -> float | None:
         """Return the share of a map's energy inside the lesion, see :func:`energy_inside`."""

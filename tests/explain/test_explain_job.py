@@ -60,7 +60,7 @@ def test_all_panels_of_a_figure_are_as_large_and_high() -> None:
     """A color bar takes nothing of its panel, so that outlines compare from one to the next."""
     image, lesion = np.zeros((24, 32), np.float32), np.eye(24, 32, dtype=bool)
     maps = [ExplanationMap("grad_cam", layer, np.full_like(image, level)) for layer, level in (("a", 1), ("b", 3000))]
-    figure = explanation_figure(Explanation(image, lesion, lesion, maps), "case")
+    figure = explanation_figure(Explanation(image, lesion, lesion, maps, np.ones_like(lesion)), "case")
     figure.draw_without_rendering()
     panels = [axis.get_position() for axis in figure.axes[:4]]
     assert np.ptp([panel.width for panel in panels]) < 1e-6

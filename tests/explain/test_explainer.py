@@ -1,22 +1,31 @@
-"""Sanity of the maps: they point at the lesion, and depend on what was learned."""
+"""Sanity of the maps: they point at the lesion, lie where the network looked, and depend on what was learned."""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from monai.losses.dice import DiceCELoss
 from monai.networks.nets.basic_unet import BasicUNet
+from PIL import Image
 from scipy.stats import spearmanr
 from torch import Tensor, nn
 
+from bus_monai.bundle.models import find_model
+from bus_monai.data.phantoms.screen import ScreenLayout, draw_screen
 from bus_monai.data.phantoms.ultrasound import make_phantom
-from bus_monai.explain.explanation import energy_inside
+from bus_monai.explain.explainer import Explainer
+from bus_monai.explain.explanation import ExplainItem, energy_inside
 from bus_monai.explain.saliency import SegmentationCam, choose_layer, occlusion_map
+from bus_monai.geometry.box import mask_of
+from bus_monai.inference.predictor import Predictor
 from bus_monai.networks.wrappers import Padded
+from bus_monai.sources.read import read_source
+from bus_monai.transforms.image_region import find_regions
 
 SIZE = (64, 64)
 
@@ -115,3 +124,28 @@ def test_maps_change_when_the_last_layer_alone_is_random(trained: nn.Module, uns
     torch.manual_seed(0)
     nn.init.normal_(other.network.final_conv.weight)
     assert rank_correlation(grad_cam, trained, other, unseen[0]) < 0.7
+
+
+@pytest.mark.parametrize("layout", [None, "header", "sector"])
+def test_what_is_explained_is_what_is_predicted(layout: ScreenLayout | None, tmp_path: Path) -> None:
+    phantom = next(one for one in (make_phantom(seed, (240, 300)) for seed in range(30)) if len(one.masks) == 1)
+    image = phantom.image
+    if layout is not None:
+        image = draw_screen([image], layout, np.random.default_rng(0), size=(480, 640)).image
+    Image.fromarray(image).save(tmp_path / "screen.png")
+    pixels = read_source(tmp_path / "screen.png").pixels
+    region = mask_of(find_regions(pixels), pixels.shape)
+    model = find_model("lite_unet")
+    explainer = Explainer.load(model, methods=["grad_cam"])
+    lesion = Predictor(model, backend="torch", precision="fp32").predict(pixels) >= explainer.threshold
+    assert lesion.any()
+    masks = [tmp_path / "mask.png"]
+    Image.fromarray(lesion).save(masks[0])
+    explained = explainer(ExplainItem("a", tmp_path / "screen.png", 0, Path("a"), masks))
+    np.testing.assert_array_equal(explained.prediction, lesion)
+    np.testing.assert_array_equal(explained.seen, region)
+    assert explained.chance == pytest.approx(lesion.sum() / region.sum())
+    (cam,) = explained.maps
+    assert cam.values.shape == pixels.shape
+    assert not cam.values[~region].any()
+    assert explained.energy(cam) > 4 * explained.chance
