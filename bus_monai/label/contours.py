@@ -156,7 +156,8 @@ def _shapes_between(
     first: Sequence[NDArray[np.float64]], last: Sequence[NDArray[np.float64]], count: int, tolerance: float
 ) -> Iterator[list[list[list[float]]]]:
     boxes = [(points.min(axis=0), points.max(axis=0)) for points in map(np.concatenate, (first, last))]
-    middles = [(low + high) / 2 for low, high in boxes]
+    # whole, so that a line of pixels stays one: an outline through their middles has those of both sides inside
+    middles = [np.floor((low + high) / 2) for low, high in boxes]
     half = np.ceil(np.max([high - low for low, high in boxes], axis=0) / 2) + 2
     shape = tuple((2 * half[::-1]).astype(int) + 1)
     depths = []

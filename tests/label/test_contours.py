@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -104,6 +104,27 @@ def test_a_lesion_between_two_frames_is_between_in_place_and_size() -> None:
         made = fill_contours([one for one in found if one["frame"] == frame], (7, 100, 120))[frame] > 0
         wanted = fill_contours([disk(frame, column, radius)], (7, 100, 120))[frame] > 0
         assert 2 * (made & wanted).sum() / (made.sum() + wanted.sum()) > 0.95
+
+
+SIDES = st.integers(1, 8)
+STEPS = st.integers(-2, 2)
+
+
+@settings(max_examples=50)
+@given(st.tuples(SIDES, SIDES).flatmap(lambda sides: arrays(np.bool_, sides)), st.integers(3, 5), STEPS, STEPS)
+@example(np.ones((10, 10), bool), 3, 0, 0)
+@example(np.ones((10, 11), bool), 3, 0, 0)
+@example(np.ones((21, 40), bool), 3, 0, 0)
+@example(np.ones((11, 11), bool), 3, 0, 0)
+def test_a_lesion_that_moves_by_whole_pixels_stays_as_it_is(
+    shape: np.ndarray, frames: int, down: int, right: int
+) -> None:
+    labels = np.zeros((frames, 45, 60), np.uint8)
+    for frame, image in enumerate(labels):
+        top, left = 10 + down * frame, 10 + right * frame
+        image[top : top + shape.shape[0], left : left + shape.shape[1]] = shape
+    ends = [one for one in label_contours(list(labels)) if one["frame"] in (0, frames - 1)]
+    np.testing.assert_array_equal(fill_contours([*ends, *interpolate_contours(ends, frames)], labels.shape), labels)
 
 
 @pytest.mark.parametrize("contours", [None, 5, "x", {"label": 1}, [5], [None]])
