@@ -9,9 +9,8 @@ from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import distance_transform_edt, gaussian_filter
+from scipy.ndimage import distance_transform_edt, gaussian_filter, map_coordinates
 from skimage.segmentation import random_walker
-from skimage.transform import resize
 
 from bus_monai.errors import UserError
 from bus_monai.geometry.box import Box
@@ -80,7 +79,8 @@ def walk_region(
         # the solver stops early, with probabilities a little outside [0, 1], since only the outline is wanted
         warnings.simplefilter("ignore", UserWarning)
         own = random_walker(gray, small, beta=WALK_BETA, mode="cg_j", tol=1e-2, return_full_prob=True)[0]
-    region[window] = (resize(own.astype(float), size, order=1, mode="edge") >= 0.5) & near[window]
+    places = np.meshgrid(np.arange(size[0]) / step, np.arange(size[1]) / step, indexing="ij")
+    region[window] = (map_coordinates(own, places, output=float, order=1, mode="nearest") >= 0.5) & near[window]
     return region
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -12,7 +14,7 @@ from scipy.ndimage import label
 from bus_monai.data.phantoms.ultrasound import make_phantom
 from bus_monai.geometry.box import Box
 from bus_monai.interaction.outline import Click, disk
-from bus_monai.interaction.refine import OTHER_CLICK_SHARE, WALK_REACH, refine, walk_region
+from bus_monai.interaction.refine import MAX_GRID_SIDE_PX, OTHER_CLICK_SHARE, WALK_REACH, refine, walk_region
 from tests.user_errors import raises_user_error
 
 SIZE = (96, 128)
@@ -184,3 +186,19 @@ def test_a_large_region_is_solved_on_fewer_pixels_with_the_same_outline() -> Non
     truth = disk(size, click, 90)
     region = walk_region(np.where(truth, 0.2, 0.6), np.zeros(size, dtype=bool), click, (), 80.0)
     assert 2 * (region & truth).sum() / (region.sum() + truth.sum()) > 0.98
+
+
+@pytest.mark.parametrize("step", range(2, 8))
+def test_a_region_that_is_solved_on_fewer_pixels_lies_where_it_is(step: int) -> None:
+    random = np.random.default_rng(0)
+    radius = (step * MAX_GRID_SIDE_PX - 20) / (2 * WALK_REACH)
+    side = 5 * math.ceil(radius)
+    shifts = []
+    for _ in range(4):
+        row, column = side / 2 + random.uniform(-4, 4, 2)
+        rows, columns = np.ogrid[:side, :side]
+        truth = np.hypot(rows - row, columns - column) <= radius
+        image = np.where(truth, 0.1, 0.7) + random.normal(0, 0.02, truth.shape)
+        region = walk_region(image, np.zeros_like(truth), Click(round(row), round(column)), (), radius)
+        shifts.append(np.argwhere(region).mean(axis=0) - np.argwhere(truth).mean(axis=0))
+    assert np.mean(shifts, axis=0) == pytest.approx([0, 0], abs=0.4)
