@@ -179,8 +179,9 @@ def mass_figure(image: NDArray[np.floating], masses: Sequence[ReadMass]) -> Figu
     for number, mass in enumerate(masses, start=1):
         axis.contour(mass.mask[0].numpy(), levels=[0.5], colors=[PREDICTION_COLOR], linewidths=1.2)
         box = mass.box
-        outline = Rectangle((box.left, box.top), box.width, box.height, fill=False, edgecolor="white", linewidth=0.8)
-        axis.add_patch(outline)
+        # image and contour have the middles of pixels at whole numbers, a box has their edges there
+        corner = (box.left - 0.5, box.top - 0.5)
+        axis.add_patch(Rectangle(corner, box.width, box.height, fill=False, edgecolor="white", linewidth=0.8))
         score = "" if mass.score is None else f", score {mass.score:.2f}"
         axis.text(
             min(box.left, 0.6 * width),

@@ -69,5 +69,7 @@ def test_a_mass_is_numbered_and_named(score: float | None, said: str) -> None:
     shapes = {"irregular": 0.25, "oval": 0.75}
     figure = mass_figure(np.zeros((40, 60)), [MassReading(mask, Box(10, 30, 20, 50), score, shapes)])
     axis = figure.axes[0]
-    assert boxes(axis, "white") == [(30, 10, 20, 10)]
+    # as the contour around the same pixels, whose middles are whole numbers
+    assert boxes(axis, "white") == [(29.5, 9.5, 20, 10)]
+    np.testing.assert_allclose(axis.collections[0].get_paths()[0].get_extents().extents, (29.5, 9.5, 49.5, 19.5))
     assert [text.get_text() for text in axis.texts] == [f"1: oval 0.75{said}"]
