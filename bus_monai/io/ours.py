@@ -207,7 +207,7 @@ def check_run_files(
     if foreign:
         raise not_ours(foreign[0], option)
     for path in (folder / name for name in marked):
-        check_replaced({path, path.with_suffix(".svg") if path.suffix == ".png" else path}, option=option)
+        check_replaced([path, path.with_suffix(".svg")] if path.suffix == ".png" else [path], option=option)
 
 
 def is_table_of(path: Path, columns: Sequence[str]) -> bool:

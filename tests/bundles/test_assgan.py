@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +24,7 @@ from bus_monai.experiments.search import parse_space, read_preset
 from bus_monai.losses.mutual_supervision import GAMMAS
 from bus_monai.metrics.aggregate import means
 from bus_monai.metrics.case_table import read_case_table
+from bus_monai.networks.weights import read_weights
 from bus_monai.report.page import read_history
 from tests.bundles.small_generators import small_generators
 from tests.user_errors import raises_user_error
@@ -67,6 +69,17 @@ def whole(small_phantoms: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     return out
 
 
+@pytest.fixture(scope="module")
+def apart(whole: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Those networks, of which the second marks nothing, so that the two never agree."""
+    folder = tmp_path_factory.mktemp("apart")
+    shutil.copy(whole / "settings.json", folder)
+    state = read_weights(whole / "model.pt")
+    *_, last = (key for key in state if key.startswith("ensemble.networks.1.") and key.endswith(".bias"))
+    torch.save(state | {last: torch.full_like(state[last], -1e3)}, folder / "model.pt")
+    return folder
+
+
 def test_resumed_in_either_phase_equals_undisturbed(whole: Path, small_phantoms: Path, tmp_path: Path) -> None:
     train(small_phantoms, tmp_path, phase1_epochs=2, max_epochs=1)
     for epochs in (3, 4):
@@ -86,14 +99,14 @@ def test_history_counts_trusted_images_in_phase_2(whole: Path, small_phantoms: P
     assert all({"realism_real", "realism_fake", "semi_loss", "d_loss", "val_dice"} <= row.keys() for row in rows)
 
 
-def test_weights_serve_as_either_generator(whole: Path, small_phantoms: Path, tmp_path: Path) -> None:
-    settings = json.loads((whole / "settings.json").read_text())
+def test_weights_serve_as_either_generator(apart: Path, small_phantoms: Path, tmp_path: Path) -> None:
+    settings = json.loads((apart / "settings.json").read_text())
     assert (settings["num_generators"], settings["backbone"]) == (2, "resnet18")
     dices = {}
     for used in ("mean", "first", "second"):
         create_workflow(
             config_file=str(CONFIGS / "evaluate.json"), run_id="evaluating", used_generator=used,
-            dataset_dir=str(small_phantoms), output_dir=str(tmp_path / used), ckpt_path=str(whole / "model.pt"),
+            dataset_dir=str(small_phantoms), output_dir=str(tmp_path / used), ckpt_path=str(apart / "model.pt"),
             image_size=[32, 32],
         ).run()  # fmt: skip
         with (tmp_path / used / "cases.csv").open(newline="") as file:
@@ -101,14 +114,14 @@ def test_weights_serve_as_either_generator(whole: Path, small_phantoms: Path, tm
     assert dices["first"] != dices["second"]
     # as the command line does, with the settings of the training
     evaluate_model(
-        parse_models([f"assgan:{whole / 'model.pt'}"])[0], tmp_path / "cli", {"dataset_dir": str(small_phantoms)}
+        parse_models([f"assgan:{apart / 'model.pt'}"])[0], tmp_path / "cli", {"dataset_dir": str(small_phantoms)}
     )
     with (tmp_path / "cli" / "cases.csv").open(newline="") as file:
         assert [row["dice"] for row in csv.DictReader(file)] == dices["mean"]
 
 
 def test_the_mean_of_both_generators_is_one_command(
-    whole: Path, small_phantoms: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    apart: Path, small_phantoms: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def bus_monai(*arguments: str) -> None:
         monkeypatch.setattr(sys, "argv", ["bus-monai", *arguments])
@@ -116,7 +129,7 @@ def test_the_mean_of_both_generators_is_one_command(
             cli.main()
         assert stop.value.code in (0, None)
 
-    evaluating = ["evaluate", f"assgan:{whole / 'model.pt'}", "--data", str(small_phantoms), "--out", str(tmp_path)]
+    evaluating = ["evaluate", f"assgan:{apart / 'model.pt'}", "--data", str(small_phantoms), "--out", str(tmp_path)]
     bus_monai(*evaluating)
     plain = read_case_table(tmp_path / "cases.csv")
     assert (tmp_path / "overlays.png").is_file()

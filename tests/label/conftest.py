@@ -246,7 +246,7 @@ def page_server(
     # those that are smaller do not look like ultrasound to the model that ships
     for name in ("phantom_0002", "phantom_0003"):
         Image.fromarray(make_phantom(8, (160, 200)).image).save(studies / f"{name}.png")
-    for name in (*(f"other_{number}" for number in range(10)), *(f"learned_{number}" for number in range(3))):
+    for name in (*(f"other_{number}" for number in range(10)), *(f"trained_{number}" for number in range(3))):
         shutil.copy(studies / "phantom_0000.png", studies / f"{name}.png")
     write_demo_files(folder / "demo")[3].rename(studies / "cine.dcm")
     server = Server(studies, small_weights, None, "--bundles", f"{MODEL}=baseline:{small_weights},lite_unet").start()

@@ -56,7 +56,7 @@ def test_a_training_shows_how_far_it_is_and_ends_where_it_is_stopped_or_learns_n
     contours = [{"label": 1, "frame": 0, "points": SQUARE}]
     label = {"contours": contours, "annotator": "Ann", "origin": "drawn", "seconds": 1, "replaces": 0}
     for number in range(3):  # one to train on, to validate and to test with
-        page_server.ask("PUT", f"/bus/label?image=learned_{number}", json=label).raise_for_status()
+        page_server.ask("PUT", f"/bus/label?image=trained_{number}", json=label).raise_for_status()
     told, bar, begin, stop = (ann.tab.locator(f"#{name}") for name in ("training", "trained", "train", "stop"))
     ann.tab.set_viewport_size({"width": 1024, "height": 700})
     ann.choose("model", MODEL)
