@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from bus_monai import __version__
 from bus_monai.io.atomic import atomic_file
 from bus_monai.io.ours import RESEARCH, check_replaced
-from bus_monai.report.paper import FIGURES_FOLDER, METRIC_NAMES, metric_name, save_figure
+from bus_monai.report.paper import FIGURES_FOLDER, METRIC_NAMES, metric_name, remove_figure, save_figure
 
 HISTORY_FILE = "history.csv"
 """Metrics per epoch, from training."""
@@ -84,9 +84,8 @@ def place(figure: Figure, folder: Path, name: str) -> str:
 
 def remove_examples(folder: Path) -> None:
     """Remove ``examples.png`` and ``overlays.png`` with their drawings, which are of an earlier evaluation."""
-    for path in (folder / EXAMPLES_FILE, folder / OVERLAYS_FILE):
-        path.unlink(missing_ok=True)
-        path.with_suffix(".svg").unlink(missing_ok=True)
+    for name in (EXAMPLES_FILE, OVERLAYS_FILE):
+        remove_figure(folder / name)
 
 
 def read_history(folder: Path) -> list[dict[str, float]]:

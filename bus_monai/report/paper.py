@@ -131,16 +131,22 @@ def check_paper_files(
         check_replaced([tex] if tex.exists() else [tex, table], option=option)
 
 
+def remove_figure(path: Path) -> None:
+    """Remove the PNG and the SVG that :func:`save_figure` left at a path, if they are there."""
+    for file in (path, path.with_suffix(".svg")):
+        file.unlink(missing_ok=True)
+
+
 def remove_paper_files(folder: Path, *, figures: Iterable[str], tables: Iterable[str]) -> None:
     """Remove what an earlier page left in ``figures`` and ``tables`` of a folder, of which the next may have less.
 
     Takes and raises what :func:`check_paper_files` does.
     """
     check_paper_files(folder, figures=figures, tables=tables)
-    kinds = ((FIGURES_FOLDER, figures, ("png", "svg")), (TABLES_FOLDER, tables, ("csv", "tex")))
-    for place, names, endings in kinds:
-        for path in (folder / place / f"{name}.{ending}" for name in names for ending in endings):
-            path.unlink(missing_ok=True)
+    for name in figures:
+        remove_figure(folder / FIGURES_FOLDER / f"{name}.png")
+    for path in (folder / TABLES_FOLDER / f"{name}.{ending}" for name in tables for ending in ("csv", "tex")):
+        path.unlink(missing_ok=True)
 
 
 def write_paper_table(folder: Path, name: str, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:

@@ -15,7 +15,7 @@ from bus_monai.metrics.aggregate import FOLDS_FILE, SUMMARY_FILE
 from bus_monai.metrics.shapes import ShapeRow, summarize_shapes, write_shape_rows
 from bus_monai.networks.shape_cnn import SHAPE_CLASSES
 from bus_monai.report.page import CONFUSION_FILE, FOLD_ROC_FILE, ROC_FILE, SHAPE_ROWS_FILE, interval, number
-from bus_monai.report.paper import TABLES_FOLDER, save_figure, write_paper_table
+from bus_monai.report.paper import TABLES_FOLDER, remove_figure, save_figure, write_paper_table
 from bus_monai.report.score_figures import confusion_figure, roc_figure
 
 SHAPES_TABLE = "shapes"
@@ -32,8 +32,8 @@ def write_shape_report(folder: Path, rows: Sequence[ShapeRow], **more: Any) -> d
         rows: one per mass.
         more: further entries of the summary.
     """
-    for name in (FOLDS_FILE, FOLD_ROC_FILE, Path(FOLD_ROC_FILE).with_suffix(".svg")):
-        (folder / name).unlink(missing_ok=True)
+    (folder / FOLDS_FILE).unlink(missing_ok=True)
+    remove_figure(folder / FOLD_ROC_FILE)
     write_shape_rows(folder / SHAPE_ROWS_FILE, rows)
     summary = summarize_shapes(rows) | more
     write_json(folder / SUMMARY_FILE, summary)
