@@ -2,38 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
 from monai.data.meta_tensor import MetaTensor
+from monai.transforms.compose import Compose
 from monai.transforms.post.dictionary import Invertd
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from bus_monai.bundle.models import TrainedModel
-from bus_monai.bundle.run import inference_parser
+from bus_monai.bundle.run import BundleParts, bundle_parts
 from bus_monai.errors import UserError
 from bus_monai.explain.attention_maps import attention_maps, has_attention
 from bus_monai.explain.explanation import EXPLAIN_METHODS, ExplainItem, Explanation, ExplanationMap
 from bus_monai.explain.saliency import SegmentationCam, choose_layer, occlusion_map
 from bus_monai.explain.uncertainty import augmentation_uncertainty, dropout_uncertainty, has_dropout
+from bus_monai.geometry.box import Box, Region, only_inside
+from bus_monai.inference.backends.chain import images_of_screen
+from bus_monai.io.gray import check_signal
 from bus_monai.io.image import read_masks
 from bus_monai.networks.wrappers import Ensemble
 from bus_monai.sources.read import read_source
 from bus_monai.transforms.chain import chain
+from bus_monai.transforms.crop import REGIONS_KEY, crops_to_region
+from bus_monai.transforms.image_region import find_regions
+
+_Name: TypeAlias = tuple[str, str]  # method and layer
+_PROBABILITY, _COVERED = ("probability", ""), ("covered", "")
 
 
 class Explainer:
     """Explain what a segmenter makes of an image.
 
     Args:
-        network: (B, 1, H, W) in [0, 1] to logits (B, 1, H, W); put into evaluation mode.
-        preprocessing: of an item with ``image`` (path) and ``frame`` to the network's input (1, h, w).
-        inverse: of the item with ``pred`` (1, h, w), back to the size of the source, 0 where the network saw nothing.
-        size: h and w of that input in pixels.
-        threshold: from which probability on a pixel is lesion.
+        parts: of its bundle; the network is put into evaluation mode.
         methods: some of :data:`~bus_monai.explain.explanation.EXPLAIN_METHODS`; ``None`` for all that the network has.
         layer: for Grad-CAM, see :func:`~bus_monai.explain.saliency.choose_layer`.
         samples: passes with dropout.
@@ -44,26 +49,23 @@ class Explainer:
 
     def __init__(
         self,
-        network: nn.Module,
+        parts: BundleParts,
         *,
-        preprocessing: Callable[[dict[str, Any]], dict[str, Any]],
-        inverse: Callable[[dict[str, Any]], dict[str, Any]],
-        size: Sequence[int],
-        threshold: float = 0.5,
         methods: Sequence[str] | None = None,
         layer: str | None = None,
         samples: int = 20,
     ) -> None:
-        if isinstance(network, Ensemble):
+        if isinstance(parts.network, Ensemble):
             raise UserError("An ensemble has no layers of its own: explain its networks one by one, each by its file.")
-        self.network = network.eval()
-        self.preprocessing = preprocessing
-        self.inverse = inverse
-        self.threshold = threshold
+        self.network = parts.network.eval()
+        self.threshold = float(parts.settings["threshold"])
         self.samples = samples
-        self.methods = _available(network, methods)
-        self.layer = choose_layer(network, size, layer)
-        self._cam = SegmentationCam(network, self.layer)
+        self.methods = _available(self.network, methods)
+        self.layer = choose_layer(self.network, parts.size, layer)
+        self._parts = parts
+        self._crops = crops_to_region(parts.before)
+        self._inverse = chain([step for step in parts.after.transforms if isinstance(step, Invertd)])
+        self._cam = SegmentationCam(self.network, self.layer)
 
     @classmethod
     def load(
@@ -85,43 +87,57 @@ class Explainer:
         Raises:
             UserError: as above, or the weights are missing, broken or of another network.
         """
-        content = inference_parser(model).get_parsed_content
-        return cls(
-            content("network"),
-            preprocessing=content("preprocessing"),
-            inverse=chain([step for step in content("after_network").transforms if isinstance(step, Invertd)]),
-            size=content("settings#image_size"),
-            threshold=content("settings#threshold"),
-            methods=methods,
-            layer=layer,
-            samples=samples,
-        )
+        return cls(bundle_parts(model), methods=methods, layer=layer, samples=samples)
 
     def __call__(self, item: ExplainItem) -> Explanation:
-        """Explain an image; the network sees it at once, as the bundle's preprocessing leaves it, which may crop it.
+        """Explain an image as it is segmented, with black where the screen shows something else than ultrasound.
+
+        The network sees it at once, not by tiles; where the bundle crops, each of a screen's images alone.
 
         Raises:
-            UserError: image or mask cannot be read, or a mask has another size.
+            UserError: image or mask cannot be read, a mask has another size, or the image holds no signal.
         """
-        source = read_source(item.source, item.frame).pixels
-        truth = None if item.masks is None else read_masks(item.masks, source.shape)
-        loaded = self.preprocessing({"image": str(item.source), "frame": item.frame})
-        seen = loaded["image"].as_tensor()[None].to(next(self.network.parameters()).device)
-        with torch.no_grad():
-            probability = self._at_source(self.network(seen).sigmoid()[0, 0], loaded)
-        maps = [
-            ExplanationMap(method, layer, values.numpy() if values.ndim == 1 else self._at_source(values, loaded))
-            for method in self.methods
-            for layer, values in self._maps(method, seen)
-        ]
-        covered = self._at_source(torch.ones(seen.shape[2:]), loaded) > 0
-        return Explanation(source, truth, probability >= self.threshold, maps, covered)
+        source = read_source(item.source, item.frame)
+        truth = None if item.masks is None else read_masks(item.masks, source.pixels.shape)
+        check_signal(item.source, bool(source.pixels.any()))
+        regions = find_regions(source.pixels, source.images)
+        shown = regions if self._crops else (Region(Box.of_image(source.pixels.shape)),)
+        images = images_of_screen(only_inside(regions, source.pixels), shown)
+        found = [(region, self._explain(image)) for region, image in images]
 
-    def _at_source(self, values: Tensor, loaded: dict[str, Any]) -> NDArray[np.float32]:
-        """Undo the preprocessing of an item, (h, w) to (H, W)."""
-        # MONAI leaves a plain tensor as it is where it would invert a MetaTensor
-        item = self.inverse(loaded | {"pred": MetaTensor(values[None].float().cpu())})
-        return np.asarray(item["pred"].as_tensor()[0])
+        def on_screen(name: _Name) -> NDArray[np.float32]:
+            screen = np.zeros(source.pixels.shape, dtype=np.float32)
+            for region, arrays in found:
+                np.copyto(screen[region.box.slices], arrays[name], where=region.where)
+            return only_inside(regions, screen)
+
+        first = found[0][1]
+        maps = [
+            # weights of channels are no picture: of several images their mean
+            ExplanationMap(*name, on_screen(name) if first[name].ndim == 2 else _mean(one[name] for _, one in found))
+            for name in first
+            if name not in (_PROBABILITY, _COVERED)
+        ]
+        return Explanation(
+            source.pixels, truth, on_screen(_PROBABILITY) >= self.threshold, maps, on_screen(_COVERED) > 0
+        )
+
+    def _explain(self, image: NDArray[np.float32]) -> dict[_Name, NDArray[np.float32]]:
+        """Return the probability, what the network saw, and the maps of an image (h, w), by method and layer."""
+        whole = (Region(Box.of_image(image.shape)),)
+        item = self._parts.before({"image": MetaTensor(torch.from_numpy(image.copy())[None]), REGIONS_KEY: whole})
+        seen = item["image"].as_tensor()[None].to(self._parts.device)
+        with torch.no_grad():
+            logits = self.network(seen)[0]
+        found = {
+            _PROBABILITY: _inverted(self._parts.after, item, logits),
+            _COVERED: _inverted(self._inverse, item, torch.ones_like(seen[0])),
+        }
+        for method in self.methods:
+            for layer, values in self._maps(method, seen):
+                at_source = values.numpy() if values.ndim == 1 else _inverted(self._inverse, item, values[None])
+                found[method, layer] = at_source
+        return found
 
     def _maps(self, method: str, seen: Tensor) -> Iterator[tuple[str, Tensor]]:
         if method in ("grad_cam", "grad_cam_pp"):
@@ -134,6 +150,16 @@ class Explainer:
             yield "", dropout_uncertainty(self.network, seen, samples=self.samples)
         else:
             yield "", augmentation_uncertainty(self.network, seen)
+
+
+def _inverted(steps: Compose, item: dict[str, Any], values: Tensor) -> NDArray[np.float32]:
+    """Undo what was done to an item to values (1, h, w) of its size."""
+    # MONAI leaves a plain tensor as it is where it would invert a MetaTensor
+    return np.asarray(steps(item | {"pred": MetaTensor(values.float().cpu())})["pred"].as_tensor()[0])
+
+
+def _mean(arrays: Iterable[NDArray[np.float32]]) -> NDArray[np.float32]:
+    return np.asarray(np.mean(list(arrays), axis=0, dtype=np.float32))
 
 
 def _available(network: nn.Module, wanted: Sequence[str] | None) -> tuple[str, ...]:

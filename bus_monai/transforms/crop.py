@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from monai.config.type_definitions import KeysCollection
 from monai.data.meta_tensor import MetaTensor
+from monai.transforms.compose import Compose
 from monai.transforms.croppad.array import Crop
 from monai.transforms.croppad.dictionary import Cropd
 from monai.transforms.transform import Randomizable, Transform
@@ -221,6 +222,11 @@ class CropImageRegiond(Cropd):
             if regions is not None:
                 item[key][:, torch.from_numpy(~mask_of(regions, item[key].shape[1:]))] = 0
         return item
+
+
+def crops_to_region(steps: Compose) -> bool:
+    """Tell whether a chain crops images to the ultrasound on them."""
+    return any(isinstance(step, CropImageRegiond) for step in steps.flatten().transforms)
 
 
 def _regions_of(image: Any) -> tuple[Region, ...]:

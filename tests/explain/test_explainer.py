@@ -16,7 +16,7 @@ from scipy.stats import spearmanr
 from torch import Tensor, nn
 
 from bus_monai.bundle.models import find_model
-from bus_monai.data.phantoms.screen import ScreenLayout, draw_screen
+from bus_monai.data.phantoms.screen import ScreenLayout, draw_screen, images_of_layout
 from bus_monai.data.phantoms.ultrasound import make_phantom
 from bus_monai.explain.explainer import Explainer
 from bus_monai.explain.explanation import ExplainItem, energy_inside
@@ -126,13 +126,17 @@ def test_maps_change_when_the_last_layer_alone_is_random(trained: nn.Module, uns
     assert rank_correlation(grad_cam, trained, other, unseen[0]) < 0.7
 
 
-@pytest.mark.parametrize("layout", [None, "header", "sector"])
+def show(layout: ScreenLayout | None, file: Path) -> None:
+    """Write a screen of as many images with one lesion each as the layout has."""
+    made = (make_phantom(seed, (240, 300)) for seed in range(30))
+    images = [one.image for one in made if len(one.masks) == 1][: images_of_layout(layout) if layout else 1]
+    screen = draw_screen(images, layout, np.random.default_rng(0), size=(480, 640)).image if layout else images[0]
+    Image.fromarray(screen).save(file)
+
+
+@pytest.mark.parametrize("layout", [None, "header", "sector", "dual"])
 def test_what_is_explained_is_what_is_predicted(layout: ScreenLayout | None, tmp_path: Path) -> None:
-    phantom = next(one for one in (make_phantom(seed, (240, 300)) for seed in range(30)) if len(one.masks) == 1)
-    image = phantom.image
-    if layout is not None:
-        image = draw_screen([image], layout, np.random.default_rng(0), size=(480, 640)).image
-    Image.fromarray(image).save(tmp_path / "screen.png")
+    show(layout, tmp_path / "screen.png")
     pixels = read_source(tmp_path / "screen.png").pixels
     region = mask_of(find_regions(pixels), pixels.shape)
     model = find_model("lite_unet")
@@ -149,3 +153,16 @@ def test_what_is_explained_is_what_is_predicted(layout: ScreenLayout | None, tmp
     assert cam.values.shape == pixels.shape
     assert not cam.values[~region].any()
     assert explained.energy(cam) > 4 * explained.chance
+
+
+def test_a_bundle_that_does_not_crop_sees_black_around_the_ultrasound_too(small_weights: Path, tmp_path: Path) -> None:
+    show("header", tmp_path / "screen.png")
+    model = find_model("baseline", str(small_weights))
+    pixels = read_source(tmp_path / "screen.png").pixels
+    region = mask_of(find_regions(pixels), pixels.shape)
+    predicted = Predictor(model, backend="torch", precision="fp32").predict(pixels)
+    explainer = Explainer.load(model, methods=["grad_cam", "occlusion"])
+    explained = explainer(ExplainItem("a", tmp_path / "screen.png", 0, Path("a")))
+    np.testing.assert_array_equal(explained.prediction, predicted >= explainer.threshold)
+    np.testing.assert_array_equal(explained.seen, region)
+    assert all(one.values.any() and not one.values[~region].any() for one in explained.maps)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import pairwise
@@ -255,10 +255,18 @@ def segment_regions(
         return run(np.ascontiguousarray(pixels))
     probability = np.zeros(pixels.shape, dtype=np.float32)
     distances = []
+    for region, image in images_of_screen(pixels, regions):
+        found = run(image)
+        np.copyto(probability[region.box.slices], found.probability, where=region.where)
+        distances.append(found.distance)
+    return Prediction(probability, min(distances))
+
+
+def images_of_screen(
+    pixels: NDArray[np.float32], regions: Sequence[Region]
+) -> Iterator[tuple[Region, NDArray[np.float32]]]:
+    """Yield each image of a screen (H, W), black where its box shows something else, with its region."""
     for region in regions:
         part = pixels[region.box.slices]
         inside = region.where
-        found = run(np.ascontiguousarray(part) if inside is True else np.where(inside, part, np.float32(0)))
-        np.copyto(probability[region.box.slices], found.probability, where=inside)
-        distances.append(found.distance)
-    return Prediction(probability, min(distances))
+        yield region, np.ascontiguousarray(part) if inside is True else np.where(inside, part, np.float32(0))

@@ -19,6 +19,7 @@ from bus_monai.errors import UserError
 from bus_monai.inference.backends.backend import SHIFTS_KEY
 from bus_monai.inference.backends.chain import CHAIN_FILE, GRAPH_FILE, Chain
 from bus_monai.networks.lite_unet import knows_images
+from bus_monai.transforms.crop import crops_to_region
 
 ONNX_OPSET = 17
 
@@ -125,7 +126,7 @@ def traceable(network: nn.Module, chain: Chain) -> tuple[WholeGraph, dict[str, T
 
 def chain_of(parts: BundleParts) -> Chain:
     """Return the :class:`Chain` of a model without :func:`obstacle`."""
-    return Chain(parts.size, "CropImageRegiond" in _steps(parts))
+    return Chain(parts.size, crops_to_region(parts.before))
 
 
 def obstacle(parts: BundleParts) -> str | None:
@@ -134,11 +135,8 @@ def obstacle(parts: BundleParts) -> str | None:
         value = parts.settings.get(key, neutral)
         if value != neutral:
             return f"{key}={value}"
-    unknown = [step for step in _steps(parts) if step not in NEUTRAL_TRANSFORMS]
+    steps = [type(step).__name__ for step in parts.before.flatten().transforms]
+    unknown = [step for step in steps if step not in NEUTRAL_TRANSFORMS]
     if unknown or not isinstance(parts.inferer, SlidingWindowInferer):
         return unknown[0] if unknown else type(parts.inferer).__name__
     return None
-
-
-def _steps(parts: BundleParts) -> list[str]:
-    return [type(step).__name__ for step in parts.before.flatten().transforms]

@@ -21,7 +21,7 @@ from bus_monai.inference.backends.backend import Precision, Prediction
 from bus_monai.inference.backends.chain import Chain, segment_regions
 from bus_monai.networks.lite_unet import knows_images
 from bus_monai.trainers.base import gains_by_half_precision
-from bus_monai.transforms.crop import REGIONS_KEY, CropImageRegiond
+from bus_monai.transforms.crop import REGIONS_KEY, crops_to_region
 from bus_monai.transforms.image_region import find_regions
 
 
@@ -40,7 +40,7 @@ class TorchBackend:
 
     def __init__(self, model: TrainedModel, precision: Precision = "fast") -> None:
         self.parts = bundle_parts(model)
-        self._crops = any(isinstance(step, CropImageRegiond) for step in self.parts.before.flatten().transforms)
+        self._crops = crops_to_region(self.parts.before)
         self._turn = Lock()  # an image has all cores already, and the memory of one at a time is enough
         self.bfloat16 = precision == "fast" and gains_by_half_precision(self.parts.device)
 
