@@ -166,7 +166,8 @@ def _shapes_between(
         depths.append(distance_transform_edt(inside) - distance_transform_edt(~inside))
     for share in np.arange(1, count + 1) / (count + 1):
         inside = (1 - share) * depths[0] + share * depths[1] > 0
-        corner = (1 - share) * middles[0] + share * middles[1] - half
+        # whole too: the outline of pixels that is moved by half of one goes through middles, and both sides are inside
+        corner = np.floor((1 - share) * middles[0] + share * middles[1] + 0.5) - half
         found = label_contours([inside.astype(np.uint8)], tolerance=tolerance)
         yield [np.round(np.asarray(outline["points"]) + corner, 2).tolist() for outline in found]
 

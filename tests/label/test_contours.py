@@ -127,6 +127,25 @@ def test_a_lesion_that_moves_by_whole_pixels_stays_as_it_is(
     np.testing.assert_array_equal(fill_contours([*ends, *interpolate_contours(ends, frames)], labels.shape), labels)
 
 
+@settings(max_examples=50)
+@given(st.tuples(SIDES, SIDES).flatmap(lambda sides: arrays(np.bool_, sides)), st.integers(-9, 9), st.integers(-9, 9))
+@example(np.ones((10, 10), bool), 1, 1)
+@example(np.ones((1, 4), bool), 3, -1)
+def test_a_lesion_that_moves_by_parts_of_a_pixel_keeps_its_shape(shape: np.ndarray, down: int, right: int) -> None:
+    frames = 5
+    labels = np.zeros((frames, 45, 60), np.uint8)
+    for frame, top, left in ((0, 15, 20), (frames - 1, 15 + down, 20 + right)):
+        labels[frame, top : top + shape.shape[0], left : left + shape.shape[1]] = shape
+    ends = label_contours(list(labels))
+    made = fill_contours([*ends, *interpolate_contours(ends, frames)], labels.shape)
+    rows, columns = np.nonzero(shape)
+    for frame in range(1, frames - 1) if shape.any() else ():
+        found = np.argwhere(made[frame])
+        np.testing.assert_array_equal(found - found.min(axis=0), np.argwhere(shape) - [rows.min(), columns.min()])
+        way = found.min(axis=0) - [15 + rows.min(), 20 + columns.min()]
+        assert (abs(way - np.array([down, right]) * frame / (frames - 1)) <= 0.5).all()
+
+
 @pytest.mark.parametrize("contours", [None, 5, "x", {"label": 1}, [5], [None]])
 def test_contours_that_are_no_list_are_refused(contours: Any) -> None:
     with raises_user_error("send"):
