@@ -25,6 +25,7 @@ from bus_monai.data.readers.own_images import (
     read_label_folder,
     read_monai_datalist,
     read_plain_folder,
+    write_own_shapes,
 )
 from bus_monai.data.readers.ultrasound import (
     is_breast,
@@ -234,10 +235,12 @@ PUBLISHED_SETS = (
         size="any",
         license="your own",
         citation="none",
-        url="images/X.png with masks/X.png, or X.png with X_mask.png beside it",
-        flaws="Patients and diagnoses are not known; groups hold near-duplicates.",
+        url="images/X.png with masks/X.png, or X.png with X_mask.png beside it; meta.csv with the columns file and "
+        "patient, and where you know them pathology and shape",
+        flaws="Without meta.csv patients and diagnoses are not known, and groups hold near-duplicates.",
         recognizes=is_plain_folder,
         read=read_plain_folder,
+        write_tables=write_own_shapes,
     ),
 )
 """In the order in which layouts are tried: what was labeled comes first, whatever the images are; the plain one, which

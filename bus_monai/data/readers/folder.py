@@ -90,19 +90,30 @@ def raster_files(folder: Path) -> list[Path]:
     return [path for path in named if path not in special]
 
 
-def read_csv_table(path: Path, columns: Sequence[str], delimiter: str = ",") -> list[dict[str, str]]:
+DOWNLOAD_AGAIN = "download it again"
+
+
+def read_csv_table(
+    path: Path, columns: Sequence[str], delimiter: str = ",", *, remedy: str = DOWNLOAD_AGAIN
+) -> list[dict[str, str]]:
     """Read a CSV file with a header; names and values are stripped of spaces.
+
+    Args:
+        path: the file.
+        columns: those that it must have.
+        delimiter: between two of them.
+        remedy: what to do about a table that is another.
 
     Raises:
         UserError: it does not exist, cannot be read, or lacks one of ``columns``.
     """
     _require_table(path)
     with (
-        reading(path, "CSV", errors=(ValueError, csv.Error), remedy="download it again"),
+        reading(path, "CSV", errors=(ValueError, csv.Error), remedy=remedy),
         path.open(newline="", encoding="utf-8-sig") as file,
     ):
         header, *rows = csv.reader(file, delimiter=delimiter)
-    return _to_dicts(path, header, rows, columns)
+    return _to_dicts(path, header, rows, columns, remedy)
 
 
 def read_xlsx_table(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
@@ -115,13 +126,13 @@ def read_xlsx_table(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
 
     _require_table(path)
     errors = (ValueError, KeyError, IndexError, BadZipFile)
-    with reading(path, "an .xlsx table", errors=errors, remedy="download it again"):
+    with reading(path, "an .xlsx table", errors=errors, remedy=DOWNLOAD_AGAIN):
         workbook = load_workbook(path, read_only=True, data_only=True)
         try:
             header, *rows = ([_to_text(cell) for cell in row] for row in workbook.worksheets[0].values)
         finally:
             workbook.close()
-    return _to_dicts(path, header, rows, columns)
+    return _to_dicts(path, header, rows, columns, DOWNLOAD_AGAIN)
 
 
 def _require_table(path: Path) -> None:
@@ -137,10 +148,10 @@ def _to_text(cell: object) -> str:
 
 
 def _to_dicts(
-    path: Path, header: Iterable[str], rows: Iterable[Sequence[str]], columns: Sequence[str]
+    path: Path, header: Iterable[str], rows: Iterable[Sequence[str]], columns: Sequence[str], remedy: str
 ) -> list[dict[str, str]]:
     names = [name.strip() for name in header]
-    check_columns(path, columns, names, remedy="download it again")
+    check_columns(path, columns, names, remedy=remedy)
     return [row for row in (_row(names, values) for values in rows) if any(row.values())]
 
 

@@ -7,8 +7,8 @@ import json
 import logging
 import re
 from collections import defaultdict
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,15 @@ from PIL import Image
 
 from bus_monai.data.datalist import Case, Diagnosis, posix_path, to_diagnosis
 from bus_monai.data.near_duplicates import join_groups, with_groups
-from bus_monai.data.readers.folder import case_id, raster_files, require_files, require_folder, require_pairs
+from bus_monai.data.readers.folder import (
+    case_id,
+    raster_files,
+    read_csv_table,
+    require_files,
+    require_folder,
+    require_pairs,
+)
+from bus_monai.data.readers.shapes import shape_word, write_shape_table
 from bus_monai.errors import UserError, reading
 from bus_monai.io.atomic import atomic_file, cache_folder
 from bus_monai.io.image import NIFTI_SUFFIXES, RASTER_SUFFIXES
@@ -31,6 +39,7 @@ from bus_monai.sources.read import image_shape, read_all_frames
 
 DATALIST_TABLE = "dataset.json"
 LISTED_SECTIONS = ("training", "validation", "test")
+META_TABLE, META_COLUMNS = "meta.csv", ("file", "patient")
 logger = logging.getLogger("bus_monai")
 _MASK_NAME = re.compile(r"(?P<stem>.+)_mask(_\d+)?")
 
@@ -44,10 +53,13 @@ def read_plain_folder(folder: str | Path) -> list[Case]:
     """Read ``images/X.png`` with ``masks/X.png``, or ``X.png`` with ``X_mask.png`` beside it; JPEG is fine as well.
 
     An image with several lesions has further masks ``X_mask_1.png``, ``X_mask_2.png``, ..., in either layout; one
-    without lesion needs a black mask. Diagnoses are unknown; groups hold near-duplicates.
+    without lesion needs a black mask. A table ``meta.csv`` beside them, with the columns ``file`` (name of the image)
+    and ``patient``, makes groups of patients, and tells diagnoses where it has a column ``pathology``; without it
+    diagnoses are unknown, and groups hold near-duplicates.
 
     Raises:
-        UserError: the folder has neither layout, images or masks lack their partner, or two names give the same id.
+        UserError: the folder has neither layout, images or masks lack their partner, two names give the same id, or the
+            table lacks a column, an image or its patient, or names one twice.
     """
     folder = require_folder(folder)
     if not is_plain_folder(folder):
@@ -68,7 +80,47 @@ def read_plain_folder(folder: str | Path) -> list[Case]:
         elif match:
             masks[match["stem"]].append(path)
     require_pairs(stems, {stem: paths[0] for stem, paths in masks.items()}, folder)
-    return with_groups([Case(id, i, tuple(masks[i.stem]), "", "unknown") for id, i in ids.items()])
+    cases = [Case(id, i, tuple(masks[i.stem]), "", "unknown") for id, i in ids.items()]
+    rows = _meta(folder, images)
+    if not rows:
+        return with_groups(cases)
+    described = ((case, rows[case.image.name]) for case in cases)
+    return [
+        replace(case, group=f"patient_{row['patient']}", diagnosis=to_diagnosis(row.get("pathology", "")))
+        for case, row in described
+    ]
+
+
+def _meta(folder: Path, images: Sequence[Path]) -> dict[str, dict[str, str]]:
+    """Return the rows of the table by image, none where there is no table."""
+    table = folder / META_TABLE
+    if not table.is_file():
+        return {}
+    rows: dict[str, dict[str, str]] = {}
+    for row in read_csv_table(table, META_COLUMNS, remedy="correct it, or give it another name"):
+        if row["file"] in rows:
+            raise UserError(f"'{table}' names '{row['file']}' twice: leave one row an image.", path=table)
+        rows[row["file"]] = row
+    for image in images:
+        if not rows.get(image.name, {}).get("patient"):
+            raise UserError(f"'{table}' names no patient of '{image.name}': add the file and its patient.", path=table)
+    return rows
+
+
+def write_own_shapes(folder: Path, out: Path) -> None:
+    """Write ``mass_shapes.csv`` into ``out`` where ``meta.csv`` of a plain folder has the column ``shape``.
+
+    A row has one word: it does not say to which of several masks it belongs.
+
+    Raises:
+        UserError: as :func:`read_plain_folder`.
+    """
+    cases = read_plain_folder(folder)
+    rows = _meta(folder, [case.image for case in cases])
+    if any("shape" in row for row in rows.values()):
+        shapes = [shape_word(rows[case.image.name]["shape"] if len(case.masks) == 1 else "") for case in cases]
+        pairs = zip(cases, shapes, strict=True)
+        write_shape_table(out, [(case.id, n, word) for case, word in pairs for n in range(1, len(case.masks) + 1)])
 
 
 def _has_folders(folder: Path) -> bool:

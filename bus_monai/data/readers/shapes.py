@@ -12,6 +12,7 @@ from bus_monai.data.readers.folder import read_csv_table
 
 SHAPES_FILE = "mass_shapes.csv"
 SHAPE_TABLE_COLUMNS = ("id", "mass", "shape")
+SHAPE_NOT_GIVEN = "NA"
 CLASS_OF_WORD: Mapping[str, Shape] = {
     "IRREGULAR": "irregular",
     "LOBULATED": "lobular",
@@ -21,6 +22,17 @@ CLASS_OF_WORD: Mapping[str, Shape] = {
 """The words of CBIS-DDSM, of which BrEaST has all but the second; compounds such as ``LOBULATED-OVAL`` belong to no one
 class."""
 WORD_OF_CLASS: Mapping[Shape, str] = {shape: word for word, shape in CLASS_OF_WORD.items()}
+
+
+def shape_word(text: str) -> str:
+    """Return the word of a shape for one of the four classes or any word, in capitals or not; ``NA`` for none.
+
+    Example:
+        >>> shape_word("lobular"), shape_word("Oval"), shape_word("")
+        ('LOBULATED', 'OVAL', 'NA')
+    """
+    classes = {shape.upper(): word for shape, word in WORD_OF_CLASS.items()}
+    return classes.get(text.upper(), text.upper()) or SHAPE_NOT_GIVEN
 
 
 def write_shape_table(folder: Path, rows: Iterable[tuple[str, int, str]]) -> None:

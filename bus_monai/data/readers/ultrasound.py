@@ -26,7 +26,7 @@ from bus_monai.data.readers.folder import (
     require_pairs,
     write_masks,
 )
-from bus_monai.data.readers.shapes import write_shape_table
+from bus_monai.data.readers.shapes import shape_word, write_shape_table
 from bus_monai.errors import UserError
 from bus_monai.io.image import opened_raster, read_any_mask, read_raster
 from bus_monai.io.opened import open_source
@@ -36,7 +36,6 @@ BREAST_COLUMNS = ("CaseID", "Image_filename", "Mask_tumor_filename", "Classifica
 BUS_BRA_TABLE = "bus_data.csv"
 BUS_UCLM_TABLE = "INFO.csv"
 UDIAT_TABLE = "DatasetB.xlsx"
-SHAPE_NOT_GIVEN = "NA"
 STU_IMAGE_PREFIX, STU_MASK_PREFIX = "Test_Image_", "mask_"
 _BUSI_IMAGE = re.compile(r"^(?P<name>\w+ \(\d+\))\.png$")
 _UCLM_NAME = re.compile(r"[A-Z]{4}_\d{3}")
@@ -220,8 +219,7 @@ def write_breast_shapes(folder: Path, out: Path) -> None:
     rows = []
     for row in read_xlsx_table(_breast_table(folder), BREAST_COLUMNS):
         masks = _breast_masks(row)
-        word = row.get("Shape", "").upper() or SHAPE_NOT_GIVEN
-        shape = word if len(masks) == 1 else SHAPE_NOT_GIVEN
+        shape = shape_word(row.get("Shape", "") if len(masks) == 1 else "")
         rows += [(Path(row["Image_filename"]).stem, number, shape) for number in range(1, len(masks) + 1)]
     write_shape_table(out, rows)
 

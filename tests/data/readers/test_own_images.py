@@ -11,11 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bus_monai.data.dataset import check_dataset, load_dataset
+from bus_monai.data.dataset import check_dataset, load_dataset, prepare_dataset
 from bus_monai.data.label_exchange import import_masks
 from bus_monai.data.readers.catalog import recognize
 from bus_monai.data.readers.folder import case_id
 from bus_monai.data.readers.own_images import list_labels, read_label_folder, read_monai_datalist, read_plain_folder
+from bus_monai.data.readers.shapes import read_shape_table
 from bus_monai.io.image import read_masks
 from bus_monai.sources.read import read_source
 from tests.data.label_folder import write_pictures, write_scans
@@ -53,6 +54,50 @@ def test_two_images_with_the_same_id_are_named(tmp_path: Path) -> None:
         save(tmp_path / f"{name}.png", noise(name))
         save(tmp_path / f"{name}_mask.png", square())
     with raises_user_error("'a_1.png'", "'a_1'", path=tmp_path / "a 1.png"):
+        read_plain_folder(tmp_path)
+
+
+def write_meta(folder: Path, *rows: str) -> None:
+    (folder / "meta.csv").write_text("\n".join(rows) + "\n")
+
+
+def test_a_table_names_patients_diagnoses_and_shapes(tmp_path: Path) -> None:
+    for name in ("a", "b", "c"):
+        save(tmp_path / "RAW" / "images" / f"{name}.png", noise(name))
+        save(tmp_path / "RAW" / "masks" / f"{name}.png", square())
+    save(tmp_path / "RAW" / "masks" / "c_mask_1.png", square())
+    rows = ("a.png,P_2,MALIGNANT,irregular", "b.png,P_1,BENIGN,Lobular", "c.png,P_2,,oval")
+    write_meta(tmp_path / "RAW", "file,patient,pathology,shape", *rows)
+    cases = read_plain_folder(tmp_path / "RAW")
+    assert [(case.id, case.group, case.diagnosis) for case in cases] == [
+        ("a", "patient_P_2", "malignant"),
+        ("b", "patient_P_1", "benign"),
+        ("c", "patient_P_2", "unknown"),
+    ]
+    prepare_dataset("plain_folder", tmp_path / "RAW", tmp_path / "set", protocol="all_train")
+    masses = [("a", 1, "IRREGULAR"), ("b", 1, "LOBULATED"), ("c", 1, "NA"), ("c", 2, "NA")]
+    assert read_shape_table(tmp_path / "set") == masses
+    write_meta(tmp_path / "RAW", "file,patient", "a.png,P_2", "b.png,P_1", "c.png,P_2")
+    assert {case.diagnosis for case in read_plain_folder(tmp_path / "RAW")} == {"unknown"}
+    prepare_dataset("plain_folder", tmp_path / "RAW", tmp_path / "unshaped", protocol="all_train")
+    assert not (tmp_path / "unshaped" / "mass_shapes.csv").exists()
+
+
+@pytest.mark.parametrize(
+    ("rows", "named"),
+    [
+        (["file,person", "a.png,P_1", "b.png,P_1"], ["patient"]),
+        (["file,patient", "a.png,P_1"], ["'b.png'"]),
+        (["file,patient", "a.png,P_1", "b.png,"], ["'b.png'"]),
+        (["file,patient", "a.png,P_1", "b.png,P_1", "a.png,P_2"], ["'a.png'", "twice"]),
+    ],
+)
+def test_a_table_that_leaves_a_patient_open_is_refused(tmp_path: Path, rows: list[str], named: list[str]) -> None:
+    for name in ("a", "b"):
+        save(tmp_path / "images" / f"{name}.png", noise(name))
+        save(tmp_path / "masks" / f"{name}.png", square())
+    write_meta(tmp_path, *rows)
+    with raises_user_error(*named, path=tmp_path / "meta.csv"):
         read_plain_folder(tmp_path)
 
 
