@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from bus_monai.bundle.models import TrainedModel
+from bus_monai.bundle.registry import input_modality
 from bus_monai.bundle.run import BundleParts, bundle_parts
 from bus_monai.errors import UserError
 from bus_monai.explain.attention_maps import attention_maps, has_attention
@@ -39,6 +40,7 @@ class Explainer:
 
     Args:
         parts: of its bundle; the network is put into evaluation mode.
+        ultrasound: whether images are screens of ultrasound, of which all else is left out.
         methods: some of :data:`~bus_monai.explain.explanation.EXPLAIN_METHODS`; ``None`` for all that the network has.
         layer: for Grad-CAM, see :func:`~bus_monai.explain.saliency.choose_layer`.
         samples: passes with dropout.
@@ -51,6 +53,7 @@ class Explainer:
         self,
         parts: BundleParts,
         *,
+        ultrasound: bool = True,
         methods: Sequence[str] | None = None,
         layer: str | None = None,
         samples: int = 20,
@@ -63,6 +66,7 @@ class Explainer:
         self.methods = _available(self.network, methods)
         self.layer = choose_layer(self.network, parts.size, layer)
         self._parts = parts
+        self._ultrasound = ultrasound
         self._crops = crops_to_region(parts.before)
         self._inverse = chain([step for step in parts.after.transforms if isinstance(step, Invertd)])
         self._cam = SegmentationCam(self.network, self.layer)
@@ -87,7 +91,8 @@ class Explainer:
         Raises:
             UserError: as above, or the weights are missing, broken or of another network.
         """
-        return cls(bundle_parts(model), methods=methods, layer=layer, samples=samples)
+        ultrasound = input_modality(model.bundle) == "US"
+        return cls(bundle_parts(model), ultrasound=ultrasound, methods=methods, layer=layer, samples=samples)
 
     def __call__(self, item: ExplainItem) -> Explanation:
         """Explain an image as it is segmented, with black where the screen shows something else than ultrasound.
@@ -100,8 +105,9 @@ class Explainer:
         source = read_source(item.source, item.frame)
         truth = None if item.masks is None else read_masks(item.masks, source.pixels.shape)
         check_signal(item.source, bool(source.pixels.any()))
-        regions = find_regions(source.pixels, source.images)
-        shown = regions if self._crops else (Region(Box.of_image(source.pixels.shape)),)
+        whole = (Region(Box.of_image(source.pixels.shape)),)
+        regions = find_regions(source.pixels, source.images) if self._ultrasound else whole
+        shown = regions if self._crops else whole
         images = images_of_screen(only_inside(regions, source.pixels), shown)
         found = [(region, self._explain(image)) for region, image in images]
 

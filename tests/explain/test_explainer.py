@@ -9,13 +9,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from monai.data.meta_tensor import MetaTensor
 from monai.losses.dice import DiceCELoss
 from monai.networks.nets.basic_unet import BasicUNet
 from PIL import Image
 from scipy.stats import spearmanr
 from torch import Tensor, nn
 
-from bus_monai.bundle.models import find_model
+from bus_monai.bundle.models import TrainedModel, find_model
+from bus_monai.bundle.registry import find_bundle
+from bus_monai.bundle.run import bundle_parts
 from bus_monai.data.phantoms.screen import ScreenLayout, draw_screen, images_of_layout
 from bus_monai.data.phantoms.ultrasound import make_phantom
 from bus_monai.explain.explainer import Explainer
@@ -23,6 +26,7 @@ from bus_monai.explain.explanation import ExplainItem, energy_inside
 from bus_monai.explain.saliency import SegmentationCam, choose_layer, occlusion_map
 from bus_monai.geometry.box import mask_of
 from bus_monai.inference.predictor import Predictor
+from bus_monai.networks.segmenters import make_segmenter
 from bus_monai.networks.wrappers import Padded
 from bus_monai.sources.read import read_source
 from bus_monai.transforms.image_region import find_regions
@@ -166,3 +170,23 @@ def test_a_bundle_that_does_not_crop_sees_black_around_the_ultrasound_too(small_
     np.testing.assert_array_equal(explained.prediction, predicted >= explainer.threshold)
     np.testing.assert_array_equal(explained.seen, region)
     assert all(one.values.any() and not one.values[~region].any() for one in explained.maps)
+
+
+def test_of_a_mammogram_all_is_seen_and_its_mask_is_cleaned(tmp_path: Path) -> None:
+    layout = {"depth": 8, "base_width": 4, "use_ac": False, "caw": "none", "bottleneck_norm": False}
+    torch.manual_seed(0)
+    torch.save(make_segmenter("cgan", layout).state_dict(), tmp_path / "model.pt")
+    settings = {"image_size": [256, 256], "base_width": 4}
+    model = TrainedModel("crops", find_bundle("mammo_cgan"), str(tmp_path / "model.pt"), settings)
+    # dark borders, which a screen of ultrasound has around its image
+    pixels = np.pad(make_phantom(0, (200, 200)).image, 40)
+    Image.fromarray(pixels).save(tmp_path / "mammogram.png")
+    explained = Explainer.load(model, methods=["grad_cam"])(ExplainItem("a", tmp_path / "mammogram.png", 0, Path("a")))
+    assert explained.seen.all()
+    parts = bundle_parts(model)
+    item = parts.before({"image": MetaTensor(torch.from_numpy(pixels / np.float32(255))[None])})
+    with torch.no_grad():
+        logits = parts.network(item["image"].as_tensor()[None])[0]
+    cleaned = parts.after(item | {"pred": MetaTensor(logits)})["pred"].numpy()[0] >= 0.5
+    assert cleaned.any()
+    np.testing.assert_array_equal(explained.prediction, cleaned)
