@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -22,6 +23,7 @@ from bus_monai.metrics.aggregate import (
     LOWER_IS_BETTER,
     OVERLAPS,
     ROBUSTNESS_FILE,
+    RULES,
     Summary,
     grouped_mean,
     means,
@@ -39,6 +41,8 @@ COMPARED_COLUMNS = (
     *("lesions_found", "false_components", "false_positive"),
 )
 """Of the table of cases: numbers of which more is better, or less. Of an area neither is."""
+DECIMALS = 12
+"""To which scores are taken as equal: finer ones are of the order in which a computer adds."""
 UNDISTURBED = "undisturbed"
 FoldScores: TypeAlias = Mapping[str, Sequence[float]]
 """By metric the score of each fold."""
@@ -99,7 +103,8 @@ def paired_tests(tables: Mapping[str, Sequence[CaseRow]], metric: str = "dice") 
 
     Args:
         tables: rows of each model, by its name.
-        metric: one of :data:`COMPARED_COLUMNS`; cases to which it does not apply are left out.
+        metric: one of :data:`COMPARED_COLUMNS`; cases to which it does not apply are left out, and normal ones where
+            :data:`COMPARED_RULE` has the metric, so that tests and scores are of the same cases.
 
     Raises:
         UserError: fewer than two models, another column, or tables of different cases or groups.
@@ -118,10 +123,10 @@ def paired_tests(tables: Mapping[str, Sequence[CaseRow]], metric: str = "dice") 
     """
     scores = _by_group(tables, metric)
     pairs = list(combinations(scores, 2))
-    p_values = [_wilcoxon(scores[a] - scores[b]) for a, b in pairs]
+    differences = [np.round(scores[a] - scores[b], DECIMALS) for a, b in pairs]
+    p_values = [_wilcoxon(difference) for difference in differences]
     tests = []
-    for (a, b), p, holm in zip(pairs, p_values, _holm(p_values), strict=True):
-        difference = scores[a] - scores[b]
+    for (a, b), difference, p, holm in zip(pairs, differences, p_values, _holm(p_values), strict=True):
         mean = grouped_mean(difference.tolist(), [str(group) for group in range(len(difference))])
         tests.append(
             PairedTest(
@@ -150,7 +155,7 @@ def ranking(tables: Mapping[str, Sequence[CaseRow]], metric: str = "dice") -> Ra
         {'good': 1.0, 'bad': 2.0}
     """
     scores = _by_group(tables, metric)
-    values = np.array(list(scores.values()))
+    values = np.round(list(scores.values()), DECIMALS)
     ranks = rankdata(values if metric in LOWER_IS_BETTER else -values, axis=0).mean(axis=1)
     models, groups = values.shape
     quantile = studentized_range.ppf(1 - SIGNIFICANCE_LEVEL, models, np.inf) / np.sqrt(2)
@@ -197,6 +202,7 @@ def _by_group(tables: Mapping[str, Sequence[CaseRow]], metric: str) -> dict[str,
     first = next(iter(tables))
     cases = {name: _cases(rows) for name, rows in tables.items()}
     applies = {name: {(row.id, getattr(row, metric) is not None) for row in rows} for name, rows in tables.items()}
+    lesions_alone = metric in RULES[COMPARED_RULE].fractions
     means: dict[str, dict[str, float]] = {}
     for name, rows in tables.items():
         _check_alike(f"'{first}' and '{name}'", cases[first], cases[name])
@@ -207,9 +213,9 @@ def _by_group(tables: Mapping[str, Sequence[CaseRow]], metric: str) -> dict[str,
             )
         values = defaultdict(list)
         for row in rows:
-            if (value := getattr(row, metric)) is not None:
+            if (value := getattr(row, metric)) is not None and (row.has_lesion or not lesions_alone):
                 values[row.group].append(float(value))
-        means[name] = {group: float(np.mean(part)) for group, part in values.items()}
+        means[name] = {group: math.fsum(part) / len(part) for group, part in values.items()}
     groups = sorted(means[first])
     if not groups:
         raise UserError(f"The metric '{metric}' applies to no case of '{first}': choose another.")

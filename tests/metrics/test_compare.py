@@ -54,6 +54,56 @@ def test_it_holds_what_its_parts_compute(metric: str) -> None:
     assert comparison.summaries["there"]["dice"].mean == 1.0
 
 
+def test_tests_and_scores_are_of_the_same_cases() -> None:
+    """Specificity is a score of the cases with a lesion, and so are its differences; false components are of all."""
+    lesions = table(0)
+    normal = np.zeros((16, 24), dtype=bool)
+    clean, marked = score_case(0.0 * normal, normal), score_case(np.eye(16, 24), normal)
+    tables = {
+        name: [*lesions, *(CaseRow.of(scores, id=f"n{i}", group=f"n{i}", diagnosis="normal") for i in range(6))]
+        for name, scores in (("marks", marked), ("clean", clean))
+    }
+    specificity = Comparison.of(tables, "specificity")
+    assert specificity.summaries["marks"]["specificity"].mean == 1
+    (test,) = specificity.tests
+    assert (test.difference, test.p, test.groups) == (0, 1, 6)
+    (test,) = paired_tests(tables, "false_components")
+    assert (test.difference, test.groups) == (0.5, 12)
+
+
+def test_the_order_in_which_scores_are_added_changes_nothing() -> None:
+    def seed(number: int) -> list[CaseRow]:
+        rng = np.random.default_rng(number)
+        rows = [replace(row, id=f"{row.id}_{n}", group=f"{row.group}_{n}") for n in range(9) for row in table(1)]
+        return [replace(row, dice=float(rng.random())) for row in rows]
+
+    seeds = [seed(number) for number in range(3)]
+    tables = {
+        "one": pool_trainings("one", seeds),
+        "other": pool_trainings("other", [seeds[2], seeds[0], seeds[1]]),
+    }
+    (test,) = paired_tests(tables)
+    assert (test.difference, test.effect, test.p) == (0, 0, 1)
+    assert ranking(tables).ranks == {"one": 1.5, "other": 1.5}
+
+
+def test_counts_that_tie_are_ties_as_means_of_three_images() -> None:
+    """Means of three images differ from each other by thirds alone, and so do their differences."""
+    rng = np.random.default_rng(3)
+    counts = rng.integers(0, 4, (2, 24, 3))
+    (row,) = table(1)[:1]
+    tables = {
+        name: [
+            replace(row, id=f"{group}_{image}", group=f"g{group}", false_components=int(count))
+            for (group, image), count in np.ndenumerate(values)
+        ]
+        for name, values in zip(("one", "other"), counts, strict=True)
+    }
+    (test,) = paired_tests(tables, "false_components")
+    moved = (counts[0] - counts[1]).sum(axis=1)
+    assert test.p == pytest.approx(_wilcoxon(moved.astype(float)), abs=1e-12)
+
+
 def test_other_cases_are_refused() -> None:
     other = [replace(row, id=f"x{row.id}") for row in table(0)]
     with raises_user_error("one", "other", 12):
