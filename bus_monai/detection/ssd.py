@@ -34,6 +34,8 @@ SSD_LITE_MAPS = (
 SSD_LITE_WIDTHS = (64, 128, 128, 128, 128, 128)
 PYRAMID_WIDTH = 128
 """Channels of each map of :class:`SSDEfficientNet`."""
+ROOM = -INPUT_SIDE % 32
+"""Pixels below and on the right that its encoder, which halves a side five times, wants beside the image."""
 
 
 class SSD(nn.Module):
@@ -236,24 +238,25 @@ class SSDEfficientNet(SSD):
 
     def maps(self, x: Tensor) -> list[Tensor]:
         """Return the six feature maps of ``x``, finest first."""
-        features = self.encoder(x)[2:]
+        # so that a cell of a map is as far from the next as its boxes are
+        features = self.encoder(F.pad(x, [0, ROOM, 0, ROOM], mode="replicate"))[2:]
         pyramid: list[Tensor] = []
         for i, layer in enumerate(self.lateral):
-            # the encoder's maps have a cell less per side than the boxes
-            pyramid.append(_resized(layer(features[i]), self.sides[i]))
-        pyramid[1] = pyramid[1] + _resized(pyramid[2], self.sides[1])
-        pyramid[0] = pyramid[0] + _resized(pyramid[1], self.sides[0])
+            pyramid.append(layer(features[i]))
+        pyramid[1] = pyramid[1] + _doubled(pyramid[2])
+        pyramid[0] = pyramid[0] + _doubled(pyramid[1])
         maps: list[Tensor] = []
         for i, layer in enumerate(self.smooth):
-            maps.append(layer(pyramid[i]))
+            side = self.sides[i]
+            maps.append(layer(pyramid[i])[:, :, :side, :side])
         for layer in self.coarser:
             maps.append(layer(maps[-1]))
         maps.append(self.last(maps[-1]))
         return maps
 
 
-def _resized(x: Tensor, side: int) -> Tensor:
-    return F.interpolate(x, size=[side, side], mode="bilinear")
+def _doubled(x: Tensor) -> Tensor:
+    return F.interpolate(x, scale_factor=2.0, mode="bilinear")
 
 
 DETECTOR_CLASSES: Mapping[str, Callable[[], SSD]] = {
