@@ -109,6 +109,21 @@ def mass_items(folder: str | Path, cases: Sequence[Case], *, masks: str | Path =
         UserError: there is no ``mass_shapes.csv``, it does not fit the cases, no mass has one of the four shapes, or a
             predicted mask is missing.
     """
+    items = known_masses(folder, cases, masks=masks)
+    if not items:
+        raise UserError(
+            f"No mass of the {len(cases)} cases has one of the shapes {', '.join(CLASS_OF_WORD)} in "
+            f"'{Path(folder) / SHAPES_FILE}': give a data set with some."
+        )
+    return items
+
+
+def known_masses(folder: str | Path, cases: Sequence[Case], *, masks: str | Path = TRUTH_KEY) -> list[dict[str, Any]]:
+    """List as :func:`mass_items` does, nothing where no mass has one of the four shapes.
+
+    Raises:
+        UserError: there is no ``mass_shapes.csv``, it does not fit the cases, or a predicted mask is missing.
+    """
     folder = Path(folder).expanduser()
     rows: dict[str, list[tuple[int, str]]] = defaultdict(list)
     for case_id, number, word in read_shape_table(folder):
@@ -127,11 +142,6 @@ def mass_items(folder: str | Path, cases: Sequence[Case], *, masks: str | Path =
                 item = {"id": mass_id(case.id, number), "group": case.group, "mask": str(mask), "label": label}
                 item["source"] = str(case.image)
                 items.append(item | ({} if found is None else {"predicted": _of(case, found, masks)}))
-    if not items:
-        raise UserError(
-            f"No mass of the {len(cases)} cases has one of the shapes {', '.join(CLASS_OF_WORD)} in "
-            f"'{folder / SHAPES_FILE}': give a data set with some."
-        )
     return items
 
 
@@ -167,18 +177,27 @@ def shape_weights(items: Sequence[Mapping[str, Any]]) -> Tensor:
     return torch.tensor(weights, dtype=torch.float32)
 
 
-def _predicted(folder: Path) -> dict[str, Path]:
+def _predicted(folder: Path) -> dict[str, list[Path]]:
     if not folder.is_dir():
         raise UserError(f"masks is '{folder}', which is no folder: give '{TRUTH_KEY}' or a folder of predicted masks.")
-    return {path.name: path for pattern in ("*_mask.png", "*_mask.nii.gz") for path in sorted(folder.rglob(pattern))}
+    found: dict[str, list[Path]] = defaultdict(list)
+    for pattern in ("*_mask.png", "*_mask.nii.gz"):
+        for path in sorted(folder.rglob(pattern)):
+            found[path.name].append(path)
+    return found
 
 
-def _of(case: Case, found: Mapping[str, Path], folder: str | Path) -> str:
+def _of(case: Case, found: Mapping[str, Sequence[Path]], folder: str | Path) -> str:
     stem = image_stem(case.image.name)
     name = next((name for name in (f"{stem}_mask.png", f"{stem}_mask.nii.gz") if name in found), None)
     if name is None:
         raise UserError(f"'{folder}' has no mask '{stem}_mask.png' of the case '{case.id}': run inference on it first.")
-    return str(found[name])
+    if len(found[name]) > 1:
+        raise UserError(
+            f"'{folder}' has {len(found[name])} masks '{name}', of which one would be of the case '{case.id}': give a "
+            "folder with one mask of each name."
+        )
+    return str(found[name][0])
 
 
 def boxed_items(
@@ -190,7 +209,8 @@ def boxed_items(
         items: of :func:`~bus_monai.data.items.inference_items`.
         folder: that they lie in.
         table: CSV with a column ``id``, ``file`` or ``image`` (a file's name, with or without its ending, or its path
-            below ``folder``; for one frame of several the name of its mask without ``_mask``) and the columns
+            below ``folder``; for one frame of several that with ``#`` and its number, or the name of its mask without
+            ``_mask``) and the columns
             ``top``, ``left``, ``bottom``, ``right`` in whole pixels, bottom and right outside the box; others mean
             nothing. ``None`` leaves the items as they are.
 
@@ -236,10 +256,20 @@ def _names(items: Sequence[Mapping[str, Any]], folder: Path) -> dict[str, set[st
     """Return the masks' paths by all the names that an image goes by."""
     named: dict[str, set[str]] = defaultdict(set)
     for item in items:
-        path, mask = Path(item["source"]), Path(item["output"]).name
-        for name in (path.relative_to(folder).as_posix(), path.name, path.stem, mask.rpartition("_mask")[0]):
+        below = _below(Path(item["source"]), folder)
+        mask = Path(item["output"]).name.rpartition("_mask")[0]
+        names = (below.name, below.stem, mask, below.with_name(mask).as_posix())
+        for name in (*names, below.as_posix(), f"{below.as_posix()}#{item['frame']}"):
             named[name].add(item["output"])
     return named
+
+
+def _below(path: Path, folder: Path) -> Path:
+    # a data set's paths are resolved, the folder may be relative or a link
+    for form in (Path.absolute, Path.resolve):
+        if form(path).is_relative_to(form(folder)):
+            return form(path).relative_to(form(folder))
+    return Path(path.name)
 
 
 def _read(table: Path) -> list[tuple[str, str, list[str]]]:

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bus_monai.geometry.box import Box
+from bus_monai.geometry.box import Box, tight_box
 from bus_monai.geometry.lesion import label_components
 from bus_monai.mammogram.stages import FoundMass
 
@@ -99,5 +99,5 @@ class MammogramReader:
 
 def _without_specks(mask: NDArray[np.bool_], box: Box) -> NDArray[np.bool_]:
     labels, areas = label_components(mask)
-    kept = np.count_nonzero(areas >= MIN_COMPONENT_SHARE * box.area)
+    kept = np.count_nonzero(areas >= MIN_COMPONENT_SHARE * tight_box(box, mask.shape).area)
     return (labels > 0) & (labels <= kept)

@@ -16,7 +16,7 @@ from tqdm import tqdm
 from bus_monai import __version__
 from bus_monai.bundle.models import TrainedModel, weights_hashes
 from bus_monai.data.datalist import read_datalist
-from bus_monai.data.items import boxed_items, inference_items, item_names, mass_items
+from bus_monai.data.items import boxed_items, inference_items, item_names, known_masses
 from bus_monai.data.readers.shapes import SHAPES_FILE
 from bus_monai.errors import UserError
 from bus_monai.geometry.box import BOX_COLUMNS, Box
@@ -24,6 +24,7 @@ from bus_monai.inference.write_outputs import job_tables
 from bus_monai.io.atomic import plain_cell, write_json, write_table
 from bus_monai.io.image import SourceImage
 from bus_monai.io.masks import write_mask
+from bus_monai.io.opened import source_kind
 from bus_monai.io.ours import check_replaced
 from bus_monai.mammogram.reader import MammogramReader, MassReading, merge_masks
 from bus_monai.mammogram.stage_errors import MassOutcome, StageErrors, measure_stage_errors
@@ -101,7 +102,8 @@ def read_boxes(items: Sequence[MammogramItem], folder: Path, table: Path) -> dic
         UserError: the table cannot be read, or a line names no image or has no box.
     """
     boxes: dict[Path, list[Box]] = defaultdict(list)
-    for item in boxed_items([{"source": i.source, "output": str(i.mask)} for i in items], folder, table):
+    outputs = [{"source": i.source, "frame": i.frame, "output": str(i.mask)} for i in items]
+    for item in boxed_items(outputs, folder, table):
         boxes[Path(item["output"])].append(Box(*item["box"].tolist()))
     return boxes
 
@@ -189,17 +191,18 @@ def run_mammograms(
     cases = getattr(read_datalist(source), split) if split else ()
     if split and not cases:
         raise UserError(f"The data set '{source}' has no case in its section '{split}': choose another --split.")
-    known = [MammogramItem(case.id, case.image, 0, out / f"{case.id}_mask.png") for case in cases]
+    known = [MammogramItem(case.id, case.image, 0, out / f"{case.id}_mask{_suffix(case.image)}") for case in cases]
     items = known or items_of_folder(source, out)
     folder = source.parent if source.is_file() else source
     given = read_boxes(items, folder, boxes) if boxes else None
     reader = MammogramReader(*(load_stage(stage) for stage in stages))
     results = read_mammograms(reader, items, out, boxes=given)
     errors = None
-    if split:
-        masses = mass_items(source, cases) if (source / SHAPES_FILE).is_file() else ()
+    read = [case for case, result in zip(cases, results, strict=True) if result.masses is not None] if split else []
+    if read:
+        masses = known_masses(source, read) if (source / SHAPES_FILE).is_file() else ()
         shapes = {item["mask"]: SHAPE_CLASSES[item["label"]] for item in masses}
-        errors = measure_stage_errors(reader, cases, shapes)
+        errors = measure_stage_errors(reader, read, shapes)
         _write_errors(errors, out)
     record = {
         "bus_monai": __version__,
@@ -222,6 +225,11 @@ def run_mammograms(
         errors.table() if errors else None,
     )
     return results
+
+
+def _suffix(image: Path) -> str:
+    """Return the ending of the mask of an image."""
+    return ".nii.gz" if source_kind(image) == "nifti" else ".png"
 
 
 def _describe(stage: TrainedModel) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from pydicom.data import get_testdata_file
 
 from bus_monai.data.datalist import Case, Datalist, read_datalist
 from bus_monai.data.dataset import load_dataset, prepare_dataset
@@ -30,7 +32,7 @@ from bus_monai.data.items import (
 )
 from bus_monai.data.phantoms.ultrasound import make_phantom
 from bus_monai.data.readers.mammography import read_masses, write_mass_shapes
-from bus_monai.data.readers.shapes import read_shape_table
+from bus_monai.data.readers.shapes import read_shape_table, write_shape_table
 from bus_monai.networks.shape_cnn import SHAPE_CLASSES
 from bus_monai.transforms.crop import CROP_KINDS
 from tests import published_layouts
@@ -194,6 +196,37 @@ def test_one_item_a_box_by_any_name(folder: Path) -> None:
     assert [item["merge"] for item in boxed] == [False, True, True, False]
     files = table(folder, "1,2,3,4,a.png", header="top,left,bottom,right,file")
     assert [item["box"].tolist() for item in boxed_items(images, folder, files)] == [[1, 2, 3, 4]]
+
+
+def test_our_own_tables_name_images_below_the_folder(folder: Path) -> None:
+    """As ``mass_detection`` names them, and ``masses.csv`` the frames of a cine."""
+    shutil.copy(str(get_testdata_file("examples_ybr_color.dcm")), folder / "deep" / "cine.dcm")
+    images = inference_items(folder, folder.parent / "out")
+    lines = ["deep/b,1,2,3,4", "deep/cine.dcm#1,1,1,2,2"]
+    boxed = boxed_items(images, folder, table(folder, *lines, header="id,top,left,bottom,right"))
+    assert [(Path(item["source"]).name, item["frame"]) for item in boxed] == [("b.jpg", 0), ("cine.dcm", 1)]
+
+
+def test_a_relative_folder_and_a_link_hold_the_same_images(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    items = [{"source": str(folder / "deep" / "b.jpg"), "frame": 0, "output": "b_mask.png"}]
+    monkeypatch.chdir(folder.parent)
+    (folder.parent / "link").symlink_to(folder, target_is_directory=True)
+    for name in ("in", "link"):
+        (item,) = boxed_items(items, name, table(folder, "deep/b.jpg,0.9,1,2,3,4"))
+        assert item["box"].tolist() == [1, 2, 3, 4]
+
+
+def test_masks_of_one_name_belong_to_no_case(tmp_path: Path) -> None:
+    cases = []
+    for patient in ("p1", "p2"):
+        for part in (tmp_path / "set" / patient, tmp_path / "masks" / patient):
+            part.mkdir(parents=True)
+        Image.fromarray(np.full((9, 12), 255, np.uint8)).save(tmp_path / "masks" / patient / "CC_mask.png")
+        image = tmp_path / "set" / patient / "CC.png"
+        cases.append(Case(f"{patient}_CC", image, (image,), patient, "benign"))
+    write_shape_table(tmp_path / "set", [(case.id, 1, "OVAL") for case in cases])
+    with raises_user_error(2, "'CC_mask.png'", "'p1_CC'", path=tmp_path / "masks"):
+        mass_items(tmp_path / "set", cases, masks=tmp_path / "masks")
 
 
 def test_images_without_a_box_get_an_empty_mask(folder: Path) -> None:

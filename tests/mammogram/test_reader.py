@@ -50,6 +50,13 @@ def test_specks_below_two_hundredths_of_the_box_are_left_out(side: int, count: i
     assert len(reader(FoundMass(Box(30, 30, 50, 50), 0.9))(image)) == count
 
 
+@pytest.mark.parametrize("box", [Box(0, 0, 100, 5000), Box(-200, -200, 60, 60)])
+def test_a_given_box_beyond_the_image_is_what_is_inside(box: Box) -> None:
+    image = picture((30, 30, 20))
+    (mass,) = reader()(image, [box])
+    assert int(mass.mask.sum()) == 400
+
+
 def test_given_boxes_take_the_place_of_the_detector() -> None:
     image = picture((10, 10, 20), (60, 80, 20))
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import json
+import shutil
 from pathlib import Path
 
 import nibabel as nib
@@ -10,10 +12,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from bus_monai.bundle.models import TrainedModel
+from bus_monai.bundle.registry import find_bundle
+from bus_monai.data.datalist import Case, Datalist, write_datalist
+from bus_monai.data.readers.shapes import write_shape_table
 from bus_monai.geometry.box import Box
-from bus_monai.mammogram.run import items_of_folder, read_boxes, read_mammograms
+from bus_monai.mammogram.run import items_of_folder, read_boxes, read_mammograms, run_mammograms
 from bus_monai.mammogram.stages import FoundMass
-from tests.mammogram.by_hand import reader
+from tests.mammogram.by_hand import classify, reader, segment
 from tests.user_errors import check_sentence, raises_user_error
 
 
@@ -72,3 +78,28 @@ def test_boxes_are_those_of_the_masks_and_a_foreign_image_is_named(source: Path,
     boxes.write_text("image,top,left,bottom,right\nx.png,1,2,3,4\n")
     with raises_user_error("x.png", path=boxes):
         read_boxes(items, source, boxes)
+
+
+def test_a_set_with_a_broken_image_an_unknown_shape_and_a_volume_is_read_to_its_end(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, out = tmp_path / "set", tmp_path / "out"
+    shutil.copytree(source, folder)
+    Image.fromarray(np.asarray(Image.open(folder / "a.png")) // 200 * 255).save(folder / "mask.png")
+    images = {"a": folder / "a.png", "b": folder / "b.png", "c": folder / "deep" / "c.nii"}
+    cases = [Case(id, image, (folder / "mask.png",), id, "benign") for id, image in images.items()]
+    write_datalist(folder, Datalist(test=cases))
+    write_shape_table(folder, [(id, 1, "NA") for id in images])
+    (tmp_path / "model.pt").write_bytes(b"hand")
+    names = ("mass_detection", "mammo_cgan", "mass_shape")
+    stages = {name: TrainedModel(name, find_bundle(name), str(tmp_path / "model.pt")) for name in names}
+    by_name = {"mass_detection": lambda image: [FoundMass(Box(10, 40, 30, 60), 0.9)]}
+    by_name |= {"mammo_cgan": segment, "mass_shape": classify}
+    monkeypatch.setattr("bus_monai.mammogram.run.load_stage", lambda stage: by_name[stage.name])
+    results = run_mammograms(folder, out, list(stages.values()), split="test")
+    assert [(result.item.name, result.masses) for result in results] == [("a", 1), ("b", None), ("c", 1)]
+    assert (out / "c_mask.nii.gz").is_file()
+    assert json.loads((out / "run.json").read_text())["failed"] == 1
+    page = (out / "report.html").read_text()
+    assert "Dice of a mass" in page
+    assert "b.png" in page
