@@ -92,13 +92,16 @@ def _true_box(case: Case, number: int) -> dict[str, Any]:
     return {BOX_KEY: np.array(box.sides, dtype=np.int64), AREA_KEY: np.count_nonzero(mask)}
 
 
-def mass_items(folder: str | Path, cases: Sequence[Case], *, masks: str | Path = TRUTH_KEY) -> list[dict[str, Any]]:
+def mass_items(
+    folder: str | Path, cases: Sequence[Case], *, masks: str | Path = TRUTH_KEY, required: bool = True
+) -> list[dict[str, Any]]:
     """List the masses of cases that have one of the four shapes.
 
     Args:
         folder: prepared data set with ``mass_shapes.csv``, whose rows of a case are in the order of its masks.
         cases: of that data set.
         masks: ``truth``, or a folder with one predicted mask per case, as ``inferring`` of a segmenter writes it.
+        required: whether it is an error that no mass has one of the four shapes.
 
     Returns:
         Items with ``id`` (such as ``mammo_0001_m1``), ``group``, ``mask`` (path of the true mask), ``label`` (number of
@@ -108,21 +111,6 @@ def mass_items(folder: str | Path, cases: Sequence[Case], *, masks: str | Path =
     Raises:
         UserError: there is no ``mass_shapes.csv``, it does not fit the cases, no mass has one of the four shapes, or a
             predicted mask is missing.
-    """
-    items = known_masses(folder, cases, masks=masks)
-    if not items:
-        raise UserError(
-            f"No mass of the {len(cases)} cases has one of the shapes {', '.join(CLASS_OF_WORD)} in "
-            f"'{Path(folder) / SHAPES_FILE}': give a data set with some."
-        )
-    return items
-
-
-def known_masses(folder: str | Path, cases: Sequence[Case], *, masks: str | Path = TRUTH_KEY) -> list[dict[str, Any]]:
-    """List as :func:`mass_items` does, nothing where no mass has one of the four shapes.
-
-    Raises:
-        UserError: there is no ``mass_shapes.csv``, it does not fit the cases, or a predicted mask is missing.
     """
     folder = Path(folder).expanduser()
     rows: dict[str, list[tuple[int, str]]] = defaultdict(list)
@@ -142,6 +130,11 @@ def known_masses(folder: str | Path, cases: Sequence[Case], *, masks: str | Path
                 item = {"id": mass_id(case.id, number), "group": case.group, "mask": str(mask), "label": label}
                 item["source"] = str(case.image)
                 items.append(item | ({} if found is None else {"predicted": _of(case, found, masks)}))
+    if required and not items:
+        raise UserError(
+            f"No mass of the {len(cases)} cases has one of the shapes {', '.join(CLASS_OF_WORD)} in "
+            f"'{folder / SHAPES_FILE}': give a data set with some."
+        )
     return items
 
 

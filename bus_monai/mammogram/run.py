@@ -16,7 +16,7 @@ from tqdm import tqdm
 from bus_monai import __version__
 from bus_monai.bundle.models import TrainedModel, weights_hashes
 from bus_monai.data.datalist import read_datalist
-from bus_monai.data.items import boxed_items, inference_items, item_names, known_masses
+from bus_monai.data.items import boxed_items, inference_items, item_names, mass_items
 from bus_monai.data.readers.shapes import SHAPES_FILE
 from bus_monai.errors import UserError
 from bus_monai.geometry.box import BOX_COLUMNS, Box
@@ -200,7 +200,7 @@ def run_mammograms(
     errors = None
     read = [case for case, result in zip(cases, results, strict=True) if result.masses is not None] if split else []
     if read:
-        masses = known_masses(source, read) if (source / SHAPES_FILE).is_file() else ()
+        masses = mass_items(source, read, required=False) if (source / SHAPES_FILE).is_file() else ()
         shapes = {item["mask"]: SHAPE_CLASSES[item["label"]] for item in masses}
         errors = measure_stage_errors(reader, read, shapes)
         _write_errors(errors, out)
