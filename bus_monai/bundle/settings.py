@@ -161,7 +161,12 @@ def _is_of_a_training(path: Path) -> bool:
         return False
 
 
-def keep_to_first_start(out: Path, bundle: str, overrides: Mapping[str, Any]) -> None:
+def holds_weights(out: Path) -> bool:
+    """Tell whether a training below a folder has left weights or a checkpoint."""
+    return any(path for name in (TRAINED_FILE, CHECKPOINT_FILE) for path in out.glob(f"*/{name}"))
+
+
+def keep_to_first_start(out: Path, bundle: str, overrides: Mapping[str, Any], *, scored: bool = False) -> None:
     """Record what all trainings of a folder share, or check that it is what the first start recorded.
 
     Until something was trained a start may differ from those before it: their data or settings may have been wrong.
@@ -170,6 +175,7 @@ def keep_to_first_start(out: Path, bundle: str, overrides: Mapping[str, Any]) ->
         out: the folder, which holds a folder for each training.
         bundle: name of the bundle.
         overrides: keys of ``train.json``, ``dataset_dir`` among them.
+        scored: whether scores of trainings lie there, which count as trained also where their weights were deleted.
 
     Raises:
         UserError: trainings of another bundle, data set or settings lie there, or a record that is not ours.
@@ -179,8 +185,7 @@ def keep_to_first_start(out: Path, bundle: str, overrides: Mapping[str, Any]) ->
     data = overrides.get("dataset_dir")
     shared = dict(overrides) | ({"dataset_dir": str(Path(data).resolve())} if data else {})
     now = json.loads(json.dumps({"bundle": bundle, **shared}, default=str))
-    trained = any(path for name in (TRAINED_FILE, CHECKPOINT_FILE) for path in out.glob(f"*/{name}"))
-    if trained and path.is_file():
+    if (scored or holds_weights(out)) and path.is_file():
         with reading(path, "JSON", errors=(ValueError,), remedy="give another --out"):
             first = json.loads(path.read_text(encoding="utf-8"))[MARK]
         if other := [key for key in first | now if first.get(key) != now.get(key) or (key in first) != (key in now)]:

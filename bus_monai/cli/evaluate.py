@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bus_monai.bundle.settings import parse_setting, path_text
-from bus_monai.cli.options import Data, SkipBroken, Trust, stoppable
+from bus_monai.cli.options import Data, SkipBroken, Trust, check_not_set, stoppable
 from bus_monai.errors import UserError, check_choice
 
 if TYPE_CHECKING:
@@ -48,8 +48,12 @@ def evaluate(
     splits = [part.strip() for part in split.split(",")]
     for part in splits:
         check_choice("--split", part, ("training", "validation", "test"))
-    trained = parse_models(models, segmenters=True, trust=trust)
     common = dict(parse_setting(text) for text in settings or ())
+    instead = {"split": "give --split", "output_dir": "give --out"}
+    instead |= {"dataset_dir": "give --data alone"} if data else {}
+    instead |= {"protocol": "give --protocol alone"} if protocol else {}
+    check_not_set("--set", common, instead)
+    trained = parse_models(models, segmenters=True, trust=trust)
     common |= {"skip_broken": True} if skip_broken else {}
     common |= {"dataset_dir": path_text(data)} if data else {}
     common |= {"protocol": protocol} if protocol else {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeAlias, cast
@@ -101,6 +101,25 @@ def load_predictor(model: str, backend: str, tta: bool, sensitivity: str, trust:
     (trained,) = parse_models([model], segmenters=True, trust=trust)
     chosen, point = cast("BackendName", backend), cast("Sensitivity", sensitivity)
     return Predictor(trained, backend=chosen, tta=tta, sensitivity=point, threads=threads)
+
+
+def check_not_set(option: str, keys: Iterable[str], instead: Mapping[str, str]) -> None:
+    """Check that an option sets no key that the command sets by itself, where it would do nothing.
+
+    Args:
+        option: that sets them.
+        keys: of a config, also with the ``settings#`` before them that MONAI takes.
+        instead: what to do, by key, in words to end the sentence with.
+
+    Raises:
+        UserError: it does.
+    """
+    from bus_monai.errors import UserError
+
+    for key in keys:
+        name = key.removeprefix("settings#").removeprefix("settings::")
+        if name in instead:
+            raise UserError(f"{option} gives '{key}', which this command sets itself: {instead[name]}.", key=option)
 
 
 @contextmanager

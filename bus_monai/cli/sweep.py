@@ -8,8 +8,17 @@ from typing import Annotated
 import typer
 
 from bus_monai.bundle.settings import parse_setting, path_text
-from bus_monai.cli.options import Data, Trust, stoppable
+from bus_monai.cli.options import Data, Trust, check_not_set, stoppable
 from bus_monai.errors import UserError
+
+SET_BY_SWEEP = {
+    "ckpt_dir": "give --out",
+    "output_dir": "give --out",
+    "resume": "leave it out, since the same --out goes on",
+    "run_name": "leave it out",
+    "parent_run": "leave it out",
+}
+"""Keys of each training that a sweep sets, and what to do instead."""
 
 
 @stoppable("the same command goes on where it ended")
@@ -53,6 +62,10 @@ def sweep(
     root = find_bundle(bundle, trust=trust)
     space = parse_space([*(read_preset(root, preset) if preset else ()), *(vary or ())])
     overrides = dict(parse_setting(text) for text in settings or ())
+    instead = SET_BY_SWEEP | ({"dataset_dir": "give --data alone"} if data else {})
+    check_not_set("--vary", [choice.key for choice in space], instead)
+    instead |= {"protocol": "leave it out, since --folds has kfold5"} if folds else {}
+    check_not_set("--set", overrides, instead | {choice.key: "give --vary alone" for choice in space})
     overrides |= {"dataset_dir": path_text(data)} if data else {}
     if folds:
         from bus_monai.experiments.cross_validation import cross_validate

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from shutil import copyfile
@@ -15,10 +17,10 @@ from bus_monai.bundle.run import evaluate_model, train_run
 from bus_monai.bundle.settings import keep_to_first_start, read_settings
 from bus_monai.data.datalist import Case
 from bus_monai.data.protocols import FOLDS
-from bus_monai.errors import UserError
+from bus_monai.errors import UserError, reading
 from bus_monai.handlers.mlflow import ParentRun
 from bus_monai.inference.predictor import Predictor
-from bus_monai.io.atomic import check_writable
+from bus_monai.io.atomic import check_writable, write_json
 from bus_monai.io.image import read_masks
 from bus_monai.io.ours import check_run_files
 from bus_monai.metrics.aggregate import (
@@ -75,10 +77,33 @@ def pool_cases(out: Path, folds: Sequence[Path]) -> Pooled:
     rows = [row for table in tables for row in table]
     remove_examples(out)
     write_scores(out, rows)
+    _pool_data(out, folds)
     table = _tell_folds(out, score_folds(tables), ("dice", "iou"))
     page = write_evaluation_report(out)
     pooled = {f"{key}_at_source": value for key, value in means(rows, "lesion").items()}
     return pooled, [out / CASES_FILE, out / SUMMARY_FILE, *table, page]
+
+
+def _pool_data(out: Path, folds: Sequence[Path]) -> None:
+    """Write ``data.json`` of what all folds tested together, if each fold says what it tested.
+
+    Its digest is that of the folds' digests in their order, each of which covers how its data were split.
+    """
+    files = [fold / DATA_FILE for fold in folds]
+    if not all(file.is_file() for file in files):
+        return
+    found = []
+    for file in files:
+        with reading(file, "JSON", errors=(ValueError,), remedy="evaluate again"):
+            found.append(json.loads(file.read_text(encoding="utf-8")))
+    write_json(
+        out / DATA_FILE,
+        {
+            "digest": hashlib.sha256("".join(data["digest"] for data in found).encode()).hexdigest(),
+            "synthetic": any(data["synthetic"] for data in found),
+            "test": [case for data in found for case in data.get("test", [])],
+        },
+    )
 
 
 def pool_shapes(out: Path, folds: Sequence[Path]) -> Pooled:
@@ -153,8 +178,9 @@ def cross_validate(bundle: Path, out: Path, overrides: Mapping[str, Any]) -> Pat
     check_run_files(out, tables={table: columns}, beside=beside, marked=marked, option="--out")
     figures, tables = (FIGURES, TABLES) if kind == "segmentation" else ((), (SHAPES_TABLE,))
     check_paper_files(out, figures=figures, tables=tables, option="--out")
-    keep_to_first_start(out, bundle.name, overrides)
     folders = [out / f"fold{fold}" for fold in range(FOLDS)]
+    scored = any((folder / table).is_file() for folder in folders)
+    keep_to_first_start(out, bundle.name, overrides, scored=scored)
     with ParentRun(out, experiment=bundle.name, name=f"{bundle.name}, {FOLDS} folds") as parent:
         for fold, folder in enumerate(folders):
             common = {"parent_run": parent.id, "run_name": f"fold {fold}"}

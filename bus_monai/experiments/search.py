@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from optuna.samplers import TPESampler
 from optuna.trial import Trial, TrialState
 
 from bus_monai.bundle.run import train_run
-from bus_monai.bundle.settings import keep_to_first_start, parse_value
+from bus_monai.bundle.settings import holds_weights, keep_to_first_start, parse_value
 from bus_monai.errors import UserError, check_choice, is_number
 from bus_monai.handlers.mlflow import ParentRun
 from bus_monai.io.atomic import check_writable
@@ -121,15 +120,19 @@ def search(
     whole = len(grid) == len(space)
     if trials is None and not whole:
         raise UserError("A range has no end of values: say with --trials how many to try.")
-    total = trials or math.prod(len(values) for values in grid.values())
     check_writable(out)
     check_run_files(out, tables={TRIALS_FILE: TRIAL_COLUMNS}, option="--out")
-    keep_to_first_start(out, bundle.name, overrides)
+    storage = f"sqlite:///{out / STUDY_FILE}"
+    scored = (out / STUDY_FILE).is_file() and any(
+        _finished(optuna.load_study(study_name=name, storage=storage)) for name in optuna.get_all_study_names(storage)
+    )
+    keep_to_first_start(out, bundle.name, overrides, scored=scored)
+    _keep_to_space(storage, bundle.name, space, out, trained=scored or holds_weights(out))
     parent = ParentRun(out, experiment=bundle.name, name=f"{bundle.name}, search")
     # its warnings are tracebacks of trials that were stopped, or whose error ends the search
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     study = optuna.create_study(
-        storage=f"sqlite:///{out / STUDY_FILE}",
+        storage=storage,
         study_name=bundle.name,
         direction="maximize",
         load_if_exists=True,
@@ -139,11 +142,12 @@ def search(
     )
     # one seed would propose the same again after each start
     study.sampler = TPESampler(seed=len(study.trials))
-    _same_space(study, space, out)
+    study.set_user_attr("space", _text(space))
     _take_up(study)
     if trials is None:
         _queue(study, [dict(zip(grid, indices, strict=True)) for indices in itertools.product(*grid.values())])
-    finished = sum(trial.state in FINISHED_STATES for trial in study.trials)
+    # what was drawn twice fills no point of a grid
+    left = len(study.get_trials(states=(TrialState.WAITING,))) if trials is None else trials - len(_finished(study))
 
     def objective(trial: Trial) -> float:
         settings = {choice.key: _suggest(trial, choice) for choice in space}
@@ -168,10 +172,10 @@ def search(
         score = "pruned" if trial.state is TrialState.PRUNED else f"{trial.value:.4f}"
         print(f"trial {trial.number + 1}: {trial.user_attrs['folder']}: {score}")
 
-    if finished < total:
+    if left > 0:
         with parent:
-            study.optimize(objective, n_trials=total - finished, callbacks=[tell])
-    study.trials_dataframe().to_csv(out / TRIALS_FILE, index=False)
+            study.optimize(objective, n_trials=left, callbacks=[tell])
+    _write_trials(study, space, out / TRIALS_FILE)
     parent.complete({"best_val_score": study.best_value}, out / TRIALS_FILE)
     return study
 
@@ -192,11 +196,36 @@ def _name(settings: Mapping[str, Any]) -> str:
     return f"{re.sub(r'[^A-Za-z0-9=._-]+', '_', '_'.join(parts))[:100]}-{digest}"
 
 
-def _same_space(study: optuna.Study, space: Sequence[Choice], out: Path) -> None:
-    now = json.dumps([[c.key, list(c.values), c.low, c.high, c.log] for c in space])
-    if study.user_attrs.get("space", now) != now:
+def _text(space: Sequence[Choice]) -> str:
+    return json.dumps([[c.key, list(c.values), c.low, c.high, c.log] for c in space])
+
+
+def _finished(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
+    return study.get_trials(states=FINISHED_STATES)
+
+
+def _keep_to_space(storage: str, name: str, space: Sequence[Choice], out: Path, *, trained: bool) -> None:
+    """Check that a study is over this space, or remove it where nothing was trained: the space was mistyped."""
+    if not (out / STUDY_FILE).is_file() or name not in optuna.get_all_study_names(storage):
+        return
+    now = _text(space)
+    if optuna.load_study(study_name=name, storage=storage).user_attrs.get("space", now) == now:
+        return
+    if trained:
         raise UserError(f"'{out}' holds a search over another space: give another folder, or the same --vary.")
-    study.set_user_attr("space", now)
+    # with what it queued, which this space may not have
+    optuna.delete_study(study_name=name, storage=storage)
+
+
+def _write_trials(study: optuna.Study, space: Sequence[Choice], path: Path) -> None:
+    """Write Optuna's table of trials, with the values that were chosen in place of their indices."""
+    table = study.trials_dataframe()
+    for choice in space:
+        column = f"params_{choice.key}"
+        if choice.values and column in table:
+            # a trial that was stopped early has none
+            table[column] = [str(choice.values[int(index)]) if index >= 0 else "" for index in table[column]]
+    table.to_csv(path, index=False)
 
 
 def _take_up(study: optuna.Study) -> None:

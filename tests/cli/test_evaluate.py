@@ -27,6 +27,22 @@ def test_a_setting_without_a_value_and_a_model_that_segments_nothing_are_refused
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(
+    ("setting", "remedy"),
+    [
+        ("split=validation", "--split"),
+        ("settings#split=validation", "--split"),
+        ("output_dir=x", "--out"),
+        ("protocol=all_train", "--protocol"),
+        ("dataset_dir=x", "--data"),
+    ],
+)
+def test_a_setting_that_an_option_replaces_is_refused(setting: str, remedy: str, tmp_path: Path) -> None:
+    with raises_user_error(setting.partition("=")[0], remedy, key="--set"):
+        evaluate(["lite_unet"], data=tmp_path, protocol="rdau", out=tmp_path / "out", settings=[setting])
+    assert not (tmp_path / "out").exists()
+
+
 def test_both_generators_are_not_disturbed_at_once(tmp_path: Path) -> None:
     weights = tmp_path / "model.pt"
     weights.touch()

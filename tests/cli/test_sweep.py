@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import mlflow
 import numpy as np
@@ -16,7 +17,7 @@ import pytest
 from PIL import Image
 
 from bus_monai.bundle.models import TrainedModel
-from bus_monai.bundle.settings import keep_to_first_start
+from bus_monai.bundle.settings import keep_to_first_start, parse_setting
 from bus_monai.cli import main as cli
 from bus_monai.data.phantoms.ultrasound import write_phantoms
 from bus_monai.errors import UserError
@@ -238,11 +239,11 @@ def test_a_search_that_goes_on_proposes_others(
     seen: list[tuple[float, int]] = []
 
     def scripted(bundle, folder, overrides, *, on_epoch):  # type: ignore[no-untyped-def]
-        seen.append((overrides["lr"], overrides["batch_size"]))
+        seen.append((overrides["lr"], overrides["figure_interval"]))
         return 0.5
 
     monkeypatch.setattr(search, "train_run", scripted)
-    command = ["--vary", "lr=1e-5..1e-2:log", "--vary", "batch_size=2..16", "--data", str(phantoms)]
+    command = ["--vary", "lr=1e-5..1e-2:log", "--vary", "figure_interval=2..16", "--data", str(phantoms)]
     for trials in ("3", "6"):
         assert bus_monai(*command, "--trials", trials, "--out", str(tmp_path)) == 0
     assert len({lr for lr, _ in seen}) == len(seen) == 6
@@ -256,3 +257,95 @@ def test_what_to_do_is_said(bus_monai: Callable[..., int], tmp_path: Path, capsy
     check_said(capsys.readouterr().err, key="--trials")
     assert bus_monai("--vary", "lr=1e-4..1e-2", "--out", str(tmp_path)) == 2
     check_said(capsys.readouterr().err, "--trials")
+
+
+@pytest.mark.parametrize(
+    ("options", "option", "remedy"),
+    [
+        (["--vary", "lr=0.1", "--set", "lr=9"], "--set", "--vary"),
+        (["--folds", "--set", "protocol=kfold5:1"], "--set", "--folds"),
+        (["--folds", "--set", "ckpt_dir=x"], "--set", "--out"),
+        (["--vary", "lr=0.1", "--set", "output_dir=x"], "--set", "--out"),
+        (["--vary", "lr=0.1", "--set", "resume=true"], "--set", "leave it out"),
+        (["--vary", "lr=0.1", "--set", "dataset_dir=x"], "--set", "--data"),
+        (["--vary", "ckpt_dir=x,y"], "--vary", "--out"),
+    ],
+)
+def test_a_setting_that_a_sweep_sets_itself_is_refused(
+    options: list[str],
+    option: str,
+    remedy: str,
+    bus_monai: Callable[..., int],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    out = tmp_path / "out"
+    assert bus_monai(*options, "--data", str(tmp_path), "--out", str(out)) == 2
+    check_said(capsys.readouterr().err, option, remedy)
+    assert not out.exists()
+
+
+@pytest.fixture
+def searched(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """What each training of a search was told, none of which leaves weights; one whose lr is 9 fails."""
+    calls: list[dict[str, Any]] = []
+
+    def scripted(bundle, folder, overrides, *, on_epoch):  # type: ignore[no-untyped-def]
+        calls.append(overrides)
+        if overrides["lr"] == 9:
+            raise UserError("The rate is too high.")
+        return 0.5
+
+    monkeypatch.setattr(search, "train_run", scripted)
+    return calls
+
+
+def test_a_grid_is_completed_after_a_search_that_drew_some_of_it_twice(
+    searched: list[dict[str, Any]], tmp_path: Path, bus_monai: Callable[..., int]
+) -> None:
+    command = ["--vary", "lr=1,2,3,4", "--data", str(tmp_path), "--out", str(tmp_path / "out")]
+    assert bus_monai(*command, "--trials", "4") == 0
+    assert len({told["lr"] for told in searched}) < 4
+    drawn = len(searched)
+    missing = {1, 2, 3, 4} - {told["lr"] for told in searched}
+    assert bus_monai(*command) == 0
+    assert sorted(told["lr"] for told in searched[drawn:]) == sorted(missing)
+    assert bus_monai(*command) == 0
+    assert len(searched) == drawn + len(missing)
+
+
+def test_the_table_of_trials_holds_the_values_that_were_chosen(
+    searched: list[dict[str, Any]], tmp_path: Path, bus_monai: Callable[..., int]
+) -> None:
+    command = ["--vary", "skip_broken=true,false", "--vary", "lr=0.25,0.5", "--data", str(tmp_path)]
+    assert bus_monai(*command, "--out", str(tmp_path / "out")) == 0
+    with (tmp_path / "out" / "trials.csv").open(newline="") as file:
+        rows = [(row["params_skip_broken"], row["params_lr"]) for row in csv.DictReader(file)]
+    assert rows == [(str(told["skip_broken"]), str(told["lr"])) for told in searched]
+
+
+def test_a_space_may_be_corrected_until_a_trial_has_finished(
+    searched: list[dict[str, Any]], tmp_path: Path, bus_monai: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["--data", str(tmp_path), "--out", str(tmp_path / "out")]
+    assert bus_monai("--vary", "lr=9,8", *command) == 2
+    assert bus_monai("--vary", "lr=0.1,0.2,0.3", *command) == 0
+    assert [told["lr"] for told in searched] == [9, 0.1, 0.2, 0.3]
+    assert bus_monai("--vary", "lr=0.4", *command) == 2
+    check_said(capsys.readouterr().err, "--vary", path=tmp_path / "out")
+
+
+def test_scores_keep_their_settings_where_weights_were_deleted(
+    searched: list[dict[str, Any]], tmp_path: Path, bus_monai: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["--vary", "lr=0.1", "--data", str(tmp_path), "--out", str(tmp_path / "out")]
+    assert bus_monai(*command) == 0
+    assert bus_monai(*command, "--set", "weight_decay=0.5") == 2
+    check_said(capsys.readouterr().err, "weight_decay", key="--out")
+    folds = tmp_path / "folds"
+    folds.mkdir()
+    keep_to_first_start(folds, "baseline", {"dataset_dir": str(tmp_path)} | dict(map(parse_setting, TINY)))
+    (folds / "fold0").mkdir()
+    (folds / "fold0" / "cases.csv").touch()
+    assert bus_monai("--folds", "--data", str(tmp_path), "--out", str(folds), "--set", "weight_decay=0.5") == 2
+    check_said(capsys.readouterr().err, "weight_decay", key="--out")

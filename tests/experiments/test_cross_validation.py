@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import hashlib
+import json
 from pathlib import Path
 
 import numpy as np
@@ -36,3 +38,20 @@ def test_each_fold_with_mean_and_standard_deviation(tmp_path: Path, capsys: pyte
     assert f"mean  dice {np.mean(dices):.3f}" in capsys.readouterr().out
     scores = means(read_case_table(tmp_path / "cases.csv"), "lesion")
     assert pooled == {f"{name}_at_source": value for name, value in scores.items()}
+
+
+def test_what_the_folds_tested_is_told_of_all_together(tmp_path: Path) -> None:
+    folds = [tmp_path / f"fold{fold}" for fold in range(2)]
+    for number, fold in enumerate(folds):
+        fold.mkdir()
+        scores = score_case(np.ones((2, 2)), np.ones((2, 2)))
+        write_scores(fold, [CaseRow.of(scores, id=f"c{number}", group=f"g{number}", diagnosis="benign")])
+        sections = {"training": [{"id": "other"}], "test": [{"id": f"c{number}"}]}
+        (fold / "data.json").write_text(json.dumps({"digest": f"d{number}", "synthetic": True, **sections}))
+    pool_cases(tmp_path, folds)
+    digest = hashlib.sha256(b"d0d1").hexdigest()
+    pooled = json.loads((tmp_path / "data.json").read_text())
+    assert pooled == {"digest": digest, "synthetic": True, "test": [{"id": "c0"}, {"id": "c1"}]}
+    page = (tmp_path / "report.html").read_text()
+    assert digest[:16] in page
+    assert "generated phantoms" in page
