@@ -20,7 +20,7 @@ from bus_monai.data.readers.shapes import CLASS_OF_WORD, SHAPES_FILE, read_shape
 from bus_monai.errors import UserError, check_choice, reading
 from bus_monai.geometry.box import BOX_COLUMNS, Box
 from bus_monai.io.image import NIFTI_SUFFIXES, RASTER_SUFFIXES, image_stem, read_any_mask
-from bus_monai.io.masks import frame_mark
+from bus_monai.io.masks import frame_mark, mask_suffix
 from bus_monai.io.opened import source_kind
 from bus_monai.io.ours import check_replaced
 from bus_monai.networks.shape_cnn import SHAPE_CLASSES
@@ -203,9 +203,8 @@ def boxed_items(
         folder: that they lie in.
         table: CSV with a column ``id``, ``file`` or ``image`` (a file's name, with or without its ending, or its path
             below ``folder``; for one frame of several that with ``#`` and its number, or the name of its mask without
-            ``_mask``) and the columns
-            ``top``, ``left``, ``bottom``, ``right`` in whole pixels, bottom and right outside the box; others mean
-            nothing. ``None`` leaves the items as they are.
+            ``_mask``) and the columns ``top``, ``left``, ``bottom``, ``right`` in whole pixels, bottom and right
+            outside the box; others mean nothing. ``None`` leaves the items as they are.
 
     Returns:
         The items with ``box``, (4,) int64, and ``merge``: whether the mask is to be joined to that of a box before.
@@ -325,10 +324,9 @@ def inference_items(folder: str | Path, output: str | Path) -> list[dict[str, An
     for path, kind, count in files:
         stem = path.with_name(image_stem(path.name))
         name = path.name.replace(".", "_") if stems[stem] > 1 else stem.name
-        suffix = "_mask.nii.gz" if kind == "nifti" else "_mask.png"
         for frame in range(count):
             mark = frame_mark(frame, count) if count > 1 else ""
-            target = output / path.parent.relative_to(root) / (name + mark + suffix)
+            target = output / path.parent.relative_to(root) / (name + mark + mask_suffix(kind))
             items.append({"image": str(path), "source": str(path), "frame": frame, "output": str(target)})
     if output != Path():
         check_replaced((Path(str(item["output"])) for item in items), option="output_dir")

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import torch
-from monai.data.meta_tensor import MetaTensor
-from monai.transforms.compose import Compose
 from monai.transforms.post.dictionary import Invertd
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -23,12 +21,13 @@ from bus_monai.explain.saliency import SegmentationCam, choose_layer, occlusion_
 from bus_monai.explain.uncertainty import augmentation_uncertainty, dropout_uncertainty, has_dropout
 from bus_monai.geometry.box import Box, Region, only_inside
 from bus_monai.inference.backends.chain import images_of_screen
+from bus_monai.inference.backends.torch import inverted, prepared
 from bus_monai.io.gray import check_signal
 from bus_monai.io.image import read_masks
 from bus_monai.networks.wrappers import Ensemble
 from bus_monai.sources.read import read_source
 from bus_monai.transforms.chain import chain
-from bus_monai.transforms.crop import REGIONS_KEY, crops_to_region
+from bus_monai.transforms.crop import crops_to_region
 from bus_monai.transforms.image_region import find_regions
 
 _Name: TypeAlias = tuple[str, str]  # method and layer
@@ -130,19 +129,19 @@ class Explainer:
 
     def _explain(self, image: NDArray[np.float32]) -> dict[_Name, NDArray[np.float32]]:
         """Return the probability, what the network saw, and the maps of an image (h, w), by method and layer."""
-        whole = (Region(Box.of_image(image.shape)),)
-        item = self._parts.before({"image": MetaTensor(torch.from_numpy(image.copy())[None]), REGIONS_KEY: whole})
+        item = prepared(self._parts.before, image)
         seen = item["image"].as_tensor()[None].to(self._parts.device)
         with torch.no_grad():
             logits = self.network(seen)[0]
         found = {
-            _PROBABILITY: _inverted(self._parts.after, item, logits),
-            _COVERED: _inverted(self._inverse, item, torch.ones_like(seen[0])),
+            _PROBABILITY: inverted(self._parts.after, item, logits),
+            _COVERED: inverted(self._inverse, item, torch.ones_like(seen[0])),
         }
         for method in self.methods:
             for layer, values in self._maps(method, seen):
-                at_source = values.numpy() if values.ndim == 1 else _inverted(self._inverse, item, values[None])
-                found[method, layer] = at_source
+                found[method, layer] = (
+                    values.numpy() if values.ndim == 1 else inverted(self._inverse, item, values[None])
+                )
         return found
 
     def _maps(self, method: str, seen: Tensor) -> Iterator[tuple[str, Tensor]]:
@@ -156,12 +155,6 @@ class Explainer:
             yield "", dropout_uncertainty(self.network, seen, samples=self.samples)
         else:
             yield "", augmentation_uncertainty(self.network, seen)
-
-
-def _inverted(steps: Compose, item: dict[str, Any], values: Tensor) -> NDArray[np.float32]:
-    """Undo what was done to an item to values (1, h, w) of its size."""
-    # MONAI leaves a plain tensor as it is where it would invert a MetaTensor
-    return np.asarray(steps(item | {"pred": MetaTensor(values.float().cpu())})["pred"].as_tensor()[0])
 
 
 def _mean(arrays: Iterable[NDArray[np.float32]]) -> NDArray[np.float32]:

@@ -25,8 +25,8 @@ from bus_monai.geometry.box import Box
 from bus_monai.io.atomic import atomic_file
 from bus_monai.io.image import check_whole
 from bus_monai.io.nifti import is_unoriented, nifti_header, nifti_values, stored_order
-from bus_monai.io.opened import OpenedSource, open_source, source_kind
-from bus_monai.io.ours import MARK, PNG_MARK
+from bus_monai.io.opened import Kind, OpenedSource, open_source, source_kind
+from bus_monai.io.ours import MARK, OUTPUT_SUFFIXES, PNG_MARK
 
 PNG_MASK = (
     cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_NONE,
@@ -52,6 +52,11 @@ def write_mask(mask: NDArray[np.bool_], source: Path, output: Path) -> None:
         write_nifti_mask([mask], source, output)
     else:
         write_png_mask(mask, output)
+
+
+def mask_suffix(kind: Kind | None) -> str:
+    """Return the end of the name of a mask that :func:`write_mask` writes for a source of a kind."""
+    return OUTPUT_SUFFIXES["nifti" if kind == "nifti" else "png"]
 
 
 def stored_mask(mask: NDArray[Any], source: Path) -> NDArray[Any]:

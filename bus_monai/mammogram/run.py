@@ -23,7 +23,7 @@ from bus_monai.geometry.box import BOX_COLUMNS, Box
 from bus_monai.inference.write_outputs import job_tables
 from bus_monai.io.atomic import plain_cell, write_json, write_table
 from bus_monai.io.image import SourceImage
-from bus_monai.io.masks import write_mask
+from bus_monai.io.masks import mask_suffix, write_mask
 from bus_monai.io.opened import source_kind
 from bus_monai.io.ours import check_replaced
 from bus_monai.mammogram.reader import MammogramReader, MassReading, merge_masks
@@ -191,7 +191,9 @@ def run_mammograms(
     cases = getattr(read_datalist(source), split) if split else ()
     if split and not cases:
         raise UserError(f"The data set '{source}' has no case in its section '{split}': choose another --split.")
-    known = [MammogramItem(case.id, case.image, 0, out / f"{case.id}_mask{_suffix(case.image)}") for case in cases]
+    known = [
+        MammogramItem(case.id, case.image, 0, out / (case.id + mask_suffix(source_kind(case.image)))) for case in cases
+    ]
     items = known or items_of_folder(source, out)
     folder = source.parent if source.is_file() else source
     given = read_boxes(items, folder, boxes) if boxes else None
@@ -225,11 +227,6 @@ def run_mammograms(
         errors.table() if errors else None,
     )
     return results
-
-
-def _suffix(image: Path) -> str:
-    """Return the ending of the mask of an image."""
-    return ".nii.gz" if source_kind(image) == "nifti" else ".png"
 
 
 def _describe(stage: TrainedModel) -> dict[str, Any]:

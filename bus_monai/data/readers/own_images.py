@@ -115,6 +115,8 @@ def write_own_shapes(folder: Path, out: Path) -> None:
     Raises:
         UserError: as :func:`read_plain_folder`.
     """
+    if not (folder / META_TABLE).is_file():
+        return
     cases = read_plain_folder(folder)
     rows = _meta(folder, [case.image for case in cases])
     if any("shape" in row for row in rows.values()):

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from monai.data.meta_tensor import MetaTensor
+from monai.transforms.compose import Compose
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
@@ -52,16 +53,13 @@ class TorchBackend:
 
     def _run(self, pixels: NDArray[np.float32]) -> Prediction:
         parts = self.parts
-        whole = (Region(Box.of_image(pixels.shape)),)
         with self._turn:
-            item = parts.before({"image": MetaTensor(torch.from_numpy(pixels.copy())[None]), REGIONS_KEY: whole})
+            item = prepared(parts.before, pixels)
             image = item["image"].as_tensor()[None].to(parts.device)
             with torch.inference_mode(), torch.autocast(parts.device.type, torch.bfloat16, enabled=self.bfloat16):
                 logits = parts.inferer(image, parts.network)[0]
                 distance = self._distance(image)
-            # MONAI leaves a plain tensor as it is where it would invert a MetaTensor
-            item["pred"] = MetaTensor(logits.float().cpu())
-            return Prediction(np.asarray(parts.after(item)["pred"].as_tensor()[0]), distance)
+            return Prediction(inverted(parts.after, item, logits), distance)
 
     def _distance(self, image: Tensor) -> float:
         network = self.parts.network
@@ -71,6 +69,19 @@ class TorchBackend:
         if image.shape[2:] != self.parts.size:
             image = functional.interpolate(image, self.parts.size, mode="bilinear", antialias=True)
         return float(network.distance(image)[0])
+
+
+def prepared(steps: Compose, pixels: NDArray[np.float32]) -> dict[str, Any]:
+    """Prepare an image (h, w), all of it ultrasound, for the network as ``image`` of an item."""
+    whole = (Region(Box.of_image(pixels.shape)),)
+    item: dict[str, Any] = steps({"image": MetaTensor(torch.from_numpy(pixels.copy())[None]), REGIONS_KEY: whole})
+    return item
+
+
+def inverted(steps: Compose, item: dict[str, Any], values: Tensor) -> NDArray[np.float32]:
+    """Put values (1, h, w) of a prepared item back to the size that its image had."""
+    # MONAI leaves a plain tensor as it is where it would invert a MetaTensor
+    return np.asarray(steps(item | {"pred": MetaTensor(values.float().cpu())})["pred"].as_tensor()[0])
 
 
 class TorchScriptBackend:
